@@ -1,0 +1,43 @@
+# `make demo` and `make test` are all that a fresh machine needs: Python 3.11+, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test lint bench schema clean
+
+help:
+	@echo "make demo    set up, render the campaign in briefs/, say where the videos lie"
+	@echo "make test    set up and run the tests"
+	@echo "make bench   time a 60 s render against x264 alone"
+	@echo "make lint    ruff and the import walls"
+	@echo "make schema  write docs/*.schema.json from the models"
+	@echo "make clean   remove what was rendered (.pytoon)"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pytoon needs Python 3.11 or newer; set PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Pytoon and what it needs (once, a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/pytoon render briefs
+
+test: setup
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+
+bench: setup
+	@$(BIN)/python tests/bench/render_ratio.py
+
+schema: setup
+	@$(BIN)/pytoon schema
+
+clean:
+	rm -rf .pytoon

@@ -1,0 +1,133 @@
+"""Brief: what a person asks for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Archetype = Literal["hero", "overlay", "meme"]
+EnginePolicy = Literal["local_only", "local_preferred", "api_only"]
+
+_Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def _as_text(value: Any) -> Any:
+    """YAML reads `cta: 50` or `hook: 2026` as numbers; a person meant the characters."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str, Field(min_length=1, max_length=2000), BeforeValidator(_as_text)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class MediaItem(_Strict):
+    """A picture or a clip, or, with text alone, a card of text."""
+
+    path: str | None = Field(None, min_length=1, description="File inside the brief's folder.")
+    text: Text | None = Field(None, description="Caption over this picture, or text of a card.")
+    duration: float | None = Field(None, gt=0, le=60, description="Seconds on screen.")
+    fit: Literal["auto", "cover", "contain"] = Field(
+        "auto", description="Fill the frame, show the picture whole, or let the preset decide."
+    )
+    subject: tuple[_Fraction, _Fraction, _Fraction, _Fraction] | None = Field(
+        None, description="x0, y0, x1, y1 as fractions: what no crop may cut into."
+    )
+    start: float = Field(0, ge=0, description="Clips: second to begin at.")
+    sound: bool = Field(True, description="Clips: keep the clip's own sound.")
+
+    @model_validator(mode="after")
+    def _something(self) -> MediaItem:
+        if not self.path and not self.text:
+            raise ValueError("a media item needs a path, or a text to make a card of")
+        box = self.subject
+        if box and not (box[0] < box[2] and box[1] < box[3]):
+            raise ValueError("subject is x0, y0, x1, y1 with x0 < x1 and y0 < y1")
+        return self
+
+
+class MusicItem(_Strict):
+    """A track of one's own, or one of the project's by name."""
+
+    path: str | None = Field(None, min_length=1, description="Audio file in the brief's folder.")
+    name: str | None = Field(None, min_length=1, description="A track of presets/music.")
+    volume_db: float = Field(0, ge=-40, le=12)
+    licence: str | None = Field(None, description="What allows the use of this track.")
+
+    @model_validator(mode="after")
+    def _one(self) -> MusicItem:
+        if bool(self.path) == bool(self.name):
+            raise ValueError("music needs either a path or a name")
+        return self
+
+
+class VoiceItem(_Strict):
+    path: str = Field(min_length=1, description="Audio file in the brief's folder.")
+    start: float = Field(0.3, ge=0, le=60, description="Second of the video it begins at.")
+    volume_db: float = Field(0, ge=-40, le=12)
+
+
+class GenerateItem(_Strict):
+    """A prompt for footage made by a model."""
+
+    prompt: Text
+    negative_prompt: str | None = None
+    from_media: str | None = Field(None, description="Picture to start from (image to video).")
+    duration: float | None = Field(None, gt=0, le=60)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+
+
+def _item(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+def _prompt(value: Any) -> Any:
+    return {"prompt": value} if isinstance(value, str) else value
+
+
+def _music(value: Any) -> Any:
+    """A string with a file ending is a file; without, it is the name of a track; no, false and
+    none mean silence."""
+    if value is False or (isinstance(value, str) and value.lower() in ("none", "no", "off")):
+        return False
+    if isinstance(value, str):
+        return {"path": value} if "." in value else {"name": value}
+    return value
+
+
+def _many(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+class Brief(_Strict):
+    """One video, asked for: `brief.yaml`, or a row of a table."""
+
+    archetype: Archetype = "hero"
+    preset: str | None = Field(None, min_length=1, description="A look of the archetype.")
+    brand: str = Field(
+        "neutral", min_length=1, description="A brand kit of presets/brands, or a file beside."
+    )
+    brand_safe: bool = True
+    engine_policy: EnginePolicy = "local_preferred"
+    platform: str = Field("universal_ads", description="Safe zone that text keeps to.")
+    duration: float | None = Field(None, ge=3, le=60, description="Seconds of the whole video.")
+    media: Annotated[
+        list[Annotated[MediaItem, BeforeValidator(_item)]], BeforeValidator(_many)
+    ] = Field(default_factory=list, max_length=60)
+    hook: Text | None = Field(None, description="The line that opens the video.")
+    beats: Annotated[list[Text], BeforeValidator(_many)] = Field(
+        default_factory=list, max_length=40, description="The lines between hook and cta."
+    )
+    cta: Text | None = Field(None, description="The call to action that ends the video.")
+    logo: str | None = Field(None, min_length=1, description="Watermark in place of the brand's.")
+    music: Annotated[MusicItem | Literal[False] | None, BeforeValidator(_music)] = None
+    voice: Annotated[VoiceItem | None, BeforeValidator(_item)] = None
+    generate: Annotated[
+        list[Annotated[GenerateItem, BeforeValidator(_prompt)]], BeforeValidator(_many)
+    ] = Field(default_factory=list, max_length=20)
+    allow_regeneration: bool = False
+    locale: str = Field("en", pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")
+    metadata: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,101 @@
+"""Which engines are asked for a segment, in which order, and what happens when all fail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage, Media, Progress
+from pytoon_pipeline.errors import EngineError
+from pytoon_pipeline.spec.job import SegmentJob
+
+LAST_RESORT = "still"
+
+
+@dataclass(frozen=True)
+class Try:
+    """One engine's attempt."""
+
+    engine: str
+    seconds: float
+    reason: str = ""
+
+
+@dataclass
+class Engines:
+    """The engines of this install, in order of preference, and the last resort: an engine that
+    renders anything, plainly."""
+
+    engines: Sequence[Engine]
+    last_resort: Engine
+    tries: int = 2
+    """Attempts of each engine, where the fault may pass."""
+    pause: Callable[[float], None] = field(default=time.sleep)
+
+    def all(self) -> list[Engine]:
+        return list(self.engines)
+
+    def order(self, policy: str, job: SegmentJob) -> list[Engine]:
+        """Engines to ask, by policy: local ones first, local ones only, or remote ones only. One
+        that would redraw a product is not asked by a brand-safe brief."""
+        willing = [e for e in self.engines if e.can_render(job)]
+        if job.brand_safe and not job.allow_regeneration and job.media:
+            willing = [e for e in willing if not e.redraws]
+        local = [e for e in willing if e.local]
+        remote = [e for e in willing if not e.local]
+        return {"local_only": local, "api_only": remote}.get(policy, local + remote)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What came of a segment's tries."""
+
+    engine: Engine
+    footage: Footage | FinishedSegment
+    tries: tuple[Try, ...]
+    degraded: bool
+    used_fallback: bool
+
+
+def obtain(
+    engines: Engines,
+    policy: str,
+    job: SegmentJob,
+    finish: Callable[[Engine, Footage | FinishedSegment], None],
+    media: Media,
+    workdir: Path,
+    progress: Progress,
+    on_failure: Callable[[str, str], None] = lambda engine, reason: None,
+) -> Chosen:
+    """Footage of a segment, carried through `finish`, from the first engine that manages it.
+
+    Footage is a promise until its frames are drawn, so an engine counts as failed when finishing
+    its footage raises an EngineError too. Every try is recorded. When all fail the last resort
+    renders, and the segment is marked degraded; only its own failure is raised.
+    """
+    done: list[Try] = []
+    order = engines.order(policy, job)
+    for place, engine in enumerate(order):
+        for attempt in range(engines.tries):
+            started = time.monotonic()
+            try:
+                footage = engine.render(job, media, workdir, progress)
+                finish(engine, footage)
+            except EngineError as error:
+                reason = str(error) or type(error).__name__
+                done.append(Try(engine.name, time.monotonic() - started, reason))
+                on_failure(engine.name, reason)
+                if not error.transient or attempt + 1 == engines.tries:
+                    break
+                engines.pause(min(8.0, 0.5 * 2**attempt))
+            else:
+                done.append(Try(engine.name, time.monotonic() - started))
+                return Chosen(engine, footage, tuple(done), False, place > 0)
+    started = time.monotonic()
+    last = engines.last_resort
+    footage = last.render(job, media, workdir, progress)
+    finish(last, footage)
+    done.append(Try(last.name, time.monotonic() - started))
+    return Chosen(last, footage, tuple(done), True, True)

@@ -1,0 +1,1 @@
+"""Media files: probing, decoding, encoding, linking, sound and measuring. Knows no spec."""

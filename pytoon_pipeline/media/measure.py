@@ -1,0 +1,341 @@
+"""What a finished video is, measured in one decoding pass. No judgement: quality checks judge."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import ffmpeg as ffmpeg_python
+import numpy as np
+
+from pytoon_pipeline.errors import MediaError
+from pytoon_pipeline.media import ffmpeg
+from pytoon_pipeline.media.link import Edit, edit_lists, is_faststart
+from pytoon_pipeline.media.probe import open_clip, reason, video_stream
+
+MEASURE_VERSION = 1
+"""Raise it when a number comes to mean something else: measurements are kept by it."""
+DARK = 24
+"""Luma (BT.709 limited: black is 16) up to which a pixel counts as dark."""
+SILENCE_DB = -60
+"""Level, dBFS, below which sound counts as silence."""
+_GRID = 135  # samples across the smaller side of the frame
+
+# ITU-T H.273; what is not here comes out as its number.
+_PRIMARIES = {1: "bt709", 2: "unspecified", 5: "bt470bg", 6: "smpte170m", 9: "bt2020"}
+_TRANSFER = {1: "bt709", 2: "unspecified", 6: "smpte170m", 13: "srgb", 16: "pq", 18: "hlg"}
+_MATRIX = {0: "rgb", 1: "bt709", 2: "unspecified", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc"}
+_RANGE = {0: "unspecified", 1: "tv", 2: "pc"}
+
+
+@dataclass(frozen=True)
+class VideoMeasurement:
+    """The video track. The lists have one number per frame, of a grid of pixels (every eighth, each
+    way, of 1080x1920), and are limited-range luma."""
+
+    codec: str
+    profile: str | None
+    level: str | None
+    """`4.1`"""
+    pixel_format: str
+    width: int
+    height: int
+    sample_aspect_ratio: str
+    """`1:1`; `0:1` where the file says nothing."""
+    frame_rate: str
+    """`30`, or `30000/1001`"""
+    constant_rate: bool
+    """All frames are equally far apart."""
+    frames: int
+    start: float
+    """Seconds at which the first frame is shown."""
+    seconds: float
+    bit_rate: int
+    """Bits per second, mean."""
+    peak_bit_rate: int
+    """Bits per second in the fullest second."""
+    color_range: str
+    color_primaries: str
+    color_transfer: str
+    color_matrix: str
+    keyframes: int
+    max_gop: int
+    """Frames from a keyframe to the next (or the end), at most."""
+    b_frames: int
+    max_b_run: int
+    """B-frames in a row, at most."""
+    luma: list[float]
+    """Mean, 0..255."""
+    dark: list[float]
+    """Share of pixels with luma up to `DARK`, 0..1."""
+    change: list[float]
+    """Mean absolute difference to the frame before, in luma steps; 0 for the first."""
+
+
+@dataclass(frozen=True)
+class AudioMeasurement:
+    """The first sound track. Loudness by ITU-R BS.1770-4 and EBU R 128, None where there is none
+    (silence, or less than a block of 0.4 s)."""
+
+    codec: str
+    profile: str | None
+    sample_rate: int
+    channels: int
+    start: float
+    seconds: float
+    bit_rate: int | None
+    integrated_lufs: float | None
+    loudness_range_lu: float | None
+    true_peak_dbtp: float | None
+    longest_silence: float
+    """Seconds in a row below `SILENCE_DB`."""
+    momentary: list[float]
+    """LUFS of the last 0.4 s, every 0.1 s; -120 and below is silence."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A finished file. `as_dict` is plain JSON."""
+
+    container: str
+    size_bytes: int
+    seconds: float
+    """The container's own length."""
+    faststart: bool
+    edits: list[Edit]
+    audio_tracks: int
+    video: VideoMeasurement | None
+    audio: AudioMeasurement | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Measurement:
+        """What `as_dict` gave."""
+        video, audio = data["video"], data["audio"]
+        return cls(
+            **{
+                **data,
+                "edits": [Edit(**e) for e in data["edits"]],
+                "video": VideoMeasurement(**video) if video else None,
+                "audio": AudioMeasurement(**audio) if audio else None,
+            }
+        )
+
+
+def measure(path: str | os.PathLike[str]) -> Measurement:
+    """Measure a finished file: every frame and every sample of it is decoded, once.
+
+    Raises MediaError when something in it does not decode.
+    """
+    path = Path(path)
+    try:
+        with open_clip(path) as container, ThreadPoolExecutor(1) as other:
+            sound = next(iter(container.streams.audio), None)
+            # Sound is measured by ffmpeg beside us while the pictures are decoded here.
+            loudness = other.submit(_loudness, path) if sound else None
+            stream = video_stream(container)
+            video = _video(container, stream) if stream else None
+            mp4 = container.format.name.startswith("mov")
+            return Measurement(
+                container="mp4" if mp4 else container.format.name,
+                size_bytes=path.stat().st_size,
+                seconds=(container.duration or 0) / av.time_base,
+                faststart=mp4 and is_faststart(path),
+                edits=edit_lists(path) if mp4 else [],
+                audio_tracks=len(container.streams.audio),
+                video=video,
+                audio=_audio(sound, loudness.result()) if sound and loudness else None,
+            )
+    except (av.FFmpegError, OSError) as e:
+        raise MediaError(f"{path.name} does not decode: {reason(e)}") from e
+
+
+def _video(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> VideoMeasurement:
+    context = stream.codec_context
+    stream.thread_type = "AUTO"
+    step = max(1, round(min(stream.width, stream.height) / _GRID))
+    luma: list[float] = []
+    dark: list[float] = []
+    change: list[float] = []
+    keys: list[int] = []
+    types: list[str] = []
+    times: list[int] = []
+    sizes: list[tuple[int, int]] = []
+    before: np.ndarray | None = None
+    frame = None
+    for packet in container.demux(stream):
+        if packet.size:
+            sizes.append((packet.dts or 0, packet.size))
+        for frame in packet.decode():
+            if frame.key_frame:
+                keys.append(len(luma))
+            types.append(av.video.frame.PictureType(frame.pict_type).name)
+            times.append(frame.pts)
+            grid = _luma(frame)[::step, ::step]
+            luma.append(round(float(grid.mean()), 3))
+            dark.append(round(float(np.count_nonzero(grid <= DARK) / grid.size), 4))
+            values = grid.astype(np.float32)
+            change.append(
+                0.0 if before is None else round(float(np.abs(values - before).mean()), 4)
+            )
+            before = values
+    if frame is None or (stream.frames and len(luma) != stream.frames):
+        raise MediaError(
+            f"{Path(container.name).name}: {len(luma)} of {stream.frames} frames decode."
+        )
+    tick = stream.time_base
+    rate = Fraction(stream.average_rate or 0)
+    count = len(luma)
+    steps = {b - a for a, b in zip(times, times[1:], strict=False)}
+    seconds = float(stream.duration * tick) if stream.duration else float(count / (rate or 1))
+    bits = 8 * sum(size for _, size in sizes)
+    aspect = stream.sample_aspect_ratio or Fraction(0)
+    return VideoMeasurement(
+        codec=context.name,
+        profile=context.profile,
+        level=_h264_level(context),
+        pixel_format=frame.format.name,
+        width=frame.width,
+        height=frame.height,
+        sample_aspect_ratio=f"{aspect.numerator}:{aspect.denominator}",
+        frame_rate=str(rate),
+        constant_rate=len(steps) <= 1 and (not rate or steps <= {1 / (rate * tick)}),
+        frames=count,
+        start=float(times[0] * tick),
+        seconds=seconds,
+        bit_rate=round(bits / seconds) if seconds else 0,
+        peak_bit_rate=_peak(sizes, round(1 / tick)),
+        color_range=_RANGE.get(frame.color_range, str(frame.color_range)),
+        color_primaries=_PRIMARIES.get(frame.color_primaries, str(frame.color_primaries)),
+        color_transfer=_TRANSFER.get(frame.color_trc, str(frame.color_trc)),
+        color_matrix=_MATRIX.get(frame.colorspace, str(frame.colorspace)),
+        keyframes=len(keys),
+        max_gop=max((b - a for a, b in zip(keys, [*keys[1:], count], strict=True)), default=count),
+        b_frames=types.count("B"),
+        max_b_run=max(len(run) for run in re.findall("B*", "".join(t[0] for t in types))),
+        luma=luma,
+        dark=dark,
+        change=change,
+    )
+
+
+def _luma(frame: av.VideoFrame) -> np.ndarray:
+    """The Y plane, a view where the frame is 8-bit planar."""
+    if frame.format.name not in ("yuv420p", "yuv422p", "yuv444p", "nv12", "gray"):
+        frame = frame.reformat(format="yuv420p", dst_color_range="MPEG")
+    plane = frame.planes[0]
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : plane.width]
+
+
+def _h264_level(context: av.VideoCodecContext) -> str | None:
+    """From the fourth byte of the avcC box (ISO 14496-15, 5.3.3.1)."""
+    extra = bytes(context.extradata or b"")
+    if context.name != "h264" or len(extra) < 4 or extra[0] != 1:
+        return None
+    return f"{extra[3] // 10}.{extra[3] % 10}"
+
+
+def _peak(sizes: list[tuple[int, int]], second: int) -> int:
+    """Bits in the fullest stretch of one second; `sizes` are (dts, bytes) in decoding order."""
+    window: deque[tuple[int, int]] = deque()
+    total = fullest = 0
+    for dts, size in sizes:
+        window.append((dts, size))
+        total += size
+        while dts - window[0][0] >= second:
+            total -= window.popleft()[1]
+        fullest = max(fullest, total)
+    return 8 * fullest
+
+
+# ------------------------------------------------------------------------------------------ sound
+
+
+@dataclass(frozen=True)
+class _Loudness:
+    integrated: float | None
+    range: float | None
+    peak: float | None
+    silence: float
+    momentary: list[float]
+
+
+def _loudness(path: Path) -> _Loudness:
+    _, log = ffmpeg.run(loudness_graph(path), f"measure the sound of {path.name}")
+    return parse_loudness(log)
+
+
+def loudness_graph(path: str | os.PathLike[str]) -> Any:
+    """The ffmpeg-python stream that logs loudness and silences of the first sound track. Pure."""
+    sound = ffmpeg_python.input(ffmpeg.url(path), vn=None).audio
+    heard = sound.filter("silencedetect", noise=f"{SILENCE_DB}dB", duration=0.1)
+    return heard.filter("ebur128", peak="true", framelog="info").output("pipe:1", format="null")
+
+
+_NUMBER = r"(-?(?:\d+(?:\.\d+)?|inf)|nan)"
+_MOMENTARY = re.compile(rf"\bt: *{_NUMBER}.*?\bM: *{_NUMBER}")
+_SILENCE = re.compile(rf"silence_duration: *{_NUMBER}")
+_SUMMARY = {
+    "integrated": re.compile(rf"^\s*I: *{_NUMBER} LUFS", re.M),
+    "range": re.compile(rf"^\s*LRA: *{_NUMBER} LU$", re.M),
+    "peak": re.compile(rf"^\s*Peak: *{_NUMBER} dBFS", re.M),
+}
+
+
+def parse_loudness(log: str) -> _Loudness:
+    """The numbers in the log of `silencedetect` and `ebur128`.
+
+    Raises MediaError when ebur128 wrote no summary.
+    """
+    lines, _, summary = log.rpartition("Summary:")
+    found: dict[str, float | None] = {}
+    for name, pattern in _SUMMARY.items():
+        match = pattern.search(summary)
+        if match is None:
+            raise MediaError(f"The sound could not be measured.\n{ffmpeg.tail_of(log)}")
+        found[name] = _finite(match[1])
+    if found["integrated"] is not None and found["integrated"] <= -70:
+        # The absolute gate (BS.1770-4): nothing passed it.
+        found["integrated"] = found["range"] = None
+    momentary = [_finite(m[2]) for m in _MOMENTARY.finditer(lines)]
+    return _Loudness(
+        integrated=found["integrated"],
+        range=found["range"],
+        peak=found["peak"],
+        silence=max((_finite(m[1]) or 0.0 for m in _SILENCE.finditer(log)), default=0.0),
+        momentary=[-120.7 if m is None else m for m in momentary],
+    )
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if np.isfinite(value) else None
+
+
+def _audio(stream: av.AudioStream, loudness: _Loudness) -> AudioMeasurement:
+    context = stream.codec_context
+    return AudioMeasurement(
+        codec=context.name,
+        profile=context.profile,
+        sample_rate=stream.rate,
+        channels=stream.channels,
+        start=float((stream.start_time or 0) * stream.time_base),
+        seconds=float((stream.duration or 0) * stream.time_base),
+        bit_rate=stream.bit_rate or context.bit_rate or None,
+        integrated_lufs=loudness.integrated,
+        loudness_range_lu=loudness.range,
+        true_peak_dbtp=loudness.peak,
+        longest_silence=loudness.silence,
+        momentary=loudness.momentary,
+    )

@@ -1,0 +1,435 @@
+"""What a media file is, found out from its content (never from its name), and whether it decodes.
+
+Everything that opens a user's file with Pillow or PyAV goes through `open_image` and `open_clip`,
+so that the limits, the list of formats and the wording of what is wrong are in one place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.container
+import av.stream
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from pytoon_pipeline.errors import MediaError
+
+MAX_IMAGE_PIXELS = 80_000_000
+MAX_VIDEO_SECONDS = 600
+MAX_VIDEO_SIDE = 4096
+
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+# Of the picture formats that can move, those that PyAV decodes.
+ANIMATED_FORMATS = ("GIF", "PNG")
+# Containers that are opened at all. Playlists and scripts (hls, dash, concat) open other files and
+# addresses, so they are not among them.
+CLIP_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,apng,mxf,ivf,h264,hevc,"
+    "wav,w64,aiff,caf,mp3,aac,flac,ac3,eac3,amr"
+)
+
+# Our own limit holds before a pixel is decoded; Pillow's is a warning, which nobody would read and
+# which can't be silenced per thread.
+Image.MAX_IMAGE_PIXELS = None
+# A picture that breaks off is an error, whatever another library set.
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+_MOVIE_FORMATS = {"mov": "mp4", "matroska": "matroska", "asf": "wmv"}
+_USUAL = "Give a JPEG, PNG or WebP picture, an MP4 clip, or a WAV, MP3 or M4A sound."
+
+
+class UnreadableMedia(MediaError):
+    """A media file that can't be used, with a stable code, a sentence and a remedy.
+
+    Codes: `media.missing`, `media.empty`, `media.not_media`, `media.corrupt`, `media.too_large`.
+    """
+
+    def __init__(self, code: str, message: str, remedy: str):
+        self.code, self.message, self.remedy = code, message, remedy
+        super().__init__(f"{message} {remedy}".rstrip())
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What is known of a media file that can be read."""
+
+    kind: str
+    """`image`, `video` or `audio`."""
+    format: str
+    """`jpeg`, `png`, `mp4`, `wav`, ..."""
+    width: int | None = None
+    """Pixels as displayed: rotated, and with square pixels. None for sound."""
+    height: int | None = None
+    rotation: int = 0
+    """Degrees clockwise, 0, 90, 180 or 270, by which the stored picture is turned for display."""
+    has_alpha: bool = False
+    """Some pixel is not opaque (pictures); the pixel format has alpha (clips)."""
+    seconds: float | None = None
+    frame_rate: Fraction | None = None
+    """Average frames per second of a clip."""
+    frames: int | None = None
+    """Number of frames, where the file says it."""
+    has_audio: bool = False
+    sample_rate: int | None = None
+    channels: int | None = None
+    size_bytes: int = 0
+
+
+def probe(path: str | os.PathLike[str]) -> MediaInfo:
+    """What `path` is. Pictures are decoded whole, of clips and sounds the first frame.
+
+    Raises UnreadableMedia (a MediaError with `code`, `message`, `remedy`).
+    """
+    path = Path(path)
+    size = _size(path)
+    with open(path, "rb") as f:
+        head = f.read(4096)
+    said = sniff(head)
+    if said in _NOT_MEDIA:
+        name, remedy = _NOT_MEDIA[said]
+        raise UnreadableMedia("media.not_media", f"{path.name} is {name}.", remedy)
+    if said in IMAGE_FORMATS:
+        info = _probe_image(path, size)
+        if info is not None:
+            return info
+    return _probe_clip(path, size, known=said is not None)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def sniff(head: bytes) -> str | None:
+    """What the first bytes of a file say it is: a Pillow format, `movie`, `audio`, a name of
+    something that is no media (`pdf`, `zip`, `html`, `text`, ...), or None."""
+    for what, magics in _MAGIC:
+        if head.startswith(magics):
+            return what
+    if head[:4] == b"RIFF":
+        return {b"WEBP": "WEBP", b"AVI ": "movie", b"WAVE": "audio"}.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        brands = _brands(head)
+        if brands & {b"avif", b"avis"}:
+            return "AVIF"
+        return "heic" if brands & _HEIC_BRANDS else "movie"
+    if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return "movie"  # QuickTime files of old begin without ftyp
+    if head[:1] == b"\x47" and head[188:189] == b"\x47":
+        return "movie"  # MPEG transport stream
+    return _sniff_text(head)
+
+
+def _brands(head: bytes) -> set[bytes]:
+    size = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[8:12]} | {head[i : i + 4] for i in range(16, size - 3, 4)}
+
+
+def _sniff_text(head: bytes) -> str | None:
+    try:
+        text = head.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        # The 4096th byte may lie inside a character.
+        if e.start < len(head) - 4:
+            return None
+        text = head[: e.start].decode("utf-8-sig")
+    if any(ord(c) < 32 and c not in "\t\n\r\f\x1b" for c in text):
+        return None
+    start = text.lstrip()[:256].lower()
+    if "<svg" in text[:4096].lower() and start.startswith("<"):
+        return "svg"
+    if start.startswith(("<!doctype html", "<html", "<head", "<body", "<script")):
+        return "html"
+    return "text"
+
+
+_HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+_MAGIC: tuple[tuple[str, tuple[bytes, ...]], ...] = (
+    ("JPEG", (b"\xff\xd8\xff",)),
+    ("PNG", (b"\x89PNG\r\n\x1a\n",)),
+    ("GIF", (b"GIF87a", b"GIF89a")),
+    ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    ("BMP", (b"BM",)),
+    ("movie", (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+               b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"DKIF")),
+    ("audio", (b"ID3", b"fLaC", b"OggS", b"FORM", b"caff", b"riff", b"#!AMR", b"\x0b\x77",
+               b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9")),
+    ("pdf", (b"%PDF",)),
+    ("postscript", (b"%!PS", b"\xc5\xd0\xd3\xc6")),
+    ("zip", (b"PK\x03\x04", b"PK\x05\x06")),
+    ("archive", (b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\xfd7zXZ\0", b"BZh",
+                 b"\x28\xb5\x2f\xfd")),
+    ("psd", (b"8BPS",)),
+    ("jpeg2000", (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")),
+    ("jxl", (b"\x00\x00\x00\x0cJXL ", b"\xff\x0a")),
+    ("ico", (b"\x00\x00\x01\x00",)),
+    ("office", (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",)),
+    ("program", (b"\x7fELF", b"MZ")),
+    ("lfs", (b"version https://git-lfs",)),
+)
+_EXPORT = "Export it as JPEG or PNG."
+_NOT_MEDIA = {
+    "pdf": ("a PDF", "Export its page as PNG or JPEG."),
+    "postscript": ("a PostScript file", _EXPORT),
+    "zip": ("a zip archive (or an office document)", "Unpack it and give the picture itself."),
+    "archive": ("a packed archive", "Unpack it and give the picture itself."),
+    "psd": ("a Photoshop document", _EXPORT),
+    "heic": ("a HEIC picture, which can't be read here", _EXPORT),
+    "jpeg2000": ("a JPEG 2000 picture, which can't be read here", _EXPORT),
+    "jxl": ("a JPEG XL picture, which can't be read here", _EXPORT),
+    "svg": ("an SVG drawing, which can't be read here", "Export it as PNG."),
+    "ico": ("an icon file", "Export it as PNG."),
+    "office": ("an office document", "Export the picture as JPEG or PNG."),
+    "program": ("a program", _USUAL),
+    "html": ("a web page", "Download the picture or clip itself, not the page that shows it."),
+    "lfs": ("a Git LFS pointer, not the file itself", "Run `git lfs pull`."),
+    "text": ("a text file", _USUAL),
+}
+
+
+def _size(path: Path) -> int:
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as e:
+        reason = getattr(e, "strerror", None) or str(e)
+        raise UnreadableMedia(
+            "media.missing", f"{path.name} can't be opened: {reason}.", "Check the file's name."
+        ) from e
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableMedia("media.missing", f"{path.name} is not a file.", "Name a file.")
+    if not os.access(path, os.R_OK):
+        raise UnreadableMedia(
+            "media.missing", f"{path.name} may not be read.", "Change the file's permissions."
+        )
+    if status.st_size == 0:
+        raise UnreadableMedia(
+            "media.empty", f"{path.name} is empty (0 bytes).", "Copy or export it again."
+        )
+    return status.st_size
+
+
+def _corrupt(path: Path, reason: object) -> UnreadableMedia:
+    return UnreadableMedia(
+        "media.corrupt",
+        f"{path.name} is damaged or breaks off: {str(reason).strip() or 'it does not decode'}.",
+        "Copy or export it again.",
+    )
+
+
+# ---------------------------------------------------------------------------------------- pictures
+
+
+@contextmanager
+def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """A picture opened lazily by Pillow, its size checked against `MAX_IMAGE_PIXELS`.
+
+    Any failure inside the block comes out as UnreadableMedia.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as f, Image.open(f, formats=IMAGE_FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_IMAGE_PIXELS:
+                raise UnreadableMedia(
+                    "media.too_large",
+                    f"{path.name} has {width}x{height} pixels ({width * height / 1e6:.0f} "
+                    f"megapixels); {MAX_IMAGE_PIXELS / 1e6:.0f} megapixels are the most.",
+                    "Scale it down; a frame has 2 megapixels.",
+                )
+            yield image
+    except UnreadableMedia:
+        raise
+    except FileNotFoundError as e:
+        raise UnreadableMedia(
+            "media.missing", f"{path.name} is not there.", "Check the file's name."
+        ) from e
+    except UnidentifiedImageError as e:
+        raise _corrupt(path, "it is not a picture that can be read") from e
+    except Exception as e:
+        # Pillow's plugins raise nearly anything on broken data: OSError, SyntaxError, ValueError,
+        # EOFError, IndexError, struct.error, zlib.error.
+        raise _corrupt(path, e) from e
+
+
+# Per EXIF orientation: degrees clockwise for display.
+EXIF_ROTATION = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
+
+
+def _probe_image(path: Path, size: int) -> MediaInfo | None:
+    """None for an animation that PyAV can take."""
+    with open_image(path) as image:
+        format_ = image.format or ""
+        # MPO is what many phones write, a JPEG with a second picture behind it; the pages of a TIFF
+        # are no animation either. The first one is taken.
+        if format_ not in ("MPO", "TIFF") and getattr(image, "is_animated", False):
+            if format_ in ANIMATED_FORMATS:
+                return None
+            raise UnreadableMedia(
+                "media.not_media",
+                f"{path.name} is an animated {format_}, which can't be read as a clip.",
+                "Convert it to MP4 or GIF.",
+            )
+        rotation = EXIF_ROTATION.get(image.getexif().get(0x0112, 1), 0)
+        width, height = image.size
+        if rotation in (90, 270) and format_ != "TIFF":  # Pillow turns a TIFF by itself
+            width, height = height, width
+        # Reads every byte of a JPEG but keeps only an eighth of it: quick, and a break is found.
+        image.draft(image.mode, (image.width // 8, image.height // 8))
+        image.load()
+        return MediaInfo(
+            kind="image",
+            format="jpeg" if format_ == "MPO" else format_.lower(),
+            width=width,
+            height=height,
+            rotation=rotation,
+            has_alpha=_see_through(image),
+            size_bytes=size,
+        )
+
+
+def _see_through(image: Image.Image) -> bool:
+    if not image.has_transparency_data:
+        return False
+    alpha = image if image.mode in ("RGBA", "LA") else image.convert("RGBA")
+    low, _ = alpha.getchannel("A").getextrema()
+    return low < 255
+
+
+# ------------------------------------------------------------------------------------------- clips
+
+
+@contextmanager
+def open_clip(path: str | os.PathLike[str]) -> Iterator[av.container.InputContainer]:
+    """A clip or sound opened by PyAV: local files only, `CLIP_FORMATS` only.
+
+    A failure to open comes out as UnreadableMedia; failures inside the block pass as they are.
+    """
+    path = Path(path)
+    options = {"protocol_whitelist": "file", "format_whitelist": CLIP_FORMATS}
+    try:
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as e:
+        raise _corrupt(path, reason(e)) from e
+    with container:
+        yield container
+
+
+def reason(error: Exception) -> str:
+    """A PyAV error in a few words, without its number and the function it came from."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The stream that moves, or None: a cover picture of a sound file does not count."""
+    cover = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & cover]
+    default = [s for s in streams if s.disposition & av.stream.Disposition.default]
+    return next(iter(default or streams), None)
+
+
+def clip_rotation(frame: av.VideoFrame) -> int:
+    """Degrees clockwise (0, 90, 180, 270) to turn a decoded frame for display."""
+    return round(-frame.rotation / 90) % 4 * 90
+
+
+def display_size(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
+    """Width and height of a frame as displayed: turned, and with square pixels."""
+    width, height = frame.width, frame.height
+    aspect = stream.sample_aspect_ratio
+    if aspect and aspect > 0:
+        width = round(width * aspect)
+    return (height, width) if clip_rotation(frame) in (90, 270) else (width, height)
+
+
+def _probe_clip(path: Path, size: int, *, known: bool) -> MediaInfo:
+    try:
+        with open_clip(path) as container:
+            return _clip_info(path, size, container)
+    except UnreadableMedia as e:
+        if e.code == "media.corrupt" and not known:
+            raise UnreadableMedia(
+                "media.not_media", f"{path.name} is no picture, clip or sound known here.", _USUAL
+            ) from e
+        raise
+    except (av.FFmpegError, OSError, ValueError) as e:
+        raise _corrupt(path, reason(e)) from e
+
+
+def _clip_info(path: Path, size: int, container: av.container.InputContainer) -> MediaInfo:
+    video = video_stream(container)
+    audio = next(iter(container.streams.audio), None)
+    stream = video or audio
+    if stream is None:
+        raise _corrupt(path, "it has neither picture nor sound")
+    if video is not None:
+        width, height = video.width, video.height
+        if max(width, height) > MAX_VIDEO_SIDE:
+            raise UnreadableMedia(
+                "media.too_large",
+                f"{path.name} is {width}x{height} pixels; {MAX_VIDEO_SIDE} a side are the most.",
+                "Scale it down; a frame has 1080x1920 pixels.",
+            )
+    seconds = _seconds(container, stream)
+    if video is not None and seconds is not None and seconds > MAX_VIDEO_SECONDS:
+        raise UnreadableMedia(
+            "media.too_large",
+            f"{path.name} lasts {seconds:.0f} s; {MAX_VIDEO_SECONDS} s are the most.",
+            "Cut out the part that is wanted.",
+        )
+    first = next(container.decode(stream), None)
+    if first is None:
+        raise _corrupt(path, "no frame of it decodes")
+    sound = {
+        "has_audio": audio is not None,
+        "sample_rate": audio.rate if audio else None,
+        "channels": audio.channels if audio else None,
+    }
+    name = container.format.name.split(",")[0]
+    common = {"seconds": seconds, "size_bytes": size, **sound}
+    if video is None:
+        name = "m4a" if name == "mov" else name
+        return MediaInfo("audio", name, **common)
+    shown = display_size(video, first)
+    rate = video.average_rate or video.guessed_rate or video.base_rate
+    return MediaInfo(
+        "video",
+        _MOVIE_FORMATS.get(name, name),
+        width=shown[0],
+        height=shown[1],
+        rotation=clip_rotation(first),
+        has_alpha=any(c.is_alpha for c in first.format.components),
+        frame_rate=Fraction(rate) if rate else None,
+        frames=video.frames or None,
+        **common,
+    )
+
+
+def _seconds(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
+    """Length of the stream. Files written live (WebM from a browser, APNG) don't say theirs: the
+    packets are then read through, which decodes nothing, and the file is wound back."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if container.duration:
+        return container.duration / av.time_base
+    first, end = None, None
+    try:
+        for packet in itertools.takewhile(lambda p: p.size, container.demux(stream)):
+            if packet.pts is not None:
+                first = packet.pts if first is None else min(first, packet.pts)
+                end = max(end or packet.pts, packet.pts + (packet.duration or 0))
+    except av.FFmpegError:
+        pass  # what came before the fault counts
+    container.seek(0)
+    if first is None or end is None or end <= first:
+        return None
+    return float((end - first) * stream.time_base)

@@ -1,0 +1,1 @@
+"""How a frame is drawn: layout, text, motion, overlays. Knows NumPy and OpenCV, no ffmpeg."""

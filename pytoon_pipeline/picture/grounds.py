@@ -1,0 +1,125 @@
+"""What lies behind the media: colours, gradients, the picture's own blurred copy, shadows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from pytoon_pipeline.picture.layers import corner_mask
+from pytoon_pipeline.picture.yuv import Planes
+
+
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """`#RRGGBB` as three numbers 0..255."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def _dither(height: int, width: int) -> np.ndarray:
+    """A fixed pattern in -0.5..0.5 that keeps slow gradients from banding in 8 bits: interleaved
+    gradient noise (Jimenez, "Next Generation Post Processing in Call of Duty", 2014)."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    return (52.9829189 * ((0.06711056 * x + 0.00583715 * y) % 1.0) % 1.0 - 0.5).astype(np.float32)
+
+
+def flat(width: int, height: int, colour: str) -> np.ndarray:
+    """RGB picture, uint8 (h, w, 3), of one colour."""
+    return np.full((height, width, 3), rgb_of(colour), np.uint8)
+
+
+def gradient(width: int, height: int, colours: Sequence[str]) -> np.ndarray:
+    """RGB picture of a soft gradient: a light from above the middle, in the first colour, falls off
+    into the second towards the lower corners."""
+    first, last = (np.array(rgb_of(c), np.float32) for c in (colours[0], colours[-1]))
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    far = np.hypot((x / width - 0.5) * 0.75, y / height - 0.3) / 0.8
+    t = np.clip(far, 0, 1)
+    t = t * t * (3 - 2 * t)
+    picture = first + (last - first) * t[..., None] + _dither(height, width)[..., None]
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def blurred(rgb: np.ndarray, width: int, height: int, darken: float) -> np.ndarray:
+    """The picture itself as a ground: covering the frame, blurred beyond recognition, calmed and
+    darkened. RGB uint8 (height, width, 3)."""
+    small = _cover(rgb, max(18, width // 12), max(32, height // 12)).astype(np.float32)
+    small = cv2.GaussianBlur(small, (0, 0), small.shape[1] / 14)
+    grey = small @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    small = grey[..., None] + (small - grey[..., None]) * 0.85
+    big = cv2.resize(small * (1 - darken), (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(np.rint(big + _dither(height, width)[..., None]), 0, 255).astype(np.uint8)
+
+
+def _cover(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Scaled and cropped in the middle to fill width x height."""
+    h, w = rgb.shape[:2]
+    scale = max(width / w, height / h)
+    sized = cv2.resize(
+        rgb[..., :3],
+        (max(width, round(w * scale)), max(height, round(h * scale))),
+        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
+    )
+    top, left = (sized.shape[0] - height) // 2, (sized.shape[1] - width) // 2
+    return np.ascontiguousarray(sized[top : top + height, left : left + width])
+
+
+class LiveBlur:
+    """The blurred copy of a moving picture, made from each frame of it: small planes, blurred,
+    scaled up. Cheap enough for every frame."""
+
+    def __init__(self, width: int, height: int, darken: float):
+        self.width, self.height, self.keep = width, height, 1 - darken
+
+    def draw(self, frame: Planes, source: Planes) -> None:
+        for n, (plane, own) in enumerate(zip(frame, source, strict=True)):
+            h, w = plane.shape
+            small = _cover_plane(own, max(9, w // 16), max(16, h // 16)).astype(np.float32)
+            small = cv2.GaussianBlur(small, (0, 0), small.shape[1] / 14)
+            zero = 128.0 if n else 16.0
+            small = zero + (small - zero) * (self.keep * (0.85 if n else 1.0))
+            big = cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
+            np.copyto(plane, np.clip(big + 0.5, 0, 255).astype(np.uint8))
+
+
+def _cover_plane(plane: np.ndarray, width: int, height: int) -> np.ndarray:
+    h, w = plane.shape
+    if w * height > h * width:
+        cut = max(1, round(h * width / height))
+        plane = plane[:, (w - cut) // 2 : (w - cut) // 2 + cut]
+    else:
+        cut = max(1, round(w * height / width))
+        plane = plane[(h - cut) // 2 : (h - cut) // 2 + cut]
+    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def with_shadow(
+    rgb: np.ndarray, shape: np.ndarray, x: int, y: int, strength: float, size: float
+) -> np.ndarray:
+    """The picture with the soft shadow of a shape (float32 0..1 coverage, its top-left at x, y):
+    a wide one below and a tight one close by, as a large light from above casts them."""
+    height, width = rgb.shape[:2]
+    out = rgb.astype(np.float32)
+    for spread, drop, part in ((0.09, 0.05, 0.75), (0.02, 0.012, 0.45)):
+        shadow = np.zeros((height, width), np.float32)
+        top = y + round(size * drop)
+        y0, x0 = max(0, top), max(0, x)
+        y1, x1 = min(height, top + shape.shape[0]), min(width, x + shape.shape[1])
+        if y0 < y1 and x0 < x1:
+            shadow[y0:y1, x0:x1] = shape[y0 - top : y1 - top, x0 - x : x1 - x]
+        shadow = cv2.GaussianBlur(shadow, (0, 0), max(1.0, size * spread))
+        # A shadow takes the ground's own colour down; it does not paint it grey.
+        out *= 1 - strength * part * shadow[..., None]
+    out += _dither(height, width)[..., None]
+    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+
+
+def rounded(width: int, height: int, radius: int) -> np.ndarray:
+    """Coverage, float32 (height, width), of a rounded rectangle."""
+    shape = np.ones((height, width), np.float32)
+    if radius:
+        mask = corner_mask(radius)
+        n = mask.shape[0]
+        shape[:n, :n], shape[:n, -n:] = mask, mask[:, ::-1]
+        shape[-n:, :n], shape[-n:, -n:] = mask[::-1], mask[::-1, ::-1]
+    return shape

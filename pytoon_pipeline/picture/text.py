@@ -1,0 +1,1008 @@
+"""Captions as pictures: `fit` a text into a box, `split` what doesn't fit, `draw` what does.
+
+All lengths are pixels of the real frame, all style measures em of the type size, so one style
+serves every resolution. Boxes are given by width and height; what comes back is relative to the
+box's top-left corner.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import re
+import threading
+import unicodedata
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import cv2
+import freetype
+import numpy as np
+
+from ..errors import PresetError, Problem, UserError
+from .fonts import Face, FontLibrary
+from .shaping import (
+    BREAKING_SPACES,
+    FontSpec,
+    Paragraph,
+    ShapedLine,
+    break_opportunities,
+    cells,
+    is_ignorable,
+)
+from .shaping import measure as _measure
+
+Rect = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels; x1 and y1 lie just outside."""
+
+# Outlines are placed on a grid of 1/64 px and strokes are flattened curves: black may lie this far
+# beyond what the font's numbers say.
+_SLACK_PX = 2 / 64
+_MARGIN_PX = 2
+_LEAST_GAP_EM = 0.04  # between letters of neighbouring lines
+_SHORT_WORD = 3
+_SENTENCE_ENDS, _CLAUSE_ENDS, _CLOSING = ".!?…。！？؟।", ",;:–—،؛、，；：", "\"'”’»)]}」』）"
+
+# FreeType's library and faces may be used by one thread at a time.
+_FREETYPE = threading.Lock()
+
+
+class UnbreakableText(UserError):
+    """A single word does not fit the box even at the smallest size."""
+
+
+@dataclass(frozen=True)
+class Shadow:
+    dx: float = 0.0
+    """Em to the right."""
+    dy: float = 0.04
+    """Em downwards."""
+    blur: float = 0.12
+    """Em, as in CSS: the Gaussian's standard deviation is half of it. 0 is a hard shadow."""
+    color: str = "#000000"
+    opacity: float = 0.5
+
+
+@dataclass(frozen=True)
+class BoxStyle:
+    color: str = "#000000"
+    opacity: float = 1.0
+    pad_x: float = 0.34
+    """Em between the ink and the box's side."""
+    pad_y: float = 0.28
+    """Em above the capitals and below the last baseline; a descender, an accent or a stroke that
+    needs more gets more."""
+    radius: float = 0.18
+    """Em. Inner corners, where lines of different length meet, are rounded as well."""
+    per_line: bool = False
+    """A box for each line, grown together where they touch, instead of one for the block."""
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """How the words that `draw` is told to highlight differ."""
+
+    color: str = "#FFFFFF"
+    box: BoxStyle | None = None
+    """A plate behind each highlighted word (its `per_line` has no meaning). Not part of what `fit`
+    keeps inside the box: it may stand out by its padding."""
+
+
+@dataclass(frozen=True)
+class TextStyle:
+    """The look of a caption. Raises `PresetError` for values that make no sense."""
+
+    family: str
+    weight: int = 700
+    fallback_families: tuple[str, ...] = ()
+    max_px: int = 96
+    min_px: int = 44
+    max_lines: int = 2
+    max_chars_per_line: int = 26
+    """A CJK character counts as two."""
+    line_height: float = 1.08
+    """Em from baseline to baseline."""
+    letter_spacing: float = 0.0
+    """Em between letters; not applied to joined scripts."""
+    align: Literal["left", "center", "right"] = "center"
+    valign: Literal["top", "middle", "bottom"] = "middle"
+    uppercase: bool = False
+    language: str = ""
+    """BCP 47: local letter forms, capitals (Turkish, Greek), base direction."""
+    color: str = "#FFFFFF"
+    stroke: float = 0.0
+    """Em (pixels per em) that the stroke stands out around the letters."""
+    stroke_color: str = "#000000"
+    shadow: Shadow | None = None
+    """Falls from the letters and their stroke; from the box where there is one."""
+    box: BoxStyle | None = None
+    highlight: Highlight | None = None
+
+    def __post_init__(self) -> None:
+        wrong = [
+            (name, value)
+            for name, value, good in (
+                ("min_px", self.min_px, self.min_px >= 1),
+                ("max_px", self.max_px, self.max_px >= self.min_px),
+                ("max_lines", self.max_lines, self.max_lines >= 1),
+                ("max_chars_per_line", self.max_chars_per_line, self.max_chars_per_line >= 1),
+                ("line_height", self.line_height, self.line_height > 0),
+                ("stroke", self.stroke, self.stroke >= 0),
+                ("align", self.align, self.align in ("left", "center", "right")),
+                ("valign", self.valign, self.valign in ("top", "middle", "bottom")),
+            )
+            if not good
+        ]
+        if wrong:
+            raise PresetError(
+                [
+                    Problem("style.invalid", f"{name} can't be {value!r}.", field=name)
+                    for name, value in wrong
+                ]
+            )
+        for color in self._colors():
+            _rgb(color)
+
+    @property
+    def font(self) -> FontSpec:
+        return FontSpec(
+            family=self.family,
+            weight=self.weight,
+            fallback_families=self.fallback_families,
+            letter_spacing=self.letter_spacing,
+            language=self.language,
+            all_caps=self.uppercase,
+        )
+
+    def _colors(self) -> Iterator[str]:
+        yield from (self.color, self.stroke_color)
+        for part in (self.shadow, self.box, self.highlight):
+            if part is not None:
+                yield part.color
+        if self.highlight and self.highlight.box:
+            yield self.highlight.box.color
+
+
+@dataclass(frozen=True)
+class Line:
+    start: int
+    end: int
+    """The line holds `Fitted.text[start:end]`."""
+    x: float
+    """Pixels from the box's left side to the line's pen origin."""
+    baseline: int
+    """Pixels from the box's top."""
+    shaped: ShapedLine
+
+
+class Word(NamedTuple):
+    """A word's rectangle: its ink with the stroke sideways, its line's ink in height. A word broken
+    at a hyphen has one for each part, with the same `index`."""
+
+    text: str
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    index: int
+
+
+class Extents(NamedTuple):
+    """How far a text reaches from its baselines, in em. The tallest and deepest letters count on
+    whatever line they stand, so that breaking lines differently does not change the height."""
+
+    band: float
+    """What the eye takes for the height of a line: capitals, or small letters where nothing is
+    taller; without accents."""
+    high: float
+    deep: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A text set in lines at a size."""
+
+    text: str
+    """As drawn: in capitals where the style says so."""
+    style: TextStyle
+    size: int
+    """Pixels per em."""
+    box: tuple[int, int]
+    lines: tuple[Line, ...]
+    extents: Extents
+
+    @property
+    def faces(self) -> tuple[Face, ...]:
+        """Every face that is drawn from, the first used first."""
+        return tuple(dict.fromkeys(g.face for ln in self.lines for g in ln.shaped.glyphs))
+
+    @property
+    def words(self) -> list[Word]:
+        """In reading order."""
+        return [placed.word for placed in _words(self)]
+
+    @property
+    def ink(self) -> Rect:
+        """All that letters and strokes may touch, by the fonts' own measures."""
+        boxes = [_ink_px(self, ln, ln.shaped.ink) for ln in self.lines if ln.shaped.ink]
+        return _union(boxes)
+
+    @property
+    def plates(self) -> list[Rect]:
+        """The rectangles of the box behind: none, one, or one for each line."""
+        return _plates(self)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A drawn text. Nothing is clipped: the outermost pixels are fully transparent."""
+
+    rgba: np.ndarray
+    """(h, w, 4) uint8, straight alpha; h and w are even."""
+    x: int
+    y: int
+    """Of the tile's top-left pixel, from the box's; even, negative where strokes, shadows or
+    plates stand out."""
+    ink: Rect
+    """The pixels of letters and strokes, relative to the box."""
+    words: list[Word]
+    plates: list[Rect]
+
+
+def fit(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary) -> Fitted | None:
+    """The text at the largest size (whole pixels, `min_px` to `max_px`) at which it fits the box
+    with its stroke and its background box, in the fewest lines that this size allows, broken so
+    that they are even. A newline in the text starts a new line.
+
+    None when it doesn't fit. Raises `MissingGlyph` for characters that no font has, `PresetError`
+    for a family that doesn't exist, `ValueError` when there is nothing to draw.
+    """
+    plain = normalise(text)
+    if not any(not c.isspace() and not is_ignorable(c) for c in plain):
+        raise ValueError("there is no text to fit")
+    shown, _ = _display(plain, style)
+    block = _Block(Paragraph(shown, style.font, library), style, 0, len(shown))
+    return block.fit(box_w, box_h)
+
+
+def split(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary) -> list[str]:
+    """The text in the fewest cues that each `fit`, broken at the ends of sentences before clauses
+    before phrases, evenly, and without leaving a lone word.
+
+    No text, no cues. Raises `UnbreakableText` when one word alone doesn't fit at `min_px`, and what
+    `fit` raises.
+    """
+    plain = normalise(text)
+    if not plain:
+        return []
+    shown, origin = _display(plain, style)
+    paragraph = Paragraph(shown, style.font, library)
+    cuts = [0, *(i for i in break_opportunities(shown) if _may_cut(shown, i)), len(shown)]
+    best: list[tuple[int, float, int] | None] = [None] * len(cuts)
+    best[0] = (0, 0.0, 0)
+    room = style.max_lines * style.max_chars_per_line
+    for i in range(len(cuts) - 1):
+        before = best[i]
+        if before is None:
+            continue
+        for j in range(i + 1, len(cuts)):
+            block = _Block(paragraph, style, cuts[i], cuts[j])
+            if not block.fits(box_w, box_h):
+                if j == i + 1:
+                    raise _unbreakable(shown[cuts[i] : cuts[j]].strip(), style, box_w, box_h)
+                break
+            cost = before[1] + (cells(shown[cuts[i] : cuts[j]].strip()) / room) ** 2
+            if j + 1 < len(cuts):
+                cost += _cut_cost(shown, cuts[j])
+            if j == i + 1 and len(cuts) > 2:
+                cost += 0.8
+            found = (before[0] + 1, cost, i)
+            if best[j] is None or found[:2] < best[j][:2]:
+                best[j] = found
+    cues: list[str] = []
+    end = len(cuts) - 1
+    while end:
+        start = best[end][2]
+        cues.append(plain[origin[cuts[start]] : origin[cuts[end]]].strip())
+        end = start
+    return cues[::-1]
+
+
+def measure(text: str, style: TextStyle, size: float, library: FontLibrary) -> float:
+    """Advance width in pixels of the text on one line, without stroke."""
+    shown, _ = _display(normalise(text), style)
+    return _measure(shown, style.font, library, size)
+
+
+def normalise(text: str) -> str:
+    """Composed (NFC), one space between words, no blank lines, no control characters."""
+    text = unicodedata.normalize("NFC", text)
+    text = re.sub("\r\n?|[\u2028\u2029\v\f\x85]", "\n", text).replace("\t", " ")
+    text = "".join(c for c in text if c == "\n" or unicodedata.category(c) != "Cc")
+    lines = (re.sub(f"[{BREAKING_SPACES[:-1]}]+", " ", ln) for ln in text.split("\n"))
+    return "\n".join(ln for ln in (ln.strip(BREAKING_SPACES) for ln in lines) if ln)
+
+
+def _display(text: str, style: TextStyle) -> tuple[str, list[int]]:
+    """The text as it is drawn, and for each of its indices (its end too) that of the original."""
+    if not style.uppercase:
+        return text, list(range(len(text) + 1))
+    language = style.language.replace("_", "-").split("-")[0].lower()
+    shown, origin = "", []
+    for i, char in enumerate(text):
+        capital = _capital(char, language)
+        shown += capital
+        origin += [i] * len(capital)
+    return shown, [*origin, len(text)]
+
+
+def _capital(char: str, language: str) -> str:
+    if language in {"tr", "az"} and char == "i":
+        return "İ"
+    if language == "el":
+        # Greek capitals carry no accent (they do keep the diaeresis).
+        bare = unicodedata.normalize("NFD", char.upper()).replace("\u0301", "")
+        return unicodedata.normalize("NFC", bare)
+    return char.upper()
+
+
+# ---------------------------------------------------------------------------------------- layout
+
+
+class _Block:
+    """A stretch of a paragraph that is to be set in lines."""
+
+    def __init__(self, paragraph: Paragraph, style: TextStyle, start: int, end: int):
+        self.paragraph, self.style = paragraph, style
+        text = paragraph.text
+        while end > start and text[end - 1] in BREAKING_SPACES + "\n":
+            end -= 1
+        self.start, self.end = start, end
+        self.stops = [start, *(start + i for i in break_opportunities(text[start:end])), end]
+        self.forced = [
+            n for n, i in enumerate(self.stops) if start < i < end and text[i - 1] == "\n"
+        ]
+        self._widths: dict[tuple[int, int], float] = {}
+        library = paragraph.library
+        self.cap = library.metrics(library.require(style.family, style.weight)).cap_height
+
+    def fit(self, box_w: int, box_h: int) -> Fitted | None:
+        low, high = self.style.min_px, self.style.max_px
+        if not self._fits_at(low, box_w, box_h):
+            return None
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._fits_at(middle, box_w, box_h):
+                low = middle
+            else:
+                high = middle - 1
+        # Lines that must be moved apart need more height than was known without breaking them.
+        for size in range(low, self.style.min_px - 1, -1):
+            fitted = self._layout(size, box_w, box_h)
+            if fitted is not None:
+                return fitted
+        return None
+
+    def fits(self, box_w: int, box_h: int) -> bool:
+        """Whether there is a `fit`, found with less work."""
+        if self.extents.high + self.extents.deep + _LEAST_GAP_EM > self.style.line_height:
+            return self.fit(box_w, box_h) is not None
+        return self._fits_at(self.style.min_px, box_w, box_h)
+
+    def _fits_at(self, size: int, box_w: int, box_h: int) -> bool:
+        """Whether it fits with its lines no farther apart than the style says."""
+        count = self._fewest_lines(size, box_w)
+        if count is None:
+            return False
+        top, bottom = self._reach(size)
+        return top + bottom + round((count - 1) * self.style.line_height * size) <= box_h
+
+    def _layout(self, size: int, box_w: int, box_h: int) -> Fitted | None:
+        """Even lines at this size, at which `_fits_at`; None when they don't fit moved apart."""
+        count = self._fewest_lines(size, box_w)
+        assert count is not None
+        spans = self._even_lines(count, size, box_w)
+        shaped = [self._line(a, b) for a, b in spans]
+        pens = [self._pen(line, size, box_w) for line in shaped]
+        pitch = size * max(
+            [self.style.line_height]
+            + [
+                _clear_pitch(above, below, (pen_below - pen_above) / size)
+                for (above, pen_above), (below, pen_below) in pairwise(
+                    zip(shaped, pens, strict=True)
+                )
+            ]
+        )
+        top, bottom = self._reach(size)
+        depth = round((count - 1) * pitch)
+        if top + depth + bottom > box_h:
+            return None
+        if self.style.valign == "top":
+            first = top
+        elif self.style.valign == "bottom":
+            first = box_h - bottom - depth
+        else:
+            # For the eye, a line reaches from its capitals to its baseline.
+            first = round((box_h + self.extents.band * size - depth) / 2)
+            first = min(max(first, top), box_h - bottom - depth)
+        lines = tuple(
+            Line(*self._trim(a, b), pen, first + round(n * pitch), line)
+            for n, ((a, b), pen, line) in enumerate(zip(spans, pens, shaped, strict=True))
+        )
+        return Fitted(self.paragraph.text, self.style, size, (box_w, box_h), lines, self.extents)
+
+    def _pen(self, line: ShapedLine, size: int, box_w: int) -> float:
+        """Where the line's origin lies: lines are aligned by their ink, not by the room that the
+        font leaves beside it."""
+        left, right = (line.ink[0] * size, line.ink[2] * size) if line.ink else (0.0, 0.0)
+        pad_x = _pads(self.style.box, size)[0] if self.style.box else 0
+        side = pad_x + self.style.stroke * size + _SLACK_PX
+        if self.style.align == "left":
+            return side - left
+        if self.style.align == "right":
+            return box_w - side - right
+        return (box_w - left - right) / 2
+
+    def _trim(self, a: int, b: int) -> tuple[int, int]:
+        start, end = self.stops[a], self.stops[b]
+        while end > start and self.paragraph.text[end - 1] in BREAKING_SPACES + "\n\u200b":
+            end -= 1
+        return start, end
+
+    def _line(self, a: int, b: int) -> ShapedLine:
+        return self.paragraph.line(*self._trim(a, b))
+
+    def _width(self, a: int, b: int) -> float:
+        """Ink in em; infinite where the line would hold too many characters or a newline."""
+        width = self._widths.get((a, b))
+        if width is None:
+            start, end = self._trim(a, b)
+            too_long = cells(self.paragraph.text[start:end]) > self.style.max_chars_per_line
+            if too_long or any(a < n < b for n in self.forced):
+                width = math.inf
+            else:
+                ink = self.paragraph.line(start, end).ink
+                width = ink[2] - ink[0] if ink else 0.0
+            self._widths[a, b] = width
+        return width
+
+    def _room(self, size: int, box_w: int) -> float:
+        """Em that a line's ink may be wide."""
+        pad_x = _pads(self.style.box, size)[0] if self.style.box else 0
+        return (box_w - 2 * (pad_x + _SLACK_PX)) / size - 2 * self.style.stroke
+
+    def _fewest_lines(self, size: int, box_w: int) -> int | None:
+        """How many lines it takes, filling each; None when it can't be done."""
+        room = self._room(size, box_w)
+        last, a, count = len(self.stops) - 1, 0, 0
+        while a < last:
+            b = a
+            while b < last and self._width(a, b + 1) <= room:
+                b += 1
+            count += 1
+            if b == a or count > self.style.max_lines:
+                return None
+            a = b
+        return count
+
+    def _even_lines(self, count: int, size: int, box_w: int) -> list[tuple[int, int]]:
+        """The breaks of least cost into so many lines, by dynamic programming."""
+        room = self._room(size, box_w)
+        last = len(self.stops) - 1
+        total = sum(self._line(a, b).advance for a, b in pairwise([0, *self.forced, last]))
+        target = max(total / count, 1e-3)
+        best: dict[tuple[int, int], tuple[float, int]] = {(0, 0): (0.0, 0)}
+        for n in range(1, count + 1):
+            for b in range(n, last + 1):
+                for a in range(b - 1, n - 2, -1):
+                    width = self._width(a, b)
+                    if width == math.inf:
+                        break
+                    before = best.get((n - 1, a))
+                    if before is None or width > room:
+                        continue
+                    cost = before[0] + ((width - target) / target) ** 2
+                    cost += self._break_cost(a, b, target)
+                    if (n, b) not in best or cost < best[n, b][0]:
+                        best[n, b] = (cost, a)
+        spans = []
+        b = last
+        for n in range(count, 0, -1):
+            a = best[n, b][1]
+            spans.append((a, b))
+            b = a
+        return spans[::-1]
+
+    def _break_cost(self, a: int, b: int, target: float) -> float:
+        """What is wrong with a line from stop a to stop b, beside its length."""
+        text = self.paragraph.text
+        start, end = self._trim(a, b)
+        line = text[start:end]
+        if b == len(self.stops) - 1:
+            lone = a > 0 and a not in self.forced and not any(c in BREAKING_SPACES for c in line)
+            return 0.5 if lone and self._width(a, b) < target / 2 else 0.0
+        if b in self.forced or line[-1] in _SENTENCE_ENDS:
+            return 0.0
+        if line[-1] in _CLAUSE_ENDS + _CLOSING:
+            return 0.03
+        if line[-1] in "-\u2010\u00ad":
+            return 0.2
+        word = re.split(f"[{BREAKING_SPACES}]", line)[-1]
+        if word.isalnum() and len(word) <= _SHORT_WORD and word.isascii():
+            return 0.16  # "the", "of", "a", "50": they belong to what follows
+        return 0.08
+
+    @cached_property
+    def extents(self) -> Extents:
+        inks = []
+        for a, b in pairwise([0, *self.forced, len(self.stops) - 1]):
+            ink = self._line(a, b).ink
+            if ink:
+                inks.append(ink)
+        high = max((ink[3] for ink in inks), default=0.0)
+        deep = max(0.0, -min((ink[1] for ink in inks), default=0.0))
+        return Extents(min(high, self.cap), high, deep)
+
+    def _reach(self, size: int) -> tuple[int, int]:
+        """Pixels above the first and below the last baseline that must lie in the box."""
+        stroke = self.style.stroke * size + _SLACK_PX
+        top = math.ceil(self.extents.high * size + stroke)
+        bottom = math.ceil(self.extents.deep * size + stroke)
+        if self.style.box:
+            above, below = _plate_reach(self.style.box, size, self.extents, stroke)
+            top, bottom = max(top, above), max(bottom, below)
+        return top, bottom
+
+
+def _clear_pitch(above: ShapedLine, below: ShapedLine, shift: float) -> float:
+    """Em between the baselines at which no letter of the line below, set `shift` em further right,
+    touches one above it: accents of capitals under descenders."""
+    gap = _LEAST_GAP_EM
+    return max(
+        (
+            low[3] - high[1] + gap
+            for high in (g.ink for g in above.glyphs if g.ink)
+            for low in (g.ink for g in below.glyphs if g.ink)
+            if low[0] + shift - gap < high[2] and high[0] < low[2] + shift + gap
+        ),
+        default=0.0,
+    )
+
+
+def _pads(box: BoxStyle, size: int) -> tuple[int, int]:
+    return round(box.pad_x * size), round(box.pad_y * size)
+
+
+def _plate_reach(box: BoxStyle, size: int, extents: Extents, stroke: float) -> tuple[int, int]:
+    """How far a plate reaches above and below a baseline, in pixels: padding around the band, and
+    room around what stands out of the band."""
+    pad_y = _pads(box, size)[1]
+    least = round(0.35 * pad_y)
+    above = max(
+        math.ceil(extents.band * size) + pad_y, math.ceil(extents.high * size + stroke) + least
+    )
+    below = max(pad_y, math.ceil(extents.deep * size + stroke) + least)
+    return above, below
+
+
+def _may_cut(text: str, i: int) -> bool:
+    """Whether a cue may end at this break: not inside a hyphenated word."""
+    return text[i - 1] not in "-\u2010–—\u00ad\u200b" or text[i - 2 : i - 1] in ("", " ")
+
+
+def _cut_cost(text: str, i: int) -> float:
+    """What it costs the reader when a cue ends here."""
+    if text[i - 1] == "\n":
+        return 0.0
+    before = text[:i].rstrip(BREAKING_SPACES)
+    bare = before.rstrip(_CLOSING)
+    if bare and bare[-1] in _SENTENCE_ENDS:
+        word = re.split(f"[{BREAKING_SPACES}\n]", bare)[-1]
+        abbreviation = bare[-1] == "." and len(word) <= 4 and word[:1].isupper()
+        return 0.25 if abbreviation or text[i : i + 1].islower() else 0.0
+    if bare and bare[-1] in _CLAUSE_ENDS:
+        return 0.25
+    word = re.split(f"[{BREAKING_SPACES}\n]", before)[-1]
+    return 0.75 if len(word) <= _SHORT_WORD and word.isascii() else 0.6
+
+
+def _unbreakable(word: str, style: TextStyle, box_w: int, box_h: int) -> UnbreakableText:
+    if cells(word) > style.max_chars_per_line:
+        why = f"has more than {style.max_chars_per_line} characters, and a line may have no more"
+    else:
+        why = f"does not fit {box_w}x{box_h} px even at {style.min_px} px"
+    return UnbreakableText(
+        Problem(
+            code="text.unbreakable",
+            message=f"{word!r} {why}.",
+            remedy="Use a shorter word, put a soft hyphen (U+00AD) or a space into it, or let the "
+            "style go smaller or its box wider.",
+        )
+    )
+
+
+# ------------------------------------------------------------------------------------- rectangles
+
+
+def _union(rects: Collection[Rect]) -> Rect:
+    if not rects:
+        return (0, 0, 0, 0)
+    x0, y0, x1, y1 = zip(*rects, strict=True)
+    return (min(x0), min(y0), max(x1), max(y1))
+
+
+def _ink_px(fitted: Fitted, line: Line, ink: tuple[float, float, float, float]) -> Rect:
+    size, reach = fitted.size, fitted.style.stroke * fitted.size + _SLACK_PX
+    # What is a whole pixel but for a float's last bits is that pixel.
+    tiny = 1e-6
+    return (
+        math.floor(line.x + ink[0] * size - reach + tiny),
+        math.floor(line.baseline - ink[3] * size - reach + tiny),
+        math.ceil(line.x + ink[2] * size + reach - tiny),
+        math.ceil(line.baseline - ink[1] * size + reach - tiny),
+    )
+
+
+class _Placed(NamedTuple):
+    word: Word
+    start: int
+    end: int
+    line: Line
+
+
+def _words(fitted: Fitted) -> list[_Placed]:
+    text = fitted.text
+    hyphens = "-\u2010–—\u00ad"
+    # Words of scripts without spaces are what may be broken apart.
+    inner = {i for i in break_opportunities(text) if text[i - 1] not in hyphens}
+    found: list[_Placed] = []
+    index, goes_on = -1, False
+    for line in fitted.lines:
+        start = line.start
+        for i in range(line.start, line.end + 1):
+            space = i == line.end or text[i] in BREAKING_SPACES
+            if i == start or not (space or i in inner):
+                start += space and i == start
+                continue
+            index += not goes_on
+            inks = [g.ink for g in line.shaped.glyphs if g.ink and start <= g.cluster < i]
+            if inks:
+                _, bottom, _, top = line.shaped.ink
+                ink = (min(b[0] for b in inks), bottom, max(b[2] for b in inks), top)
+                shown = text[start:i].replace("\u00ad", "")
+                word = Word(shown, *_ink_px(fitted, line, ink), index)
+                found.append(_Placed(word, start, i, line))
+            goes_on = text[i - 1] in hyphens and i not in inner and text[i : i + 1].isalnum()
+            start = i + space
+    return found
+
+
+def _plates(fitted: Fitted) -> list[Rect]:
+    style, size = fitted.style, fitted.size
+    if style.box is None:
+        return []
+    stroke = style.stroke * size + _SLACK_PX
+    above, below = _plate_reach(style.box, size, fitted.extents, stroke)
+    pad_x = _pads(style.box, size)[0]
+    rects = []
+    for line in fitted.lines:
+        if line.shaped.ink:
+            x0, _, x1, _ = _ink_px(fitted, line, line.shaped.ink)
+            rects.append((x0 - pad_x, line.baseline - above, x1 + pad_x, line.baseline + below))
+    if not style.box.per_line:
+        return [_union(rects)]
+    return _snapped(rects, 2 * round(style.box.radius * size))
+
+
+def _snapped(rects: list[Rect], least: int) -> list[Rect]:
+    """Sides of touching rectangles that differ by less than two radii are drawn level: a smaller
+    step can't be rounded and looks like a mistake."""
+    rects = list(rects)
+    for side, farther in ((0, min), (2, max)):
+        changed = True
+        while changed:
+            changed = False
+            for n in range(len(rects) - 1):
+                a, b = rects[n], rects[n + 1]
+                if a[3] >= b[1] and 0 < abs(a[side] - b[side]) < least:
+                    edge = farther(a[side], b[side])
+                    for m in (n, n + 1):
+                        moved = list(rects[m])
+                        moved[side] = edge
+                        rects[m] = tuple(moved)
+                    changed = True
+    return rects
+
+
+# ---------------------------------------------------------------------------------------- drawing
+
+
+def draw(fitted: Fitted, library: FontLibrary, highlight: Collection[int] = ()) -> Tile:
+    """The fitted text as a picture. `highlight` holds the `Word.index` of words that are drawn as
+    the style's `highlight` says."""
+    style, size = fitted.style, fitted.size
+    if highlight and style.highlight is None:
+        raise ValueError("the style has no highlight")
+    words = _words(fitted)
+    lit_words = [placed for placed in words if placed.word.index in highlight]
+    lit = {i for placed in lit_words for i in range(placed.start, placed.end)}
+    with _FREETYPE:
+        strokes = list(_bitmaps(fitted, library, style.stroke * size)) if style.stroke else []
+        fills = list(_bitmaps(fitted, library, 0.0))
+    drawn = [b.rect for b in (*strokes, *fills)]
+    plates = fitted.plates
+    lit_plates = _lit_plates(fitted, lit_words)
+    solid = _union([r for r in (*drawn, *plates, *lit_plates) if r[2] > r[0]])
+    x0, y0, x1, y1 = _tile_bounds(style, size, solid)
+    canvas = _Canvas(x0, y0, x1 - x0, y1 - y0)
+
+    plate = _plate_mask(canvas, plates, style.box, size) if style.box else None
+    # Joined letters abut: coverage adds up, or a seam shows between them.
+    fill = canvas.mask([b for b in fills if b.cluster not in lit], cv2.add)
+    lit_fill = canvas.mask([b for b in fills if b.cluster in lit], cv2.add) if lit else None
+    letters = fill if lit_fill is None else cv2.add(fill, lit_fill)
+    stroke = None
+    if strokes:
+        stroke = canvas.mask(strokes, np.maximum)
+        stroke = np.maximum(stroke, _stroke_core(letters, style.stroke * size))
+
+    if style.shadow:
+        cast = plate
+        if cast is None:
+            cast = letters if stroke is None else np.maximum(letters, stroke)
+        shade = _shadow_mask(cast, style.shadow, size)
+        if plate is not None:
+            shade *= 1.0 - plate / np.float32(255)  # as in CSS: none below the box itself
+        canvas.paint(shade, style.shadow.color, style.shadow.opacity)
+    if plate is not None:
+        canvas.paint(plate, style.box.color, style.box.opacity)
+    if style.highlight and style.highlight.box:
+        for rect in lit_plates:
+            mask = _plate_mask(canvas, [rect], style.highlight.box, size)
+            canvas.paint(mask, style.highlight.box.color, style.highlight.box.opacity)
+    if stroke is not None:
+        canvas.paint(stroke, style.stroke_color)
+    canvas.paint(fill, style.color)
+    if lit_fill is not None:
+        canvas.paint(lit_fill, style.highlight.color)
+    ink = canvas.bounds(letters if stroke is None else np.maximum(letters, stroke))
+    return Tile(canvas.rgba(), x0, y0, ink, [placed.word for placed in words], plates)
+
+
+class _Bitmap(NamedTuple):
+    coverage: np.ndarray
+    rect: Rect
+    cluster: int
+
+
+class _Canvas:
+    """Premultiplied float layers over a rectangle of the box's coordinates."""
+
+    def __init__(self, x: int, y: int, width: int, height: int):
+        self.x, self.y, self.shape = x, y, (height, width)
+        self._rgb = np.zeros((height, width, 3), np.float32)
+        self._alpha = np.zeros((height, width), np.float32)
+
+    def mask(
+        self, bitmaps: list[_Bitmap], join: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        mask = np.zeros(self.shape, np.uint8)
+        for coverage, (x0, y0, x1, y1), _ in bitmaps:
+            part = mask[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]
+            part[:] = join(part, coverage)
+        return mask
+
+    def paint(self, mask: np.ndarray, color: str, opacity: float = 1.0) -> None:
+        """Lays a colour over what is there, through a mask (uint8, or float of 0 to 1)."""
+        x0, y0, x1, y1 = self.bounds(mask)
+        part = np.s_[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]
+        scale = opacity / 255 if mask.dtype == np.uint8 else opacity
+        alpha = mask[part].astype(np.float32) * np.float32(scale)
+        keep = 1 - alpha
+        self._rgb[part] *= keep[..., None]
+        self._rgb[part] += alpha[..., None] * np.array(_rgb(color), np.float32)
+        self._alpha[part] *= keep
+        self._alpha[part] += alpha
+
+    def bounds(self, mask: np.ndarray) -> Rect:
+        """The rectangle of what is not 0. (A bitmap's own may be larger: FreeType allots it by the
+        control points of the curves.)"""
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        x, y = self.x, self.y
+        if not rows.size:
+            return x, y, x, y
+        return (
+            x + int(columns[0]),
+            y + int(rows[0]),
+            x + int(columns[-1]) + 1,
+            y + int(rows[-1]) + 1,
+        )
+
+    def rgba(self) -> np.ndarray:
+        alpha = self._alpha
+        out = np.empty((*self.shape, 4), np.uint8)
+        divisor = np.where(alpha > 0, alpha, 1)[..., None]
+        out[..., :3] = np.clip(np.rint(self._rgb / divisor), 0, 255)
+        out[..., 3] = np.clip(np.rint(alpha * 255), 0, 255)
+        return out
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    if not re.fullmatch("#[0-9A-Fa-f]{6}", color):
+        raise PresetError(
+            Problem("style.color", f"{color!r} is not a colour.", "Write it as #RRGGBB.")
+        )
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def _tile_bounds(style: TextStyle, size: int, solid: Rect) -> Rect:
+    x0, y0, x1, y1 = solid
+    if style.shadow:
+        dx, dy, sigma = _shadow_px(style.shadow, size)
+        reach = math.ceil(3 * sigma) + 1
+        x0, y0 = min(x0, x0 + dx - reach), min(y0, y0 + dy - reach)
+        x1, y1 = max(x1, x1 + dx + reach), max(y1, y1 + dy + reach)
+    x0, y0 = (x0 - _MARGIN_PX) // 2 * 2, (y0 - _MARGIN_PX) // 2 * 2
+    x1, y1 = -(-(x1 + _MARGIN_PX) // 2) * 2, -(-(y1 + _MARGIN_PX) // 2) * 2
+    return x0, y0, x1, y1
+
+
+def _bitmaps(fitted: Fitted, library: FontLibrary, stroke: float) -> Iterator[_Bitmap]:
+    """Each glyph's coverage, unhinted, placed to 1/64 px; stroked by so many pixels on each side
+    where `stroke` is not 0. Baselines lie on whole pixels, so feet are sharp."""
+    size = fitted.size
+    stroker = None
+    if stroke:
+        stroker = freetype.Stroker()
+        stroker.set(
+            round(stroke * 64),
+            freetype.FT_STROKER_LINECAP_ROUND,
+            freetype.FT_STROKER_LINEJOIN_ROUND,
+            0,
+        )
+    for line in fitted.lines:
+        for glyph in line.shaped.glyphs:
+            if glyph.ink is None:
+                continue
+            face = library.outlines(glyph.face)
+            face.set_pixel_sizes(0, size)
+            face.load_glyph(glyph.id, freetype.FT_LOAD_NO_HINTING | freetype.FT_LOAD_NO_BITMAP)
+            outline = face.glyph.get_glyph()
+            if stroker is not None:
+                outline.stroke(stroker, True)
+            x64, y64 = round((line.x + glyph.x * size) * 64), round(glyph.y * size * 64)
+            offset = freetype.FT_Vector(x64 & 63, y64 & 63)
+            drawn = outline.to_bitmap(freetype.FT_RENDER_MODE_NORMAL, offset, True)
+            bitmap = drawn.bitmap
+            rows, columns, pitch = bitmap.rows, bitmap.width, bitmap.pitch
+            if not rows or not columns:
+                continue
+            # The wrapper's own `buffer` makes a list of Python ints of it.
+            raw = ctypes.string_at(bitmap._FT_Bitmap.buffer, rows * pitch)
+            coverage = np.frombuffer(raw, np.uint8).reshape(rows, pitch)[:, :columns]
+            left = (x64 >> 6) + drawn.left
+            top = line.baseline - (y64 >> 6) - drawn.top
+            rect = (left, top, left + columns, top + rows)
+            yield _Bitmap(coverage, rect, glyph.cluster)
+
+
+def _stroke_core(letters: np.ndarray, radius: float) -> np.ndarray:
+    """What lies surely within the stroke, by distance from the letters.
+
+    FreeType's stroker draws exact edges but turns a counter narrower than the stroke inside out
+    and leaves a hole there (the ring of A-ring, the eyes of 8).
+    """
+    height, width = letters.shape
+    size = (width * _FINE_DISTANCE, height * _FINE_DISTANCE)
+    fine = cv2.resize(letters, size, interpolation=cv2.INTER_LINEAR)
+    apart = cv2.distanceTransform((fine < 128).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # A quarter pixel inside the true edge: the stroker's own edge stays the one that is seen.
+    inside = np.clip((radius - 0.25) * _FINE_DISTANCE - apart + 1, 0, 1) * np.float32(255)
+    return cv2.resize(inside, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+
+def _shadow_px(shadow: Shadow, size: int) -> tuple[int, int, float]:
+    return round(shadow.dx * size), round(shadow.dy * size), shadow.blur * size / 2
+
+
+def _shadow_mask(cast: np.ndarray, shadow: Shadow, size: int) -> np.ndarray:
+    """The mask moved and blurred, float32 of 0 to 1. The canvas has room for all of it."""
+    dx, dy, sigma = _shadow_px(shadow, size)
+    height, width = cast.shape
+    moved = np.zeros((height, width), np.float32)
+    moved[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = cast[
+        max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
+    ]
+    moved /= 255
+    if sigma <= 0:
+        return moved
+    reach = 2 * math.ceil(3 * sigma) + 1
+    blurred = cv2.GaussianBlur(
+        moved, (reach, reach), sigma, borderType=cv2.BORDER_CONSTANT
+    )  # fmt: skip
+    return np.clip(blurred, 0, 1)
+
+
+def _lit_plates(fitted: Fitted, lit: list[_Placed]) -> list[Rect]:
+    style, size = fitted.style, fitted.size
+    if style.highlight is None or style.highlight.box is None:
+        return []
+    pad_x = _pads(style.highlight.box, size)[0]
+    stroke = style.stroke * size + _SLACK_PX
+    above, below = _plate_reach(style.highlight.box, size, fitted.extents, stroke)
+    return [
+        (word.x0 - pad_x, line.baseline - above, word.x1 + pad_x, line.baseline + below)
+        for word, _, _, line in lit
+    ]
+
+
+_FINE_ROWS = 8
+_FINE_DISTANCE = 4
+
+
+def _plate_mask(canvas: _Canvas, rects: list[Rect], box: BoxStyle, size: int) -> np.ndarray:
+    """Coverage of the rectangles with round corners, grown together where they touch: in each of
+    eight rows to the pixel, the exact length between the left and the right side."""
+    mask = np.zeros(canvas.shape, np.uint8)
+    for group in _touching(rects):
+        x0, y0, x1, y1 = _union(group)
+        rows = y0 + (np.arange((y1 - y0) * _FINE_ROWS) + 0.5) / _FINE_ROWS
+        left, right = (_side(group, side, box.radius * size) for side in (0, 2))
+        starts = np.interp(rows, left[:, 1], left[:, 0])[:, None]
+        ends = np.interp(rows, right[:, 1], right[:, 0])[:, None]
+        columns = np.arange(x0, x1)
+        covered = np.clip(np.minimum(ends, columns + 1) - np.maximum(starts, columns), 0, 1)
+        covered = covered.reshape(y1 - y0, _FINE_ROWS, x1 - x0).mean(axis=1)
+        part = mask[y0 - canvas.y : y1 - canvas.y, x0 - canvas.x : x1 - canvas.x]
+        part[:] = np.maximum(part, np.rint(covered * 255).astype(np.uint8))
+    return mask
+
+
+def _touching(rects: list[Rect]) -> list[list[Rect]]:
+    """Neighbours (from top to bottom) that overlap go together."""
+    groups: list[list[Rect]] = []
+    for rect in rects:
+        last = groups[-1][-1] if groups else None
+        if last and last[3] >= rect[1] and last[0] < rect[2] and rect[0] < last[2]:
+            groups[-1].append(rect)
+        else:
+            groups.append([rect])
+    return groups
+
+
+def _side(rects: list[Rect], side: int, radius: float) -> np.ndarray:
+    """The left (0) or right (2) side of rectangles stacked from top to bottom: x and y of points
+    from the middle of the top to the middle of the bottom."""
+    first, last = rects[0], rects[-1]
+    corners: list[tuple[float, float]] = [((first[0] + first[2]) / 2, first[1])]
+    corners.append((first[side], first[1]))
+    for above, below in pairwise(rects):
+        if above[side] != below[side]:
+            above_is_wider = (above[side] > below[side]) == (side == 2)
+            y = above[3] if above_is_wider else below[1]
+            corners += [(above[side], y), (below[side], y)]
+    corners.append((last[side], last[3]))
+    corners.append(((last[0] + last[2]) / 2, last[3]))
+    return _rounded(corners, radius)
+
+
+def _rounded(corners: list[tuple[float, float]], radius: float) -> np.ndarray:
+    """A line of right angles with each angle replaced by a quarter circle. Two circles share an
+    edge's length where it is too short for both."""
+    ring = [np.array(c, np.float64) for c in corners]
+    points = [ring[0]]
+    for n in range(1, len(ring) - 1):
+        to_before, to_after = ring[n - 1] - ring[n], ring[n + 1] - ring[n]
+        before, after = np.abs(to_before).sum(), np.abs(to_after).sum()
+        r = min(radius, before / (1 if n == 1 else 2), after / (1 if n == len(ring) - 2 else 2))
+        if r <= 0:
+            points.append(ring[n])
+            continue
+        u, v = to_before / before, to_after / after
+        centre = ring[n] + r * (u + v)
+        angles = np.linspace(0, math.pi / 2, max(4, math.ceil(r)) + 1)
+        points += [centre - r * (v * math.cos(a) + u * math.sin(a)) for a in angles]
+    return np.array([*points, ring[-1]])

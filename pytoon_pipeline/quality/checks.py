@@ -1,0 +1,318 @@
+"""What a good file is: each check one promise, measured on the finished file.
+
+A check is a function (measurement, expected) -> verdict. It never renders and never guesses from
+the plan what the file itself can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pytoon_pipeline.media.measure import Measurement
+
+MAX_SECONDS = 60.5
+LOUDNESS_TOLERANCE = 1.0
+BLACK_SHARE = 0.98
+"""A frame is black when this share of its pixels is dark."""
+BLACK_SECONDS = 0.1
+FROZEN_CHANGE = 0.02
+"""Mean difference between two frames, in luma steps, below which nothing moved. Re-encoding alone
+leaves less; the slowest Ken Burns movement of a preset leaves ten times more."""
+FROZEN_SECONDS = 1.0
+SYNC_SECONDS = 0.045
+"""Sound may end this far from the picture: a frame and an AAC packet."""
+
+
+class Verdict(BaseModel):
+    """What one quality check found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    passed: bool
+    severity: str = Field("error", description="error or warning, when not passed.")
+    message: str
+    measured: dict[str, Any] = Field(default_factory=dict)
+    remedy: str = ""
+
+
+class Expected(BaseModel):
+    """What was planned, as far as a check needs it. Spans are (first frame, end frame)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    width: int
+    height: int
+    rate: int
+    frames: int
+    max_mbps: float = 20.0
+    max_bytes: int = 300_000_000
+    max_gop: int = 30
+    max_b_frames: int = 2
+    min_seconds: float = 3.0
+    target_lufs: float = -14.0
+    true_peak_db: float = -1.0
+    sound: bool = Field(True, description="Is anything to be heard?")
+    black: list[tuple[int, int]] = Field(
+        default_factory=list, description="Where black was asked for."
+    )
+    still: list[tuple[int, int]] = Field(
+        default_factory=list, description="Where nothing is meant to move."
+    )
+    degraded: list[str] = Field(
+        default_factory=list, description="Segments that are a plain still for want of an engine."
+    )
+
+
+Check = Callable[[Measurement, Expected], Verdict]
+
+
+def _verdict(name: str, faults: list[str], good: str, remedy: str = "", **measured: Any) -> Verdict:
+    return Verdict(
+        name=name,
+        passed=not faults,
+        message="; ".join(faults) if faults else good,
+        measured=measured,
+        remedy=remedy if faults else "",
+    )
+
+
+def container(m: Measurement, e: Expected) -> Verdict:
+    """MP4, index first, no edit list: what every platform's uploader takes."""
+    faults = []
+    if m.container != "mp4":
+        faults.append(f"the container is {m.container}, not mp4")
+    if not m.faststart:
+        faults.append("the index (moov) lies behind the media")
+    if m.edits:
+        faults.append(f"{len(m.edits)} edit list entries trim or delay a track")
+    if m.size_bytes > e.max_bytes:
+        faults.append(f"{m.size_bytes / 1e6:.0f} MB is over {e.max_bytes / 1e6:.0f} MB")
+    return _verdict(
+        "container", faults, "MP4, index first, no edit list",
+        "Link again; if it stays, report it with the file.",
+        container=m.container, faststart=m.faststart, edit_lists=len(m.edits),
+        megabytes=round(m.size_bytes / 1e6, 2),
+    )
+
+
+def video_codec(m: Measurement, e: Expected) -> Verdict:
+    """H.264 High@4.1 or less, 8-bit 4:2:0, BT.709 limited range and tagged so, short closed GOPs."""
+    v, faults = m.video, []
+    if v is None:
+        return _verdict("video_codec", ["there is no video track"], "")
+    if v.codec != "h264":
+        faults.append(f"the codec is {v.codec}, not h264")
+    if v.profile not in ("High", "Main", "Constrained Baseline"):
+        faults.append(f"the profile is {v.profile}")
+    if v.level is None or float(v.level) > 4.1:
+        faults.append(f"the level is {v.level}, over 4.1")
+    if v.pixel_format != "yuv420p":
+        faults.append(f"the pixel format is {v.pixel_format}, not yuv420p")
+    tags = (v.color_range, v.color_primaries, v.color_transfer, v.color_matrix)
+    if tags != ("tv", "bt709", "bt709", "bt709"):
+        faults.append(f"colour is tagged {'/'.join(tags)}, not tv/bt709/bt709/bt709")
+    if v.max_gop > e.max_gop:
+        faults.append(f"a keyframe comes only after {v.max_gop} frames")
+    if v.max_b_run > e.max_b_frames:
+        faults.append(f"{v.max_b_run} B-frames follow each other")
+    if v.peak_bit_rate > e.max_mbps * 1e6:
+        faults.append(f"{v.peak_bit_rate / 1e6:.1f} Mbps at its busiest")
+    return _verdict(
+        "video_codec", faults, f"H.264 {v.profile}@{v.level}, {v.pixel_format}, BT.709",
+        "Check `delivery.video` in presets/platforms.yaml.",
+        codec=v.codec, profile=v.profile, level=v.level, pixel_format=v.pixel_format,
+        colour="/".join(tags), max_gop=v.max_gop, b_frames_in_a_row=v.max_b_run,
+        mbps=round(v.bit_rate / 1e6, 2), peak_mbps=round(v.peak_bit_rate / 1e6, 2),
+    )
+
+
+def resolution(m: Measurement, e: Expected) -> Verdict:
+    """As planned, 9:16, square pixels."""
+    v, faults = m.video, []
+    if v is None:
+        return _verdict("resolution", ["there is no video track"], "")
+    if (v.width, v.height) != (e.width, e.height):
+        faults.append(f"{v.width}x{v.height} instead of {e.width}x{e.height}")
+    if v.width * 16 != v.height * 9:
+        faults.append(f"{v.width}x{v.height} is not 9:16")
+    if v.sample_aspect_ratio not in ("1:1", "0:1"):
+        faults.append(f"pixels are {v.sample_aspect_ratio}, not square")
+    return _verdict(
+        "resolution", faults, f"{v.width}x{v.height}, 9:16",
+        "Check `resolution` of the plan.", width=v.width, height=v.height,
+        sample_aspect_ratio=v.sample_aspect_ratio,
+    )
+
+
+def frame_rate(m: Measurement, e: Expected) -> Verdict:
+    """Constant, as planned, from zero on."""
+    v, faults = m.video, []
+    if v is None:
+        return _verdict("frame_rate", ["there is no video track"], "")
+    if Fraction(v.frame_rate) != e.rate:
+        faults.append(f"{v.frame_rate} frames a second instead of {e.rate}")
+    if not v.constant_rate:
+        faults.append("frames are not evenly spaced")
+    if abs(v.start) > 1e-6:
+        faults.append(f"the picture starts at {v.start:.3f} s")
+    return _verdict(
+        "frame_rate", faults, f"{v.frame_rate} frames a second, constant", "Link again.",
+        frame_rate=v.frame_rate, constant=v.constant_rate, start=round(v.start, 4),
+    )
+
+
+def duration(m: Measurement, e: Expected) -> Verdict:
+    """As planned to the frame, at most 60.5 s."""
+    v, faults = m.video, []
+    if v is None:
+        return _verdict("duration", ["there is no video track"], "")
+    if v.frames != e.frames:
+        faults.append(f"{v.frames} frames instead of the planned {e.frames}")
+    if m.seconds > MAX_SECONDS:
+        faults.append(f"{m.seconds:.2f} s is over {MAX_SECONDS} s")
+    if m.seconds < e.min_seconds and not faults:
+        return Verdict(
+            name="duration", passed=False, severity="warning",
+            message=f"{m.seconds:.2f} s; some platforms take no less than {e.min_seconds:g} s",
+            measured={"seconds": round(m.seconds, 3), "frames": v.frames},
+            remedy="Add pictures, or set `duration`.",
+        )
+    return _verdict(
+        "duration", faults, f"{m.seconds:.2f} s, {v.frames} frames as planned", "Link again.",
+        seconds=round(m.seconds, 3), frames=v.frames, planned_frames=e.frames,
+    )
+
+
+def audio_track(m: Measurement, e: Expected) -> Verdict:
+    """One AAC-LC track, 48 kHz, stereo, as long as the picture and in step with it."""
+    a, faults = m.audio, []
+    if a is None or m.video is None:
+        return _verdict("audio_track", ["there is no sound track"], "", "Link again.")
+    if m.audio_tracks != 1:
+        faults.append(f"{m.audio_tracks} sound tracks instead of one")
+    if a.codec != "aac" or a.profile not in ("LC", None):
+        faults.append(f"the codec is {a.codec} {a.profile}, not AAC-LC")
+    if a.sample_rate != 48000 or a.channels != 2:
+        faults.append(f"{a.sample_rate} Hz, {a.channels} channels instead of 48000 Hz stereo")
+    if abs(a.start - m.video.start) > 0.005:
+        faults.append(f"sound starts {a.start - m.video.start:+.3f} s against the picture")
+    if abs(a.seconds - m.video.seconds) > SYNC_SECONDS:
+        faults.append(f"sound lasts {a.seconds:.3f} s, the picture {m.video.seconds:.3f} s")
+    return _verdict(
+        "audio_track", faults, "AAC-LC, 48 kHz, stereo, in step with the picture", "Link again.",
+        codec=a.codec, profile=a.profile, sample_rate=a.sample_rate, channels=a.channels,
+        start=round(a.start, 4), seconds=round(a.seconds, 3), tracks=m.audio_tracks,
+    )
+
+
+def loudness(m: Measurement, e: Expected) -> Verdict:
+    """At the target within 1 LU, true peak under the ceiling; silence only where planned."""
+    a = m.audio
+    if a is None:
+        return _verdict("loudness", ["there is no sound track"], "")
+    measured = {
+        "lufs": a.integrated_lufs, "true_peak_dbtp": a.true_peak_dbtp,
+        "longest_silence": round(a.longest_silence, 2),
+    }
+    if not e.sound:
+        heard = a.integrated_lufs is not None and a.integrated_lufs > -60
+        faults = ["something is heard though nothing was planned"] if heard else []
+        return _verdict("loudness", faults, "silent, as planned", **measured)
+    faults = []
+    if a.integrated_lufs is None or a.integrated_lufs < -60:
+        faults.append("nothing is heard though sound was planned")
+    elif abs(a.integrated_lufs - e.target_lufs) > LOUDNESS_TOLERANCE:
+        faults.append(f"{a.integrated_lufs:.1f} LUFS instead of {e.target_lufs:g}")
+    if a.true_peak_dbtp is not None and a.true_peak_dbtp > e.true_peak_db + 0.05:
+        faults.append(f"true peak {a.true_peak_dbtp:.1f} dBTP is over {e.true_peak_db:g}")
+    good = f"{a.integrated_lufs:.1f} LUFS, true peak {a.true_peak_dbtp:.1f} dBTP" if not faults \
+        and a.integrated_lufs is not None and a.true_peak_dbtp is not None else ""
+    return _verdict(
+        "loudness", faults, good, "Check the music and voice of the brief; quiet or clipped "
+        "recordings can't reach the target.", **measured,
+    )
+
+
+def _runs(hit: list[bool], allowed: list[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
+    """Stretches of at least `longest` frames that are hit, outside what is allowed."""
+    free = [
+        h and not any(first <= i < end for first, end in allowed) for i, h in enumerate(hit)
+    ]
+    runs, start = [], None
+    for i, h in enumerate([*free, False]):
+        if h and start is None:
+            start = i
+        elif not h and start is not None:
+            if i - start >= longest:
+                runs.append((start, i))
+            start = None
+    return runs
+
+
+def _times(runs: list[tuple[int, int]], rate: int) -> str:
+    return ", ".join(f"{a / rate:.2f}-{b / rate:.2f} s" for a, b in runs)
+
+
+def black_frames(m: Measurement, e: Expected) -> Verdict:
+    """No black stretch that was not asked for."""
+    if m.video is None:
+        return _verdict("black_frames", ["there is no video track"], "")
+    hit = [share >= BLACK_SHARE for share in m.video.dark]
+    runs = _runs(hit, e.black, max(1, round(BLACK_SECONDS * e.rate)))
+    faults = [f"black at {_times(runs, e.rate)}"] if runs else []
+    return _verdict(
+        "black_frames", faults, "no black stretch that was not asked for",
+        "Look at the media of the segment at that time.",
+        black_frames=sum(hit), stretches=[list(r) for r in runs],
+    )
+
+
+def frozen_frames(m: Measurement, e: Expected) -> Verdict:
+    """No frozen stretch that was not asked for."""
+    if m.video is None:
+        return _verdict("frozen_frames", ["there is no video track"], "")
+    hit = [i > 0 and change < FROZEN_CHANGE for i, change in enumerate(m.video.change)]
+    runs = _runs(hit, e.still, round(FROZEN_SECONDS * e.rate))
+    faults = [f"nothing moves at {_times(runs, e.rate)}"] if runs else []
+    return _verdict(
+        "frozen_frames", faults, "no frozen stretch that was not asked for",
+        "Look at the segment at that time; a clip may have ended.",
+        still_frames=sum(hit), stretches=[list(r) for r in runs],
+    )
+
+
+def engine_footage(m: Measurement, e: Expected) -> Verdict:
+    """Every segment has the footage it was planned with, none a stand-in."""
+    if not e.degraded:
+        return _verdict("engine_footage", [], "every segment has its footage")
+    return Verdict(
+        name="engine_footage", passed=False, severity="warning",
+        message=f"{', '.join(e.degraded)}: no engine could render it; a plain still stands in",
+        measured={"degraded": e.degraded},
+        remedy="Check `pytoon engines` and the policy, then render again.",
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    container,
+    video_codec,
+    resolution,
+    frame_rate,
+    duration,
+    audio_track,
+    loudness,
+    black_frames,
+    frozen_frames,
+    engine_footage,
+)
+CHECK_NAMES: tuple[str, ...] = tuple(check.__name__ for check in CHECKS)
+
+
+def run_checks(m: Measurement, e: Expected) -> list[Verdict]:
+    """All verdicts on a file, in the order of `CHECK_NAMES`."""
+    return [check(m, e) for check in CHECKS]

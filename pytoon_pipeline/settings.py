@@ -1,0 +1,135 @@
+"""Settings: the environment, prefix `PYTOON_`, read once into one typed object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytoon_pipeline.errors import Problem, SettingsError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def project_data(name: str) -> Path:
+    """A data folder of the project (`presets`, `briefs`): beside the package in a checkout, inside
+    it in an installed wheel."""
+    beside = _PACKAGE.parent / name
+    return beside if beside.is_dir() else _PACKAGE / f"_{name}"
+
+
+def _cpus() -> int:
+    """Cores this process may use (a container's share, not the whole host)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    home: Path
+    """All state of a plain install: Dagster's home, store, caches."""
+    store: str
+    """A folder, or `s3://bucket/prefix`."""
+    briefs_dir: Path
+    """The folder that the sensor watches."""
+    presets_dir: Path
+    """Presets, brand kits, fonts, music and platform facts."""
+    fonts_dirs: tuple[Path, ...] = ()
+    """More folders to look for fonts in."""
+    media_roots: Mapping[str, Path] = field(default_factory=dict)
+    """Named folders that briefs may take media from, as `name:path/in/it.jpg`."""
+    workers: int = 2
+    """Segments rendered at the same time."""
+    log: str = "plain"
+    """`plain` or `json`."""
+
+    @property
+    def dagster_home(self) -> Path:
+        return Path(os.environ.get("DAGSTER_HOME") or self.home / "dagster")
+
+    @property
+    def scratch(self) -> Path:
+        """Working files of a render; safe to delete when nothing renders."""
+        return self.home / "scratch"
+
+    @property
+    def ledger(self) -> Path:
+        """The table of briefs known to this install."""
+        return self.home / "briefs.db"
+
+
+def _folders(name: str, text: str) -> tuple[Path, ...]:
+    folders = tuple(Path(p).expanduser() for p in text.split(os.pathsep) if p)
+    for folder in folders:
+        if not folder.is_dir():
+            raise SettingsError(
+                Problem(
+                    "settings.folder",
+                    f"{folder} is not a folder.",
+                    f"Set {name} to folders that exist, separated by '{os.pathsep}'.",
+                    field=name,
+                )
+            )
+    return folders
+
+
+def _media_roots(text: str) -> dict[str, Path]:
+    roots: dict[str, Path] = {}
+    for item in filter(None, text.split(os.pathsep)):
+        name, found, folder = item.partition("=")
+        if not found or not name.isidentifier() or not Path(folder).expanduser().is_dir():
+            raise SettingsError(
+                Problem(
+                    "settings.media_roots",
+                    f"{item!r} is not 'name=folder' with a folder that exists.",
+                    f"Write for example products=/srv/products, separated by '{os.pathsep}'.",
+                    field="PYTOON_MEDIA_ROOTS",
+                )
+            )
+        roots[name] = Path(folder).expanduser().resolve()
+    return roots
+
+
+def _workers(text: str | None) -> int:
+    if not text:
+        return max(1, min(8, _cpus()))
+    if not text.isdigit() or not 1 <= int(text) <= 64:
+        raise SettingsError(
+            Problem(
+                "settings.workers",
+                f"{text!r} is not a whole number from 1 to 64.",
+                "Leave it out to use the cores of this machine.",
+                field="PYTOON_WORKERS",
+            )
+        )
+    return int(text)
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment.
+
+    Raises SettingsError naming the variable and the remedy.
+    """
+    env = os.environ if environ is None else environ
+    home = Path(env.get("PYTOON_HOME") or ".pytoon").expanduser().absolute()
+    log = env.get("PYTOON_LOG", "plain")
+    if log not in ("plain", "json"):
+        raise SettingsError(
+            Problem(
+                "settings.log", f"{log!r} is unknown.", "Use plain or json.", field="PYTOON_LOG"
+            )
+        )
+    return Settings(
+        home=home,
+        store=env.get("PYTOON_STORE") or str(home / "store"),
+        briefs_dir=Path(env.get("PYTOON_BRIEFS_DIR") or project_data("briefs"))
+        .expanduser()
+        .absolute(),
+        presets_dir=Path(env.get("PYTOON_PRESETS_DIR") or project_data("presets"))
+        .expanduser()
+        .absolute(),
+        fonts_dirs=_folders("PYTOON_FONTS_DIR", env.get("PYTOON_FONTS_DIR", "")),
+        media_roots=_media_roots(env.get("PYTOON_MEDIA_ROOTS", "")),
+        workers=_workers(env.get("PYTOON_WORKERS")),
+        log=log,
+    )

@@ -1,0 +1,89 @@
+"""A RenderSpec in the making, and what the passes know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytoon_pipeline.briefs.model import Brief
+from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.spec.model import Box, RenderSpec
+from pytoon_pipeline.spec.presets import Brand, PlatformFacts, Preset, PresetLibrary
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a brief, on its way to become captions."""
+
+    role: str
+    text: str
+    field: str
+    """The field it was written in."""
+    style: str
+    """Key into the spec's styles."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What the passes may look things up in."""
+
+    presets: PresetLibrary
+    fonts: FontLibrary
+    media_roots: Mapping[str, Path] = field(default_factory=dict)
+    stored: Callable[[str], Path | None] = lambda key: None
+    """A store key -> local file, for the media of a spec that was compiled before."""
+
+
+@dataclass
+class Draft:
+    file: str
+    """The source file, as its author knows it."""
+    folder: Path
+    """Media are relative to it."""
+    spec: RenderSpec
+    shop: Workshop
+    brief: Brief | None = None
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    files: dict[str, Path] = field(default_factory=dict)
+    """Asset id -> local file."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """Segment id -> the field of the source that it comes from."""
+    lines: list[list[Line]] = field(default_factory=list)
+    """The lines of each segment, in order."""
+    # Set by the pass `look`, needed by all that follow.
+    preset: Preset = None  # type: ignore[assignment]
+    brand: Brand = None  # type: ignore[assignment]
+    facts: PlatformFacts = None  # type: ignore[assignment]
+    clear_box: Box = (0, 0, 0, 0)
+
+    @property
+    def scale(self) -> float:
+        """Pixels of this video for a pixel of the 1080-wide frame that presets speak of."""
+        return self.spec.resolution.width / 1080
+
+    def box(self, box: Box) -> Box:
+        """A box of a preset, in pixels of this video."""
+        x0, y0, x1, y1 = (round(v * self.scale) for v in box)
+        return x0, y0, x1, y1
+
+    def error(self, code: str, message: str, remedy: str = "", field: str | None = None, **more):
+        self.problems.append(
+            Problem(code, message, remedy, "error", file=self.file, field=field, **more)
+        )
+
+    def warn(self, code: str, message: str, remedy: str = "", field: str | None = None, **more):
+        self.problems.append(
+            Problem(code, message, remedy, "warning", file=self.file, field=field, **more)
+        )
+
+    def note(self, text: str) -> None:
+        """Something the compiler decided that the author should know; kept in the spec."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    @property
+    def broken(self) -> bool:
+        return any(p.severity == "error" for p in self.problems)

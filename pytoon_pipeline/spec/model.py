@@ -1,0 +1,427 @@
+"""RenderSpec 1.0: the whole plan of a video, engine-agnostic and reproducible.
+
+Written in snake_case; camelCase is also read. A hand-written minimal spec (an archetype and
+segments) is a RenderSpec with most fields left out: the compiler passes fill them, and leave alone
+what is there. Times are seconds, places are pixels of `resolution`, fractions say so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from pytoon_pipeline.briefs.model import Archetype, EnginePolicy, Text
+
+SPEC_VERSION = "1.0"
+
+Fraction01 = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=600)]
+Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels, x1 and y1 exclusive."""
+
+
+class SpecModel(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", alias_generator=to_camel, populate_by_name=True, validate_assignment=False
+    )
+
+
+class Asset(SpecModel):
+    """A file that the video is made of."""
+
+    id: str
+    kind: Literal["image", "video", "audio"]
+    source: str = Field(description="The file as its author named it.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    suffix: str = Field("", description="Ending of the file, with its dot.")
+    bytes: int = 0
+    width: int | None = None
+    height: int | None = None
+    seconds: float | None = None
+    frame_rate: float | None = None
+    has_alpha: bool = False
+    has_audio: bool = False
+    licence: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Where the file lies in the store."""
+        return f"media/{self.sha256}{self.suffix}"
+
+
+TRANSITIONS = ("cut", "fade", "fade_black", "slide")
+_TRANSITION_NAMES = {
+    "none": "cut",
+    "crossfade": "fade",
+    "cross_fade": "fade",
+    "dissolve": "fade",
+    "fade_through_black": "fade_black",
+    "dip_to_black": "fade_black",
+    "slide_left": "slide",
+    "push": "slide",
+}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())).lower()
+
+
+def transition_name(name: Any) -> Any:
+    """The one name of a transition, whatever it was called: `crossfade` is `fade`."""
+    if not isinstance(name, str):
+        return name
+    plain = _snake(name)
+    return _TRANSITION_NAMES.get(plain, plain)
+
+
+class Transition(SpecModel):
+    """How a segment gives way to the next."""
+
+    kind: Annotated[
+        Literal["cut", "fade", "fade_black", "slide"], BeforeValidator(transition_name)
+    ] = Field("cut", validation_alias="type")
+    duration: Seconds | None = Field(None, le=3, description="Length; the preset's when left out.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"type": value}
+        if isinstance(value, dict) and "kind" in value:
+            return {**{k: v for k, v in value.items() if k != "kind"}, "type": value["kind"]}
+        return value
+
+
+class Background(SpecModel):
+    """What lies behind the media of a segment."""
+
+    kind: Literal["color", "gradient", "blur"] = "color"
+    colors: list[Colour] = Field(default_factory=list, description="One, or two from top down.")
+    darken: Fraction01 = Field(0.0, description="Blur: how much darker than the picture.")
+
+
+class Layout(SpecModel):
+    """Where the media of a segment stands."""
+
+    fit: Literal["cover", "contain", "frame", "cutout"] = "cover"
+    box: Box | None = Field(None, description="Area the media is placed in; the frame if none.")
+    crop: Fraction01 = Field(0.0, description="Contain: share of the picture that may be lost.")
+    radius: int = Field(0, ge=0, description="Corner radius of a framed picture, pixels.")
+    shadow: Fraction01 = Field(0.0, description="Strength of the shadow under the picture.")
+    subject: tuple[Fraction01, Fraction01, Fraction01, Fraction01] | None = None
+
+
+MOTIONS = ("still", "push_in", "pull_out", "pan_left", "pan_right", "pan_up", "pan_down", "float")
+
+
+class Motion(SpecModel):
+    """Movement of the media over the segment, eased at both ends."""
+
+    kind: Literal[
+        "still", "push_in", "pull_out", "pan_left", "pan_right", "pan_up", "pan_down", "float"
+    ] = "still"
+    amount: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.08, description="Zoom beyond the fitted size that the movement uses, as a fraction."
+    )
+    focus: tuple[Fraction01, Fraction01] = Field(
+        (0.5, 0.5), description="Point of the picture that the movement keeps in view."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        return {"kind": _snake(value)} if isinstance(value, str) else value
+
+
+class Generate(SpecModel):
+    """Footage that a model is asked for."""
+
+    prompt: str
+    negative_prompt: str | None = None
+    from_media: str | None = None
+    seed: int | None = None
+
+
+class SegmentAudio(SpecModel):
+    """The clip's own sound."""
+
+    use: bool = True
+    gain_db: float = Field(0.0, ge=-60, le=12)
+    start: Seconds = Field(0.0, description="Second of the clip that the segment begins at.")
+
+
+def _list(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+def _media(value: Any) -> Any:
+    """Media of a hand-written segment: paths, or objects with `path`, `src` or `url`."""
+    if value is None:
+        return []
+    items = _list(value)
+    if not isinstance(items, list):
+        return items
+    return [
+        next((i[k] for k in ("path", "src", "source", "url", "id") if k in i), i)
+        if isinstance(i, dict)
+        else i
+        for i in items
+    ]
+
+
+def _style_name(value: Any) -> Any:
+    return {"base": _snake(value)} if isinstance(value, str) else value
+
+
+class StyleOverride(SpecModel):
+    """Changes of one segment's text to the preset's style."""
+
+    base: str | None = Field(None, description="A style of the preset: hook, beat, cta.")
+    font: str | None = Field(
+        None, validation_alias="fontFamily", description="Family name; brand fonts if brand safe."
+    )
+    size: int | None = Field(
+        None, ge=8, le=400, validation_alias="fontSize", description="Largest size, pixels."
+    )
+    color: Colour | None = None
+    uppercase: bool | None = None
+    align: Literal["left", "center", "right"] | None = None
+    place: Annotated[
+        Literal["top", "middle", "bottom"] | None,
+        BeforeValidator(lambda v: "middle" if v == "center" else v),
+    ] = Field(None, validation_alias="position")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """Both the model's own names and the usual ones of hand-written specs."""
+        if isinstance(value, dict):
+            other = {
+                "font": "fontFamily",
+                "font_family": "fontFamily",
+                "size": "fontSize",
+                "font_size": "fontSize",
+                "place": "position",
+            }
+            return {other.get(k, k): v for k, v in value.items()}
+        return value
+
+
+class Segment(SpecModel):
+    """A scene with its own footage, captions and length."""
+
+    id: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,40}$")
+    type: Literal["image", "video", "text", "generated"] | None = None
+    media: Annotated[list[str], BeforeValidator(_media)] = Field(
+        default_factory=list, max_length=4, description="Ids of assets; paths when hand-written."
+    )
+    duration: float | None = Field(None, gt=0, le=60)
+    text: Text | None = None
+    text_style: Annotated[StyleOverride | None, BeforeValidator(_style_name)] = None
+    transition: Transition | None = Field(None, description="How it gives way to the next.")
+    background: Background | None = None
+    layout: Layout | None = None
+    motion: Motion | None = None
+    generate: Generate | None = None
+    audio: SegmentAudio = Field(default_factory=SegmentAudio)
+
+
+class Shadow(SpecModel):
+    dx: float = 0.0
+    dy: float = 0.04
+    blur: float = 0.12
+    color: Colour = "#000000"
+    opacity: Fraction01 = 0.6
+
+
+class TextBox(SpecModel):
+    """A plate behind the text; lengths in em."""
+
+    color: Colour
+    opacity: Fraction01 = 1.0
+    pad_x: float = 0.5
+    pad_y: float = 0.3
+    radius: float = 0.3
+    per_line: bool = False
+
+
+class Entrance(SpecModel):
+    kind: Literal["none", "fade", "rise", "pop"] = "fade"
+    seconds: Seconds = 0.35
+
+
+class TypeStyle(SpecModel):
+    """How a caption is set. Sizes in pixels of the frame, the rest in em."""
+
+    family: str
+    weight: int = Field(700, ge=100, le=900)
+    fallback: list[str] = Field(default_factory=list)
+    max_px: int = Field(gt=0)
+    min_px: int = Field(gt=0)
+    max_lines: int = Field(2, ge=1, le=12)
+    max_chars: int = Field(26, ge=4, le=80, description="Per line.")
+    line_height: float = Field(1.1, ge=0.8, le=2)
+    letter_spacing: float = Field(0.0, ge=-0.1, le=0.5)
+    align: Literal["left", "center", "right"] = "center"
+    uppercase: bool = False
+    color: Colour = "#FFFFFF"
+    stroke: float = Field(0.0, ge=0, le=0.3)
+    stroke_color: Colour = "#000000"
+    shadow: Shadow | None = None
+    box: TextBox | None = None
+    scrim: Fraction01 = Field(0.0, description="Darkness of a soft gradient behind the text.")
+    place: Literal["top", "middle", "bottom"] = "middle"
+    entrance: Entrance = Field(default_factory=Entrance)
+
+
+class Caption(SpecModel):
+    """One cue, set: what stands where, when and how."""
+
+    id: str = ""
+    role: Literal["hook", "beat", "cta"] = "beat"
+    start: Seconds
+    end: Seconds
+    text: str
+    style: str = Field(description="Key into `styles`.")
+    box: Box = Field(description="Area the text is set in.")
+    align_y: Literal["top", "middle", "bottom"] = "middle"
+    entrance: bool = Field(True, description="False where it follows on a cue without a pause.")
+
+
+class Overlay(SpecModel):
+    """A picture that stays over the whole video, or a part of it."""
+
+    type: Literal["watermark", "logo", "image"] = "watermark"
+    media: str = Field(validation_alias="media", description="Id of an asset; a path by hand.")
+    place: Annotated[
+        Literal["top_left", "top_right", "bottom_left", "bottom_right", "top", "bottom"],
+        BeforeValidator(lambda v: _snake(v) if isinstance(v, str) else v),
+    ] = Field("top_left", validation_alias="position")
+    opacity: Fraction01 = 0.9
+    width: Fraction01 = Field(0.22, gt=0, description="Share of the frame's width.")
+    shadow: Fraction01 = Field(0.35, description="Soft shadow that sets it off from the picture.")
+    box: Box | None = None
+    start: Seconds | None = None
+    end: Seconds | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"media": value}
+        if isinstance(value, dict):
+            other = {"src": "media", "path": "media", "source": "media", "place": "position"}
+            return {other.get(k, k): v for k, v in value.items()}
+        return value
+
+
+class Music(SpecModel):
+    media: str = Field(description="Id of an asset; a path or a track's name by hand.")
+    gain_db: float = Field(0.0, ge=-60, le=12)
+    fade_in: Seconds = 0.0
+    fade_out: Seconds = 1.5
+
+
+class Voice(SpecModel):
+    media: str
+    start: Seconds = 0.3
+    gain_db: float = Field(0.0, ge=-60, le=12)
+
+
+class Ducking(SpecModel):
+    """How far and how fast other sound makes room for the voice."""
+
+    depth_db: float = Field(-12.0, ge=-40, le=0)
+    attack: Seconds = 0.15
+    release: Seconds = 0.5
+
+
+class Loudness(SpecModel):
+    target_lufs: float = Field(-14.0, ge=-30, le=-8)
+    true_peak_db: float = Field(-1.0, ge=-6, le=0)
+
+
+class Audio(SpecModel):
+    music: Music | None = None
+    voice: Voice | None = None
+    ducking: Ducking = Field(default_factory=Ducking)
+    loudness: Loudness = Field(default_factory=Loudness)
+
+
+class Resolution(SpecModel):
+    width: int = Field(1080, ge=90, le=2160, multiple_of=2)
+    height: int = Field(1920, ge=160, le=3840, multiple_of=2)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            found = re.fullmatch(r"\s*(\d+)\s*[x×:]\s*(\d+)\s*", value)
+            return {"width": found[1], "height": found[2]} if found else {"width": value}
+        if isinstance(value, list | tuple) and len(value) == 2:
+            return {"width": value[0], "height": value[1]}
+        return value
+
+    @model_validator(mode="after")
+    def _vertical(self) -> Resolution:
+        if self.width * 16 != self.height * 9:
+            raise ValueError("a vertical video is 9:16: 1080x1920, 720x1280, 540x960 or 270x480")
+        return self
+
+
+class Constraints(SpecModel):
+    """What the plan keeps to."""
+
+    max_duration: float = Field(60.0, gt=0, le=60)
+    safe_zone: str = "universal_ads"
+    clear_box: Box | None = Field(None, description="Where text and logos may stand, pixels.")
+    fonts: list[str] = Field(default_factory=list)
+    colors: list[Colour] | None = Field(None, description="Of text; any if none are listed.")
+    transitions: list[str] = Field(default_factory=list)
+    motions: list[str] = Field(default_factory=list)
+    max_motion: float = 0.5
+    allow_regeneration: bool = False
+
+
+class RenderSpec(SpecModel):
+    """The whole plan."""
+
+    version: Literal["1.0"] = SPEC_VERSION
+    archetype: Archetype
+    preset: str | None = None
+    brand: str = "neutral"
+    brand_safe: bool = True
+    engine_policy: EnginePolicy = "local_preferred"
+    duration: float | None = Field(None, gt=0, le=60)
+    assets: list[Asset] = Field(default_factory=list)
+    segments: list[Segment] = Field(min_length=1, max_length=60)
+    styles: dict[str, TypeStyle] = Field(default_factory=dict)
+    captions: list[Caption] | None = None
+    audio: Audio | None = None
+    audio_track: Any = Field(
+        None, description="By hand: a track's path or name, or false; becomes `audio.music`."
+    )
+    overlays: list[Overlay] | None = None
+    resolution: Resolution = Field(default_factory=Resolution)
+    frame_rate: Literal[24, 25, 30] = 30
+    output_format: Annotated[
+        Literal["mp4"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
+    ] = "mp4"
+    constraints: Constraints = Field(default_factory=Constraints)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    def asset(self, asset_id: str) -> Asset:
+        """The asset of this id; KeyError when the plan has none."""
+        for asset in self.assets:
+            if asset.id == asset_id:
+                return asset
+        raise KeyError(asset_id)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the compiler decided that its author should know."""
+        return list(self.metadata.get("notes", []))

@@ -1,0 +1,38 @@
+"""The compiler: Brief or minimal spec -> RenderSpec, by a list of small passes in order.
+
+Each pass takes the draft, fills what is missing in its own part of the spec, and reports what is
+wrong instead of raising, so that a person learns of all problems in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pytoon_pipeline.spec.draft import Draft
+from pytoon_pipeline.spec.passes.brand_safety import apply_brand_safety
+from pytoon_pipeline.spec.passes.captions import set_captions
+from pytoon_pipeline.spec.passes.composition import compose
+from pytoon_pipeline.spec.passes.look import choose_look
+from pytoon_pipeline.spec.passes.media import gather_media
+from pytoon_pipeline.spec.passes.motion import set_motion
+from pytoon_pipeline.spec.passes.overlays import place_overlays
+from pytoon_pipeline.spec.passes.pacing import set_durations
+from pytoon_pipeline.spec.passes.scenes import plan_scenes
+from pytoon_pipeline.spec.passes.sound import plan_sound
+from pytoon_pipeline.spec.passes.transitions import set_transitions
+from pytoon_pipeline.spec.passes.typography import set_styles
+
+PASSES: tuple[Callable[[Draft], None], ...] = (
+    choose_look,
+    apply_brand_safety,
+    gather_media,
+    plan_scenes,
+    set_styles,
+    set_durations,
+    set_transitions,
+    compose,
+    set_motion,
+    place_overlays,
+    set_captions,
+    plan_sound,
+)

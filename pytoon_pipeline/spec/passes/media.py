@@ -1,0 +1,293 @@
+"""Every file that the video is made of, found, opened, measured and named by its hash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytoon_pipeline.errors import MediaError
+from pytoon_pipeline.media.probe import MediaInfo, probe, sha256
+from pytoon_pipeline.spec.draft import Draft
+from pytoon_pipeline.spec.model import Asset, Audio, Music, Overlay, Segment, SegmentAudio, Voice
+
+MAX_FILE_BYTES = 2_000_000_000
+
+
+def gather_media(d: Draft) -> None:
+    given = {a.id: a for a in d.spec.assets}
+    d.spec.assets = []
+    if d.brief is not None:
+        _from_brief(d)
+        return
+    for i, segment in enumerate(d.spec.segments):
+        fields = [f"segments[{i}].media" + (f"[{j}]" if j else "") for j in range(4)]
+        found = (
+            _take(d, name, field, given, ("image", "video"))
+            for name, field in zip(segment.media, fields, strict=False)
+        )
+        segment.media = [a.id for a in found if a]
+    _spec_audio(d, given)
+    for i, overlay in enumerate(d.spec.overlays or []):
+        asset = _take(d, overlay.media, f"overlays[{i}].media", given, ("image",))
+        overlay.media = asset.id if asset else ""
+    if d.spec.overlays is not None:
+        d.spec.overlays = [o for o in d.spec.overlays if o.media]
+
+
+def _from_brief(d: Draft) -> None:
+    """The segments of a brief: one for each item of its media, text cards among them."""
+    brief, segments = d.brief, []
+    assert brief is not None
+    for i, item in enumerate(brief.media):
+        segment = Segment(
+            id=f"s{len(segments) + 1}",
+            duration=item.duration,
+            text=item.text,
+            audio=SegmentAudio(use=item.sound, start=item.start),
+        )
+        field = f"media[{i}]"
+        if item.path:
+            asset = _take(d, item.path, field, {}, ("image", "video"))
+            if asset is None:
+                continue
+            if asset.seconds and item.start >= asset.seconds:
+                d.error(
+                    "media.start",
+                    f"start is {item.start:g} s, but {item.path} is {asset.seconds:.1f} s long.",
+                    "Begin earlier.",
+                    f"{field}.start",
+                )
+            segment.media = [asset.id]
+        d.fields[segment.id] = field
+        segments.append(segment)
+    if not brief.media and not brief.generate:
+        d.error(
+            "media.none",
+            "there are no media.",
+            "List at least one picture or clip under `media:`.",
+            "media",
+        )
+    d.spec.segments = segments
+    if brief.music:
+        d.spec.audio = d.spec.audio or Audio()
+        name = brief.music.path or brief.music.name or ""
+        music = _take_track(d, name, "music", brief.music.licence)
+        if music:
+            d.spec.audio.music = Music(media=music.id, gain_db=brief.music.volume_db)
+    if brief.voice:
+        d.spec.audio = d.spec.audio or Audio()
+        voice = _take(d, brief.voice.path, "voice", {}, ("audio", "video"), sound=True)
+        if voice:
+            d.spec.audio.voice = Voice(
+                media=voice.id, start=brief.voice.start, gain_db=brief.voice.volume_db
+            )
+    if brief.logo:
+        logo = _take(d, brief.logo, "logo", {}, ("image",))
+        if logo:
+            mark = d.brand.watermark
+            d.spec.overlays = [
+                Overlay(media=logo.id, position=mark.place, opacity=mark.opacity, width=mark.width)
+            ]
+
+
+def _spec_audio(d: Draft, given: dict[str, Asset]) -> None:
+    """`audio`, and the short form `audioTrack` of hand-written specs."""
+    track, d.spec.audio_track = d.spec.audio_track, None
+    if track is False:
+        d.spec.audio = d.spec.audio or Audio()
+    elif track is not None:
+        gain = 0.0
+        if isinstance(track, dict):
+            known = {"src", "path", "source", "media", "url", "name"}
+            names = [track[k] for k in sorted(known & set(track))]
+            extra = sorted(set(track) - known - {"volume", "volume_db", "volumeDb", "licence"})
+            if extra or len(names) != 1:
+                d.error(
+                    "field.unknown" if extra else "field.missing",
+                    f"{', '.join(extra)} is not known here." if extra else "names no track.",
+                    "Write a path or a track's name, or {path, volume_db}.",
+                    "audioTrack",
+                )
+            gain = track.get("volume_db", track.get("volumeDb", 0.0))
+            track = names[0] if names else None
+        if isinstance(track, str) and track:
+            asset = _take_track(d, track, "audioTrack", None)
+            if asset:
+                d.spec.audio = d.spec.audio or Audio()
+                d.spec.audio.music = Music(media=asset.id, gain_db=float(gain))
+            return
+        if track is not None:
+            d.error(
+                "field.type", f"{track!r} is not a path.", "Write a path or false.", "audioTrack"
+            )
+        return
+    audio = d.spec.audio
+    if audio and audio.music:
+        name = audio.music.media
+        asset = (
+            _take(d, name, "audio.music.media", given, ("audio", "video"), sound=True)
+            if name in given
+            else _take_track(d, name, "audio.music.media", None)
+        )
+        audio.music = audio.music.model_copy(update={"media": asset.id}) if asset else None
+    if audio and audio.voice:
+        field = "audio.voice.media"
+        asset = _take(d, audio.voice.media, field, given, ("audio", "video"), sound=True)
+        audio.voice = audio.voice.model_copy(update={"media": asset.id}) if asset else None
+
+
+def _take_track(d: Draft, name: str, field: str, licence: str | None) -> Asset | None:
+    """Music: a track of the project by name, or a file."""
+    tracks = d.shop.presets.tracks()
+    if name in tracks:
+        return take_project_file(
+            d, d.shop.presets.folder / "music" / tracks[name]["file"], name, tracks[name]["licence"]
+        )
+    if "." not in name:
+        d.error(
+            "music.unknown",
+            f"there is no track {name!r}.",
+            f"Known: {', '.join(sorted(tracks))}; or give a file, or false for none.",
+            field,
+        )
+        return None
+    asset = _take(d, name, field, {}, ("audio", "video"), sound=True)
+    if asset is None:
+        return None
+    if licence is None:
+        d.warn(
+            "music.licence",
+            f"nothing says what allows the use of {name}.",
+            "Add `licence:` to the music of this brief.",
+            field,
+        )
+    asset.licence = licence or "given by the author of the brief"
+    return asset
+
+
+def take_project_file(d: Draft, path: Path, name: str, licence: str | None) -> Asset:
+    """A file of the presets folder (music, a logo) as an asset."""
+    return _asset(d, path, name, probe(path), licence)
+
+
+def _asset(d: Draft, path: Path, source: str, info: MediaInfo, licence: str | None) -> Asset:
+    digest = sha256(path)
+    for asset in d.spec.assets:
+        if asset.sha256 == digest:
+            return asset
+    asset = Asset(
+        id=f"a{len(d.spec.assets) + 1}",
+        kind=info.kind,  # type: ignore[arg-type]
+        source=source,
+        sha256=digest,
+        suffix=path.suffix.lower() if path.suffix.isascii() and len(path.suffix) < 8 else "",
+        bytes=info.size_bytes,
+        width=info.width,
+        height=info.height,
+        seconds=round(info.seconds, 6) if info.seconds else None,
+        frame_rate=round(float(info.frame_rate), 4) if info.frame_rate else None,
+        has_alpha=info.has_alpha,
+        has_audio=info.has_audio,
+        licence=licence,
+    )
+    d.spec.assets.append(asset)
+    d.files[asset.id] = path
+    return asset
+
+
+def _take(
+    d: Draft,
+    name: str,
+    field: str,
+    given: dict[str, Asset],
+    kinds: tuple[str, ...],
+    sound: bool = False,
+) -> Asset | None:
+    """One file, as an asset; None with the problem reported."""
+    known = given.get(name)
+    if known is not None:
+        stored = d.shop.stored(known.key)
+        if stored is not None:
+            same = next((a for a in d.spec.assets if a.sha256 == known.sha256), None)
+            if same is None:
+                d.spec.assets.append(known)
+                d.files[known.id] = stored
+            return same or known
+        name = known.source
+    path = find_file(d, name, field)
+    if path is None:
+        return None
+    try:
+        info = probe(path)
+    except MediaError as error:
+        d.error(
+            getattr(error, "code", "media.corrupt"),
+            f"{name}: {getattr(error, 'message', error)}",
+            getattr(error, "remedy", "Export the file again."),
+            field,
+        )
+        return None
+    if info.kind not in kinds or (sound and not info.has_audio and info.kind != "audio"):
+        wanted = "a sound file" if sound else " or ".join({"image": "a picture", "video": "a clip",
+                 "audio": "a sound file"}[k] for k in kinds)
+        has = {"image": "a picture", "audio": "sound only"}.get(
+            info.kind, "a clip without sound" if sound else "a clip"
+        )
+        d.error(
+            "media.kind", f"{name} is {has}; {wanted} is needed here.", "Give another file.", field
+        )
+        return None
+    return _asset(d, path, name, info, None)
+
+
+def find_file(d: Draft, name: str, field: str) -> Path | None:
+    """A file inside the brief's folder or a named media root; None with the problem reported."""
+    root, path = d.folder, name
+    head, colon, rest = name.partition(":")
+    if colon and head in d.shop.media_roots:
+        root, path = d.shop.media_roots[head], rest
+    elif "://" in name:
+        d.error(
+            "media.address",
+            f"{name} is an address; media are read from files.",
+            "Download it into the folder of this brief.",
+            field,
+        )
+        return None
+    inside = Path(path)
+    outside = inside.is_absolute() or ".." in inside.parts or "\\" in path or "\0" in path
+    full = root if outside else root / inside
+    # Links are followed to see where they lead; one that leads out is refused like `..`.
+    if outside or not full.resolve().is_relative_to(root.resolve()):
+        d.error(
+            "media.outside",
+            f"{name!r} leads out of the folder of this brief.",
+            "Copy the file into the folder and name it from there.",
+            field,
+        )
+        return None
+    if not full.exists():
+        d.error(
+            "media.missing",
+            f"{name} does not exist.",
+            _nearest(root, inside) or "Check the spelling, or copy the file there.",
+            field,
+        )
+        return None
+    if not full.is_file():
+        d.error("media.not_media", f"{name} is a folder.", "Name one file.", field)
+        return None
+    if full.stat().st_size > MAX_FILE_BYTES:
+        d.error("media.too_large", f"{name} is over 2 GB.", "Export a smaller copy.", field)
+        return None
+    return full
+
+
+def _nearest(root: Path, name: Path) -> str:
+    """A file with nearly this name, as it happens with endings and capitals."""
+    folder = root / name.parent
+    if not folder.is_dir():
+        return ""
+    for other in sorted(folder.iterdir()):
+        if other.stem.casefold() == name.stem.casefold() and other.name != name.name:
+            return f"There is {other.relative_to(root)}: did you mean that?"
+    return ""

@@ -1,0 +1,50 @@
+"""Camera movement: varied from segment to segment, the same in every run."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pytoon_pipeline.spec.draft import Draft
+from pytoon_pipeline.spec.model import Motion, Segment
+
+
+def set_motion(d: Draft) -> None:
+    preset, limits = d.preset.motion, d.spec.constraints
+    kinds = [k for k in preset.kinds if k in limits.motions] or ["still"]
+    first = _starting_point(d) % len(kinds)
+    for i, segment in enumerate(d.spec.segments):
+        if segment.motion is None:
+            kind = kinds[(first + i) % len(kinds)]
+            segment.motion = Motion(
+                kind=_fitting(segment, kind), amount=limits.max_motion, focus=_focus(segment)
+            )
+        if segment.type == "text":
+            segment.motion = Motion(kind="still", amount=0)
+        if segment.motion.kind not in limits.motions:
+            d.note(f"{segment.id}: the motion {segment.motion.kind!r} is not brand safe here.")
+            segment.motion = segment.motion.model_copy(update={"kind": "still"})
+        if segment.motion.amount > limits.max_motion:
+            segment.motion = segment.motion.model_copy(update={"amount": limits.max_motion})
+
+
+def _starting_point(d: Draft) -> int:
+    """Which of the preset's motions comes first: by the content, so that two videos of a campaign
+    differ and two runs of one do not."""
+    content = [d.spec.archetype, *sorted(a.sha256 for a in d.spec.assets)]
+    content += [line.text for lines in d.lines for line in lines]
+    return int.from_bytes(hashlib.sha256("\0".join(content).encode()).digest()[:4], "big")
+
+
+def _fitting(segment: Segment, kind: str) -> str:
+    """A clip moves by itself; a cut-out has no frame to be panned in."""
+    if segment.type == "video":
+        return "still"
+    cut_out = segment.layout is not None and segment.layout.fit == "cutout"
+    return {"pan_up": "push_in", "pan_right": "pull_out"}.get(kind, kind) if cut_out else kind
+
+
+def _focus(segment: Segment) -> tuple[float, float]:
+    box = segment.layout.subject if segment.layout else None
+    if box is None:
+        return 0.5, 0.5
+    return round((box[0] + box[2]) / 2, 4), round((box[1] + box[3]) / 2, 4)

@@ -1,0 +1,314 @@
+"""Presets, brand kits and platform facts: data files under `presets/`, read and checked here."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pytoon_pipeline.briefs.model import Archetype
+from pytoon_pipeline.errors import PresetError, Problem
+from pytoon_pipeline.spec.model import (
+    Box,
+    Colour,
+    Entrance,
+    Fraction01,
+    Shadow,
+    TextBox,
+)
+
+DEFAULT_PRESET: dict[str, str] = {"hero": "daylight", "overlay": "studio", "meme": "modern"}
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+ColourRole = str
+"""A role of the brand kit's `colors`, or a colour."""
+
+
+class Pacing(_Data):
+    """Seconds on screen."""
+
+    still: float = Field(gt=0, le=60)
+    shortest: float = Field(gt=0, le=60)
+    clip: float = Field(gt=0, le=60, description="Longest a clip runs when the brief is silent.")
+
+
+class PresetTransitions(_Data):
+    kinds: list[Literal["cut", "fade", "fade_black", "slide"]] = Field(min_length=1)
+    seconds: float = Field(ge=0, le=3)
+    lively: list[Literal["cut", "fade", "fade_black", "slide"]] = Field(
+        min_length=1, description="Used when the brief is not brand safe."
+    )
+    safe: list[Literal["cut", "fade", "fade_black", "slide"]] = Field(
+        default=["cut", "fade", "fade_black", "slide"],
+        description="What a brand-safe brief may ask for by name.",
+    )
+
+
+class PresetMotion(_Data):
+    kinds: list[str] = Field(min_length=1)
+    amount: float = Field(ge=0, le=0.5)
+    lively: float = Field(ge=0, le=0.5, description="Amount when the brief is not brand safe.")
+
+
+class PresetMedia(_Data):
+    fit: Literal["auto", "cover", "contain", "frame"] = "auto"
+    most_crop: Fraction01 = 0.4
+    contain_crop: Fraction01 = Field(
+        0.0, description="Share that a picture shown whole may lose, to stand larger."
+    )
+    box: Box | None = None
+    anchor: Literal["top", "middle"] = "middle"
+    radius: int = 0
+    shadow: Fraction01 = 0.0
+
+
+class PresetBackground(_Data):
+    kind: Literal["color", "gradient", "blur"]
+    colors: list[ColourRole] = Field(default_factory=list)
+    darken: Fraction01 = 0.0
+
+
+class PresetTextBox(TextBox):
+    color: ColourRole  # type: ignore[assignment]
+
+
+class PresetType(_Data):
+    """A style with roles of the brand kit in place of colours and fonts."""
+
+    font: str
+    weight: int = 700
+    max_px: int
+    min_px: int
+    max_lines: int = 2
+    max_chars: int = 26
+    line_height: float = 1.1
+    letter_spacing: float = 0.0
+    align: Literal["left", "center", "right"] = "center"
+    uppercase: bool = False
+    color: ColourRole
+    stroke: float = 0.0
+    stroke_color: ColourRole = "ink"
+    shadow: Shadow | None = None
+    box: PresetTextBox | None = None
+    scrim: Fraction01 = 0.0
+    place: Literal["top", "middle", "bottom"] = "middle"
+    entrance: Entrance = Field(default_factory=Entrance)
+    area: Box | None = Field(None, description="Where it goes; the preset's text_area if none.")
+    hold: Literal["cue", "segment", "video"] = Field(
+        "cue",
+        description="cue: as long as a reader needs; segment: until the next line or the end of "
+        "the segment; video: all through.",
+    )
+
+
+class PresetTypes(_Data):
+    hook: PresetType
+    beat: PresetType
+    cta: PresetType
+
+
+class Preset(_Data):
+    """A named look of an archetype."""
+
+    name: str
+    archetype: Archetype
+    title: str
+    summary: str
+    pacing: Pacing
+    transitions: PresetTransitions
+    motion: PresetMotion
+    media: PresetMedia = Field(default_factory=PresetMedia)
+    background: PresetBackground
+    type: PresetTypes
+    text_area: Box | None = Field(None, description="Where all text goes; the clear box if none.")
+    music: str | None = None
+
+
+class BrandFonts(_Data):
+    heading: str
+    body: str
+
+
+class BrandLogo(_Data):
+    on_pictures: str
+    on_ground: str | None = None
+
+
+class Watermark(_Data):
+    place: Literal["top_left", "top_right", "bottom_left", "bottom_right", "top", "bottom"] = (
+        "top_left"
+    )
+    width: Fraction01 = 0.2
+    opacity: Fraction01 = 0.92
+
+
+class Brand(_Data):
+    """A brand's logo, colours and fonts. Files are relative to the kit's folder."""
+
+    name: str
+    colors: dict[str, Colour] = Field(default_factory=dict)
+    fonts: BrandFonts | None = None
+    logo: BrandLogo | None = None
+    watermark: Watermark = Field(default_factory=Watermark)
+    folder: Path = Field(default=Path("."), exclude=True)
+
+    def color(self, role: str) -> str | None:
+        """The colour of a role, or the colour itself; None when the kit has no such role."""
+        return role if role.startswith("#") else self.colors.get(role)
+
+
+class Platform(_Data):
+    title: str
+    clear_box: Box
+    source: str
+
+
+class VideoDelivery(_Data):
+    preset: str
+    crf: float
+    maxrate_kbps: int
+    bufsize_kbps: int
+    profile: str
+    level: str
+    gop: int
+    bframes: int
+    threads: int
+
+
+class Delivery(_Data):
+    max_seconds: float
+    min_seconds: float
+    max_bytes: int
+    max_mbps: float
+    video: VideoDelivery
+    audio_kbps: int
+
+
+class FontSizes(_Data):
+    hook_min: int
+    body_min: int
+    floor: int
+
+
+class CaptionRules(_Data):
+    max_chars_per_second: float
+    cue_seconds: tuple[float, float]
+    font_px: FontSizes
+
+
+class LoudnessRules(_Data):
+    target_lufs: float
+    true_peak_db: float
+
+
+class PlatformFacts(_Data):
+    profiles: dict[str, Platform]
+    delivery: Delivery
+    captions: CaptionRules
+    loudness: LoudnessRules
+
+
+def _read(path: Path, model: type[_Data], **extra: object) -> _Data:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(data, dict):
+            raise PresetError(Problem("preset.shape", "is not a mapping.", file=str(path)))
+        return model.model_validate({**data, **extra})
+    except yaml.YAMLError as error:
+        raise PresetError(
+            Problem("preset.yaml", f"is not valid YAML: {error}", file=str(path))
+        ) from error
+    except ValidationError as error:
+        raise PresetError(
+            [
+                Problem(
+                    "preset.field",
+                    f"{e['msg']}.",
+                    file=str(path),
+                    field=".".join(str(p) for p in e["loc"]),
+                )
+                for e in error.errors()
+            ]
+        ) from error
+
+
+class PresetLibrary:
+    """What lies in a presets folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        if not (self.folder / "platforms.yaml").is_file():
+            raise PresetError(
+                Problem(
+                    "preset.folder",
+                    f"{self.folder} holds no platforms.yaml.",
+                    "Point PYTOON_PRESETS_DIR to a presets folder, or leave it unset.",
+                    field="PYTOON_PRESETS_DIR",
+                )
+            )
+
+    def presets(self) -> dict[str, dict[str, Preset]]:
+        """archetype -> name -> preset, both sorted."""
+        return {
+            archetype: {
+                path.stem: self.preset(archetype, path.stem)
+                for path in sorted((self.folder / archetype).glob("*.yaml"))
+            }
+            for archetype in sorted(DEFAULT_PRESET)
+        }
+
+    def preset_names(self, archetype: str) -> list[str]:
+        return sorted(p.stem for p in (self.folder / archetype).glob("*.yaml"))
+
+    def preset(self, archetype: str, name: str) -> Preset:
+        """Raises PresetError when the file is wrong, KeyError when there is none."""
+        if name not in self.preset_names(archetype):
+            raise KeyError(name)
+        return _read(self.folder / archetype / f"{name}.yaml", Preset, name=name)  # type: ignore
+
+    def brand_names(self) -> list[str]:
+        return sorted(p.parent.name for p in (self.folder / "brands").glob("*/brand.yaml"))
+
+    def brand(self, name: str) -> Brand:
+        """A kit by name. Raises as `preset`."""
+        if name not in self.brand_names():
+            raise KeyError(name)
+        return self.brand_file(self.folder / "brands" / name / "brand.yaml")
+
+    def brand_file(self, path: Path) -> Brand:
+        """A kit from a file; roles and fonts that it leaves out come from the neutral kit."""
+        brand: Brand = _read(path, Brand, folder=path.parent)  # type: ignore[assignment]
+        if path == self.folder / "brands" / "neutral" / "brand.yaml":
+            return brand
+        neutral = self.brand("neutral")
+        return brand.model_copy(
+            update={
+                "colors": {**neutral.colors, **brand.colors},
+                "fonts": brand.fonts or neutral.fonts,
+            }
+        )
+
+    def facts(self) -> PlatformFacts:
+        return _read(self.folder / "platforms.yaml", PlatformFacts)  # type: ignore[return-value]
+
+    def tracks(self) -> dict[str, dict]:
+        """The music of the project, by name: `presets/music/ledger.yaml`."""
+        ledger = self.folder / "music" / "ledger.yaml"
+        if not ledger.is_file():
+            return {}
+        entries = yaml.safe_load(ledger.read_text(encoding="utf-8"))
+        tracks = entries["tracks"] if isinstance(entries, dict) else entries
+        return {t["name"]: t for t in tracks}
+
+
+@lru_cache(maxsize=8)
+def open_presets(folder: Path) -> PresetLibrary:
+    """The library of a folder, looked up once per process."""
+    return PresetLibrary(folder)

@@ -1,0 +1,31 @@
+"""A style of the spec, as the type engine of `picture` takes it."""
+
+from __future__ import annotations
+
+from pytoon_pipeline.picture import text as engine
+from pytoon_pipeline.spec.model import TypeStyle
+
+
+def text_style(style: TypeStyle, align_y: str, language: str = "") -> engine.TextStyle:
+    shadow = style.shadow
+    box = style.box
+    return engine.TextStyle(
+        family=style.family,
+        weight=style.weight,
+        fallback_families=tuple(style.fallback),
+        max_px=style.max_px,
+        min_px=style.min_px,
+        max_lines=style.max_lines,
+        max_chars_per_line=style.max_chars,
+        line_height=style.line_height,
+        letter_spacing=style.letter_spacing,
+        align=style.align,
+        valign=align_y,  # type: ignore[arg-type]
+        uppercase=style.uppercase,
+        language=language,
+        color=style.color,
+        stroke=style.stroke,
+        stroke_color=style.stroke_color,
+        shadow=engine.Shadow(**shadow.model_dump()) if shadow else None,
+        box=engine.BoxStyle(**box.model_dump()) if box else None,
+    )

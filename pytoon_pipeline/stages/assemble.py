@@ -1,0 +1,284 @@
+"""The stage `assembled_video`: segments linked, transitions between them, sound laid once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+from pytoon_pipeline import RENDERER_VERSION
+from pytoon_pipeline.errors import LinkError, StoreError
+from pytoon_pipeline.media import ffmpeg, sound
+from pytoon_pipeline.media.clips import ClipFrames
+from pytoon_pipeline.media.encode import encode_video
+from pytoon_pipeline.media.link import Part, link
+from pytoon_pipeline.media.probe import sha256
+from pytoon_pipeline.picture.transitions import blend
+from pytoon_pipeline.picture.yuv import Planes
+from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
+from pytoon_pipeline.spec.model import RenderSpec
+from pytoon_pipeline.spec.timeline import Timeline, Window, timeline
+from pytoon_pipeline.stages.compile import spec_json
+from pytoon_pipeline.stages.documents import SegmentsDocument, SoundRecord, VideoDocument
+from pytoon_pipeline.stages.finishing import Finishing
+from pytoon_pipeline.stages.reporter import Reporter
+from pytoon_pipeline.stages.segments import encoding_look, workdir
+from pytoon_pipeline.stages.services import Services
+from pytoon_pipeline.stages.subtitles import srt, vtt
+
+SOUND_RATE = 48000
+
+
+def assemble(
+    spec: RenderSpec,
+    segments: SegmentsDocument,
+    services: Services,
+    key: str,
+    reporter: Reporter | None = None,
+) -> VideoDocument:
+    """The finished file under `videos/<key>/`, with its plan and caption files.
+
+    What has been linked before from the same parts is not linked again. Raises LinkError,
+    FfmpegError, MediaError or StoreError.
+    """
+    reporter = reporter or Reporter()
+    store, line = services.store, timeline(spec)
+    jobs = segment_jobs(spec, line)
+    records = segments.segments
+    if [r.segment_id for r in records] != [s.id for s in spec.segments]:
+        raise LinkError("The segments that came are not the segments of the plan.")
+    for record in records:
+        if not store.exists(record.key):
+            raise StoreError(
+                f"{record.segment_id}: {record.key} is no longer in the store. "
+                "Materialize `segments` again."
+            )
+    look = encoding_look(services)
+    windows = [
+        _digest(
+            "window", w.kind, w.count, look, RENDERER_VERSION,
+            records[w.left].fingerprint, records[w.left + 1].fingerprint,
+        )
+        for w in line.windows
+    ]
+    plan, plan_mark = _sound_plan(spec, line, services)
+    mark = _digest("video", [r.fingerprint for r in records], windows, plan_mark, line.rate)
+
+    folder_key = f"videos/{key}"
+    _write_documents(spec, services, folder_key)
+    sidecar = f"linked/{key}.json"
+    if store.exists(sidecar) and store.exists(f"{folder_key}/video.mp4"):
+        before = VideoDocument.model_validate_json(store.read_bytes(sidecar))
+        if before.fingerprint == mark:
+            return before.model_copy(update={"cached": True, "seconds_spent": {}})
+
+    spent: dict[str, float] = {}
+    with workdir(services) as folder, ThreadPoolExecutor(services.settings.workers) as pool:
+
+        def window_file(window: Window, name: str) -> Path:
+            place = f"windows/{name}.mp4"
+            if not store.exists(place):
+                path = folder / f"window-{window.left:02d}.mp4"
+                _blend(window, jobs, records, services, path)
+                store.put(place, path)
+            return store.local(place)
+
+        started = time.monotonic()
+        files = [
+            pool.submit(window_file, w, n) for w, n in zip(line.windows, windows, strict=True)
+        ]
+        audio, heard = _sound(plan, plan_mark, services, folder)
+        spent["sound"] = time.monotonic() - started
+        blended = {w.left: f.result() for w, f in zip(line.windows, files, strict=True)}
+        spent["transitions"] = time.monotonic() - started - spent["sound"]
+
+        started = time.monotonic()
+        parts = []
+        for i, (span, record) in enumerate(zip(line.spans, records, strict=True)):
+            first, end = span.copied
+            parts.append(Part(store.local(record.key), first, end - first))
+            if i in blended:
+                count = next(w.count for w in line.windows if w.left == i)
+                parts.append(Part(blended[i], 0, count))
+        video = folder / "video.mp4"
+        link(parts, audio, video, rate=line.rate)
+        digest, size = sha256(video), video.stat().st_size
+        store.put(f"{folder_key}/video.mp4", video)
+        spent["link"] = time.monotonic() - started
+
+    document = VideoDocument(
+        key=f"{folder_key}/video.mp4",
+        sha256=digest,
+        bytes=size,
+        frames=line.frames,
+        rate=line.rate,
+        width=spec.resolution.width,
+        height=spec.resolution.height,
+        fingerprint=mark,
+        cached=False,
+        degraded=any(r.degraded for r in records),
+        used_fallback=any(r.used_fallback for r in records),
+        engines=segments.engines,
+        sound=heard,
+        seconds_spent={k: round(v, 3) for k, v in spent.items()},
+    )
+    store.put_bytes(sidecar, document.model_dump_json().encode())
+    return document
+
+
+def _digest(*parts: object) -> str:
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write_documents(spec: RenderSpec, services: Services, folder_key: str) -> None:
+    for name, text in (
+        ("render_spec.json", spec_json(spec)),
+        ("captions.srt", srt(spec)),
+        ("captions.vtt", vtt(spec)),
+    ):
+        services.store.put_bytes(f"{folder_key}/{name}", text.encode())
+
+
+def _media(job: SegmentJob, services: Services) -> Mapping[str, Path]:
+    return {a.id: services.store.local(a.key) for a in job.all_assets}
+
+
+def _blend(
+    window: Window, jobs: list[SegmentJob], records: list, services: Services, path: Path
+) -> None:
+    """The frames of a transition, decoded from both sides, mixed, and encoded like a segment."""
+    left = jobs[window.left]
+    start = left.head + left.body - left.tail
+    ends = [
+        ClipFrames(
+            services.store.local(record.key), None, left.rate, start=first, count=window.count,
+            loop=False,
+        )
+        for record, first in ((records[window.left], start), (records[window.left + 1], 0))
+    ]
+    shared = []
+    if left.clean_tail:
+        shared = Finishing(left, services.fonts, _media(left, services)).shared_tail()
+
+    def frames() -> Iterator[Planes]:
+        for index, (a, b) in enumerate(zip(*ends, strict=True)):
+            planes = blend(window.kind, a, b, index, window.count)
+            for layer in shared:
+                layer.draw_at(planes, start + index)
+            yield planes
+
+    encode_video(
+        frames(),
+        path,
+        size=(left.width, left.height),
+        rate=left.rate,
+        count=window.count,
+        settings=services.video_settings,
+    )
+
+
+# --- sound
+
+
+def _sound_plan(
+    spec: RenderSpec, line: Timeline, services: Services
+) -> tuple[sound.SoundPlan, str]:
+    """What is heard, in samples, and its hash (files by theirs)."""
+    audio, store = spec.audio, services.store
+    assert audio is not None, "a complete plan says what is heard"
+
+    def sample(frame: int) -> int:
+        return frame * SOUND_RATE // line.rate
+
+    def path(asset_id: str) -> Path:
+        return store.local(spec.asset(asset_id).key)
+
+    hashes: list[str] = []
+    music = voice = None
+    if audio.music:
+        hashes.append(spec.asset(audio.music.media).sha256)
+        music = sound.Music(
+            path(audio.music.media),
+            gain_db=audio.music.gain_db,
+            fade_in_s=audio.music.fade_in,
+            fade_out_s=min(audio.music.fade_out, line.frames / line.rate / 2),
+        )
+    if audio.voice:
+        hashes.append(spec.asset(audio.voice.media).sha256)
+        voice = sound.Voice(
+            path(audio.voice.media), start=audio.voice.start, gain_db=audio.voice.gain_db
+        )
+    clips = []
+    for segment, span in zip(spec.segments, line.spans, strict=True):
+        if segment.type != "video" or not segment.audio.use or not segment.media:
+            continue
+        asset = spec.asset(segment.media[0])
+        if not asset.has_audio:
+            continue
+        # Heard as long as seen: the handles too, so that sound crosses over with the picture.
+        first = max(0, span.first)
+        late = first - span.start
+        clip_start = segment.audio.start + late / line.rate
+        if clip_start < 0:
+            first -= round(clip_start * line.rate)
+            clip_start = 0.0
+        fade = sample(2 * max(span.head, span.tail)) or 480
+        hashes.append(asset.sha256)
+        clips.append(
+            sound.ClipSound(
+                path(asset.id),
+                clip_start_s=clip_start,
+                at_sample=sample(first),
+                n_samples=sample(span.start + span.body + span.tail) - sample(first),
+                gain_db=segment.audio.gain_db,
+                fade_samples=fade,
+            )
+        )
+    plan = sound.SoundPlan(
+        n_samples=sample(line.frames),
+        music=music,
+        voice=voice,
+        clips=tuple(clips),
+        ducking=sound.Ducking(
+            depth_db=audio.ducking.depth_db,
+            attack_s=audio.ducking.attack,
+            release_s=audio.ducking.release,
+        ),
+        loudness=sound.Loudness(
+            target_lufs=audio.loudness.target_lufs, true_peak_db=audio.loudness.true_peak_db
+        ),
+    )
+    numbers = asdict(plan)
+    for part in (numbers["music"], numbers["voice"], *numbers["clips"]):
+        if part:
+            part.pop("path")
+    rate = services.presets.facts().delivery.audio_kbps
+    mark = _digest("sound", numbers, hashes, rate, ffmpeg.version(), RENDERER_VERSION)
+    return plan, mark
+
+
+def _sound(
+    plan: sound.SoundPlan, mark: str, services: Services, folder: Path
+) -> tuple[Path, SoundRecord]:
+    """The sound track, laid once for each content."""
+    store = services.store
+    track, report = f"sound/{mark}.m4a", f"sound/{mark}.json"
+    if not (store.exists(track) and store.exists(report)):
+        path = folder / "sound.m4a"
+        rate = services.presets.facts().delivery.audio_kbps
+        laid = sound.lay_sound(plan, path, bit_rate_kbps=rate)
+        audible = laid.lufs > sound.SILENCE_LUFS
+        record = SoundRecord(
+            lufs=round(laid.lufs, 2) if audible else None,
+            true_peak_db=round(laid.true_peak_db, 2) if audible else None,
+            gain_db=round(laid.gain_db, 2),
+            duck_db=round(laid.ducked_db, 2),
+        )
+        store.put(track, path)
+        store.put_bytes(report, record.model_dump_json().encode())
+    return store.local(track), SoundRecord.model_validate_json(store.read_bytes(report))

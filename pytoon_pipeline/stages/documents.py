@@ -1,0 +1,99 @@
+"""The small typed documents that travel between the stages; pixels stay in the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pytoon_pipeline.quality.checks import Verdict
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class EngineTry(_Document):
+    """One attempt of one engine at one segment."""
+
+    engine: str
+    seconds: float
+    reason: str = Field("", description="Why it failed; empty when it did not.")
+
+
+class SegmentRecord(_Document):
+    """A finished segment."""
+
+    segment_id: str
+    fingerprint: str
+    key: str = Field(description="Of the segment file in the store.")
+    engine: str
+    frames: int = Field(description="Handles included.")
+    seconds: float = Field(description="Spent rendering; 0 when it was there.")
+    cached: bool
+    degraded: bool = False
+    used_fallback: bool = False
+    tries: list[EngineTry] = Field(default_factory=list)
+
+
+class SegmentsDocument(_Document):
+    """All segments of a video, in order."""
+
+    segments: list[SegmentRecord]
+
+    @property
+    def engines(self) -> list[str]:
+        """Names of the engines used, each once, in order."""
+        return list(dict.fromkeys(s.engine for s in self.segments))
+
+
+class SoundRecord(_Document):
+    lufs: float | None
+    true_peak_db: float | None
+    gain_db: float
+    duck_db: float = 0.0
+
+
+class VideoDocument(_Document):
+    """The finished file."""
+
+    key: str
+    sha256: str
+    bytes: int
+    frames: int
+    rate: int
+    width: int
+    height: int
+    fingerprint: str = Field(description="Of all that was linked into it.")
+    cached: bool
+    degraded: bool
+    used_fallback: bool
+    engines: list[str]
+    sound: SoundRecord
+    seconds_spent: dict[str, float] = Field(description="Part of the work -> seconds.")
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.rate
+
+
+class ThumbnailDocument(_Document):
+    key: str
+    frame: int
+    width: int
+    height: int
+
+
+class MetricsDocument(_Document):
+    """`metrics.json`: what is known of a finished video."""
+
+    key: str
+    campaign: str
+    brief: str
+    video: VideoDocument
+    segments: list[SegmentRecord]
+    verdicts: list[Verdict]
+    measurement: dict[str, Any]
+    notes: list[str]
+    music: dict[str, Any] | None = None
+    versions: dict[str, str]

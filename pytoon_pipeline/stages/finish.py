@@ -1,0 +1,216 @@
+"""The last stages: judge the finished file, choose its thumbnail, write down what is known."""
+
+from __future__ import annotations
+
+import base64
+import json
+import platform
+
+import av
+import cv2
+import numpy as np
+
+from pytoon_pipeline import RENDERER_VERSION, __version__
+from pytoon_pipeline.errors import MediaError
+from pytoon_pipeline.media import ffmpeg
+from pytoon_pipeline.media.clips import ClipFrames
+from pytoon_pipeline.media.images import save_jpeg
+from pytoon_pipeline.media.measure import MEASURE_VERSION, Measurement, measure
+from pytoon_pipeline.picture.captions import EXIT_SECONDS
+from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
+from pytoon_pipeline.quality.checks import Expected, Verdict, run_checks
+from pytoon_pipeline.spec.model import RenderSpec
+from pytoon_pipeline.spec.timeline import Timeline, frames_of, timeline
+from pytoon_pipeline.stages.documents import (
+    MetricsDocument,
+    SegmentsDocument,
+    ThumbnailDocument,
+    VideoDocument,
+)
+from pytoon_pipeline.stages.segments import workdir
+from pytoon_pipeline.stages.services import Services
+
+# --- judgement
+
+
+def expected(
+    spec: RenderSpec, line: Timeline, segments: SegmentsDocument | None, services: Services
+) -> Expected:
+    """What the finished file is held against."""
+    delivery, audio = services.presets.facts().delivery, spec.audio
+    degraded = {r.segment_id for r in segments.segments if r.degraded} if segments else set()
+    heard = any(
+        s.type == "video" and s.audio.use and s.media and spec.asset(s.media[0]).has_audio
+        for s in spec.segments
+    )
+    planned = audio is not None and bool(audio.music or audio.voice or heard)
+    still = [
+        (span.first, span.first + span.count)
+        for segment, span in zip(spec.segments, line.spans, strict=True)
+        # A clip may hold still by itself; only what the plan moves is held to moving.
+        if segment.type in ("text", "video")
+        or segment.motion is None
+        or segment.motion.kind == "still"
+        or segment.id in degraded
+    ]
+    return Expected(
+        width=spec.resolution.width,
+        height=spec.resolution.height,
+        rate=line.rate,
+        frames=line.frames,
+        max_mbps=delivery.max_mbps,
+        max_bytes=delivery.max_bytes,
+        max_gop=delivery.video.gop,
+        max_b_frames=delivery.video.bframes,
+        min_seconds=delivery.min_seconds,
+        target_lufs=audio.loudness.target_lufs if audio else -14,
+        true_peak_db=audio.loudness.true_peak_db if audio else -1,
+        sound=planned,
+        black=[(w.first, w.first + w.count) for w in line.windows if w.kind == "fade_black"],
+        still=still,
+        degraded=[s.id for s in spec.segments if s.id in degraded],
+    )
+
+
+def judge(
+    spec: RenderSpec,
+    video: VideoDocument,
+    services: Services,
+    segments: SegmentsDocument | None = None,
+) -> tuple[dict, list[Verdict]]:
+    """Measurement and verdicts of the finished file; a file is measured once for its content."""
+    store = services.store
+    memo = f"measurements/{video.sha256}-{MEASURE_VERSION}.json"
+    if store.exists(memo):
+        measurement = Measurement.from_dict(json.loads(store.read_bytes(memo)))
+    else:
+        measurement = measure(store.local(video.key))
+        store.put_bytes(memo, json.dumps(measurement.as_dict()).encode())
+    verdicts = run_checks(measurement, expected(spec, timeline(spec), segments, services))
+    return measurement.as_dict(), verdicts
+
+
+# --- thumbnail
+
+CANDIDATES = 8
+
+
+def _candidates(spec: RenderSpec, line: Timeline) -> list[int]:
+    """Frames worth showing, hook first: no transition, no caption on its way in or out."""
+    busy: list[tuple[int, int]] = [(w.first, w.first + w.count) for w in line.windows]
+    out = frames_of(EXIT_SECONDS, line.rate)
+    cues = spec.captions or []
+    for cue in cues:
+        first, end = frames_of(cue.start, line.rate), frames_of(cue.end, line.rate)
+        enter = frames_of(spec.styles[cue.style].entrance.seconds, line.rate)
+        busy += [(first, first + enter), (end - out, end)]
+
+    def calm(frame: int) -> bool:
+        return 0 <= frame < line.frames and not any(a <= frame < b for a, b in busy)
+
+    wanted = []
+    for cue in sorted(cues, key=lambda c: (c.role != "hook", c.start)):
+        first, end = frames_of(cue.start, line.rate), frames_of(cue.end, line.rate)
+        wanted += [first + (end - first) * k // 4 for k in (2, 3)]
+    wanted += [span.start + span.body // 2 for span in line.spans]
+    found = [f for f in dict.fromkeys(wanted) if calm(f)]
+    return found[:CANDIDATES] or [line.frames // 2]
+
+
+def _score(planes: Planes) -> float:
+    """Sharp, contrasty, neither dark nor blown out."""
+    small = cv2.resize(planes[0], (270, 480), interpolation=cv2.INTER_AREA).astype(np.float32)
+    sharp = float(cv2.Laplacian(small, cv2.CV_32F).std())
+    light = float(small.mean())
+    exposure = 1 - abs(light - 126) / 126
+    return sharp * max(0.1, exposure) * float(np.sqrt(small.std() + 1))
+
+
+def make_thumbnail(
+    spec: RenderSpec, video: VideoDocument, services: Services, key: str
+) -> ThumbnailDocument:
+    """The best frame as a JPEG beside the video. The hook's frames count half as much again: the
+    first line is what a person should see."""
+    line, store = timeline(spec), services.store
+    path = store.local(video.key)
+    hooks = [
+        (frames_of(c.start, line.rate), frames_of(c.end, line.rate))
+        for c in spec.captions or []
+        if c.role == "hook"
+    ]
+    best: tuple[float, int, Planes] | None = None
+    for frame in _candidates(spec, line):
+        try:
+            clip = ClipFrames(path, None, line.rate, start=frame, count=1, loop=False)
+            planes = next(iter(clip))
+        except (StopIteration, av.FFmpegError) as error:
+            raise MediaError(f"Frame {frame} of {video.key} can't be read: {error}") from error
+        weight = 1.5 if any(a <= frame < b for a, b in hooks) else 1.0
+        score = _score(planes) * weight
+        if best is None or score > best[0]:
+            best = score, frame, tuple(p.copy() for p in planes)  # type: ignore[assignment]
+    assert best is not None
+    place = f"videos/{key}/thumbnail.jpg"
+    with workdir(services) as folder:
+        jpeg = folder / "thumbnail.jpg"
+        save_jpeg(planes_to_rgb(best[2]), jpeg)
+        store.put(place, jpeg)
+    return ThumbnailDocument(key=place, frame=best[1], width=video.width, height=video.height)
+
+
+def preview_data_uri(
+    thumbnail: ThumbnailDocument, services: Services, width: int = 180
+) -> str:
+    """A small JPEG as a data address, for pages and metadata that hold their pictures inside."""
+    data = np.frombuffer(services.store.read_bytes(thumbnail.key), np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    height = round(picture.shape[0] * width / picture.shape[1])
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()
+
+
+# --- metrics
+
+
+def versions() -> dict[str, str]:
+    """What made the video, by version."""
+    return {
+        "pytoon": __version__,
+        "renderer": RENDERER_VERSION,
+        "python": platform.python_version(),
+        "ffmpeg": ffmpeg.version(),
+        "opencv": cv2.__version__,
+    }
+
+
+def write_metrics(
+    spec: RenderSpec,
+    segments: SegmentsDocument,
+    video: VideoDocument,
+    services: Services,
+    key: str,
+) -> MetricsDocument:
+    """`metrics.json` beside the video."""
+    measurement, verdicts = judge(spec, video, services, segments)
+    campaign, _, brief = key.rpartition("/")
+    music = None
+    if spec.audio and spec.audio.music:
+        asset = spec.asset(spec.audio.music.media)
+        music = {"source": asset.source, "sha256": asset.sha256, "licence": asset.licence}
+    document = MetricsDocument(
+        key=key,
+        campaign=campaign,
+        brief=brief,
+        video=video,
+        segments=segments.segments,
+        verdicts=verdicts,
+        measurement=measurement,
+        notes=spec.notes,
+        music=music,
+        versions=versions(),
+    )
+    services.store.put_bytes(
+        f"videos/{key}/metrics.json", document.model_dump_json(indent=2).encode() + b"\n"
+    )
+    return document

@@ -1,0 +1,176 @@
+"""Finishing: captions and overlays laid on footage, frame by frame, before it is encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pytoon_pipeline.errors import RenderError
+from pytoon_pipeline.media.images import load_image
+from pytoon_pipeline.picture.captions import EXIT_SECONDS, Timed
+from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.picture.layers import Tile, shade
+from pytoon_pipeline.picture.text import Fitted, draw, fit
+from pytoon_pipeline.picture.yuv import Planes
+from pytoon_pipeline.spec.job import JobCaption, SegmentJob
+from pytoon_pipeline.spec.timeline import frames_of
+from pytoon_pipeline.spec.typeset import text_style
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What is laid over the footage, back to front: shades, then logos, which no shade of a
+    caption may darken, then the captions."""
+
+    shades: list[Timed | None]
+    overlays: list[Timed]
+    texts: list[Timed]
+
+    def in_order(self) -> list[Timed]:
+        return [layer for layer in (*self.shades, *self.overlays, *self.texts) if layer]
+
+
+class Finishing:
+    """The captions and overlays of one segment, set when it is made, drawn when they are needed."""
+
+    def __init__(self, job: SegmentJob, fonts: FontLibrary, media: Mapping[str, Path]):
+        self._job, self._fonts, self._media = job, fonts, media
+        self._fitted = [self._fit(cue) for cue in job.captions]
+        self._drawn: _Drawn | None = None
+
+    def _fit(self, cue: JobCaption) -> Fitted:
+        style = text_style(cue.style, cue.align_y, self._job.language)
+        box = cue.box
+        fitted = fit(cue.text, style, box[2] - box[0], box[3] - box[1], self._fonts)
+        if fitted is None:
+            raise RenderError(
+                f"{self._job.segment_id}: the caption {cue.text!r} does not fit its box {box}."
+            )
+        return fitted
+
+    def look(self) -> dict[str, Any]:
+        """The files that draw the captions, for the fingerprint: fonts by hash."""
+        return {"fonts": sorted({face.sha256 for f in self._fitted for face in f.faces})}
+
+    @property
+    def _layers(self) -> _Drawn:
+        if self._drawn is None:
+            shades, texts = self._captions()
+            self._drawn = _Drawn(shades, self._overlays(), texts)
+        return self._drawn
+
+    def over(self, frames: Iterator[Planes]) -> Iterator[Planes]:
+        """The same frames, drawn upon."""
+        layers = self._layers.in_order()
+        for index, planes in enumerate(frames):
+            for layer in layers:
+                layer.draw(planes, index)
+            yield planes
+
+    def shared_tail(self) -> list[Timed]:
+        """What both sides of the transition at the end show alike: the linker draws it, standing
+        still, over the transition."""
+        job, drawn = self._job, self._layers
+        cues = [c.shared_tail for c in job.captions]
+        return _Drawn(
+            [s for s, shared in zip(drawn.shades, cues, strict=True) if shared],
+            [o for o, own in zip(drawn.overlays, job.overlays, strict=True) if own.shared_tail],
+            [t for t, shared in zip(drawn.texts, cues, strict=True) if shared],
+        ).in_order()
+
+    def _limits(self, shared_head: bool, shared_tail: bool) -> dict[str, int | None]:
+        job = self._job
+        return {
+            "not_before": 2 * job.head if shared_head else None,
+            "not_after": job.head + job.body - job.tail if shared_tail else None,
+        }
+
+    def _captions(self) -> tuple[list[Timed | None], list[Timed]]:
+        """The shade of each cue (None for none) and its text."""
+        job = self._job
+        shades: list[Timed | None] = []
+        texts: list[Timed] = []
+        for cue, fitted in zip(job.captions, self._fitted, strict=True):
+            tile = draw(fitted, self._fonts)
+            x, y = cue.box[0], cue.box[1]
+            enters = cue.entrance and cue.style.entrance.kind != "none"
+            timing: dict[str, Any] = {
+                "first": cue.first,
+                "end": cue.end,
+                "enter_frames": frames_of(cue.style.entrance.seconds, job.rate) if enters else 0,
+                "exit_frames": frames_of(EXIT_SECONDS, job.rate) if cue.exit else 0,
+                **self._limits(cue.shared_head, cue.shared_tail),
+            }
+            texts.append(
+                Timed(
+                    Tile.from_rgba(tile.rgba, x + tile.x, y + tile.y),
+                    entrance=cue.style.entrance.kind if enters else "none",
+                    rise=0.35 * fitted.size,
+                    **timing,
+                )
+            )
+            _, top, _, bottom = tile.ink
+            size = fitted.size
+            behind = shade(
+                job.width, job.height, y + top - size // 2, y + bottom + size // 2,
+                cue.style.scrim, round(2.6 * size),
+            )
+            shades.append(
+                Timed(behind, entrance="fade" if enters else "none", **timing) if behind else None
+            )
+        return shades, texts
+
+    def _overlays(self) -> list[Timed]:
+        found = []
+        for overlay in self._job.overlays:
+            x0, y0, x1, y1 = overlay.box
+            rgba = _scaled(load_image(self._media[overlay.asset]), x1 - x0, y1 - y0)
+            pad = 0
+            if overlay.shadow:
+                pad = max(2, (y1 - y0) // 3)
+                rgba = _with_shadow(rgba, pad, overlay.shadow)
+            found.append(
+                Timed(
+                    Tile.from_rgba(rgba, x0 - pad, y0 - pad, overlay.opacity),
+                    overlay.first,
+                    overlay.end,
+                    **self._limits(overlay.shared_head, overlay.shared_tail),
+                )
+            )
+        return found
+
+
+def _with_shadow(rgba: np.ndarray, pad: int, strength: float) -> np.ndarray:
+    """The picture over its own soft black shadow, with a margin of `pad` pixels for it."""
+    rgba = np.pad(rgba, ((pad, pad), (pad, pad), (0, 0))).astype(np.float32)
+    alpha = rgba[..., 3:] / 255
+    soft = cv2.GaussianBlur(alpha[..., 0], (0, 0), pad / 2.5)[..., None]
+    # Spread a little, so that thin letters cast enough of it.
+    below = np.clip(soft * 1.6, 0, 1) * strength
+    out = alpha + below * (1 - alpha)
+    colour = rgba[..., :3] * alpha / np.maximum(out, 1e-4)
+    return np.rint(np.concatenate([colour, out * 255], axis=2)).astype(np.uint8)
+
+
+def _scaled(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """RGBA of this size; alpha-weighted, so that hidden colours don't seep into the edges."""
+    if picture.shape[2] == 3:
+        opaque = np.full((*picture.shape[:2], 1), 255, np.uint8)
+        picture = np.concatenate([picture, opaque], axis=2)
+    alpha = picture[..., 3:].astype(np.float32) / 255
+    premultiplied = np.concatenate([picture[..., :3] * alpha, alpha * 255], axis=2)
+    smaller = width < picture.shape[1]
+    sized = cv2.resize(
+        premultiplied.astype(np.float32),
+        (width, height),
+        interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC,
+    )
+    sized = np.clip(sized, 0, 255)
+    colour = sized[..., :3] / np.maximum(sized[..., 3:] / 255, 1e-4)
+    out = np.concatenate([np.clip(colour, 0, 255), sized[..., 3:]], axis=2)
+    return np.rint(out).astype(np.uint8)

@@ -1,0 +1,196 @@
+"""The stage `segments`: every segment rendered once, found again by the hash of what it is."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage
+from pytoon_pipeline.engines.policy import obtain
+from pytoon_pipeline.errors import EngineFailed, FfmpegError, MediaError, PytoonError, RenderError
+from pytoon_pipeline.media import ffmpeg
+from pytoon_pipeline.media.encode import encode_video
+from pytoon_pipeline.media.probe import probe
+from pytoon_pipeline.spec.job import SegmentJob, fingerprint, segment_jobs
+from pytoon_pipeline.spec.model import RenderSpec
+from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.stages.documents import EngineTry, SegmentRecord, SegmentsDocument
+from pytoon_pipeline.stages.finishing import Finishing
+from pytoon_pipeline.stages.reporter import Reporter
+from pytoon_pipeline.stages.services import Services
+
+
+class SegmentsFailed(RenderError):
+    """Some segments of a video failed; those that are done are kept."""
+
+    def __init__(self, failed: dict[str, str], done: list[SegmentRecord]):
+        self.failed, self.done = failed, done
+        lines = [f"{name}: {reason}" for name, reason in failed.items()]
+        super().__init__(
+            f"{len(failed)} of {len(failed) + len(done)} segments failed.\n" + "\n".join(lines)
+        )
+
+
+@contextmanager
+def workdir(services: Services) -> Iterator[Path]:
+    """A folder for working files, gone afterwards."""
+    services.settings.scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="render-", dir=services.settings.scratch))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def encoding_look(services: Services) -> dict:
+    """What of the encoder decides the bytes of a segment."""
+    return {"x264": asdict(services.video_settings), "ffmpeg": ffmpeg.version()}
+
+
+def render_segments(
+    spec: RenderSpec, services: Services, key: str, reporter: Reporter | None = None
+) -> SegmentsDocument:
+    """All segments of a plan, in threads, each cached and retried alone.
+
+    Raises SegmentsFailed when some can't be made even as a plain still; the others are in the store
+    and are found there the next time.
+    """
+    reporter = reporter or Reporter()
+    jobs = segment_jobs(spec, timeline(spec))
+    reporter.segments(key, sum(j.count for j in jobs), len(jobs))
+    done: dict[int, SegmentRecord] = {}
+    failed: dict[str, str] = {}
+
+    def one(job: SegmentJob, folder: Path) -> SegmentRecord:
+        return _segment(spec, job, services, key, reporter, folder)
+
+    with workdir(services) as folder, ThreadPoolExecutor(services.settings.workers) as pool:
+        futures = []
+        for i, job in enumerate(jobs):
+            own = folder / f"{i:02d}"
+            own.mkdir()
+            futures.append(pool.submit(one, job, own))
+        for i, (job, future) in enumerate(zip(jobs, futures, strict=True)):
+            try:
+                done[i] = future.result()
+            except PytoonError as error:
+                failed[job.segment_id] = str(error)
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    if failed:
+        raise SegmentsFailed(failed, [done[i] for i in sorted(done)])
+    # A video with a part missing must never pass for whole.
+    if len(done) != len(spec.segments):
+        raise RenderError(f"{len(done)} segments came out of a plan of {len(spec.segments)}.")
+    return SegmentsDocument(segments=[done[i] for i in range(len(jobs))])
+
+
+def _segment(
+    spec: RenderSpec,
+    job: SegmentJob,
+    services: Services,
+    key: str,
+    reporter: Reporter,
+    folder: Path,
+) -> SegmentRecord:
+    store = services.store
+    media = {asset.id: store.local(asset.key) for asset in job.all_assets}
+    finishing = Finishing(job, services.fonts, media)
+    look = {**finishing.look(), **encoding_look(services)}
+
+    def name(engine: Engine) -> str:
+        return fingerprint(job, look, engine.inputs(job))
+
+    def place(print_: str) -> str:
+        return f"segments/{print_}.mp4"
+
+    for rank, engine in enumerate(services.engines.order(spec.engine_policy, job)):
+        mark = name(engine)
+        if store.exists(place(mark)):
+            record = SegmentRecord(
+                segment_id=job.segment_id, fingerprint=mark, key=place(mark), engine=engine.name,
+                frames=job.count, seconds=0, cached=True, used_fallback=rank > 0,
+            )
+            reporter.progress(key, job.segment_id, job.count)
+            reporter.segment(key, record)
+            return record
+    drawn = 0
+
+    def progress(frames: int) -> None:
+        nonlocal drawn
+        drawn += frames
+        reporter.progress(key, job.segment_id, frames)
+
+    def finish(engine: Engine, footage: Footage | FinishedSegment) -> None:
+        path = folder / "segment.mp4"
+        _finish(job, footage, finishing, services, path)
+        frames = probe(path).frames
+        if frames != job.count:
+            raise EngineFailed(f"{engine.name} gave {frames} frames of {job.count}")
+        store.put(place(name(engine)), path)
+
+    def on_failure(engine: str, reason: str) -> None:
+        nonlocal drawn
+        reporter.progress(key, job.segment_id, -drawn)
+        drawn = 0
+        reporter.retry(key, job.segment_id, engine, reason)
+
+    started = time.monotonic()
+    chosen = obtain(
+        services.engines, spec.engine_policy, job, finish, media, folder, progress, on_failure
+    )
+    mark = name(chosen.engine)
+    record = SegmentRecord(
+        segment_id=job.segment_id,
+        fingerprint=mark,
+        key=place(mark),
+        engine=chosen.engine.name,
+        frames=job.count,
+        seconds=round(time.monotonic() - started, 3),
+        cached=False,
+        degraded=chosen.degraded,
+        used_fallback=chosen.used_fallback,
+        tries=[
+            EngineTry(engine=t.engine, seconds=round(t.seconds, 3), reason=t.reason)
+            for t in chosen.tries
+        ],
+    )
+    reporter.segment(key, record)
+    return record
+
+
+def _finish(
+    job: SegmentJob,
+    footage: Footage | FinishedSegment,
+    finishing: Finishing,
+    services: Services,
+    path: Path,
+) -> None:
+    """Footage to a segment file. What fails here is the engine's fault or the encoder's, and the
+    policy decides what is tried next."""
+    if isinstance(footage, FinishedSegment):
+        shutil.move(footage.path, path)
+        return
+    try:
+        encode_video(
+            finishing.over(footage.frames()),
+            path,
+            size=(job.width, job.height),
+            rate=job.rate,
+            count=job.count,
+            keyframes=job.span.keyframes,
+            settings=services.video_settings,
+        )
+    except FfmpegError as error:
+        # A killed or starved encoder may work the next time; a refused option never will.
+        killed = error.returncode is not None and error.returncode < 0
+        raise EngineFailed("the encoder failed", error.log_tail, transient=killed) from error
+    except MediaError as error:
+        raise EngineFailed(str(error)) from error
