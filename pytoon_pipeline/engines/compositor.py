@@ -272,7 +272,8 @@ def _clip(job: SegmentJob, asset: Asset, path: Path) -> Callable[[], Iterator[Pl
         size = _cover_size(w, h, job.width, job.height)
         window = (0, 0, job.width, job.height)
     else:
-        window = _contained_window(job, w, h) if job.layout.fit == "contain" else _fit_box(box, w, h)
+        contained = job.layout.fit == "contain"
+        window = _contained_window(job, w, h) if contained else _fit_box(box, w, h)
         size = _cover_size(w, h, window[2] - window[0], window[3] - window[1])
     clip = ClipFrames(path, size, job.rate, start=job.clip_start - job.head, count=job.count)
     blur = None

@@ -494,9 +494,13 @@ def _limit(samples: np.ndarray, peaks: np.ndarray, gain_db: float, ceiling_db: f
     lowest = sliding_window_view(wide, 2 * (_LOOK + 1) + 1).min(1)
     window = np.bartlett(2 * _LOOK + 3)[1:-1]
     eased = np.convolve(lowest, window / window.sum(), mode="valid")
-    middle = np.arange(len(samples)) - (_PEAK_HOP - 1) / 2
-    curve = np.interp(middle / _PEAK_HOP, ms, eased + gain_db)
-    return samples * (10 ** (curve / 20)).astype(np.float32)[:, None]
+    level = np.pad(10 ** ((eased + gain_db) / 20), 1, mode="edge").astype(np.float32)[:, None]
+    # Linear from the middle of one millisecond to that of the next.
+    away = ((np.arange(_PEAK_HOP) - (_PEAK_HOP - 1) / 2) / _PEAK_HOP).astype(np.float32)
+    curve = level[1:-1] * (1 - np.abs(away))
+    curve += level[:-2] * np.maximum(-away, 0)
+    curve += level[2:] * np.maximum(away, 0)
+    return samples * curve.reshape(-1, 1)[: len(samples)]
 
 
 def _master(

@@ -1,9 +1,9 @@
 """What a frame is made of: layers drawn into its planes one over the other, in place.
 
-A layer moves by one affine warp per plane (linear, sub-pixel); what does not move is prepared once.
-Coordinates are continuous pixels of the frame: pixel i covers i to i + 1. Chroma samples lie on even
-columns and between two rows (see `yuv`), so a place x, y of the frame is x/2 + 1/4, y/2 in a chroma
-plane's own continuous coordinates.
+A layer moves by one affine warp per plane (linear, sub-pixel); what does not move is prepared
+once. Coordinates are continuous pixels of the frame: pixel i covers i to i + 1. Chroma samples lie
+on even columns and between two rows (see `yuv`), so a place x, y of the frame is x/2 + 1/4, y/2 in
+a chroma plane's own continuous coordinates.
 """
 
 from __future__ import annotations
@@ -208,14 +208,14 @@ class CutOut:
 def cut_out_planes(rgba: np.ndarray) -> tuple[Planes, tuple[np.ndarray, np.ndarray]]:
     """Planes and alphas of a picture with straight alpha, uint8 (h, w, 4) with even h and w.
 
-    Colour is spread outwards from the shape into what is transparent, so that neither scaling nor
-    chroma subsampling mixes in what was hidden there.
+    Colour is spread a few pixels outwards from the shape into what is transparent, as far as linear
+    sampling and chroma subsampling reach, so that they never mix in what was hidden there.
     """
     rgb, alpha = rgba[..., :3].astype(np.float32), rgba[..., 3].astype(np.float32) / 255
     colour, known = rgb * alpha[..., None], alpha.copy()
     filled = rgb.copy()
     missing = alpha < 0.999
-    for sigma in (1.5, 4.0, 12.0, 40.0):
+    for sigma in (1.5, 4.0):
         spread = cv2.GaussianBlur(colour, (0, 0), sigma)
         weight = cv2.GaussianBlur(known, (0, 0), sigma)
         reach = missing & (weight > 1e-3)
@@ -307,10 +307,8 @@ def shade(width: int, height: int, y0: int, y1: int, strength: float, reach: int
         return None
     top, bottom = int(touched[0]) & ~1, min(height, (int(touched[-1]) + 2) & ~1)
     part = darkness[top:bottom]
-    alpha = np.ascontiguousarray(np.broadcast_to(part[:, None], (bottom - top, width)))
-    small = np.ascontiguousarray(
-        np.broadcast_to(part.reshape(-1, 2).mean(axis=1)[:, None], ((bottom - top) // 2, width // 2))
-    )
+    alpha = np.repeat(part[:, None], width, axis=1)
+    small = np.repeat(part.reshape(-1, 2).mean(axis=1)[:, None], width // 2, axis=1)
     planes = tuple(
         np.full(a.shape, value, np.uint8)
         for a, value in ((alpha, 16), (small, 128), (small, 128))

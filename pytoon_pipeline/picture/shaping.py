@@ -174,12 +174,10 @@ class Paragraph:
             tracking = 0.0 if run.script in _UNTRACKED_SCRIPTS else self.spec.letter_spacing
             pen = self._shape_run(text, run, tracking, pen, glyphs)
         inks = [g.ink for g in glyphs if g.ink]
-        ink = (
-            min(b[0] for b in inks),
-            min(b[1] for b in inks),
-            max(b[2] for b in inks),
-            max(b[3] for b in inks),
-        ) if inks else None  # fmt: skip
+        ink = None
+        if inks:
+            left, bottom, right, top = zip(*inks, strict=True)
+            ink = (min(left), min(bottom), max(right), max(top))
         return ShapedLine(tuple(glyphs), pen - tracking if glyphs else 0.0, ink)
 
     def _shape_run(
@@ -187,9 +185,9 @@ class Paragraph:
     ) -> float:
         font = self.library.font(run.face)
         em = font.face.upem
-        drawn = text if self.library.covers(run.face, text[run.start : run.end]) else (
-            text.translate(_STAND_INS)
-        )  # fmt: skip
+        drawn = text
+        if not self.library.covers(run.face, text[run.start : run.end]):
+            drawn = text.translate(_STAND_INS)
         buffer = hb.Buffer()
         buffer.add_codepoints([ord(c) for c in drawn], run.start, run.end - run.start)
         buffer.direction = "rtl" if run.level % 2 else "ltr"
@@ -447,9 +445,8 @@ def _may_break(text: str, i: int) -> bool:
     if after in _NO_LINE_START or before in _NO_LINE_END:
         return False
     if before in "-\u2010–—":
-        return i >= 3 and text[i - 3 : i - 1].isalpha() and text[i : i + 2].isalpha() and (
-            len(text[i : i + 2]) == 2
-        )  # fmt: skip
+        sides = text[max(i - 3, 0) : i - 1], text[i : i + 2]
+        return all(len(side) == 2 and side.isalpha() for side in sides)
     return _breaks_around(before) or _breaks_around(after)
 
 

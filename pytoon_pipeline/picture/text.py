@@ -732,10 +732,10 @@ def draw(fitted: Fitted, library: FontLibrary, highlight: Collection[int] = ()) 
     with _FREETYPE:
         strokes = list(_bitmaps(fitted, library, style.stroke * size)) if style.stroke else []
         fills = list(_bitmaps(fitted, library, 0.0))
-    drawn = [b.rect for b in (*strokes, *fills)]
+    drawn = _union([b.rect for b in (*strokes, *fills)])
     plates = fitted.plates
     lit_plates = _lit_plates(fitted, lit_words)
-    solid = _union([r for r in (*drawn, *plates, *lit_plates) if r[2] > r[0]])
+    solid = _union([r for r in (drawn, *plates, *lit_plates) if r[2] > r[0]])
     x0, y0, x1, y1 = _tile_bounds(style, size, solid)
     canvas = _Canvas(x0, y0, x1 - x0, y1 - y0)
 
@@ -747,7 +747,9 @@ def draw(fitted: Fitted, library: FontLibrary, highlight: Collection[int] = ()) 
     stroke = None
     if strokes:
         stroke = canvas.mask(strokes, np.maximum)
-        stroke = np.maximum(stroke, _stroke_core(letters, style.stroke * size))
+        part = canvas.part(drawn)
+        core = _stroke_core(letters[part], style.stroke * size)
+        stroke[part] = np.maximum(stroke[part], core)
 
     if style.shadow:
         cast = plate
@@ -790,15 +792,14 @@ class _Canvas:
         self, bitmaps: list[_Bitmap], join: Callable[[np.ndarray, np.ndarray], np.ndarray]
     ) -> np.ndarray:
         mask = np.zeros(self.shape, np.uint8)
-        for coverage, (x0, y0, x1, y1), _ in bitmaps:
-            part = mask[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]
+        for coverage, rect, _ in bitmaps:
+            part = mask[self.part(rect)]
             part[:] = join(part, coverage)
         return mask
 
     def paint(self, mask: np.ndarray, color: str, opacity: float = 1.0) -> None:
         """Lays a colour over what is there, through a mask (uint8, or float of 0 to 1)."""
-        x0, y0, x1, y1 = self.bounds(mask)
-        part = np.s_[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]
+        part = self.part(self.bounds(mask))
         scale = opacity / 255 if mask.dtype == np.uint8 else opacity
         alpha = mask[part].astype(np.float32) * np.float32(scale)
         keep = 1 - alpha
@@ -806,6 +807,11 @@ class _Canvas:
         self._rgb[part] += alpha[..., None] * np.array(_rgb(color), np.float32)
         self._alpha[part] *= keep
         self._alpha[part] += alpha
+
+    def part(self, rect: Rect) -> tuple[slice, slice]:
+        """Where the rectangle lies in a mask."""
+        x0, y0, x1, y1 = rect
+        return np.s_[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]
 
     def bounds(self, mask: np.ndarray) -> Rect:
         """The rectangle of what is not 0. (A bitmap's own may be larger: FreeType allots it by the
@@ -920,9 +926,7 @@ def _shadow_mask(cast: np.ndarray, shadow: Shadow, size: int) -> np.ndarray:
     if sigma <= 0:
         return moved
     reach = 2 * math.ceil(3 * sigma) + 1
-    blurred = cv2.GaussianBlur(
-        moved, (reach, reach), sigma, borderType=cv2.BORDER_CONSTANT
-    )  # fmt: skip
+    blurred = cv2.GaussianBlur(moved, (reach, reach), sigma, borderType=cv2.BORDER_CONSTANT)
     return np.clip(blurred, 0, 1)
 
 
@@ -956,7 +960,7 @@ def _plate_mask(canvas: _Canvas, rects: list[Rect], box: BoxStyle, size: int) ->
         columns = np.arange(x0, x1)
         covered = np.clip(np.minimum(ends, columns + 1) - np.maximum(starts, columns), 0, 1)
         covered = covered.reshape(y1 - y0, _FINE_ROWS, x1 - x0).mean(axis=1)
-        part = mask[y0 - canvas.y : y1 - canvas.y, x0 - canvas.x : x1 - canvas.x]
+        part = mask[canvas.part((x0, y0, x1, y1))]
         part[:] = np.maximum(part, np.rint(covered * 255).astype(np.uint8))
     return mask
 

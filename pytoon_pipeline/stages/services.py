@@ -9,7 +9,7 @@ from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.engines.policy import Engines
 from pytoon_pipeline.engines.still import Still
 from pytoon_pipeline.media.encode import VideoSettings
-from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.picture.fonts import SYSTEM_FONT_FOLDERS, FontLibrary
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.spec.draft import Workshop
 from pytoon_pipeline.spec.presets import PresetLibrary, open_presets
@@ -40,7 +40,8 @@ class Services:
 
 def open_services(settings: Settings) -> Services:
     """Raises SettingsError or PresetError, naming the setting or file."""
-    folders = [settings.presets_dir / "fonts", *settings.fonts_dirs]
+    # The project's own come first, so that what it has is drawn the same on every machine.
+    folders = [settings.presets_dir / "fonts", *settings.fonts_dirs, *SYSTEM_FONT_FOLDERS]
     return Services(
         settings=settings,
         store=open_store(settings.store),

@@ -13,6 +13,8 @@ from pytoon_pipeline.spec.passes.pacing import reading_seconds
 from pytoon_pipeline.spec.timeline import frames_of, seconds_of, timeline
 from pytoon_pipeline.spec.typeset import text_style
 
+MOST_CUES = 12
+"""One line of a brief is split over time into at most so many cues."""
 MARK_GAP = 28
 """Pixels of a 1080-wide frame between a watermark and the text below or above it."""
 
@@ -104,6 +106,15 @@ def _set(d: Draft, line: Line) -> tuple[Box, list[str]] | None:
         return None
     if not cues:
         d.error("field.empty", "is empty.", "Write something, or leave it out.", line.field)
+        return None
+    if len(cues) > MOST_CUES:
+        d.error(
+            "caption.too_long",
+            f"the text fills {len(cues)} captions, one after the other; {MOST_CUES} are possible.",
+            "A caption is a line or two: keep the strongest, and give others to other pictures.",
+            line.field,
+            box=box,
+        )
         return None
     return box, cues
 

@@ -31,6 +31,9 @@ def gather_media(d: Draft) -> None:
         overlay.media = asset.id if asset else ""
     if d.spec.overlays is not None:
         d.spec.overlays = [o for o in d.spec.overlays if o.media]
+    # A plan that comes back keeps the order it had.
+    order = {asset_id: n for n, asset_id in enumerate(given)}
+    d.spec.assets.sort(key=lambda asset: order.get(asset.id, len(order)))
 
 
 def _from_brief(d: Draft) -> None:

@@ -1,0 +1,79 @@
+"""Tiny media, made on the spot, and an install of Pytoon in a folder of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from pytoon_pipeline.media import ffmpeg
+from pytoon_pipeline.settings import Settings, load_settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A fresh install: nothing of the machine's own settings, everything below `tmp_path`."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("PYTOON_") or name == "DAGSTER_HOME":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTOON_HOME", str(tmp_path / "home"))
+    return load_settings()
+
+
+@pytest.fixture
+def services(settings: Settings):
+    from pytoon_pipeline.stages.services import open_services
+
+    return open_services(settings)
+
+
+def picture(path: Path, size=(360, 640), hue=(200, 90, 60), **save) -> Path:
+    """A picture with edges and texture everywhere, so that movement and crops can be measured."""
+    width, height = size
+    y, x = np.mgrid[0:height, 0:width]
+    waves = 40 * np.sin(x / 7.0) + 40 * np.sin(y / 9.0) + 20 * np.sin((x + y) / 23.0)
+    rgb = np.clip(np.array(hue)[None, None] + waves[..., None], 0, 255).astype(np.uint8)
+    image = Image.fromarray(rgb)
+    draw = ImageDraw.Draw(image)
+    draw.ellipse([width * 0.3, height * 0.35, width * 0.7, height * 0.65], fill=(240, 240, 235))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **save)
+    return path
+
+
+def cut_out(path: Path, size=(200, 300)) -> Path:
+    """A product with transparency: an opaque disc, a loud colour hidden where nothing shows."""
+    image = Image.new("RGBA", size, (0, 255, 0, 0))
+    x, y = size[0] // 10, size[1] * 2 // 15
+    ImageDraw.Draw(image).ellipse([x, y, size[0] - x, size[1] - y], fill=(180, 60, 40, 255))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+def clip(path: Path, *, size=(320, 180), rate="25", seconds=1.0, sound=True) -> Path:
+    """A clip of ffmpeg's moving test picture, with a tone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = f"testsrc2=size={size[0]}x{size[1]}:rate={rate}:duration={seconds}"
+    argv = [ffmpeg.exe(), "-v", "error", "-y", "-f", "lavfi", "-i", source]
+    if sound:
+        argv += ["-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}", "-c:a", "aac"]
+    argv += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path)]
+    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+def tone(path: Path, seconds=2.0, rate=22050) -> Path:
+    """A sound file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [ffmpeg.exe(), "-v", "error", "-y", "-f", "lavfi", "-i",
+         f"sine=frequency=330:duration={seconds}:sample_rate={rate}", str(path)],
+        check=True, stdin=subprocess.DEVNULL,
+    )
+    return path

@@ -1,0 +1,194 @@
+"""One contract over all engines, and the policy that chooses among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import clip, cut_out, picture
+
+from pytoon_pipeline.engines.base import Engine, Footage, Health
+from pytoon_pipeline.engines.compositor import Compositor
+from pytoon_pipeline.engines.policy import Engines, obtain
+from pytoon_pipeline.engines.still import Still
+from pytoon_pipeline.errors import EngineFailed, EngineUnavailable
+from pytoon_pipeline.media.probe import probe, sha256
+from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.spec.model import Asset, Background, Layout, Motion
+
+ENGINES = [Compositor(), Still()]
+
+
+def job_of(path: Path | None, fit: str = "cover", motion: str = "push_in", **changes) -> SegmentJob:
+    media, kind = [], "text"
+    if path is not None:
+        info = probe(path)
+        kind = info.kind
+        media = [
+            Asset(
+                id="a1", kind=info.kind, source=path.name, sha256=sha256(path), width=info.width,
+                height=info.height, seconds=info.seconds, has_alpha=info.has_alpha,
+            )
+        ]
+    return SegmentJob(
+        **{
+            "segment_id": "s1", "archetype": "hero", "type": kind, "width": 270, "height": 480,
+            "rate": 30, "head": 2, "body": 8, "tail": 3, "media": media,
+            "background": Background(kind="blur", colors=["#203040"], darken=0.4),
+            "layout": Layout(fit=fit, radius=12, shadow=0.4),
+            "motion": Motion(kind=motion, amount=0.1), **changes,
+        }
+    )
+
+
+def media_of(job: SegmentJob, path: Path | None) -> dict[str, Path]:
+    return {"a1": path} if job.media and path else {}
+
+
+MEDIA = {
+    "portrait": lambda d: picture(d / "p.png", (90, 160)),
+    "wide": lambda d: picture(d / "w.jpg", (300, 100)),
+    "tiny": lambda d: picture(d / "t.png", (3, 5)),
+    "huge": lambda d: picture(d / "h.jpg", (3000, 2200)),
+    "rotated": lambda d: rotated(d / "r.jpg"),
+    "grey": lambda d: converted(d / "g.png", "L"),
+    "cmyk": lambda d: converted(d / "c.jpg", "CMYK"),
+    "cut-out": lambda d: cut_out(d / "o.png"),
+    "clip": lambda d: clip(d / "v.mp4", seconds=0.3),
+    "odd clip": lambda d: clip(d / "v.mkv", size=(250, 406), rate="7", seconds=1, sound=False),
+    "nothing": lambda d: None,
+}
+
+
+def rotated(path: Path) -> Path:
+    """A phone's picture: stored lying, to be shown standing."""
+    exif = __import__("PIL.Image", fromlist=["Image"]).Exif()
+    exif[0x0112] = 6
+    return picture(path, (160, 90), exif=exif)
+
+
+def converted(path: Path, mode: str) -> Path:
+    from PIL import Image
+
+    picture(path.with_suffix(".png"), (80, 120))
+    Image.open(path.with_suffix(".png")).convert(mode).save(path)
+    return path
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.name)
+@pytest.mark.parametrize("kind", MEDIA)
+@pytest.mark.parametrize("fit", ["cover", "contain", "frame", "cutout"])
+def test_an_engine_gives_the_frames_it_promises(
+    engine: Engine, kind: str, fit: str, tmp_path: Path
+) -> None:
+    path = MEDIA[kind](tmp_path)
+    job = job_of(path, fit)
+    assert engine.can_render(job) and engine.health().ok
+    done = []
+    footage = engine.render(job, media_of(job, path), tmp_path, done.append)
+    assert isinstance(footage, Footage)
+    assert (footage.width, footage.height, footage.rate) == (270, 480, 30)
+    shapes, first = set(), []
+    for planes in footage.frames():
+        shapes.add(tuple((p.shape, p.dtype.str, p.flags.c_contiguous) for p in planes))
+        first.append(planes[0][::16, ::16].copy())
+    assert shapes == {
+        (((480, 270), "|u1", True), ((240, 135), "|u1", True), ((240, 135), "|u1", True))
+    }
+    assert len(first) == footage.count == job.count == sum(done) == 13
+    # The same job gives the same frames.
+    again = engine.render(job, media_of(job, path), tmp_path, lambda n: None)
+    for a, planes in zip(first, again.frames(), strict=True):
+        assert np.array_equal(a, planes[0][::16, ::16])
+    # No bars: every edge of the frame carries the picture or its ground, not black.
+    if kind not in ("nothing",):
+        assert first[0].max() > 30
+
+
+def test_a_cut_out_shows_nothing_of_what_its_transparency_hides(tmp_path: Path) -> None:
+    """Under the transparent part lies a loud green; no pixel of the frame may turn green."""
+    path = cut_out(tmp_path / "o.png")
+    job = job_of(path, "cutout", background=Background(kind="color", colors=["#F0E8E0"]))
+    footage = Compositor().render(job, {"a1": path}, tmp_path, lambda n: None)
+    y, u, v = next(footage.frames())
+    green = (u.astype(int) < 118) & (v.astype(int) < 118)
+    assert not green.any()
+    assert y.min() < 120 and y.max() > 200  # the disc and the ground are both there
+
+
+def test_pictures_are_not_stretched(tmp_path: Path) -> None:
+    """A disc stays a disc however it is fitted."""
+    path = cut_out(tmp_path / "disc.png", (400, 400))
+    for fit in ("contain", "frame", "cutout"):
+        job = job_of(path, fit, "still", background=Background(kind="color", colors=["#FFFFFF"]),
+                     layout=Layout(fit=fit, shadow=0))
+        footage = Compositor().render(job, {"a1": path}, tmp_path, lambda n: None)
+        y = next(footage.frames())[0]
+        rows, columns = np.nonzero(y < 140)
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        # The fixture's ellipse is 320 wide and 294 high.
+        assert abs(width / height - 320 / 294) < 0.02, fit
+
+
+class Fake(Engine):
+    """An engine that fails as told."""
+
+    def __init__(self, name: str, errors=(), local=True, redraws=False):
+        self.name, self.errors, self.local, self.redraws = name, list(errors), local, redraws
+        self.calls = 0
+
+    def health(self) -> Health:
+        return Health(True, "")
+
+    def can_render(self, job) -> bool:
+        return True
+
+    def inputs(self, job) -> dict:
+        return {"name": self.name}
+
+    def render(self, job, media, workdir, progress) -> Footage:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return Footage(job.width, job.height, job.rate, job.count, lambda: iter(()))
+
+
+GONE = EngineUnavailable("no answer")
+BUSY = EngineFailed("busy", transient=True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "local", "remote", "engine", "tries", "fallback", "degraded"),
+    [
+        ("local_preferred", [], [], "local", ["local"], False, False),
+        ("local_preferred", [GONE], [], "remote", ["local", "remote"], True, False),
+        ("local_preferred", [BUSY], [], "local", ["local", "local"], False, False),
+        ("local_preferred", [GONE], [GONE], "last", ["local", "remote", "last"], True, True),
+        ("local_only", [GONE], [], "last", ["local", "last"], True, True),
+        ("api_only", [], [], "remote", ["remote"], False, False),
+        ("api_only", [], [GONE], "last", ["remote", "last"], True, True),
+    ],
+)
+def test_the_policy_orders_tries_and_records_them(
+    policy, local, remote, engine, tries, fallback, degraded
+) -> None:
+    engines = Engines(
+        [Fake("local", local), Fake("remote", remote, local=False)], Fake("last"),
+        pause=lambda s: None,
+    )
+    chosen = obtain(engines, policy, job_of(None), lambda e, f: None, {}, Path(), lambda n: None)
+    assert chosen.engine.name == engine
+    assert [t.engine for t in chosen.tries] == tries
+    assert [bool(t.reason) for t in chosen.tries] == [True] * (len(tries) - 1) + [False]
+    assert (chosen.used_fallback, chosen.degraded) == (fallback, degraded)
+
+
+def test_brand_safe_vetoes_engines_that_redraw_a_product(tmp_path: Path) -> None:
+    dreamer, painter = Fake("dreamer", redraws=True), Fake("painter")
+    engines = Engines([dreamer, painter], Fake("last"))
+    product = job_of(picture(tmp_path / "p.png", (90, 160)))
+    assert [e.name for e in engines.order("local_preferred", product)] == ["painter"]
+    allowed = product.model_copy(update={"allow_regeneration": True})
+    assert [e.name for e in engines.order("local_preferred", allowed)] == ["dreamer", "painter"]
+    assert len(engines.order("local_preferred", job_of(None))) == 2
