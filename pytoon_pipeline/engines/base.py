@@ -36,6 +36,8 @@ class Footage:
     rate: int
     count: int
     frames: Callable[[], Iterator[Planes]]
+    at: Callable[[int], Planes] | None = None
+    """Any one frame, where that is cheap: captions are coloured by what lies behind them."""
     notes: tuple[str, ...] = ()
 
 

@@ -50,7 +50,7 @@ class Compositor(Engine):
 
     def render(self, job: SegmentJob, media: Media, workdir: Path, progress: Progress) -> Footage:
         try:
-            frames = _footage(job, media)
+            frames, at = _footage(job, media)
         except MediaError as error:
             raise EngineFailed(str(error)) from error
 
@@ -59,15 +59,19 @@ class Compositor(Engine):
                 yield planes
                 progress(1)
 
-        return Footage(job.width, job.height, job.rate, job.count, counted)
+        return Footage(job.width, job.height, job.rate, job.count, counted, at)
 
 
-def _footage(job: SegmentJob, media: Media) -> Callable[[], Iterator[Planes]]:
+_Frames = Callable[[], Iterator[Planes]]
+_At = Callable[[int], Planes]
+
+
+def _footage(job: SegmentJob, media: Media) -> tuple[_Frames, _At | None]:
     if job.type == "text" or not job.media:
         return _drawn(job, [Fill(rgb_to_planes(_ground(job, None)))])
     asset = job.media[0]
     if asset.kind == "video":
-        return _clip(job, asset, media[asset.id])
+        return _clip(job, asset, media[asset.id]), None
     picture = load_image(media[asset.id], min_side=2 * max(job.width, job.height))
     if picture.shape[2] == 4 and job.layout.fit != "cutout":
         picture = _on_ground(picture, job)
@@ -82,15 +86,18 @@ def _footage(job: SegmentJob, media: Media) -> Callable[[], Iterator[Planes]]:
     return _drawn(job, layers)
 
 
-def _drawn(job: SegmentJob, layers: list[Layer]) -> Callable[[], Iterator[Planes]]:
+def _drawn(job: SegmentJob, layers: list[Layer]) -> tuple[_Frames, _At]:
+    def draw(frame: Planes, index: int) -> Planes:
+        for layer in layers:
+            layer.draw(frame, index)
+        return frame
+
     def frames() -> Iterator[Planes]:
         frame = new_frame(job.width, job.height)
         for index in range(job.count):
-            for layer in layers:
-                layer.draw(frame, index)
-            yield frame
+            yield draw(frame, index)
 
-    return frames
+    return frames, lambda index: draw(new_frame(job.width, job.height), index)
 
 
 # --- stills
@@ -262,7 +269,7 @@ def _trimmed(picture: np.ndarray) -> np.ndarray:
 # --- clips
 
 
-def _clip(job: SegmentJob, asset: Asset, path: Path) -> Callable[[], Iterator[Planes]]:
+def _clip(job: SegmentJob, asset: Asset, path: Path) -> _Frames:
     """A clip, scaled once by the decoder to where it stands; its own ground is blurred live."""
     w, h = asset.width or 2, asset.height or 2
     box = job.layout.box or (0, 0, job.width, job.height)

@@ -43,7 +43,7 @@ class Still(Engine):
                 yield frame
                 progress(1)
 
-        return Footage(job.width, job.height, job.rate, job.count, frames)
+        return Footage(job.width, job.height, job.rate, job.count, frames, lambda index: still)
 
 
 def _picture(job: SegmentJob, media: Media) -> np.ndarray:

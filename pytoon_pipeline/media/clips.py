@@ -46,7 +46,8 @@ class ClipFrames:
     says, and converted to BT.709 limited range 4:2:0 from what the file says of its matrix and
     range (SD that says nothing is BT.601). HDR (PQ, HLG) and wide gamuts are converted by
     swscale's colour management, relative colorimetric: what is up to diffuse white, 203 cd/m2
-    (BT.2408), comes out as graded, highlights above it are clipped. Transparency is ignored,
+    (BT.2408), comes out as graded, highlights above it are clipped; preparing that takes a second
+    or two per clip. Transparency is ignored,
     interlaced pictures stay as they are.
 
     Equal neighbours are the same arrays, yielded again. One frame is held at a time. Each iteration

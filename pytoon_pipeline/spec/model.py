@@ -273,7 +273,12 @@ class TypeStyle(SpecModel):
     stroke_color: Colour = "#000000"
     shadow: Shadow | None = None
     box: TextBox | None = None
-    scrim: Fraction01 = Field(0.0, description="Darkness of a soft gradient behind the text.")
+    scrim: Fraction01 = Field(
+        0.0, description="Most darkness that a soft shade may lay behind the text for contrast."
+    )
+    alternate: Colour | None = Field(
+        None, description="Colour on pictures that are too bright for `color`."
+    )
     place: Literal["top", "middle", "bottom"] = "middle"
     entrance: Entrance = Field(default_factory=Entrance)
 
@@ -303,7 +308,7 @@ class Overlay(SpecModel):
     ] = Field("top_left", validation_alias="position")
     opacity: Fraction01 = 0.9
     width: Fraction01 = Field(0.22, gt=0, description="Share of the frame's width.")
-    shadow: Fraction01 = Field(0.35, description="Soft shadow that sets it off from the picture.")
+    shadow: Fraction01 = Field(0.5, description="Soft shadow that sets it off from the picture.")
     box: Box | None = None
     start: Seconds | None = None
     end: Seconds | None = None

@@ -93,6 +93,7 @@ class PresetType(_Data):
     align: Literal["left", "center", "right"] = "center"
     uppercase: bool = False
     color: ColourRole
+    alternate: ColourRole | None = Field(None, description="On pictures too bright for `color`.")
     stroke: float = 0.0
     stroke_color: ColourRole = "ink"
     shadow: Shadow | None = None

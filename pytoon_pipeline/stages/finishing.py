@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.errors import RenderError
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture.captions import EXIT_SECONDS, Timed
+from pytoon_pipeline.picture.contrast import Tone, behind, choose
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.layers import Tile, shade
 from pytoon_pipeline.picture.text import Fitted, draw, fit
@@ -41,6 +43,7 @@ class Finishing:
     def __init__(self, job: SegmentJob, fonts: FontLibrary, media: Mapping[str, Path]):
         self._job, self._fonts, self._media = job, fonts, media
         self._fitted = [self._fit(cue) for cue in job.captions]
+        self._tones = [Tone(False, cue.style.scrim) for cue in job.captions]
         self._drawn: _Drawn | None = None
 
     def _fit(self, cue: JobCaption) -> Fitted:
@@ -64,10 +67,12 @@ class Finishing:
             self._drawn = _Drawn(shades, self._overlays(), texts)
         return self._drawn
 
-    def over(self, frames: Iterator[Planes]) -> Iterator[Planes]:
-        """The same frames, drawn upon."""
+    def over(self, footage: Footage) -> Iterator[Planes]:
+        """The frames of footage, drawn upon."""
+        self._tones = [self._tone(c, f, footage) for c, f in self._cues()]
+        self._drawn = None
         layers = self._layers.in_order()
-        for index, planes in enumerate(frames):
+        for index, planes in enumerate(footage.frames()):
             for layer in layers:
                 layer.draw(planes, index)
             yield planes
@@ -83,6 +88,32 @@ class Finishing:
             [t for t, shared in zip(drawn.texts, cues, strict=True) if shared],
         ).in_order()
 
+    def _cues(self) -> list[tuple[JobCaption, Fitted]]:
+        return list(zip(self._job.captions, self._fitted, strict=True))
+
+    def _tone(self, cue: JobCaption, fitted: Fitted, footage: Footage) -> Tone:
+        """The colour and shade of a cue, by what lies behind it while it is seen.
+
+        One that runs on into a neighbour is toned by its style alone, so that it looks the same on
+        both sides of the cut.
+        """
+        if not cue.style.scrim or cue.style.box:
+            return Tone(False, 0.0)
+        if cue.first < 0 or cue.end > self._job.count:
+            return Tone(False, cue.style.scrim)
+        x0, y0, x1, y1 = fitted.ink
+        box = (cue.box[0] + x0, cue.box[1] + y0, cue.box[0] + x1, cue.box[1] + y1)
+        if footage.at is not None:
+            times = sorted({cue.first, (cue.first + cue.end) // 2, cue.end - 1})
+            samples = [footage.at(t) for t in times]
+        else:
+            # The clip's first picture stands for all of it, so nothing is left to the edge.
+            samples = [tuple(p.copy() for p in next(footage.frames()))]
+        low, high = behind(samples, box)
+        if footage.at is None:
+            low, high = 0.0, min(1.0, max(high * 1.3, 0.35))
+        return choose(cue.style.color, cue.style.alternate, low, high, cue.style.scrim)
+
     def _limits(self, shared_head: bool, shared_tail: bool) -> dict[str, int | None]:
         job = self._job
         return {
@@ -95,7 +126,11 @@ class Finishing:
         job = self._job
         shades: list[Timed | None] = []
         texts: list[Timed] = []
-        for cue, fitted in zip(job.captions, self._fitted, strict=True):
+        for (cue, fitted), tone in zip(self._cues(), self._tones, strict=True):
+            if tone.alternate:
+                # Dark on a bright picture: a dark shadow would only smear it.
+                style = replace(fitted.style, color=cue.style.alternate, shadow=None)
+                fitted = replace(fitted, style=style)
             tile = draw(fitted, self._fonts)
             x, y = cue.box[0], cue.box[1]
             enters = cue.entrance and cue.style.entrance.kind != "none"
@@ -114,14 +149,19 @@ class Finishing:
                     **timing,
                 )
             )
-            _, top, _, bottom = tile.ink
+            # From the nearer edge of the frame to the text, fading out beyond it: a shade that
+            # begins in the picture is seen as a bar.
             size = fitted.size
-            behind = shade(
-                job.width, job.height, y + top - size // 2, y + bottom + size // 2,
-                cue.style.scrim, round(2.6 * size),
+            top, bottom = y + tile.ink[1] - size // 2, y + tile.ink[3] + size // 4
+            high = top + bottom < job.height
+            behind_text = shade(
+                job.width, job.height, 0 if high else top, bottom if high else job.height,
+                tone.shade, max(round(3.2 * size), job.height // 4),
             )
             shades.append(
-                Timed(behind, entrance="fade" if enters else "none", **timing) if behind else None
+                Timed(behind_text, entrance="fade" if enters else "none", **timing)
+                if behind_text
+                else None
             )
         return shades, texts
 

@@ -180,7 +180,7 @@ def _finish(
         return
     try:
         encode_video(
-            finishing.over(footage.frames()),
+            finishing.over(footage),
             path,
             size=(job.width, job.height),
             rate=job.rate,

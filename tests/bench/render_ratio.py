@@ -115,7 +115,7 @@ def raw_frames(brief: Path, home: Path, target: Path) -> int:
         for job in segment_jobs(spec, timeline(spec)):
             media = {a.id: services.store.local(a.key) for a in job.all_assets}
             footage = services.engines.all()[0].render(job, media, home, lambda n: None)
-            drawn = Finishing(job, services.fonts, media).over(footage.frames())
+            drawn = Finishing(job, services.fonts, media).over(footage)
             for index, planes in enumerate(drawn):
                 if job.head <= index < job.head + job.body:
                     for plane in planes:

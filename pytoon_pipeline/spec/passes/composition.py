@@ -51,19 +51,30 @@ def _layout(d: Draft, segment: Segment, item) -> Layout:
             shadow=media.shadow,
         )
     if media.fit == "contain" and asked != "cover":
-        crop = 0.0 if item is not None and item.subject else media.contain_crop
-        return Layout(fit="contain", box=d.box(media.box) if media.box else None, crop=crop)
+        crop = min(media.contain_crop, _spare(d, item, asset.width > asset.height))
+        box = d.box(media.box) if media.box else None
+        return Layout(fit="contain", box=box, crop=round(crop, 4))
     if asked == "auto":
         picture, frame = asset.width / asset.height, size.width / size.height
         lost = 1 - min(picture / frame, frame / picture)
-        asked = "cover" if lost <= media.most_crop else "contain"
+        allowed = min(media.most_crop, _spare(d, item, picture > frame))
+        asked = "cover" if lost <= allowed else "contain"
         if asset.has_alpha and asset.kind == "image":
             asked = "contain"
         if asked == "contain":
-            # A declared subject is never cut into; without one, a little of the sides may go.
-            crop = 0.0 if item is not None and item.subject else media.contain_crop
-            return Layout(fit="contain", crop=crop)
+            crop = min(media.contain_crop, _spare(d, item, picture > frame))
+            return Layout(fit="contain", crop=round(crop, 4))
     return Layout(fit="cover" if asked == "cover" else "contain")
+
+
+def _spare(d: Draft, item, wide: bool) -> float:
+    """Share of a picture's width (or height) that a crop may take, so that the declared subject
+    stays whole at the camera's largest zoom; all of it where none is declared."""
+    if item is None or item.subject is None:
+        return 1.0
+    x0, y0, x1, y1 = item.subject
+    extent = x1 - x0 if wide else y1 - y0
+    return max(0.0, 1 - 1.02 * extent * (1 + d.spec.constraints.max_motion))
 
 
 def _background(d: Draft, segment: Segment) -> Background:

@@ -51,7 +51,7 @@ def _watermark(d: Draft) -> list[Overlay]:
     return [
         Overlay(
             type="watermark", media=asset.id, position=mark.place, opacity=mark.opacity,
-            width=mark.width, shadow=0.0 if name == logo.on_ground else 0.35,
+            width=mark.width, shadow=0.0 if name == logo.on_ground else 0.5,
         )
     ]
 

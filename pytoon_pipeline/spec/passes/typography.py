@@ -41,6 +41,7 @@ def _resolve(d: Draft, kind: PresetType, role: str) -> TypeStyle:
         if kind.box
         else None,
         scrim=kind.scrim,
+        alternate=_colour(d, kind.alternate) if kind.alternate else None,
         place=kind.place,
         entrance=kind.entrance,
     )
@@ -87,6 +88,7 @@ def _style_for(d: Draft, segment: Segment, role: str) -> str:
                 update={
                     "color": style.color if style.box else card_text_colour(d),
                     "scrim": 0.0,
+                    "alternate": None,
                     "shadow": None,
                     "place": "middle",
                 }
@@ -112,6 +114,8 @@ def _style_for(d: Draft, segment: Segment, role: str) -> str:
             changes[key] = getattr(override, key)
     if override.color:
         changes["color"] = _allowed_colour(d, override.color, style.color, segment)
+        # A colour that was asked for stays.
+        changes["alternate"] = None
     d.spec.styles[name] = style.model_copy(update=changes)
     return name
 
