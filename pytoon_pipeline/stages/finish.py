@@ -92,7 +92,7 @@ def judge(
 
 # --- thumbnail
 
-CANDIDATES = 8
+CANDIDATES = 6
 
 
 def _candidates(spec: RenderSpec, line: Timeline) -> list[int]:
@@ -129,10 +129,26 @@ def _score(planes: Planes) -> float:
 def make_thumbnail(
     spec: RenderSpec, video: VideoDocument, services: Services, key: str
 ) -> ThumbnailDocument:
-    """The best frame as a JPEG beside the video. The hook's frames count half as much again: the
-    first line is what a person should see."""
-    line, store = timeline(spec), services.store
-    path = store.local(video.key)
+    """The best frame as a JPEG beside the video, chosen once for each content. The hook's frames
+    count half as much again: the first line is what a person should see."""
+    store, place = services.store, f"videos/{key}/thumbnail.jpg"
+    memo = f"thumbnails/{video.sha256}-{RENDERER_VERSION}"
+    chosen, made = f"{memo}.json", f"{memo}.jpg"
+    if not (store.exists(chosen) and store.exists(made)):
+        frame, planes = _best_frame(spec, video, services)
+        with workdir(services) as folder:
+            jpeg = folder / "thumbnail.jpg"
+            save_jpeg(planes_to_rgb(planes), jpeg)
+            store.put(made, jpeg)
+        store.put_bytes(chosen, json.dumps({"frame": frame}).encode())
+    store.put(place, store.local(made))
+    frame = json.loads(store.read_bytes(chosen))["frame"]
+    return ThumbnailDocument(key=place, frame=frame, width=video.width, height=video.height)
+
+
+def _best_frame(spec: RenderSpec, video: VideoDocument, services: Services) -> tuple[int, Planes]:
+    line = timeline(spec)
+    path = services.store.local(video.key)
     hooks = [
         (frames_of(c.start, line.rate), frames_of(c.end, line.rate))
         for c in spec.captions or []
@@ -150,12 +166,7 @@ def make_thumbnail(
         if best is None or score > best[0]:
             best = score, frame, tuple(p.copy() for p in planes)  # type: ignore[assignment]
     assert best is not None
-    place = f"videos/{key}/thumbnail.jpg"
-    with workdir(services) as folder:
-        jpeg = folder / "thumbnail.jpg"
-        save_jpeg(planes_to_rgb(best[2]), jpeg)
-        store.put(place, jpeg)
-    return ThumbnailDocument(key=place, frame=best[1], width=video.width, height=video.height)
+    return best[1], best[2]
 
 
 def preview_data_uri(
