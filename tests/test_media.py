@@ -434,6 +434,8 @@ def test_encode_command():
                         ("-force_key_frames", "0.250000"), ("-fflags", "+bitexact")):  # fmt: skip
         assert argv[argv.index(flag) + 1] == value
     assert argv[-1] == "file:a.mp4"
+    # Equal bytes every time need it at full size; at the size of these tests none can fail.
+    assert "sync-lookahead=0" in argv[argv.index("-x264-params") + 1]
 
 
 def test_encoded_frames_are_the_frames(tmp_path):

@@ -47,8 +47,7 @@ class ClipFrames:
     range (SD that says nothing is BT.601). HDR (PQ, HLG) and wide gamuts are converted by
     swscale's colour management, relative colorimetric: what is up to diffuse white, 203 cd/m2
     (BT.2408), comes out as graded, highlights above it are clipped; preparing that takes a second
-    or two per clip. Transparency is ignored,
-    interlaced pictures stay as they are.
+    or two per clip. Transparency is ignored, interlaced pictures stay as they are.
 
     Equal neighbours are the same arrays, yielded again. One frame is held at a time. Each iteration
     decodes anew. Iterating raises UnreadableMedia when not one frame decodes.

@@ -20,8 +20,8 @@ Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 # stitchable: headers that don't depend on the content, so that segments can be joined.
-# sync-lookahead=0: no lookahead in a thread of its own. With one, runs over equal frames differed in
-# some bytes on a busy machine (x264 core 165, 1080x1920, two threads, with and without a rate cap).
+# sync-lookahead=0: no lookahead in a thread of its own. With one, runs over equal frames differed
+# in some bytes on a busy machine (x264 core 165, 1080x1920, two threads, with and without a cap).
 # cpu-independent: the same on every machine, so that any of them can make a segment.
 _X264 = "stitchable=1:open-gop=0:force-cfr=1:sync-lookahead=0:cpu-independent=1"
 

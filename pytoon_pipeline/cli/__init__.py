@@ -1,0 +1,218 @@
+"""`pytoon`: the command line.
+
+Each command's work lies in a module of its own and is imported when the command runs, so that
+`pytoon --help` and the listings start without Dagster, OpenCV or PyAV.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+app = typer.Typer(
+    name="pytoon",
+    help="A compiler for short vertical videos.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Briefs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="BRIEF",
+        help="A brief's folder, a brief.yaml, a render_spec.json, or a folder of briefs.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
+
+
+def _command(panel: str, name: str | None = None) -> Callable[[Callable[..., int | None]], Any]:
+    """Registers a function that returns an exit code (None is 0)."""
+
+    def register(function: Callable[..., int | None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> None:
+            from pytoon_pipeline.cli.terminal import guarded
+
+            with guarded():
+                code = function(*args, **kwargs)
+                if code:
+                    raise typer.Exit(code)
+
+        return app.command(name, rich_help_panel=panel)(run)
+
+    return register
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from pytoon_pipeline import __version__
+
+        typer.echo(f"pytoon {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+_MAKE, _LOOK, _RUN = "Make videos", "Look things up", "Run and maintain"
+
+
+@_command(_MAKE)
+def new(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of the brief; pictures may lie there.")
+    ],
+    archetype: Annotated[
+        Literal["hero", "overlay", "meme"], typer.Option(help="How the video is composed.")
+    ] = "hero",
+) -> int | None:
+    """Write a brief to start from, with the pictures of the folder in it."""
+    from pytoon_pipeline.cli.new import new as run
+
+    return run(folder, archetype)
+
+
+@_command(_MAKE)
+def check(
+    briefs: Briefs,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    as_json: Json = False,
+) -> int | None:
+    """Find every problem of briefs; nothing is rendered."""
+    from pytoon_pipeline.cli.check import check as run
+
+    return run(briefs, strict=strict, as_json=as_json)
+
+
+@_command(_MAKE)
+def render(
+    briefs: Briefs,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Copy the results to DIR/<campaign>/<brief>/."
+        ),
+    ] = None,
+    as_json: Json = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only the videos' paths and what went wrong.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Each segment, and each ffmpeg command.")
+    ] = False,
+) -> int | None:
+    """Make the videos of briefs.
+
+    Exit code: 0 all done; 2 when a brief was refused; 1 when one failed and none was refused.
+    """
+    from pytoon_pipeline.cli.render import render as run
+
+    return run(briefs, out=out, as_json=as_json, quiet=quiet, verbose=verbose)
+
+
+@_command(_MAKE)
+def spec(
+    brief: Annotated[Path, typer.Argument(metavar="BRIEF", help="One brief.")],
+    camel: Annotated[bool, typer.Option("--camel", help="Names in camelCase.")] = False,
+) -> int | None:
+    """Print the RenderSpec that a brief compiles to."""
+    from pytoon_pipeline.cli.check import print_spec as run
+
+    return run(brief, camel=camel)
+
+
+@_command(_MAKE)
+def sheet(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="Any clip.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The JPEG to write.")] = Path(
+        "sheet.jpg"
+    ),
+    columns: Annotated[int, typer.Option(min=1, max=20)] = 4,
+    frames: Annotated[int, typer.Option(min=1, max=200)] = 12,
+    safe_zone: Annotated[
+        str | None,
+        typer.Option(metavar="PROFILE", help="Draw a platform's safe zone (see `presets`)."),
+    ] = None,
+) -> int | None:
+    """Lay frames of a video out on one picture, each with its time."""
+    from pytoon_pipeline.cli.sheet import sheet as run
+
+    return run(video, output, columns=columns, frames=frames, safe_zone=safe_zone)
+
+
+@_command(_LOOK)
+def presets(as_json: Json = False) -> int | None:
+    """List presets, brands, platforms and music."""
+    from pytoon_pipeline.cli.listing import presets as run
+
+    return run(as_json=as_json)
+
+
+@_command(_LOOK)
+def engines(as_json: Json = False) -> int | None:
+    """List the engines that make footage, and whether each is ready."""
+    from pytoon_pipeline.cli.listing import engines as run
+
+    return run(as_json=as_json)
+
+
+@_command(_LOOK)
+def doctor(as_json: Json = False) -> int | None:
+    """Try out everything a render needs."""
+    from pytoon_pipeline.cli.doctor import doctor as run
+
+    return run(as_json=as_json)
+
+
+@_command(_RUN)
+def dev(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+) -> int | None:
+    """Start the Dagster UI, watching the folder of briefs."""
+    from pytoon_pipeline.cli.terminal import settings_and_logs
+    from pytoon_pipeline.defs.dev import dev as run
+
+    return run(settings_and_logs(), host=host, port=port)
+
+
+@_command(_RUN)
+def schema(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")] = Path(
+        "docs"
+    ),
+) -> int | None:
+    """Write the JSON Schemas of Brief and RenderSpec."""
+    from pytoon_pipeline.cli.schema import write_schemas as run
+
+    return run(out)
+
+
+def main() -> None:
+    """The `pytoon` program."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that can't show a character gets a question mark, not a traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except KeyboardInterrupt:
+        # Stopped while a command's modules were still being imported.
+        sys.stderr.write("Stopped.\n")
+        sys.exit(130)

@@ -1,0 +1,157 @@
+"""`pytoon check` and `pytoon spec`: compile, render nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from pytoon_pipeline.briefs.folder import BriefSource, find_sources
+from pytoon_pipeline.cli.terminal import (
+    OK,
+    REFUSED,
+    console,
+    plain,
+    print_json,
+    settings_and_logs,
+    show_problem,
+)
+from pytoon_pipeline.errors import BriefError, Problem, UserError
+from pytoon_pipeline.settings import Settings
+
+
+def gather(paths: Sequence[Path]) -> tuple[list[BriefSource], list[tuple[Path, list[Problem]]]]:
+    """The briefs of what was named, each once, in the order they were named, and what could not
+    be taken: one wrong path does not keep the others from being looked at."""
+    found: dict[Path, BriefSource] = {}
+    refused: list[tuple[Path, list[Problem]]] = []
+    for path in paths:
+        try:
+            sources = find_sources([path])
+        except UserError as error:
+            refused.append((path, error.problems))
+        else:
+            for source in sources:
+                found.setdefault(source.path, source)
+    return list(found.values()), refused
+
+
+def shown_path(path: Path) -> str:
+    """A path as a person would type it: from the working folder where it lies below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _summary(problems: Sequence[Problem]) -> str:
+    kinds = [
+        counted(n, word)
+        for severity, word in (("error", "error"), ("warning", "warning"), ("info", "note"))
+        if (n := sum(p.severity == severity for p in problems))
+    ]
+    return ", ".join(kinds) or "no problems"
+
+
+def show_brief(
+    to: Console, name: str, path: Path, state: str, style: str, problems: Sequence[Problem]
+) -> None:
+    """A brief and what is to be said of it."""
+    row = Text().append(f"{state:<8} ", style).append(plain(name), "bold")
+    if str(path) != name:
+        row.append(f"  {plain(shown_path(path))}", "dim")
+    to.print(row, soft_wrap=True)
+    own = f"{name}/{path.name}"
+    for problem in problems:
+        show_problem(to, problem, with_file=problem.file not in (own, str(path)))
+
+
+def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
+    """Exit code 2 when there is an error, or with `strict` a warning."""
+    settings = settings_and_logs()
+    sources, refused = gather(paths)
+    bad = {"error", "warning"} if strict else {"error"}
+    to = console()
+    everything: list[Problem] = []
+    clean = 0
+    for path, problems in refused:
+        everything += problems
+        if as_json:
+            _print_json(str(path), None, None, False, problems)
+        else:
+            show_brief(to, plain(path), path, "refused", "bold red", problems)
+    for source, spec, problems in _checked(sources, settings):
+        ok = spec is not None and not any(p.severity in bad for p in problems)
+        everything += problems
+        clean += ok
+        if as_json:
+            _print_json(str(source.path), source.key, source.campaign, ok, problems)
+            continue
+        state, style = ("ok", "bold green") if ok else ("refused", "bold red")
+        show_brief(to, source.key, source.path, state, style, problems)
+    if not as_json:
+        if everything or len(sources) > 1:
+            to.print()
+        briefs = counted(len(sources) + len(refused), "brief")
+        to.print(f"{briefs}: {clean} ok, {_summary(everything)}.", soft_wrap=True)
+    return OK if clean == len(sources) and not refused else REFUSED
+
+
+def _checked(sources: Sequence[BriefSource], settings: Settings):
+    if not sources:
+        return
+    from pytoon_pipeline.stages.compile import check_source
+    from pytoon_pipeline.stages.services import open_services
+
+    services = open_services(settings)
+    for source in sources:
+        spec, problems = check_source(source, services)
+        yield source, spec, problems
+
+
+def _print_json(
+    brief: str, key: str | None, campaign: str | None, ok: bool, problems: Sequence[Problem]
+) -> None:
+    print_json(
+        {
+            "brief": brief,
+            "key": key,
+            "campaign": campaign,
+            "ok": ok,
+            "exit_code": OK if ok else REFUSED,
+            "problems": [p.as_dict() for p in problems],
+        }
+    )
+
+
+def print_spec(path: Path, *, camel: bool) -> int:
+    """The complete RenderSpec on stdout; what is to be said of it on stderr."""
+    settings = settings_and_logs()
+    sources = find_sources([path])
+    if len(sources) > 1:
+        names = ", ".join(s.name for s in sources[:6]) + (", ..." if len(sources) > 6 else "")
+        raise UserError(
+            Problem(
+                "call.several",
+                f"holds {len(sources)} briefs: {names}.",
+                "Name one of them.",
+                file=str(path),
+            )
+        )
+    from pytoon_pipeline.stages.compile import spec_json
+
+    source, spec, problems = next(iter(_checked(sources, settings)))
+    if spec is None:
+        raise BriefError(problems)
+    to = console(stderr=True)
+    for problem in problems:
+        show_problem(to, problem)
+    sys.stdout.write(spec_json(spec, camel=camel))
+    return OK

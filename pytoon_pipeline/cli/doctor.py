@@ -1,0 +1,344 @@
+"""`pytoon doctor`: everything a render needs, tried out for real."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rich.text import Text
+
+from pytoon_pipeline import __version__
+from pytoon_pipeline.cli.terminal import FAILED, OK, REFUSED, console, hang, print_json
+from pytoon_pipeline.errors import PytoonError, UserError
+from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.settings import Settings, load_settings
+from pytoon_pipeline.spec.presets import PresetLibrary, open_presets
+
+LITTLE_DISK, TOO_LITTLE_DISK = 5e9, 3e8
+"""Bytes free: a video with its segments takes some 100 MB while it is made."""
+
+SCRIPTS = {
+    "Latin": "Kaffeehaus",
+    "Greek": "καφές",
+    "Cyrillic": "кофе",
+    "Hebrew": "קפה",
+    "Arabic": "قهوة",
+    "Devanagari": "कॉफ़ी",
+    "Thai": "กาแฟ",
+    "Japanese": "コーヒー",
+    "Chinese": "咖啡",
+    "Korean": "커피",
+}
+"""Script -> a word to shape."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    name: str
+    state: str
+    """`ok`, `warn` or `fail`."""
+    detail: str
+    remedy: str = ""
+
+
+class Patient:
+    """What the checks share."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        return load_settings()
+
+    @cached_property
+    def library(self) -> PresetLibrary:
+        return open_presets(self.settings.presets_dir)
+
+    @cached_property
+    def fonts(self) -> FontLibrary:
+        return FontLibrary([self.library.folder / "fonts", *self.settings.fonts_dirs])
+
+
+def _python(_: Patient) -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding(
+        "pytoon",
+        "ok" if sys.version_info >= (3, 11) else "fail",
+        f"{__version__} on Python {platform.python_version()}, {platform.machine()}, {cores} cores",
+        "Pytoon needs Python 3.11 or newer.",
+    )
+
+
+def _settings(p: Patient) -> Iterator[Finding]:
+    s = p.settings
+    yield Finding("settings", "ok", f"home {s.home}, {s.workers} segments at a time")
+    if s.briefs_dir.is_dir():
+        yield Finding("briefs", "ok", f"the sensor watches {s.briefs_dir}")
+    else:
+        yield Finding(
+            "briefs", "warn", f"{s.briefs_dir} is not there",
+            "Create it, or set PYTOON_BRIEFS_DIR; `pytoon render` does without.",
+        )
+
+
+def _ffmpeg(_: Patient) -> Iterator[Finding]:
+    """A fifth of a second of picture and sound, encoded, read back and measured."""
+    import av
+
+    from pytoon_pipeline.media import ffmpeg
+
+    yield Finding("ffmpeg", "ok", f"{ffmpeg.version()} at {ffmpeg.exe()}")
+    with tempfile.TemporaryDirectory(prefix="pytoon-doctor-") as folder:
+        made = Path(folder) / "try.mp4"
+        ffmpeg.run(
+            [
+                "-f", "lavfi", "-i", "testsrc2=size=270x480:rate=30:duration=0.2",
+                "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=0.2",
+                "-vf", "setparams=range=tv:colorspace=bt709,setsar=1,format=yuv420p",
+                "-af", "aresample=48000,aformat=channel_layouts=stereo",
+                "-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac", ffmpeg.url(made),
+            ],
+            "encode H.264 and AAC",
+            timeout=60,
+        )
+        _, log = ffmpeg.run(
+            ["-i", ffmpeg.url(made), "-vn", "-af", "silencedetect=noise=-60dB,ebur128=peak=true",
+             "-f", "null", "-"],
+            "measure loudness",
+            timeout=60,
+        )
+        with av.open(f"file:{made}") as container:
+            frames = sum(1 for _ in container.decode(video=0))
+    heard = "Integrated loudness" in log
+    if frames == 6 and heard:
+        yield Finding("encoding", "ok", "H.264, AAC and loudness measuring work")
+    else:
+        what = f"{frames} frames came back of 6" if frames != 6 else "ebur128 measured nothing"
+        yield Finding("encoding", "fail", what, REMEDIES["ffmpeg"])
+
+
+def _decoders(_: Patient) -> Iterator[Finding]:
+    import av
+
+    known = av.codecs_available
+    lacking = [c for c in ("h264", "hevc", "vp9", "prores", "aac", "mp3", "flac") if c not in known]
+    detail = f"PyAV {av.__version__}"
+    if lacking:
+        yield Finding("clips", "warn", f"{detail} can't read {', '.join(lacking)}",
+                      "Reinstall av from its wheel.")
+    else:
+        yield Finding("clips", "ok", f"{detail} reads H.264, HEVC, VP9, ProRes, AAC, MP3, FLAC")
+
+
+def _opencv(_: Patient) -> Iterator[Finding]:
+    import cv2
+    import numpy as np
+
+    ramp = np.tile(np.arange(0, 200, 10, dtype=np.uint8), (20, 1))
+    moved = cv2.warpAffine(ramp, np.float32([[1, 0, 0.5], [0, 1, 0]]), (20, 20))
+    right = bool(abs(int(moved[10, 10]) - 95) <= 1)
+    yield Finding(
+        "pictures", "ok" if right else "fail", f"OpenCV {cv2.__version__}",
+        "Reinstall opencv-python-headless.",
+    )
+
+
+def _presets(p: Patient) -> Iterator[Finding]:
+    library = p.library
+    looks = library.presets()
+    library.facts()
+    lost = [
+        f"music/{t['file']}"
+        for t in library.tracks().values()
+        if not (library.folder / "music" / t["file"]).is_file()
+    ]
+    for name in library.brand_names():
+        brand = library.brand(name)
+        files = [brand.logo.on_pictures, brand.logo.on_ground] if brand.logo else []
+        lost += [f"{name}/{f}" for f in files if f and not (brand.folder / f).is_file()]
+    count = sum(len(named) for named in looks.values())
+    detail = (
+        f"{count} presets, {len(library.brand_names())} brands, {len(library.tracks())} tracks"
+        f" in {library.folder}"
+    )
+    if lost:
+        yield Finding("presets", "fail", f"files are missing: {', '.join(lost)}",
+                      "Restore them, or take their entries out.")
+    else:
+        yield Finding("presets", "ok", detail)
+
+
+def _fonts(p: Patient) -> Iterator[Finding]:
+    library, fonts = p.library, p.fonts
+    families = fonts.families()
+    known = {f.casefold() for f in families}
+    needed = set()
+    for name in library.brand_names():
+        chosen = library.brand(name).fonts
+        needed |= {chosen.heading, chosen.body} if chosen else set()
+    for named in library.presets().values():
+        for look in named.values():
+            # A preset names a family, or a role of the brand kit.
+            types = (look.type.hook, look.type.beat, look.type.cta)
+            needed |= {t.font for t in types} - {"heading", "body"}
+    lacking = sorted(f for f in needed if f.casefold() not in known)
+    if lacking:
+        yield Finding("fonts", "fail", f"no {', '.join(lacking)}",
+                      f"Put their files into {library.folder / 'fonts'}.")
+    else:
+        yield Finding("fonts", "ok", ", ".join(families))
+    for problem in fonts.skipped:
+        yield Finding("fonts", "warn", f"{problem.file}: {problem.message}", problem.remedy)
+
+
+def _shaping(p: Patient) -> Iterator[Finding]:
+    from importlib.metadata import version
+
+    import freetype
+    import uharfbuzz
+
+    from pytoon_pipeline.errors import UserError
+    from pytoon_pipeline.picture.shaping import FontSpec, Paragraph
+
+    libraries = (
+        f"HarfBuzz {uharfbuzz.version_string()}, FreeType "
+        f"{'.'.join(map(str, freetype.version()))}, bidi {version('python-bidi')}"
+    )
+    spec = FontSpec(family=p.library.brand("neutral").fonts.body, weight=500)  # type: ignore[union-attr]
+    can, lacking = [], []
+    for script, word in SCRIPTS.items():
+        try:
+            line = Paragraph(word, spec, p.fonts).line(0, len(word))
+        except UserError:
+            lacking.append(script)
+            continue
+        (can if line.glyphs and line.advance > 0 else lacking).append(script)
+    yield Finding(
+        "text", "ok" if "Latin" in can else "fail", f"{libraries}; sets {', '.join(can)}",
+        "Restore the project's fonts.",
+    )
+    if lacking:
+        yield Finding(
+            "scripts", "warn", f"no font here for {', '.join(lacking)}",
+            "Needed only for captions in them: put a Noto font into a folder of PYTOON_FONTS_DIR.",
+        )
+
+
+def _store(p: Patient) -> Iterator[Finding]:
+    from pytoon_pipeline.store import FolderStore, open_store
+
+    store = open_store(p.settings.store)
+    if not isinstance(store, FolderStore):
+        store.put_bytes("doctor/try.txt", b"pytoon")
+        same = store.read_bytes("doctor/try.txt") == b"pytoon"
+        yield Finding("store", "ok" if same else "fail", f"{p.settings.store} takes and gives")
+        return
+    try:
+        store.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=store.root) as file:
+            file.write(b"pytoon")
+    except OSError as error:
+        yield Finding("store", "fail", f"{store.root} can't be written: {error.strerror}",
+                      REMEDIES["store"])
+        return
+    free = shutil.disk_usage(store.root).free
+    state = "fail" if free < TOO_LITTLE_DISK else "warn" if free < LITTLE_DISK else "ok"
+    yield Finding("store", state, f"{store.root}, {free / 1e9:.1f} GB free", "Make room." if (
+        state != "ok") else "")
+
+
+def _dagster(p: Patient) -> Iterator[Finding]:
+    import dagster
+
+    from pytoon_pipeline.defs.run import open_instance
+
+    with open_instance(p.settings) as instance:
+        runs = instance.get_runs_count()
+    yield Finding(
+        "dagster", "ok",
+        f"{dagster.__version__}, home {p.settings.dagster_home}, {runs} runs recorded",
+    )
+
+
+def _engines(p: Patient) -> Iterator[Finding]:
+    from pytoon_pipeline.stages.services import open_services
+
+    for engine in open_services(p.settings).engines.all():
+        health = engine.health()
+        # The compositor renders what no other engine does; the others are a choice.
+        bad = "fail" if engine.name == "compositor" else "warn"
+        yield Finding(f"engine {engine.name}", "ok" if health.ok else bad, health.detail)
+
+
+CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
+    _python, _settings, _ffmpeg, _decoders, _opencv, _presets, _fonts, _shaping, _store, _dagster,
+    _engines,
+)  # fmt: skip
+
+
+REMEDIES = {
+    "ffmpeg": "Unset PYTOON_FFMPEG, or reinstall imageio-ffmpeg.",
+    "store": "Set PYTOON_HOME or PYTOON_STORE to a place that can be written to.",
+    "dagster": "Set PYTOON_HOME or DAGSTER_HOME to a folder that can be written to.",
+}
+"""What helps when a check breaks, where that is not said by what broke."""
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """All findings; a check that breaks is one too."""
+    for check in CHECKS:
+        name = check.__name__.strip("_")
+        try:
+            yield from check(patient)
+        except UserError as error:
+            for problem in error.problems:
+                place = ": ".join(x for x in (problem.file, problem.field) if x)
+                yield Finding(
+                    name, "fail", f"{place}: {problem.message}" if place else problem.message,
+                    problem.remedy,
+                )
+        except PytoonError as error:
+            yield Finding(name, "fail", str(error), REMEDIES.get(name, ""))
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            yield Finding(name, "fail", said, REMEDIES.get(name, "Reinstall Pytoon."))
+
+
+def doctor(as_json: bool) -> int:
+    """Exit code 1 when something that is needed fails, 2 when it is a setting."""
+    patient = Patient()
+    try:
+        patient.settings  # noqa: B018 - without settings there is nothing to look at
+    except UserError:
+        if not as_json:
+            raise
+        findings = [f for f in examine(patient) if f.name == "settings"]
+        print_json({"ok": False, "findings": [asdict(f) for f in findings]})
+        return REFUSED
+    to = console()
+    findings = []
+    styles = {"ok": ("ok", "green"), "warn": ("warn", "bold yellow"), "fail": ("FAIL", "bold red")}
+    for finding in examine(patient):
+        findings.append(finding)
+        if as_json:
+            continue
+        label, style = styles[finding.state]
+        head = Text().append(f"{label:<6}", style).append(finding.name, "bold")
+        hang(to, head, finding.detail, indent=28)
+        if finding.remedy and finding.state != "ok":
+            hang(to, "", f"-> {finding.remedy}", indent=28)
+    failed = sum(f.state == "fail" for f in findings)
+    if as_json:
+        print_json({"ok": not failed, "findings": [asdict(f) for f in findings]})
+    else:
+        to.print()
+        to.print(
+            f"{failed} of {len(findings)} fail: see the remedies above." if failed
+            else "Ready to render."
+        )
+    return FAILED if failed else OK

@@ -1,0 +1,49 @@
+"""Ctrl-C while several threads work under somebody else's signal handlers."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+
+
+class StopSign:
+    """Knows whether the process was asked to stop (SIGINT, SIGTERM) while the block runs.
+
+    Dagster replaces the handlers of both during a run and raises in the main thread alone. The
+    wakeup descriptor is told of signals whatever their handlers are, and can be asked from the
+    threads that render.
+    """
+
+    def __init__(self) -> None:
+        self._seen = False
+        self._ends: tuple[socket.socket, socket.socket] | None = None
+        self._before = -1
+
+    def __enter__(self) -> StopSign:
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        self._ends = reader, writer
+        with contextlib.suppress(ValueError):  # Outside the main thread there are no signals.
+            self._before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ValueError):
+            signal.set_wakeup_fd(self._before)
+        ends, self._ends = self._ends, None
+        for end in ends or ():
+            end.close()
+
+    def seen(self) -> bool:
+        if not self._seen and self._ends is not None:
+            with contextlib.suppress(BlockingIOError):
+                came = self._ends[0].recv(4096)
+                self._seen = any(number in (signal.SIGINT, signal.SIGTERM) for number in came)
+        return self._seen
+
+    def heed(self) -> None:
+        """KeyboardInterrupt when the process was asked to stop."""
+        if self.seen():
+            raise KeyboardInterrupt

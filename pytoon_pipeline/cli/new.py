@@ -1,0 +1,166 @@
+"""`pytoon new`: a brief to start from."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import yaml
+from rich.text import Text
+
+from pytoon_pipeline.briefs.folder import BRIEF_FILES, SPEC_FILES
+from pytoon_pipeline.cli.files import write_text
+from pytoon_pipeline.cli.terminal import console, settings_and_logs
+from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.spec.presets import DEFAULT_PRESET, open_presets
+
+# By their names only: `pytoon check` looks inside.
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
+_CLIPS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
+_SOUNDS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg")
+_MOST_MEDIA = 10
+"""Pictures listed; at the presets' pace these fill a video."""
+
+_WORDS = {
+    "hero": (
+        "The line that opens the video",
+        ["What it is, in a few words", "Why it is worth having"],
+        "Shop now",
+    ),
+    "overlay": (
+        "The product's name",
+        ["What it is, in a few words", "Why it is worth having"],
+        "Order yours",
+    ),
+    "meme": ("When this happens", ["And you do that"], "Get yours"),
+}
+_ABOUT = {
+    "hero": "the pictures fill the frame, one after the other, the lines stand on them",
+    "overlay": "the product stands on the brand's ground, the lines around it",
+    "meme": "a picture with a line above and a line below",
+}
+
+
+def _yaml(text: str) -> str:
+    """As YAML that can't be misread, whatever the name is; quoted only where it has to be."""
+    return yaml.safe_dump([text], allow_unicode=True, width=float("inf")).strip()[2:]
+
+
+def _aligned(lines: list[tuple[str, str]]) -> list[str]:
+    """Settings with their comments below each other."""
+    width = max(len(setting) for setting, _ in lines) + 2
+    return [f"{setting:<{width}}# {comment}" for setting, comment in lines]
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
+    if not folder.is_dir():
+        return []
+    names = (p.name for p in folder.iterdir() if p.is_file() and p.suffix.lower() in suffixes)
+    return sorted(n for n in names if not n.startswith((".", "_")))
+
+
+def brief_text(folder: Path, archetype: str, presets: list[str], brands: list[str]) -> str:
+    """A commented brief.yaml for the media that lie in a folder."""
+    seen = _files(folder, _PICTURES + _CLIPS)
+    logos = [n for n in seen if "logo" in n.lower() and not n.lower().endswith(_CLIPS)]
+    media = [n for n in seen if n not in logos]
+    sounds = _files(folder, _SOUNDS)
+    voices = [n for n in sounds if "voice" in n.lower()]
+    music = [n for n in sounds if n not in voices]
+    hook, beats, cta = _WORDS[archetype]
+    others = ", ".join(p for p in presets if p != DEFAULT_PRESET[archetype]) or "none yet"
+
+    lines = [
+        f"# See what is wrong with this brief:  pytoon check {shlex.quote(str(folder))}",
+        f"# Make its video:                     pytoon render {shlex.quote(str(folder))}",
+        "",
+        *_aligned(
+            [
+                (f"archetype: {archetype}", _ABOUT[archetype]),
+                (f"preset: {DEFAULT_PRESET[archetype]}", f"the look; also: {others}"),
+                ("brand: neutral", f"colours, fonts and logo; there are: {', '.join(brands)}"),
+            ]
+        ),
+        "",
+        "# Pictures and clips in the order they are shown. They lie beside this file.",
+    ]
+    if media:
+        lines.append("media:")
+        lines += [f"  - {_yaml(n)}" for n in media[:_MOST_MEDIA]]
+        lines += [f"  # - {_yaml(n)}" for n in media[_MOST_MEDIA:]]
+    else:
+        lines += [
+            "# There were none yet when this was written: copy some here and list them.",
+            "media:",
+            "  # - front.jpg",
+        ]
+    lines += [
+        "  # More can be said of each:",
+        "  # - {path: front.jpg, duration: 2.5, text: A line of its own}",
+        "",
+        "# The words. Short lines read best: two lines of 26 letters at most.",
+        f"hook: {_yaml(hook)}",
+        "beats:",
+        *[f"  - {_yaml(beat)}" for beat in beats],
+        f"cta: {_yaml(cta)}",
+        "",
+        "# All of this may stay as it is; take the # away to change it.",
+        *_aligned(
+            [
+                ("# duration: 12", "seconds of the whole video, 3 to 60"),
+                (
+                    f"# music: {_yaml(music[0]) if music else 'false'}",
+                    "a track's name (`pytoon presets`), a file beside this one, or false",
+                ),
+                (
+                    f"# voice: {_yaml(voices[0] if voices else 'voice.wav')}",
+                    "a recording; the music makes room for it",
+                ),
+                (
+                    f"# logo: {_yaml(logos[0] if logos else 'logo.png')}",
+                    "in place of the brand's",
+                ),
+                ("# platform: universal_ads", "whose buttons the words keep clear of"),
+                ("# brand_safe: true", "products stay as they are, the motion stays calm"),
+            ]
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def new(folder: Path, archetype: str) -> int:
+    """Write `brief.yaml` into a folder; made if it isn't there.
+
+    Raises UserError where a brief lies there already.
+    """
+    settings = settings_and_logs()
+    library = open_presets(settings.presets_dir)
+    target = folder / "brief.yaml"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(
+            Problem("new.not_a_folder", "is not a folder.", "Name a folder.", file=str(folder))
+        )
+    there = next((folder / n for n in (*BRIEF_FILES, *SPEC_FILES) if (folder / n).exists()), None)
+    text = brief_text(folder, archetype, library.preset_names(archetype), library.brand_names())
+    try:
+        if there is not None:
+            raise FileExistsError
+        write_text(target, text, replace=False)
+    except FileExistsError:
+        raise UserError(
+            Problem(
+                "new.exists",
+                "is there already; nothing was written.",
+                "Name another folder, or remove it first.",
+                file=str(there or target),
+            )
+        ) from None
+    to = console()
+    to.print(Text(f"Wrote {target}"), soft_wrap=True)
+    if yaml.safe_load(text)["media"]:
+        to.print(Text(f"Next: change its words, then  pytoon check {folder}"), soft_wrap=True)
+    else:
+        to.print(
+            Text(f"Next: copy pictures to {folder} and list them under media."), soft_wrap=True
+        )
+    return 0

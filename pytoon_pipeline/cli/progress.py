@@ -1,0 +1,297 @@
+"""What is seen of renders while they go on: a live line on a terminal, plain lines elsewhere, or
+JSON log lines."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from pytoon_pipeline.cli.interrupt import StopSign
+from pytoon_pipeline.cli.terminal import plain
+from pytoon_pipeline.stages.documents import SegmentRecord
+from pytoon_pipeline.stages.reporter import Reporter
+
+log = logging.getLogger("pytoon.render")
+
+STAGES = {
+    "render_spec": "compile",
+    "segments": "segments",
+    "assembled_video": "assemble",
+    "quality": "check",
+    "thumbnail": "thumbnail",
+    "metrics": "check",
+}
+"""Stage -> what it is called here. The metrics hold the verdicts: whichever of the two comes first
+measures the file."""
+
+
+@dataclass
+class Work:
+    """How far one brief is."""
+
+    began: float
+    stage: str = ""
+    since: float = 0.0
+    """When the stage began."""
+    spent: dict[str, float] = field(default_factory=dict)
+    """Stage -> seconds, of the stages that are over."""
+    frames: int = 0
+    done: int = 0
+    rendered: int = 0
+    """Frames done that were not found ready."""
+    segments: int = 0
+    ready: int = 0
+    rendering_since: float | None = None
+
+    def enter(self, stage: str, now: float) -> None:
+        if self.stage:
+            self.spent[self.stage] = self.spent.get(self.stage, 0.0) + now - self.since
+        self.stage, self.since = stage, now
+
+    def fps(self, now: float) -> float | None:
+        """Frames rendered per second since the first came."""
+        if self.rendering_since is None or now - self.rendering_since < 0.5:
+            return None
+        return self.rendered / (now - self.rendering_since)
+
+
+class Watch(Reporter):
+    """Keeps count of the brief at work. Calls come from several threads; where the process was
+    asked to stop, they raise KeyboardInterrupt, so that no thread renders on."""
+
+    def __init__(self) -> None:
+        self.work: dict[str, Work] = {}
+        self.lock = threading.RLock()
+        self.sign = StopSign()
+
+    def __enter__(self) -> Watch:
+        self.sign.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sign.__exit__()
+
+    def begin(self, name: str, place: str = "") -> None:
+        """A brief is taken up. `place` says which one of how many."""
+
+    def end(self, key: str) -> Work:
+        """A brief is over, well or not; what is known of it."""
+        with self.lock:
+            work = self._of(key)
+            work.enter("", time.monotonic())
+            return work
+
+    def _of(self, key: str) -> Work:
+        return self.work.setdefault(key, Work(began=time.monotonic()))
+
+    def stage(self, key: str, stage: str) -> None:
+        self.sign.heed()
+        with self.lock:
+            self._of(key).enter(stage, time.monotonic())
+
+    def segments(self, key: str, total_frames: int, segments: int) -> None:
+        with self.lock:
+            work = self._of(key)
+            work.frames, work.segments = total_frames, segments
+
+    def progress(self, key: str, segment_id: str, frames: int) -> None:
+        self.sign.heed()
+        with self.lock:
+            work = self._of(key)
+            work.done += frames
+            work.rendered += frames
+            if work.rendering_since is None:
+                work.rendering_since = time.monotonic()
+
+    def segment(self, key: str, record: SegmentRecord) -> None:
+        with self.lock:
+            work = self._of(key)
+            work.ready += 1
+            if record.cached:
+                # Its frames came in one go; they say nothing of how fast frames are rendered.
+                work.rendered -= record.frames
+
+    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
+        # Ctrl-C on a terminal ends ffmpeg too; that is no fault of an engine's.
+        self.sign.heed()
+
+
+def said_of(record: SegmentRecord) -> str:
+    """A finished segment in a line."""
+    if record.cached:
+        return f"segment {record.segment_id}: unchanged, {record.frames} frames"
+    marks = ", degraded" if record.degraded else ", fallback" if record.used_fallback else ""
+    return (
+        f"segment {record.segment_id}: {record.frames} frames in {record.seconds:.1f} s"
+        f" ({record.engine}{marks})"
+    )
+
+
+class LineWatch(Watch):
+    """Plain lines, without times of day, so that two logs of the same work are alike."""
+
+    def __init__(self, to: Console, quiet: bool, verbose: bool):
+        super().__init__()
+        self.to, self.quiet, self.verbose = to, quiet, verbose
+
+    def _say(self, key: str, text: str) -> None:
+        if not self.quiet:
+            self.to.print(Text(plain(f"{key}: {text}")), soft_wrap=True)
+
+    def stage(self, key: str, stage: str) -> None:
+        super().stage(key, stage)
+        if stage in ("render_spec", "assembled_video", "quality") or self.verbose:
+            self._say(key, STAGES.get(stage, stage))
+
+    def segments(self, key: str, total_frames: int, segments: int) -> None:
+        super().segments(key, total_frames, segments)
+        self._say(key, f"render {segments} segments, {total_frames} frames")
+
+    def segment(self, key: str, record: SegmentRecord) -> None:
+        super().segment(key, record)
+        self._say(key, said_of(record))
+
+    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
+        super().retry(key, segment_id, engine, reason)
+        self._say(key, f"segment {segment_id}: {engine} failed: {_first(reason)}")
+
+
+def _column(text: str, style: str = "", **column: Any) -> TextColumn:
+    made = Column(no_wrap=True, **column)
+    return TextColumn(text, style=style or "none", markup=False, table_column=made)
+
+
+class LiveWatch(Watch):
+    """One line on a terminal: which brief, what is done to it, how far, how fast."""
+
+    def __init__(self, to: Console, verbose: bool):
+        super().__init__()
+        self.to, self.verbose = to, verbose
+        self.bar = Progress(
+            SpinnerColumn(style="cyan"),
+            _column("{task.description}", max_width=34, overflow="ellipsis"),
+            _column("{task.fields[stage]}", style="cyan", min_width=9),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            _column("{task.fields[frames]}", justify="right"),
+            _column("{task.fields[rate]}", justify="right", min_width=5),
+            _column("{task.fields[parts]}", justify="right"),
+            console=to,
+            transient=True,
+            refresh_per_second=8,
+            expand=True,
+        )
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> LiveWatch:
+        super().__enter__()
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+        super().__exit__()
+
+    def begin(self, name: str, place: str = "") -> None:
+        label = f"{name} ({place})" if place else name
+        self.task = self.bar.add_task(
+            plain(label), total=None, stage="start", frames="", rate="", parts=""
+        )
+
+    def end(self, key: str) -> Work:
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+            self.task = None
+            # What is printed next must not carry the line of this brief along.
+            self.bar.refresh()
+        return super().end(key)
+
+    def _update(self, key: str) -> None:
+        if self.task is None:
+            return
+        work = self.work[key]
+        fields: dict[str, Any] = {"stage": STAGES.get(work.stage, work.stage) or "start"}
+        if work.frames:
+            fps = work.fps(time.monotonic())
+            fields["rate"] = f"{fps:.0f}/s" if fps and work.stage == "segments" else ""
+            fields["frames"] = f"{max(0, work.done)}/{work.frames} frames"
+            fields["parts"] = f"{work.ready}/{work.segments} segments"
+            # One more than there are, so that the spinner turns until the brief is over.
+            self.bar.update(
+                self.task, total=work.frames + 1, completed=max(0, work.done), **fields
+            )
+        else:
+            self.bar.update(self.task, **fields)
+
+    def _say(self, text: str) -> None:
+        self.to.print(Text(plain(text), "dim"), soft_wrap=True)
+
+    def stage(self, key: str, stage: str) -> None:
+        with self.lock:
+            super().stage(key, stage)
+            self._update(key)
+
+    def segments(self, key: str, total_frames: int, segments: int) -> None:
+        with self.lock:
+            super().segments(key, total_frames, segments)
+            self._update(key)
+
+    def progress(self, key: str, segment_id: str, frames: int) -> None:
+        with self.lock:
+            super().progress(key, segment_id, frames)
+            self._update(key)
+
+    def segment(self, key: str, record: SegmentRecord) -> None:
+        with self.lock:
+            super().segment(key, record)
+            self._update(key)
+        if self.verbose:
+            self._say(f"{key}: {said_of(record)}")
+
+    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
+        super().retry(key, segment_id, engine, reason)
+        self._say(f"{key}: segment {segment_id}: {engine} failed: {_first(reason)}")
+
+
+class LogWatch(Watch):
+    """Log records with fields, for `PYTOON_LOG=json`."""
+
+    def _log(self, brief: str, message: str, fields: dict[str, Any]) -> None:
+        log.info(message, extra={"fields": {"brief": brief, **fields}})
+
+    def stage(self, key: str, stage: str) -> None:
+        super().stage(key, stage)
+        self._log(key, "stage begins", {"stage": stage})
+
+    def segments(self, key: str, total_frames: int, segments: int) -> None:
+        super().segments(key, total_frames, segments)
+        self._log(key, "segments to render", {"frames": total_frames, "segments": segments})
+
+    def segment(self, key: str, record: SegmentRecord) -> None:
+        super().segment(key, record)
+        self._log(key, "segment finished", record.model_dump(exclude={"tries"}))
+
+    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
+        super().retry(key, segment_id, engine, reason)
+        fields = {"segment_id": segment_id, "engine": engine, "reason": reason}
+        self._log(key, "engine failed", fields)
+
+
+def _first(reason: str) -> str:
+    return reason.strip().splitlines()[0] if reason.strip() else "no reason given"
+
+
+def watch(to: Console, *, log_format: str, quiet: bool, verbose: bool) -> Watch:
+    """The fitting way to show work going on."""
+    if log_format == "json":
+        return LogWatch()
+    if to.is_terminal and not to.is_dumb_terminal and not quiet:
+        return LiveWatch(to, verbose)
+    return LineWatch(to, quiet, verbose)

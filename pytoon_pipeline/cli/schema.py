@@ -1,0 +1,57 @@
+"""JSON Schemas of what people and programs write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from rich.text import Text
+
+from pytoon_pipeline.briefs import model as briefs
+from pytoon_pipeline.cli.files import write_text
+from pytoon_pipeline.cli.terminal import OK, console
+from pytoon_pipeline.spec.model import RenderSpec
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "brief.schema.json": briefs.Brief,
+    "render_spec.schema.json": RenderSpec,
+}
+"""File name -> model."""
+
+SHORT_FORMS: dict[Callable[[Any], Any], dict[str, Any]] = {
+    briefs._as_text: {"type": "number"},
+    briefs._item: {"type": "string"},
+    briefs._prompt: {"type": "string"},
+    briefs._music: {"type": "string"},
+    briefs._many: {"type": ["string", "object"]},
+}
+"""What a brief may say in short: the function that spells it out -> what it takes. An editor that
+checks a brief by the schema must not mark these as wrong."""
+
+
+class _AsWritten(GenerateJsonSchema):
+    def function_before_schema(self, schema: Any) -> JsonSchemaValue:
+        full = super().function_before_schema(schema)
+        short = SHORT_FORMS.get(schema["function"]["function"])
+        return {"anyOf": [full, short]} if short else full
+
+
+def schema_text(model: type[BaseModel]) -> str:
+    """The JSON Schema of a document, names in snake_case, as a file's text."""
+    schema: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **model.model_json_schema(by_alias=False, schema_generator=_AsWritten),
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_schemas(folder: Path) -> int:
+    to = console()
+    for name, model in SCHEMAS.items():
+        write_text(folder / name, schema_text(model))
+        to.print(Text(str(folder / name)), soft_wrap=True)
+    return OK

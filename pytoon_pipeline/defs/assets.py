@@ -1,0 +1,148 @@
+"""The stages of a video, as assets. Each calls one function of the core and says what came out.
+
+(No postponed annotations here: Dagster looks at the classes themselves.)
+"""
+
+import dagster as dg
+
+from pytoon_pipeline import RENDERER_VERSION
+from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.defs import metadata
+from pytoon_pipeline.defs.failures import told
+from pytoon_pipeline.defs.jobs import brief_tags
+from pytoon_pipeline.defs.partitions import BRIEFS
+from pytoon_pipeline.defs.resources import Services
+from pytoon_pipeline.spec.model import RenderSpec
+from pytoon_pipeline.stages.documents import (
+    MetricsDocument,
+    SegmentsDocument,
+    ThumbnailDocument,
+    VideoDocument,
+)
+from pytoon_pipeline.stages.reporter import Reporter
+
+_COMMON = {
+    "partitions_def": BRIEFS,
+    "io_manager_key": "documents",
+    "group_name": "video",
+    "owners": ["team:pytoon"],
+    "code_version": RENDERER_VERSION,
+}
+
+
+@dg.asset(**_COMMON, kinds={"yaml", "json"})
+def render_spec(
+    context: dg.AssetExecutionContext,
+    services: dg.ResourceParam[Services],
+    ledger: dg.ResourceParam[Ledger],
+    reporter: dg.ResourceParam[Reporter],
+) -> RenderSpec:
+    """The whole plan of the video, compiled from the brief. Problems of a brief come all at once,
+    each with its file, field and remedy."""
+    from pytoon_pipeline.stages.compile import compile_source
+
+    key = context.partition_key
+    with told(key, "render_spec", reporter, ledger):
+        source = ledger.source(key)
+        ledger.note(key, state="running", error="")
+        missing = {t: v for t, v in brief_tags(source, key).items() if not context.run.tags.get(t)}
+        if missing:
+            context.instance.add_run_tags(context.run.run_id, missing)
+        spec = compile_source(source, services)
+    context.add_output_metadata(
+        {"brief": dg.MetadataValue.path(str(source.path)), **metadata.of_spec(spec)}
+    )
+    return spec
+
+
+@dg.asset(**_COMMON, kinds={"python", "video"})
+def segments(
+    context: dg.AssetExecutionContext,
+    render_spec: RenderSpec,
+    services: dg.ResourceParam[Services],
+    ledger: dg.ResourceParam[Ledger],
+    reporter: dg.ResourceParam[Reporter],
+) -> SegmentsDocument:
+    """The scenes, each rendered by the first engine that can, several at a time. A scene lies in
+    the store under the hash of all that went into it, so a run taken up again finds what is
+    finished; to render a failed scene again, materialize this asset again."""
+    from pytoon_pipeline.stages.segments import render_segments
+
+    key = context.partition_key
+    with told(key, "segments", reporter, ledger):
+        document = render_segments(render_spec, services, key, reporter)
+    context.add_output_metadata(metadata.of_segments(document))
+    return document
+
+
+@dg.asset(**_COMMON, kinds={"python", "video"})
+def assembled_video(
+    context: dg.AssetExecutionContext,
+    render_spec: RenderSpec,
+    segments: SegmentsDocument,
+    services: dg.ResourceParam[Services],
+    ledger: dg.ResourceParam[Ledger],
+    reporter: dg.ResourceParam[Reporter],
+) -> VideoDocument:
+    """The finished MP4: scenes linked, transitions between them, sound laid and levelled. Its
+    quality is judged by the checks."""
+    from pytoon_pipeline.stages.assemble import assemble
+
+    key = context.partition_key
+    with told(key, "assembled_video", reporter, ledger):
+        video = assemble(render_spec, segments, services, key, reporter)
+    context.add_output_metadata(metadata.of_video(video, render_spec, services.store))
+    return video
+
+
+@dg.asset(**_COMMON, kinds={"python", "image"})
+def thumbnail(
+    context: dg.AssetExecutionContext,
+    render_spec: RenderSpec,
+    assembled_video: VideoDocument,
+    services: dg.ResourceParam[Services],
+    ledger: dg.ResourceParam[Ledger],
+    reporter: dg.ResourceParam[Reporter],
+) -> ThumbnailDocument:
+    """The picture that stands for the video."""
+    from pytoon_pipeline.stages.finish import make_thumbnail, preview_data_uri
+
+    key = context.partition_key
+    with told(key, "thumbnail", reporter, ledger):
+        document = make_thumbnail(render_spec, assembled_video, services, key)
+        preview = preview_data_uri(document, services)
+    context.add_output_metadata(
+        {
+            "preview": metadata.picture(preview),
+            "thumbnail": metadata.link(services.store, document.key),
+            "frame": document.frame,
+            "at_second": round(document.frame / assembled_video.rate, 2),
+        }
+    )
+    return document
+
+
+@dg.asset(**_COMMON, kinds={"json"})
+def metrics(
+    context: dg.AssetExecutionContext,
+    render_spec: RenderSpec,
+    segments: SegmentsDocument,
+    assembled_video: VideoDocument,
+    thumbnail: ThumbnailDocument,
+    services: dg.ResourceParam[Services],
+    ledger: dg.ResourceParam[Ledger],
+    reporter: dg.ResourceParam[Reporter],
+) -> MetricsDocument:
+    """What is known of the finished video: how it was made, what was measured, what was judged.
+    Comes last: with it the brief is done."""
+    from pytoon_pipeline.stages.finish import preview_data_uri, write_metrics
+
+    key = context.partition_key
+    with told(key, "metrics", reporter, ledger):
+        document = write_metrics(render_spec, segments, assembled_video, services, key)
+        preview = preview_data_uri(thumbnail, services)
+        ledger.note(key, state="done", error="")
+    context.add_output_metadata(
+        {"preview": metadata.picture(preview), **metadata.of_metrics(document, services.store)}
+    )
+    return document

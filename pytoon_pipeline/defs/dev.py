@@ -1,0 +1,169 @@
+"""A whole deployment on this machine: Dagster's page and its daemon, with the sensor on."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from pytoon_pipeline.defs.run import prepare_home
+from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.settings import Settings
+
+GRACE_SECONDS = 20.0
+"""A child that is told to end has this long to do so."""
+
+
+def dev(settings: Settings, host: str = "127.0.0.1", port: int = 3000) -> int:
+    """Runs until Ctrl-C or SIGTERM (returns 0), or until a part of it dies (returns 1).
+
+    Raises UserError when the port is taken, SettingsError when Dagster's home can't be made.
+    """
+    home = prepare_home(settings)
+    _claim(host, port)
+    settings.briefs_dir.mkdir(parents=True, exist_ok=True)
+    environment = _environment(settings, home)
+    where = _workspace()
+    form = "json" if settings.log == "json" else "colored"
+    commands = {
+        "web": [
+            "dagster_webserver", *where, "--host", host, "--port", str(port),
+            "--dagster-log-level", "warning", "--code-server-log-level", "warning",
+            "--log-format", form,
+        ],
+        "daemon": [
+            "dagster._daemon", "run", *where, "--log-level", "warning",
+            "--code-server-log-level", "error", "--log-format", form,
+        ],
+    }  # fmt: skip
+    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host
+    _say("dev", f"Briefs are taken from {settings.briefs_dir}; videos go to {settings.store}.")
+    _say("dev", f"Dagster comes up at http://{shown}:{port} . Ctrl-C ends it.")
+    with _signals() as asked:
+        children = {
+            name: subprocess.Popen(
+                [sys.executable, "-m", *command],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                # Ctrl-C is for this process; it ends its children in order.
+                start_new_session=True,
+            )
+            for name, command in commands.items()
+        }
+        try:
+            for name, child in children.items():
+                threading.Thread(target=_relay, args=(name, child.stdout), daemon=True).start()
+            while not asked.wait(0.5):
+                for name, child in children.items():
+                    if child.poll() is not None:
+                        _say("dev", f"{name} ended with {child.returncode}; ending the rest.")
+                        return 1
+            return 0
+        finally:
+            _end(children)
+
+
+def _claim(host: str, port: int) -> None:
+    """A second server on a port would answer in silence with old code."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            Problem(
+                "dev.port",
+                f"{host}:{port} can't be listened on: {getattr(error, 'strerror', error)}.",
+                "End what runs there, or choose another with --port.",
+                field="--port",
+            )
+        ) from error
+
+
+def _environment(settings: Settings, home: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        "PYTHONUNBUFFERED": "1",
+        # The children's working folder may not be this one.
+        "PYTOON_HOME": str(settings.home),
+        "PYTOON_STORE": settings.store,
+        "PYTOON_BRIEFS_DIR": str(settings.briefs_dir),
+        "PYTOON_PRESETS_DIR": str(settings.presets_dir),
+    }
+
+
+def _workspace() -> list[str]:
+    """`workspace.yaml` of a checkout; an installed package has none and names the module."""
+    file = Path(__file__).resolve().parents[2] / "workspace.yaml"
+    return ["-w", str(file)] if file.is_file() else ["-m", "pytoon_pipeline.definitions"]
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """Set when this process is asked to end."""
+    asked = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: asked.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_HEAD = re.compile(
+    r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+ - dagster\S* - (?P<level>\w+) - (__repository__ - )?"
+)
+_DULL = "ignoring older events"
+"""Said once of an empty database."""
+
+
+def _relay(name: str, stream: IO[str]) -> None:
+    """A child's lines, without what says nothing to a person."""
+    last = ""
+    for raw in stream:
+        line = _COLOUR.sub("", raw).rstrip()
+        found = _HEAD.match(line)
+        text = line[found.end() :] if found else line
+        if not text or text == last or _DULL in text:
+            continue
+        last = text
+        if found and found["level"] != "INFO":
+            text = f"{found['level']}: {text}"
+        _say(name, text)
+
+
+def _say(name: str, text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {name:<6} | {text}", flush=True)
+
+
+def _end(children: dict[str, subprocess.Popen[str]]) -> None:
+    """Ask, wait, and only then insist; runs under way are left to finish by themselves."""
+    for child in children.values():
+        if child.poll() is None:
+            child.send_signal(signal.SIGINT)
+    for name, child in children.items():
+        try:
+            child.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            _say("dev", f"{name} does not end; killing it.")
+            child.kill()
+            child.wait()

@@ -1,0 +1,50 @@
+"""Failures, told so that a person can act on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.defs import metadata
+from pytoon_pipeline.errors import PytoonError, UserError
+from pytoon_pipeline.stages.reporter import Reporter
+
+
+@contextmanager
+def told(key: str, stage: str, reporter: Reporter, ledger: Ledger) -> Iterator[None]:
+    """Run one stage of a brief. A failure of Pytoon becomes a `dagster.Failure` that says what is
+    wrong and what to do, with what was done until then; the ledger and the reporter hear of it.
+
+    Nothing is retried by Dagster: what can pass was tried again inside, and a wrong brief stays
+    wrong until it changes.
+    """
+    reporter.stage(key, stage)
+    try:
+        yield
+    except UserError as error:
+        reporter.failed(key, error)
+        ledger.note(key, state="refused", error=str(error))
+        raise dg.Failure(
+            description=_all_problems(error),
+            metadata={"problems": metadata.problems_table(error.problems)},
+            allow_retries=False,
+        ) from None
+    except PytoonError as error:
+        reporter.failed(key, error)
+        ledger.note(key, state="failed", error=str(error))
+        raise dg.Failure(
+            description=str(error), metadata=metadata.of_failure(error), allow_retries=False
+        ) from None
+    except BaseException as error:  # A fault of the program, or Ctrl-C.
+        ledger.note(key, state="failed", error=f"{type(error).__name__}: {error}")
+        raise
+
+
+def _all_problems(error: UserError) -> str:
+    errors = [p for p in error.problems if p.severity == "error"] or error.problems
+    if len(errors) == 1:
+        return str(errors[0])
+    return f"{len(errors)} problems:\n" + "\n".join(f"{i}. {p}" for i, p in enumerate(errors, 1))

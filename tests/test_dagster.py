@@ -1,0 +1,446 @@
+"""The Dagster layer: definitions, a real run with its checks, failures, the sensor."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+
+from pytoon_pipeline.briefs.folder import BriefSource, find_sources
+from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.defs import metadata, watch
+from pytoon_pipeline.defs.collect import collect
+from pytoon_pipeline.defs.dev import dev
+from pytoon_pipeline.defs.jobs import brief_job
+from pytoon_pipeline.defs.partitions import BRIEFS
+from pytoon_pipeline.defs.resources import SettingsResource
+from pytoon_pipeline.defs.run import PROCESS_TAG, BriefResult, open_instance, run_brief
+from pytoon_pipeline.defs.sensors import briefs_folder
+from pytoon_pipeline.errors import EngineFailed, UserError
+from pytoon_pipeline.quality.checks import CHECK_NAMES
+from pytoon_pipeline.settings import Settings, load_settings
+from pytoon_pipeline.stages import finish, segments
+from pytoon_pipeline.stages.documents import SegmentRecord
+from pytoon_pipeline.stages.reporter import Reporter
+from pytoon_pipeline.stages.services import Services, open_services
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# Definitions -------------------------------------------------------------------------------------
+
+
+def test_all_definitions_load_wherever_they_are(tmp_path: Path):
+    """Under settings that point nowhere, without the heavy libraries, and without a warning."""
+    code = (
+        "import sys; from pytoon_pipeline.definitions import defs; import dagster as dg;"
+        "dg.Definitions.validate_loadable(defs);"
+        "print([m for m in ('cv2', 'pandas', 'boto3') if m in sys.modules])"
+    )
+    environment = {
+        **os.environ,
+        "PYTOON_HOME": str(tmp_path / "gone"),
+        "PYTOON_BRIEFS_DIR": "/nowhere",
+        "PYTOON_STORE": "s3://placeholder/x",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-W", "error::dagster.PreviewWarning", "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout.strip()) == (0, "[]"), ended.stderr
+
+
+def test_every_asset_says_what_it_is():
+    graph = collect().resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {
+        "render_spec",
+        "segments",
+        "assembled_video",
+        "thumbnail",
+        "metrics",
+    }
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description and node.kinds and node.owners and node.partitions_def == BRIEFS
+    checks = {key.name: graph.get(key) for key in graph.asset_check_keys}
+    assert sorted(checks) == sorted(CHECK_NAMES)
+    assert all(check.description and check.partitions_def == BRIEFS for check in checks.values())
+
+
+# A real run --------------------------------------------------------------------------------------
+
+
+class Place:
+    """An install of its own in a temporary folder, with a campaign of tiny briefs."""
+
+    def __init__(self, home: Path):
+        self.root = home / "briefs"
+        self.settings: Settings = load_settings(
+            {"PYTOON_HOME": str(home / "home"), "PYTOON_BRIEFS_DIR": str(self.root)}
+        )
+        self.services: Services = open_services(self.settings)
+
+    def brief(self, name: str, **changes: object) -> BriefSource:
+        """Two seconds of 270x480 with a moving picture and a caption."""
+        import cv2
+        import numpy as np
+
+        folder = self.root / "camp" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        y, x = np.mgrid[0:480, 0:270]
+        picture = np.dstack([x % 256, y % 256, (x // 20 + y // 20) % 2 * 200]).astype(np.uint8)
+        cv2.imwrite(str(folder / "a.png"), picture)
+        spec = {
+            "archetype": "hero",
+            "resolution": "270x480",
+            "segments": [{"media": ["a.png"], "duration": 2, "text": "Hello", "motion": "push_in"}],
+            "audio_track": False,
+            **changes,
+        }
+        write(folder / "render_spec.json", json.dumps(spec))
+        return find_sources([folder])[0]
+
+    def run(self, source: BriefSource, reporter: Reporter | None = None) -> BriefResult:
+        with open_instance(self.settings) as instance:
+            return run_brief(source, self.services, reporter or Reporter(), instance)
+
+    def logs(self, run_id: str, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
+        with open_instance(self.settings) as instance:
+            entries = instance.all_logs(run_id, of_type=kind)
+        return [e.dagster_event for e in entries if e.dagster_event]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One for all tests, which name their briefs differently."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DAGSTER_HOME", raising=False)
+        yield Place(tmp_path_factory.mktemp("place"))
+
+
+def test_a_brief_goes_through_all_assets_and_checks(place: Place, capfd: pytest.CaptureFixture):
+    stages: list[str] = []
+
+    class Eye(Reporter):
+        def stage(self, key: str, stage: str) -> None:
+            stages.append(stage)
+
+        def finished(self, key: str, metrics: object) -> None:
+            stages.append("finished")
+
+    result = place.run(place.brief("smörgås 夏"), Eye())
+    assert (result.ok, result.key, result.problems, result.error) == (
+        True,
+        "camp/smörgås 夏",
+        [],
+        None,
+    )
+    assert stages == [
+        "render_spec",
+        "segments",
+        "assembled_video",
+        "quality",
+        "thumbnail",
+        "metrics",
+        "finished",
+    ]
+    assert capfd.readouterr() == ("", ""), "the terminal belongs to the command line"
+    assert [v.name for v in result.metrics.verdicts] == list(CHECK_NAMES)
+    assert place.services.store.exists(f"videos/{result.key}/video.mp4")
+    assert place.services.store.exists(f"documents/metrics/{result.key}.json")
+
+    evaluations = [
+        e.asset_check_evaluation_data
+        for e in place.logs(result.run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    ]
+    assert [e.check_name for e in evaluations] == list(CHECK_NAMES)
+    assert {e.partition for e in evaluations} == {result.key}
+    shown = {
+        e.asset_key.to_user_string(): e.step_materialization_data.materialization.metadata
+        for e in place.logs(result.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    }
+    (row,) = shown["segments"]["segments"].records
+    assert row.data["engine"] == "compositor" and row.data["frames"] == 60
+    assert shown["thumbnail"]["preview"].value.startswith("![thumbnail](data:image/")
+    assert shown["assembled_video"]["seconds"].value == 2.0
+    assert Ledger(place.settings.ledger).entry(result.key).state == "done"
+
+    with open_instance(place.settings) as instance:
+        run = instance.get_run_by_id(result.run_id)
+        assert run.tags["pytoon/campaign"] == "camp" and run.tags["pytoon/brief"] == result.key
+        # Dagster's own storage reads what ours has written.
+        plain = DagsterSqliteStorage.from_local(str(place.settings.dagster_home))
+        assert len(plain.event_log_storage.get_logs_for_run(run.run_id)) == len(
+            instance.all_logs(run.run_id)
+        )
+
+
+def test_an_unchanged_brief_is_found_whole(place: Place):
+    source = place.brief("again")
+    assert not place.run(source).metrics.video.cached
+    again = place.run(source).metrics
+    assert again.video.cached and all(s.cached for s in again.segments)
+
+
+def test_a_wrong_brief_fails_with_all_its_problems(place: Place, capfd: pytest.CaptureFixture):
+    source = place.brief("wrong", archetype="heroo", colour="red")
+    result = place.run(source)
+    assert not result.ok and result.error is None and result.metrics is None
+    assert {p.field for p in result.problems} == {"archetype", "colour"}
+    (failure,) = place.logs(result.run_id, dg.DagsterEventType.STEP_FAILURE)
+    told = failure.step_failure_data.user_failure_data
+    assert "2 problems" in told.description and "'hero'" in told.description
+    assert [r.data["field"] for r in told.metadata["problems"].records] == ["archetype", "colour"]
+    entry = Ledger(place.settings.ledger).entry(result.key)
+    assert entry.state == "refused" and "heroo" in entry.error
+    assert capfd.readouterr() == ("", "")
+    assert place.run(place.brief("wrong")).ok, "it is mended"
+
+
+def test_a_failed_engine_is_told_with_what_was_done(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    done = SegmentRecord(
+        segment_id="s1", fingerprint="f", key="k", engine="compositor", frames=30, seconds=1.5,
+        cached=False,
+    )  # fmt: skip
+
+    def fail(*_: object) -> None:
+        cause = EngineFailed("no memory", "x264 [error]: malloc failed")
+        raise segments.SegmentsFailed({"s2": "compositor: no memory"}, [done]) from cause
+
+    monkeypatch.setattr(segments, "render_segments", fail)
+    result = place.run(place.brief("unlucky"))
+    assert not result.ok and result.problems == []
+    assert "s2: compositor: no memory" in result.error and "malloc failed" in result.error
+    (failure,) = place.logs(result.run_id, dg.DagsterEventType.STEP_FAILURE)
+    told = failure.step_failure_data.user_failure_data.metadata
+    assert [r.data["segment"] for r in told["segments"].records] == ["s1", "s2"]
+    assert "malloc failed" in told["log"].value
+    assert Ledger(place.settings.ledger).entry(result.key).state == "failed"
+
+
+def test_a_fault_of_the_program_comes_with_its_traceback(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(segments, "render_segments", lambda *_: 1 / 0)
+    result = place.run(place.brief("bug"))
+    assert result.error == "ZeroDivisionError: division by zero"
+    assert "render_segments" in result.traceback
+
+
+def test_ctrl_c_ends_the_run_and_is_raised(place: Place, monkeypatch: pytest.MonkeyPatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(segments, "render_segments", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        place.run(place.brief("stopped"))
+    entry = Ledger(place.settings.ledger).entry("camp/stopped")
+    assert entry.content_hash == "", "the sensor will take it up"
+    with open_instance(place.settings) as instance:
+        runs = instance.get_runs(dg.RunsFilter(tags={"pytoon/brief": "camp/stopped"}))
+    assert [r.status for r in runs] == [dg.DagsterRunStatus.FAILURE]
+
+
+def test_a_failing_check_shows(place: Place, monkeypatch: pytest.MonkeyPatch):
+    judge = finish.judge
+
+    def harsh(*arguments: object) -> tuple:
+        measurement, verdicts = judge(*arguments)
+        bad = {"passed": False, "severity": "error", "message": "too long", "remedy": "Cut it."}
+        measured = {"seconds": 70.5, "peak": float("inf"), "spans": [(1, 2)]}
+        return measurement, [verdicts[0].model_copy(update={**bad, "measured": measured})] + [
+            *verdicts[1:]
+        ]
+
+    monkeypatch.setattr(finish, "judge", harsh)
+    result = place.run(place.brief("long"))
+    first = place.logs(result.run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)[0]
+    shown = first.asset_check_evaluation_data
+    assert (shown.passed, shown.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert shown.description == "too long"
+    assert shown.metadata["seconds"].value == 70.5
+    assert shown.metadata["remedy"].value == "Cut it."
+    assert shown.metadata["peak"].value == "inf", "JSON has no infinity"
+
+
+def test_the_daemons_own_resources_render_too(place: Place, monkeypatch: pytest.MonkeyPatch):
+    """As a run worker does it: everything from the environment."""
+    source = place.brief("worker")
+    monkeypatch.setenv("PYTOON_HOME", str(place.settings.home))
+    key = Ledger(place.settings.ledger).register(source)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(BRIEFS.name, [key])
+        job = collect().resolve_job_def(brief_job.name)
+        result = job.execute_in_process(instance=instance, partition_key=key)
+        assert instance.get_run_by_id(result.run_id).tags["pytoon/campaign"] == "camp"
+    assert place.services.store.exists(f"videos/{key}/video.mp4")
+
+
+def test_a_run_whose_process_was_killed_is_ended(place: Place):
+    with open_instance(place.settings) as instance:
+        gone = subprocess.Popen([sys.executable, "-c", ""])
+        gone.wait()
+        runs = {}
+        for name, pid in (("dead", gone.pid), ("alive", os.getpid())):
+            tags = {PROCESS_TAG: f"{socket.gethostname()}:{pid}"}
+            run = instance.create_run_for_job(_empty, tags=tags)
+            runs[name] = run.run_id
+            instance.report_dagster_event(
+                dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "_empty"), run.run_id
+            )
+    with open_instance(place.settings) as instance:
+        states = {name: instance.get_run_by_id(i).status for name, i in runs.items()}
+    assert states == {
+        "dead": dg.DagsterRunStatus.FAILURE,
+        "alive": dg.DagsterRunStatus.STARTED,
+    }
+
+
+@dg.job
+def _empty() -> None: ...
+
+
+def test_text_of_a_note_is_not_markup():
+    shown = metadata.bullets(["50 % *off* [now](http://x)", "<b>two\nlines</b>"])
+    assert shown.value == (
+        "- 50 % \\*off\\* \\[now\\](http://x)\n- \\<b\\>two lines\\</b\\>"
+    )
+
+
+def test_a_taken_port_is_said(place: Place):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(UserError, match="--port"):
+            dev(place.settings, port=other.getsockname()[1])
+
+
+# The sensor --------------------------------------------------------------------------------------
+
+
+class Folder:
+    """A briefs folder, and a sensor that watches it. Time is the test's own."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch):
+        self.root = home / "briefs"
+        self.root.mkdir()
+        self.ledger = Ledger(home / "ledger.db")
+        self.settings = SettingsResource(home=str(home), briefs_dir=str(self.root))
+        self.cursor: str | None = None
+        self.later = 60.0
+        monkeypatch.setattr(watch.time, "time", lambda: self._now() + self.later)
+
+    _now = staticmethod(time.time)
+
+    def brief(self, key: str, text: str = "media: [a.jpg]\n") -> Path:
+        write(self.root / key / "a.jpg", f"pixels of {key}")
+        return write(self.root / key / "brief.yaml", text)
+
+    def tick(self, *, acted_on: bool = True) -> list[dg.RunRequest]:
+        context = dg.build_sensor_context(cursor=self.cursor)
+        result = briefs_folder(context, settings=self.settings, ledger=self.ledger)
+        assert isinstance(result, dg.SensorResult)
+        self.skipped = result.skip_reason.skip_message if result.skip_reason else ""
+        added = [k for r in result.dynamic_partitions_requests or [] for k in r.partition_keys]
+        assert added == [r.partition_key for r in result.run_requests or []]
+        if acted_on:
+            self.cursor = result.cursor
+        return list(result.run_requests or [])
+
+    def rendered(self) -> list[str]:
+        return [r.partition_key for r in self.tick()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    return Folder(tmp_path, monkeypatch)
+
+
+def test_a_new_brief_is_rendered_once(folder: Folder):
+    folder.brief("spring/lamp 夏🎉")
+    (request,) = folder.tick()
+    assert request.partition_key == "spring/lamp 夏🎉"
+    assert request.tags == {"pytoon/campaign": "spring", "pytoon/brief": "spring/lamp 夏🎉"}
+    assert folder.tick() == []
+
+
+def test_a_brief_is_rendered_again_when_its_contents_change(folder: Folder):
+    path = folder.brief("c/b")
+    first = folder.tick()[0].run_key
+    os.utime(path)
+    assert folder.tick() == [], "a touch is no change"
+    write(folder.root / "c/b/a.jpg", "other pixels")
+    second = folder.tick()[0].run_key
+    write(folder.root / "c/b/a.jpg", "pixels of c/b")
+    third = folder.tick()[0].run_key
+    assert len({first, second, third}) == 3, "a brief changed back is a change too"
+
+
+def test_a_brief_waits_until_it_is_copied_whole(folder: Folder):
+    folder.brief("c/b")
+    folder.later = 1.0
+    assert folder.tick() == []
+    assert "1 still being copied" in folder.skipped
+    write(folder.root / "c/b/a.jpg", "more and more pixels")
+    assert folder.tick() == [], "it grew since the last look"
+    assert folder.rendered() == ["c/b"], "it stood still between two looks"
+
+
+def test_a_brief_that_waited_long_enough_need_not_wait(folder: Folder):
+    folder.brief("c/b")
+    folder.later = 6.0
+    assert folder.rendered() == ["c/b"]
+
+
+def test_a_broken_brief_keeps_no_other_from_its_turn(folder: Folder):
+    folder.brief("c/1", "media: [\x00")
+    write(folder.root / "c/2/brief.yaml", "media: [gone.jpg]")
+    (folder.root / "c/3").mkdir(parents=True)
+    (folder.root / "c/4").symlink_to("nowhere")
+    folder.brief("c/5")
+    assert folder.rendered() == ["c/1", "c/2", "c/5"]
+    write(folder.root / "c/2/gone.jpg", "here now")
+    assert folder.rendered() == ["c/2"], "the missing picture came"
+
+
+def test_a_folder_that_is_missing_is_said(folder: Folder):
+    folder.root.rmdir()
+    assert folder.tick() == []
+    assert "is not a folder" in folder.skipped
+
+
+def test_a_tick_asks_for_a_bounded_number_of_runs(folder: Folder):
+    for i in range(45):
+        folder.brief(f"c/{i:02d}")
+    ticks = [folder.rendered() for _ in range(4)]
+    assert [len(t) for t in ticks] == [20, 20, 5, 0]
+    assert sorted(k for t in ticks for k in t) == [f"c/{i:02d}" for i in range(45)]
+
+
+def test_nothing_is_lost_or_done_twice_over_a_restart(folder: Folder):
+    folder.brief("c/1")
+    lost = folder.tick(acted_on=False)
+    folder.brief("c/2")
+    folder.ledger = Ledger(folder.ledger.path)
+    again = folder.tick()
+    assert [r.partition_key for r in again] == ["c/1", "c/2"]
+    assert again[0].run_key == lost[0].run_key, "Dagster drops what it has already run"
+    folder.ledger = Ledger(folder.ledger.path)
+    assert folder.tick() == []
