@@ -13,8 +13,8 @@ from conftest import clip, cut_out, picture, tone
 from test_engines import job_of
 
 from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.errors import BriefError, EngineFailed
-from pytoon_pipeline.media.clips import ClipFrames
+from pytoon_pipeline.errors import BriefError, EngineFailed, MediaError
+from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.spec.job import segment_jobs
 from pytoon_pipeline.spec.timeline import timeline
@@ -226,14 +226,13 @@ def test_nothing_is_stored_for_a_broken_brief(services: Services, tmp_path: Path
     assert not list(Path(services.settings.store).rglob("*.*"))
 
 
-def test_transition_windows_keep_what_is_equal_on_both_sides(
-    services: Services, tmp_path: Path
-) -> None:
-    """A caption across a crossfade stands still; decoding gives exactly the planned frames."""
+def test_frames_are_found_again_exactly(services: Services, tmp_path: Path) -> None:
     folder = small_spec(tmp_path / "camp" / "cross")
     _, metrics = build(services, folder)
     path = services.store.local(metrics.video.key)
-    again = list(ClipFrames(path, None, 30, start=30, count=4, loop=False))
-    assert len(again) == 4
     decoded = frames(path)
-    assert np.abs(again[0][0].astype(int) - decoded[30].astype(int)).max() == 0
+    for first in (0, 29, 30, 31, len(decoded) - 3):
+        for at, (luma, _, _) in enumerate(read_frames(path, first, 3), first):
+            assert np.array_equal(luma, decoded[at])
+    with pytest.raises(MediaError):
+        list(read_frames(path, len(decoded) - 1, 2))

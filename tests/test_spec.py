@@ -52,19 +52,17 @@ def test_a_brief_becomes_the_spec_beside_it(name: str) -> None:
     assert spec == json.loads(expected.read_text("utf-8"))
 
 
-def test_a_finished_spec_compiles_to_itself() -> None:
+def test_a_finished_spec_compiles_to_itself(tmp_path: Path) -> None:
     folder = FIXTURES / "hero_three"
     spec = compiled(folder)
     files = compile_in(folder).files
     stored = {a.key: files[a.id] for a in spec.assets}
-    again = folder.parent / "elsewhere.json"
     shop = Workshop(SHOP.presets, SHOP.fonts, {}, stored.get)
-    try:
-        again.write_text(spec.model_dump_json(by_alias=True), "utf-8")
-        result = compile_file(again, folder.parent, "spec", again.name, shop)
-    finally:
-        again.unlink()
-    assert result.spec == spec
+    plan = tmp_path / "render_spec.json"
+    plan.write_text(spec.model_dump_json(by_alias=True), "utf-8")
+    # From the store alone, or, where nothing was rendered yet, with its media beside it.
+    assert compile_file(plan, tmp_path, "spec", plan.name, shop).spec == spec
+    assert compile_file(plan, folder, "spec", plan.name, SHOP).spec == spec
 
 
 def test_camel_and_snake_case_say_the_same() -> None:

@@ -14,12 +14,12 @@ import json
 import os
 import re
 import stat
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
+from unicodedata import category, normalize
 
 import yaml
 
@@ -70,10 +70,9 @@ class Stillness:
 
 
 def _key_part(name: str) -> str:
-    text = unicodedata.normalize("NFC", name).strip()
+    text = normalize("NFC", name).strip()
     text = "".join(
-        "_" if c in "/\\" or unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c
-        for c in text
+        "_" if c in "/\\" or category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text
     )
     text = re.sub(r"\.{3,}", "_", text)  # Dagster refuses "..." in a partition key.
     if text in ("", ".", "..") or text.startswith(".tmp-"):
@@ -285,13 +284,13 @@ def _strings(data: Any) -> Iterator[str]:
 
 
 @lru_cache(maxsize=32768)
-def _words(path: Path, size: int, _mtime_ns: int) -> tuple[str, ...]:
+def _words(path: str, size: int, _mtime_ns: int) -> tuple[str, ...]:
     """Texts in a small YAML or JSON file that could be names of files."""
     if size > _SMALL:
         return ()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".json":
+        text = Path(path).read_text(encoding="utf-8-sig")
+        if path.lower().endswith(".json"):
             words: Iterable[str] = _strings(json.loads(text))
         else:
             # Events, not values: nothing is built, so nothing can blow up.
@@ -304,52 +303,49 @@ def _words(path: Path, size: int, _mtime_ns: int) -> tuple[str, ...]:
         return ()  # The compiler says what is wrong with it.
 
 
-def _file(path: Path, folder: Path) -> tuple[Path, os.stat_result] | None:
+def _file(path: str) -> os.stat_result | None:
     try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode) or not path.resolve().is_relative_to(folder):
-            return None
-    except (OSError, RuntimeError, ValueError):
+        info = os.stat(path)
+    except (OSError, ValueError):
         return None
-    return path, info
+    return info if stat.S_ISREG(info.st_mode) else None
 
 
-def _named(
-    word: str, folder: Path, roots: Mapping[str, Path]
-) -> tuple[Path, os.stat_result] | None:
+def _named(word: str, folder: str, roots: Mapping[str, Path]) -> tuple[str, os.stat_result] | None:
+    """The file that a word names, if there is one. Words that lead out of the folder name none; of
+    links the compiler says what it thinks."""
     root, colon, rest = word.partition(":")
     if colon and root in roots:
-        folder, word = roots[root], rest
-    parts = PurePosixPath(word)
-    if parts.is_absolute() or ".." in parts.parts:
+        folder, word = str(roots[root]), rest
+    if word.startswith("/") or ".." in word.split("/"):
         return None
     # File systems differ in how they write an accent: as one character, or as two.
-    for form in dict.fromkeys((word, *(unicodedata.normalize(f, word) for f in ("NFC", "NFD")))):
-        found = _file(folder / form, folder)
-        if found:
-            return found
+    forms = [word] if word.isascii() else [word, *(normalize(f, word) for f in ("NFC", "NFD"))]
+    for form in dict.fromkeys(forms):
+        path = f"{folder}/{form}"
+        info = _file(path)
+        if info:
+            return path, info
     return None
 
 
 def _files(source: BriefSource, roots: Mapping[str, Path]) -> dict[str, os.stat_result]:
     """The brief's file and all files that it names (and, of those that are YAML, that they name):
     path -> stat, in order."""
-    folder = source.folder.resolve()
     files: dict[str, os.stat_result] = {}
-    pending = [source.path]
+    pending = [str(source.path)]
     while pending:
-        found = _file(pending.pop(), source.path.parent.resolve() if not files else folder)
-        if found is None or str(found[0]) in files:
+        path = pending.pop()
+        info = _file(path)
+        if info is None or path in files:
             continue
-        path, info = found
-        files[str(path)] = info
-        if path == source.path or path.suffix.lower() in _YAML:
-            for word in _words(path, info.st_size, info.st_mtime_ns):
-                named = _named(word, path.parent.resolve(), roots)
-                if named and named[0].suffix.lower() in _YAML:
-                    pending.append(named[0])
-                elif named:
-                    files[str(named[0])] = named[1]
+        files[path] = info
+        for word in _words(path, info.st_size, info.st_mtime_ns):
+            named = _named(word, os.path.dirname(path), roots)
+            if named and named[0].lower().endswith(_YAML):
+                pending.append(named[0])
+            elif named:
+                files[named[0]] = named[1]
     return dict(sorted(files.items()))
 
 
@@ -368,9 +364,10 @@ def stillness(source: BriefSource, roots: Mapping[str, Path] | None = None) -> S
     if source.path.name in (*BRIEF_FILES, *SPEC_FILES):
         for folder, _, names in os.walk(source.folder):
             for name in names:
-                found = _file(Path(folder, name), source.folder.resolve())
-                if found:
-                    files[str(found[0])] = found[1]
+                path = os.path.join(folder, name)
+                info = _file(path)
+                if info:
+                    files[path] = info
     digest = hashlib.blake2b(digest_size=16)
     newest = 0.0
     for path, info in sorted(files.items()):
@@ -390,12 +387,12 @@ def content_hash(source: BriefSource, roots: Mapping[str, Path] | None = None) -
     """SHA-256 over the brief's file and every file it names, by content; touching or moving them
     changes nothing. `roots` are the named media folders of the settings."""
     digest = hashlib.sha256(f"{source.kind}\0{source.path.name}\0".encode())
-    base = source.folder.resolve()
+    base = f"{source.folder}/"
     for path, info in _files(source, roots or {}).items():
         try:
             known = _file_hash(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
         except OSError as error:
             known = f"unreadable: {error.errno}"  # The compiler says so; mending it changes this.
-        name = os.path.relpath(path, base) if Path(path).is_relative_to(base) else path
+        name = path.removeprefix(base)
         digest.update(os.fsencode(name) + f"\0{known}\0".encode())
     return digest.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
@@ -65,7 +66,8 @@ class _Lines(logging.Handler):
             text = json.dumps({"time": record.created, **values}, ensure_ascii=False)
         else:
             text = (f"{brief}: " if brief else "") + message.replace("\n", "\n  ")
-        print(text, file=sys.stderr, flush=True)
+        with suppress(OSError):  # Whoever read this may have ended before the run does.
+            print(text, file=sys.stderr, flush=True)
 
 
 @dg.logger(

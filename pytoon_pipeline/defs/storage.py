@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,17 +66,21 @@ class KeptEventLog(SqliteEventLogStorage):
         take longer to make than a small run to log."""
         path = Path(engine.url.database or "")
         if for_index_shard or path.name == f"{INDEX_SHARD_NAME}.db" or path.exists():
-            return super()._initdb(engine, for_index_shard)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
-            fresh, empty = Path(folder, "log.db"), path.parent / f".empty-{dagster.__version__}"
-            if not empty.exists():
-                maker = _open(f"sqlite:///{fresh}")
-                super()._initdb(maker)
-                maker.dispose()
-                os.replace(fresh, empty)
-            shutil.copyfile(empty, fresh)
-            with suppress(FileExistsError):  # Another process made it just now.
+            super()._initdb(engine, for_index_shard)
+            return
+        try:
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
+                fresh, empty = Path(folder, "log.db"), path.parent / f".empty-{dagster.__version__}"
+                if not empty.exists():
+                    maker = _open(f"sqlite:///{fresh}")
+                    super()._initdb(maker)
+                    maker.dispose()
+                    os.replace(fresh, empty)
+                shutil.copyfile(empty, fresh)
                 os.link(fresh, path)
+        except OSError:
+            # Another process made it just now, or this file system has no links.
+            super()._initdb(engine)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sa.Connection]:

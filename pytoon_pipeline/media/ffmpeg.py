@@ -143,6 +143,8 @@ class Pipe:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 bufsize=0,  # frames are large: a buffer in between would only copy them
+                # Ctrl-C is ours to handle: an encoder that it ends looks like one that failed.
+                process_group=0,
             )
         except OSError as e:
             message = f"{self.argv[0]} can't be started: {e}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.spec.model import Box, RenderSpec
+from pytoon_pipeline.spec.model import Asset, Box, RenderSpec
 from pytoon_pipeline.spec.presets import Brand, PlatformFacts, Preset, PresetLibrary
 
 
@@ -49,6 +49,8 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
     """Asset id -> local file."""
+    given: dict[str, Asset] = field(default_factory=dict)
+    """Assets that a spec came with, by id."""
     fields: dict[str, str] = field(default_factory=dict)
     """Segment id -> the field of the source that it comes from."""
     lines: list[list[Line]] = field(default_factory=list)

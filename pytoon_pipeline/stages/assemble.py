@@ -13,8 +13,8 @@ from pathlib import Path
 from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.errors import LinkError, StoreError
 from pytoon_pipeline.media import ffmpeg, sound
-from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.encode import encode_video
+from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.link import Part, link
 from pytoon_pipeline.media.probe import sha256
 from pytoon_pipeline.picture.transitions import blend
@@ -155,10 +155,7 @@ def _blend(
     left = jobs[window.left]
     start = left.head + left.body - left.tail
     ends = [
-        ClipFrames(
-            services.store.local(record.key), None, left.rate, start=first, count=window.count,
-            loop=False,
-        )
+        read_frames(services.store.local(record.key), first, window.count)
         for record, first in ((records[window.left], start), (records[window.left + 1], 0))
     ]
     shared = []

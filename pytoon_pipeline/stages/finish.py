@@ -6,14 +6,12 @@ import base64
 import json
 import platform
 
-import av
 import cv2
 import numpy as np
 
 from pytoon_pipeline import RENDERER_VERSION, __version__
-from pytoon_pipeline.errors import MediaError
 from pytoon_pipeline.media import ffmpeg
-from pytoon_pipeline.media.clips import ClipFrames
+from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.images import save_jpeg
 from pytoon_pipeline.media.measure import MEASURE_VERSION, Measurement, measure
 from pytoon_pipeline.picture.captions import EXIT_SECONDS
@@ -156,15 +154,11 @@ def _best_frame(spec: RenderSpec, video: VideoDocument, services: Services) -> t
     ]
     best: tuple[float, int, Planes] | None = None
     for frame in _candidates(spec, line):
-        try:
-            clip = ClipFrames(path, None, line.rate, start=frame, count=1, loop=False)
-            planes = next(iter(clip))
-        except (StopIteration, av.FFmpegError) as error:
-            raise MediaError(f"Frame {frame} of {video.key} can't be read: {error}") from error
+        planes = next(read_frames(path, frame, 1))
         weight = 1.5 if any(a <= frame < b for a, b in hooks) else 1.0
         score = _score(planes) * weight
         if best is None or score > best[0]:
-            best = score, frame, tuple(p.copy() for p in planes)  # type: ignore[assignment]
+            best = score, frame, planes
     assert best is not None
     return best[1], best[2]
 

@@ -81,7 +81,7 @@ def render_segments(
                 done[i] = future.result()
             except PytoonError as error:
                 failed[job.segment_id] = str(error)
-            except KeyboardInterrupt:
+            except BaseException:  # a person, or the build system, wants it to stop
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     if failed:

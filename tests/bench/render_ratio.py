@@ -128,8 +128,14 @@ def x264_alone(raw: Path, out: Path) -> list[str]:
     """The encoder's own command, fed from a file instead of a pipe."""
     from pytoon_pipeline.media import ffmpeg
     from pytoon_pipeline.media.encode import encode_graph
+    from pytoon_pipeline.settings import load_settings
+    from pytoon_pipeline.stages.services import open_services
 
-    argv = ffmpeg.command(encode_graph(out, size=(1080, 1920), rate=30, keyframes=[0]))
+    services = open_services(load_settings({}))
+    graph = encode_graph(
+        out, size=(1080, 1920), rate=30, keyframes=[0], settings=services.video_settings
+    )
+    argv = ffmpeg.command(graph)
     at = next(i for i, a in enumerate(argv) if a in ("pipe:", "pipe:0", "-"))
     argv[at] = str(raw)
     return argv

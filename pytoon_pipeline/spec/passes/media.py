@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytoon_pipeline.errors import MediaError
-from pytoon_pipeline.media.probe import MediaInfo, probe, sha256
+from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia, probe, sha256
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Asset, Audio, Music, Overlay, Segment, SegmentAudio, Voice
 
@@ -13,7 +12,7 @@ MAX_FILE_BYTES = 2_000_000_000
 
 
 def gather_media(d: Draft) -> None:
-    given = {a.id: a for a in d.spec.assets}
+    given = d.given = {a.id: a for a in d.spec.assets}
     d.spec.assets = []
     if d.brief is not None:
         _from_brief(d)
@@ -167,18 +166,45 @@ def _take_track(d: Draft, name: str, field: str, licence: str | None) -> Asset |
     return asset
 
 
+def _project_file(d: Draft, source: str) -> Path | None:
+    """The file of a track or of a brand's logo that an earlier compilation took."""
+    library = d.shop.presets
+    track = library.tracks().get(source)
+    if track:
+        return library.folder / "music" / track["file"]
+    brand, _, file = source.partition("/")
+    if brand in library.brand_names() and file in (
+        library.brand(brand).logo.model_dump().values() if library.brand(brand).logo else ()
+    ):
+        return library.folder / "brands" / brand / file
+    return None
+
+
 def take_project_file(d: Draft, path: Path, name: str, licence: str | None) -> Asset:
     """A file of the presets folder (music, a logo) as an asset."""
     return _asset(d, path, name, probe(path), licence)
 
 
-def _asset(d: Draft, path: Path, source: str, info: MediaInfo, licence: str | None) -> Asset:
+def _asset(
+    d: Draft,
+    path: Path,
+    source: str,
+    info: MediaInfo,
+    licence: str | None,
+    asset_id: str | None = None,
+) -> Asset:
+    """The file as an asset of the plan: the one it has been already, or a new one."""
     digest = sha256(path)
     for asset in d.spec.assets:
         if asset.sha256 == digest:
             return asset
+    taken = {a.id for a in d.spec.assets} | set(d.given)
+    number = len(d.spec.assets) + 1
+    while asset_id is None:
+        asset_id = f"a{number}" if f"a{number}" not in taken else None
+        number += 1
     asset = Asset(
-        id=f"a{len(d.spec.assets) + 1}",
+        id=asset_id,
         kind=info.kind,  # type: ignore[arg-type]
         source=source,
         sha256=digest,
@@ -216,18 +242,17 @@ def _take(
                 d.files[known.id] = stored
             return same or known
         name = known.source
+        own = _project_file(d, name)
+        if own is not None:
+            return _asset(d, own, name, probe(own), known.licence, known.id)
     path = find_file(d, name, field)
     if path is None:
         return None
     try:
         info = probe(path)
-    except MediaError as error:
-        d.error(
-            getattr(error, "code", "media.corrupt"),
-            f"{name}: {getattr(error, 'message', error)}",
-            getattr(error, "remedy", "Export the file again."),
-            field,
-        )
+    except UnreadableMedia as error:
+        # Its sentence begins with the file's own name; the author wrote where it lies, too.
+        d.error(error.code, name + error.message.removeprefix(path.name), error.remedy, field)
         return None
     if info.kind not in kinds or (sound and not info.has_audio and info.kind != "audio"):
         wanted = "a sound file" if sound else " or ".join({"image": "a picture", "video": "a clip",
@@ -239,7 +264,7 @@ def _take(
             "media.kind", f"{name} is {has}; {wanted} is needed here.", "Give another file.", field
         )
         return None
-    return _asset(d, path, name, info, None)
+    return _asset(d, path, name, info, known.licence if known else None, known and known.id)
 
 
 def find_file(d: Draft, name: str, field: str) -> Path | None:

@@ -1,0 +1,53 @@
+"""Exact frames of files that Pytoon encoded: constant rate, short GOPs, planes as they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from pytoon_pipeline.errors import MediaError
+from pytoon_pipeline.media.probe import open_clip, video_stream
+
+Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def read_frames(path: str | os.PathLike[str], first: int, count: int) -> Iterator[Planes]:
+    """Frames first, first + 1, ... of a file, decoded from the keyframe before them, as copies.
+
+    Raises MediaError when the file is not 8-bit 4:2:0 or ends too early.
+    """
+    name = os.path.basename(path)
+    with open_clip(path) as container:
+        stream = video_stream(container)
+        if stream is None or not stream.average_rate or not stream.time_base:
+            raise MediaError(f"{name} has no picture.")
+        stream.thread_type = "AUTO"
+        ticks = 1 / (Fraction(stream.average_rate) * stream.time_base)
+        origin = stream.start_time or 0
+        # Half a frame late, so that rounding in the file never lands a keyframe too early or late.
+        container.seek(int(origin + (first + Fraction(1, 2)) * ticks), stream=stream, backward=True)
+        wanted = first
+        try:
+            for frame in container.decode(stream):
+                index = round((frame.pts - origin) / ticks)
+                if index < wanted:
+                    continue
+                if index > wanted or frame.format.name != "yuv420p":
+                    break
+                yield tuple(_plane(p) for p in frame.planes)  # type: ignore[misc]
+                wanted += 1
+                if wanted == first + count:
+                    return
+        except av.FFmpegError as error:
+            raise MediaError(f"{name}: frame {wanted} does not decode: {error}") from error
+    raise MediaError(f"{name}: frame {wanted} is not there, or not 8-bit 4:2:0.")
+
+
+def _plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
+    stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    # The decoder takes its buffer back: what is handed out is a copy.
+    return np.array(stored[: plane.height, : plane.width], order="C")
