@@ -41,6 +41,8 @@ class VideoSettings:
     gop: int = 30
     """Frames between keyframes, at most."""
     bframes: int = 2
+    lookahead: int = 15
+    """Frames x264 looks ahead for its rate control; each costs some 5 MB at 1080x1920."""
     threads: int = 2
     """Fixed, never automatic: x264's output depends on it."""
 
@@ -127,7 +129,7 @@ def encode_graph(
         "g": settings.gop,
         "bf": settings.bframes,
         "forced-idr": 1,
-        "x264-params": _X264,
+        "x264-params": f"{_X264}:rc-lookahead={settings.lookahead}",
         "threads": settings.threads,
         "r": str(rate),
         "fps_mode": "cfr",

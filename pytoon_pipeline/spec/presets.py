@@ -180,6 +180,7 @@ class VideoDelivery(_Data):
     level: str
     gop: int
     bframes: int
+    lookahead: int
     threads: int
 
 
