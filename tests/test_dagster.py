@@ -48,7 +48,7 @@ def test_all_definitions_load_wherever_they_are(tmp_path: Path):
     code = (
         "import sys; from pytoon_pipeline.definitions import defs; import dagster as dg;"
         "dg.Definitions.validate_loadable(defs);"
-        "print([m for m in ('cv2', 'pandas', 'boto3') if m in sys.modules])"
+        "print([m for m in ('cv2', 'av', 'numpy', 'PIL', 'pandas', 'boto3') if m in sys.modules])"
     )
     environment = {
         **os.environ,

@@ -162,30 +162,40 @@ def _moving_inside(job: SegmentJob, picture: np.ndarray, window: Box, radius: in
     planes = rgb_to_planes(sized)
     ph, pw = sized.shape[:2]
     fitted = max(width / pw, height / ph)
+    kind, subject = job.motion.kind, job.layout.subject
+    across, down = (subject[::2], subject[1::2]) if subject else (None, None)
 
     def place(index: int) -> Placement:
         p = _pose(job, index)
         scale = fitted * p.zoom
         seen_w, seen_h = width / scale, height / scale
-        panning = job.motion.kind.startswith("pan_")
-        sx = _look(p.x, pw, seen_w, panning and job.motion.kind in ("pan_left", "pan_right"), most)
-        sy = _look(p.y, ph, seen_h, panning and job.motion.kind in ("pan_up", "pan_down"), most)
+        sx = _look(p.x, pw, seen_w, kind in ("pan_left", "pan_right"), most, across)
+        sy = _look(p.y, ph, seen_h, kind in ("pan_up", "pan_down"), most, down)
         return Placement(sx, sy, x0 + width / 2, y0 + height / 2, scale)
 
     return Picture(planes, place, window, radius)
 
 
-def _look(at: float, size: float, seen: float, pans: bool, most: float) -> float:
-    """The point of the picture in the middle of the window: `at` is a focus, kept as near as the
-    picture's edges let it be, or a pan's travel through its play."""
+def _look(
+    at: float, size: float, seen: float, pans: bool, most: float,
+    subject: tuple[float, float] | None,
+) -> float:
+    """The point of the picture in the middle of the window, along one axis: `at` is a focus, kept
+    as near as the picture's edges let it be, or a pan's travel through its play. A declared subject
+    (from, to, as fractions) stays in the window whole, or in its middle if it is larger."""
     low, high = seen / 2, size - seen / 2
     if high <= low:
         return size / 2
-    if not pans:
-        return min(high, max(low, at * size))
-    # At most twice the play of the zoom: a wide picture is not raced through from end to end.
-    play = min((high - low) / 2, seen * (most - 1))
-    return (low + high) / 2 + (2 * at - 1) * play
+    if pans:
+        # At most twice the play of the zoom: a wide picture is not raced through from end to end.
+        play = min((high - low) / 2, seen * (most - 1))
+        look = (low + high) / 2 + (2 * at - 1) * play
+    else:
+        look = at * size
+    if subject:
+        first, last = subject[1] * size - seen / 2, subject[0] * size + seen / 2
+        look = min(last, max(first, look)) if first <= last else (first + last) / 2
+    return min(high, max(low, look))
 
 
 def _fit_box(box: Box, w: float, h: float, anchor_top: bool = False) -> Box:
@@ -224,7 +234,7 @@ def _contained_window(job: SegmentJob, w: int, h: int) -> Box:
     shape, place = w / h, (box[2] - box[0]) / (box[3] - box[1])
     kept = 1 - job.layout.crop
     shape = max(place, shape * kept) if shape > place else min(place, shape / kept)
-    return _fit_box(box, shape, 1.0, anchor_top=job.layout.box is not None)
+    return _fit_box(box, shape, 1.0, anchor_top=job.layout.anchor == "top")
 
 
 def _cut_out(job: SegmentJob, picture: np.ndarray) -> list[Layer]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pytoon_pipeline.media.measure import Measurement
+if TYPE_CHECKING:  # Whoever only wants the names of the checks need not load the decoders.
+    from pytoon_pipeline.media.measure import Measurement
 
 MAX_SECONDS = 60.5
 LOUDNESS_TOLERANCE = 1.0
@@ -71,7 +72,7 @@ class Expected(BaseModel):
     )
 
 
-Check = Callable[[Measurement, Expected], Verdict]
+Check = Callable[["Measurement", Expected], Verdict]
 
 
 def _verdict(name: str, faults: list[str], good: str, remedy: str = "", **measured: Any) -> Verdict:

@@ -109,6 +109,9 @@ class Layout(SpecModel):
 
     fit: Literal["cover", "contain", "frame", "cutout"] = "cover"
     box: Box | None = Field(None, description="Area the media is placed in; the frame if none.")
+    anchor: Literal["top", "middle"] = Field(
+        "middle", description="Contain: where the media stands in a box that is too high for it."
+    )
     crop: Fraction01 = Field(0.0, description="Contain: share of the picture that may be lost.")
     radius: int = Field(0, ge=0, description="Corner radius of a framed picture, pixels.")
     shadow: Fraction01 = Field(0.0, description="Strength of the shadow under the picture.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -297,8 +297,13 @@ class PresetLibrary:
             }
         )
 
-    def facts(self) -> PlatformFacts:
+    @cached_property
+    def _facts(self) -> PlatformFacts:
         return _read(self.folder / "platforms.yaml", PlatformFacts)  # type: ignore[return-value]
+
+    def facts(self) -> PlatformFacts:
+        """`platforms.yaml`, read once."""
+        return self._facts
 
     def tracks(self) -> dict[str, dict]:
         """The music of the project, by name: `presets/music/ledger.yaml`."""

@@ -163,16 +163,22 @@ def _best_frame(spec: RenderSpec, video: VideoDocument, services: Services) -> t
     return best[1], best[2]
 
 
-def preview_data_uri(
-    thumbnail: ThumbnailDocument, services: Services, width: int = 180
-) -> str:
-    """A small JPEG as a data address, for pages and metadata that hold their pictures inside."""
+PREVIEW_BYTES = 700
+"""Dagster shows Markdown of under 1,000 characters inline, longer only after a click."""
+
+
+def preview_data_uri(thumbnail: ThumbnailDocument, services: Services, width: int = 54) -> str:
+    """A tiny WebP as a data address, for metadata that hold their picture inside."""
     data = np.frombuffer(services.store.read_bytes(thumbnail.key), np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
     height = round(picture.shape[0] * width / picture.shape[1])
     small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()
+    webp = b""
+    for quality in range(60, 0, -5):
+        webp = cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
+        if len(webp) <= PREVIEW_BYTES:
+            break
+    return "data:image/webp;base64," + base64.b64encode(webp).decode()
 
 
 # --- metrics

@@ -52,8 +52,7 @@ def _layout(d: Draft, segment: Segment, item) -> Layout:
         )
     if media.fit == "contain" and asked != "cover":
         crop = min(media.contain_crop, _spare(d, item, asset.width > asset.height))
-        box = d.box(media.box) if media.box else None
-        return Layout(fit="contain", box=box, crop=round(crop, 4))
+        return _contain(d, crop)
     if asked == "auto":
         picture, frame = asset.width / asset.height, size.width / size.height
         lost = 1 - min(picture / frame, frame / picture)
@@ -63,8 +62,18 @@ def _layout(d: Draft, segment: Segment, item) -> Layout:
             asked = "contain"
         if asked == "contain":
             crop = min(media.contain_crop, _spare(d, item, picture > frame))
-            return Layout(fit="contain", crop=round(crop, 4))
-    return Layout(fit="cover" if asked == "cover" else "contain")
+            return _contain(d, crop)
+    return Layout(fit="cover") if asked == "cover" else _contain(d, 0.0)
+
+
+def _contain(d: Draft, crop: float) -> Layout:
+    media = d.preset.media
+    return Layout(
+        fit="contain",
+        box=d.box(media.box) if media.box else None,
+        anchor=media.anchor,
+        crop=round(crop, 4),
+    )
 
 
 def _spare(d: Draft, item, wide: bool) -> float:

@@ -36,11 +36,16 @@ def _starting_point(d: Draft) -> int:
 
 
 def _fitting(segment: Segment, kind: str) -> str:
-    """A clip moves by itself; a cut-out has no frame to be panned in."""
+    """A clip moves by itself; a cut-out has no frame to be panned in, and a declared subject leaves
+    no room for it."""
     if segment.type == "video":
         return "still"
-    cut_out = segment.layout is not None and segment.layout.fit == "cutout"
-    return {"pan_up": "push_in", "pan_right": "pull_out"}.get(kind, kind) if cut_out else kind
+    layout = segment.layout
+    if layout is not None and (layout.fit == "cutout" or layout.subject is not None):
+        return {"pan_up": "push_in", "pan_down": "push_in"}.get(
+            kind, "pull_out" if kind.startswith("pan_") else kind
+        )
+    return kind
 
 
 def _focus(segment: Segment) -> tuple[float, float]:
