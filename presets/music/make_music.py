@@ -75,7 +75,7 @@ def midi(name: str) -> int:
 
 def name_of(note: int) -> str:
     """Readable name of a MIDI number."""
-    return "C C# D Eb E F F# G Ab A Bb B".split()[note % 12] + str(note // 12 - 1)
+    return ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"][note % 12] + str(note // 12 - 1)
 
 
 def hz(note: float) -> float:
@@ -731,10 +731,7 @@ def render_warm(s: Score) -> np.ndarray:
     loop, rng = s.loop, s.loop.rng
     for chord, voicing in zip(s.chords, s.voicings, strict=True):
         # Keys: strum on the chord change, a softer answer in the second half of the bar.
-        if chord.beats == 4:
-            hits = [(0.0, 2.5, 0.62), (2.5, 1.4, 0.42)]
-        else:
-            hits = [(0.0, 1.9, 0.56)]
+        hits = [(0.0, 2.5, 0.62), (2.5, 1.4, 0.42)] if chord.beats == 4 else [(0.0, 1.9, 0.56)]
         for offset, length, vel in hits:
             for i, note in enumerate(voicing):
                 sound = e_piano(rng, note, length * loop.beat, loop.human(vel - 0.03 * i))
