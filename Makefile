@@ -25,6 +25,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	@$(BIN)/pytoon render briefs
+	@echo
+	@echo "Look at them: open the video files above in any player;"
+	@echo "  $(BIN)/pytoon sheet VIDEO -o sheet.jpg    lays a video's frames out on one picture"
+	@echo "  $(BIN)/pytoon dev                         shows these runs and their checks in Dagster"
 
 test: setup
 	@$(BIN)/python -m pytest

@@ -75,7 +75,8 @@ def midi(name: str) -> int:
 
 def name_of(note: int) -> str:
     """Readable name of a MIDI number."""
-    return ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"][note % 12] + str(note // 12 - 1)
+    names = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]
+    return names[note % 12] + str(note // 12 - 1)
 
 
 def hz(note: float) -> float:
