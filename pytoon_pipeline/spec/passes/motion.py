@@ -8,6 +8,10 @@ from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Motion, Segment
 
 
+TINY = 32
+"""Pixels of the longer side below which a picture is a blur at best."""
+
+
 def set_motion(d: Draft) -> None:
     preset, limits = d.preset.motion, d.spec.constraints
     kinds = [k for k in preset.kinds if k in limits.motions] or ["still"]
@@ -18,13 +22,30 @@ def set_motion(d: Draft) -> None:
             segment.motion = Motion(
                 kind=_fitting(segment, kind), amount=limits.max_motion, focus=_focus(segment)
             )
-        if segment.type == "text":
+        if segment.type == "text" or _tiny(d, segment):
             segment.motion = Motion(kind="still", amount=0)
         if segment.motion.kind not in limits.motions:
             d.note(f"{segment.id}: the motion {segment.motion.kind!r} is not brand safe here.")
             segment.motion = segment.motion.model_copy(update={"kind": "still"})
         if segment.motion.amount > limits.max_motion:
             segment.motion = segment.motion.model_copy(update={"amount": limits.max_motion})
+
+
+def _tiny(d: Draft, segment: Segment) -> bool:
+    """A picture of so few pixels that nothing in it could be seen to move."""
+    if segment.type != "image" or not segment.media:
+        return False
+    asset = d.spec.asset(segment.media[0])
+    sides = asset.width or 0, asset.height or 0
+    if max(sides) >= TINY:
+        return False
+    d.warn(
+        "media.tiny",
+        f"{asset.source} has {sides[0]}x{sides[1]} pixels; it will be a blur.",
+        "Give a picture of at least 1080 pixels across.",
+        d.fields[segment.id],
+    )
+    return True
 
 
 def _starting_point(d: Draft) -> int:
