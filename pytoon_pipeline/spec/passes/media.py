@@ -9,6 +9,8 @@ from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Asset, Audio, Music, Overlay, Segment, SegmentAudio, Voice
 
 MAX_FILE_BYTES = 2_000_000_000
+MAX_NAME = 250
+"""Bytes of a path that file systems surely take."""
 
 
 def gather_media(d: Draft) -> None:
@@ -283,6 +285,9 @@ def find_file(d: Draft, name: str, field: str) -> Path | None:
         return None
     inside = Path(path)
     outside = inside.is_absolute() or ".." in inside.parts or "\\" in path or "\0" in path
+    if len(path.encode("utf-8", "replace")) > MAX_NAME:
+        d.error("media.missing", f"{name[:40]}... is no file name.", "Name a file.", field)
+        return None
     full = root if outside else root / inside
     # Links are followed to see where they lead; one that leads out is refused like `..`.
     if outside or not full.resolve().is_relative_to(root.resolve()):
