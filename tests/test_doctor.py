@@ -31,7 +31,10 @@ def test_a_whole_install_is_well(settings):
     assert not [f for f in found.values() if f["state"] == "fail"]
     assert {"pytoon", "ffmpeg", "encoding", "clips", "pictures", "presets", "fonts", "text",
             "store", "dagster", "engine compositor"} <= set(found)  # fmt: skip
-    assert "Inter" in found["fonts"]["detail"] and "Latin" in found["text"]["detail"]
+    assert "Inter" in found["fonts"]["detail"] and "BudouX" in found["text"]["detail"]
+    scripts = found["scripts"]["detail"]
+    assert "Latin, Greek, Cyrillic: Inter" in scripts and "emoji: Noto Color Emoji" in scripts
+    assert all(f"{s}: Noto Sans {s}" in scripts for s in ("Arabic", "Hebrew", "Devanagari"))
     assert "GB free" in found["store"]["detail"]
     words = doctor()
     assert words.exit_code == 0 and "Ready to render." in words.stdout

@@ -125,7 +125,7 @@ def test_whatever_lies_behind_the_text_keeps_its_contrast(r: int, g: int, b: int
 
 def test_transitions_begin_and_end_with_their_neighbours() -> None:
     left, right = flat(40, 40, "#204080"), flat(40, 40, "#E0C040")
-    for kind in ("fade", "fade_black", "slide"):
+    for kind in ("fade", "fade_black", "slide", "zoom", "wipe"):
         first, last = blend(kind, left, right, 0, 12), blend(kind, left, right, 11, 12)
         assert abs(float(first[0].mean()) - left[0].mean()) < 16, kind
         assert abs(float(last[0].mean()) - right[0].mean()) < 16, kind

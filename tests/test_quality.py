@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import cut_out
+from PIL import Image
+from test_render import build
 
+from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.media import ffmpeg
+from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.measure import Measurement, measure
-from pytoon_pipeline.quality.checks import CHECK_NAMES, Expected, run_checks
+from pytoon_pipeline.picture.badge import draw_badge
+from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.picture.text import draw, fit
+from pytoon_pipeline.quality import words
+from pytoon_pipeline.quality.checks import CHECK_NAMES, WORD_CHECKS, Expected, Verdict, run_checks
+from pytoon_pipeline.quality.words import look, plan
+from pytoon_pipeline.spec.model import (
+    Asset,
+    Caption,
+    Overlay,
+    RenderSpec,
+    Segment,
+    Shadow,
+    TextBox,
+)
+from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.spec.typeset import text_style
+from pytoon_pipeline.stages.compile import compile_source
+from pytoon_pipeline.stages.finish import judge
 
 GOOD_VIDEO = [
     "-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "high", "-level", "4.1", "-g", "30",
@@ -90,6 +115,206 @@ def test_what_was_asked_for_is_no_fault(tmp_path: Path) -> None:
     still = f"{PICTURE},loop=loop=45:size=1:start=40,trim=end_frame=90"
     m = measure(make(tmp_path / "still.mp4", picture=still))
     assert not failed(m, expected(still=[(40, 90)]))
+
+
+BLINK = "color=c={}:size=270x480:rate=30:duration=3,format=yuv420p,setsar=1"
+
+
+@pytest.mark.parametrize(
+    ("picture", "fails"),
+    [
+        # Four times a second, the whole frame; three times; four times, but a fifth of the frame;
+        # four times between two whites; a slow fade; pictures cut every half second.
+        (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='lt(mod(t*4,1),0.5)'", True),
+        (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='lt(mod(t*3,1),0.5)'", False),
+        (f"{BLINK.format('black')},drawbox=h=ih/5:t=fill:c=white:enable='lt(mod(t*4,1),0.5)'",
+         False),
+        (f"{BLINK.format('0xECECEC')},drawbox=t=fill:c=white:enable='lt(mod(t*4,1),0.5)'", False),
+        (f"{BLINK.format('white')},fade=out:st=0.5:d=1,fade=in:st=1.5:d=1", False),
+        (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='lt(mod(t,1),0.5)'", False),
+        # Stripes that race past turn every spot bright and dark, but never the whole.
+        ("gradients=size=270x480:rate=30:duration=3:c0=black:c1=white:n=2,format=gray,"
+         "geq=lum='255*lt(mod(X+18*N,90),45)',format=yuv420p,setsar=1", False),
+        # Black and white in turn, every frame.
+        (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='mod(n,2)'", True),
+    ],
+)
+def test_flashing_is_found_and_movement_is_not(picture: str, fails: bool, tmp_path: Path) -> None:
+    m = measure(make(tmp_path / "f.mp4", picture=picture))
+    verdict = next(v for v in run_checks(m, expected()) if v.name == "flashes")
+    assert verdict.passed != fails and verdict.severity == "error", verdict
+
+
+# --- words on the frame
+
+FONTS = FontLibrary([Path(__file__).parent.parent / "presets" / "fonts"])
+TEXT_BOX = (40, 120, 230, 220)
+
+
+def worded(text: str = "Quietly jumpy", **style) -> RenderSpec:
+    """A plan of one caption, a second long."""
+    kind = {"family": "Montserrat", "max_px": 34, "min_px": 20, **style}
+    return RenderSpec(
+        archetype="hero",
+        resolution="270x480",
+        segments=[Segment(id="s1", duration=1)],
+        styles={"hook": kind},
+        captions=[Caption(id="c1", start=0, end=1, text=text, style="hook", box=TEXT_BOX)],
+        overlays=[],
+    )
+
+
+def frame_of(spec: RenderSpec, ground: str = "#303030", dx: int = 0, cut: int = 0) -> np.ndarray:
+    """RGB of a ground with the caption drawn on it, `dx` too far right, without the last `cut` rows
+    of its ink."""
+    cue = spec.captions[0]
+    style = text_style(spec.styles["hook"], cue.align_y)
+    x0, y0, x1, y1 = cue.box
+    tile = draw(fit(cue.text, style, x1 - x0, y1 - y0, FONTS), FONTS)
+    rgba = tile.rgba.copy()
+    if cut:
+        rgba[tile.ink[3] - tile.y - cut :] = 0
+    frame = Image.new("RGB", (270, 480), ground)
+    drawn = Image.fromarray(rgba)
+    frame.paste(drawn, (x0 + tile.x + dx, y0 + tile.y), drawn)
+    return np.asarray(frame)
+
+
+def judged(spec: RenderSpec, frame: np.ndarray, folder: Path, **changes) -> dict[str, Verdict]:
+    """The verdicts on a file that shows a frame for a second."""
+    Image.fromarray(frame).save(folder / "frame.png")
+    path = folder / "words.mp4"
+    subprocess.run(
+        [ffmpeg.exe(), "-v", "error", "-y", "-loop", "1", "-framerate", "30", "-t", "1", "-i",
+         str(folder / "frame.png"), "-vf", "scale=out_color_matrix=bt709:out_range=tv",
+         "-pix_fmt", "yuv420p", *GOOD_VIDEO, *FAST, str(path)],
+        check=True, stdin=subprocess.DEVNULL,
+    )
+    planned = plan(spec, timeline(spec), FONTS, lambda asset: folder / asset.source)
+    seen = [look(p, next(read_frames(path, p.frame, 1)), 270) for p in planned]
+    e = expected(texts=1, **changes)
+    return {c.__name__: c(seen, e) for c in WORD_CHECKS}
+
+
+@pytest.mark.parametrize(
+    ("style", "frame", "faults"),
+    [
+        ({}, {}, set()),
+        ({"color": "#101010"}, {"ground": "#E8E0D0"}, set()),
+        ({"stroke": 0.08}, {"ground": "#FFFFFF"}, set()),
+        ({"box": TextBox(color="#202020")}, {"ground": "#FFFFFF"}, set()),
+        ({"shadow": Shadow()}, {"ground": "#507090"}, set()),
+        ({}, {"ground": "#FFFFFF"}, {"caption_contrast"}),
+        ({}, {"ground": "#A0A0A0"}, {"caption_contrast"}),
+        ({"color": "#F2C200"}, {"ground": "#FFFFFF"}, {"caption_contrast"}),
+        ({}, {"dx": 9}, {"text_clipping"}),
+        ({}, {"cut": 7}, {"text_clipping"}),
+    ],
+)
+def test_words_are_judged_by_what_the_frame_shows(
+    style: dict, frame: dict, faults: set[str], tmp_path: Path
+) -> None:
+    spec = worded(**style)
+    verdicts = judged(spec, frame_of(spec, **frame), tmp_path, clear_box=(30, 72, 240, 312))
+    assert {n for n, v in verdicts.items() if not v.passed} == faults, verdicts
+
+
+def test_words_that_are_not_there_are_missed(tmp_path: Path) -> None:
+    y, x = np.mgrid[0:480, 0:270]
+    waves = 120 + 50 * np.sin(x / 9) + 50 * np.sin(y / 13)
+    frame = np.repeat(waves[..., None], 3, axis=2).astype(np.uint8)
+    assert not all(v.passed for v in judged(worded(), frame, tmp_path).values())
+
+
+def test_one_illegible_word_is_named(tmp_path: Path) -> None:
+    spec = worded("Left right")
+    frame = frame_of(spec).copy()
+    half = frame[:, 135:]
+    half[half < 250] = 250
+    verdict = judged(spec, frame, tmp_path)["caption_contrast"]
+    assert not verdict.passed and "'right' in 'Left right'" in verdict.message
+
+
+def test_ink_outside_the_clear_box_is_found_where_it_is(tmp_path: Path) -> None:
+    spec = worded(align="left")
+    # The plan is inside; on the frame the words stand seven pixels farther left.
+    verdict = judged(spec, frame_of(spec, dx=-7), tmp_path, clear_box=(38, 72, 240, 312))
+    assert "found" in verdict["safe_zone"].message
+    verdict = judged(spec, frame_of(spec), tmp_path, clear_box=(60, 72, 240, 312))
+    assert "planned" in verdict["safe_zone"].message
+    assert judged(spec, frame_of(spec), tmp_path, clear_box=(38, 72, 240, 312))["safe_zone"].passed
+
+
+def test_a_logo_outside_the_clear_box_is_found(tmp_path: Path) -> None:
+    cut_out(tmp_path / "logo.png", (60, 40))
+    spec = worded()
+    spec.captions = []
+    spec.assets = [
+        Asset(id="a1", kind="image", source="logo.png", sha256="0" * 64, has_alpha=True)
+    ]
+    spec.overlays = [Overlay(media="a1", box=(40, 80, 100, 120))]
+    frame = Image.new("RGB", (270, 480), "#D8E0E0")
+    logo = Image.open(tmp_path / "logo.png")
+    frame.paste(logo, (40 - 9, 80), logo)
+    verdicts = judged(spec, np.asarray(frame), tmp_path, clear_box=(38, 72, 240, 312))
+    assert "found 7 px outside" in verdicts["safe_zone"].message
+
+
+def test_emoji_are_asked_nothing(tmp_path: Path) -> None:
+    spec = worded("Party 🎉 time")
+    yellow = frame_of(spec, "#806000")
+    assert all(v.passed for v in judged(spec, yellow, tmp_path).values())
+    white = judged(spec, frame_of(spec, "#FFFFFF"), tmp_path)["caption_contrast"]
+    assert not white.passed and "🎉" not in white.message.split(" in ")[0]
+
+
+def test_words_are_looked_at_when_all_are_in() -> None:
+    spec = worded(entrance={"kind": "words", "seconds": 2})
+    # The entrance takes at most 18 of the 30 frames; from the 25th on the text leaves.
+    assert 18 <= plan(spec, timeline(spec), FONTS, Path)[0].frame < 24
+
+
+def test_a_badge_is_looked_at_like_any_words(tmp_path: Path) -> None:
+    spec = worded()
+    spec.captions = []
+    spec.overlays = [
+        Overlay(type="badge", text="50% OFF!", style="hook", shape="round", rotation=9,
+                box=(60, 150, 140, 230))
+    ]
+    style = text_style(spec.styles["hook"], "middle")
+    for ground, faults in (("#B03020", set()), ("#F6E9E0", {"caption_contrast"})):
+        rgba = draw_badge("50% OFF!", style, "round", ground, 9, (80, 80), FONTS)
+        frame = Image.new("RGB", (270, 480), "#405040")
+        frame.paste(Image.fromarray(rgba), (60, 150), Image.fromarray(rgba))
+        verdicts = judged(spec, np.asarray(frame), tmp_path, clear_box=(30, 72, 240, 312))
+        assert {n for n, v in verdicts.items() if not v.passed} == faults, verdicts
+        assert verdicts["text_clipping"].measured["looked_at"] == 1
+
+
+def test_white_on_white_fails_in_the_finished_video(
+    services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "camp" / "white"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (270, 480), "#FFFFFF").save(folder / "white.png")
+    kind = {"family": "Montserrat", "max_px": 34, "min_px": 20, "color": "#FFFFFF"}
+    spec = {
+        "archetype": "hero", "brand": "neutral", "resolution": "270x480", "audioTrack": False,
+        "segments": [{"media": "white.png", "duration": 2, "text": "Whiter than white"}],
+        "styles": {"hook": kind},
+    }
+    (folder / "render_spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    segments, metrics = build(services, folder)
+    bad = {v.name: v for v in metrics.verdicts if not v.passed}
+    assert "caption_contrast" in bad and bad["caption_contrast"].severity == "error"
+    assert "1.0:1" in bad["caption_contrast"].message
+    # What was seen is kept for this content and plan, and seen anew for another plan.
+    monkeypatch.setattr(words, "look", lambda *a: pytest.fail("was looked at again"))
+    plan = compile_source(find_sources([folder])[0], services)
+    judge(plan, metrics.video, services, segments)
+    plan.captions[0].text = "Blacker than black"
+    with pytest.raises(pytest.fail.Exception):
+        judge(plan, metrics.video, services, segments)
 
 
 def test_a_stand_in_is_a_warning() -> None:

@@ -16,7 +16,7 @@ from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.spec.compile import Compiled, compile_file
 from pytoon_pipeline.spec.draft import Workshop
 from pytoon_pipeline.spec.job import fingerprint, segment_jobs
-from pytoon_pipeline.spec.model import RenderSpec, Segment, Transition
+from pytoon_pipeline.spec.model import TRANSITIONS, RenderSpec, Segment, Transition
 from pytoon_pipeline.spec.presets import open_presets
 from pytoon_pipeline.spec.timeline import MIN_COPIED, timeline
 
@@ -135,7 +135,7 @@ def test_all_problems_of_a_brief_come_at_once(tmp_path: Path) -> None:
         ("media: a.png\nhook: " + "x" * 3000 + "\n", "caption.too_long"),
         ("media: a.png\ncta: Donaudampfschifffahrtsgesellschaftskapitänswitwe\n",
          "text.unbreakable"),
-        ("media: a.png\nhook: مرحبا\n", "font.missing_glyph"),
+        ("media: a.png\nhook: กาแฟ\n", "font.missing_glyph"),
         ("media: a.png\nduration: 5\n"
          "beats: [" + ", ".join(f"'Beat {i} of many here'" for i in range(20)) + "]\n",
          "duration.too_much"),
@@ -189,7 +189,7 @@ def test_a_fingerprint_follows_the_pixels_and_nothing_else(tmp_path: Path) -> No
     st.lists(
         st.tuples(
             st.floats(0.1, 12).map(lambda s: round(s, 3)),
-            st.sampled_from(["cut", "fade", "fade_black", "slide"]),
+            st.sampled_from(TRANSITIONS),
             st.floats(0, 3).map(lambda s: round(s, 2)),
         ),
         min_size=1,

@@ -24,10 +24,56 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
+class BackgroundItem(_Strict):
+    """What lies behind a product: a picture or clip of one's own, or one of the preset's kinds."""
+
+    path: str | None = Field(None, min_length=1, description="Picture or clip that fills the frame")
+    kind: Literal["color", "gradient", "blur"] | None = Field(
+        None, description="blur is the blurred copy of the picture itself."
+    )
+    colors: Annotated[
+        list[Annotated[str, Field(min_length=1)]],
+        BeforeValidator(lambda v: [v] if isinstance(v, str) else v),
+    ] = Field(
+        default_factory=list, max_length=2, description="Roles of the brand kit, or #RRGGBB."
+    )
+    blur: _Fraction = Field(0, description="How far a picture or clip is out of focus.")
+    darken: _Fraction | None = Field(None, description="How much darker it is made.")
+
+    @model_validator(mode="after")
+    def _one(self) -> BackgroundItem:
+        if self.path and (self.kind or self.colors):
+            raise ValueError("a background is either a file or a kind with its colours")
+        if not (self.path or self.kind or self.colors):
+            raise ValueError("a background needs a path, a kind or colors")
+        return self
+
+
+def _background(value: Any) -> Any:
+    """A string is a kind, a file (it has an ending), a colour, or a role of the brand kit."""
+    if not isinstance(value, str):
+        return value
+    plain = value.strip()
+    if plain.lower() in ("color", "colour", "gradient", "blur"):
+        return {"kind": plain.lower().replace("colour", "color")}
+    return {"path": plain} if "." in plain else {"colors": [plain]}
+
+
 class MediaItem(_Strict):
-    """A picture or a clip, or, with text alone, a card of text."""
+    """A picture or a clip, several in one frame, or, with text alone, a card of text."""
 
     path: str | None = Field(None, min_length=1, description="File inside the brief's folder.")
+    paths: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        None, min_length=2, max_length=4, description="Files that share one frame."
+    )
+    arrange: Literal["auto", "split", "stack", "pip"] = Field(
+        "auto",
+        description="Of `paths`: side by side, one above the other, or the second as a small card "
+        "in a corner of the first; by their shapes if auto.",
+    )
+    background: Annotated[BackgroundItem | None, BeforeValidator(_background)] = Field(
+        None, description="What lies behind this picture, in place of the preset's."
+    )
     text: Text | None = Field(None, description="Caption over this picture, or text of a card.")
     duration: float | None = Field(None, gt=0, le=60, description="Seconds on screen.")
     fit: Literal["auto", "cover", "contain"] = Field(
@@ -41,8 +87,12 @@ class MediaItem(_Strict):
 
     @model_validator(mode="after")
     def _something(self) -> MediaItem:
-        if not self.path and not self.text:
+        if not self.path and not self.paths and not self.text:
             raise ValueError("a media item needs a path, or a text to make a card of")
+        if self.path and self.paths:
+            raise ValueError("a media item has either a path or paths")
+        if self.arrange != "auto" and not self.paths:
+            raise ValueError("only several `paths` can be arranged")
         box = self.subject
         if box and not (box[0] < box[2] and box[1] < box[3]):
             raise ValueError("subject is x0, y0, x1, y1 with x0 < x1 and y0 < y1")
@@ -117,11 +167,20 @@ class Brief(_Strict):
     media: Annotated[
         list[Annotated[MediaItem, BeforeValidator(_item)]], BeforeValidator(_many)
     ] = Field(default_factory=list, max_length=60)
+    background: Annotated[BackgroundItem | None, BeforeValidator(_background)] = Field(
+        None, description="What lies behind every picture, in place of the preset's."
+    )
     hook: Text | None = Field(None, description="The line that opens the video.")
     beats: Annotated[list[Text], BeforeValidator(_many)] = Field(
         default_factory=list, max_length=40, description="The lines between hook and cta."
     )
     cta: Text | None = Field(None, description="The call to action that ends the video.")
+    badge: Text | None = Field(
+        None, description='An offer on a sticker, "50% OFF!": hero and overlay only.'
+    )
+    end_card: bool | None = Field(
+        None, description="Close with the brand's end card; unset, all but memes do."
+    )
     logo: str | None = Field(None, min_length=1, description="Watermark in place of the brand's.")
     music: Annotated[MusicItem | Literal[False] | None, BeforeValidator(_music)] = None
     voice: Annotated[VoiceItem | None, BeforeValidator(_item)] = None

@@ -156,6 +156,24 @@ def sheet(
     return run(video, output, columns=columns, frames=frames, safe_zone=safe_zone)
 
 
+@_command(_MAKE)
+def export(
+    briefs: Briefs,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="Write to DIR/<campaign>/<brief>/."),
+    ] = Path("exports"),
+    as_json: Json = False,
+) -> int | None:
+    """Write briefs as OpenTimelineIO timelines with their media, to finish in an editing program.
+
+    A folder that `render --out` wrote is taken too, with its finished video.
+    """
+    from pytoon_pipeline.cli.export import export as run
+
+    return run(briefs, out=out, as_json=as_json)
+
+
 @_command(_LOOK)
 def presets(as_json: Json = False) -> int | None:
     """List presets, brands, platforms and music."""

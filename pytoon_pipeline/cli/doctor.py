@@ -17,7 +17,7 @@ from rich.text import Text
 from pytoon_pipeline import __version__
 from pytoon_pipeline.cli.terminal import FAILED, OK, REFUSED, console, hang, print_json
 from pytoon_pipeline.errors import PytoonError, UserError
-from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.picture.fonts import SYSTEM_FONT_FOLDERS, FontLibrary
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.spec.presets import PresetLibrary, open_presets
 
@@ -35,6 +35,7 @@ SCRIPTS = {
     "Japanese": "コーヒー",
     "Chinese": "咖啡",
     "Korean": "커피",
+    "emoji": "☕",
 }
 """Script -> a word to shape."""
 
@@ -60,8 +61,12 @@ class Patient:
         return open_presets(self.settings.presets_dir)
 
     @cached_property
-    def fonts(self) -> FontLibrary:
+    def own_fonts(self) -> FontLibrary:
         return FontLibrary([self.library.folder / "fonts", *self.settings.fonts_dirs])
+
+    @cached_property
+    def fonts(self) -> FontLibrary:
+        return FontLibrary([*self.own_fonts.folders, *SYSTEM_FONT_FOLDERS])
 
 
 def _python(_: Patient) -> Iterator[Finding]:
@@ -175,8 +180,7 @@ def _presets(p: Patient) -> Iterator[Finding]:
 
 def _fonts(p: Patient) -> Iterator[Finding]:
     library, fonts = p.library, p.fonts
-    families = fonts.families()
-    known = {f.casefold() for f in families}
+    known = {f.casefold() for f in fonts.families()}
     needed = set()
     for name in library.brand_names():
         chosen = library.brand(name).fonts
@@ -191,8 +195,8 @@ def _fonts(p: Patient) -> Iterator[Finding]:
         yield Finding("fonts", "fail", f"no {', '.join(lacking)}",
                       f"Put their files into {library.folder / 'fonts'}.")
     else:
-        yield Finding("fonts", "ok", ", ".join(families))
-    for problem in fonts.skipped:
+        yield Finding("fonts", "ok", ", ".join(p.own_fonts.families()))
+    for problem in p.own_fonts.skipped:
         yield Finding("fonts", "warn", f"{problem.file}: {problem.message}", problem.remedy)
 
 
@@ -207,26 +211,34 @@ def _shaping(p: Patient) -> Iterator[Finding]:
 
     libraries = (
         f"HarfBuzz {uharfbuzz.version_string()}, FreeType "
-        f"{'.'.join(map(str, freetype.version()))}, bidi {version('python-bidi')}"
+        f"{'.'.join(map(str, freetype.version()))}, BudouX {version('budoux')}"
     )
     spec = FontSpec(family=p.library.brand("neutral").fonts.body, weight=500)  # type: ignore[union-attr]
-    can, lacking = [], []
+    drawn: dict[str, list[str]] = {}
+    lacking = []
     for script, word in SCRIPTS.items():
         try:
             line = Paragraph(word, spec, p.fonts).line(0, len(word))
         except UserError:
             lacking.append(script)
             continue
-        (can if line.glyphs and line.advance > 0 else lacking).append(script)
+        if line.glyphs and line.advance > 0:
+            drawn.setdefault(line.glyphs[0].face.family, []).append(script)
+        else:
+            lacking.append(script)
+    latin = any("Latin" in scripts for scripts in drawn.values())
     yield Finding(
-        "text", "ok" if "Latin" in can else "fail", f"{libraries}; sets {', '.join(can)}",
+        "text", "ok" if latin else "fail", libraries if latin else f"{libraries}; no Latin font",
         "Restore the project's fonts.",
     )
+    by_font = "; ".join(f"{', '.join(scripts)}: {font}" for font, scripts in drawn.items())
     if lacking:
         yield Finding(
-            "scripts", "warn", f"no font here for {', '.join(lacking)}",
+            "scripts", "warn", f"{by_font}; no font here for {', '.join(lacking)}",
             "Needed only for captions in them: put a Noto font into a folder of PYTOON_FONTS_DIR.",
         )
+    else:
+        yield Finding("scripts", "ok", by_font)
 
 
 def _store(p: Patient) -> Iterator[Finding]:

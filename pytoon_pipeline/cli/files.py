@@ -47,9 +47,9 @@ def write_text(path: Path, text: str, replace: bool = True) -> None:
         raise cannot_write(path, error) from error
 
 
-def publish_folder(target: Path, files: Mapping[str, Path]) -> None:
-    """Copy files (name -> where from) into a folder that appears whole, in place of the one of
-    that name.
+def publish_folder(target: Path, files: Mapping[str, Path | bytes]) -> None:
+    """Copy files (name, or path inside the folder -> where from, or what) into a folder that
+    appears whole, in place of the one of that name.
 
     Raises StoreError when it can't be written.
     """
@@ -58,7 +58,14 @@ def publish_folder(target: Path, files: Mapping[str, Path]) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=target.parent))
         try:
             for name, source in files.items():
-                shutil.copyfile(source, temporary / name)
+                place = temporary / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if isinstance(source, bytes):
+                    place.write_bytes(source)
+                else:
+                    # Never a hard link: editing programs write into media, and this may be the
+                    # store's own file.
+                    shutil.copyfile(source, place)
             temporary.chmod(0o755)
             if target.exists():
                 # Two renames: for a moment there is no folder, but never half of one.

@@ -20,13 +20,18 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.link import Edit, edit_lists, is_faststart
 from pytoon_pipeline.media.probe import open_clip, reason, video_stream
 
-MEASURE_VERSION = 1
+MEASURE_VERSION = 2
 """Raise it when a number comes to mean something else: measurements are kept by it."""
 DARK = 24
 """Luma (BT.709 limited: black is 16) up to which a pixel counts as dark."""
 SILENCE_DB = -60
 """Level, dBFS, below which sound counts as silence."""
 _GRID = 135  # samples across the smaller side of the frame
+_CELL = 5  # samples of that grid, each way, to a cell whose flashing is followed
+FLASH_CHANGE = 0.1
+"""A change of relative luminance by this much of full white, one way and back, is a flash ..."""
+FLASH_DARKER = 0.8
+"""... where the darker of the two lies below this (WCAG 2.1, "general flash")."""
 
 # ITU-T H.273; what is not here comes out as its number.
 _PRIMARIES = {1: "bt709", 2: "unspecified", 5: "bt470bg", 6: "smpte170m", 9: "bt2020"}
@@ -77,6 +82,10 @@ class VideoMeasurement:
     """Share of pixels with luma up to `DARK`, 0..1."""
     change: list[float]
     """Mean absolute difference to the frame before, in luma steps; 0 for the first."""
+    flash: list[float]
+    """Share of the frame that has just turned brighter by `FLASH_CHANGE`, less the share that has
+    turned darker, -1..1: what moves past brightens here as it darkens there, what flashes does
+    not."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,8 @@ def _video(
     luma: list[float] = []
     dark: list[float] = []
     change: list[float] = []
+    flash: list[float] = []
+    swings: _Swings | None = None
     keys: list[int] = []
     types: list[str] = []
     times: list[int] = []
@@ -190,6 +201,9 @@ def _video(
                 0.0 if before is None else round(float(np.abs(values - before).mean()), 4)
             )
             before = values
+            light = _light(values)
+            swings = swings or _Swings(light)
+            flash.append(round(swings.follow(light), 4))
     if frame is None or (stream.frames and len(luma) != stream.frames):
         raise MediaError(
             f"{Path(container.name).name}: {len(luma)} of {stream.frames} frames decode."
@@ -227,7 +241,39 @@ def _video(
         luma=luma,
         dark=dark,
         change=change,
+        flash=flash,
     )
+
+
+def _light(luma: np.ndarray) -> np.ndarray:
+    """Relative luminance, 0..1, of cells of limited-range luma, as if it were grey (IEC 61966-2-1
+    by its exponent of 2.2)."""
+    h, w = (n // _CELL * _CELL for n in luma.shape)
+    if h and w:
+        luma = luma[:h, :w].reshape(h // _CELL, _CELL, w // _CELL, _CELL).mean(axis=(1, 3))
+    return np.clip((luma - 16) / 219, 0, 1) ** 2.2
+
+
+class _Swings:
+    """Follows every cell from its darkest to its brightest and back."""
+
+    def __init__(self, light: np.ndarray):
+        self.low, self.high = light.copy(), light.copy()
+        self.rising = np.zeros(light.shape, bool)
+        self.falling = np.zeros(light.shape, bool)
+
+    def follow(self, light: np.ndarray) -> float:
+        """The next frame: share of cells that turned brighter, less those that turned darker. A
+        cell counts once for each swing."""
+        np.minimum(self.low, light, out=self.low)
+        np.maximum(self.high, light, out=self.high)
+        up = ~self.rising & (light - self.low >= FLASH_CHANGE) & (self.low < FLASH_DARKER)
+        down = ~self.falling & (self.high - light >= FLASH_CHANGE) & (light < FLASH_DARKER)
+        turned = up | down
+        self.rising[turned], self.falling[turned] = up[turned], down[turned]
+        # From here on the swing back is measured from where this one ends.
+        self.low[turned] = self.high[turned] = light[turned]
+        return float((np.count_nonzero(up) - np.count_nonzero(down)) / light.size)
 
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from pytoon_pipeline.picture.layers import corner_mask
+from pytoon_pipeline.picture.layers import Placing, corner_mask
 from pytoon_pipeline.picture.yuv import Planes
 
 
@@ -28,12 +29,18 @@ def flat(width: int, height: int, colour: str) -> np.ndarray:
     return np.full((height, width, 3), rgb_of(colour), np.uint8)
 
 
-def gradient(width: int, height: int, colours: Sequence[str]) -> np.ndarray:
+def gradient(
+    width: int, height: int, colours: Sequence[str], light: tuple[float, float] | None = None
+) -> np.ndarray:
     """RGB picture of a soft gradient: a light from above the middle, in the first colour, falls off
-    into the second towards the lower corners."""
+    into the second towards the lower corners; or a pool of light around a point, given as
+    fractions of width and height."""
     first, last = (np.array(rgb_of(c), np.float32) for c in (colours[0], colours[-1]))
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    far = np.hypot((x / width - 0.5) * 0.75, y / height - 0.3) / 0.8
+    if light is None:
+        far = np.hypot((x / width - 0.5) * 0.75, y / height - 0.3) / 0.8
+    else:
+        far = np.hypot((x / width - light[0]) * 0.68, y / height - light[1]) / 0.5
     t = np.clip(far, 0, 1)
     t = t * t * (3 - 2 * t)
     picture = first + (last - first) * t[..., None] + _dither(height, width)[..., None]
@@ -51,6 +58,26 @@ def blurred(rgb: np.ndarray, width: int, height: int, darken: float) -> np.ndarr
     return np.clip(np.rint(big + _dither(height, width)[..., None]), 0, 255).astype(np.uint8)
 
 
+def pictured(
+    rgb: np.ndarray, width: int, height: int, blur: float, darken: float, colour: str, wash: float
+) -> np.ndarray:
+    """A picture as a ground: covering the frame, out of focus by `blur` (1 beyond recognition),
+    darkened, under a wash of a colour. RGB uint8 (height, width, 3)."""
+    out = _cover(rgb, width, height).astype(np.float32)
+    if blur:
+        out = cv2.GaussianBlur(out, (0, 0), max(0.5, blur * width / 14))
+    out = np.rint(out * (1 - darken) + (_dither(height, width)[..., None] if blur else 0))
+    return washed(np.clip(out, 0, 255).astype(np.uint8), colour, wash)
+
+
+def washed(rgb: np.ndarray, colour: str, wash: float) -> np.ndarray:
+    """A picture under a wash of a colour, 0 (none) to 1 (nothing but the colour)."""
+    if not wash:
+        return rgb
+    mixed = rgb * np.float32(1 - wash) + np.array(rgb_of(colour), np.float32) * np.float32(wash)
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+
+
 def _cover(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
     """Scaled and cropped in the middle to fill width x height."""
     h, w = rgb.shape[:2]
@@ -62,6 +89,39 @@ def _cover(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
     )
     top, left = (sized.shape[0] - height) // 2, (sized.shape[1] - width) // 2
     return np.ascontiguousarray(sized[top : top + height, left : left + width])
+
+
+@dataclass(frozen=True)
+class Drifting:
+    """A ground larger than the frame that is shifted under it by parts of a pixel, at its own size.
+    The same as a `Picture` that fills the frame, in a third of the time: linear sampling of a mere
+    shift is a mean of two neighbours."""
+
+    planes: Planes
+    place: Placing
+
+    def draw(self, frame: Planes, index: int) -> None:
+        p = self.place(index)
+        for n, (target, source) in enumerate(zip(frame, self.planes, strict=True)):
+            half = 2 if n else 1
+            h, w = target.shape
+            x, fx = _start((p.sx - p.x) / half, source.shape[1] - w)
+            y, fy = _start((p.sy - p.y) / half, source.shape[0] - h)
+            part = source[y : y + h + (fy > 0), x : x + w + (fx > 0)]
+            if fx:
+                part = cv2.addWeighted(part[:, :-1], 1 - fx, part[:, 1:], fx, 0)
+            if fy:
+                cv2.addWeighted(part[:-1], 1 - fy, part[1:], fy, 0, dst=target)
+            else:
+                np.copyto(target, part)
+
+
+def _start(at: float, most: int) -> tuple[int, float]:
+    """Whole pixels and the part of one."""
+    at = min(float(most), max(0.0, at))
+    whole = int(at)
+    rest = round(at - whole, 4)
+    return (whole, rest) if whole < most else (most, 0.0)
 
 
 class LiveBlur:
@@ -99,7 +159,18 @@ def with_shadow(
     """The picture with the soft shadow of a shape (float32 0..1 coverage, its top-left at x, y):
     a wide one below and a tight one close by, as a large light from above casts them."""
     height, width = rgb.shape[:2]
-    out = rgb.astype(np.float32)
+    alpha = shadow_alpha(shape, x, y, width, height, strength, size)
+    # A shadow takes the ground's own colour down; it does not paint it grey.
+    out = rgb.astype(np.float32) * (1 - alpha[..., None])
+    out += _dither(height, width)[..., None]
+    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+
+
+def shadow_alpha(
+    shape: np.ndarray, x: int, y: int, width: int, height: int, strength: float, size: float
+) -> np.ndarray:
+    """How much of the light the shadow of `with_shadow` takes, float32 (height, width), 0..1."""
+    left = np.ones((height, width), np.float32)
     for spread, drop, part in ((0.09, 0.05, 0.75), (0.02, 0.012, 0.45)):
         shadow = np.zeros((height, width), np.float32)
         top = y + round(size * drop)
@@ -108,10 +179,8 @@ def with_shadow(
         if y0 < y1 and x0 < x1:
             shadow[y0:y1, x0:x1] = shape[y0 - top : y1 - top, x0 - x : x1 - x]
         shadow = cv2.GaussianBlur(shadow, (0, 0), max(1.0, size * spread))
-        # A shadow takes the ground's own colour down; it does not paint it grey.
-        out *= 1 - strength * part * shadow[..., None]
-    out += _dither(height, width)[..., None]
-    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+        left *= 1 - strength * part * shadow
+    return 1 - left
 
 
 def rounded(width: int, height: int, radius: int) -> np.ndarray:

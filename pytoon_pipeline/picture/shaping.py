@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+import budoux
 import uharfbuzz as hb
-from bidi import algorithm as bidi
 
 from ..errors import Problem, UserError
+from . import bidi
 from .fonts import Face, FontLibrary
 
 # Joined or hung from one line: tracking would tear the letters apart (CSS Text 3, 8.2.1 and 8.3).
@@ -52,7 +53,7 @@ _SCRIPTS = {
     "Armn": ("Armenian", "Noto Sans Armenian"),
     "Geor": ("Georgian", "Noto Sans Georgian"),
     "Ethi": ("Ethiopic", "Noto Sans Ethiopic"),
-    "Zsye": ("emoji", "Noto Emoji"),
+    "Zsye": ("emoji", "Noto Color Emoji"),
     "Zsym": ("symbols", "Noto Sans Symbols 2"),
 }
 
@@ -62,13 +63,40 @@ _STAND_INS = str.maketrans(
     | {chr(c): " " for c in (*range(0x2000, 0x2007), *range(0x2008, 0x200B), 0x205F)}
 )
 
+# Emoji_Presentation=Yes (Unicode 17, emoji-data.txt), in hexadecimal: pictures where nothing else
+# is said. Regional indicators, which flags are made of, are among them.
+_EMOJI = """
+231a-231b 23e9-23ec 23f0 23f3 25fd-25fe 2614-2615 2648-2653 267f 2693 26a1 26aa-26ab 26bd-26be
+26c4-26c5 26ce 26d4 26ea 26f2-26f3 26f5 26fa 26fd 2705 270a-270b 2728 274c 274e 2753-2755 2757
+2795-2797 27b0 27bf 2b1b-2b1c 2b50 2b55 1f004 1f0cf 1f18e 1f191-1f19a 1f1e6-1f1ff 1f201 1f21a 1f22f
+1f232-1f236 1f238-1f23a 1f250-1f251 1f300-1f320 1f32d-1f335 1f337-1f37c 1f37e-1f393 1f3a0-1f3ca
+1f3cf-1f3d3 1f3e0-1f3f0 1f3f4 1f3f8-1f43e 1f440 1f442-1f4fc 1f4ff-1f53d 1f54b-1f54e 1f550-1f567
+1f57a 1f595-1f596 1f5a4 1f5fb-1f64f 1f680-1f6c5 1f6cc 1f6d0-1f6d2 1f6d5-1f6d8 1f6dc-1f6df
+1f6eb-1f6ec 1f6f4-1f6fc 1f7e0-1f7eb 1f7f0 1f90c-1f93a 1f93c-1f945 1f947-1f9ff 1fa70-1fa7c
+1fa80-1fa8a 1fa8e-1fac6 1fac8 1facd-1fadc 1fadf-1faea 1faef-1faf8
+"""
+_EMOJI_CODES = frozenset(
+    code
+    for first, last in (part.split("-") * 2 if "-" not in part else part.split("-")
+                        for part in _EMOJI.split())
+    for code in range(int(first, 16), int(last, 16) + 1)
+)  # fmt: skip
+_AS_TEXT, _AS_PICTURE, _KEYCAP = "\ufe0e", "\ufe0f", "\u20e3"
+_PICTURE_EM = 1.1
+"""Em that an emoji's picture is high: a little more than letters, as in system text."""
+_PICTURE_SIDE_EM = 0.06
+
 _KANA = frozenset({"Hira", "Kana"})
 _NO_BREAK_SPACES = "\u00a0\u202f\u2007"
 BREAKING_SPACES = " \u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a\u205f\u3000"
 _NO_LINE_START = set(
     "!?:;,.)]}»”’%‰…·、。，．・：；？！）］｝〉》」』】〕〗〙〟ーゝゞ々ヽヾ‐゠–〜～"
-    "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶ€£¥$¢°"
+    "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶ€£¥$¢°ๆฯ"
 )
+_CJK_STOPS = "、，。．！？；：…」』）】〉》〕"
+_GLUE = set(" \n\u1680\u3000\u00a0\u202f\u2007\u200b\u2060\ufeff\u00ad") | {
+    chr(c) for c in range(0x2000, 0x200B)
+}
 _NO_LINE_END = set("([{«“‘¿¡（［｛〈《「『【〔〖〘〝＄￥￡#")
 
 
@@ -108,6 +136,8 @@ class Glyph:
     """Index of the character it stands for (the first, of a ligature)."""
     ink: tuple[float, float, float, float] | None
     """x0, y0, x1, y1 of its black in the same coordinates; None of a space."""
+    picture: bool = False
+    """An emoji, drawn in its own colours into `ink`."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +167,12 @@ class Paragraph:
         self.text, self.spec, self.library = text, spec, library
         self.clusters = grapheme_starts(text)
         language = spec.language.replace("_", "-").split("-")[0].lower()
-        self.levels = bidi_levels(text, 1 if language in _RTL_LANGUAGES else None)
+        self.base = 1 if language in _RTL_LANGUAGES else bidi.base_level(text)
+        self.levels = bidi_levels(text, self.base)
         self.scripts = _resolve_scripts(text)
         self.faces = _choose_faces(self)
+        main = library.require(spec.family, spec.weight)
+        self._middle = library.metrics(main).cap_height / 2
         self._lines: dict[tuple[int, int], ShapedLine] = {}
 
     def line(self, start: int, end: int) -> ShapedLine:
@@ -171,6 +204,10 @@ class Paragraph:
         pen = 0.0
         tracking = 0.0
         for run in runs:
+            if run.face.color:
+                tracking = self.spec.letter_spacing
+                pen = self._set_pictures(run, tracking, pen, glyphs)
+                continue
             tracking = 0.0 if run.script in _UNTRACKED_SCRIPTS else self.spec.letter_spacing
             pen = self._shape_run(text, run, tracking, pen, glyphs)
         inks = [g.ink for g in glyphs if g.ink]
@@ -213,46 +250,43 @@ class Paragraph:
         return pen
 
 
+    def _set_pictures(
+        self, run: _Run, tracking: float, pen: float, glyphs: list[Glyph]
+    ) -> float:
+        """Emoji: one picture for each cluster, in the middle of the capitals' height."""
+        starts = [i for i in self.clusters if run.start <= i < run.end]
+        spans = list(zip(starts, [*starts[1:], run.end], strict=True))
+        for start, end in reversed(spans) if run.level % 2 else spans:
+            cluster = self.text[start:end]
+            glyph = self.library.picture_id(run.face, cluster)
+            if glyph is None:  # asked for as text, which no font has it as
+                glyph = self.library.picture_id(run.face, _bare(cluster))
+            picture = self.library.picture(run.face, glyph)  # type: ignore[arg-type]
+            assert glyph is not None and picture is not None
+            em = _PICTURE_EM / picture.rgba.shape[0]
+            x0, y0, x1, y1 = picture.ink
+            left, top = pen + _PICTURE_SIDE_EM, self._middle + _PICTURE_EM / 2
+            right = left + (x1 - x0) * em
+            ink = (left, top - y1 * em, right, top - y0 * em)
+            glyphs.append(Glyph(run.face, glyph, left, 0.0, start, ink, picture=True))
+            pen = right + _PICTURE_SIDE_EM + tracking
+        return pen
+
+
 def measure(text: str, spec: FontSpec, library: FontLibrary, size: float = 1.0) -> float:
     """Advance width of one line of text at `size` pixels (in em where no size is given)."""
     return Paragraph(text, spec, library).line(0, len(text)).advance * size
 
 
 def bidi_levels(text: str, base: int | None = None) -> list[int]:
-    """Embedding level of each character (odd is right-to-left), by the Unicode Bidirectional
-    Algorithm (UAX 9); `base` is the paragraph's level, by its first strong letter where None.
-
-    Isolates are taken as embeddings.
-    """
-    text = text.replace("\n", " ").translate(
-        {0x2066: 0x202A, 0x2067: 0x202B, 0x2068: 0x202A, 0x2069: 0x202C}
-    )
-    base = bidi.get_base_level(text) if base is None else base
-    if base == 0 and not any(
-        bidi.bidirectional(c) in {"R", "AL", "AN", "RLE", "RLO"} for c in text
-    ):
-        return [0] * len(text)
-    storage = bidi.get_empty_storage()
-    storage["base_level"], storage["base_dir"] = base, "LR"[base]
-    bidi.get_embedding_levels(text, storage)
-    for index, char in enumerate(storage["chars"]):
-        char["index"] = index
-    bidi.explicit_embed_and_overrides(storage)
-    bidi.resolve_weak_types(storage)
-    bidi.resolve_neutral_types(storage, False)
-    bidi.resolve_implicit_levels(storage, False)
-    levels: list[int | None] = [None] * len(text)
-    for char in storage["chars"]:
-        levels[char["index"]] = char["level"]
-    # What the algorithm removes (rule X9) is invisible: it goes with what stands before it.
-    resolved: list[int] = []
-    for level in levels:
-        resolved.append(level if level is not None else (resolved[-1] if resolved else base))
+    """Embedding level of each character (odd is right-to-left), the same for a whole cluster;
+    `base` is the text's level, by its first strong letter where None."""
+    levels = bidi.levels(text, base)
     # Marks and joiners never part from their letter.
     starts = grapheme_starts(text)
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        resolved[start:end] = [resolved[start]] * (end - start)
-    return resolved
+        levels[start:end] = [levels[start]] * (end - start)
+    return levels
 
 
 def _visual_order(runs: list[_Run]) -> list[_Run]:
@@ -302,86 +336,166 @@ def is_ignorable(char: str) -> bool:
     )
 
 
+def is_visible(text: str) -> bool:
+    """Whether anything of the text can be seen."""
+    return any(not c.isspace() and not is_ignorable(c) for c in text)
+
+
 def _choose_faces(paragraph: Paragraph) -> list[Face]:
     """A face for each character, the same for a whole cluster."""
-    text, spec, library = paragraph.text, paragraph.spec, paragraph.library
-    asked = [library.require(spec.family, spec.weight)]
-    for family in spec.fallback_families:
-        if face := library.find(family, spec.weight):
-            asked.append(face)
+    chooser = _Chooser(paragraph)
     faces: list[Face] = []
-    missing: dict[str, str] = {}
-    starts = paragraph.clusters
+    missing: dict[str, list[str]] = {}
+    starts, text = paragraph.clusters, paragraph.text
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         cluster = text[start:end]
-        face = _face_of(cluster, asked, faces[-1] if faces else None, spec.weight, library)
+        face = chooser.face(cluster, faces[-1] if faces else None)
         if face is None:
             script = _script_of_missing(cluster, paragraph.scripts[start])
             if script in {"Hani", "Kana"} and not _KANA.isdisjoint(paragraph.scripts):
                 script = "Hira"  # kanji: one font has them all
-            known = missing.get(script, "")
-            missing[script] = known + "".join(
+            face = chooser.asked[0]
+            lost = missing.setdefault(script, [])
+            parts = [cluster] if script == "Zsye" else cluster
+            lost += [
                 c
-                for c in dict.fromkeys(cluster)
-                if c not in known and not is_ignorable(c) and not library.covers(asked[0], c)
-            )
-            face = asked[0]
+                for c in dict.fromkeys(parts)
+                if c not in lost
+                and (script == "Zsye" or not is_ignorable(c))
+                and not (len(c) == 1 and paragraph.library.covers(face, c))
+            ]
         faces.extend([face] * (end - start))
     if missing:
-        problems = [_missing_problem(script, chars) for script, chars in missing.items()]
-        names = tuple(_script_name(script, chars)[0] for script, chars in missing.items())
-        raise MissingGlyph("".join(missing.values()), names, problems)
+        problems = [_missing_problem(script, lost) for script, lost in missing.items()]
+        names = tuple(_script_name(script, lost[0])[0] for script, lost in missing.items())
+        characters = "".join(c for lost in missing.values() for c in lost)
+        raise MissingGlyph(characters, names, problems)
+    lettering = {f for f, c in zip(faces, text, strict=True) if c.isalpha() and not f.color}
+    if lettering and lettering.isdisjoint(chooser.asked):
+        # No letter is of the family asked for: digits and punctuation go with the letters.
+        chooser.asked = [next(f for f in faces if f in lettering), *chooser.asked]
+        return [
+            f if f.color or f in lettering else chooser.face(text[start:end], None) or f
+            for f, (start, end) in _by_character(faces, starts, text)
+        ]
     return faces
 
 
-def _face_of(
-    cluster: str, asked: list[Face], before: Face | None, weight: int, library: FontLibrary
-) -> Face | None:
-    needed = "".join(c for c in cluster if not is_ignorable(c))
-    stand_in = needed.translate(_STAND_INS)
-    if not stand_in.strip() and before is not None:
-        # A space belongs to the words before it: it must not cut a run in two.
-        asked = [before, *asked]
-    for face in asked:
-        if library.covers(face, needed) or library.covers(face, stand_in):
+def _by_character(
+    faces: list[Face], starts: list[int], text: str
+) -> Iterator[tuple[Face, tuple[int, int]]]:
+    """Of each character its face and its cluster's span."""
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        for face in faces[start:end]:
+            yield face, (start, end)
+
+
+class _Chooser:
+    """Which face a cluster is drawn from: one of those asked for; else one already in use beside
+    them, so that a text does not change its look from letter to letter; else any that has it."""
+
+    def __init__(self, paragraph: Paragraph):
+        spec, self.library = paragraph.spec, paragraph.library
+        main = self.library.require(spec.family, spec.weight)
+        others = [self.library.find(f, spec.weight) for f in spec.fallback_families]
+        self.asked = [main, *(f for f in others if f is not None)]
+        self.weight = spec.weight
+        looks = self.library.heaviness(main)
+        if looks >= main.weight + 200:
+            self.weight = max(spec.weight, looks)
+        self.region = _font_region(spec.language, paragraph.scripts)
+        self.found: list[Face] = []
+
+    def face(self, cluster: str, before: Face | None) -> Face | None:
+        needed = _bare(cluster)
+        if before is None or before.color:
+            before = self.asked[0]
+        if not needed:
+            return before
+        picture = is_emoji(cluster)
+        if picture and (face := self.library.picturing(cluster)):
             return face
-    if not needed:
-        return before or asked[0]
-    return library.covering(needed, weight)
+        stand_in = needed.translate(_STAND_INS)
+        # A space belongs to the words before it: it must not cut a run in two.
+        for face in self.asked if stand_in.strip() else [before, *self.asked]:
+            if self.library.covers(face, needed) or self.library.covers(face, stand_in):
+                return face
+        if picture:
+            return None  # the outline of some other font is not what was written
+        for face in self.found:
+            if self.library.covers(face, needed):
+                return face
+        face = self.library.covering(needed, self.weight, self.region, pictures=True)
+        if face is not None and not face.color:
+            self.found.append(face)
+        return face
+
+
+def _bare(cluster: str) -> str:
+    return "".join(c for c in cluster if not is_ignorable(c))
+
+
+def is_emoji(cluster: str) -> bool:
+    """Whether the cluster asks for a picture: by itself, or by what is joined to it (UTS 51)."""
+    if _AS_TEXT in cluster:
+        return False
+    marked = _AS_PICTURE in cluster or _KEYCAP in cluster
+    return marked or any(ord(c) in _EMOJI_CODES for c in cluster)
+
+
+def _font_region(language: str, scripts: list[str]) -> tuple[str, ...]:
+    """Words in the names of fonts that draw ideographs as the text's readers know them."""
+    tags = language.replace("_", "-").lower().split("-")
+    if tags[0] == "ja" or not _KANA.isdisjoint(scripts):
+        return ("JP", "CJKjp", "Gothic")
+    if tags[0] == "ko" or "Hang" in scripts:
+        return ("KR", "CJKkr")
+    if _is_traditional(tags):
+        return ("HK", "TC") if "hk" in tags else ("TC", "CJKtc")
+    return ("SC", "CJKsc")
+
+
+def _is_traditional(tags: list[str]) -> bool:
+    return tags[0] in {"zh", "yue"} and not {"hant", "tw", "hk", "mo"}.isdisjoint(tags)
 
 
 def _script_of_missing(cluster: str, script: str) -> str:
     char = cluster[0]
+    if is_emoji(cluster) or 0x1F000 <= ord(char) <= 0x1FAFF:
+        return "Zsye"
     own = _script(char)
     if own:
         return own
-    code = ord(char)
-    if 0x1F000 <= code <= 0x1FAFF or "\ufe0f" in cluster:
-        return "Zsye"
     return "Zsym" if unicodedata.category(char)[0] == "S" or script == "Zyyy" else script
 
 
-def _script_name(script: str, chars: str) -> tuple[str, str]:
+def _script_name(script: str, char: str) -> tuple[str, str]:
     if script in _SCRIPTS:
         return _SCRIPTS[script]
     # "OSMANYA LETTER ALEF": Unicode names its letters by their script.
-    name = unicodedata.name(chars[0], "unknown letter").split()[0].capitalize()
+    name = unicodedata.name(char[0], "unknown letter").split()[0].capitalize()
     return name, f"Noto Sans {name}"
 
 
-def _missing_problem(script: str, chars: str) -> Problem:
-    name, font = _script_name(script, chars)
-    listed = ", ".join(f"{c} (U+{ord(c):04X})" for c in chars[:8])
-    more = f" and {len(chars) - 8} more" if len(chars) > 8 else ""
+def _missing_problem(script: str, lost: list[str]) -> Problem:
+    name, font = _script_name(script, lost[0])
+    shown = [f"{c} ({' '.join(f'U+{ord(part):04X}' for part in c)})" for c in lost[:8]]
+    more = f" and {len(lost) - 8} more" if len(lost) > 8 else ""
+    remedy = f"Put a font that has them, for example {font}, into a folder of PYTOON_FONTS_DIR."
+    if script == "Zsye":
+        remedy = (
+            f"Put {font} (NotoColorEmoji.ttf, the one with bitmaps) into a folder of "
+            "PYTOON_FONTS_DIR, or take another emoji."
+        )
     return Problem(
         code="font.missing_glyph",
-        message=f"No font has these characters ({name}): {listed}{more}.",
-        remedy=f"Put a font that has them, for example {font}, into the fonts folder.",
+        message=f"No font has these characters ({name}): {', '.join(shown)}{more}.",
+        remedy=remedy,
     )
 
 
 def grapheme_starts(text: str) -> list[int]:
-    """Where user-perceived characters begin (UAX 29, without Hangul jamo, which NFC composes)."""
+    """Where user-perceived characters begin (UAX 29)."""
     starts: list[int] = []
     flags = 0
     for i, char in enumerate(text):
@@ -389,7 +503,8 @@ def grapheme_starts(text: str) -> list[int]:
         flag = 0x1F1E6 <= ord(char) <= 0x1F1FF
         joined = bool(before) and (
             unicodedata.category(char) in {"Mn", "Mc", "Me"}
-            or char in "\u200d\u200c"
+            or char in "\u200d\u200c\u0e33\u0eb3"
+            or (_is_jamo_tail(char) and _script(before) == "Hang")
             or 0x1F3FB <= ord(char) <= 0x1F3FF
             or 0xE0020 <= ord(char) <= 0xE007F
             or (before == "\u200d" and not char.isspace())
@@ -402,6 +517,11 @@ def grapheme_starts(text: str) -> list[int]:
     return starts
 
 
+def _is_jamo_tail(char: str) -> bool:
+    """A Hangul vowel or final consonant, as old spellings have them apart."""
+    return "\u1160" <= char <= "\u11ff" or "\ud7b0" <= char <= "\ud7fb"
+
+
 def cells(text: str) -> int:
     """Length as a reader counts it: a cluster is 1, of a wide (CJK) one 2."""
     return sum(
@@ -411,15 +531,80 @@ def cells(text: str) -> int:
     )
 
 
-def break_opportunities(text: str) -> list[int]:
+def break_opportunities(text: str, language: str = "", phrases: bool = False) -> list[int]:
     """Indices before which a new line may start: after spaces and newlines, after hyphens and
-    dashes inside words, at soft hyphens and zero-width spaces, and between CJK characters.
+    dashes inside words, at soft hyphens and zero-width spaces, between CJK characters, between Thai
+    words and between emoji.
 
-    Never inside a cluster or at a non-breaking space; never before closing or after opening
-    punctuation (also where French sets a space there). Ends are not listed.
+    With `phrases`, those between CJK characters only where a phrase ends, and none between emoji:
+    where a reader of the language would break. Never inside a cluster or at a non-breaking space;
+    never before closing or after opening punctuation (also where French sets a space there). Ends
+    are not listed.
     """
-    starts = grapheme_starts(text)
-    return [i for i in starts if 0 < i < len(text) and _may_break(text, i)]
+    return list(_break_opportunities(text, language, phrases))
+
+
+@lru_cache(maxsize=4096)
+def _break_opportunities(text: str, language: str, phrases: bool) -> tuple[int, ...]:
+    starts = [i for i in grapheme_starts(text) if 0 < i < len(text)]
+    scripts = {_script(c) for c in set(text)}
+    ends: frozenset[int] = frozenset()
+    if phrases and not scripts.isdisjoint(_KANA | {"Hani"}):
+        ends = _phrase_ends(_cjk_model(language, scripts), text)
+    thai = _phrase_ends("thai", text) if "Thai" in scripts else frozenset()
+    found: list[int] = []
+    for i in starts:
+        if not (
+            _may_break(text, i)
+            or _may_break_inside(text, i, phrases, ends)
+            or (i in thai and _script(text[i - 1]) == "Thai" == _script(text[i]))
+        ):
+            continue
+        # A line of nothing but invisible characters is none.
+        if is_visible(text[found[-1] if found else 0 : i]):
+            found.append(i)
+        elif text[i - 1] == "\n" and found:
+            found[-1] = i
+    if found and not is_visible(text[found[-1] :]):
+        found.pop()
+    return tuple(found)
+
+
+def _cjk_model(language: str, scripts: set[str | None]) -> str:
+    tags = language.replace("_", "-").lower().split("-")
+    if tags[0] == "ja" or not _KANA.isdisjoint(scripts):
+        return "japanese"
+    return "traditional_chinese" if _is_traditional(tags) else "simplified_chinese"
+
+
+@lru_cache(maxsize=8)
+def _parser(model: str) -> budoux.Parser:
+    return getattr(budoux, f"load_default_{model}_parser")()
+
+
+def _phrase_ends(model: str, text: str) -> frozenset[int]:
+    """Where BudouX, a small model of the language, sees the end of a phrase (of a Thai word)."""
+    ends, at = [], 0
+    for part in _parser(model).parse(text):
+        at += len(part)
+        ends.append(at)
+    return frozenset(ends)
+
+
+def _may_break_inside(text: str, i: int, phrases: bool, ends: frozenset[int]) -> bool:
+    """Breaks where no space stands: between ideographs, and between emoji."""
+    before, after = text[i - 1], text[i]
+    if before in _GLUE or after in _GLUE or before in "-\u2010–—":
+        return False  # a matter of spaces and hyphens
+    if before in _NO_LINE_END or after in _NO_LINE_START:
+        return False
+    if _breaks_around(before) or _breaks_around(after):
+        return not phrases or i in ends or before in _CJK_STOPS
+    return not phrases and ord(after) in _EMOJI_CODES and _ends_emoji(before)
+
+
+def _ends_emoji(char: str) -> bool:
+    return ord(char) in _EMOJI_CODES or char in (_AS_PICTURE, _KEYCAP)
 
 
 def _may_break(text: str, i: int) -> bool:
@@ -447,7 +632,7 @@ def _may_break(text: str, i: int) -> bool:
     if before in "-\u2010–—":
         sides = text[max(i - 3, 0) : i - 1], text[i : i + 2]
         return all(len(side) == 2 and side.isalpha() for side in sides)
-    return _breaks_around(before) or _breaks_around(after)
+    return False
 
 
 def _breaks_around(char: str) -> bool:

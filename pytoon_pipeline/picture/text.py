@@ -31,7 +31,7 @@ from .shaping import (
     ShapedLine,
     break_opportunities,
     cells,
-    is_ignorable,
+    is_visible,
 )
 from .shaping import measure as _measure
 
@@ -108,6 +108,7 @@ class TextStyle:
     letter_spacing: float = 0.0
     """Em between letters; not applied to joined scripts."""
     align: Literal["left", "center", "right"] = "center"
+    """`left` is where lines begin: on the right side of a text that runs right to left."""
     valign: Literal["top", "middle", "bottom"] = "middle"
     uppercase: bool = False
     language: str = ""
@@ -261,16 +262,20 @@ def fit(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrar
     for a family that doesn't exist, `ValueError` when there is nothing to draw.
     """
     plain = normalise(text)
-    if not any(not c.isspace() and not is_ignorable(c) for c in plain):
+    if not is_visible(plain):
         raise ValueError("there is no text to fit")
     shown, _ = _display(plain, style)
-    block = _Block(Paragraph(shown, style.font, library), style, 0, len(shown))
-    return block.fit(box_w, box_h)
+    paragraph = Paragraph(shown, style.font, library)
+    fitted = _Block(paragraph, style, 0, len(shown)).fit(box_w, box_h)
+    if fitted is None and _has_tight_breaks(shown, style):
+        fitted = _Block(paragraph, style, 0, len(shown), phrases=False).fit(box_w, box_h)
+    return fitted
 
 
 def split(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary) -> list[str]:
     """The text in the fewest cues that each `fit`, broken at the ends of sentences before clauses
-    before phrases, evenly, and without leaving a lone word.
+    before phrases, evenly, and without leaving a lone word. Scripts without spaces are broken
+    inside a phrase only where there is no other way.
 
     No text, no cues. Raises `UnbreakableText` when one word alone doesn't fit at `min_px`, and what
     `fit` raises.
@@ -280,7 +285,24 @@ def split(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibr
         return []
     shown, origin = _display(plain, style)
     paragraph = Paragraph(shown, style.font, library)
-    cuts = [0, *(i for i in break_opportunities(shown) if _may_cut(shown, i)), len(shown)]
+    try:
+        cuts = _cut(paragraph, style, box_w, box_h, phrases=True)
+    except UnbreakableText:
+        if not _has_tight_breaks(shown, style):
+            raise
+        cuts = _cut(paragraph, style, box_w, box_h, phrases=False)
+    cues = [plain[origin[a] : origin[b]].strip() for a, b in pairwise(cuts)]
+    return [cue for cue in cues if is_visible(cue)]
+
+
+def _cut(
+    paragraph: Paragraph, style: TextStyle, box_w: int, box_h: int, phrases: bool
+) -> list[int]:
+    """Where the cues begin and end, by dynamic programming over the breaks."""
+    shown, language = paragraph.text, style.language
+    phrase_ends = set(break_opportunities(shown, language, phrases=True))
+    stops = break_opportunities(shown, language, phrases)
+    cuts = [0, *(i for i in stops if _may_cut(shown, i)), len(shown)]
     best: list[tuple[int, float, int] | None] = [None] * len(cuts)
     best[0] = (0, 0.0, 0)
     room = style.max_lines * style.max_chars_per_line
@@ -289,7 +311,7 @@ def split(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibr
         if before is None:
             continue
         for j in range(i + 1, len(cuts)):
-            block = _Block(paragraph, style, cuts[i], cuts[j])
+            block = _Block(paragraph, style, cuts[i], cuts[j], phrases)
             if not block.fits(box_w, box_h):
                 if j == i + 1:
                     raise _unbreakable(shown[cuts[i] : cuts[j]].strip(), style, box_w, box_h)
@@ -297,18 +319,24 @@ def split(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibr
             cost = before[1] + (cells(shown[cuts[i] : cuts[j]].strip()) / room) ** 2
             if j + 1 < len(cuts):
                 cost += _cut_cost(shown, cuts[j])
+                if cuts[j] not in phrase_ends:
+                    cost += 0.5
             if j == i + 1 and len(cuts) > 2:
                 cost += 0.8
             found = (before[0] + 1, cost, i)
             if best[j] is None or found[:2] < best[j][:2]:
                 best[j] = found
-    cues: list[str] = []
-    end = len(cuts) - 1
+    chosen = [end := len(cuts) - 1]
     while end:
-        start = best[end][2]
-        cues.append(plain[origin[cuts[start]] : origin[cuts[end]]].strip())
-        end = start
-    return cues[::-1]
+        chosen.append(end := best[end][2])
+    return [cuts[n] for n in reversed(chosen)]
+
+
+def _has_tight_breaks(shown: str, style: TextStyle) -> bool:
+    """Whether there are places to break at that readers would rather not have."""
+    return break_opportunities(shown, style.language) != break_opportunities(
+        shown, style.language, phrases=True
+    )
 
 
 def measure(text: str, style: TextStyle, size: float, library: FontLibrary) -> float:
@@ -323,7 +351,7 @@ def normalise(text: str) -> str:
     text = re.sub("\r\n?|[\u2028\u2029\v\f\x85]", "\n", text).replace("\t", " ")
     text = "".join(c for c in text if c == "\n" or unicodedata.category(c) != "Cc")
     lines = (re.sub(f"[{BREAKING_SPACES[:-1]}]+", " ", ln) for ln in text.split("\n"))
-    return "\n".join(ln for ln in (ln.strip(BREAKING_SPACES) for ln in lines) if ln)
+    return "\n".join(ln.strip(BREAKING_SPACES) for ln in lines if is_visible(ln))
 
 
 def _display(text: str, style: TextStyle) -> tuple[str, list[int]]:
@@ -353,15 +381,23 @@ def _capital(char: str, language: str) -> str:
 
 
 class _Block:
-    """A stretch of a paragraph that is to be set in lines."""
+    """A stretch of a paragraph that is to be set in lines, which end where phrases do or, in
+    scripts without spaces, anywhere."""
 
-    def __init__(self, paragraph: Paragraph, style: TextStyle, start: int, end: int):
+    def __init__(
+        self, paragraph: Paragraph, style: TextStyle, start: int, end: int, phrases: bool = True
+    ):
         self.paragraph, self.style = paragraph, style
         text = paragraph.text
         while end > start and text[end - 1] in BREAKING_SPACES + "\n":
             end -= 1
         self.start, self.end = start, end
-        self.stops = [start, *(start + i for i in break_opportunities(text[start:end])), end]
+        stops = break_opportunities(text[start:end], style.language, phrases)
+        self.stops = [start, *(start + i for i in stops), end]
+        self.inside_phrase: set[int] = set()
+        if not phrases:
+            ends = break_opportunities(text[start:end], style.language, phrases=True)
+            self.inside_phrase = {start + i for i in set(stops) - set(ends)}
         self.forced = [
             n for n, i in enumerate(self.stops) if start < i < end and text[i - 1] == "\n"
         ]
@@ -440,9 +476,12 @@ class _Block:
         left, right = (line.ink[0] * size, line.ink[2] * size) if line.ink else (0.0, 0.0)
         pad_x = _pads(self.style.box, size)[0] if self.style.box else 0
         side = pad_x + self.style.stroke * size + _SLACK_PX
-        if self.style.align == "left":
+        align = self.style.align
+        if align == "left" and self.paragraph.base == 1:
+            align = "right"
+        if align == "left":
             return side - left
-        if self.style.align == "right":
+        if align == "right":
             return box_w - side - right
         return (box_w - left - right) / 2
 
@@ -530,6 +569,8 @@ class _Block:
             return 0.03
         if line[-1] in "-\u2010\u00ad":
             return 0.2
+        if self.stops[b] in self.inside_phrase:
+            return 0.4
         word = re.split(f"[{BREAKING_SPACES}]", line)[-1]
         if word.isalnum() and len(word) <= _SHORT_WORD and word.isascii():
             return 0.16  # "the", "of", "a", "50": they belong to what follows
@@ -656,8 +697,9 @@ class _Placed(NamedTuple):
 def _words(fitted: Fitted) -> list[_Placed]:
     text = fitted.text
     hyphens = "-\u2010–—\u00ad"
-    # Words of scripts without spaces are what may be broken apart.
-    inner = {i for i in break_opportunities(text) if text[i - 1] not in hyphens}
+    # Words of scripts without spaces are phrases.
+    breaks = break_opportunities(text, fitted.style.language, phrases=True)
+    inner = {i for i in breaks if text[i - 1] not in hyphens}
     found: list[_Placed] = []
     index, goes_on = -1, False
     for line in fitted.lines:
@@ -675,7 +717,8 @@ def _words(fitted: Fitted) -> list[_Placed]:
                 shown = text[start:i].replace("\u00ad", "")
                 word = Word(shown, *_ink_px(fitted, line, ink), index)
                 found.append(_Placed(word, start, i, line))
-            goes_on = text[i - 1] in hyphens and i not in inner and text[i : i + 1].isalnum()
+            goes_on = i == line.end and i not in inner and text[i : i + 1].strip("\u200b") != ""
+            goes_on = goes_on and text[i] not in BREAKING_SPACES + "\n"
             start = i + space
     return found
 
@@ -729,10 +772,11 @@ def draw(fitted: Fitted, library: FontLibrary, highlight: Collection[int] = ()) 
     words = _words(fitted)
     lit_words = [placed for placed in words if placed.word.index in highlight]
     lit = {i for placed in lit_words for i in range(placed.start, placed.end)}
+    pictures = list(_pictures(fitted, library))
     with _FREETYPE:
         strokes = list(_bitmaps(fitted, library, style.stroke * size)) if style.stroke else []
         fills = list(_bitmaps(fitted, library, 0.0))
-    drawn = _union([b.rect for b in (*strokes, *fills)])
+    drawn = _union([b.rect for b in (*strokes, *fills, *pictures)])
     plates = fitted.plates
     lit_plates = _lit_plates(fitted, lit_words)
     solid = _union([r for r in (drawn, *plates, *lit_plates) if r[2] > r[0]])
@@ -744,17 +788,19 @@ def draw(fitted: Fitted, library: FontLibrary, highlight: Collection[int] = ()) 
     fill = canvas.mask([b for b in fills if b.cluster not in lit], cv2.add)
     lit_fill = canvas.mask([b for b in fills if b.cluster in lit], cv2.add) if lit else None
     letters = fill if lit_fill is None else cv2.add(fill, lit_fill)
+    seen = letters
+    if pictures:
+        seen = np.maximum(letters, canvas.mask([p.shape for p in pictures], np.maximum))
     stroke = None
     if strokes:
         stroke = canvas.mask(strokes, np.maximum)
         part = canvas.part(drawn)
         core = _stroke_core(letters[part], style.stroke * size)
         stroke[part] = np.maximum(stroke[part], core)
+        seen = np.maximum(seen, stroke)
 
     if style.shadow:
-        cast = plate
-        if cast is None:
-            cast = letters if stroke is None else np.maximum(letters, stroke)
+        cast = seen if plate is None else plate
         shade = _shadow_mask(cast, style.shadow, size)
         if plate is not None:
             shade *= 1.0 - plate / np.float32(255)  # as in CSS: none below the box itself
@@ -770,7 +816,9 @@ def draw(fitted: Fitted, library: FontLibrary, highlight: Collection[int] = ()) 
     canvas.paint(fill, style.color)
     if lit_fill is not None:
         canvas.paint(lit_fill, style.highlight.color)
-    ink = canvas.bounds(letters if stroke is None else np.maximum(letters, stroke))
+    for picture in pictures:
+        canvas.lay(picture)
+    ink = canvas.bounds(seen)
     return Tile(canvas.rgba(), x0, y0, ink, [placed.word for placed in words], plates)
 
 
@@ -778,6 +826,17 @@ class _Bitmap(NamedTuple):
     coverage: np.ndarray
     rect: Rect
     cluster: int
+
+
+class _Picture(NamedTuple):
+    rgba: np.ndarray
+    """(h, w, 4) float32, premultiplied; colours of 0 to 255, alpha of 0 to 1."""
+    rect: Rect
+    cluster: int
+
+    @property
+    def shape(self) -> _Bitmap:
+        return _Bitmap(np.rint(self.rgba[..., 3] * 255).astype(np.uint8), self.rect, self.cluster)
 
 
 class _Canvas:
@@ -806,6 +865,15 @@ class _Canvas:
         self._rgb[part] *= keep[..., None]
         self._rgb[part] += alpha[..., None] * np.array(_rgb(color), np.float32)
         self._alpha[part] *= keep
+        self._alpha[part] += alpha
+
+    def lay(self, picture: _Picture) -> None:
+        """Lays a picture over what is there."""
+        part = self.part(picture.rect)
+        alpha = picture.rgba[..., 3]
+        self._rgb[part] *= 1 - alpha[..., None]
+        self._rgb[part] += picture.rgba[..., :3]
+        self._alpha[part] *= 1 - alpha
         self._alpha[part] += alpha
 
     def part(self, rect: Rect) -> tuple[slice, slice]:
@@ -871,7 +939,7 @@ def _bitmaps(fitted: Fitted, library: FontLibrary, stroke: float) -> Iterator[_B
         )
     for line in fitted.lines:
         for glyph in line.shaped.glyphs:
-            if glyph.ink is None:
+            if glyph.ink is None or glyph.picture:
                 continue
             face = library.outlines(glyph.face)
             face.set_pixel_sizes(0, size)
@@ -893,6 +961,37 @@ def _bitmaps(fitted: Fitted, library: FontLibrary, stroke: float) -> Iterator[_B
             top = line.baseline - (y64 >> 6) - drawn.top
             rect = (left, top, left + columns, top + rows)
             yield _Bitmap(coverage, rect, glyph.cluster)
+
+
+def _pictures(fitted: Fitted, library: FontLibrary) -> Iterator[_Picture]:
+    """The emoji: what is seen of each, scaled from the size that the font has it in to whole
+    pixels. They get no stroke: they bring their own outlines."""
+    size = fitted.size
+    for line in fitted.lines:
+        for glyph in line.shaped.glyphs:
+            if not glyph.picture or glyph.ink is None:
+                continue
+            picture = library.picture(glyph.face, glyph.id)
+            assert picture is not None
+            left, bottom, right, top = (value * size for value in glyph.ink)
+            x0, x1 = round(line.x + left), round(line.x + right)
+            y0, y1 = round(line.baseline - top), round(line.baseline - bottom)
+            if x1 > x0 and y1 > y0:
+                a, b, c, d = picture.ink
+                scaled = _scaled(picture.rgba[b:d, a:c], x1 - x0, y1 - y0)
+                yield _Picture(scaled, (x0, y0, x1, y1), glyph.cluster)
+
+
+def _scaled(rgba: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Premultiplied, so that nothing of what is transparent bleeds in."""
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    whole = np.concatenate([rgba[..., :3].astype(np.float32) * alpha, alpha], axis=2)
+    smaller = height <= rgba.shape[0]
+    filtering = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    out = cv2.resize(whole, (width, height), interpolation=filtering)
+    out[..., 3] = np.clip(out[..., 3], 0, 1)
+    out[..., :3] = np.clip(out[..., :3], 0, 255 * out[..., 3:])
+    return out
 
 
 def _stroke_core(letters: np.ndarray, radius: float) -> np.ndarray:

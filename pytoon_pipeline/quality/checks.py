@@ -1,12 +1,13 @@
 """What a good file is: each check one promise, measured on the finished file.
 
-A check is a function (measurement, expected) -> verdict. It never renders and never guesses from
-the plan what the file itself can tell.
+A check of the file is a function (measurement, expected) -> verdict; one of the words and logos
+on it is a function (seen, expected) -> verdict. None renders, and none guesses from the plan what
+the file itself can tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,19 @@ KEYFRAME_PULSE = 1.5
 """A keyframe redraws a still picture a little differently: one frame that differs by less than this
 between two that do not is no movement."""
 FROZEN_SECONDS = 1.0
+FLASH_AREA = 0.25
+"""Share of the frame that must flash at once (WCAG 2.1: a quarter of the field of view)."""
+MOST_FLASHES = 3
+"""In any one second (WCAG 2.1, success criterion 2.3.1)."""
+FLASH_FRAMES = 3
+"""A change may take so many frames, as a flash encoded softly does."""
+LEAST_CONTRAST = 3.0
+"""Large text against what lies around it (WCAG 2.1, success criterion 1.4.3) ..."""
+LEAST_CONTRAST_SMALL = 4.5
+LARGE_PX = 24
+"""... and large is text of so many pixels or more on a frame 1080 wide."""
+SHIFT_PX = 2
+"""Ink may be found this far from where it was planned: rounding, and what encoding blurs."""
 SYNC_SECONDS = 0.045
 """Sound may end this far from the picture: a frame and an AAC packet."""
 
@@ -42,6 +56,32 @@ class Verdict(BaseModel):
     message: str
     measured: dict[str, Any] = Field(default_factory=dict)
     remedy: str = ""
+
+
+class Seen(BaseModel):
+    """What was seen of a caption or overlay on one steady frame of the finished file. Boxes are
+    x0, y0, x1, y1 in pixels of the frame, of the ink alone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    kind: str = Field(description="caption, badge or overlay")
+    text: str = Field(description="Its words; an overlay's file.")
+    frame: int
+    planned: tuple[int, int, int, int]
+    px_of_1080: int = Field(0, description="Size of the type, were the frame 1080 wide.")
+    found: tuple[int, int, int, int] | None = Field(
+        None, description="None where its shape can't be told from what lies behind it."
+    )
+    match: float = Field(0.0, description="Correlation of its shape with the frame, 0..1.")
+    contrast: float | None = Field(None, description="Of the least legible word.")
+    weakest: str = Field("", description="That word.")
+    missing: list[str] = Field(
+        default_factory=list, description="Words and edges of which most does not show."
+    )
+    touches: list[str] = Field(
+        default_factory=list, description="Sides where its own tile cuts the letters."
+    )
 
 
 class Expected(BaseModel):
@@ -70,9 +110,18 @@ class Expected(BaseModel):
     degraded: list[str] = Field(
         default_factory=list, description="Segments that are a plain still for want of an engine."
     )
+    clear_box: tuple[int, int, int, int] | None = Field(
+        None, description="Where text and logos may stand."
+    )
+    texts: int = Field(
+        0,
+        description="Captions and badges of the plan. One that is never at rest, fully in, is not "
+        "looked at.",
+    )
 
 
 Check = Callable[["Measurement", Expected], Verdict]
+WordCheck = Callable[[Sequence[Seen], Expected], Verdict]
 
 
 def _verdict(name: str, faults: list[str], good: str, remedy: str = "", **measured: Any) -> Verdict:
@@ -297,6 +346,40 @@ def frozen_frames(m: Measurement, e: Expected) -> Verdict:
     )
 
 
+def _flips(shares: list[float]) -> list[int]:
+    """Frames at which enough of the picture turned brighter, or darker, the other way than
+    before."""
+    flips, last = [], 0
+    for i in range(len(shares)):
+        sums = [sum(shares[i - n : i + 1]) for n in range(min(FLASH_FRAMES, i + 1))]
+        most = max(sums, key=abs)
+        way = 1 if most > 0 else -1
+        if abs(most) >= FLASH_AREA and way != last:
+            flips.append(i)
+            last = way
+    return flips
+
+
+def flashes(m: Measurement, e: Expected) -> Verdict:
+    """No more than three flashes in any second, as WCAG 2.3.1 asks."""
+    if m.video is None:
+        return _verdict("flashes", ["there is no video track"], "")
+    flips = _flips(m.video.flash)
+    # A flash is a change and the one back.
+    seconds = [[j for j in flips if i <= j < i + e.rate] for i in flips]
+    worst = max(seconds, key=len, default=[])
+    most = len(worst) // 2
+    faults = []
+    if most > MOST_FLASHES:
+        faults.append(f"{most} flashes in the second from {worst[0] / e.rate:.2f} s on")
+    return _verdict(
+        "flashes", faults, f"at most {most} flashes in a second" if most else "nothing flashes",
+        "People with photosensitive epilepsy may be harmed, and platforms refuse it: use another "
+        "clip, or slower cuts between bright and dark.",
+        most_in_a_second=most, changes=flips,
+    )
+
+
 def engine_footage(m: Measurement, e: Expected) -> Verdict:
     """Every segment has the footage it was planned with, none a stand-in."""
     if not e.degraded:
@@ -309,7 +392,81 @@ def engine_footage(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-CHECKS: tuple[Check, ...] = (
+def _quoted(seen: Seen) -> str:
+    return f"the {seen.id} ({seen.text})" if seen.kind == "overlay" else f"{seen.text!r}"
+
+
+def _texts(seen: Sequence[Seen]) -> list[Seen]:
+    return [s for s in seen if s.kind != "overlay"]
+
+
+def caption_contrast(seen: Sequence[Seen], e: Expected) -> Verdict:
+    """Every word stands out from what lies around it by 3:1, small type by 4.5:1."""
+    faults = []
+    for s in _texts(seen):
+        least = LEAST_CONTRAST if s.px_of_1080 >= LARGE_PX else LEAST_CONTRAST_SMALL
+        if s.contrast is not None and s.contrast < least:
+            faults.append(
+                f"{s.weakest!r} in {s.text!r} has {s.contrast:.1f}:1 at "
+                f"{s.frame / e.rate:.2f} s instead of {least:g}:1"
+            )
+    ratios = {s.id: s.contrast for s in _texts(seen) if s.contrast is not None}
+    good = f"at least {min(ratios.values()):.1f}:1" if ratios else "no words"
+    return _verdict(
+        "caption_contrast", faults, good,
+        "Choose a preset that shades or boxes its text, another colour, or a calmer picture.",
+        contrast=ratios,
+    )
+
+
+def safe_zone(seen: Sequence[Seen], e: Expected) -> Verdict:
+    """Words and logos stand where the platforms' own buttons leave room."""
+    if e.clear_box is None:
+        return _verdict("safe_zone", [], "no zone was asked for")
+    x0, y0, x1, y1 = e.clear_box
+    faults, boxes = [], {}
+    for s in seen:
+        for what, box in (("planned", s.planned), ("found", s.found)):
+            if box is None:
+                continue
+            boxes[s.id] = list(box)
+            over = max(x0 - box[0], y0 - box[1], box[2] - x1, box[3] - y1)
+            if over > SHIFT_PX:
+                faults.append(f"{_quoted(s)} is {what} {over} px outside the clear box")
+                break
+    return _verdict(
+        "safe_zone", faults, f"all inside {x0}, {y0} to {x1}, {y1}",
+        "Let the compiler place it, or choose the platform it is meant for.",
+        clear_box=list(e.clear_box), ink=boxes,
+    )
+
+
+def text_clipping(seen: Sequence[Seen], e: Expected) -> Verdict:
+    """Every caption is there, whole, where the plan put it."""
+    faults = []
+    for s in _texts(seen):
+        when = f"at {s.frame / e.rate:.2f} s"
+        if s.touches:
+            faults.append(f"{s.text!r} is cut at its {' and '.join(s.touches)} when it is drawn")
+        if s.missing:
+            faults.append(f"of {s.text!r} {when} these do not show: {', '.join(s.missing)}")
+        if s.found and max(
+            abs(a - b) for a, b in zip(s.found, s.planned, strict=True)
+        ) > SHIFT_PX:
+            right, down = s.found[0] - s.planned[0], s.found[1] - s.planned[1]
+            faults.append(f"{s.text!r} {when} stands {right:+d}, {down:+d} px from its place")
+        # Unreadable for want of contrast is the other check's to say.
+        if s.found is None and (s.contrast or 0) >= LEAST_CONTRAST:
+            faults.append(f"{s.text!r} is not to be seen {when}")
+    looked = len(_texts(seen))
+    return _verdict(
+        "text_clipping", faults, f"{looked} of {e.texts} texts seen, whole and in place",
+        "Render again; if it stays, report it with the brief.", looked_at=looked,
+        match={s.id: s.match for s in _texts(seen)},
+    )
+
+
+FILE_CHECKS: tuple[Check, ...] = (
     container,
     video_codec,
     resolution,
@@ -319,11 +476,14 @@ CHECKS: tuple[Check, ...] = (
     loudness,
     black_frames,
     frozen_frames,
+    flashes,
     engine_footage,
 )
+WORD_CHECKS: tuple[WordCheck, ...] = (caption_contrast, safe_zone, text_clipping)
+CHECKS: tuple[Check | WordCheck, ...] = (*FILE_CHECKS, *WORD_CHECKS)
 CHECK_NAMES: tuple[str, ...] = tuple(check.__name__ for check in CHECKS)
 
 
-def run_checks(m: Measurement, e: Expected) -> list[Verdict]:
+def run_checks(m: Measurement, e: Expected, seen: Sequence[Seen] = ()) -> list[Verdict]:
     """All verdicts on a file, in the order of `CHECK_NAMES`."""
-    return [check(m, e) for check in CHECKS]
+    return [check(m, e) for check in FILE_CHECKS] + [check(seen, e) for check in WORD_CHECKS]

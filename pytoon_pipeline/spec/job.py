@@ -27,9 +27,10 @@ from pytoon_pipeline.spec.model import (
 )
 from pytoon_pipeline.spec.timeline import Span, Timeline, frames_of
 
-MOVING_TRANSITIONS = ("slide",)
-"""Transitions that move pixels. What both neighbours show alike (watermark, a caption that runs
-across the cut) must stand still in them, so it is left out of the handles and drawn after."""
+MOVING_TRANSITIONS = ("slide", "zoom", "wipe")
+"""Transitions with a movement of their own. What both neighbours show alike (watermark, a caption
+that runs across the cut) must stand still in them, so it is left out of the handles and drawn
+after."""
 
 
 class JobCaption(SpecModel):
@@ -60,6 +61,23 @@ class JobOverlay(SpecModel):
     shared_tail: bool = False
 
 
+class JobBadge(SpecModel):
+    """A sticker over the segment, in frames of the segment file."""
+
+    text: str
+    style: TypeStyle
+    shape: str
+    color: str
+    rotation: float
+    box: Box
+    opacity: float
+    shadow: float
+    first: int
+    end: int
+    shared_head: bool = False
+    shared_tail: bool = False
+
+
 class SegmentJob(SpecModel):
     """One segment, ready to render."""
 
@@ -75,6 +93,7 @@ class SegmentJob(SpecModel):
     tail: int
     media: list[Asset]
     background: Background
+    background_asset: Asset | None = None
     layout: Layout
     motion: Motion
     clip_start: int = Field(0, description="Frame of the clip that the body begins at.")
@@ -84,6 +103,7 @@ class SegmentJob(SpecModel):
     captions: list[JobCaption] = Field(default_factory=list)
     overlays: list[JobOverlay] = Field(default_factory=list)
     overlay_assets: list[Asset] = Field(default_factory=list)
+    badges: list[JobBadge] = Field(default_factory=list)
     clean_head: bool = Field(False, description="Leave what is shared out of the head window.")
     clean_tail: bool = False
 
@@ -98,21 +118,20 @@ class SegmentJob(SpecModel):
 
     @property
     def all_assets(self) -> list[Asset]:
-        return [*self.media, *self.overlay_assets]
+        ground = [self.background_asset] if self.background_asset else []
+        return [*self.media, *ground, *self.overlay_assets]
 
     def canonical(self) -> dict[str, Any]:
         """The job as plain data, free of names that don't reach the pixels: a file renamed, or a
         segment moved, is the same footage."""
         data = self.model_dump(mode="json", exclude={"segment_id"})
         renamed = {a.id: f"sha256:{a.sha256}" for a in self.all_assets}
+        kept = ("kind", "sha256", "width", "height", "seconds", "has_alpha")
         for key in ("media", "overlay_assets"):
-            data[key] = [
-                {
-                    k: a[k]
-                    for k in ("kind", "sha256", "width", "height", "seconds", "has_alpha")
-                }
-                for a in data[key]
-            ]
+            data[key] = [{k: a[k] for k in kept} for a in data[key]]
+        if data["background_asset"]:
+            data["background_asset"] = {k: data["background_asset"][k] for k in kept}
+            data["background"]["media"] = renamed[data["background"]["media"]]
         for overlay in data["overlays"]:
             overlay["asset"] = renamed[overlay["asset"]]
         return data
@@ -173,25 +192,37 @@ def segment_jobs(spec: RenderSpec, line: Timeline) -> list[SegmentJob]:
                     shared_tail=clean_tail and _crosses(first, last, end),
                 )
             )
-        overlays, overlay_assets = [], {}
+        overlays, overlay_assets, badges = [], {}, []
         for overlay in spec.overlays or []:
             first = frames_of(overlay.start or 0, rate)
             last = line.frames if overlay.end is None else frames_of(overlay.end, rate)
-            if not shown(first, last):
+            # One that ends within the transition into this segment goes with the one before.
+            if not shown(first, last) or first < start < last <= start + span.head:
+                continue
+            stays = last > end + span.tail
+            common: dict[str, Any] = {
+                "box": overlay.box or whole,
+                "opacity": overlay.opacity,
+                "shadow": overlay.shadow,
+                "first": first - span.first,
+                "end": last - span.first,
+                "shared_head": clean_head and _crosses(first, last, start),
+                "shared_tail": clean_tail and stays and _crosses(first, last, end),
+            }
+            if overlay.type == "badge":
+                badges.append(
+                    JobBadge(
+                        text=overlay.text or "",
+                        style=spec.styles[overlay.style or "badge"],
+                        shape=overlay.shape or "round",
+                        color=overlay.color or "#000000",
+                        rotation=overlay.rotation or 0.0,
+                        **common,
+                    )
+                )
                 continue
             overlay_assets[overlay.media] = spec.asset(overlay.media)
-            overlays.append(
-                JobOverlay(
-                    asset=overlay.media,
-                    box=overlay.box or whole,
-                    opacity=overlay.opacity,
-                    shadow=overlay.shadow,
-                    first=first - span.first,
-                    end=last - span.first,
-                    shared_head=clean_head and _crosses(first, last, start),
-                    shared_tail=clean_tail and _crosses(first, last, end),
-                )
-            )
+            overlays.append(JobOverlay(asset=overlay.media, **common))
         jobs.append(
             SegmentJob(
                 segment_id=segment.id,
@@ -206,6 +237,9 @@ def segment_jobs(spec: RenderSpec, line: Timeline) -> list[SegmentJob]:
                 tail=span.tail,
                 media=[spec.asset(m) for m in segment.media],
                 background=segment.background,
+                background_asset=spec.asset(segment.background.media)
+                if segment.background.media
+                else None,
                 layout=segment.layout,
                 motion=segment.motion,
                 clip_start=frames_of(segment.audio.start, rate),
@@ -215,6 +249,7 @@ def segment_jobs(spec: RenderSpec, line: Timeline) -> list[SegmentJob]:
                 captions=captions,
                 overlays=overlays,
                 overlay_assets=list(overlay_assets.values()),
+                badges=badges,
                 clean_head=clean_head,
                 clean_tail=clean_tail,
             )

@@ -8,7 +8,7 @@ what is there. Times are seconds, places are pixels of `resolution`, fractions s
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -53,7 +53,8 @@ class Asset(SpecModel):
         return f"media/{self.sha256}{self.suffix}"
 
 
-TRANSITIONS = ("cut", "fade", "fade_black", "slide")
+TransitionKind = Literal["cut", "fade", "fade_black", "slide", "zoom", "wipe"]
+TRANSITIONS: tuple[str, ...] = get_args(TransitionKind)
 _TRANSITION_NAMES = {
     "none": "cut",
     "crossfade": "fade",
@@ -63,6 +64,9 @@ _TRANSITION_NAMES = {
     "dip_to_black": "fade_black",
     "slide_left": "slide",
     "push": "slide",
+    "zoom_in": "zoom",
+    "zoom_through": "zoom",
+    "wipe_left": "wipe",
 }
 
 
@@ -81,9 +85,9 @@ def transition_name(name: Any) -> Any:
 class Transition(SpecModel):
     """How a segment gives way to the next."""
 
-    kind: Annotated[
-        Literal["cut", "fade", "fade_black", "slide"], BeforeValidator(transition_name)
-    ] = Field("cut", validation_alias="type")
+    kind: Annotated[TransitionKind, BeforeValidator(transition_name)] = Field(
+        "cut", validation_alias="type"
+    )
     duration: Seconds | None = Field(None, le=3, description="Length; the preset's when left out.")
 
     @model_validator(mode="before")
@@ -97,11 +101,54 @@ class Transition(SpecModel):
 
 
 class Background(SpecModel):
-    """What lies behind the media of a segment."""
+    """What lies behind the media of a segment. In short: a kind, a colour, or a file."""
 
-    kind: Literal["color", "gradient", "blur"] = "color"
+    kind: Literal["color", "gradient", "blur", "picture"] = Field(
+        "color", description="blur: the segment's own picture, blurred; picture: a file."
+    )
     colors: list[Colour] = Field(default_factory=list, description="One, or two from top down.")
-    darken: Fraction01 = Field(0.0, description="Blur: how much darker than the picture.")
+    light: tuple[Fraction01, Fraction01] | None = Field(
+        None, description="Gradient: x, y on the frame where a pool of light has its middle."
+    )
+    media: str | None = Field(
+        None, description="Picture: id of an asset, a picture or a clip; a path by hand."
+    )
+    blur: Fraction01 = Field(0.0, description="Picture: how far it is out of focus.")
+    darken: Fraction01 = Field(0.0, description="Blur, picture: how much darker it is.")
+    wash: Fraction01 | None = Field(
+        None, description="Blur, picture: how far the first colour is laid over it."
+    )
+    parallax: Annotated[float, Field(ge=0, le=0.1)] | None = Field(
+        None, description="Blur, picture: travel against the media, a share of the frame's height."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            plain = value.strip()
+            if plain.lower() in ("color", "colour", "gradient", "blur"):
+                return {"kind": plain.lower().replace("colour", "color")}
+            if plain.startswith("#"):
+                return {"kind": "color", "colors": [plain]}
+            return {"kind": "picture", "media": plain}
+        if isinstance(value, dict):
+            value = {("media" if k in ("path", "src", "url") else k): v for k, v in value.items()}
+            if value.get("media") and "kind" not in value:
+                return {**value, "kind": "picture"}
+        return value
+
+
+ARRANGEMENTS = ("split", "stack", "pip")
+Arrangement = Literal["split", "stack", "pip"]
+
+
+class Place(SpecModel):
+    """Where one of several media of a segment stands."""
+
+    box: Box
+    fit: Literal["frame", "cutout"] = "frame"
+    keyed: bool = Field(False, description="Cut-out: its plain ground is taken away first.")
 
 
 class Layout(SpecModel):
@@ -116,6 +163,17 @@ class Layout(SpecModel):
     radius: int = Field(0, ge=0, description="Corner radius of a framed picture, pixels.")
     shadow: Fraction01 = Field(0.0, description="Strength of the shadow under the picture.")
     subject: tuple[Fraction01, Fraction01, Fraction01, Fraction01] | None = None
+    keyed: bool | None = Field(
+        None, description="Cut-out: an opaque picture whose plain light ground is taken away."
+    )
+    arrange: Arrangement | None = Field(
+        None,
+        description="Several media: split, side by side; stack, one above the other; pip, the "
+        "first large and the second as a card in its corner.",
+    )
+    places: list[Place] | None = Field(
+        None, max_length=4, description="Several media: where each stands, in their order."
+    )
 
 
 MOTIONS = ("still", "push_in", "pull_out", "pan_left", "pan_right", "pan_up", "pan_down", "float")
@@ -253,8 +311,12 @@ class TextBox(SpecModel):
 
 
 class Entrance(SpecModel):
-    kind: Literal["none", "fade", "rise", "pop"] = "fade"
-    seconds: Seconds = 0.35
+    kind: Literal["none", "fade", "rise", "pop", "slide", "words"] = Field(
+        "fade", description="slide: from the side; words: one after the other."
+    )
+    seconds: Seconds = Field(
+        0.35, description="Until all of it is in. Words take less where they are few."
+    )
 
 
 class TypeStyle(SpecModel):
@@ -301,10 +363,21 @@ class Caption(SpecModel):
 
 
 class Overlay(SpecModel):
-    """A picture that stays over the whole video, or a part of it."""
+    """A picture or a badge that stays over the whole video, or a part of it."""
 
-    type: Literal["watermark", "logo", "image"] = "watermark"
-    media: str = Field(validation_alias="media", description="Id of an asset; a path by hand.")
+    type: Literal["watermark", "logo", "image", "badge"] = "watermark"
+    media: str = Field("", description="Id of an asset; a path by hand. A badge has none.")
+    text: Text | None = Field(None, description="Of a badge.")
+    style: str | None = Field(None, description="Of a badge: key into `styles`.")
+    shape: Literal["round", "pill"] | None = Field(
+        None, description="Of a badge; the one that suits its text when left out."
+    )
+    color: Colour | None = Field(
+        None, description="Of a badge's ground; the brand's accent when left out."
+    )
+    rotation: Annotated[float, Field(ge=0, le=20)] | None = Field(
+        None, description="Of a badge: degrees that it is turned, its right side up."
+    )
     place: Annotated[
         Literal["top_left", "top_right", "bottom_left", "bottom_right", "top", "bottom"],
         BeforeValidator(lambda v: _snake(v) if isinstance(v, str) else v),
@@ -325,6 +398,14 @@ class Overlay(SpecModel):
             other = {"src": "media", "path": "media", "source": "media", "place": "position"}
             return {other.get(k, k): v for k, v in value.items()}
         return value
+
+    @model_validator(mode="after")
+    def _something(self) -> Overlay:
+        if self.type == "badge" and (not self.text or self.media):
+            raise ValueError("a badge has a text, and no media")
+        if self.type != "badge" and (not self.media or self.text):
+            raise ValueError("an overlay needs media; only a badge has a text")
+        return self
 
 
 class Music(SpecModel):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pytoon_pipeline.briefs.model import Archetype
+from pytoon_pipeline.briefs.model import Archetype, Text
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.spec.model import (
     Box,
@@ -18,6 +18,7 @@ from pytoon_pipeline.spec.model import (
     Fraction01,
     Shadow,
     TextBox,
+    TransitionKind,
 )
 
 DEFAULT_PRESET: dict[str, str] = {"hero": "daylight", "overlay": "studio", "meme": "modern"}
@@ -40,12 +41,12 @@ class Pacing(_Data):
 
 
 class PresetTransitions(_Data):
-    kinds: list[Literal["cut", "fade", "fade_black", "slide"]] = Field(min_length=1)
+    kinds: list[TransitionKind] = Field(min_length=1)
     seconds: float = Field(ge=0, le=3)
-    lively: list[Literal["cut", "fade", "fade_black", "slide"]] = Field(
+    lively: list[TransitionKind] = Field(
         min_length=1, description="Used when the brief is not brand safe."
     )
-    safe: list[Literal["cut", "fade", "fade_black", "slide"]] = Field(
+    safe: list[TransitionKind] = Field(
         default=["cut", "fade", "fade_black", "slide"],
         description="What a brand-safe brief may ask for by name.",
     )
@@ -72,7 +73,13 @@ class PresetMedia(_Data):
 class PresetBackground(_Data):
     kind: Literal["color", "gradient", "blur"]
     colors: list[ColourRole] = Field(default_factory=list)
+    light: tuple[Fraction01, Fraction01] | None = Field(
+        None, description="Gradient: x, y on the frame where its first colour is brightest."
+    )
     darken: Fraction01 = 0.0
+    parallax: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        0.0, description="Travel of a blurred or pictured ground, a share of the frame's height."
+    )
 
 
 class PresetTextBox(TextBox):
@@ -150,6 +157,14 @@ class Watermark(_Data):
     opacity: Fraction01 = 0.92
 
 
+class EndCard(_Data):
+    """How the brand's videos close: its logo on its ground, with a line or two."""
+
+    seconds: float = Field(1.6, ge=0.8, le=10)
+    headline: Text | None = None
+    line: Text | None = Field(None, description="Small, below: an address, a claim.")
+
+
 class Brand(_Data):
     """A brand's logo, colours and fonts. Files are relative to the kit's folder."""
 
@@ -158,6 +173,7 @@ class Brand(_Data):
     fonts: BrandFonts | None = None
     logo: BrandLogo | None = None
     watermark: Watermark = Field(default_factory=Watermark)
+    end_card: EndCard | None = None
     folder: Path = Field(default=Path("."), exclude=True)
 
     def color(self, role: str) -> str | None:
@@ -215,6 +231,18 @@ class PlatformFacts(_Data):
     delivery: Delivery
     captions: CaptionRules
     loudness: LoudnessRules
+
+
+class ReviewEntry(_Data):
+    """Words that a person should look at, and why."""
+
+    words: list[str] = Field(min_length=1, description="A star at the end: any ending.")
+    why: str
+    severity: Literal["warning", "info"] = "info"
+
+
+class ReviewList(_Data):
+    languages: dict[str, list[ReviewEntry]] = Field(default_factory=dict)
 
 
 def _read(path: Path, model: type[_Data], **extra: object) -> _Data:
@@ -304,6 +332,17 @@ class PresetLibrary:
     def facts(self) -> PlatformFacts:
         """`platforms.yaml`, read once."""
         return self._facts
+
+    @cached_property
+    def _review(self) -> ReviewList:
+        path = self.folder / "review_words.yaml"
+        return _read(path, ReviewList) if path.is_file() else ReviewList()  # type: ignore
+
+    def review_words(self, locale: str) -> list[ReviewEntry]:
+        """The list of a language (`de-CH` is `de`), English for one that has none."""
+        languages = self._review.languages
+        language = locale.replace("_", "-").split("-")[0].lower()
+        return languages.get(language, languages.get("en", []))
 
     def tracks(self) -> dict[str, dict]:
         """The music of the project, by name: `presets/music/ledger.yaml`."""

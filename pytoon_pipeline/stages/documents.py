@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -84,6 +84,16 @@ class ThumbnailDocument(_Document):
     height: int
 
 
+class LicenceRecord(_Document):
+    """Something that a video is made of, and what allows its use."""
+
+    kind: Literal["picture", "clip", "logo", "music", "voice", "font"]
+    name: str = Field(description="File as its author named it, track, or family and weight.")
+    licence: str | None = Field(description="None where nothing is known: a font of the system.")
+    file: str | None = Field(None, description="Text of the licence, below the presets folder.")
+    sha256: str
+
+
 class MetricsDocument(_Document):
     """`metrics.json`: what is known of a finished video."""
 
@@ -96,4 +106,5 @@ class MetricsDocument(_Document):
     measurement: dict[str, Any]
     notes: list[str]
     music: dict[str, Any] | None = None
+    licences: list[LicenceRecord] = Field(default_factory=list)
     versions: dict[str, str]

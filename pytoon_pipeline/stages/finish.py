@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import platform
 
@@ -14,10 +15,12 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.images import save_jpeg
 from pytoon_pipeline.media.measure import MEASURE_VERSION, Measurement, measure
-from pytoon_pipeline.picture.captions import EXIT_SECONDS
+from pytoon_pipeline.picture.captions import EXIT_SECONDS, STICKER_SECONDS
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
-from pytoon_pipeline.quality.checks import Expected, Verdict, run_checks
+from pytoon_pipeline.quality import words
+from pytoon_pipeline.quality.checks import Expected, Seen, Verdict, run_checks
 from pytoon_pipeline.spec.model import RenderSpec
+from pytoon_pipeline.spec.passes.end_card import ID as END_CARD
 from pytoon_pipeline.spec.timeline import Timeline, frames_of, timeline
 from pytoon_pipeline.stages.documents import (
     MetricsDocument,
@@ -25,6 +28,7 @@ from pytoon_pipeline.stages.documents import (
     ThumbnailDocument,
     VideoDocument,
 )
+from pytoon_pipeline.stages.licences import licences
 from pytoon_pipeline.stages.segments import workdir
 from pytoon_pipeline.stages.services import Services
 
@@ -67,7 +71,41 @@ def expected(
         black=[(w.first, w.first + w.count) for w in line.windows if w.kind == "fade_black"],
         still=still,
         degraded=[s.id for s in spec.segments if s.id in degraded],
+        clear_box=spec.constraints.clear_box,
+        texts=len(spec.captions or []) + sum(1 for o in spec.overlays or [] if o.text),
     )
+
+
+_OVER_FOOTAGE = {"captions", "styles", "overlays", "resolution", "frame_rate"}
+
+
+def seen_of(
+    spec: RenderSpec, line: Timeline, video: VideoDocument, services: Services
+) -> list[Seen]:
+    """What of the plan's captions and overlays is on the finished file: one decoded frame for each
+    moment looked at, once for each content and plan."""
+    store = services.store
+    plan = spec.model_dump_json(include=_OVER_FOOTAGE)
+    lengths = [(w.first, w.count) for w in line.windows]
+    mark = hashlib.sha256(
+        f"{plan}{lengths}{spec.metadata.get('locale')}{RENDERER_VERSION}".encode()
+    ).hexdigest()
+    memo = f"sightings/{video.sha256}-{mark[:16]}-{words.SIGHT_VERSION}.json"
+    if store.exists(memo):
+        return [Seen.model_validate(s) for s in json.loads(store.read_bytes(memo))]
+    planned = words.plan(
+        spec, line, services.fonts, lambda asset: store.local(asset.key)
+    )
+    path, width = store.local(video.key), spec.resolution.width
+    frames: dict[int, Planes] = {}
+    seen = []
+    for shape in planned:
+        frame = min(shape.frame, video.frames - 1)
+        if frame not in frames:
+            frames = {frame: next(read_frames(path, frame, 1))}
+        seen.append(words.look(shape, frames[frame], width))
+    store.put_bytes(memo, json.dumps([s.model_dump() for s in seen]).encode())
+    return seen
 
 
 def judge(
@@ -84,7 +122,9 @@ def judge(
     else:
         measurement = measure(store.local(video.key))
         store.put_bytes(memo, json.dumps(measurement.as_dict()).encode())
-    verdicts = run_checks(measurement, expected(spec, timeline(spec), segments, services))
+    line = timeline(spec)
+    seen = seen_of(spec, line, video, services) if measurement.video else []
+    verdicts = run_checks(measurement, expected(spec, line, segments, services), seen)
     return measurement.as_dict(), verdicts
 
 
@@ -94,7 +134,8 @@ CANDIDATES = 6
 
 
 def _candidates(spec: RenderSpec, line: Timeline) -> list[int]:
-    """Frames worth showing, hook first: no transition, no caption on its way in or out."""
+    """Frames worth showing, hook first: no transition, no caption on its way in or out, no badge
+    that pops in, no end card."""
     busy: list[tuple[int, int]] = [(w.first, w.first + w.count) for w in line.windows]
     out = frames_of(EXIT_SECONDS, line.rate)
     cues = spec.captions or []
@@ -102,6 +143,12 @@ def _candidates(spec: RenderSpec, line: Timeline) -> list[int]:
         first, end = frames_of(cue.start, line.rate), frames_of(cue.end, line.rate)
         enter = frames_of(spec.styles[cue.style].entrance.seconds, line.rate)
         busy += [(first, first + enter), (end - out, end)]
+    for overlay in spec.overlays or []:
+        if overlay.type == "badge":
+            first = frames_of(overlay.start or 0, line.rate)
+            busy.append((first, first + frames_of(STICKER_SECONDS, line.rate)))
+    if spec.segments[-1].id == END_CARD and len(line.spans) > 1:
+        busy.append((line.spans[-1].start, line.frames))
 
     def calm(frame: int) -> bool:
         return 0 <= frame < line.frames and not any(a <= frame < b for a, b in busy)
@@ -219,6 +266,7 @@ def write_metrics(
         measurement=measurement,
         notes=spec.notes,
         music=music,
+        licences=licences(spec, services),
         versions=versions(),
     )
     services.store.put_bytes(

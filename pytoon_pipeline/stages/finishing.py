@@ -13,28 +13,39 @@ import numpy as np
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.errors import RenderError
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.picture.captions import EXIT_SECONDS, Timed
+from pytoon_pipeline.picture.badge import draw_badge, fit_badge
+from pytoon_pipeline.picture.captions import (
+    EXIT_SECONDS,
+    STICKER_SECONDS,
+    Timed,
+    Words,
+    draw_words,
+    from_right,
+    words_frames,
+)
 from pytoon_pipeline.picture.contrast import Tone, behind, choose
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.layers import Tile, shade
 from pytoon_pipeline.picture.text import Fitted, draw, fit
 from pytoon_pipeline.picture.yuv import Planes
-from pytoon_pipeline.spec.job import JobCaption, SegmentJob
+from pytoon_pipeline.spec.job import JobBadge, JobCaption, SegmentJob
 from pytoon_pipeline.spec.timeline import frames_of
 from pytoon_pipeline.spec.typeset import text_style
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What is laid over the footage, back to front: shades, then logos, which no shade of a
-    caption may darken, then the captions."""
+    """What is laid over the footage, back to front: shades, then logos and badges, which no shade
+    of a caption may darken, then the captions."""
 
     shades: list[Timed | None]
     overlays: list[Timed]
+    badges: list[Timed]
     texts: list[Timed]
 
     def in_order(self) -> list[Timed]:
-        return [layer for layer in (*self.shades, *self.overlays, *self.texts) if layer]
+        layers = (*self.shades, *self.overlays, *self.badges, *self.texts)
+        return [layer for layer in layers if layer]
 
 
 class Finishing:
@@ -56,15 +67,29 @@ class Finishing:
             )
         return fitted
 
+    def _fit_badge(self, badge: JobBadge) -> Fitted:
+        style = text_style(badge.style, "middle", self._job.language)
+        x0, y0, x1, y1 = badge.box
+        fitted = fit_badge(
+            badge.text, style, badge.shape, badge.rotation, (x1 - x0, y1 - y0), self._fonts
+        )
+        if fitted is None:
+            raise RenderError(
+                f"{self._job.segment_id}: the badge {badge.text!r} does not fit its box "
+                f"{badge.box}."
+            )
+        return fitted
+
     def look(self) -> dict[str, Any]:
         """The files that draw the captions, for the fingerprint: fonts by hash."""
-        return {"fonts": sorted({face.sha256 for f in self._fitted for face in f.faces})}
+        fitted = (*self._fitted, *(self._fit_badge(b) for b in self._job.badges))
+        return {"fonts": sorted({face.sha256 for f in fitted for face in f.faces})}
 
     @property
     def _layers(self) -> _Drawn:
         if self._drawn is None:
             shades, texts = self._captions()
-            self._drawn = _Drawn(shades, self._overlays(), texts)
+            self._drawn = _Drawn(shades, self._overlays(), self._badges(), texts)
         return self._drawn
 
     def over(self, footage: Footage) -> Iterator[Planes]:
@@ -85,6 +110,7 @@ class Finishing:
         return _Drawn(
             [s for s, shared in zip(drawn.shades, cues, strict=True) if shared],
             [o for o, own in zip(drawn.overlays, job.overlays, strict=True) if own.shared_tail],
+            [b for b, own in zip(drawn.badges, job.badges, strict=True) if own.shared_tail],
             [t for t, shared in zip(drawn.texts, cues, strict=True) if shared],
         ).in_order()
 
@@ -133,19 +159,29 @@ class Finishing:
                 fitted = replace(fitted, style=style)
             tile = draw(fitted, self._fonts)
             x, y = cue.box[0], cue.box[1]
-            enters = cue.entrance and cue.style.entrance.kind != "none"
+            entrance = cue.style.entrance.kind if cue.entrance else "none"
+            enters = entrance != "none"
+            seconds = frames_of(cue.style.entrance.seconds, job.rate) if enters else 0
+            words, travel = None, 0.35 * fitted.size
+            if entrance == "words":
+                parts, under = draw_words(fitted, self._fonts, x, y)
+                seconds, each = words_frames(len(parts), seconds, cue.end - cue.first, job.rate)
+                words = Words(tuple(parts), under, each)
+            elif entrance == "slide":
+                travel = self._way(cue, tile.rgba, x + tile.x, fitted.size)
             timing: dict[str, Any] = {
                 "first": cue.first,
                 "end": cue.end,
-                "enter_frames": frames_of(cue.style.entrance.seconds, job.rate) if enters else 0,
+                "enter_frames": seconds,
                 "exit_frames": frames_of(EXIT_SECONDS, job.rate) if cue.exit else 0,
                 **self._limits(cue.shared_head, cue.shared_tail),
             }
             texts.append(
                 Timed(
                     Tile.from_rgba(tile.rgba, x + tile.x, y + tile.y),
-                    entrance=cue.style.entrance.kind if enters else "none",
-                    rise=0.35 * fitted.size,
+                    entrance=entrance,
+                    rise=travel,
+                    words=words,
                     **timing,
                 )
             )
@@ -164,6 +200,15 @@ class Finishing:
                 else None
             )
         return shades, texts
+
+    def _way(self, cue: JobCaption, rgba: np.ndarray, x: int, size: int) -> float:
+        """Pixels that a text slides in by, from the side where reading begins; no part of it ever
+        lies beyond the frame."""
+        columns = np.flatnonzero(rgba[..., 3].any(axis=0))
+        left, right = x + int(columns[0]), self._job.width - (x + int(columns[-1]) + 1)
+        backwards = from_right(self._job.language) or cue.style.align == "right"
+        way = min(1.6 * size, max(0, right if backwards else left))
+        return -way if backwards else way
 
     def _overlays(self) -> list[Timed]:
         found = []
@@ -184,12 +229,38 @@ class Finishing:
             )
         return found
 
+    def _badges(self) -> list[Timed]:
+        job, found = self._job, []
+        for badge in job.badges:
+            x0, y0, x1, y1 = badge.box
+            rgba = draw_badge(
+                badge.text, text_style(badge.style, "middle", job.language), badge.shape,
+                badge.color, badge.rotation, (x1 - x0, y1 - y0), self._fonts,
+            )
+            assert rgba is not None, "it was fitted for the fingerprint"
+            pad = 0
+            if badge.shadow:
+                pad = max(2, min(x1 - x0, y1 - y0) // 9)
+                rgba = _with_shadow(rgba, pad, badge.shadow, drop=pad // 3)
+            found.append(
+                Timed(
+                    Tile.from_rgba(rgba, x0 - pad, y0 - pad, badge.opacity),
+                    badge.first,
+                    badge.end,
+                    entrance="sticker",
+                    enter_frames=frames_of(STICKER_SECONDS, job.rate),
+                    **self._limits(badge.shared_head, badge.shared_tail),
+                )
+            )
+        return found
 
-def _with_shadow(rgba: np.ndarray, pad: int, strength: float) -> np.ndarray:
-    """The picture over its own soft black shadow, with a margin of `pad` pixels for it."""
+
+def _with_shadow(rgba: np.ndarray, pad: int, strength: float, drop: int = 0) -> np.ndarray:
+    """The picture over its own soft black shadow, `drop` pixels lower, with a margin of `pad`
+    pixels for it."""
     rgba = np.pad(rgba, ((pad, pad), (pad, pad), (0, 0))).astype(np.float32)
     alpha = rgba[..., 3:] / 255
-    soft = cv2.GaussianBlur(alpha[..., 0], (0, 0), pad / 2.5)[..., None]
+    soft = cv2.GaussianBlur(np.roll(alpha[..., 0], drop, axis=0), (0, 0), pad / 2.5)[..., None]
     # Spread a little, so that thin letters cast enough of it.
     below = np.clip(soft * 1.6, 0, 1) * strength
     out = alpha + below * (1 - alpha)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytoon_pipeline.spec.draft import Draft
-from pytoon_pipeline.spec.passes.brand_safety import apply_brand_safety
+from pytoon_pipeline.spec.passes.badges import place_badges
+from pytoon_pipeline.spec.passes.brand_safety import apply_brand_safety, flag_review_words
 from pytoon_pipeline.spec.passes.captions import set_captions
 from pytoon_pipeline.spec.passes.composition import compose
 from pytoon_pipeline.spec.passes.look import choose_look
@@ -34,5 +35,7 @@ PASSES: tuple[Callable[[Draft], None], ...] = (
     set_motion,
     place_overlays,
     set_captions,
+    place_badges,
+    flag_review_words,
     plan_sound,
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.picture.text import fit, split
 from pytoon_pipeline.spec.draft import Draft, Line
 from pytoon_pipeline.spec.model import Box, Caption, TypeStyle
+from pytoon_pipeline.spec.passes.end_card import end_cues, has_end_card
 from pytoon_pipeline.spec.passes.pacing import reading_seconds
 from pytoon_pipeline.spec.timeline import frames_of, seconds_of, timeline
 from pytoon_pipeline.spec.typeset import text_style
@@ -31,11 +33,15 @@ def set_captions(d: Draft) -> None:
         return
     cues: list[Caption] = []
     for i, lines in enumerate(d.lines):
+        if i == len(d.lines) - 1 and has_end_card(d):
+            if timed and not d.broken:
+                cues.extend(end_cues(d, lines))
+            continue
         parts: list[tuple[Line, Box, list[str]]] = []
         for line in lines:
             placed = _set(d, line)
             if placed:
-                parts.append((line, *placed))
+                parts.append((_even(d, line, *placed), *placed))
         if timed and parts and not d.broken:
             cues.extend(_time(d, i, parts))
     if not d.broken:
@@ -61,6 +67,8 @@ def area_of(d: Draft, line: Line, style: TypeStyle) -> Box:
     x0, y0, x1, y1 = area
     gap = round(MARK_GAP * d.scale)
     for overlay in d.spec.overlays or []:
+        if overlay.type == "badge":
+            continue  # Set after the captions, where they leave room.
         if overlay.box is None or overlay.box[0] >= x1 or overlay.box[2] <= x0:
             continue
         if overlay.place.startswith("top") and overlay.box[3] + gap > y0:
@@ -119,6 +127,21 @@ def _set(d: Draft, line: Line) -> tuple[Box, list[str]] | None:
     return box, cues
 
 
+def _even(d: Draft, line: Line, box: Box, cues: list[str]) -> Line:
+    """The parts of a line that was split are set in one size: that in which the longest fits."""
+    style = d.spec.styles[line.style]
+    shaped = text_style(style, style.place, _language(d))
+    width, height = box[2] - box[0], box[3] - box[1]
+    found = [fit(cue, shaped, width, height, d.shop.fonts) for cue in cues]
+    sizes = {fitted.size for fitted in found if fitted}
+    if len(sizes) < 2:
+        return line
+    name = f"{line.style}_{min(sizes)}"
+    even = style.model_copy(update={"max_px": min(sizes), "min_px": min(sizes)})
+    d.spec.styles.setdefault(name, even)
+    return replace(line, style=name)
+
+
 def _language(d: Draft) -> str:
     return str(d.spec.metadata.get("locale", "en"))
 
@@ -134,7 +157,11 @@ def _time(d: Draft, i: int, parts: Sequence[tuple[Line, Box, list[str]]]) -> lis
     """The cues of one segment, one after the other; a line that holds all through runs beside."""
     rate, total = d.spec.frame_rate, frames_of(d.spec.duration or 0, d.spec.frame_rate)
     start, end = _room(d, i)
-    only = sum(len(lines) for lines in d.lines) == 1
+    own = d.lines
+    if has_end_card(d):
+        own = d.lines[:-1]
+        total = _room(d, len(own) - 1)[1]
+    only = sum(len(lines) for lines in own) == 1
     shared = []
     cues: list[Caption] = []
     for line, box, texts in parts:

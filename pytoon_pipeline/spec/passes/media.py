@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from pytoon_pipeline.briefs.model import BackgroundItem
 from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia, probe, sha256
 from pytoon_pipeline.spec.draft import Draft
-from pytoon_pipeline.spec.model import Asset, Audio, Music, Overlay, Segment, SegmentAudio, Voice
+from pytoon_pipeline.spec.model import (
+    Asset,
+    Audio,
+    Background,
+    Music,
+    Overlay,
+    Segment,
+    SegmentAudio,
+    Voice,
+)
 
 MAX_FILE_BYTES = 2_000_000_000
 MAX_NAME = 250
@@ -26,12 +37,20 @@ def gather_media(d: Draft) -> None:
             for name, field in zip(segment.media, fields, strict=False)
         )
         segment.media = [a.id for a in found if a]
+        if segment.background is not None and segment.background.media is not None:
+            field, name = f"segments[{i}].background", segment.background.media
+            asset = _take(d, name, field, given, ("image", "video"))
+            segment.background = segment.background.model_copy(
+                update={"media": asset.id} if asset else {"kind": "color", "media": None}
+            )
     _spec_audio(d, given)
     for i, overlay in enumerate(d.spec.overlays or []):
+        if overlay.type == "badge":
+            continue
         asset = _take(d, overlay.media, f"overlays[{i}].media", given, ("image",))
         overlay.media = asset.id if asset else ""
     if d.spec.overlays is not None:
-        d.spec.overlays = [o for o in d.spec.overlays if o.media]
+        d.spec.overlays = [o for o in d.spec.overlays if o.media or o.type == "badge"]
     # A plan that comes back keeps the order it had.
     order = {asset_id: n for n, asset_id in enumerate(given)}
     d.spec.assets.sort(key=lambda asset: order.get(asset.id, len(order)))
@@ -49,18 +68,26 @@ def _from_brief(d: Draft) -> None:
             audio=SegmentAudio(use=item.sound, start=item.start),
         )
         field = f"media[{i}]"
-        if item.path:
-            asset = _take(d, item.path, field, {}, ("image", "video"))
-            if asset is None:
-                continue
-            if asset.seconds and item.start >= asset.seconds:
+        names = item.paths or ([item.path] if item.path else [])
+        found = []
+        for j, name in enumerate(names):
+            own = f"{field}.paths[{j}]" if item.paths else field
+            asset = _take(d, name, own, {}, ("image", "video"))
+            if asset and asset.seconds and item.start >= asset.seconds:
                 d.error(
                     "media.start",
-                    f"start is {item.start:g} s, but {item.path} is {asset.seconds:.1f} s long.",
+                    f"start is {item.start:g} s, but {name} is {asset.seconds:.1f} s long.",
                     "Begin earlier.",
                     f"{field}.start",
                 )
-            segment.media = [asset.id]
+            found.append(asset)
+        segment.media = [asset.id for asset in found if asset]
+        if len(segment.media) < len(names):
+            continue
+        behind = item.background or brief.background
+        if behind is not None:
+            own = f"{field}.background" if item.background else "background"
+            segment.background = _background(d, behind, own)
         d.fields[segment.id] = field
         segments.append(segment)
     if not brief.media and not brief.generate:
@@ -91,6 +118,34 @@ def _from_brief(d: Draft) -> None:
             d.spec.overlays = [
                 Overlay(media=logo.id, position=mark.place, opacity=mark.opacity, width=mark.width)
             ]
+
+
+def _background(d: Draft, item: BackgroundItem, field: str) -> Background | None:
+    """What a brief wants behind its media; None with the problem reported."""
+    if item.path:
+        asset = _take(d, item.path, f"{field}.path", {}, ("image", "video"))
+        if asset is None:
+            return None
+        # Before a blurred ground a preset counts on its own darkness; elsewhere the wash does it.
+        preset = d.preset.background
+        usual = preset.darken if preset.kind == "blur" else 0.0
+        darken = usual if item.darken is None else item.darken
+        return Background(kind="picture", media=asset.id, blur=item.blur, darken=darken)
+    colours = []
+    for n, role in enumerate(item.colors):
+        colour = d.brand.color(role)
+        if colour is None or not re.fullmatch("#[0-9A-Fa-f]{6}", colour):
+            d.error(
+                "background.color",
+                f"{role!r} is neither a colour of the brand kit nor #RRGGBB.",
+                f"Known: {', '.join(sorted(d.brand.colors))}; a file has an ending.",
+                f"{field}.colors[{n}]",
+            )
+            return None
+        colours.append(colour)
+    kind = item.kind or ("gradient" if len(colours) > 1 else "color")
+    darken = d.preset.background.darken if item.darken is None else item.darken
+    return Background(kind=kind, colors=colours, darken=darken if kind == "blur" else 0.0)
 
 
 def _spec_audio(d: Draft, given: dict[str, Asset]) -> None:

@@ -7,7 +7,6 @@ import hashlib
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Motion, Segment
 
-
 TINY = 32
 """Pixels of the longer side below which a picture is a blur at best."""
 
@@ -62,7 +61,7 @@ def _fitting(segment: Segment, kind: str) -> str:
     if segment.type == "video":
         return "still"
     layout = segment.layout
-    if layout is not None and (layout.fit == "cutout" or layout.subject is not None):
+    if layout is not None and (layout.fit == "cutout" or layout.places or layout.subject):
         return {"pan_up": "push_in", "pan_down": "push_in"}.get(
             kind, "pull_out" if kind.startswith("pan_") else kind
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytoon_pipeline.spec.draft import Draft, Line
 from pytoon_pipeline.spec.model import Generate, Segment
+from pytoon_pipeline.spec.passes.end_card import add_end_card
 
 
 def plan_scenes(d: Draft) -> None:
@@ -23,6 +24,7 @@ def plan_scenes(d: Draft) -> None:
         d.lines = [_spec_lines(d, i, s) for i, s in enumerate(d.spec.segments)]
     else:
         d.lines = _brief_lines(d)
+        add_end_card(d)
 
 
 def _type_of(d: Draft, segment: Segment) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Transition
+from pytoon_pipeline.spec.passes.end_card import end_transition, has_end_card
 from pytoon_pipeline.spec.timeline import bodies, frames_of, longest_window, seconds_of
 
 
@@ -21,6 +22,8 @@ def set_transitions(d: Draft) -> None:
             segment.transition = Transition(type="cut", duration=0)
             continue
         transition = segment.transition or Transition(type=kinds[i % len(kinds)])
+        if i == len(segments) - 2 and has_end_card(d):
+            transition = end_transition(d)
         if transition.kind not in d.spec.constraints.transitions:
             d.note(f"{segment.id}: {transition.kind!r} is not brand safe here; cut instead.")
             transition = Transition(type="cut")

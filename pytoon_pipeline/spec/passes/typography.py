@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Segment, StyleOverride, TextBox, TypeStyle
+from pytoon_pipeline.spec.passes.end_card import end_styles, has_end_card
 from pytoon_pipeline.spec.presets import PresetType
 
 
@@ -14,6 +15,11 @@ def set_styles(d: Draft) -> None:
     for role in ("hook", "beat", "cta"):
         d.spec.styles.setdefault(role, _resolve(d, getattr(d.preset.type, role), role))
     for i, segment in enumerate(d.spec.segments):
+        if segment is d.spec.segments[-1] and has_end_card(d):
+            own = end_styles(d)
+            for line in d.lines[i]:
+                d.spec.styles.setdefault(line.style, own[line.style])
+            continue
         d.lines[i] = [
             replace(line, style=_style_for(d, segment, line.role)) for line in d.lines[i]
         ]
@@ -121,8 +127,10 @@ def _style_for(d: Draft, segment: Segment, role: str) -> str:
 
 
 def card_text_colour(d: Draft) -> str:
-    """Text on a card stands on the brand's ground; on the preset's own colour in a meme."""
-    return _colour(d, "on_ground") if d.spec.archetype != "meme" else d.spec.styles["beat"].color
+    """Text on a card stands on the preset's own colours, where it has some; else, for a card has no
+    picture to blur, on the brand's ground."""
+    own = d.spec.archetype == "meme" or d.preset.background.colors
+    return d.spec.styles["beat"].color if own else _colour(d, "on_ground")
 
 
 def _allowed_family(d: Draft, family: str, weight: int, segment: Segment) -> str:

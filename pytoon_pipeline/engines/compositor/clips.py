@@ -1,0 +1,162 @@
+"""Clips: the decoder scales each frame once to where it stands; nothing of them is kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pytoon_pipeline.engines.compositor.windows import cover_size, drift, grown, whole
+from pytoon_pipeline.media.clips import ClipFrames
+from pytoon_pipeline.picture import grounds
+from pytoon_pipeline.picture.layers import Layer, Picture, Placement
+from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
+from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.spec.model import Box
+
+Drawing = Callable[[Planes, int], None]
+
+
+class Moving(ABC):
+    """A layer that can only be drawn from its first frame to its last."""
+
+    @abstractmethod
+    def begin(self) -> Drawing:
+        """From the start: to be called once for each frame, in order."""
+
+
+class Clip(Moving):
+    """A clip that covers a window, with round corners if wanted."""
+
+    def __init__(
+        self, job: SegmentJob, path: Path, size: tuple[int, int], window: Box, radius: int = 0
+    ):
+        """`size` is the clip's own."""
+        self.job, self.window, self.radius = job, window, radius
+        self.size = cover_size(*size, window[2] - window[0], window[3] - window[1])
+        start = job.clip_start - job.head
+        self.frames = ClipFrames(path, self.size, job.rate, start=start, count=job.count)
+
+    def begin(self) -> Drawing:
+        job, window, size = self.job, self.window, self.size
+        frames: Iterator[Planes] = iter(self.frames)
+        middle = (window[0] + window[2]) / 2, (window[1] + window[3]) / 2
+        still = Placement(size[0] / 2, size[1] / 2, *middle, 1.0)
+
+        def draw(frame: Planes, index: int) -> None:
+            planes = next(frames)
+            self._under(frame, planes)
+            if self.radius:
+                Picture(planes, lambda index: still, window, self.radius).draw(frame, 0)
+            else:
+                _copy_window(planes, _view(frame, window), job.motion.focus)
+
+        return draw
+
+    def _under(self, frame: Planes, planes: Planes) -> None:
+        """What else of the frame is made from this frame of the clip."""
+
+
+class ClipOverItself(Clip):
+    """A clip before its own blurred copy, which fills the frame."""
+
+    def __init__(
+        self, job: SegmentJob, path: Path, size: tuple[int, int], window: Box, radius: int,
+        shadows: Sequence[Layer],
+    ):
+        super().__init__(job, path, size, window, radius)
+        background = job.background
+        self.blur = grounds.LiveBlur(job.width, job.height, background.darken)
+        self.tables = _tables(0.0, (background.colors or ["#000000"])[0], background.wash or 0.0)
+        self.shadows = shadows
+
+    def _under(self, frame: Planes, planes: Planes) -> None:
+        self.blur.draw(frame, planes)
+        if self.tables is not None:
+            for plane, table in zip(frame, self.tables, strict=True):
+                cv2.LUT(plane, table, dst=plane)
+        for shadow in self.shadows:
+            shadow.draw(frame, 0)
+
+
+BLURRED_FRACTION = 4
+"""A ground that is out of focus is decoded at this fraction of its size."""
+
+
+class ClipGround(Moving):
+    """A clip that plays behind everything, blurred, darkened, washed and moved as the plan says."""
+
+    def __init__(self, job: SegmentJob, path: Path, size: tuple[int, int]):
+        background, travel = job.background, job.background.parallax or 0.0
+        self.job, self.scale = job, BLURRED_FRACTION if background.blur else 1
+        part = tuple(
+            max(8, grown(side, travel) // self.scale // 2 * 2 + 2) if self.scale > 1
+            else grown(side, travel) if travel else side
+            for side in (job.width, job.height)
+        )
+        self.size = cover_size(*size, *part)
+        self.frames = ClipFrames(path, self.size, job.rate, start=-job.head, count=job.count)
+        self.place = drift(job, *self.size, float(self.scale))
+        self.tables = _tables(
+            background.darken, (background.colors or ["#000000"])[0], background.wash or 0.0
+        )
+        self.sigma = background.blur * job.width / 14 / self.scale
+
+    def begin(self) -> Drawing:
+        job, frames = self.job, iter(self.frames)
+        copied = self.scale == 1 and not job.background.parallax
+
+        def draw(frame: Planes, index: int) -> None:
+            planes = next(frames)
+            if self.sigma:
+                planes = tuple(
+                    cv2.GaussianBlur(p, (0, 0), max(0.3, self.sigma / (2 if n else 1)))
+                    for n, p in enumerate(planes)
+                )
+            if self.tables is not None:
+                planes = tuple(cv2.LUT(p, t) for p, t in zip(planes, self.tables, strict=True))
+            if copied:
+                _copy_window(planes, frame, (0.5, 0.5))
+            elif self.scale == 1:
+                grounds.Drifting(planes, self.place).draw(frame, index)
+            else:
+                Picture(planes, self.place, whole(job)).draw(frame, index)
+
+        return draw
+
+
+def _tables(darken: float, colour: str, wash: float) -> list[np.ndarray] | None:
+    """What `grounds.pictured` does to colours, as a table for each plane."""
+    if not darken and not wash:
+        return None
+    flat = rgb_to_planes(grounds.flat(2, 2, colour))
+    values = np.arange(256, dtype=np.float32)
+    tables = []
+    for n, plane in enumerate(flat):
+        zero = 128 if n else 16
+        mixed = (zero + (values - zero) * (1 - darken)) * (1 - wash) + float(plane[0, 0]) * wash
+        tables.append(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
+    return tables
+
+
+def _copy_window(source: Planes, frame: Planes, focus: tuple[float, float]) -> None:
+    """The part of a larger (or equal) picture around its focus, on even places."""
+    height, width = frame[0].shape
+    h, w = source[0].shape
+    left = min(w - width, max(0, round(focus[0] * w - width / 2))) // 2 * 2
+    top = min(h - height, max(0, round(focus[1] * h - height / 2))) // 2 * 2
+    for n, plane in enumerate(frame):
+        half = 2 if n else 1
+        y, x = top // half, left // half
+        np.copyto(plane, source[n][y : y + plane.shape[0], x : x + plane.shape[1]])
+
+
+def _view(frame: Planes, window: Box) -> Planes:
+    """The part of a frame inside an even window, as planes that write through."""
+    y, u, v = frame
+    x0, y0, x1, y1 = window
+    half = (slice(y0 // 2, y1 // 2), slice(x0 // 2, x1 // 2))
+    return y[y0:y1, x0:x1], u[half], v[half]

@@ -1,0 +1,256 @@
+"""Pictures before a ground: filling a window, as cards, as cut-outs that float or stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from pytoon_pipeline.engines.compositor.windows import fit_box, whole
+from pytoon_pipeline.errors import MediaError
+from pytoon_pipeline.picture import grounds
+from pytoon_pipeline.picture.layers import CutOut, Picture, Placement, Tile, cut_out_planes
+from pytoon_pipeline.picture.motion import Pose, largest_zoom, pose
+from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
+from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.spec.model import Box, Place
+
+MOST_UPSCALE = 4.0
+"""A cut-out is enlarged at most this much to fill its place; smaller ones stand smaller."""
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """What casts a shadow: its coverage, float32 0..1, with its top-left pixel at x, y."""
+
+    shape: np.ndarray
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """The corners of a framed picture, and its shadow."""
+
+    radius: int
+    shadow: Shadow
+
+
+def card(job: SegmentJob, window: Box) -> Card:
+    x0, y0, x1, y1 = window
+    radius = min(job.layout.radius, (x1 - x0) // 4, (y1 - y0) // 4)
+    return Card(radius, Shadow(grounds.rounded(x1 - x0, y1 - y0, radius), x0, y0))
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A tile that stays where it is."""
+
+    tile: Tile
+
+    def draw(self, frame: Planes, index: int) -> None:
+        self.tile.draw(frame)
+
+
+def shadow_layer(job: SegmentJob, shadow: Shadow) -> Laid:
+    """A shadow by itself, for what moves or shows something else under it."""
+    alpha = grounds.shadow_alpha(
+        shadow.shape, shadow.x, shadow.y, job.width, job.height, job.layout.shadow,
+        min(shadow.shape.shape),
+    )
+    rows, columns = np.nonzero(alpha.max(axis=1) > 2e-3)[0], np.nonzero(alpha.max(axis=0) > 2e-3)[0]
+    if not len(rows) or not len(columns):
+        return Laid(_black(np.zeros((2, 2), np.float32), 0, 0))
+    y0, x0 = int(rows[0]) & ~1, int(columns[0]) & ~1
+    y1, x1 = int(rows[-1]) // 2 * 2 + 2, int(columns[-1]) // 2 * 2 + 2
+    return Laid(_black(alpha[y0:y1, x0:x1], x0, y0))
+
+
+def _black(alpha: np.ndarray, x: int, y: int) -> Tile:
+    return Tile(*_black_planes(alpha), x, y)
+
+
+def _black_planes(alpha: np.ndarray) -> tuple[Planes, tuple[np.ndarray, np.ndarray]]:
+    alpha = np.ascontiguousarray(alpha)
+    small = cv2.resize(
+        alpha, (alpha.shape[1] // 2, alpha.shape[0] // 2), interpolation=cv2.INTER_AREA
+    )
+    planes = (
+        np.full(alpha.shape, 16, np.uint8),
+        np.full(small.shape, 128, np.uint8),
+        np.full(small.shape, 128, np.uint8),
+    )
+    return planes, (alpha, small)
+
+
+def camera(job: SegmentJob, index: int) -> Pose:
+    motion = job.motion
+    return pose(motion.kind, motion.amount, motion.focus, index, job.count, job.rate)
+
+
+def _zoom(job: SegmentJob) -> float:
+    return largest_zoom(job.motion.kind, job.motion.amount)
+
+
+def _sized(picture: np.ndarray, width: float, height: float) -> np.ndarray:
+    """The picture scaled once, with a high-quality filter, to even pixels of about this size."""
+    w, h = max(2, round(width / 2) * 2), max(2, round(height / 2) * 2)
+    if (picture.shape[1], picture.shape[0]) == (w, h):
+        return np.ascontiguousarray(picture)
+    mode = "RGBA" if picture.shape[2] == 4 else "RGB"
+    image = Image.fromarray(np.ascontiguousarray(picture), mode)
+    if mode == "RGBA":
+        # Premultiplied, so that what is hidden under transparency does not seep into the edges.
+        image = image.convert("RGBa")
+        return np.asarray(image.resize((w, h), Image.Resampling.LANCZOS).convert("RGBA"))
+    return np.asarray(image.resize((w, h), Image.Resampling.LANCZOS))
+
+
+def on_ground(picture: np.ndarray, job: SegmentJob) -> np.ndarray:
+    """A picture with transparency where an opaque one is wanted: on the ground's first colour."""
+    colour = np.array(grounds.rgb_of((job.background.colors or ["#FFFFFF"])[0]), np.float32)
+    alpha = picture[..., 3:].astype(np.float32) / 255
+    mixed = picture[..., :3] * alpha + colour * (1 - alpha)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def moving_inside(job: SegmentJob, picture: np.ndarray, window: Box, radius: int) -> Picture:
+    """A picture that covers a window and moves inside it, never showing its edge."""
+    x0, y0, x1, y1 = window
+    width, height = x1 - x0, y1 - y0
+    h, w = picture.shape[:2]
+    most = _zoom(job)
+    fill = max(width / w, height / h) * most
+    sized = _sized(picture, w * fill, h * fill)
+    planes = rgb_to_planes(sized)
+    ph, pw = sized.shape[:2]
+    fitted = max(width / pw, height / ph)
+    kind, subject = job.motion.kind, job.layout.subject
+    across, down = (subject[::2], subject[1::2]) if subject else (None, None)
+
+    def place(index: int) -> Placement:
+        p = camera(job, index)
+        scale = fitted * p.zoom
+        seen_w, seen_h = width / scale, height / scale
+        sx = _look(p.x, pw, seen_w, kind in ("pan_left", "pan_right"), most, across)
+        sy = _look(p.y, ph, seen_h, kind in ("pan_up", "pan_down"), most, down)
+        return Placement(sx, sy, x0 + width / 2, y0 + height / 2, scale)
+
+    return Picture(planes, place, window, radius)
+
+
+def _look(
+    at: float, size: float, seen: float, pans: bool, most: float,
+    subject: tuple[float, float] | None,
+) -> float:
+    """The point of the picture in the middle of the window, along one axis: `at` is a focus, kept
+    as near as the picture's edges let it be, or a pan's travel through its play. A declared subject
+    (from, to, as fractions) stays in the window whole, or in its middle if it is larger."""
+    low, high = seen / 2, size - seen / 2
+    if high <= low:
+        return size / 2
+    if pans:
+        # At most twice the play of the zoom: a wide picture is not raced through from end to end.
+        play = min((high - low) / 2, seen * (most - 1))
+        look = (low + high) / 2 + (2 * at - 1) * play
+    else:
+        look = at * size
+    if subject:
+        first, last = subject[1] * size - seen / 2, subject[0] * size + seen / 2
+        look = min(last, max(first, look)) if first <= last else (first + last) / 2
+    return min(high, max(low, look))
+
+
+def floating(job: SegmentJob, picture: np.ndarray) -> tuple[CutOut, Shadow]:
+    """A product without its background, hovering before the ground, and what casts its shadow."""
+    picture = _trimmed(picture)
+    h, w = picture.shape[:2]
+    x0, y0, x1, y1 = fit_box(job.layout.box or whole(job), w, h)
+    scale = min((x1 - x0) / w, MOST_UPSCALE)
+    most = _zoom(job)
+    sized = _sized(picture, w * scale * most, h * scale * most)
+    planes, alpha = cut_out_planes(sized)
+    ph, pw = sized.shape[:2]
+    shape = _sized(picture, w * scale, h * scale)[..., 3].astype(np.float32) / 255
+    shadow = Shadow(
+        shape, (x0 + x1 - shape.shape[1]) // 2, (y0 + y1 - shape.shape[0]) // 2
+    )
+
+    def place(index: int) -> Placement:
+        p = camera(job, index)
+        middle = (y0 + y1) / 2 + p.dy * (y1 - y0)
+        return Placement(pw / 2, ph / 2, (x0 + x1) / 2, middle, w * scale / pw * p.zoom)
+
+    return CutOut(planes, alpha, place), shadow
+
+
+def standing(job: SegmentJob, items: Sequence[tuple[np.ndarray, Place]]) -> list[CutOut]:
+    """Cut-outs that stand on the lower edge of their places, each on its contact shadow. The camera
+    comes nearer to all of them alike, about the middle of the ground line, so none loses its
+    footing."""
+    if not items:
+        return []
+    boxes = [place.box for _, place in items]
+    middle = (min(b[0] for b in boxes) + max(b[2] for b in boxes)) / 2
+    line = max(b[3] for b in boxes)
+    most = _zoom(job)
+    shadows, products = [], []
+    for picture, spot in items:
+        picture = _trimmed(picture)
+        h, w = picture.shape[:2]
+        x0, y0, x1, y1 = spot.box
+        # Room for the camera: at its nearest the product still lies within its place.
+        scale = min((x1 - x0) / w / most, (y1 - y0) / h / most, MOST_UPSCALE)
+        sized = _sized(picture, w * scale * most, h * scale * most)
+        ph, pw = sized.shape[:2]
+        shrink, foot = w * scale / pw, ((x0 + x1) / 2, float(y1))
+
+        def place_of(
+            sx: float, sy: float, foot: tuple[float, float] = foot, shrink: float = shrink
+        ) -> Callable[[int], Placement]:
+            def place(index: int) -> Placement:
+                zoom = camera(job, index).zoom
+                x, y = middle + (foot[0] - middle) * zoom, line + (foot[1] - line) * zoom
+                return Placement(sx, sy, x, y, shrink * zoom)
+
+            return place
+
+        if job.layout.shadow:
+            alpha, at = contact_shadow(sized[..., 3], job.layout.shadow)
+            shadows.append(CutOut(*_black_planes(alpha), place_of(*at)))
+        planes, alphas = cut_out_planes(sized)
+        products.append(CutOut(planes, alphas, place_of(pw / 2, ph)))
+    return [*shadows, *products]
+
+
+def contact_shadow(alpha: np.ndarray, strength: float) -> tuple[np.ndarray, tuple[float, float]]:
+    """The shadow under a thing that stands, from its coverage, uint8 (h, w): dark and tight where
+    it touches the ground, wide and soft around. Coverage float32 of even size, and the point of it
+    that lies under the middle of the thing's lower edge."""
+    h, w = alpha.shape
+    foot = np.flatnonzero(alpha[-max(2, h // 16) :].max(axis=0) > 127)
+    left, right = (int(foot[0]), int(foot[-1]) + 1) if len(foot) else (0, w)
+    wide, middle = max(4, right - left), (left + right) / 2
+    pad = round(wide * 0.35)
+    width, height = (wide + 2 * pad) // 2 * 2 + 2, max(4, round(wide * 0.5) // 2 * 2)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    x, y = (x + 0.5 - width / 2) / wide, (y + 0.5 - height / 2) / wide
+    out = np.zeros((height, width), np.float32)
+    for a, b, blur, part in ((0.52, 0.10, 0.055, 0.55), (0.47, 0.035, 0.014, 0.75)):
+        ellipse = ((x / a) ** 2 + (y / b) ** 2 <= 1).astype(np.float32)
+        soft = cv2.GaussianBlur(ellipse, (0, 0), max(0.8, wide * blur))
+        out = 1 - (1 - out) * (1 - min(1.0, strength * 1.3) * part * soft)
+    # A round base seen from a little above: its shadow's middle lies just inside the lower edge.
+    return out, (width / 2 + (w / 2 - middle), height / 2 + 0.02 * wide)
+
+
+def _trimmed(picture: np.ndarray) -> np.ndarray:
+    """Without the empty margins that cut-outs are often delivered with."""
+    ys, xs = np.nonzero(picture[..., 3] > 8)
+    if not len(ys):
+        raise MediaError("The picture is wholly transparent.")
+    top, bottom, left, right = ys.min(), ys.max() + 1, xs.min(), xs.max() + 1
+    return np.ascontiguousarray(picture[top:bottom, left:right])

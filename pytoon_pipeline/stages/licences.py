@@ -1,0 +1,77 @@
+"""What allows the use of all that a video is made of: its licence ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytoon_pipeline.picture.fonts import Face
+from pytoon_pipeline.picture.shaping import Paragraph
+from pytoon_pipeline.picture.text import normalise
+from pytoon_pipeline.spec.model import Asset, RenderSpec
+from pytoon_pipeline.spec.typeset import text_style
+from pytoon_pipeline.stages.documents import LicenceRecord
+from pytoon_pipeline.stages.services import Services
+
+AUTHORS = "given by the author of the brief"
+_LICENCE_FILES = ("OFL.txt", "LICENSE*", "LICENCE*")
+_OFL = "SIL OPEN FONT LICENSE Version 1.1"
+
+
+def licences(spec: RenderSpec, services: Services) -> list[LicenceRecord]:
+    """Every file that is seen or heard, in the order of the plan, then the fonts that its words
+    are drawn from, each once."""
+    sound = spec.audio
+    heard = {
+        track.media: kind
+        for kind, track in (("music", sound and sound.music), ("voice", sound and sound.voice))
+        if track
+    }
+    logos = {o.media for o in spec.overlays or [] if o.media}
+    records = []
+    for asset in spec.assets:
+        kind = heard.get(asset.id) or ("logo" if asset.id in logos else None)
+        kind = kind or {"image": "picture", "video": "clip"}.get(asset.kind, "music")
+        records.append(
+            LicenceRecord(
+                kind=kind, name=asset.source, licence=_licence(asset, spec), sha256=asset.sha256
+            )
+        )
+    return records + [_font(face, services) for face in _faces(spec, services)]
+
+
+def _licence(asset: Asset, spec: RenderSpec) -> str:
+    if asset.licence is None and asset.source.startswith(f"{spec.brand}/"):
+        return f"part of the brand kit {spec.brand}"
+    return asset.licence or AUTHORS
+
+
+def _faces(spec: RenderSpec, services: Services) -> list[Face]:
+    """What captions and badges are drawn from, the first used first."""
+    words = [(c.text, c.style) for c in spec.captions or []]
+    words += [(o.text, o.style or "badge") for o in spec.overlays or [] if o.text]
+    language = str(spec.metadata.get("locale", "en"))
+    found: dict[Face, None] = {}
+    for text, name in words:
+        style = text_style(spec.styles[name], "middle", language)
+        shown = normalise(text).upper() if style.uppercase else normalise(text)
+        found |= dict.fromkeys(Paragraph(shown, style.font, services.fonts).faces)
+    return list(found)
+
+
+def _font(face: Face, services: Services) -> LicenceRecord:
+    beside = sorted(p for name in _LICENCE_FILES for p in face.path.parent.glob(name))
+    licence = shown = None
+    if beside:
+        text = beside[0].read_text(encoding="utf-8", errors="replace")
+        licence = "OFL-1.1" if _OFL.casefold() in " ".join(text.split()).casefold() else "see file"
+        shown = _shown(beside[0], services)
+    return LicenceRecord(
+        kind="font", name=f"{face.family} {face.weight}", licence=licence, file=shown,
+        sha256=face.sha256,
+    )
+
+
+def _shown(path: Path, services: Services) -> str:
+    """A path in the presets folder without the places of this machine."""
+    folder = services.settings.presets_dir
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
