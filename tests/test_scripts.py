@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytoon_pipeline.picture import bidi
-from pytoon_pipeline.picture.fonts import SYSTEM_FONT_FOLDERS, FontLibrary
+from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.shaping import (
     FontSpec,
     Glyph,
@@ -342,18 +342,6 @@ def test_a_phrase_is_broken_only_where_it_must_be():
     assert [ln.end - ln.start for ln in fitted.lines] == [4, 3]
     assert split("🔥" * 20, style, 170, 100, LIBRARY)
     assert [w.index for w in fitted.words] == [0, 0]
-
-
-IDEOGRAPHS = FontLibrary([FONTS, *SYSTEM_FONT_FOLDERS])
-
-
-@pytest.mark.skipif(IDEOGRAPHS.covering("日本のケトル") is None, reason="no Japanese font here")
-def test_japanese_lines():
-    style = TextStyle("Inter", 800, max_px=60, min_px=20, max_lines=3)
-    fitted = fit("毎朝のコーヒーを、もっと美味しく。", style, 560, 300, IDEOGRAPHS)
-    lines = [fitted.text[ln.start : ln.end] for ln in fitted.lines]
-    assert lines == ["毎朝のコーヒーを、", "もっと美味しく。"]
-    assert draw(fitted, IDEOGRAPHS).rgba[..., 3].any()
 
 
 # All of it together

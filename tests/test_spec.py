@@ -77,7 +77,11 @@ def test_brand_safe_is_one_flag_with_a_known_reach(tmp_path: Path) -> None:
     text = "media: [a.png, b.png]\nhook: Hello\nbrand: morrow\nbrand_safe: {}\n"
     safe = compiled(brief(tmp_path, text.format("true"))).model_dump()
     free = compiled(brief(tmp_path, text.format("false"))).model_dump()
-    assert {k for k in safe if safe[k] != free[k]} == {"brand_safe", "segments", "constraints"}
+    differ = {k for k in safe if safe[k] != free[k]}
+    assert differ == {"brand_safe", "segments", "constraints", "overlays"}
+    assert [o["type"] for o in safe["overlays"]] == ["watermark"] and not free["overlays"]
+    asked = text.format("false") + "watermark: true\n"
+    assert compiled(brief(tmp_path, asked)).model_dump()["overlays"] == safe["overlays"]
     changed = {
         k
         for a, b in zip(safe["segments"], free["segments"], strict=True)

@@ -181,6 +181,9 @@ class Brief(_Strict):
     end_card: bool | None = Field(
         None, description="Close with the brand's end card; unset, all but memes do."
     )
+    watermark: bool | None = Field(
+        None, description="The brand's mark over the video; always there when brand safe."
+    )
     logo: str | None = Field(None, min_length=1, description="Watermark in place of the brand's.")
     music: Annotated[MusicItem | Literal[False] | None, BeforeValidator(_music)] = None
     voice: Annotated[VoiceItem | None, BeforeValidator(_item)] = None

@@ -341,8 +341,11 @@ def show_outcome(to: Console, o: Outcome, quiet: bool) -> None:
             to,
             Problem(verdict.name, verdict.message, verdict.remedy, verdict.severity),
         )
+    from pytoon_pipeline.spec.passes.brand_safety import REVIEWED
+
     for note in m.notes:
-        hang(to, "note", note, "cyan")
+        if not note.startswith(REVIEWED):  # said above, with its field and remedy
+            hang(to, "note", note, "cyan")
     hang(to, "time", _time_line(o.spent, o.seconds), "dim")
 
 

@@ -472,6 +472,7 @@ class Constraints(SpecModel):
     colors: list[Colour] | None = Field(None, description="Of text; any if none are listed.")
     transitions: list[str] = Field(default_factory=list)
     motions: list[str] = Field(default_factory=list)
+    watermark: bool = Field(True, description="The brand's mark stands over the video.")
     max_motion: float = 0.5
     allow_regeneration: bool = False
 

@@ -11,6 +11,8 @@ from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import MOTIONS, TRANSITIONS
 
+REVIEWED = "To be reviewed"
+
 
 def apply_brand_safety(d: Draft) -> None:
     preset, brand, limits = d.preset, d.brand, d.spec.constraints
@@ -22,12 +24,16 @@ def apply_brand_safety(d: Draft) -> None:
         limits.transitions = list(preset.transitions.safe)
         limits.motions = sorted({*preset.motion.kinds, "still"})
         limits.max_motion = preset.motion.amount
+        limits.watermark = True
+        if d.brief is not None and d.brief.watermark is False:
+            d.note("A brand-safe video carries the brand's mark; `watermark: false` has no effect.")
     else:
         limits.fonts = d.shop.fonts.families()
         limits.colors = None
         limits.transitions = list(TRANSITIONS)
         limits.motions = sorted(MOTIONS)
         limits.max_motion = preset.motion.lively
+        limits.watermark = d.brief is not None and d.brief.watermark is True
 
 
 def flag_review_words(d: Draft) -> None:
@@ -42,7 +48,7 @@ def flag_review_words(d: Draft) -> None:
         for entry in entries:
             found = (m for word in entry.words for m in re.finditer(_pattern(word), plain, re.I))
             for word in dict.fromkeys(written[m.start() : m.end()] for m in found):
-                d.note(f"To be reviewed: {word!r}: {entry.why}.")
+                d.note(f"{REVIEWED}: {word!r}: {entry.why}.")
                 d.problems.append(
                     Problem(
                         "review.word", f"{word!r} is on the review list: {entry.why}.",

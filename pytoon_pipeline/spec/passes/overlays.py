@@ -21,9 +21,12 @@ MAX_HEIGHT = 84
 
 
 def place_overlays(d: Draft) -> None:
-    badges = [o for o in d.spec.overlays or [] if o.type == "badge"]
-    if d.spec.overlays is None or (badges == d.spec.overlays and not d.given):
-        d.spec.overlays = [*_watermark(d), *badges]
+    asked = d.spec.overlays or []
+    marked = any(o.type in ("watermark", "logo") for o in asked)
+    # A plan that was compiled before has its mark, or was to have none.
+    compiled = bool(d.given) and d.spec.overlays is not None
+    mark = [] if marked or compiled or not d.spec.constraints.watermark else _watermark(d)
+    d.spec.overlays = [*mark, *asked]
     if d.brief is not None and d.brief.badge:
         d.spec.overlays.append(Overlay(type="badge", text=d.brief.badge))
     timed = all(s.duration is not None and s.transition for s in d.spec.segments)
@@ -54,7 +57,7 @@ def _watermark(d: Draft) -> list[Overlay]:
     """The brand's logo; on a light ground the version made for it."""
     logo, mark = d.brand.logo, d.brand.watermark
     if logo is None:
-        if d.spec.brand_safe and d.spec.brand != "neutral":
+        if d.spec.brand != "neutral":
             d.note(f"The brand kit {d.spec.brand!r} has no logo, so there is no watermark.")
         return []
     name = logo.on_pictures
