@@ -222,7 +222,8 @@ def test_a_failed_engine_is_told_with_what_was_done(
 
     def fail(*_: object) -> None:
         cause = EngineFailed("no memory", "x264 [error]: malloc failed")
-        raise segments.SegmentsFailed({"s2": "compositor: no memory"}, [done]) from cause
+        failed = {"s2": "compositor: no memory"}
+        raise segments.SegmentsFailed("camp/unlucky", failed, [done]) from cause
 
     monkeypatch.setattr(segments, "render_segments", fail)
     result = place.run(place.brief("unlucky"))

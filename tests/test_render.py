@@ -236,3 +236,20 @@ def test_frames_are_found_again_exactly(services: Services, tmp_path: Path) -> N
             assert np.array_equal(luma, decoded[at])
     with pytest.raises(MediaError):
         list(read_frames(path, len(decoded) - 1, 2))
+
+
+def test_a_failure_names_brief_segment_engines_and_remedy(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pytoon_pipeline.stages.segments as stage
+
+    def full(*args, **options):
+        raise stage.FfmpegError("encode", ["ffmpeg"], 1, "no space left on device")
+
+    source = find_sources([small_spec(tmp_path / "camp" / "full")])[0]
+    spec = compile_source(source, services)
+    monkeypatch.setattr(stage, "encode_video", full)
+    with pytest.raises(SegmentsFailed) as failure:
+        render_segments(spec, services, source.key)
+    for word in ("camp/full", "s1:", "compositor:", "still", "no space left", "render again"):
+        assert word in str(failure.value)

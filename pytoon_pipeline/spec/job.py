@@ -33,36 +33,38 @@ that runs across the cut) must stand still in them, so it is left out of the han
 after."""
 
 
-class JobCaption(SpecModel):
-    """A cue in frames of the segment file; `first` may be negative and `end` beyond it."""
+class _JobLayer(SpecModel):
+    """Something laid over the footage, in frames of the segment file; `first` may be negative and
+    `end` beyond it."""
+
+    first: int
+    end: int
+    shared_head: bool = Field(False, description="The linker draws it in the head window.")
+    shared_tail: bool = False
+
+
+class JobCaption(_JobLayer):
+    """A cue."""
 
     text: str
     style: TypeStyle
     box: Box
     align_y: str
-    first: int
-    end: int
     entrance: bool = True
     exit: bool = True
-    shared_head: bool = False
-    shared_tail: bool = False
 
 
-class JobOverlay(SpecModel):
-    """A picture over the segment, in frames of the segment file."""
+class JobOverlay(_JobLayer):
+    """A picture over the segment."""
 
     asset: str
     box: Box
     opacity: float
     shadow: float
-    first: int
-    end: int
-    shared_head: bool = False
-    shared_tail: bool = False
 
 
-class JobBadge(SpecModel):
-    """A sticker over the segment, in frames of the segment file."""
+class JobBadge(_JobLayer):
+    """A sticker over the segment."""
 
     text: str
     style: TypeStyle
@@ -72,10 +74,6 @@ class JobBadge(SpecModel):
     box: Box
     opacity: float
     shadow: float
-    first: int
-    end: int
-    shared_head: bool = False
-    shared_tail: bool = False
 
 
 class SegmentJob(SpecModel):

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage
 from pytoon_pipeline.engines.policy import obtain
-from pytoon_pipeline.errors import EngineFailed, FfmpegError, MediaError, PytoonError, RenderError
+from pytoon_pipeline.errors import (
+    EngineError,
+    EngineFailed,
+    FfmpegError,
+    MediaError,
+    PytoonError,
+    RenderError,
+)
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.probe import probe
@@ -29,11 +36,14 @@ from pytoon_pipeline.stages.services import Services
 class SegmentsFailed(RenderError):
     """Some segments of a video failed; those that are done are kept."""
 
-    def __init__(self, failed: dict[str, str], done: list[SegmentRecord]):
+    def __init__(self, key: str, failed: dict[str, str], done: list[SegmentRecord]):
         self.failed, self.done = failed, done
         lines = [f"{name}: {reason}" for name, reason in failed.items()]
         super().__init__(
-            f"{len(failed)} of {len(failed) + len(done)} segments failed.\n" + "\n".join(lines)
+            f"{key}: {len(failed)} of {len(failed) + len(done)} segments failed.\n"
+            + "\n".join(lines)
+            + "\nMend the cause and render again (in Dagster: materialize `segments`); what is "
+            "finished is kept. `pytoon doctor` tries what a render needs."
         )
 
 
@@ -85,7 +95,7 @@ def render_segments(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     if failed:
-        raise SegmentsFailed(failed, [done[i] for i in sorted(done)])
+        raise SegmentsFailed(key, failed, [done[i] for i in sorted(done)])
     # A video with a part missing must never pass for whole.
     if len(done) != len(spec.segments):
         raise RenderError(f"{len(done)} segments came out of a plan of {len(spec.segments)}.")
@@ -136,16 +146,23 @@ def _segment(
             raise EngineFailed(f"{engine.name} gave {frames} frames of {job.count}")
         store.put(place(name(engine)), path)
 
+    told: list[str] = []
+
     def on_failure(engine: str, reason: str) -> None:
         nonlocal drawn
+        told.append(f"{engine}: {reason}")
         reporter.progress(key, job.segment_id, -drawn)
         drawn = 0
         reporter.retry(key, job.segment_id, engine, reason)
 
     started = time.monotonic()
-    chosen = obtain(
-        services.engines, spec.engine_policy, job, finish, media, folder, progress, on_failure
-    )
+    try:
+        chosen = obtain(
+            services.engines, spec.engine_policy, job, finish, media, folder, progress, on_failure
+        )
+    except EngineError as error:
+        last = services.engines.last_resort.name
+        raise RenderError("\n".join([*told, f"{last} (the last resort): {error}"])) from error
     mark = name(chosen.engine)
     record = SegmentRecord(
         segment_id=job.segment_id,
