@@ -69,6 +69,14 @@ class MediaError(PytoonError):
     """A media file can't be read as what it should be."""
 
 
+class FetchRefused(MediaError):
+    """A file at an address may not be fetched, or can't be."""
+
+    def __init__(self, code: str, message: str, remedy: str):
+        self.code, self.message, self.remedy = code, message, remedy
+        super().__init__(f"{message} {remedy}".rstrip())
+
+
 class FfmpegError(PytoonError):
     """ffmpeg failed. Holds the command and its last lines."""
 

@@ -42,6 +42,20 @@ class Settings:
     """Segments rendered at the same time."""
     log: str = "plain"
     """`plain` or `json`."""
+    briefs_table: str | None = None
+    """A table of briefs in a database: a SQLAlchemy URL, the table's name after a `#`."""
+    media_hosts: tuple[str, ...] = ()
+    """Hosts that media may be fetched from over http(s); `*.example.com` means all below it."""
+    media_buckets: tuple[str, ...] = ()
+    """Buckets, or `bucket/prefix`, that media may be fetched from as `s3://bucket/...`."""
+    token: str | None = field(default=None, repr=False)
+    """Whoever calls `pytoon serve` shows this one; `submit` and the like send it."""
+    url: str = "http://127.0.0.1:8321"
+    """Where `pytoon submit` and the like find a `pytoon serve`."""
+    webhook_hosts: tuple[str, ...] = ()
+    """Hosts that the end of a job may be told to."""
+    webhook_secret: str | None = field(default=None, repr=False)
+    """Signs what webhooks are told."""
 
     @property
     def dagster_home(self) -> Path:
@@ -111,6 +125,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises SettingsError naming the variable and the remedy.
     """
     env = os.environ if environ is None else environ
+    def listed(name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
+
     home = Path(env.get("PYTOON_HOME") or ".pytoon").expanduser().absolute()
     log = env.get("PYTOON_LOG", "plain")
     if log not in ("plain", "json"):
@@ -132,4 +149,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         media_roots=_media_roots(env.get("PYTOON_MEDIA_ROOTS", "")),
         workers=_workers(env.get("PYTOON_WORKERS")),
         log=log,
+        briefs_table=env.get("PYTOON_BRIEFS_TABLE") or None,
+        media_hosts=listed("PYTOON_MEDIA_HOSTS"),
+        media_buckets=listed("PYTOON_MEDIA_BUCKETS"),
+        token=env.get("PYTOON_TOKEN") or None,
+        url=(env.get("PYTOON_URL") or "http://127.0.0.1:8321").rstrip("/"),
+        webhook_hosts=listed("PYTOON_WEBHOOK_HOSTS"),
+        webhook_secret=env.get("PYTOON_WEBHOOK_SECRET") or None,
     )

@@ -15,8 +15,9 @@ import dagster as dg
 import pytest
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
-from pytoon_pipeline.briefs.folder import BriefSource, find_sources
+from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.defs import metadata, watch
 from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.dev import dev

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,28 +13,49 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.pool import NullPool
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
-from pytoon_pipeline.briefs.folder import BriefSource
+from pytoon_pipeline.briefs.source import BriefSource, Document
 from pytoon_pipeline.errors import Problem, StoreError, UserError
 
+METADATA = sa.MetaData()
+"""Of all tables beside the briefs, too."""
+
 _BRIEFS = sa.Table(
-    "briefs",
-    sa.MetaData(),
+    "known_briefs",
+    METADATA,
     sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("path", sa.Text, nullable=False, unique=True),
+    sa.Column("origin", sa.Text, nullable=False, unique=True),
+    sa.Column("path", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("folder", sa.Text, nullable=False),
-    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("campaign", sa.Text, nullable=False, index=True),
     sa.Column("name", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False, default=""),
     sa.Column("content_hash", sa.Text, nullable=False, default=""),
     sa.Column("look", sa.Text, nullable=False, default=""),
     sa.Column("waiting", sa.Text, nullable=False, default=""),
-    sa.Column("serial", sa.Integer, nullable=False, default=0),
-    sa.Column("state", sa.Text, nullable=False, default="new"),
+    sa.Column("serial", sa.Integer, nullable=False, default=0, index=True),
+    sa.Column("state", sa.Text, nullable=False, default="new", index=True),
     sa.Column("error", sa.Text, nullable=False, default=""),
+    sa.Column("action", sa.Text, nullable=False, default=""),
+    sa.Column("wanted", sa.Text, nullable=False, default="", index=True),
+    sa.Column("priority", sa.Integer, nullable=False, default=0),
+    sa.Column("run_id", sa.Text, nullable=False, default=""),
+    sa.Column("progress", sa.Float, nullable=False, default=0.0),
+    sa.Column("reported", sa.Text, nullable=False, default=""),
     sa.Column("updated", sa.Float, nullable=False),
 )
+_FRESH: dict[str, Any] = {
+    "content_hash": "", "look": "", "waiting": "", "state": "new", "error": "", "action": "",
+    "wanted": "", "priority": 0, "run_id": "", "progress": 0.0, "reported": "",
+}  # fmt: skip
+
+ACTIONS = ("render", "rerender", "recheck")
+"""What can be wanted of a brief: its video; its video with nothing taken from the store; its checks
+and metrics alone."""
+OPEN = ("requested", "running")
+"""States that a run is to end."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +73,21 @@ class Entry:
     serial: int
     """Number of the last request, counted over all briefs; 0 when never requested."""
     state: str
-    """`new`, `requested`, `running`, `done`, `refused` (the brief is wrong) or `failed`."""
+    """`new`, `requested`, `running`, `done`, `refused` (the brief is wrong), `failed` or
+    `cancelled`."""
     error: str
+    action: str
+    """One of ACTIONS: what the last run was requested for."""
+    wanted: str
+    """One of ACTIONS that a person asked for and no run was requested for yet, or empty."""
+    priority: int
+    """Of its runs; higher comes first."""
+    run_id: str
+    """Of the run that works or worked on it last; empty before the first began."""
+    progress: float
+    """0..1, of the work of its last run."""
+    reported: str
+    """What was last written back to the table it comes from."""
     updated: float
     """Unix time."""
 
@@ -73,11 +107,16 @@ class Ledger:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"The ledger {self.path} can't be created: {error}") from error
-        with self._begin() as connection:
-            connection.execute(CreateTable(_BRIEFS, if_not_exists=True))
+        with self.begin() as connection:
+            for table in METADATA.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    connection.execute(CreateIndex(index, if_not_exists=True))
+            _upgrade(connection)
 
     @contextmanager
-    def _begin(self) -> Iterator[sa.Connection]:
+    def begin(self) -> Iterator[sa.Connection]:
+        """A transaction, for this table and its neighbours."""
         try:
             with self._engine.begin() as connection:
                 yield connection
@@ -89,52 +128,15 @@ class Ledger:
     def register(self, source: BriefSource) -> str:
         """The partition key of a source, from now on and for ever.
 
-        A key that another file has already gets `~` and six digits of this file's path. A key of
-        a file that is gone goes over to the new one.
+        A key that another source has already gets `~` and six digits of this one's origin. A key
+        of a file that is gone goes over to the new one. What a document says now is kept.
         """
         while True:
             try:
-                return self._register(source)
+                with self.begin() as connection:
+                    return _register(connection, source)
             except IntegrityError:
                 continue  # Another process registered it, or took the key, just now.
-
-    def _register(self, source: BriefSource) -> str:
-        values = {
-            "path": str(source.path),
-            "kind": source.kind,
-            "folder": str(source.folder),
-            "campaign": source.campaign,
-            "name": source.name,
-        }
-        with self._begin() as connection:
-            known = connection.execute(
-                sa.select(_BRIEFS.c.key, _BRIEFS.c.kind).where(_BRIEFS.c.path == values["path"])
-            ).first()
-            if known:
-                if known.kind != source.kind:
-                    connection.execute(
-                        sa.update(_BRIEFS).where(_BRIEFS.c.key == known.key).values(**values)
-                    )
-                return known.key
-            for key in _keys(source):
-                holder = connection.execute(
-                    sa.select(_BRIEFS.c.path).where(_BRIEFS.c.key == key)
-                ).scalar()
-                if holder is None:
-                    connection.execute(
-                        sa.insert(_BRIEFS).values(key=key, updated=time.time(), **values)
-                    )
-                    return key
-                if not Path(holder).exists():
-                    fresh = dict(content_hash="", look="", waiting="", state="new", error="")
-                    taken = connection.execute(
-                        sa.update(_BRIEFS)
-                        .where(_BRIEFS.c.key == key, _BRIEFS.c.path == holder)
-                        .values(updated=time.time(), **fresh, **values)
-                    )
-                    if taken.rowcount:
-                        return key
-        raise AssertionError("unreachable: the keys of a source do not end")
 
     def source(self, key: str) -> BriefSource:
         """Where the brief of a key comes from. UserError for an unknown key."""
@@ -142,7 +144,7 @@ class Ledger:
 
     def entry(self, key: str) -> Entry:
         """All that is known of a key. UserError for an unknown one."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             row = connection.execute(sa.select(_BRIEFS).where(_BRIEFS.c.key == key)).first()
         if row is None:
             raise UserError(
@@ -156,13 +158,69 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """All of them, by key."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             return [_entry(r) for r in connection.execute(sa.select(_BRIEFS).order_by("key"))]
 
-    def request(self, key: str, content_hash: str, look: str, after: int = 0) -> int:
+    def looks(self) -> dict[str, Entry]:
+        """All of them by origin, without what their documents say: enough to see what changed."""
+        columns = [c for c in _BRIEFS.c if c.name != "document"]
+        with self.begin() as connection:
+            rows = connection.execute(sa.select(*columns, sa.literal("").label("document")))
+            return {row.origin: _entry(row) for row in rows}
+
+    def find(
+        self,
+        *,
+        campaign: str | None = None,
+        states: Sequence[str] = (),
+        wanted: bool = False,
+        after: float | None = None,
+    ) -> list[Entry]:
+        """Entries by key that fit all that is given; `after` is a time of their last change."""
+        query = sa.select(_BRIEFS).order_by("key")
+        if campaign is not None:
+            query = query.where(_BRIEFS.c.campaign == campaign)
+        if states:
+            query = query.where(_BRIEFS.c.state.in_(states))
+        if wanted:
+            query = query.where(_BRIEFS.c.wanted != "")
+        if after is not None:
+            query = query.where(_BRIEFS.c.updated > after)
+        with self.begin() as connection:
+            return [_entry(r) for r in connection.execute(query)]
+
+    def campaigns(self) -> dict[str, float]:
+        """Each campaign, and when one of its briefs last changed its state (Unix time)."""
+        query = sa.select(_BRIEFS.c.campaign, sa.func.max(_BRIEFS.c.updated)).group_by("campaign")
+        with self.begin() as connection:
+            return {name: float(last) for name, last in connection.execute(query)}
+
+    def want(self, keys: Sequence[str], action: str) -> int:
+        """Ask for one of ACTIONS for some briefs; the sensor requests the runs. Returns for how
+        many."""
+        if action not in ACTIONS:
+            raise ValueError(f"{action!r} is not one of {', '.join(ACTIONS)}")
+        changed = 0
+        with self.begin() as connection:
+            for start in range(0, len(keys), 500):
+                some = list(keys[start : start + 500])
+                changed += connection.execute(
+                    sa.update(_BRIEFS).where(_BRIEFS.c.key.in_(some)).values(wanted=action)
+                ).rowcount
+        return changed
+
+    def request(
+        self,
+        key: str,
+        content_hash: str,
+        look: str,
+        after: int = 0,
+        priority: int = 0,
+        action: str = "render",
+    ) -> int:
         """Note that a run of these contents is asked for. Returns the request's serial number,
         higher than all others and than `after`."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             highest = sa.select(sa.func.max(_BRIEFS.c.serial)).scalar_subquery()
             serial = sa.func.max(highest, after) + 1
             connection.execute(
@@ -175,6 +233,10 @@ class Ledger:
                     serial=serial,
                     state="requested",
                     error="",
+                    action=action,
+                    wanted="",
+                    priority=priority,
+                    progress=0.0,
                     updated=time.time(),
                 )
             )
@@ -183,30 +245,96 @@ class Ledger:
             ).scalar_one()
 
     def note(self, key: str, **values: Any) -> None:
-        """Set columns of a brief: `state`, `error`, `look`, `waiting`, `content_hash`."""
-        with self._begin() as connection:
-            connection.execute(
-                sa.update(_BRIEFS).where(_BRIEFS.c.key == key).values(updated=time.time(), **values)
+        """Set columns of a brief: `state`, `error`, `run_id`, `progress`, `look`, `waiting`,
+        `content_hash`, `wanted`, `reported`. What a person sees of it makes it `updated`."""
+        if values.keys() & {"state", "error"}:
+            values["updated"] = time.time()
+        with self.begin() as connection:
+            connection.execute(sa.update(_BRIEFS).where(_BRIEFS.c.key == key).values(**values))
+
+    def settle(self, key: str, was: Sequence[str], **values: Any) -> bool:
+        """`note`, only where the state is still one of `was`. Returns whether it was."""
+        with self.begin() as connection:
+            return bool(
+                connection.execute(
+                    sa.update(_BRIEFS)
+                    .where(_BRIEFS.c.key == key, _BRIEFS.c.state.in_(was))
+                    .values(updated=time.time(), **values)
+                ).rowcount
             )
+
+
+def _register(connection: sa.Connection, source: BriefSource) -> str:
+    values = {
+        "origin": source.origin,
+        "path": str(source.path),
+        "kind": source.kind,
+        "folder": str(source.folder),
+        "campaign": source.campaign,
+        "name": source.name,
+        "document": source.document.as_json() if source.document else "",
+    }
+    known = connection.execute(
+        sa.select(_BRIEFS.c.key, _BRIEFS.c.kind, _BRIEFS.c.document).where(
+            _BRIEFS.c.origin == values["origin"]
+        )
+    ).first()
+    if known:
+        if (known.kind, known.document) != (source.kind, values["document"]):
+            connection.execute(
+                sa.update(_BRIEFS).where(_BRIEFS.c.key == known.key).values(**values)
+            )
+        return known.key
+    for key in _keys(source):
+        holder = connection.execute(
+            sa.select(_BRIEFS.c.path, _BRIEFS.c.origin).where(_BRIEFS.c.key == key)
+        ).first()
+        if holder is None:
+            connection.execute(sa.insert(_BRIEFS).values(key=key, updated=time.time(), **values))
+            return key
+        if not Path(holder.path).exists():
+            taken = connection.execute(
+                sa.update(_BRIEFS)
+                .where(_BRIEFS.c.key == key, _BRIEFS.c.origin == holder.origin)
+                .values(updated=time.time(), **_FRESH, **values)
+            )
+            if taken.rowcount:
+                return key
+    raise AssertionError("unreachable: the keys of a source do not end")
 
 
 def _keys(source: BriefSource) -> Iterator[str]:
     yield source.key
-    digest = hashlib.sha256(str(source.path).encode()).hexdigest()
+    digest = hashlib.sha256(source.origin.encode()).hexdigest()
     for length in range(6, len(digest)):
         yield f"{source.key}~{digest[:length]}"
 
 
 def _entry(row: Any) -> Entry:
-    source = BriefSource(Path(row.path), row.kind, row.campaign, row.name, Path(row.folder))
-    return Entry(
-        row.key,
-        source,
-        row.content_hash,
-        row.look,
-        row.waiting,
-        row.serial,
-        row.state,
-        row.error,
-        row.updated,
+    document = Document.from_json(row.document) if row.document else None
+    source = BriefSource(
+        Path(row.path), row.kind, row.campaign, row.name, Path(row.folder), document
     )
+    return Entry(
+        key=row.key,
+        source=source,
+        **{name: getattr(row, name) for name in Entry.__dataclass_fields__ if name not in _MADE},
+    )
+
+
+_MADE = ("key", "source")
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    """Briefs known to an earlier version, whose table had other columns, keep their keys."""
+    if not sa.inspect(connection).has_table("briefs"):
+        return
+    kept = "key, path, kind, folder, campaign, name, content_hash, look, serial, state, error"
+    connection.execute(
+        sa.text(
+            f"INSERT INTO known_briefs (origin, document, waiting, action, wanted, priority, "
+            f"run_id, progress, reported, updated, {kept}) "
+            f"SELECT path, '', '', '', '', 0, '', 0, '', updated, {kept} FROM briefs"
+        )
+    )
+    connection.execute(sa.text("DROP TABLE briefs"))

@@ -152,8 +152,111 @@ def _many(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
 
+class ArchetypeCell(_Strict):
+    """An archetype with the look it has there."""
+
+    archetype: Archetype
+    preset: str | None = Field(None, min_length=1)
+
+    @property
+    def mark(self) -> str:
+        return f"{self.archetype}-{self.preset}" if self.preset else self.archetype
+
+
+class LocaleWords(_Strict):
+    """What is said otherwise in one language. What is left out is said as in the brief."""
+
+    hook: Text | None = None
+    hooks: Annotated[list[Text], BeforeValidator(_many)] = Field(
+        default_factory=list, description="In place of the variants' `hooks`, one for each."
+    )
+    beats: Annotated[list[Text], BeforeValidator(_many)] = Field(default_factory=list)
+    cta: Text | None = None
+    ctas: Annotated[list[Text], BeforeValidator(_many)] = Field(default_factory=list)
+    badge: Text | None = None
+    voice: Annotated[VoiceItem | None, BeforeValidator(_item)] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> LocaleWords:
+        for one, many in (("hook", "hooks"), ("cta", "ctas")):
+            if getattr(self, one) and getattr(self, many):
+                raise ValueError(f"a locale has either {one} or {many}")
+        return self
+
+
+_LOCALE = r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$"
+
+
+class Variants(_Strict):
+    """One video for each combination of what is listed here."""
+
+    archetypes: Annotated[
+        list[
+            Annotated[
+                ArchetypeCell,
+                BeforeValidator(lambda v: {"archetype": v} if isinstance(v, str) else v),
+            ]
+        ],
+        BeforeValidator(_many),
+    ] = Field(default_factory=list, description="hero, or {archetype: hero, preset: bold}.")
+    presets: Annotated[
+        list[Annotated[str, Field(min_length=1)]], BeforeValidator(_many)
+    ] = Field(default_factory=list, description="Looks of the brief's archetype.")
+    locales: Annotated[
+        dict[Annotated[str, Field(pattern=_LOCALE)], LocaleWords],
+        BeforeValidator(
+            lambda v: {n: {} for n in _many(v)}
+            if isinstance(v, str | list)
+            else {n: w or {} for n, w in v.items()} if isinstance(v, dict) else v
+        ),
+    ] = Field(default_factory=dict, description="[en, de], or the words of each by its name.")
+    hooks: Annotated[list[Text], BeforeValidator(_many)] = Field(default_factory=list)
+    ctas: Annotated[list[Text], BeforeValidator(_many)] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _together(self) -> Variants:
+        if self.presets and self.archetypes:
+            raise ValueError("presets belong to archetypes: write {archetype: ..., preset: ...}")
+        marks = [a.mark for a in self.archetypes]
+        for name, values in (("archetypes", marks), ("presets", self.presets)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} names something twice")
+        for name, words in self.locales.items():
+            for axis in ("hooks", "ctas"):
+                common, own = getattr(self, axis), getattr(words, axis)
+                if common and own and len(own) != len(common):
+                    raise ValueError(
+                        f"locale {name} has {len(own)} {axis}, the brief {len(common)}: "
+                        "write one for each"
+                    )
+        if self.count > MOST_VARIANTS:
+            raise ValueError(f"these are {self.count} videos; at most {MOST_VARIANTS} are made")
+        return self
+
+    @property
+    def count(self) -> int:
+        """Videos."""
+        looks = max(1, len(self.archetypes)) * max(1, len(self.presets))
+        said = [
+            max(1, len(self.hooks_of(words))) * max(1, len(self.ctas_of(words)))
+            for words in self.locales.values() or [LocaleWords()]
+        ]
+        return looks * sum(said)
+
+    def hooks_of(self, words: LocaleWords) -> list[str]:
+        """The hooks to choose from in a language; none where there is one for all."""
+        return [] if words.hook else words.hooks or self.hooks
+
+    def ctas_of(self, words: LocaleWords) -> list[str]:
+        return [] if words.cta else words.ctas or self.ctas
+
+
+MOST_VARIANTS = 500
+"""Videos of one brief."""
+
+
 class Brief(_Strict):
-    """One video, asked for: `brief.yaml`, or a row of a table."""
+    """One video, asked for: `brief.yaml`, or a row of a table. With `variants` it is several."""
 
     archetype: Archetype = "hero"
     preset: str | None = Field(None, min_length=1, description="A look of the archetype.")
@@ -191,5 +294,11 @@ class Brief(_Strict):
         list[Annotated[GenerateItem, BeforeValidator(_prompt)]], BeforeValidator(_many)
     ] = Field(default_factory=list, max_length=20)
     allow_regeneration: bool = False
-    locale: str = Field("en", pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")
+    locale: str = Field("en", pattern=_LOCALE)
+    variants: Variants | None = Field(
+        None, description="Hooks x CTAs x locales x archetypes: a video for each combination."
+    )
+    priority: int = Field(
+        0, ge=-100, le=100, description="Of its place in the queue; higher comes first."
+    )
     metadata: dict[str, Any] = Field(default_factory=dict)

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from pytoon_pipeline.briefs.folder import BriefSource, find_sources
+from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.cli.terminal import (
     OK,
     REFUSED,
@@ -26,7 +27,7 @@ from pytoon_pipeline.settings import Settings
 def gather(paths: Sequence[Path]) -> tuple[list[BriefSource], list[tuple[Path, list[Problem]]]]:
     """The briefs of what was named, each once, in the order they were named, and what could not
     be taken: one wrong path does not keep the others from being looked at."""
-    found: dict[Path, BriefSource] = {}
+    found: dict[str, BriefSource] = {}
     refused: list[tuple[Path, list[Problem]]] = []
     for path in paths:
         try:
@@ -35,7 +36,7 @@ def gather(paths: Sequence[Path]) -> tuple[list[BriefSource], list[tuple[Path, l
             refused.append((path, error.problems))
         else:
             for source in sources:
-                found.setdefault(source.path, source)
+                found.setdefault(source.origin, source)
     return list(found.values()), refused
 
 
@@ -68,9 +69,9 @@ def show_brief(
     if str(path) != name:
         row.append(f"  {plain(shown_path(path))}", "dim")
     to.print(row, soft_wrap=True)
-    own = f"{name}/{path.name}"
+    own = (f"{name}/{path.name}", path.name, str(path))
     for problem in problems:
-        show_problem(to, problem, with_file=problem.file not in (own, str(path)))
+        show_problem(to, problem, with_file=problem.file not in own)
 
 
 def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytoon_pipeline.briefs.folder import BriefSource
+from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.cli.check import counted, gather, show_brief, shown_path
 from pytoon_pipeline.cli.files import publish_folder, writable_folder
 from pytoon_pipeline.cli.terminal import (

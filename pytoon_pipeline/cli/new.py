@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from rich.text import Text
 
-from pytoon_pipeline.briefs.folder import BRIEF_FILES, SPEC_FILES
+from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES
 from pytoon_pipeline.cli.files import write_text
 from pytoon_pipeline.cli.terminal import console, settings_and_logs
 from pytoon_pipeline.errors import Problem, UserError

@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 from rich.console import Console
 from rich.text import Text
 
-from pytoon_pipeline.briefs.folder import BriefSource
+from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.cli.check import counted, gather, show_brief, shown_path
 from pytoon_pipeline.cli.files import publish_folder, writable_folder
 from pytoon_pipeline.cli.progress import STAGES, Watch, Work, log, watch

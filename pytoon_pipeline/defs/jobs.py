@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pytoon_pipeline.briefs.folder import BriefSource
+from pytoon_pipeline.briefs.source import BriefSource
 
 brief_job = dg.define_asset_job(
     "brief_job",

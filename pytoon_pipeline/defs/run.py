@@ -18,8 +18,8 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import ConfigurableClassData
 
-from pytoon_pipeline.briefs.folder import BriefSource, content_hash, look
 from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.briefs.source import BriefSource, content_hash, look
 from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.jobs import brief_job, brief_tags
 from pytoon_pipeline.defs.metadata import log_tail

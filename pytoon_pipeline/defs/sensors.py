@@ -6,7 +6,8 @@ from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs.jobs import brief_job, brief_tags
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.resources import SettingsResource
-from pytoon_pipeline.defs.watch import Findings, look_around
+from pytoon_pipeline.defs.watch import Findings, gather, look_around
+from pytoon_pipeline.errors import Problem
 
 
 @dg.sensor(
@@ -23,10 +24,11 @@ def briefs_folder(
     """The cursor is the number of the last request; all else is in the ledger."""
     loaded = settings.load()
     confirmed = int(context.cursor) if (context.cursor or "").isdigit() else 0
-    found = look_around(loaded.briefs_dir, ledger, confirmed, dict(loaded.media_roots))
-    for problem in found.problems:
+    sources, problems = gather(loaded.briefs_dir)
+    found = look_around(ledger, sources, confirmed, loaded.media_roots)
+    for problem in problems + found.problems:
         context.log.warning(str(problem))
-    message = _summary(found, str(loaded.briefs_dir))
+    message = _summary(found, str(loaded.briefs_dir), problems + found.problems)
     if found.requests or found.waiting or found.unfinished:
         context.log.info(message)
     if not found.requests:
@@ -46,12 +48,12 @@ def briefs_folder(
     )
 
 
-def _summary(found: Findings, folder: str) -> str:
+def _summary(found: Findings, folder: str, problems: list[Problem]) -> str:
     parts = [f"{found.briefs} briefs in {folder}: {len(found.requests)} new or changed"]
     if found.waiting:
         parts.append(f"{len(found.waiting)} still being copied")
     if found.unfinished:
         parts.append("the next look goes on")
-    if found.problems:
-        parts.append(str(found.problems[0]))
+    if problems:
+        parts.append(str(problems[0]))
     return "; ".join(parts) + "."

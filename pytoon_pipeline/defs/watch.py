@@ -1,17 +1,20 @@
-"""What is new in the briefs folder. No Dagster here: the sensor asks, and requests the runs."""
+"""What is to be rendered: what is new in the briefs folder and the briefs table, what a person
+asked for, and what was lost. No Dagster here: the sensor asks, and requests the runs."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pytoon_pipeline.briefs.folder import BriefSource, content_hash, look, scan, stillness
+from pytoon_pipeline.briefs.folder import scan
 from pytoon_pipeline.briefs.ledger import Entry, Ledger
+from pytoon_pipeline.briefs.source import BriefSource, content_hash, look, priority, stillness
 from pytoon_pipeline.errors import Problem
 
 MOST_REQUESTS = 20
-"""Runs requested per look; submitting a run takes Dagster about half a second."""
+"""Runs requested per look; submitting one takes Dagster a good part of a second."""
 SETTLED_SECONDS = 5.0
 """Files this long without a change count as copied whole."""
 LONGEST = 30.0
@@ -20,12 +23,12 @@ LONGEST = 30.0
 
 @dataclass
 class Findings:
-    """What one look at the folder found."""
+    """What one look found."""
 
-    briefs: int = 0
-    """Briefs in the folder."""
+    briefs: int | None = None
+    """Briefs in the folder and the table; None when they were not looked at."""
     requests: list[Entry] = field(default_factory=list)
-    """To be rendered now."""
+    """To be worked on now, as their `action` says."""
     waiting: list[BriefSource] = field(default_factory=list)
     """Still being copied."""
     unfinished: bool = False
@@ -35,42 +38,71 @@ class Findings:
     """Highest serial number asked for so far."""
 
 
+def gather(root: Path) -> tuple[list[BriefSource], list[Problem]]:
+    """All briefs that there are now."""
+    return scan(root)
+
+
 def look_around(
-    root: Path,
     ledger: Ledger,
+    sources: Iterable[BriefSource] | None,
     confirmed: int = 0,
-    roots: dict[str, Path] | None = None,
+    roots: Mapping[str, Path] | None = None,
     now: float | None = None,
 ) -> Findings:
-    """Find new and changed briefs, and note in the ledger that their runs are requested.
+    """Find what is to be rendered, and note in the ledger that its runs are requested.
 
+    `sources` are the briefs that there are, None to look only after what was asked for.
     `confirmed` is the `confirmed` of the last look that Dagster is known to have acted on:
     requests noted after it, by a look that was cut off, are made again.
     """
     now = time.time() if now is None else now
     deadline = time.monotonic() + LONGEST
-    sources, problems = scan(root)
-    entries = ledger.entries()
-    known = {entry.source.path: entry for entry in entries}
-    lost = [e for e in entries if e.state == "requested" and e.serial > confirmed]
-    found = Findings(len(sources), lost[:MOST_REQUESTS], problems=problems)
-    found.unfinished = len(lost) > MOST_REQUESTS
-    lost_paths = {e.source.path for e in lost}
-    for source in sources:
-        if len(found.requests) >= MOST_REQUESTS or time.monotonic() > deadline:
+    found = Findings()
+    asked: set[str] = set()
+    lost = [e for e in ledger.find(states=["requested"]) if e.serial > confirmed]
+    wanted = [e for e in ledger.find(wanted=True) if e.key not in {e.key for e in lost}]
+    for entry in [*lost, *sorted(wanted, key=lambda e: -e.priority)]:
+        if len(found.requests) >= MOST_REQUESTS:
             found.unfinished = True
             break
-        if source.path in lost_paths:
+        asked.add(entry.source.origin)
+        if entry in lost:
+            found.requests.append(entry)
             continue
-        try:
-            _look_at(source, known.get(source.path), ledger, confirmed, roots or {}, now, found)
-        except OSError as error:
-            # One folder that can't be read keeps no other from its turn.
-            found.problems.append(
-                Problem("brief.unreadable", f"can't be read: {error}.", file=str(source.path))
-            )
+        seen = look(entry.source, roots)
+        contents = content_hash(entry.source, roots)
+        found.requests.append(_request(ledger, entry, contents, seen, confirmed, entry.wanted))
+    if sources is not None:
+        known = ledger.looks()
+        found.briefs = 0
+        for source in sources:
+            found.briefs += 1
+            if found.unfinished or source.origin in asked:
+                continue
+            if len(found.requests) >= MOST_REQUESTS or time.monotonic() > deadline:
+                found.unfinished = True
+                continue
+            try:
+                _look_at(source, known.get(source.origin), ledger, confirmed, roots, now, found)
+            except OSError as error:
+                # One folder that can't be read keeps no other from its turn.
+                found.problems.append(
+                    Problem("brief.unreadable", f"can't be read: {error}.", file=str(source.path))
+                )
     found.confirmed = max([confirmed, *(e.serial for e in found.requests)])
     return found
+
+
+def _request(
+    ledger: Ledger, entry: Entry, contents: str, seen: str, confirmed: int, action: str
+) -> Entry:
+    rank = priority(entry.source)
+    serial = ledger.request(entry.key, contents, seen, confirmed, rank, action)
+    return replace(
+        entry, content_hash=contents, look=seen, serial=serial, state="requested", action=action,
+        wanted="", priority=rank,
+    )  # fmt: skip
 
 
 def _look_at(
@@ -78,7 +110,7 @@ def _look_at(
     entry: Entry | None,
     ledger: Ledger,
     confirmed: int,
-    roots: dict[str, Path],
+    roots: Mapping[str, Path] | None,
     now: float,
     found: Findings,
 ) -> None:
@@ -89,24 +121,13 @@ def _look_at(
         return
     still = stillness(source, roots)
     unmoved = entry is not None and entry.waiting == still.signature
-    key = ledger.register(source)
     if not unmoved and now - still.newest <= SETTLED_SECONDS:
-        ledger.note(key, waiting=still.signature)
+        ledger.note(ledger.register(source), waiting=still.signature)
         found.waiting.append(source)
         return
     contents = content_hash(source, roots)
     if entry and entry.content_hash == contents:
-        ledger.note(key, look=seen, waiting="")
+        ledger.note(entry.key, look=seen, waiting="")
         return
-    serial = ledger.request(key, contents, seen, after=confirmed)
-    found.requests.append(
-        replace(
-            entry or ledger.entry(key),
-            key=key,
-            source=source,
-            content_hash=contents,
-            look=seen,
-            serial=serial,
-            state="requested",
-        )
-    )
+    entry = ledger.entry(ledger.register(source))
+    found.requests.append(_request(ledger, entry, contents, seen, confirmed, "render"))

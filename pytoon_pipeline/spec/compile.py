@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytoon_pipeline.briefs.model import Brief
+from pytoon_pipeline.briefs.reading import read_document, validate
+from pytoon_pipeline.briefs.source import Document
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.spec.draft import Draft, Workshop
 from pytoon_pipeline.spec.model import Constraints, RenderSpec, Segment
 from pytoon_pipeline.spec.passes import PASSES
-from pytoon_pipeline.spec.reading import read_document, validate
 
 
 @dataclass(frozen=True)
@@ -25,39 +27,71 @@ class Compiled:
     """Asset id -> the local file it was read from."""
 
 
-def compile_file(path: Path, folder: Path, kind: str, shown: str, shop: Workshop) -> Compiled:
+def compile_file(
+    path: Path,
+    folder: Path,
+    kind: str,
+    shown: str,
+    shop: Workshop,
+    document: Document | None = None,
+) -> Compiled:
     """Compile a brief (`kind` brief) or a hand-written or finished RenderSpec (`kind` spec).
 
-    `folder` is what media paths are relative to; `shown` is the file's name in messages. Faults of
-    the person are in the result, never raised.
+    `folder` is what media paths are relative to; `shown` is the file's name in messages; `document`
+    is what is compiled where the file is a whole of several. Faults of the person are in the
+    result, never raised.
     """
-    data, problems = read_document(path, shown)
+    if document is None:
+        data, problems = read_document(path, shown)
+    else:
+        data, problems = copy.deepcopy(dict(document.data)), list(document.problems)
     if data is None:
         return Compiled(None, problems, {})
+    compiled = _compile(data, folder, kind, shown, shop, document)
+    found = compiled.problems
+    if document is not None:
+        found = [document.locate(p) for p in found]
+        # What was found in the row itself says where already.
+        problems = [replace(p, file=p.file or shown) for p in problems]
+    found = problems + found
+    order = {"error": 0, "warning": 1, "info": 2}
+    found.sort(key=lambda p: order[p.severity])
+    spec = compiled.spec
+    if spec is None or any(p.severity == "error" for p in found):
+        return Compiled(None, found, {})
+    warnings = [p.as_dict() for p in found]
+    if warnings:
+        spec.metadata["warnings"] = warnings
+    return Compiled(RenderSpec.model_validate(spec.model_dump()), found, compiled.files)
+
+
+def _compile(
+    data: dict,
+    folder: Path,
+    kind: str,
+    shown: str,
+    shop: Workshop,
+    document: Document | None,
+) -> Compiled:
+    names = document.files if document else {}
     if kind == "brief":
         brief, found = validate(Brief, data, shown)
         draft = None if brief is None else _from_brief(brief, folder, shown, shop)
     else:
         spec, found = validate(RenderSpec, data, shown)
         draft = None if spec is None else Draft(shown, folder, _fresh(spec), shop)
-    problems += found
     if draft is None:
-        return Compiled(None, problems, {})
-    draft.problems += problems
+        return Compiled(None, found, {})
+    draft.names = names
+    draft.problems += found
     # Whatever is wrong with the fields that were taken out, the rest is compiled too, so that a
     # person learns of everything in one go.
     for compile_pass in PASSES:
         compile_pass(draft)
-    order = {"error": 0, "warning": 1, "info": 2}
-    found = sorted(draft.problems, key=lambda p: order[p.severity])
     if draft.broken:
-        return Compiled(None, found, {})
-    spec = draft.spec
-    spec.metadata = {**spec.metadata, "notes": draft.notes}
-    warnings = [p.as_dict() for p in found]
-    if warnings:
-        spec.metadata["warnings"] = warnings
-    return Compiled(RenderSpec.model_validate(spec.model_dump()), found, draft.files)
+        return Compiled(None, draft.problems, {})
+    draft.spec.metadata = {**draft.spec.metadata, "notes": draft.notes}
+    return Compiled(draft.spec, draft.problems, draft.files)
 
 
 def _fresh(spec: RenderSpec) -> RenderSpec:

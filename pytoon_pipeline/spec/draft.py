@@ -34,6 +34,8 @@ class Workshop:
     media_roots: Mapping[str, Path] = field(default_factory=dict)
     stored: Callable[[str], Path | None] = lambda key: None
     """A store key -> local file, for the media of a spec that was compiled before."""
+    fetch: Callable[[str], Path] | None = None
+    """An address -> local file with its bytes; FetchRefused where that may or can not be."""
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
     """Asset id -> local file."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Name of a file in the source -> its name in the folder, where that is another."""
     given: dict[str, Asset] = field(default_factory=dict)
     """Assets that a spec came with, by id."""
     fields: dict[str, str] = field(default_factory=dict)

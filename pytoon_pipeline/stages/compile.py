@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytoon_pipeline.briefs.folder import BriefSource
+from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import BriefError, Problem
 from pytoon_pipeline.spec.compile import Compiled, compile_file
 from pytoon_pipeline.spec.model import RenderSpec
@@ -10,8 +10,9 @@ from pytoon_pipeline.stages.services import Services
 
 
 def _compile(source: BriefSource, services: Services) -> Compiled:
-    shown = f"{source.key}/{source.path.name}"
-    return compile_file(source.path, source.folder, source.kind, shown, services.workshop)
+    return compile_file(
+        source.path, source.folder, source.kind, source.shown, services.workshop, source.document
+    )
 
 
 def check_source(

@@ -9,6 +9,7 @@ from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.engines.policy import Engines
 from pytoon_pipeline.engines.still import Still
 from pytoon_pipeline.media.encode import VideoSettings
+from pytoon_pipeline.media.fetch import Fetcher
 from pytoon_pipeline.picture.fonts import SYSTEM_FONT_FOLDERS, FontLibrary
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.spec.draft import Workshop
@@ -23,11 +24,14 @@ class Services:
     presets: PresetLibrary
     fonts: FontLibrary
     engines: Engines
+    fetcher: Fetcher
 
     @property
     def workshop(self) -> Workshop:
         """What the compiler looks things up in."""
-        return Workshop(self.presets, self.fonts, self.settings.media_roots, self._stored)
+        return Workshop(
+            self.presets, self.fonts, self.settings.media_roots, self._stored, self.fetcher.fetch
+        )
 
     def _stored(self, key: str) -> Path | None:
         return self.store.local(key) if self.store.exists(key) else None
@@ -48,4 +52,7 @@ def open_services(settings: Settings) -> Services:
         presets=open_presets(settings.presets_dir),
         fonts=FontLibrary(folders),
         engines=Engines([Compositor()], Still()),
+        fetcher=Fetcher(
+            settings.home / "fetched", hosts=settings.media_hosts, buckets=settings.media_buckets
+        ),
     )

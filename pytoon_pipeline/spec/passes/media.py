@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from pytoon_pipeline.briefs.model import BackgroundItem
+from pytoon_pipeline.errors import FetchRefused
 from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia, probe, sha256
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import (
@@ -326,18 +327,24 @@ def _take(
 
 def find_file(d: Draft, name: str, field: str) -> Path | None:
     """A file inside the brief's folder or a named media root; None with the problem reported."""
-    root, path = d.folder, name
+    root, path = d.folder, d.names.get(name, name)
     head, colon, rest = name.partition(":")
     if colon and head in d.shop.media_roots:
         root, path = d.shop.media_roots[head], rest
     elif "://" in name:
-        d.error(
-            "media.address",
-            f"{name} is an address; media are read from files.",
-            "Download it into the folder of this brief.",
-            field,
-        )
-        return None
+        if d.shop.fetch is None:
+            d.error(
+                "media.address",
+                f"{name} is an address; media are read from files here.",
+                "Download it into the folder of this brief.",
+                field,
+            )
+            return None
+        try:
+            return d.shop.fetch(name)
+        except FetchRefused as error:
+            d.error(error.code, error.message, error.remedy, field)
+            return None
     inside = Path(path)
     outside = inside.is_absolute() or ".." in inside.parts or "\\" in path or "\0" in path
     if len(path.encode("utf-8", "replace")) > MAX_NAME:

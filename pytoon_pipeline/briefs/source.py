@@ -1,0 +1,305 @@
+"""A brief's source: where it comes from, what it is called, and what it is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+from unicodedata import category, normalize
+
+import yaml
+
+from pytoon_pipeline.errors import Problem
+
+BRIEF_FILES = ("brief.yaml", "brief.yml")
+SPEC_FILES = ("render_spec.json", "render_spec.yaml", "render_spec.yml")
+YAML = (".yaml", ".yml")
+_PART_BYTES = 180
+"""Longest part of a key: a file system takes names of 255 bytes, and endings are added."""
+_SMALL = 1_000_000
+"""Bytes of the largest file that is read for names of other files."""
+
+_EventLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A brief that is no file of its own: a row of a table, a variant of a brief, a request."""
+
+    part: str
+    """Tells it from the others of the same whole: `row kettle`, `de-h2`."""
+    data: Mapping[str, Any]
+    """The brief's fields, as JSON values."""
+    shown: str
+    """The whole's name in messages: `spring.csv`."""
+    whole: str = ""
+    """Tells the whole from others where it is no file: `sql:public.briefs`. Else its path does."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Field -> where a person finds it: `hook` -> `row 12, column Title`; "" -> `row 12`."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Name of a file in the data -> its name in the source's folder, where that is another."""
+    problems: tuple[Problem, ...] = ()
+    """Found on the way from the whole to this brief."""
+
+    def place(self, name: str | None) -> str | None:
+        """Where a person finds the field of a problem."""
+        if not self.places:
+            return name
+        head = name or ""
+        while head and head not in self.places:
+            cut = max(head.rfind("."), head.rfind("["))
+            head = head[:cut] if cut > 0 else ""
+        place, rest = self.places.get(head, ""), (name or "").removeprefix(head).lstrip(".")
+        if not head:
+            return ", ".join(p for p in (place, rest) if p) or None
+        return place
+
+    def locate(self, problem: Problem) -> Problem:
+        return replace(problem, field=self.place(problem.field))
+
+    def as_json(self) -> str:
+        values = {**self.__dict__, "problems": [p.as_dict() for p in self.problems]}
+        return json.dumps(values, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Document:
+        values = json.loads(text)
+        return cls(**{**values, "problems": tuple(Problem(**p) for p in values["problems"])})
+
+
+@dataclass(frozen=True)
+class BriefSource:
+    """Where one brief comes from."""
+
+    path: Path
+    """The file, absolute: `brief.yaml`, `render_spec.json`, one that is such a thing, or a table;
+    for a row of a database the folder that its media are relative to."""
+    kind: Literal["brief", "spec"]
+    campaign: str
+    """Name of the campaign: its folder, or its table."""
+    name: str
+    """Name of the brief."""
+    folder: Path
+    """Media are relative to this folder and may not leave it."""
+    document: Document | None = None
+    """What it says, where that does not stand in a file of its own."""
+
+    @property
+    def key(self) -> str:
+        """`<campaign>/<name>`, NFC, safe as a key of the store and of a Dagster partition.
+
+        Two sources can have the same key; the ledger keeps them apart.
+        """
+        return f"{key_part(self.campaign)}/{key_part(self.name)}"
+
+    @property
+    def origin(self) -> str:
+        """Tells this source from all others, for ever."""
+        if self.document is None:
+            return str(self.path)
+        return f"{self.document.whole or self.path}#{self.document.part}"
+
+    @property
+    def shown(self) -> str:
+        """The file's name in messages."""
+        return self.document.shown if self.document else f"{self.key}/{self.path.name}"
+
+    @property
+    def owns_folder(self) -> bool:
+        """Is everything in the folder this brief's?"""
+        return self.path.name in (*BRIEF_FILES, *SPEC_FILES)
+
+
+@dataclass(frozen=True)
+class Stillness:
+    """All that lies around a brief, half-copied files included."""
+
+    signature: str
+    """Changes when any size or time does."""
+    newest: float
+    """Unix time of the last change, contents or name."""
+
+
+def key_part(name: str) -> str:
+    """A name of any kind as one part of a key."""
+    text = normalize("NFC", name).strip()
+    text = "".join(
+        "_" if c in "/\\" or category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text
+    )
+    text = re.sub(r"\.{3,}", "_", text)  # Dagster refuses "..." in a partition key.
+    if text in ("", ".", "..") or text.startswith(".tmp-"):
+        text = f"_{text.replace('.', '_')}"
+    data = text.encode()
+    return text if len(data) <= _PART_BYTES else data[:_PART_BYTES].decode(errors="ignore").strip()
+
+
+def _strings(data: Any) -> Iterator[str]:
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, Mapping):
+        for value in data.values():
+            yield from _strings(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _strings(value)
+
+
+@lru_cache(maxsize=32768)
+def _words(path: str, size: int, _mtime_ns: int) -> tuple[str, ...]:
+    """Texts in a small YAML or JSON file that could be names of files."""
+    if size > _SMALL:
+        return ()
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        if path.lower().endswith(".json"):
+            words: Iterable[str] = _strings(json.loads(text))
+        else:
+            # Events, not values: nothing is built, so nothing can blow up.
+            events = yaml.parse(text, _EventLoader)
+            words = (e.value for e in events if isinstance(e, yaml.ScalarEvent))
+        return tuple(
+            w for w in dict.fromkeys(words) if "." in w and len(w) < 1000 and w.isprintable()
+        )
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return ()  # The compiler says what is wrong with it.
+
+
+def _file(path: str) -> os.stat_result | None:
+    try:
+        info = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return info if stat.S_ISREG(info.st_mode) else None
+
+
+def _named(word: str, folder: str, roots: Mapping[str, Path]) -> tuple[str, os.stat_result] | None:
+    """The file that a word names, if there is one. Words that lead out of the folder name none; of
+    links the compiler says what it thinks."""
+    root, colon, rest = word.partition(":")
+    if colon and root in roots:
+        folder, word = str(roots[root]), rest
+    if word.startswith("/") or ".." in word.split("/"):
+        return None
+    # File systems differ in how they write an accent: as one character, or as two.
+    forms = [word] if word.isascii() else [word, *(normalize(f, word) for f in ("NFC", "NFD"))]
+    for form in dict.fromkeys(forms):
+        path = f"{folder}/{form}"
+        info = _file(path)
+        if info:
+            return path, info
+    return None
+
+
+def _files(source: BriefSource, roots: Mapping[str, Path]) -> dict[str, os.stat_result]:
+    """The brief's file, where it has one of its own, and all files that it names (and, of those
+    that are YAML, that they name): path -> stat, in order."""
+    files: dict[str, os.stat_result] = {}
+    pending: list[str] = []
+
+    def take(words: Iterable[str], folder: str) -> None:
+        for word in words:
+            named = _named(word, folder, roots)
+            if named and named[0].lower().endswith(YAML):
+                pending.append(named[0])
+            elif named:
+                files[named[0]] = named[1]
+
+    document = source.document
+    if document is None:
+        pending.append(str(source.path))
+    else:
+        names = (document.files.get(w, w) for w in _strings(document.data))
+        take((w for w in names if "." in w and len(w) < 1000), str(source.folder))
+    while pending:
+        path = pending.pop()
+        info = _file(path)
+        if info is None or path in files:
+            continue
+        files[path] = info
+        take(_words(path, info.st_size, info.st_mtime_ns), os.path.dirname(path))
+    return dict(sorted(files.items()))
+
+
+def _own_words(source: BriefSource) -> bytes:
+    """What a document says, in one form."""
+    if source.document is None:
+        return b""
+    said = [source.document.data, [p.as_dict() for p in source.document.problems]]
+    return json.dumps(said, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def priority(source: BriefSource) -> int:
+    """What a brief says of its place in the queue; 0 when it says nothing that can be read. Here
+    it need not be right yet: the compiler says what is wrong."""
+    if source.kind == "spec":
+        return 0
+    if source.document is not None:
+        said = source.document.data.get("priority")
+    else:
+        try:
+            text = source.path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError):
+            return 0
+        found = re.search(r"^priority\s*:\s*(-?\d+)\s*(#.*)?$", text, re.MULTILINE)
+        said = found and int(found[1])
+    return said if isinstance(said, int) and -100 <= said <= 100 else 0
+
+
+def look(source: BriefSource, roots: Mapping[str, Path] | None = None) -> str:
+    """A cheap signature of a brief and its media, from sizes and times; nothing large is read."""
+    digest = hashlib.blake2b(_own_words(source), digest_size=16)
+    for path, info in _files(source, roots or {}).items():
+        digest.update(os.fsencode(path) + f"\0{info.st_size}\0{info.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def stillness(source: BriefSource, roots: Mapping[str, Path] | None = None) -> Stillness:
+    """Of the brief's files, and of everything in a folder of its own: copying tools write to
+    hidden or unfinished names there first."""
+    files = _files(source, roots or {})
+    whole = _file(str(source.path))
+    if whole:
+        files[str(source.path)] = whole
+    if source.owns_folder:
+        for folder, _, names in os.walk(source.folder):
+            for name in names:
+                path = os.path.join(folder, name)
+                info = _file(path)
+                if info:
+                    files[path] = info
+    digest = hashlib.blake2b(digest_size=16)
+    newest = 0.0
+    for path, info in sorted(files.items()):
+        digest.update(os.fsencode(path) + f"\0{info.st_size}\0{info.st_mtime_ns}\0".encode())
+        # A copy may keep the old time of its contents; the time of its status is the copy's own.
+        newest = max(newest, info.st_mtime, info.st_ctime)
+    return Stillness(digest.hexdigest(), newest)
+
+
+@lru_cache(maxsize=32768)
+def _file_hash(path: str, size: int, mtime_ns: int, ctime_ns: int, inode: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(source: BriefSource, roots: Mapping[str, Path] | None = None) -> str:
+    """SHA-256 over what the brief says and every file it names, by content; touching or moving
+    them changes nothing. `roots` are the named media folders of the settings."""
+    name = "" if source.document else source.path.name
+    digest = hashlib.sha256(f"{source.kind}\0{name}\0".encode() + _own_words(source))
+    base = f"{source.folder}/"
+    for path, info in _files(source, roots or {}).items():
+        try:
+            known = _file_hash(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+        except OSError as error:
+            known = f"unreadable: {error.errno}"  # The compiler says so; mending it changes this.
+        name = path.removeprefix(base)
+        digest.update(os.fsencode(name) + f"\0{known}\0".encode())
+    return digest.hexdigest()

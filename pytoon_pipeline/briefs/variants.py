@@ -1,0 +1,141 @@
+"""Variants: one brief, many videos. Each cell of hooks x CTAs x locales x archetypes x presets is a
+brief of its own; what they have in common is rendered once, since segments are named by content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+from pytoon_pipeline.briefs.model import ArchetypeCell, LocaleWords, Variants
+from pytoon_pipeline.briefs.reading import read_document, validate
+from pytoon_pipeline.briefs.source import BriefSource, Document
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination, each part with its place in the axis; None where there is no such axis."""
+
+    look: ArchetypeCell | None = None
+    preset: str | None = None
+    locale: str | None = None
+    words: LocaleWords = field(default_factory=LocaleWords)
+    hook: tuple[int, str, bool] | None = None
+    """Place, words, and whether they are the locale's own."""
+    cta: tuple[int, str, bool] | None = None
+
+    @property
+    def mark(self) -> str:
+        """Of its name and key. Lines are numbered: their words may change, their place stays."""
+        parts = [
+            self.look and self.look.mark,
+            self.preset,
+            self.locale,
+            self.hook and f"h{self.hook[0] + 1}",
+            self.cta and f"c{self.cta[0] + 1}",
+        ]
+        return "-".join(p for p in parts if p)
+
+    def fields(self, rest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The brief of this cell, and for each field that comes from the variants where there."""
+        data, at = dict(rest), {}
+        if self.look:
+            if self.look.archetype != data.get("archetype", "hero"):
+                data.pop("preset", None)  # It is a look of the other archetype.
+            data["archetype"], at["archetype"] = self.look.archetype, "archetypes"
+            if self.look.preset:
+                data["preset"], at["preset"] = self.look.preset, "archetypes"
+        if self.preset:
+            data["preset"], at["preset"] = self.preset, "presets"
+        if self.locale:
+            data["locale"], at["locale"] = self.locale, "locales"
+            said = self.words.model_dump(exclude_defaults=True, exclude={"hooks", "ctas"})
+            data |= said
+            at |= {name: f"locales.{self.locale}.{name}" for name in said}
+        for name, line in (("hook", self.hook), ("cta", self.cta)):
+            if line:
+                number, data[name], own = line
+                where = f"locales.{self.locale}." if own else ""
+                at[name] = f"{where}{name}s[{number}]"
+        return data, at
+
+
+def _each(variants: Variants) -> Iterator[Cell]:
+    for look, preset, (locale, words) in product(
+        variants.archetypes or [None],
+        variants.presets or [None],
+        variants.locales.items() or [(None, LocaleWords())],
+    ):
+        hooks = [(i, w, bool(words.hooks)) for i, w in enumerate(variants.hooks_of(words))]
+        ctas = [(i, w, bool(words.ctas)) for i, w in enumerate(variants.ctas_of(words))]
+        for hook, cta in product(hooks or [None], ctas or [None]):
+            yield Cell(look, preset, locale, words, hook, cta)
+
+
+def expand(source: BriefSource) -> list[BriefSource]:
+    """The cells of a brief that has variants, in order; any other source as it is. A brief whose
+    variants are wrong stays one: compiling it says what is wrong."""
+    if source.kind != "brief":
+        return [source]
+    if source.document is not None:
+        if not source.document.data.get("variants"):
+            return [source]
+        return _cells(source, source.document.data, source.document)
+    try:
+        info = source.path.stat()
+        cells = _of_file(source, info.st_size, info.st_mtime_ns)
+    except OSError:
+        return [source]
+    return list(cells)
+
+
+@lru_cache(maxsize=32768)
+def _of_file(source: BriefSource, size: int, _mtime_ns: int) -> tuple[BriefSource, ...]:
+    if size > 1_000_000 or b"variants" not in source.path.read_bytes():
+        return (source,)
+    data, _ = read_document(source.path, source.shown)
+    if not data or not data.get("variants"):
+        return (source,)
+    return tuple(_cells(source, data, None))
+
+
+def _cells(
+    source: BriefSource, data: Mapping[str, Any], whole: Document | None
+) -> list[BriefSource]:
+    wanted = data["variants"]
+    if not isinstance(wanted, dict):
+        return [source]
+    variants, problems = validate(Variants, wanted, source.shown)
+    if variants is None or problems:
+        return [source]
+    rest = {k: v for k, v in data.items() if k != "variants"}
+    places = dict(whole.places) if whole else {}
+    made = []
+    for cell in _each(variants):
+        changed, at = cell.fields(rest)
+        found = {k: _at(places, "variants", v) for k, v in at.items()}
+        part = "-".join(p for p in ((whole.part if whole else ""), cell.mark) if p)
+        document = Document(
+            part=part,
+            data=changed,
+            shown=source.shown,
+            whole=whole.whole if whole else "",
+            places={**places, **found},
+            files=whole.files if whole else {},
+            problems=whole.problems if whole else (),
+        )
+        made.append(
+            BriefSource(
+                source.path, "brief", source.campaign, f"{source.name}-{cell.mark}",
+                source.folder, document,
+            )
+        )
+    return made
+
+
+def _at(places: Mapping[str, str], field: str, inner: str) -> str:
+    """`variants.hooks[1]`, said of a column where the variants stand in one."""
+    place = places.get(field)
+    return f"{place}: {inner}" if place and place != field else f"{field}.{inner}"

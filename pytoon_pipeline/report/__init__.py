@@ -1,0 +1,1 @@
+"""The campaign page: what became of a campaign, for people who never open Dagster."""
