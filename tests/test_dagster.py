@@ -18,14 +18,15 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.defs import metadata, watch
+from pytoon_pipeline.defs import metadata, sensors, watch
 from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.dev import dev
 from pytoon_pipeline.defs.jobs import brief_job
 from pytoon_pipeline.defs.partitions import BRIEFS
+from pytoon_pipeline.defs.process import PROCESS_TAG
 from pytoon_pipeline.defs.resources import SettingsResource
-from pytoon_pipeline.defs.run import PROCESS_TAG, BriefResult, open_instance, run_brief
-from pytoon_pipeline.defs.sensors import briefs_folder
+from pytoon_pipeline.defs.run import BriefResult, open_instance, run_brief
+from pytoon_pipeline.defs.sensors import intake
 from pytoon_pipeline.errors import EngineFailed, UserError
 from pytoon_pipeline.quality.checks import CHECK_NAMES
 from pytoon_pipeline.settings import Settings, load_settings
@@ -221,7 +222,7 @@ def test_a_failed_engine_is_told_with_what_was_done(
         cached=False,
     )  # fmt: skip
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         cause = EngineFailed("no memory", "x264 [error]: malloc failed")
         failed = {"s2": "compositor: no memory"}
         raise segments.SegmentsFailed("camp/unlucky", failed, [done]) from cause
@@ -240,14 +241,14 @@ def test_a_failed_engine_is_told_with_what_was_done(
 def test_a_fault_of_the_program_comes_with_its_traceback(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(segments, "render_segments", lambda *_: 1 / 0)
+    monkeypatch.setattr(segments, "render_segments", lambda *_, **__: 1 / 0)
     result = place.run(place.brief("bug"))
     assert result.error == "ZeroDivisionError: division by zero"
     assert "render_segments" in result.traceback
 
 
 def test_ctrl_c_ends_the_run_and_is_raised(place: Place, monkeypatch: pytest.MonkeyPatch):
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(segments, "render_segments", interrupt)
@@ -255,6 +256,7 @@ def test_ctrl_c_ends_the_run_and_is_raised(place: Place, monkeypatch: pytest.Mon
         place.run(place.brief("stopped"))
     entry = Ledger(place.settings.ledger).entry("camp/stopped")
     assert entry.content_hash == "", "the sensor will take it up"
+    assert entry.state == "cancelled"
     with open_instance(place.settings) as instance:
         runs = instance.get_runs(dg.RunsFilter(tags={"pytoon/brief": "camp/stopped"}))
     assert [r.status for r in runs] == [dg.DagsterRunStatus.FAILURE]
@@ -263,8 +265,8 @@ def test_ctrl_c_ends_the_run_and_is_raised(place: Place, monkeypatch: pytest.Mon
 def test_a_failing_check_shows(place: Place, monkeypatch: pytest.MonkeyPatch):
     judge = finish.judge
 
-    def harsh(*arguments: object) -> tuple:
-        measurement, verdicts = judge(*arguments)
+    def harsh(*arguments: object, **more: object) -> tuple:
+        measurement, verdicts = judge(*arguments, **more)
         bad = {"passed": False, "severity": "error", "message": "too long", "remedy": "Cut it."}
         measured = {"seconds": 70.5, "peak": float("inf"), "spans": [(1, 2)]}
         return measurement, [verdicts[0].model_copy(update={**bad, "measured": measured})] + [
@@ -347,7 +349,9 @@ class Folder:
         self.settings = SettingsResource(home=str(home), briefs_dir=str(self.root))
         self.cursor: str | None = None
         self.later = 60.0
+        self.instance = dg.DagsterInstance.ephemeral()
         monkeypatch.setattr(watch.time, "time", lambda: self._now() + self.later)
+        monkeypatch.setattr(sensors, "PACE", sensors.Pace(least=0, share=0))
 
     _now = staticmethod(time.time)
 
@@ -356,8 +360,8 @@ class Folder:
         return write(self.root / key / "brief.yaml", text)
 
     def tick(self, *, acted_on: bool = True) -> list[dg.RunRequest]:
-        context = dg.build_sensor_context(cursor=self.cursor)
-        result = briefs_folder(context, settings=self.settings, ledger=self.ledger)
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
+        result = intake(context, settings=self.settings, ledger=self.ledger)
         assert isinstance(result, dg.SensorResult)
         self.skipped = result.skip_reason.skip_message if result.skip_reason else ""
         added = [k for r in result.dynamic_partitions_requests or [] for k in r.partition_keys]
@@ -371,8 +375,10 @@ class Folder:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
-    return Folder(tmp_path, monkeypatch)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
+    made = Folder(tmp_path, monkeypatch)
+    yield made
+    made.instance.dispose()
 
 
 def test_a_new_brief_is_rendered_once(folder: Folder):

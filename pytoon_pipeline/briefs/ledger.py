@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,15 @@ class Entry:
     """Unix time."""
 
 
+_REPORTS = sa.Table(
+    "reported_campaigns",
+    METADATA,
+    sa.Column("campaign", sa.Text, primary_key=True),
+    sa.Column("seen", sa.Float, nullable=False),
+    sa.Column("asked", sa.Float, nullable=False),
+)
+
+
 class Ledger:
     """A SQLite table. Safe to use from several processes; every method is one transaction.
 
@@ -103,6 +113,7 @@ class Ledger:
         self._engine = sa.create_engine(
             f"sqlite:///{self.path}", poolclass=NullPool, connect_args={"timeout": 30}
         )
+        sa.event.listen(self._engine, "connect", _relax)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -195,6 +206,40 @@ class Ledger:
         with self.begin() as connection:
             return {name: float(last) for name, last in connection.execute(query)}
 
+    def unreported(self, now: float, settle: float, at_least: float) -> dict[str, float]:
+        """Campaigns whose page is older than what became of their briefs -> the time (Unix) of the
+        last change. One with work going on has its page made at most every `at_least` seconds, and
+        any at most every `settle`."""
+        with self.begin() as connection:
+            known = {r.campaign: r for r in connection.execute(sa.select(_REPORTS))}
+            busy = set(
+                connection.execute(
+                    sa.select(_BRIEFS.c.campaign).where(_BRIEFS.c.state.in_(OPEN)).distinct()
+                ).scalars()
+            )
+            changed = connection.execute(
+                sa.select(_BRIEFS.c.campaign, sa.func.max(_BRIEFS.c.updated))
+                .where(_BRIEFS.c.state != "new")
+                .group_by(_BRIEFS.c.campaign)
+            ).all()
+        due = {}
+        for name, last in changed:
+            before = known.get(name)
+            if before and before.seen >= last:
+                continue
+            pause = at_least if name in busy else settle
+            if not before or now - before.asked >= pause:
+                due[name] = float(last)
+        return due
+
+    def reporting(self, campaign: str, seen: float, now: float) -> None:
+        """Note that the page of a campaign is asked for, with all that changed until `seen`."""
+        with self.begin() as connection:
+            connection.execute(sa.delete(_REPORTS).where(_REPORTS.c.campaign == campaign))
+            connection.execute(
+                sa.insert(_REPORTS).values(campaign=campaign, seen=seen, asked=now)
+            )
+
     def want(self, keys: Sequence[str], action: str) -> int:
         """Ask for one of ACTIONS for some briefs; the sensor requests the runs. Returns for how
         many."""
@@ -262,6 +307,13 @@ class Ledger:
                     .values(updated=time.time(), **values)
                 ).rowcount
             )
+
+
+def _relax(connection: Any, _record: Any) -> None:
+    """Readers and a writer at once; a power cut can cost the last moments, never the file."""
+    with suppress(sqlite3.DatabaseError):  # What is no database is said by the first statement.
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _register(connection: sa.Connection, source: BriefSource) -> str:

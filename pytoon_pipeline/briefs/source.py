@@ -39,6 +39,8 @@ class Document:
     """The brief's fields, as JSON values."""
     shown: str
     """The whole's name in messages: `spring.csv`."""
+    of: str = ""
+    """The part that this is a variant of, where it is one."""
     whole: str = ""
     """Tells the whole from others where it is no file: `sql:public.briefs`. Else its path does."""
     places: Mapping[str, str] = field(default_factory=dict)
@@ -235,21 +237,34 @@ def _own_words(source: BriefSource) -> bytes:
     return json.dumps(said, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def priority(source: BriefSource) -> int:
-    """What a brief says of its place in the queue; 0 when it says nothing that can be read. Here
-    it need not be right yet: the compiler says what is wrong."""
-    if source.kind == "spec":
-        return 0
+@dataclass(frozen=True)
+class Hints:
+    """What the queue wants to know of a brief before it is compiled."""
+
+    priority: int = 0
+    generates: bool = False
+    """Some footage is to be made by a model, which takes a GPU."""
+
+
+_GENERATES = re.compile(r'^\s*"?(generate"?\s*:|type"?\s*:\s*"?generated)', re.MULTILINE)
+
+
+def hints(source: BriefSource) -> Hints:
+    """What a brief says of its place in the queue, as far as it can be read: it need not be right
+    yet, and the compiler says what is wrong."""
     if source.document is not None:
-        said = source.document.data.get("priority")
+        data = source.document.data
+        said, generates = data.get("priority"), bool(data.get("generate"))
     else:
         try:
             text = source.path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError):
-            return 0
-        found = re.search(r"^priority\s*:\s*(-?\d+)\s*(#.*)?$", text, re.MULTILINE)
-        said = found and int(found[1])
-    return said if isinstance(said, int) and -100 <= said <= 100 else 0
+            return Hints()
+        found = re.search(r"^priority\s*:\s*(-?\d{1,3})\s*(#.*)?$", text, re.MULTILINE)
+        said = int(found[1]) if found else 0
+        generates = bool(_GENERATES.search(text))
+    fits = isinstance(said, int) and -100 <= said <= 100
+    return Hints(said if fits else 0, generates)
 
 
 def look(source: BriefSource, roots: Mapping[str, Path] | None = None) -> str:

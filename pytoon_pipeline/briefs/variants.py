@@ -121,6 +121,7 @@ def _cells(
             part=part,
             data=changed,
             shown=source.shown,
+            of=whole.part if whole else "",
             whole=whole.whole if whole else "",
             places={**places, **found},
             files=whole.files if whole else {},

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from rich.console import Console
 from rich.text import Text
@@ -35,7 +33,7 @@ from pytoon_pipeline.cli.terminal import (
 from pytoon_pipeline.errors import Problem, PytoonError, UserError
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.stages.documents import MetricsDocument
-from pytoon_pipeline.store import Store
+from pytoon_pipeline.store import Store, where
 
 if TYPE_CHECKING:
     from pytoon_pipeline.defs.run import BriefResult
@@ -192,13 +190,6 @@ def _warnings(result: BriefResult) -> list[dict[str, Any]]:
     return [
         {k: tuple(v) if isinstance(v, list) else v for k, v in w.items()} for w in found
     ]
-
-
-def where(store: Store, key: str) -> str:
-    """An object of the store as a path, where it is a file of this machine, else its address."""
-    url = store.url(key)
-    parts = urlparse(url)
-    return url2pathname(parts.path) if parts.scheme == "file" else url
 
 
 def _may_publish(out: Path, source: BriefSource, key: str) -> Path:

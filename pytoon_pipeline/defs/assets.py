@@ -9,7 +9,7 @@ from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.defs.failures import told
-from pytoon_pipeline.defs.jobs import brief_tags
+from pytoon_pipeline.defs.jobs import ACTION_TAG, brief_tags
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.resources import Services
 from pytoon_pipeline.spec.model import RenderSpec
@@ -30,6 +30,11 @@ _COMMON = {
 }
 
 
+def _fresh(context: dg.AssetExecutionContext) -> bool:
+    """Did a person ask that nothing be taken from the store?"""
+    return context.run.tags.get(ACTION_TAG) == "rerender"
+
+
 @dg.asset(**_COMMON, kinds={"yaml", "json"})
 def render_spec(
     context: dg.AssetExecutionContext,
@@ -42,9 +47,8 @@ def render_spec(
     from pytoon_pipeline.stages.compile import compile_source
 
     key = context.partition_key
-    with told(key, "render_spec", reporter, ledger):
+    with told(context, "render_spec", reporter, ledger):
         source = ledger.source(key)
-        ledger.note(key, state="running", error="")
         missing = {t: v for t, v in brief_tags(source, key).items() if not context.run.tags.get(t)}
         if missing:
             context.instance.add_run_tags(context.run.run_id, missing)
@@ -69,8 +73,8 @@ def segments(
     from pytoon_pipeline.stages.segments import render_segments
 
     key = context.partition_key
-    with told(key, "segments", reporter, ledger):
-        document = render_segments(render_spec, services, key, reporter)
+    with told(context, "segments", reporter, ledger):
+        document = render_segments(render_spec, services, key, reporter, fresh=_fresh(context))
     context.add_output_metadata(metadata.of_segments(document))
     return document
 
@@ -89,8 +93,10 @@ def assembled_video(
     from pytoon_pipeline.stages.assemble import assemble
 
     key = context.partition_key
-    with told(key, "assembled_video", reporter, ledger):
-        video = assemble(render_spec, segments, services, key, reporter)
+    with told(context, "assembled_video", reporter, ledger):
+        video = assemble(
+            render_spec, segments, services, key, reporter, fresh=_fresh(context)
+        )
     context.add_output_metadata(metadata.of_video(video, render_spec, services.store))
     return video
 
@@ -108,7 +114,7 @@ def thumbnail(
     from pytoon_pipeline.stages.finish import make_thumbnail, preview_data_uri
 
     key = context.partition_key
-    with told(key, "thumbnail", reporter, ledger):
+    with told(context, "thumbnail", reporter, ledger):
         document = make_thumbnail(render_spec, assembled_video, services, key)
         preview = preview_data_uri(document, services)
     context.add_output_metadata(
@@ -138,10 +144,10 @@ def metrics(
     from pytoon_pipeline.stages.finish import preview_data_uri, write_metrics
 
     key = context.partition_key
-    with told(key, "metrics", reporter, ledger):
+    with told(context, "metrics", reporter, ledger):
         document = write_metrics(render_spec, segments, assembled_video, services, key)
         preview = preview_data_uri(thumbnail, services)
-        ledger.note(key, state="done", error="")
+        ledger.note(key, state="done", error="", progress=1.0)
     context.add_output_metadata(
         {"preview": metadata.picture(preview), **metadata.of_metrics(document, services.store)}
     )

@@ -8,6 +8,7 @@ import dagster as dg
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.defs.failures import told
+from pytoon_pipeline.defs.jobs import ACTION_TAG
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.resources import Services
 from pytoon_pipeline.quality.checks import CHECKS, Verdict
@@ -71,7 +72,8 @@ def quality(
 ) -> Iterator[dg.AssetCheckResult]:
     from pytoon_pipeline.stages.finish import judge
 
-    with told(context.partition_key, "quality", reporter, ledger):
-        _, verdicts = judge(spec, video, services, segments)
+    again = context.run.tags.get(ACTION_TAG) == "recheck"
+    with told(context, "quality", reporter, ledger):
+        _, verdicts = judge(spec, video, services, segments, again=again)
     for verdict in verdicts:
         yield check_result(verdict)

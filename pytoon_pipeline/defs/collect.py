@@ -19,8 +19,8 @@ def collect() -> dg.Definitions:
     return dg.Definitions(
         assets=dg.load_assets_from_modules([assets]),
         asset_checks=dg.load_asset_checks_from_modules([checks]),
-        jobs=[jobs.brief_job],
-        sensors=[sensors.briefs_folder],
+        jobs=[jobs.brief_job, jobs.recheck_job, jobs.campaign_job],
+        sensors=[sensors.intake],
         resources={**RESOURCES, "documents": documents},
         loggers={"console": console},
         executor=dg.in_process_executor,

@@ -6,22 +6,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.errors import PytoonError, UserError
 from pytoon_pipeline.stages.reporter import Reporter
 
+PROGRESS = {
+    "render_spec": 0.0, "segments": 0.05, "assembled_video": 0.8, "quality": 0.88,
+    "thumbnail": 0.95, "metrics": 0.97,
+}  # fmt: skip
+"""How far a run is when a stage begins, of 1: rough shares of a first render."""
+
 
 @contextmanager
-def told(key: str, stage: str, reporter: Reporter, ledger: Ledger) -> Iterator[None]:
+def told(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
+    stage: str,
+    reporter: Reporter,
+    ledger: Ledger,
+) -> Iterator[None]:
     """Run one stage of a brief. A failure of Pytoon becomes a `dagster.Failure` that says what is
     wrong and what to do, with what was done until then; the ledger and the reporter hear of it.
 
     Nothing is retried by Dagster: what can pass was tried again inside, and a wrong brief stays
     wrong until it changes.
     """
+    key = context.partition_key
     reporter.stage(key, stage)
+    ledger.note(
+        key, state="running", error="", run_id=context.run.run_id, progress=PROGRESS[stage]
+    )
     try:
         yield
     except UserError as error:
@@ -38,7 +54,10 @@ def told(key: str, stage: str, reporter: Reporter, ledger: Ledger) -> Iterator[N
         raise dg.Failure(
             description=str(error), metadata=metadata.of_failure(error), allow_retries=False
         ) from None
-    except BaseException as error:  # A fault of the program, or Ctrl-C.
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+        ledger.note(key, state="cancelled", error="")
+        raise
+    except BaseException as error:  # A fault of the program.
         ledger.note(key, state="failed", error=f"{type(error).__name__}: {error}")
         raise
 

@@ -1,19 +1,109 @@
-"""Jobs."""
+"""Jobs. (No postponed annotations here: Dagster looks at the classes themselves.)"""
 
-from __future__ import annotations
+from enum import Enum
 
 import dagster as dg
 
-from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.briefs.ledger import ACTIONS, OPEN, Ledger
+from pytoon_pipeline.briefs.source import BriefSource, hints
+
+ACTION_TAG = "pytoon/action"
+BRIEF_TAG = "pytoon/brief"
+CAMPAIGN_TAG = "pytoon/campaign"
+GPU_TAG = "pytoon/gpu"
+"""On runs that generate footage; `dagster.yaml` says how many of them there may be at once."""
+
+_CONSOLE = {"loggers": {"console": {"config": {}}}}  # Without this Dagster prints every event.
 
 brief_job = dg.define_asset_job(
     "brief_job",
     selection=dg.AssetSelection.groups("video"),
-    config={"loggers": {"console": {"config": {}}}},  # Without this Dagster prints every event.
+    config=_CONSOLE,
     description="One brief, from its files to the finished video, its checks and its metrics.",
 )
 
+recheck_job = dg.define_asset_job(
+    "recheck_job",
+    selection=dg.AssetSelection.assets("metrics")
+    | dg.AssetSelection.checks_for_assets(dg.AssetKey("assembled_video")),
+    config=_CONSOLE,
+    description="Measures a finished video again and holds it against every promise; nothing is "
+    "rendered.",
+)
 
-def brief_tags(source: BriefSource, key: str) -> dict[str, str]:
-    """Tags of a run, to find all runs of a campaign or of a brief by."""
-    return {"pytoon/campaign": source.campaign, "pytoon/brief": key}
+report_job = dg.define_asset_job(
+    "report_job",
+    selection=dg.AssetSelection.assets("campaign_report"),
+    config=_CONSOLE,
+    description="The page of a campaign.",
+)
+
+
+class Action(Enum):
+    """What can be wanted of a campaign."""
+
+    render = "render"
+    rerender = "rerender"
+    recheck = "recheck"
+
+
+class CampaignConfig(dg.Config):
+    """What is to be done to which briefs."""
+
+    campaign: str
+    """The campaign's name."""
+    action: Action = Action.render
+    """`render`: all briefs, what is in the store is taken from there. `rerender`: nothing is taken
+    from the store. `recheck`: only the checks of finished videos."""
+    only_failed: bool = False
+    """Leave out the briefs that are done."""
+
+
+@dg.op(description="Asks for a run of each brief of a campaign; the sensor `intake` starts them.")
+def ask_for_campaign(
+    context: dg.OpExecutionContext, config: CampaignConfig, ledger: dg.ResourceParam[Ledger]
+) -> int:
+    entries = ledger.find(campaign=config.campaign)
+    if not entries:
+        known = ", ".join(sorted(ledger.campaigns())) or "none yet"
+        raise dg.Failure(
+            f"There is no campaign {config.campaign!r}. Known: {known}.", allow_retries=False
+        )
+    action = config.action.value
+    chosen = [
+        e.key
+        for e in entries
+        if e.state not in OPEN
+        and not (config.only_failed and e.state == "done")
+        and not (action == "recheck" and e.state != "done")
+    ]
+    count = ledger.want(chosen, action)
+    context.log.info(f"{count} of {len(entries)} briefs of {config.campaign}: {action}.")
+    return count
+
+
+@dg.job(
+    name="campaign_job",
+    config=dg.RunConfig(ops={"ask_for_campaign": CampaignConfig(campaign="")}),
+    description="Renders, renders anew, or only checks again every brief of a campaign.",
+)
+def campaign_job() -> None:
+    ask_for_campaign()
+
+
+JOBS = {"render": brief_job, "rerender": brief_job, "recheck": recheck_job}
+"""What is wanted of a brief -> the job that does it."""
+assert tuple(JOBS) == ACTIONS == tuple(a.value for a in Action)
+
+
+def brief_tags(source: BriefSource, key: str, action: str = "render") -> dict[str, str]:
+    """Tags of a run: to find all runs of a campaign or of a brief by, and for the queue."""
+    told = hints(source)
+    tags = {CAMPAIGN_TAG: source.campaign, BRIEF_TAG: key}
+    if told.priority:
+        tags["dagster/priority"] = str(told.priority)
+    if told.generates:
+        tags[GPU_TAG] = "1"
+    if action != "render":
+        tags[ACTION_TAG] = action
+    return tags

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.defs.failures import PROGRESS
+from pytoon_pipeline.defs.interrupt import heed
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
@@ -65,11 +69,34 @@ class ServicesResource(dg.ConfigurableResource):
         return open_services(self.settings.load())
 
 
-class LogReporter(Reporter):
-    """Tells a run's log what happens inside the long steps."""
+class RunReporter(Reporter):
+    """Tells a run's log what happens inside the long steps, and the ledger how far they are. Ends
+    them when the run's process is asked to end: Dagster itself only reaches its main thread."""
 
-    def __init__(self, log: dg.DagsterLogManager):
-        self._log = log
+    EVERY = 1.0
+    """Seconds between two notes of the progress."""
+
+    def __init__(self, log: dg.DagsterLogManager, ledger: Ledger):
+        self._log, self._ledger = log, ledger
+        self._lock = threading.Lock()
+        self._frames = self._done = 0
+        self._noted = time.monotonic()
+
+    def segments(self, key: str, total_frames: int, segments: int) -> None:
+        with self._lock:
+            self._frames, self._done = total_frames, 0
+
+    def progress(self, key: str, segment_id: str, frames: int) -> None:
+        heed()
+        with self._lock:
+            self._done += frames
+            now = time.monotonic()
+            if now - self._noted < self.EVERY or not self._frames:
+                return
+            self._noted = now
+            share = min(1.0, self._done / self._frames)
+        first, last = PROGRESS["segments"], PROGRESS["assembled_video"]
+        self._ledger.note(key, progress=round(first + (last - first) * share, 3))
 
     def segment(self, key: str, record: SegmentRecord) -> None:
         how = "was in the store" if record.cached else f"took {record.seconds:.1f} s"
@@ -83,8 +110,12 @@ class LogReporter(Reporter):
 class ReporterResource(dg.ConfigurableResource):
     """Where progress goes. The command line puts its own reporter in this place."""
 
+    settings: SettingsResource
+
     def create_resource(self, context: dg.InitResourceContext) -> Reporter:  # type: ignore[override]
-        return LogReporter(context.log) if context.log else Reporter()
+        if context.log is None:
+            return Reporter()
+        return RunReporter(context.log, Ledger(self.settings.load().ledger))
 
 
 _SETTINGS = SettingsResource()
@@ -93,5 +124,5 @@ RESOURCES = {
     "settings": _SETTINGS,
     "ledger": LedgerResource(settings=_SETTINGS),
     "services": ServicesResource(settings=_SETTINGS),
-    "reporter": ReporterResource(),
+    "reporter": ReporterResource(settings=_SETTINGS),
 }

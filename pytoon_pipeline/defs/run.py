@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.jobs import brief_job, brief_tags
 from pytoon_pipeline.defs.metadata import log_tail
 from pytoon_pipeline.defs.partitions import BRIEFS
+from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, this_process
 from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, UserError
 from pytoon_pipeline.settings import Settings, project_data
 from pytoon_pipeline.stages.documents import MetricsDocument, SegmentRecord
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from pytoon_pipeline.stages.services import Services
 
 _SQLITE = ("DagsterSqliteStorage", "KeptSqliteStorage")
-
-PROCESS_TAG = "pytoon/process"
-"""Run tag: `<host>:<pid>` of the process that a run lives in."""
 
 
 @dataclass(frozen=True)
@@ -108,29 +105,12 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     return instance
 
 
-def _this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 def _end_dead_runs(instance: dg.DagsterInstance) -> None:
     """A process that was killed leaves its run as started, which would hold back the next one of
     the same brief."""
-    host = socket.gethostname()
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        name, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
-        if name != host or not pid.isdigit() or _alive(int(pid)):
-            continue
-        instance.report_run_failed(run, "The process that this run lived in was killed.")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        if is_gone(run.tags.get(PROCESS_TAG, "")):
+            instance.report_run_failed(run, "The process that this run lived in was killed.")
 
 
 # A run -------------------------------------------------------------------------------------------
@@ -199,7 +179,7 @@ def run_brief(
             raise_on_error=False,
             resources={"services": services, "ledger": ledger, "reporter": heard},
             run_config=None if verbose else _SILENT,
-            tags={**brief_tags(source, key), PROCESS_TAG: _this_process(), **(tags or {})},
+            tags={**brief_tags(source, key), PROCESS_TAG: this_process(), **(tags or {})},
         )
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None

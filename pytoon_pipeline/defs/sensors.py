@@ -1,22 +1,56 @@
-"""Sensors."""
+"""Sensors. (No postponed annotations here: Dagster looks at the classes themselves.)"""
+
+import time
+from dataclasses import dataclass
 
 import dagster as dg
 
 from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.defs.jobs import brief_job, brief_tags
-from pytoon_pipeline.defs.partitions import BRIEFS
+from pytoon_pipeline.briefs.source import BriefSource, key_part
+from pytoon_pipeline.defs.jobs import JOBS, brief_job, brief_tags, recheck_job, report_job
+from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
+from pytoon_pipeline.defs.reconcile import reconcile
 from pytoon_pipeline.defs.resources import SettingsResource
-from pytoon_pipeline.defs.watch import Findings, gather, look_around
+from pytoon_pipeline.defs.watch import Findings, gather, look_around, report_back
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.settings import Settings
+
+TICK_SECONDS = 3
+REPORT_SETTLE, REPORT_EVERY = 5.0, 60.0
+"""Seconds between two pages of a campaign at rest, and of one that is being worked on."""
+
+
+@dataclass
+class Pace:
+    """When to look at the folder and the table again. Looking is cheap, but at thousands of briefs
+    not as cheap as asking what was wished for."""
+
+    least: float = 8.0
+    """Seconds between two looks ..."""
+    share: float = 10.0
+    """... and so many times what the last one took."""
+    due: float = 0.0
+    """time.monotonic() of the next."""
+
+    def now(self) -> bool:
+        return time.monotonic() >= self.due
+
+    def looked(self, began: float, unfinished: bool) -> None:
+        ended = time.monotonic()
+        self.due = 0.0 if unfinished else ended + max(self.least, self.share * (ended - began))
+
+
+PACE = Pace()
 
 
 @dg.sensor(
-    job=brief_job,
-    minimum_interval_seconds=30,
+    jobs=[brief_job, recheck_job],
+    minimum_interval_seconds=TICK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Renders each brief that is new in the briefs folder, or whose contents changed.",
+    description="Renders each brief that is new in the folder or the table of briefs, or whose "
+    "contents changed, and what was asked for; keeps the campaigns' pages up to date.",
 )
-def briefs_folder(
+def intake(
     context: dg.SensorEvaluationContext,
     settings: SettingsResource,
     ledger: dg.ResourceParam[Ledger],
@@ -24,32 +58,69 @@ def briefs_folder(
     """The cursor is the number of the last request; all else is in the ledger."""
     loaded = settings.load()
     confirmed = int(context.cursor) if (context.cursor or "").isdigit() else 0
-    sources, problems = gather(loaded.briefs_dir)
+    reconcile(context.instance, ledger, confirmed)
+    began = time.monotonic()
+    sources: list[BriefSource] | None = None
+    problems: list[Problem] = []
+    if PACE.now():
+        sources, problems = gather(loaded)
     found = look_around(ledger, sources, confirmed, loaded.media_roots)
-    for problem in problems + found.problems:
-        context.log.warning(str(problem))
-    message = _summary(found, str(loaded.briefs_dir), problems + found.problems)
-    if found.requests or found.waiting or found.unfinished:
+    if sources is not None:
+        problems += report_back(loaded, ledger) + found.problems
+        PACE.looked(began, found.unfinished)
+        for problem in problems:
+            context.log.warning(str(problem))
+    pages = []  # TEMP
+    message = _summary(found, loaded, problems)
+    if found.requests or found.waiting:
         context.log.info(message)
-    if not found.requests:
-        return dg.SensorResult(skip_reason=message, cursor=str(found.confirmed))
+    adding = []
+    if found.requests:
+        adding.append(BRIEFS.build_add_request([e.key for e in found.requests]))
+    if pages:
+        adding.append(CAMPAIGNS.build_add_request([p.partition_key for p in pages]))
+    runs = [
+        dg.RunRequest(
+            # The number lets a brief that was changed back be rendered again.
+            run_key=f"{entry.key}:{entry.content_hash}:{entry.serial}",
+            job_name=JOBS[entry.action].name,
+            partition_key=entry.key,
+            tags=brief_tags(entry.source, entry.key, entry.action),
+        )
+        for entry in found.requests
+    ]
     return dg.SensorResult(
-        dynamic_partitions_requests=[BRIEFS.build_add_request([e.key for e in found.requests])],
-        run_requests=[
-            dg.RunRequest(
-                # The number lets a brief that was changed back be rendered again.
-                run_key=f"{entry.key}:{entry.content_hash}:{entry.serial}",
-                partition_key=entry.key,
-                tags=brief_tags(entry.source, entry.key),
-            )
-            for entry in found.requests
-        ],
+        dynamic_partitions_requests=adding,
+        run_requests=[*runs, *pages] or None,
+        skip_reason=None if runs or pages else message,
         cursor=str(found.confirmed),
     )
 
 
-def _summary(found: Findings, folder: str, problems: list[Problem]) -> str:
-    parts = [f"{found.briefs} briefs in {folder}: {len(found.requests)} new or changed"]
+def _pages(ledger: Ledger) -> list[dg.RunRequest]:
+    """Runs for the campaigns whose page is out of date."""
+    now = time.time()
+    requests = []
+    for name, seen in ledger.unreported(now, REPORT_SETTLE, REPORT_EVERY).items():
+        ledger.reporting(name, seen, now)
+        requests.append(
+            dg.RunRequest(
+                run_key=f"page:{name}:{seen}",
+                job_name=report_job.name,
+                partition_key=key_part(name),
+                tags={"pytoon/campaign": name, "dagster/priority": "-1"},
+            )
+        )
+    return requests
+
+
+def _summary(found: Findings, settings: Settings, problems: list[Problem]) -> str:
+    if found.briefs is None:
+        parts = ["Nothing was asked for" if not found.requests else "Asked for"]
+        parts[0] += f": {len(found.requests)} runs" if found.requests else ""
+        return "; ".join(parts) + "."
+    where = str(settings.briefs_dir) + (" and the table" if settings.briefs_table else "")
+    parts = [f"{found.briefs} briefs in {where}: {len(found.requests)} new or changed"]
     if found.waiting:
         parts.append(f"{len(found.waiting)} still being copied")
     if found.unfinished:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from pytoon_pipeline.briefs.folder import scan
 from pytoon_pipeline.briefs.ledger import Entry, Ledger
-from pytoon_pipeline.briefs.source import BriefSource, content_hash, look, priority, stillness
-from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.briefs.source import BriefSource, content_hash, hints, look, stillness
+from pytoon_pipeline.briefs.variants import expand
+from pytoon_pipeline.errors import Problem, PytoonError
+from pytoon_pipeline.settings import Settings
+from pytoon_pipeline.store import open_store, where
 
 MOST_REQUESTS = 20
 """Runs requested per look; submitting one takes Dagster a good part of a second."""
@@ -38,9 +41,66 @@ class Findings:
     """Highest serial number asked for so far."""
 
 
-def gather(root: Path) -> tuple[list[BriefSource], list[Problem]]:
-    """All briefs that there are now."""
-    return scan(root)
+def gather(settings: Settings) -> tuple[list[BriefSource], list[Problem]]:
+    """All briefs that there are now, in the folder and in the table."""
+    sources, problems = scan(settings.briefs_dir)
+    if settings.briefs_table:
+        from pytoon_pipeline.briefs.sqltable import read_sql_table
+
+        rows, found = read_sql_table(settings.briefs_table, settings.briefs_dir)
+        sources += [each for row in rows for each in expand(row)]
+        problems += found
+    return sources, problems
+
+
+def report_back(settings: Settings, ledger: Ledger) -> list[Problem]:
+    """Write what became of the rows of the briefs table into it. Returns what kept that from
+    being done; it is tried again at the next look."""
+    if not settings.briefs_table:
+        return []
+    from pytoon_pipeline.briefs.sqltable import RowState, write_back
+
+    rows: dict[str, list[Entry]] = {}
+    for entry in ledger.find():
+        document = entry.source.document
+        if document and document.whole.startswith("sql:") and entry.state != "new":
+            rows.setdefault(document.of or document.part, []).append(entry)
+    changed = {
+        part: entries
+        for part, entries in rows.items()
+        if any(e.reported != f"{e.state} {e.updated}" for e in entries)
+    }
+    if not changed:
+        return []
+    store = open_store(settings.store)
+    states = [
+        RowState(
+            part=part,
+            status=_of_all(e.state for e in entries),
+            video="\n".join(
+                where(store, f"videos/{e.key}/video.mp4")
+                for e in entries
+                if e.state == "done"
+            ),
+            error="\n".join(e.error for e in entries if e.error),
+        )
+        for part, entries in changed.items()
+    ]
+    try:
+        write_back(settings.briefs_table, states)
+    except PytoonError as error:
+        return [Problem("table.write_back", str(error), severity="warning")]
+    for entry in (e for entries in changed.values() for e in entries):
+        ledger.note(entry.key, reported=f"{entry.state} {entry.updated}")
+    return []
+
+
+_ORDER = ("running", "requested", "failed", "refused", "cancelled", "done")
+
+
+def _of_all(states: Iterable[str]) -> str:
+    """One word for the variants of a row: work that goes on, else the worst."""
+    return min(states, key=_ORDER.index)
 
 
 def look_around(
@@ -97,7 +157,7 @@ def look_around(
 def _request(
     ledger: Ledger, entry: Entry, contents: str, seen: str, confirmed: int, action: str
 ) -> Entry:
-    rank = priority(entry.source)
+    rank = hints(entry.source).priority
     serial = ledger.request(entry.key, contents, seen, confirmed, rank, action)
     return replace(
         entry, content_hash=contents, look=seen, serial=serial, state="requested", action=action,

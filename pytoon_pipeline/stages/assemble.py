@@ -39,11 +39,14 @@ def assemble(
     services: Services,
     key: str,
     reporter: Reporter | None = None,
+    *,
+    fresh: bool = False,
 ) -> VideoDocument:
     """The finished file under `videos/<key>/`, with its plan and caption files.
 
-    What has been linked before from the same parts is not linked again. Raises LinkError,
-    FfmpegError, MediaError or StoreError.
+    What has been linked before from the same parts is not linked again, unless `fresh`.
+
+    Raises LinkError, FfmpegError, MediaError or StoreError.
     """
     reporter = reporter or Reporter()
     store, line = services.store, timeline(spec)
@@ -71,7 +74,7 @@ def assemble(
     folder_key = f"videos/{key}"
     _write_documents(spec, services, folder_key)
     sidecar = f"linked/{key}.json"
-    if store.exists(sidecar) and store.exists(f"{folder_key}/video.mp4"):
+    if not fresh and store.exists(sidecar) and store.exists(f"{folder_key}/video.mp4"):
         before = VideoDocument.model_validate_json(store.read_bytes(sidecar))
         if before.fingerprint == mark:
             return before.model_copy(update={"cached": True, "seconds_spent": {}})
@@ -81,7 +84,7 @@ def assemble(
 
         def window_file(window: Window, name: str) -> Path:
             place = f"windows/{name}.mp4"
-            if not store.exists(place):
+            if fresh or not store.exists(place):
                 path = folder / f"window-{window.left:02d}.mp4"
                 _blend(window, jobs, records, services, path)
                 store.put(place, path)
@@ -91,7 +94,7 @@ def assemble(
         files = [
             pool.submit(window_file, w, n) for w, n in zip(line.windows, windows, strict=True)
         ]
-        audio, heard = _sound(plan, plan_mark, services, folder)
+        audio, heard = _sound(plan, plan_mark, services, folder, fresh)
         spent["sound"] = time.monotonic() - started
         blended = {w.left: f.result() for w, f in zip(line.windows, files, strict=True)}
         spent["transitions"] = time.monotonic() - started - spent["sound"]
@@ -260,12 +263,12 @@ def _sound_plan(
 
 
 def _sound(
-    plan: sound.SoundPlan, mark: str, services: Services, folder: Path
+    plan: sound.SoundPlan, mark: str, services: Services, folder: Path, fresh: bool
 ) -> tuple[Path, SoundRecord]:
     """The sound track, laid once for each content."""
     store = services.store
     track, report = f"sound/{mark}.m4a", f"sound/{mark}.json"
-    if not (store.exists(track) and store.exists(report)):
+    if fresh or not (store.exists(track) and store.exists(report)):
         path = folder / "sound.m4a"
         rate = services.presets.facts().delivery.audio_kbps
         laid = sound.lay_sound(plan, path, bit_rate_kbps=rate)

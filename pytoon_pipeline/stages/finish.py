@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline import RENDERER_VERSION, __version__
+from pytoon_pipeline.errors import StoreError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.images import save_jpeg
 from pytoon_pipeline.media.measure import MEASURE_VERSION, Measurement, measure
+from pytoon_pipeline.media.probe import sha256
 from pytoon_pipeline.picture.captions import EXIT_SECONDS, STICKER_SECONDS
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
 from pytoon_pipeline.quality import words
@@ -80,7 +82,7 @@ _OVER_FOOTAGE = {"captions", "styles", "overlays", "resolution", "frame_rate"}
 
 
 def seen_of(
-    spec: RenderSpec, line: Timeline, video: VideoDocument, services: Services
+    spec: RenderSpec, line: Timeline, video: VideoDocument, services: Services, again: bool = False
 ) -> list[Seen]:
     """What of the plan's captions and overlays is on the finished file: one decoded frame for each
     moment looked at, once for each content and plan."""
@@ -91,7 +93,7 @@ def seen_of(
         f"{plan}{lengths}{spec.metadata.get('locale')}{RENDERER_VERSION}".encode()
     ).hexdigest()
     memo = f"sightings/{video.sha256}-{mark[:16]}-{words.SIGHT_VERSION}.json"
-    if store.exists(memo):
+    if store.exists(memo) and not again:
         return [Seen.model_validate(s) for s in json.loads(store.read_bytes(memo))]
     planned = words.plan(
         spec, line, services.fonts, lambda asset: store.local(asset.key)
@@ -113,17 +115,28 @@ def judge(
     video: VideoDocument,
     services: Services,
     segments: SegmentsDocument | None = None,
+    *,
+    again: bool = False,
 ) -> tuple[dict, list[Verdict]]:
-    """Measurement and verdicts of the finished file; a file is measured once for its content."""
+    """Measurement and verdicts of the finished file; a file is measured once for its content,
+    unless it is to be measured `again`.
+
+    Raises StoreError when it is no longer the file that was rendered.
+    """
     store = services.store
+    if again and sha256(store.local(video.key)) != video.sha256:
+        raise StoreError(
+            f"{video.key} is not the file that was rendered: it was changed, or is damaged. "
+            "Render this brief anew (action `rerender`)."
+        )
     memo = f"measurements/{video.sha256}-{MEASURE_VERSION}.json"
-    if store.exists(memo):
+    if store.exists(memo) and not again:
         measurement = Measurement.from_dict(json.loads(store.read_bytes(memo)))
     else:
         measurement = measure(store.local(video.key))
         store.put_bytes(memo, json.dumps(measurement.as_dict()).encode())
     line = timeline(spec)
-    seen = seen_of(spec, line, video, services) if measurement.video else []
+    seen = seen_of(spec, line, video, services, again) if measurement.video else []
     verdicts = run_checks(measurement, expected(spec, line, segments, services), seen)
     return measurement.as_dict(), verdicts
 

@@ -64,9 +64,15 @@ def encoding_look(services: Services) -> dict:
 
 
 def render_segments(
-    spec: RenderSpec, services: Services, key: str, reporter: Reporter | None = None
+    spec: RenderSpec,
+    services: Services,
+    key: str,
+    reporter: Reporter | None = None,
+    *,
+    fresh: bool = False,
 ) -> SegmentsDocument:
-    """All segments of a plan, in threads, each cached and retried alone.
+    """All segments of a plan, in threads, each cached and retried alone; with `fresh` none is
+    taken from the store.
 
     Raises SegmentsFailed when some can't be made even as a plain still; the others are in the store
     and are found there the next time.
@@ -78,7 +84,7 @@ def render_segments(
     failed: dict[str, str] = {}
 
     def one(job: SegmentJob, folder: Path) -> SegmentRecord:
-        return _segment(spec, job, services, key, reporter, folder)
+        return _segment(spec, job, services, key, reporter, folder, fresh)
 
     with workdir(services) as folder, ThreadPoolExecutor(services.settings.workers) as pool:
         futures = []
@@ -109,6 +115,7 @@ def _segment(
     key: str,
     reporter: Reporter,
     folder: Path,
+    fresh: bool,
 ) -> SegmentRecord:
     store = services.store
     media = {asset.id: store.local(asset.key) for asset in job.all_assets}
@@ -123,7 +130,7 @@ def _segment(
 
     for rank, engine in enumerate(services.engines.order(spec.engine_policy, job)):
         mark = name(engine)
-        if store.exists(place(mark)):
+        if not fresh and store.exists(place(mark)):
             record = SegmentRecord(
                 segment_id=job.segment_id, fingerprint=mark, key=place(mark), engine=engine.name,
                 frames=job.count, seconds=0, cached=True, used_fallback=rank > 0,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from pytoon_pipeline.errors import Problem, SettingsError
 from pytoon_pipeline.store.base import Store
 from pytoon_pipeline.store.folder import FolderStore
 
-__all__ = ["FolderStore", "Store", "open_store"]
+__all__ = ["FolderStore", "Store", "open_store", "where"]
 
 
 def open_store(address: str) -> Store:
@@ -23,3 +25,11 @@ def open_store(address: str) -> Store:
             )
         )
     return FolderStore(Path(address).expanduser())
+
+
+def where(store: Store, key: str) -> str:
+    """Where an object lies, for a person: a path where it is a file of this machine, else its
+    address."""
+    url = store.url(key)
+    parts = urlparse(url)
+    return url2pathname(parts.path) if parts.scheme == "file" else url

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+from collections.abc import Iterator
 
 
 class StopSign:
@@ -47,3 +48,19 @@ class StopSign:
         """KeyboardInterrupt when the process was asked to stop."""
         if self.seen():
             raise KeyboardInterrupt
+
+
+_sign = StopSign()
+"""The process's own, for work that has no other."""
+
+
+@contextlib.contextmanager
+def stop_sign() -> Iterator[None]:
+    """The process heeds signals while the block runs, wherever `heed` is called."""
+    with _sign:
+        yield
+
+
+def heed() -> None:
+    """KeyboardInterrupt when the process was asked to stop, inside `stop_sign`."""
+    _sign.heed()

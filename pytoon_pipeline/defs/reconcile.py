@@ -1,0 +1,57 @@
+"""The ledger held against the runs: what was killed, cancelled or lost is noted there."""
+
+from __future__ import annotations
+
+import time
+
+import dagster as dg
+
+from pytoon_pipeline.briefs.ledger import OPEN, Entry, Ledger
+from pytoon_pipeline.defs.jobs import BRIEF_TAG
+
+GRACE_SECONDS = 30.0
+"""A run that was killed is taken up again within this time, where it is."""
+
+_LIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def reconcile(
+    instance: dg.DagsterInstance, ledger: Ledger, confirmed: int, now: float | None = None
+) -> int:
+    """Correct the state of briefs whose run ended without saying so: its process was killed, a
+    person cancelled it in the queue, it was deleted. Returns how many.
+
+    `confirmed` is the serial of the last request that Dagster acted on.
+    """
+    now = time.time() if now is None else now
+    stale = [
+        entry
+        for entry in ledger.find(states=OPEN)
+        if now - entry.updated > GRACE_SECONDS and entry.serial <= confirmed
+    ]
+    if not stale:
+        return 0
+    live = {run.tags.get(BRIEF_TAG) for run in instance.get_runs(dg.RunsFilter(statuses=_LIVE))}
+    return sum(_settle(instance, ledger, e, now) for e in stale if e.key not in live)
+
+
+def _settle(instance: dg.DagsterInstance, ledger: Ledger, entry: Entry, now: float) -> bool:
+    records = instance.get_run_records(dg.RunsFilter(tags={BRIEF_TAG: entry.key}), limit=1)
+    if not records:
+        # Requested, and no run is known of it: it is asked for again.
+        return ledger.settle(entry.key, OPEN, state="new", wanted=entry.action or "render")
+    record, run = records[0], records[0].dagster_run
+    if now - (record.end_time or 0) < GRACE_SECONDS:
+        return False
+    if run.status == dg.DagsterRunStatus.SUCCESS:
+        return ledger.settle(entry.key, OPEN, state="done", error="", progress=1.0)
+    if run.status == dg.DagsterRunStatus.CANCELED:
+        return ledger.settle(entry.key, OPEN, state="cancelled", error="")
+    said = "The run ended without a word; its process was killed. Run it again, or see its log."
+    return ledger.settle(entry.key, OPEN, state="failed", error=said, run_id=run.run_id)
