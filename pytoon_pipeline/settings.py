@@ -19,7 +19,7 @@ def project_data(name: str) -> Path:
     return beside if beside.is_dir() else _PACKAGE / f"_{name}"
 
 
-def _cpus() -> int:
+def cpus() -> int:
     """Cores this process may use (a container's share, not the whole host)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -106,7 +106,7 @@ def _media_roots(text: str) -> dict[str, Path]:
 
 def _workers(text: str | None) -> int:
     if not text:
-        return max(1, min(8, _cpus()))
+        return max(1, min(8, cpus()))
     if not text.isdigit() or not 1 <= int(text) <= 64:
         raise SettingsError(
             Problem(

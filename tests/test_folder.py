@@ -84,6 +84,20 @@ def test_what_is_no_brief_is_passed_over(tmp_path: Path):
     assert keys(tmp_path) == ["spring/lamp"]
 
 
+def test_briefs_lie_at_any_depth(tmp_path: Path):
+    root = tmp_path / "root"
+    for name in ("2025/spring/lamp", "2026/spring/lamp", "2026/spring/more/desk"):
+        write(root / name / "brief.yaml")
+    write(root / "2026/spring/chair.yaml")
+    found = {s.path.relative_to(root).as_posix(): (s.campaign, s.key) for s in scan(root)[0]}
+    assert found == {
+        "2025/spring/lamp/brief.yaml": ("2025/spring", "2025_spring/lamp"),
+        "2026/spring/lamp/brief.yaml": ("2026/spring", "2026_spring/lamp"),
+        "2026/spring/chair.yaml": ("2026/spring", "2026_spring/chair"),
+        "2026/spring/more/desk/brief.yaml": ("2026/spring/more", "2026_spring_more/desk"),
+    }
+
+
 def test_links_out_of_the_folder_are_passed_over(tmp_path: Path):
     write(tmp_path / "elsewhere/secret/brief.yaml")
     root = tmp_path / "root"

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from dagster import Field
 from dagster._core.errors import DagsterLaunchFailedError
 from dagster._core.launcher.base import (
     CheckRunHealthResult,
@@ -20,20 +21,27 @@ from dagster._core.launcher.base import (
     RunLauncher,
     WorkerStatus,
 )
-from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.storage.dagster_run import DagsterRun, DagsterRunStatus
 from dagster._serdes import ConfigurableClass, serialize_value
 from dagster._serdes.config_class import ConfigurableClassData
 
-from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, pid_of
+from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, pid_of, process_tag
+from pytoon_pipeline.settings import cpus
 
 
 class WarmRunLauncher(RunLauncher, ConfigurableClass):
     """For `run_launcher:` of `dagster.yaml`. Unlike Dagster's own it knows whether the process of a
     run is still there, so a run that was killed is found by the run monitoring, and any process
-    of the machine can end a run. Runs outlive the daemon that launched them."""
+    of the machine can end a run. Runs outlive the daemon that launched them.
 
-    def __init__(self, inst_data: ConfigurableClassData | None = None):
+    `at_once` runs go on at a time, one for each core where it is left out; let the queue's
+    `max_concurrent_runs` be a few more, so that the next is at hand when one ends: the queue itself
+    looks only every second.
+    """
+
+    def __init__(self, at_once: int | None = None, inst_data: ConfigurableClassData | None = None):
         self._inst_data = inst_data
+        self._at_once = at_once or cpus()
         self._lock = threading.Lock()
         self._warm: subprocess.Popen[str] | None = None
         super().__init__()
@@ -44,47 +52,39 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
 
     @classmethod
     def config_type(cls) -> Any:
-        return {}
+        return {"at_once": Field(int, is_required=False)}
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]
     ) -> WarmRunLauncher:
-        return cls(inst_data=inst_data)
+        return cls(inst_data=inst_data, **config_value)
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Raises DagsterLaunchFailedError when no process can be had."""
-        asked = {
-            "run_id": context.dagster_run.run_id,
-            "instance": serialize_value(self._instance.get_ref()),
-        }
+        run_id = context.dagster_run.run_id
+        asked = {"run_id": run_id, "instance": serialize_value(self._instance.get_ref())}
         with self._lock:
-            said = self._ask(asked)
-        if "pid" not in said:
-            raise DagsterLaunchFailedError(f"Run {asked['run_id']}: {said.get('error')}")
+            for _ in range(2):  # A warm process that was killed is replaced.
+                warm = self._ready()
+                # Until the run has a process of its own it lives in this one.
+                self._instance.add_run_tags(run_id, {PROCESS_TAG: process_tag(warm.pid)})
+                if _ask(warm, asked):
+                    return
+        raise DagsterLaunchFailedError(
+            f"Run {run_id}: the process that starts runs ended at once; the daemon's log says why."
+        )
 
-    def _ask(self, asked: dict[str, str]) -> dict[str, Any]:
-        for _ in range(2):  # A warm process that was killed is replaced.
-            if self._warm is None or self._warm.poll() is not None:
-                self._warm = subprocess.Popen(
-                    [sys.executable, "-m", "pytoon_pipeline.defs.warm"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    encoding="utf-8",
-                )
-            assert self._warm.stdin and self._warm.stdout
-            try:
-                self._warm.stdin.write(json.dumps(asked) + "\n")
-                self._warm.stdin.flush()
-                line = self._warm.stdout.readline()
-            except OSError:
-                line = ""
-            if line:
-                return json.loads(line)
-            self._warm.kill()
-            self._warm.wait()
-        return {"error": "the process that starts runs ends at once; its last lines say why."}
+    def _ready(self) -> subprocess.Popen[str]:
+        if self._warm is None or self._warm.poll() is not None:
+            self._warm = subprocess.Popen(
+                [sys.executable, "-m", "pytoon_pipeline.defs.warm", str(self._at_once)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+            )
+        return self._warm
 
     def terminate(self, run_id: str) -> bool:
         """Ask the run's process to end, from any process of its machine. False when it has."""
@@ -92,8 +92,9 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
         if run is None or run.is_finished:
             return False
         tag = run.tags.get(PROCESS_TAG, "")
-        if is_gone(tag):
-            self._instance.report_run_canceled(run, "Its process was gone already.")
+        if run.status == DagsterRunStatus.STARTING or is_gone(tag):
+            # A process that finds its run ended does nothing.
+            self._instance.report_run_canceled(run, "It had no process yet, or none any more.")
             return True
         pid = pid_of(tag)
         if pid is None:
@@ -126,3 +127,17 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
                 warm.stdin.close()
             with suppress(subprocess.TimeoutExpired):
                 warm.wait(5)
+
+
+def _ask(warm: subprocess.Popen[str], asked: dict[str, str]) -> bool:
+    assert warm.stdin and warm.stdout
+    try:
+        warm.stdin.write(json.dumps(asked) + "\n")
+        warm.stdin.flush()
+        if warm.stdout.readline():
+            return True
+    except OSError:
+        pass
+    warm.kill()
+    warm.wait()
+    return False

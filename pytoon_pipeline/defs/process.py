@@ -11,9 +11,10 @@ PROCESS_TAG = "pytoon/process"
 """Run tag: `<host>:<pid>:<start>` of the process that a run lives in."""
 
 
-def this_process() -> str:
-    """Value of PROCESS_TAG for this process."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start(os.getpid())}"
+def process_tag(pid: int | None = None) -> str:
+    """Value of PROCESS_TAG for a process of this machine; this one where none is named."""
+    pid = os.getpid() if pid is None else pid
+    return f"{socket.gethostname()}:{pid}:{_start(pid)}"
 
 
 def pid_of(tag: str) -> int | None:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from pytoon_pipeline.briefs.ledger import OPEN, Entry, Ledger
 from pytoon_pipeline.defs.jobs import BRIEF_TAG
+from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone
 
 GRACE_SECONDS = 30.0
 """A run that was killed is taken up again within this time, where it is."""
@@ -30,6 +31,7 @@ def reconcile(
     `confirmed` is the serial of the last request that Dagster acted on.
     """
     now = time.time() if now is None else now
+    _end_unstarted(instance)
     stale = [
         entry
         for entry in ledger.find(states=OPEN)
@@ -39,6 +41,14 @@ def reconcile(
         return 0
     live = {run.tags.get(BRIEF_TAG) for run in instance.get_runs(dg.RunsFilter(statuses=_LIVE))}
     return sum(_settle(instance, ledger, e, now) for e in stale if e.key not in live)
+
+
+def _end_unstarted(instance: dg.DagsterInstance) -> None:
+    """A run that waits for its process, in one that was killed, waits for ever: Dagster's own
+    monitoring looks after runs that have begun."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])):
+        if is_gone(run.tags.get(PROCESS_TAG, "")):
+            instance.report_run_failed(run, "The process that was to start this run was killed.")
 
 
 def _settle(instance: dg.DagsterInstance, ledger: Ledger, entry: Entry, now: float) -> bool:

@@ -23,7 +23,7 @@ from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.jobs import brief_job, brief_tags
 from pytoon_pipeline.defs.metadata import log_tail
 from pytoon_pipeline.defs.partitions import BRIEFS
-from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, this_process
+from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, process_tag
 from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, UserError
 from pytoon_pipeline.settings import Settings, project_data
 from pytoon_pipeline.stages.documents import MetricsDocument, SegmentRecord
@@ -179,7 +179,7 @@ def run_brief(
             raise_on_error=False,
             resources={"services": services, "ledger": ledger, "reporter": heard},
             run_config=None if verbose else _SILENT,
-            tags={**brief_tags(source, key), PROCESS_TAG: this_process(), **(tags or {})},
+            tags={**brief_tags(source, key), PROCESS_TAG: process_tag(), **(tags or {})},
         )
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None

@@ -1,8 +1,9 @@
 """A process that has imported everything a run needs, and forks one for each run.
 
-`python -m pytoon_pipeline.defs.warm` reads requests from its standard input, a JSON object a line
-(`run_id`, `instance`: the instance's reference), and answers each with a line: `{"pid": ...}` or
-`{"error": ...}`. When its input ends it ends; the runs go on.
+`python -m pytoon_pipeline.defs.warm AT_ONCE` reads requests from its standard input, a JSON object
+a line (`run_id`, `instance`: the instance's reference), and answers each with a line. It has at
+most so many runs going at once and keeps the others waiting, in order. When its input ends it
+starts what it was asked for and then ends; the runs go on.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 import gc
 import json
 import os
+import select
 import signal
 import sys
+import time
+from collections import deque
 from contextlib import suppress
 
 import dagster as dg
@@ -23,35 +27,69 @@ from dagster._serdes import deserialize_value
 from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
 
 from pytoon_pipeline.defs import interrupt
-from pytoon_pipeline.defs.process import PROCESS_TAG, this_process
+from pytoon_pipeline.defs.process import PROCESS_TAG, process_tag
 
 _MODULE = "pytoon_pipeline.definitions"
 
 
-def main() -> None:
+def main(at_once: int) -> None:
     # The answers have this end to themselves; whatever a run prints goes where errors go.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     # Ctrl-C on a terminal reaches all of its processes; who started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Runs that have ended are not kept as zombies.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    ended, wake = os.pipe()
+    os.set_blocking(ended, False)
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
     _load()
     gc.collect()
     gc.freeze()  # What lies here now is shared by all runs, and never collected.
-    for line in iter(sys.stdin.readline, ""):
-        asked = json.loads(line)
+    waiting: deque[dict[str, str]] = deque()
+    running: set[int] = set()
+    heard = b""
+    asking = True
+    while asking or waiting:
+        ready, _, _ = select.select([0, ended] if asking else [ended], [], [])
+        if ended in ready:
+            os.read(ended, 4096)
+            running -= _reaped()
+        if 0 in ready:
+            more = os.read(0, 65536)
+            asking = bool(more)
+            *lines, heard = (heard + more).split(b"\n")
+            waiting += [json.loads(line) for line in lines]
+            with suppress(OSError):  # Whoever asked may have been killed; the runs are wanted.
+                answers.write(b'{"taken": true}\n' * len(lines))
+        while waiting and len(running) < at_once:
+            running.add(_start(waiting.popleft(), [answers.fileno(), ended, wake]))
+
+
+def _reaped() -> set[int]:
+    """The children that have ended."""
+    gone = set()
+    with suppress(ChildProcessError):
+        while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+            gone.add(pid)
+    return gone
+
+
+def _start(asked: dict[str, str], ours: list[int]) -> int:
+    """Fork the process of a run. One that can't be had for want of memory is tried for."""
+    while True:
         try:
             pid = os.fork()
-        except OSError as error:  # No memory, or too many processes.
-            said = {"run_id": asked["run_id"], "error": f"no process can be started: {error}"}
-        else:
-            if pid == 0:
-                answers.close()
-                _run(asked)
-            said = {"run_id": asked["run_id"], "pid": pid}
-        answers.write(json.dumps(said) + "\n")
-        answers.flush()
+        except OSError as error:
+            print(f"no process can be started ({error}); trying again", file=sys.stderr)
+            time.sleep(5)
+            continue
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            for number in ours:
+                os.close(number)
+            _run(asked)
+        return pid
 
 
 def _load() -> None:
@@ -96,11 +134,11 @@ def _execute(asked: dict[str, str]) -> int:
         interrupt.stop_sign(),
         dg.DagsterInstance.from_ref(reference) as instance,
     ):
-        instance.add_run_tags(asked["run_id"], {PROCESS_TAG: this_process()})
+        instance.add_run_tags(asked["run_id"], {PROCESS_TAG: process_tag()})
         return _execute_run_command_body(
             asked["run_id"], instance, lambda event: None, set_exit_code_on_failure=True
         )
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -56,6 +57,26 @@ def workdir(services: Services) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def claimed(
+    services: Services, fingerprint: str, waiting: Callable[[], None]
+) -> Iterator[None]:
+    """The only one on this machine to work on a segment: variants of a brief that are rendered side
+    by side have most of theirs in common. `waiting` is called while another does. The claim of a
+    process that was killed ends with it. There are 4096 claims, whatever is rendered."""
+    folder = services.settings.home / "claims"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / fingerprint[:3], "w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waiting()
+                time.sleep(0.1)
+        yield
 
 
 def encoding_look(services: Services) -> dict:
@@ -128,16 +149,22 @@ def _segment(
     def place(print_: str) -> str:
         return f"segments/{print_}.mp4"
 
-    for rank, engine in enumerate(services.engines.order(spec.engine_policy, job)):
-        mark = name(engine)
-        if not fresh and store.exists(place(mark)):
-            record = SegmentRecord(
-                segment_id=job.segment_id, fingerprint=mark, key=place(mark), engine=engine.name,
-                frames=job.count, seconds=0, cached=True, used_fallback=rank > 0,
-            )
-            reporter.progress(key, job.segment_id, job.count)
-            reporter.segment(key, record)
-            return record
+    def ready() -> SegmentRecord | None:
+        """The segment as the best engine that has made it before did."""
+        for rank, engine in enumerate(engines):
+            mark = name(engine)
+            if store.exists(place(mark)):
+                record = SegmentRecord(
+                    segment_id=job.segment_id, fingerprint=mark, key=place(mark),
+                    engine=engine.name, frames=job.count, seconds=0, cached=True,
+                    used_fallback=rank > 0,
+                )  # fmt: skip
+                reporter.progress(key, job.segment_id, job.count)
+                reporter.segment(key, record)
+                return record
+        return None
+
+    engines = services.engines.order(spec.engine_policy, job)
     drawn = 0
 
     def progress(frames: int) -> None:
@@ -163,10 +190,16 @@ def _segment(
         reporter.retry(key, job.segment_id, engine, reason)
 
     started = time.monotonic()
+    first = engines[0] if engines else services.engines.last_resort
     try:
-        chosen = obtain(
-            services.engines, spec.engine_policy, job, finish, media, folder, progress, on_failure
-        )
+        with claimed(services, name(first), lambda: progress(0)):
+            record = None if fresh else ready()
+            if record is not None:
+                return record
+            chosen = obtain(
+                services.engines, spec.engine_policy, job, finish, media, folder, progress,
+                on_failure,
+            )
     except EngineError as error:
         last = services.engines.last_resort.name
         raise RenderError("\n".join([*told, f"{last} (the last resort): {error}"])) from error
