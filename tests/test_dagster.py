@@ -22,7 +22,7 @@ from pytoon_pipeline.defs import metadata, sensors, watch
 from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.dev import dev
 from pytoon_pipeline.defs.jobs import brief_job
-from pytoon_pipeline.defs.partitions import BRIEFS
+from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
 from pytoon_pipeline.defs.process import PROCESS_TAG
 from pytoon_pipeline.defs.resources import SettingsResource
 from pytoon_pipeline.defs.run import BriefResult, open_instance, run_brief
@@ -75,10 +75,13 @@ def test_every_asset_says_what_it_is():
         "assembled_video",
         "thumbnail",
         "metrics",
+        "campaign_report",
     }
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        assert node.description and node.kinds and node.owners and node.partitions_def == BRIEFS
+        assert node.description and node.kinds and node.owners
+        own = CAMPAIGNS if key.path[-1] == "campaign_report" else BRIEFS
+        assert node.partitions_def == own
     checks = {key.name: graph.get(key) for key in graph.asset_check_keys}
     assert sorted(checks) == sorted(CHECK_NAMES)
     assert all(check.description and check.partitions_def == BRIEFS for check in checks.values())
@@ -368,7 +371,9 @@ class Folder:
         assert added == [r.partition_key for r in result.run_requests or []]
         if acted_on:
             self.cursor = result.cursor
-        return list(result.run_requests or [])
+        requests = list(result.run_requests or [])
+        self.pages = [r.partition_key for r in requests if r.job_name == "report_job"]
+        return [r for r in requests if r.job_name != "report_job"]
 
     def rendered(self) -> list[str]:
         return [r.partition_key for r in self.tick()]
@@ -452,3 +457,50 @@ def test_nothing_is_lost_or_done_twice_over_a_restart(folder: Folder):
     assert again[0].run_key == lost[0].run_key, "Dagster drops what it has already run"
     folder.ledger = Ledger(folder.ledger.path)
     assert folder.tick() == []
+
+
+def test_a_campaign_has_its_page_made_when_something_became_of_it(folder: Folder):
+    folder.brief("spring/a")
+    folder.brief("spring/b")
+    folder.tick()
+    assert folder.pages == [], "nothing is done yet"
+    folder.ledger.note("spring/a", state="done")
+    assert folder.tick() == [] and folder.pages == ["spring"]
+    folder.ledger.note("spring/b", state="refused", error="wrong")
+    assert folder.tick() == [] and folder.pages == [], "not at every look"
+    folder.later += 10
+    assert folder.tick() == [] and folder.pages == ["spring"]
+    folder.later += 10
+    assert folder.tick() == [] and folder.pages == [], "it is up to date"
+
+
+def test_what_a_person_wants_is_requested_by_priority(folder: Folder):
+    for name, rank in (("a", 0), ("b", 7), ("c", -3)):
+        folder.brief(f"c/{name}", f"media: [a.jpg]\npriority: {rank}\n")
+    assert len(folder.tick()) == 3
+    for name in "abc":
+        folder.ledger.note(f"c/{name}", state="done")
+    assert folder.ledger.want(["c/a", "c/c"], "recheck") == 2
+    folder.ledger.want(["c/b"], "rerender")
+    requests = folder.tick()
+    assert [(r.partition_key, r.job_name) for r in requests] == [
+        ("c/b", "brief_job"), ("c/a", "recheck_job"), ("c/c", "recheck_job"),
+    ]  # fmt: skip
+    assert requests[0].tags["pytoon/action"] == "rerender"
+    assert requests[0].tags["dagster/priority"] == "7"
+    assert folder.tick() == []
+
+
+def test_thousands_of_briefs_are_looked_at_well_inside_a_tick(folder: Folder):
+    """Dagster ends a tick after a minute; a look is broken off by itself before that. (How long
+    it takes is measured by `make bench-campaign`.)"""
+    for i in range(5000):
+        write(folder.root / f"c{i // 100:02d}/b{i:04d}/brief.yaml", f"media: [a{i}.jpg]\n")
+    first = folder.tick()
+    assert len(first) == 20
+    for entry in folder.ledger.find():
+        folder.ledger.note(entry.key, state="done")
+    second = folder.tick()
+    assert len({r.partition_key for r in first + second}) == 40
+    sources, problems = watch.gather(folder.settings.load())
+    assert (len(sources), problems) == (5000, [])

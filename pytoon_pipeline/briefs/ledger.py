@@ -219,7 +219,7 @@ class Ledger:
             )
             changed = connection.execute(
                 sa.select(_BRIEFS.c.campaign, sa.func.max(_BRIEFS.c.updated))
-                .where(_BRIEFS.c.state != "new")
+                .where(_BRIEFS.c.state.not_in(("new", "requested")))
                 .group_by(_BRIEFS.c.campaign)
             ).all()
         due = {}

@@ -17,6 +17,7 @@ from pytoon_pipeline.stages.documents import (
 )
 
 if TYPE_CHECKING:
+    from pytoon_pipeline.report.write import ReportDocument
     from pytoon_pipeline.spec.model import RenderSpec
     from pytoon_pipeline.store import Store
 
@@ -236,6 +237,20 @@ def of_metrics(document: MetricsDocument, store: Store) -> Metadata:
         found["music"] = dg.MetadataValue.json(_finite(document.music))
     found["measurement"] = dg.MetadataValue.json(_finite(document.measurement))
     return found
+
+
+def of_report(document: ReportDocument, store: Store) -> Metadata:
+    return {
+        "page": link(store, document.page),
+        "table": link(store, document.table),
+        "briefs": document.briefs,
+        "videos": document.videos,
+        "failed_checks": document.failed_checks,
+        "degraded": document.degraded,
+        "used_fallback": document.used_fallback,
+        "seconds_of_video": round(document.seconds, 1),
+        "states": ", ".join(f"{n} {state}" for state, n in document.counts.items() if n),
+    }
 
 
 def of_failure(error: PytoonError) -> Metadata:

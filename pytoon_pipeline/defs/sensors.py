@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import dagster as dg
 
 from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.briefs.source import BriefSource, key_part
+from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.defs.jobs import JOBS, brief_job, brief_tags, recheck_job, report_job
 from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
 from pytoon_pipeline.defs.reconcile import reconcile
 from pytoon_pipeline.defs.resources import SettingsResource
 from pytoon_pipeline.defs.watch import Findings, gather, look_around, report_back
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.report.write import folder_name
 from pytoon_pipeline.settings import Settings
 
 TICK_SECONDS = 3
@@ -44,7 +45,7 @@ PACE = Pace()
 
 
 @dg.sensor(
-    jobs=[brief_job, recheck_job],
+    jobs=[brief_job, recheck_job, report_job],
     minimum_interval_seconds=TICK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Renders each brief that is new in the folder or the table of briefs, or whose "
@@ -70,7 +71,7 @@ def intake(
         PACE.looked(began, found.unfinished)
         for problem in problems:
             context.log.warning(str(problem))
-    pages = []  # TEMP
+    pages = _pages(ledger)
     message = _summary(found, loaded, problems)
     if found.requests or found.waiting:
         context.log.info(message)
@@ -107,7 +108,7 @@ def _pages(ledger: Ledger) -> list[dg.RunRequest]:
             dg.RunRequest(
                 run_key=f"page:{name}:{seen}",
                 job_name=report_job.name,
-                partition_key=key_part(name),
+                partition_key=folder_name(name, ledger),
                 tags={"pytoon/campaign": name, "dagster/priority": "-1"},
             )
         )
