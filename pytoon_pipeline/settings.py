@@ -91,7 +91,8 @@ def _media_roots(text: str) -> dict[str, Path]:
     roots: dict[str, Path] = {}
     for item in filter(None, text.split(os.pathsep)):
         name, found, folder = item.partition("=")
-        if not found or not name.isidentifier() or not Path(folder).expanduser().is_dir():
+        known = name in ("http", "https", "s3")  # Addresses begin like that.
+        if not found or known or not name.isidentifier() or not Path(folder).expanduser().is_dir():
             raise SettingsError(
                 Problem(
                     "settings.media_roots",

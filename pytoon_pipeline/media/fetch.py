@@ -1,16 +1,221 @@
-"""Media at addresses: fetched into files, from where that is allowed."""
+"""Media at addresses: fetched into files, from where that is allowed, and kept.
+
+    <cache>/<sha256 of the address>/copy.json      what is kept, and what the server said of it
+    <cache>/<sha256 of the address>/<sha256>.jpg   the file, named by its content; never written to
+    <cache>/<sha256 of the address>/lock           held by the process that asks
+    <cache>/swept                                  its time is when old copies were last taken away
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+import json
+import os
+import ssl
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pytoon_pipeline.errors import FetchRefused
+from pytoon_pipeline.media.addresses import Guard, Resolver, check_bucket, resolve, shown
+from pytoon_pipeline.media.download import Download, Limits, Version, digest
+from pytoon_pipeline.media.download_http import download_http
+from pytoon_pipeline.media.download_s3 import download_s3
+
+_KEPT = 3600.0
+"""Seconds for which a file that has been replaced stays, for those who still read it."""
+_UNASKED = 30 * 86400.0
+"""Seconds after which a copy goes that nobody asked for: signed links are new ones every day."""
+_SWEEP = 86400.0
+"""Seconds between two looks for such copies."""
+_POLL = 0.05
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """What `copy.json` says."""
+
+    address: str
+    """As it may be shown: the key of a signed link is not kept."""
+    file: str
+    sha256: str
+    bytes: int
+    asked: str
+    etag: str | None
+    modified: str | None
+    checked: float
+    """When the server last said that this is its file; seconds since 1970."""
+
+    @property
+    def version(self) -> Version:
+        return Version(self.asked, self.etag, self.modified)
 
 
 class Fetcher:
-    def __init__(self, cache: Path, *, hosts: Sequence[str] = (), buckets: Sequence[str] = ()):
-        self.cache, self.hosts, self.buckets = cache, tuple(hosts), tuple(buckets)
+    """Files at addresses: `https://cdn.example.com/a.jpg`, `s3://bucket/path/a.jpg`.
+
+    `hosts` and `buckets` are what may be asked (`Guard`, `check_bucket`); none means nothing may.
+    An address that was asked in the last five minutes (`limits.fresh`) is not asked again; after
+    that the server is asked whether its file is still the same one. When it can't be asked, the
+    copy is not used: nobody could say whether it still shows today's price. Safe between threads
+    and processes: one of them downloads, the others wait for it.
+
+    `allow_private`, `resolver` and `tls` are for tests. Raises SettingsError for an entry of
+    `hosts` that is none.
+    """
+
+    def __init__(
+        self,
+        cache: Path,
+        *,
+        hosts: Sequence[str] = (),
+        buckets: Sequence[str] = (),
+        limits: Limits | None = None,
+        allow_private: bool = False,
+        resolver: Resolver = resolve,
+        tls: ssl.SSLContext | None = None,
+    ):
+        self.cache, self.buckets, self.limits = Path(cache), tuple(buckets), limits or Limits()
+        self._guard = Guard(hosts, allow_private=allow_private, resolver=resolver)
+        self._tls = tls
 
     def fetch(self, address: str) -> Path:
-        raise FetchRefused("media.address", f"{address} is an address.", "Download it.")
+        """A local file with what lies at the address, its suffix by what it really is; not to be
+        written to, and good to read for an hour at least.
+
+        Raises FetchRefused with a stable code: `media.address`, `media.scheme`, `media.host`,
+        `media.private`, `media.unreachable`, `media.timeout`, `media.status`, `media.type`,
+        `media.too_large`, `media.cache`.
+        """
+        place = self._check(address)
+        folder = self.cache / digest(address)
+        try:
+            known = self._read(folder)
+            if known and self._is_fresh(known):
+                return folder / known.file
+            with self._alone(folder, shown(address)):
+                known = self._read(folder)  # Another one may have been here meanwhile.
+                if known is None or not self._is_fresh(known):
+                    known = self._ask(address, place, folder, known)
+                return folder / known.file
+        except OSError as error:
+            raise FetchRefused(
+                "media.cache",
+                f"{shown(address)} can't be kept in {self.cache}: {error.strerror or error}.",
+                "Make room there, or check its rights.",
+            ) from error
+
+    def _check(self, address: str) -> tuple[str, str] | None:
+        """Bucket and key, or None for an address of the web. Nothing is looked up or written."""
+        if address[:5].lower() == "s3://":
+            return check_bucket(address, self.buckets)
+        self._guard.check(address)
+        return None
+
+    def _ask(
+        self, address: str, place: tuple[str, str] | None, folder: Path, known: _Copy | None
+    ) -> _Copy:
+        """The file as the server has it now, kept. `place` is its bucket and key."""
+        handle, name = tempfile.mkstemp(prefix=".tmp-", dir=folder)
+        os.close(handle)
+        temporary = Path(name)
+        version = known.version if known else None
+        try:
+            found: Download | None
+            if place:
+                found = download_s3(address, *place, temporary, self.limits, version)
+            else:
+                found = download_http(
+                    address, temporary, self._guard, self.limits, version, self._tls
+                )
+            if found is None:
+                assert known is not None
+                copy = _Copy(**{**asdict(known), "checked": time.time()})
+            else:
+                copy = _Copy(
+                    address=shown(address),
+                    file=found.sha256 + found.suffix,
+                    sha256=found.sha256,
+                    bytes=found.bytes,
+                    asked=found.version.asked,
+                    etag=found.version.etag,
+                    modified=found.version.modified,
+                    checked=time.time(),
+                )
+                temporary.chmod(0o644)
+                if known and known.file != copy.file:
+                    os.utime(folder / known.file)  # From now on it is an old one.
+                os.replace(temporary, folder / copy.file)
+            temporary.write_text(json.dumps(asdict(copy), indent=1), encoding="utf-8")
+            os.replace(temporary, folder / "copy.json")
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._tidy(folder, copy)
+        self._sweep()
+        return copy
+
+    def _read(self, folder: Path) -> _Copy | None:
+        """What is kept, if it is whole."""
+        try:
+            copy = _Copy(**json.loads((folder / "copy.json").read_text(encoding="utf-8")))
+            whole = (folder / copy.file).stat().st_size == copy.bytes
+        except (OSError, ValueError, TypeError):
+            return None
+        return copy if whole else None
+
+    def _is_fresh(self, copy: _Copy) -> bool:
+        # A clock that was set back makes nothing fresh for ever.
+        return 0 <= time.time() - copy.checked < self.limits.fresh
+
+    def _tidy(self, folder: Path, copy: _Copy) -> None:
+        """Take away what has been replaced for a while, and what a process left that was ended.
+        Whoever calls holds the lock, so nobody else is writing here."""
+        for path in folder.iterdir():
+            old = time.time() - path.stat().st_mtime > _KEPT
+            if path.name.startswith(".tmp-") or (
+                old and path.name not in ("lock", "copy.json", copy.file)
+            ):
+                path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Once a day, take away the copies of addresses that are no longer in use."""
+        mark, now = self.cache / "swept", time.time()
+        if mark.exists() and now - mark.stat().st_mtime < _SWEEP:
+            return
+        mark.touch()
+        for folder in self.cache.iterdir():
+            if self._is_unasked(self._read(folder), now):
+                # Somebody may ask for it at this moment; then it stays.
+                with suppress(FetchRefused), self._alone(folder, "", wait=0):
+                    copy = self._read(folder)
+                    if copy and self._is_unasked(copy, now):
+                        (folder / "copy.json").unlink()
+                        (folder / copy.file).unlink()
+
+    def _is_unasked(self, copy: _Copy | None, now: float) -> bool:
+        return copy is not None and now - copy.checked > _UNASKED
+
+    @contextmanager
+    def _alone(self, folder: Path, said: str, wait: float | None = None) -> Iterator[None]:
+        """Only one thread of one process at a time asks for an address. FetchRefused after waiting
+        so many seconds, when none are given, longer than a download can take."""
+        folder.mkdir(parents=True, exist_ok=True)
+        longest = self.limits.whole + self.limits.connect if wait is None else wait
+        until = time.monotonic() + longest
+        with open(folder / "lock", "wb") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= until:
+                        raise FetchRefused(
+                            "media.timeout",
+                            f"{said} is being fetched by another process, for too long.",
+                            "Try again.",
+                        ) from None
+                    time.sleep(_POLL)
+            yield  # Closing the file gives the lock back.

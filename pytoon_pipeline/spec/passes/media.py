@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pytoon_pipeline.briefs.model import BackgroundItem
 from pytoon_pipeline.errors import FetchRefused
+from pytoon_pipeline.media.addresses import shown
 from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia, probe, sha256
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import (
@@ -216,7 +217,7 @@ def _take_track(d: Draft, name: str, field: str, licence: str | None) -> Asset |
     if licence is None:
         d.warn(
             "music.licence",
-            f"nothing says what allows the use of {name}.",
+            f"nothing says what allows the use of {asset.source}.",
             "Add `licence:` to the music of this brief.",
             field,
         )
@@ -306,6 +307,8 @@ def _take(
     path = find_file(d, name, field)
     if path is None:
         return None
+    # The key of a signed address is no part of the plan, nor of a message.
+    name = shown(name) if "://" in name else name
     try:
         info = probe(path)
     except UnreadableMedia as error:
@@ -335,7 +338,7 @@ def find_file(d: Draft, name: str, field: str) -> Path | None:
         if d.shop.fetch is None:
             d.error(
                 "media.address",
-                f"{name} is an address; media are read from files here.",
+                f"{shown(name)} is an address; media are read from files here.",
                 "Download it into the folder of this brief.",
                 field,
             )

@@ -1,0 +1,268 @@
+"""Which addresses may be asked at all: hosts that are listed, and only where they are public.
+
+Whoever writes a brief writes addresses, and must not reach through them what only this machine can
+reach. So a host has to be listed by whoever runs Pytoon, and all that its name leads to has to lie
+on the public internet. `media.client` connects to what was checked here and to nothing else.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytoon_pipeline.errors import FetchRefused, Problem, SettingsError
+
+if TYPE_CHECKING:
+    import httpx
+
+Resolver = Callable[[str, int], Sequence[str]]
+"""Host and port -> IP addresses as text. Raises OSError where there are none."""
+
+USUAL_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
+_SHOWN = 200
+"""Characters of an address in a message."""
+
+
+# Addresses as text --------------------------------------------------------------------------------
+
+
+def shown(address: str) -> str:
+    """An address for messages and logs: without its query, which is where links that are signed
+    carry their key, without a password, and on one line."""
+    text = "".join(c if c.isprintable() else "?" for c in address)
+    if not text.lower().startswith("s3://"):  # There it is a part of the key.
+        text = re.split(r"[?#]", text, maxsplit=1)[0]
+        text = re.sub(r"^([^/]*//)?[^/]*@", r"\1", text)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+# What is public -----------------------------------------------------------------------------------
+
+_UNICAST = ipaddress.ip_network("2000::/3")  # All of IPv6 that has been given out for public use.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# What Python 3.11 counts as public, or would in other versions: shared address space of carriers
+# (cloud metadata, too), protocol assignments, 6to4 relays, Azure's metadata server; documentation
+# and segment routing.
+_NOT_PUBLIC = [
+    ipaddress.ip_network(text)
+    for text in (
+        "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20",
+        "2001::/23",
+    )
+]
+
+
+def is_public(text: str) -> bool:
+    """Is this IP address one of the public internet? IPv4 inside IPv6 (mapped, 6to4, NAT64) counts
+    as what it leads to."""
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+        if ip not in _UNICAST:
+            return False
+    if any(ip in network for network in _NOT_PUBLIC if network.version == ip.version):
+        return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses that this machine finds for a host, each once, in the order to try them."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+# What is listed -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One of the allowed hosts."""
+
+    host: str
+    below: bool
+    """It stands for every host below it (`*.example.com`), not for itself."""
+    port: int | None
+
+    def allows(self, host: str, port: int) -> bool:
+        named = host.endswith(f".{self.host}") if self.below else host == self.host
+        return named and (port in USUAL_PORTS.values() if self.port is None else port == self.port)
+
+
+def _entry(text: str, setting: str) -> _Entry:
+    below = text.startswith("*.")
+    name, port = text.removeprefix("*.").lower().rstrip("."), None
+    found = re.fullmatch(r"(\[.*\]|[^:]*):(\d{1,5})", name)
+    if found:
+        name, port = found[1], int(found[2])
+    name = _ascii(name)
+    try:
+        plain = name[1:-1] if name.startswith("[") and name.endswith("]") else ""
+        name = str(ipaddress.IPv6Address(plain)) if plain else name
+        known = bool(plain) or _HOST.fullmatch(name)
+    except ValueError:
+        known = False
+    if not known or (port is not None and not 0 < port < 65536):
+        raise SettingsError(
+            Problem(
+                "settings.hosts",
+                f"{text!r} is not a host.",
+                "Write names such as cdn.example.com, *.example.com or cdn.example.com:8443, "
+                "separated by commas.",
+                field=setting,
+            )
+        )
+    return _Entry(name, below, port)
+
+
+def _ascii(host: str) -> str:
+    """A host's name as it is looked up; itself where it has no such form."""
+    if host.isascii():
+        return host
+    import httpx
+
+    try:
+        return httpx.URL(f"http://{host}").raw_host.decode("ascii")
+    except (httpx.InvalidURL, ValueError):
+        return host
+
+
+class Guard:
+    """Who may be asked over http(s): `host`, `*.example.com` (all below it), each with or without
+    `:port`. Without one the usual ports of both schemes are meant, with one that port alone.
+
+    `setting` is the name of the setting that holds the list, for messages. `allow_private` leaves
+    out the check of where a host lies; it is for tests, and no setting leads to it. Raises
+    SettingsError for an entry that is no host.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        setting: str = "PYTOON_MEDIA_HOSTS",
+        *,
+        allow_private: bool = False,
+        resolver: Resolver = resolve,
+    ):
+        self.setting, self.allow_private, self._resolver = setting, allow_private, resolver
+        self._entries = [_entry(text, setting) for text in hosts]
+
+    def check(self, address: str | httpx.URL) -> httpx.URL:
+        """The address, if it may be asked by all that can be read in it; nothing is looked up.
+
+        Raises FetchRefused: `media.address`, `media.scheme`, `media.host`.
+        """
+        import httpx
+
+        said = shown(str(address))
+        try:
+            url = httpx.URL(address)
+            host = url.raw_host.decode("ascii").rstrip(".")
+            host = str(ipaddress.IPv6Address(host)) if ":" in host else host
+        except (httpx.InvalidURL, ValueError):
+            raise FetchRefused(
+                "media.address", f"{said} can't be read as an address.", "Copy it again, whole."
+            ) from None
+        if url.scheme not in USUAL_PORTS:
+            raise FetchRefused(
+                "media.scheme",
+                f"{said} is not an http or https address.",
+                "Give an https:// or s3:// address, or a file.",
+            )
+        if url.userinfo:
+            raise FetchRefused(
+                "media.address",
+                f"{said} comes with a user name or password in it.",
+                "Use a link that works without them, or a signed one.",
+            )
+        port = USUAL_PORTS[url.scheme] if url.port is None else url.port
+        if not host or not 0 < port < 65536:
+            raise FetchRefused(
+                "media.address",
+                f"{said} names no host, or an impossible port.",
+                "Copy the address again, whole.",
+            )
+        if any(entry.allows(host, port) for entry in self._entries):
+            return url
+        name = (f"[{host}]" if ":" in host else host) + (
+            "" if port in USUAL_PORTS.values() else f":{port}"
+        )
+        if not self._entries:
+            raise FetchRefused(
+                "media.host",
+                f"{said}: no host may be asked, because {self.setting} is not set.",
+                f"Whoever runs Pytoon can set {self.setting}={name} .",
+            )
+        raise FetchRefused(
+            "media.host",
+            f"{said}: the host {name} is not among those that may be asked.",
+            f"Use one that is, or have {name} added to {self.setting}.",
+        )
+
+    def addresses(self, host: str, port: int, said: str) -> list[str]:
+        """The IP addresses to connect to, looked up once and every one of them checked. `said` is
+        the address in messages.
+
+        Raises FetchRefused: `media.unreachable`, `media.private`.
+        """
+        try:
+            found = list(self._resolver(host, port))
+        except (OSError, UnicodeError):
+            found = []
+        if not found:
+            raise FetchRefused(
+                "media.unreachable",
+                f"{said}: the host {host} is not found.",
+                "Check its spelling, and this machine's network.",
+            )
+        if not self.allow_private and not all(is_public(ip) for ip in found):
+            # What exactly it leads to is no business of whoever wrote the address.
+            raise FetchRefused(
+                "media.private",
+                f"{said}: the host {host} leads into a private network.",
+                "Only hosts of the public internet are asked; take private media from a folder "
+                "or a bucket.",
+            )
+        return found
+
+
+def check_bucket(address: str, buckets: Sequence[str]) -> tuple[str, str]:
+    """Bucket and key of an `s3://` address whose bucket is listed, as `bucket` or `bucket/prefix`.
+
+    Raises FetchRefused: `media.address`, `media.host`.
+    """
+    said = shown(address)
+    bucket, _, key = address[len("s3://") :].partition("/")
+    parts = key.split("/")
+    # Some servers make a path of a key, and walk up where it says so.
+    if not _BUCKET.fullmatch(bucket) or not key.isprintable() or {"", ".", ".."} & set(parts):
+        raise FetchRefused(
+            "media.address", f"{said} names no object.", "Write s3://bucket/path/to/file.jpg ."
+        )
+    for entry in buckets:
+        name, _, prefix = entry.removeprefix("s3://").strip("/").partition("/")
+        if bucket == name and (not prefix or f"{key}/".startswith(f"{prefix}/")):
+            return bucket, key
+    if not buckets:
+        raise FetchRefused(
+            "media.host",
+            f"{said}: no bucket may be read, because PYTOON_MEDIA_BUCKETS is not set.",
+            f"Whoever runs Pytoon can set PYTOON_MEDIA_BUCKETS={bucket} .",
+        )
+    raise FetchRefused(
+        "media.host",
+        f"{said}: this place in the bucket {bucket} is not among those that may be read.",
+        f"Use one that is, or have {bucket} added to PYTOON_MEDIA_BUCKETS.",
+    )

@@ -1,0 +1,195 @@
+"""What is common to all downloads: their limits, and the bytes as they come in.
+
+Size and kind are checked meanwhile, so that no more is taken than may be kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from pytoon_pipeline.errors import FetchRefused
+
+_HEAD = 4096
+"""Bytes that say what a file is."""
+CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Limits:
+    connect: float = 10.0
+    """Seconds to connect to a host."""
+    silence: float = 20.0
+    """Seconds without a byte."""
+    whole: float = 120.0
+    """Seconds for a file, tries and redirects included."""
+    bytes: int = 200_000_000
+    redirects: int = 3
+    retries: int = 2
+    pause: float = 0.5
+    """Seconds before the first retry, twice as many before the next, where the server asks for no
+    other time."""
+    longest_pause: float = 10.0
+    """Seconds that a server may ask for."""
+    fresh: float = 300.0
+    """Seconds in which an address that was asked is not asked again."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a server said of the file that it gave, to ask whether it still is the same."""
+
+    asked: str
+    """SHA-256 of the address that gave it, at the end of redirects."""
+    etag: str | None = None
+    modified: str | None = None
+
+
+@dataclass(frozen=True)
+class Download:
+    suffix: str
+    """By what the file really is: `.jpg`."""
+    sha256: str
+    bytes: int
+    version: Version
+
+
+def digest(address: str) -> str:
+    return hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# What a file is -----------------------------------------------------------------------------------
+
+_MAGIC = (
+    (b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF87a", ".gif"),
+    (b"GIF89a", ".gif"), (b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"),
+)
+_NOT_MEDIA = {
+    "html": ("a web page", "Give the address of the picture or clip itself, not of its page."),
+    "svg": ("an SVG drawing", "Export it as PNG."),
+}
+_USUAL = "Give a JPEG, PNG or WebP picture, an MP4 clip, or a WAV, MP3 or M4A sound."
+
+
+def suffix_of(head: bytes) -> str | None:
+    """The suffix that fits the first bytes of a picture, clip or sound; None for all else."""
+    for magic, suffix in _MAGIC:
+        if head.startswith(magic):
+            return suffix
+    if head[:4] == b"RIFF":
+        return {b"WEBP": ".webp", b"WAVE": ".wav"}.get(head[8:12])
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return ".webm" if b"webm" in head[:64] else ".mkv"
+    if head[4:8] == b"ftyp":
+        size = min(int.from_bytes(head[:4], "big"), len(head))
+        brands = {head[8:12]} | {head[i : i + 4] for i in range(16, size - 3, 4)}
+        if brands & {b"avif", b"avis"}:
+            return ".avif"
+        if brands & {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}:
+            return ".heic"
+        return {b"M4A ": ".m4a", b"M4B ": ".m4a", b"qt  ": ".mov"}.get(head[8:12], ".mp4")
+    if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return ".mov"  # QuickTime files of old begin without ftyp.
+    if len(head) > 3 and head[0] == 0xFF:
+        if head[1] & 0xF6 == 0xF0:
+            return ".aac"
+        # Layer III, with a bit rate and a sample rate that exist.
+        if head[1] & 0xE6 == 0xE2 and head[2] >> 4 != 15 and head[2] & 12 != 12:
+            return ".mp3"
+    return None
+
+
+def check_type(said: str, content_type: str) -> None:
+    kind = content_type.partition(";")[0].strip().lower()
+    for what in _NOT_MEDIA:
+        if what in kind:
+            _refuse_kind(said, what)
+    # The plain types are those of servers that don't know; S3's own is the second.
+    if kind.startswith(("image/", "video/", "audio/")) or kind in (
+        "", "application/octet-stream", "binary/octet-stream", "application/mp4", "application/ogg"
+    ):
+        return
+    raise FetchRefused(
+        "media.type", f"{said} is of the type {kind[:60]}: no picture, clip or sound.", _USUAL
+    )
+
+
+def _refuse_kind(said: str, what: str | None) -> NoReturn:
+    name, remedy = _NOT_MEDIA.get(what or "", ("no picture, clip or sound known here", _USUAL))
+    raise FetchRefused("media.type", f"{said} is {name}.", remedy)
+
+
+class Sink:
+    """Takes the bytes of one file: counts, looks at the first of them, writes, hashes."""
+
+    def __init__(self, target: Path, said: str, limits: Limits, until: float):
+        self._said, self._limits, self._until = said, limits, until
+        self._file = open(target, "wb")  # noqa: SIM115 - closed by __exit__
+        self._hash, self._head, self._suffix = hashlib.sha256(), b"", ""
+        self.count = 0
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def expect(self, count: int | None) -> None:
+        """What the server says of the size, before a byte of it is taken."""
+        if count is not None and count > self._limits.bytes:
+            raise FetchRefused(
+                "media.too_large",
+                f"{self._said} has {_mb(count)}; {_mb(self._limits.bytes)} are the most.",
+                "Export a smaller copy.",
+            )
+
+    def write(self, data: bytes) -> None:
+        self.count += len(data)
+        if self.count > self._limits.bytes:
+            raise FetchRefused(
+                "media.too_large",
+                f"{self._said} has more than the {_mb(self._limits.bytes)} that are allowed.",
+                "Export a smaller copy.",
+            )
+        if time.monotonic() > self._until:
+            raise too_slow(self._said, self._limits)
+        if len(self._head) < _HEAD:
+            self._head += data
+            if len(self._head) >= _HEAD:
+                self._identify()
+        self._hash.update(data)
+        self._file.write(data)
+
+    def _identify(self) -> None:
+        from pytoon_pipeline.media.probe import sniff
+
+        suffix = suffix_of(self._head[:_HEAD])
+        if suffix is None:
+            _refuse_kind(self._said, sniff(self._head[:_HEAD]))
+        self._suffix = suffix
+
+    def finish(self, version: Version) -> Download:
+        if not self.count:
+            raise FetchRefused("media.type", f"{self._said} is empty.", "Upload the file again.")
+        if not self._suffix:
+            self._identify()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return Download(self._suffix, self._hash.hexdigest(), self.count, version)
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
+
+
+def too_slow(said: str, limits: Limits) -> FetchRefused:
+    return FetchRefused(
+        "media.timeout",
+        f"{said} took too long: {limits.silence:g} s without a byte, or {limits.whole:g} s for "
+        "all of it.",
+        "Try again, or download it into the brief's folder.",
+    )

@@ -1,0 +1,200 @@
+"""A file over http(s): redirects, retries, and what the answers mean."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pytoon_pipeline import __version__
+from pytoon_pipeline.errors import FetchRefused
+from pytoon_pipeline.media.addresses import Guard, shown
+from pytoon_pipeline.media.download import (
+    CHUNK,
+    Download,
+    Limits,
+    Sink,
+    Version,
+    check_type,
+    digest,
+    too_slow,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+log = logging.getLogger("pytoon.fetch")
+
+_LATER = (429, 502, 503, 504)
+"""Statuses after which it is worth asking again."""
+
+
+class _Again(Exception):
+    """It failed, but may not the next time. Holds what to say when it does."""
+
+    def __init__(self, refusal: FetchRefused, pause: float | None = None):
+        self.refusal, self.pause = refusal, pause
+
+
+def download_http(
+    address: str,
+    target: Path,
+    guard: Guard,
+    limits: Limits,
+    known: Version | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Download | None:
+    """The file at an address, written to `target`; None when it still is the `known` version.
+
+    Raises FetchRefused: all that `Guard` raises, `media.status`, `media.type`, `media.too_large`,
+    `media.timeout`, `media.unreachable`. OSError when the target can't be written.
+    """
+    until = time.monotonic() + limits.whole
+    for n in range(limits.retries + 1):
+        try:
+            return _follow(address, target, guard, limits, known, until, tls)
+        except _Again as failed:
+            pause = limits.pause * 2**n if failed.pause is None else failed.pause
+            late = time.monotonic() + pause >= until or pause > limits.longest_pause
+            if n == limits.retries or late:
+                raise failed.refusal from failed
+            log.info("%s Asked again in %.1f s.", failed.refusal.message, pause)
+            time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
+
+
+def _follow(
+    address: str,
+    target: Path,
+    guard: Guard,
+    limits: Limits,
+    known: Version | None,
+    until: float,
+    tls: ssl.SSLContext | None,
+) -> Download | None:
+    """One try, through all redirects; each is checked as if it had been written in the brief."""
+    import httpx
+
+    from pytoon_pipeline.media.client import open_client
+
+    said, url = shown(address), guard.check(address)
+    for _ in range(limits.redirects + 1):
+        left = until - time.monotonic()
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        headers["User-Agent"] = f"pytoon/{__version__}"
+        same = known if known and known.asked == digest(str(url)) else None
+        if same and same.etag:
+            headers["If-None-Match"] = same.etag
+        if same and same.modified:
+            headers["If-Modified-Since"] = same.modified
+        try:
+            with (
+                open_client(
+                    guard, connect=limits.connect, silence=limits.silence, whole=left, tls=tls
+                ) as client,
+                client.stream("GET", url, headers=headers) as answer,
+            ):
+                if answer.next_request is not None:
+                    url = _following(url, answer.next_request.url)
+                    continue
+                if answer.status_code == 304 and same:
+                    return None
+                if answer.status_code != 200:
+                    _refuse_status(said, answer)
+                return _take(said, answer, target, limits, until, digest(str(url)))
+        except FetchRefused as error:
+            # Where a redirect led there, the address of the brief is named, too.
+            led = "" if said in error.message else f"{said} leads on: "
+            refusal = FetchRefused(error.code, led + error.message, error.remedy)
+            raise _Again(refusal) if error.code == "media.unreachable" else refusal from error
+        except httpx.TimeoutException as error:
+            raise too_slow(said, limits) from error
+        except httpx.HTTPError as error:
+            raise _unreachable(said, error) from error
+    raise FetchRefused(
+        "media.status",
+        f"{said} leads on to other addresses more than {limits.redirects} times.",
+        "Give the address at its end.",
+    )
+
+
+def _following(url: httpx.URL, to: httpx.URL) -> httpx.URL:
+    """Where a redirect leads; the client checks it when it is asked."""
+    if url.scheme == "https" and to.scheme == "http":
+        raise FetchRefused(
+            "media.scheme",
+            f"{shown(str(to))} is not encrypted, though the address before it is.",
+            "Give an https address that stays so.",
+        )
+    return to
+
+
+def _take(
+    said: str, answer: httpx.Response, target: Path, limits: Limits, until: float, asked: str
+) -> Download:
+    check_type(said, answer.headers.get("content-type", ""))
+    if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+        raise FetchRefused(
+            "media.type",
+            f"{said} comes packed, though it was asked for as it is.",
+            "Have the server send media without Content-Encoding.",
+        )
+    with Sink(target, said, limits, until) as sink:
+        length = answer.headers.get("content-length", "")
+        sink.expect(int(length) if length.isdecimal() else None)
+        for chunk in answer.iter_raw(CHUNK):
+            sink.write(chunk)
+        return sink.finish(
+            Version(asked, answer.headers.get("etag"), answer.headers.get("last-modified"))
+        )
+
+
+def _refuse_status(said: str, answer: httpx.Response) -> NoReturn:
+    status = answer.status_code
+    remedy = {
+        401: "Use a link that works without a login, or a signed one.",
+        403: "A signed link may have run out: make a new one.",
+        404: "Check the address.",
+        410: "Check the address.",
+        429: "Try again later.",
+    }.get(status, "Try again later." if status >= 500 else "Give another address.")
+    # The usual words for it: the server's own could say anything.
+    phrase = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else status
+    refusal = FetchRefused("media.status", f"{said}: the server answers {phrase}.", remedy)
+    if status in _LATER:
+        raise _Again(refusal, _retry_after(answer.headers.get("retry-after", "")))
+    raise refusal
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds, from seconds or a date."""
+    if text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _unreachable(said: str, error: httpx.HTTPError) -> Exception:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return FetchRefused(
+                "media.unreachable",
+                f"{said}: the server has no valid certificate: {cause.verify_message}.",
+                "Correct the address, or the server's certificate.",
+            )
+        cause = cause.__cause__ or cause.__context__
+    reason = (str(error).partition("] ")[2] or str(error))[:200]
+    return _Again(
+        FetchRefused(
+            "media.unreachable",
+            f"{said} can't be reached, or breaks off: {reason or type(error).__name__}.",
+            "Try again; check the address, and this machine's network.",
+        )
+    )

@@ -1,0 +1,110 @@
+"""An object out of a bucket, with AWS's own settings, and what its errors mean in plain words."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pytoon_pipeline.errors import FetchRefused
+from pytoon_pipeline.media.addresses import shown
+from pytoon_pipeline.media.download import (
+    CHUNK,
+    Download,
+    Limits,
+    Sink,
+    Version,
+    check_type,
+    digest,
+    too_slow,
+)
+
+
+def download_s3(
+    address: str, bucket: str, key: str, target: Path, limits: Limits, known: Version | None = None
+) -> Download | None:
+    """The object, written to `target`; None when it still is the `known` version. Where the server
+    is and who asks is up to AWS's own settings. Raises like `download_http`."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    said, until = shown(address), time.monotonic() + limits.whole
+    same = {"IfNoneMatch": known.etag} if known and known.etag else {}
+    try:
+        answer = _s3(limits, _aws()).get_object(Bucket=bucket, Key=key, **same)
+        with closing(answer["Body"]) as body, Sink(target, said, limits, until) as sink:
+            check_type(said, answer.get("ContentType", ""))
+            sink.expect(answer.get("ContentLength"))
+            for chunk in body.iter_chunks(CHUNK):
+                sink.write(chunk)
+            return sink.finish(Version(digest(address), answer.get("ETag")))
+    except ClientError as error:
+        if same and error.response["ResponseMetadata"].get("HTTPStatusCode") == 304:
+            return None
+        _refuse_object(said, bucket, error)
+    # ValueError is what an endpoint that is no address raises.
+    except (BotoCoreError, ValueError) as error:
+        _refuse_s3(said, limits, error)
+
+
+def _aws() -> tuple[tuple[str, str], ...]:
+    """AWS's own settings as they stand, and the process: its connections are not to be shared."""
+    said = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    return tuple(sorted(said.items())) + (("pid", str(os.getpid())),)
+
+
+@lru_cache(maxsize=4)
+def _s3(limits: Limits, aws: tuple[tuple[str, str], ...]) -> Any:
+    """A client, kept: to make one takes longer than most pictures do. Safe between threads."""
+    import boto3
+    from botocore.config import Config
+
+    # Servers of other makers are rarely set up for a name per bucket.
+    own = any(name.startswith("AWS_ENDPOINT_URL") for name, _ in aws)
+    config = Config(
+        connect_timeout=limits.connect,
+        read_timeout=limits.silence,
+        retries={"mode": "standard", "total_max_attempts": limits.retries + 1},
+        s3={"addressing_style": "path"} if own else None,
+    )
+    return boto3.session.Session().client("s3", config=config)
+
+
+_S3_REFUSALS = {
+    "NoSuchKey": ("there is no such object", "Check the address."),
+    "NoSuchBucket": ("there is no bucket {bucket}", "Check the address."),
+    "AccessDenied": (
+        "there is no permission to read it, or no such object",
+        "Check the address; allow s3:GetObject there to whom Pytoon runs as.",
+    ),
+    "InvalidObjectState": ("it lies in an archive", "Restore the object first."),
+}
+_S3_REFUSALS["404"], _S3_REFUSALS["403"] = _S3_REFUSALS["NoSuchKey"], _S3_REFUSALS["AccessDenied"]
+_S3_LOGIN = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role that Pytoon runs with."
+
+
+def _refuse_object(said: str, bucket: str, error: Any) -> NoReturn:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    what, remedy = _S3_REFUSALS.get(code, (f"the bucket's server answers {code}", "Try again."))
+    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"):
+        what, remedy = f"the credentials for it are not accepted ({code})", _S3_LOGIN
+    what = what.replace("{bucket}", bucket)
+    raise FetchRefused("media.status", f"{said}: {what}.", remedy) from error
+
+
+def _refuse_s3(said: str, limits: Limits, error: Exception) -> NoReturn:
+    from botocore import exceptions as known
+
+    if isinstance(error, (known.NoCredentialsError, known.PartialCredentialsError)):
+        raise FetchRefused(
+            "media.status", f"{said}: there are no credentials to read it with.", _S3_LOGIN
+        ) from error
+    if isinstance(error, (known.ReadTimeoutError, known.ConnectTimeoutError)):
+        raise too_slow(said, limits) from error
+    raise FetchRefused(
+        "media.unreachable",
+        f"{said} can't be reached: {str(error).rstrip('.')}.",
+        "Try again; check AWS_ENDPOINT_URL_S3, AWS_REGION and this machine's network.",
+    ) from error
