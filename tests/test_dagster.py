@@ -195,6 +195,27 @@ def test_a_brief_goes_through_all_assets_and_checks(place: Place, capfd: pytest.
         )
 
 
+def test_processes_that_start_together_share_a_new_home(tmp_path: Path):
+    """As webserver, daemon and their code servers do on the first day."""
+    code = (
+        "import sys, time; from pytoon_pipeline.defs.storage import KeptSqliteStorage as S\n"
+        "import dagster._core.storage.schedules.sqlite.sqlite_schedule_storage as tables\n"
+        "stamp = tables.stamp_alembic_rev\n"
+        "tables.stamp_alembic_rev = lambda *a, **k: (time.sleep(0.5), stamp(*a, **k))\n"
+        "sys.stdin.readline(); S(sys.argv[1]).run_storage.get_runs()"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "home")],
+                         stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]  # fmt: skip
+    for each in started:
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    ended = [each.communicate(timeout=60)[1] for each in started]
+    assert [each.returncode for each in started] == [0, 0, 0], ended
+
+
 def test_an_unchanged_brief_is_found_whole(place: Place):
     source = place.brief("again")
     assert not place.run(source).metrics.video.cached

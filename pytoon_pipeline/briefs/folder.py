@@ -173,11 +173,14 @@ def scan(root: Path) -> tuple[list[BriefSource], list[Problem]]:
     return [each for source in sources for each in expand(source)], problems
 
 
-def find_sources(paths: Sequence[Path]) -> list[BriefSource]:
+def find_sources(
+    paths: Sequence[Path], notes: list[Problem] | None = None
+) -> list[BriefSource]:
     """The briefs that a person named: brief folders, brief files, RenderSpecs, tables, campaign
     folders, a folder of campaigns. Each once, sorted.
 
-    Raises UserError with a Problem for each path that holds nothing to render.
+    With `notes`, what is to be said of parts of them is added there; without, an error among it is
+    raised. Raises UserError with a Problem for each path when they hold nothing to render.
     """
     found: dict[str, BriefSource] = {}
     problems: list[Problem] = []
@@ -225,6 +228,9 @@ def find_sources(paths: Sequence[Path]) -> list[BriefSource]:
                 )
             )
         found.update({source.origin: source for source in sources})
-    if problems:
+    wrong = any(p.severity == "error" for p in problems)
+    if wrong and (notes is None or not found):
         raise UserError(problems)
+    if notes is not None:
+        notes += problems
     return sorted(found.values(), key=lambda s: str(s.path))

@@ -30,6 +30,10 @@ _Loader.yaml_implicit_resolvers = {
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
     seen = set()
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a list or a mapping stands where a name belongs", key.start_mark
+            )
         if key.value in seen:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {key.value!r} stands here twice", key.start_mark
@@ -124,11 +128,15 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Problem:
+    # The last part of an unknown key is the person's own, whatever it looks like.
+    own = error["loc"][-1:] if error["type"] == "extra_forbidden" else ()
     loc = tuple(
-        p for p in error["loc"] if isinstance(p, int) or not p.startswith(("function-", "literal["))
+        p
+        for p in error["loc"][: len(error["loc"]) - len(own)]
+        # A union names the branch it tried; the person named a field.
+        if isinstance(p, int) or not (p.startswith(("function-", "literal[")) or p[:1].isupper())
     )
-    # A union names the branch it tried; the person named a field.
-    loc = tuple(p for p in loc if not (isinstance(p, str) and p[:1].isupper()))
+    loc += own
     kind, value, context = error["type"], error.get("input"), error.get("ctx", {})
     got = json.dumps(value, ensure_ascii=False, default=str)
     got = got if len(got) <= 60 else got[:57] + "..."

@@ -2,14 +2,269 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from pytoon_pipeline.briefs.cells import (
+    CAMPAIGN,
+    NAMES,
+    OURS,
+    SHOWN,
+    CellError,
+    Target,
+    close_to,
+    hint,
+    plain,
+    target_of,
+)
+from pytoon_pipeline.briefs.mapping import Cells, Plan, mapping_path, plan_for
+from pytoon_pipeline.briefs.rows import Row, Said, Whole, as_name, read_row, sources_of
+from pytoon_pipeline.briefs.sheets import Sheet, read_sheet
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.errors import Problem, UserError
 
 TABLES = (".csv", ".tsv", ".xlsx")
+_MOST_KNOWN = 256
+_KNOWN: dict[Path, tuple[Any, tuple[BriefSource, ...], tuple[Problem, ...]]] = {}
+"""What was last read of each table, as long as it and its mapping stand as they did. Entries are
+replaced whole, so threads need no lock."""
 
 
 def read_table(path: Path) -> tuple[list[BriefSource], list[Problem]]:
     """The rows of a table as briefs, and what keeps the table from being read. Never raises."""
-    return [], []
+    path = Path(path)
+    if path.name.startswith("~$"):
+        return [], []  # Excel keeps one beside each workbook that is open.
+    try:
+        beside = mapping_path(path)
+        state = (_state(path), beside, beside and _state(beside))
+        known = _KNOWN.get(path)
+        if known is None or known[0] != state:
+            known = _KNOWN[path] = (state, *_read(path, beside))
+            for old in list(_KNOWN)[:-_MOST_KNOWN]:
+                _KNOWN.pop(old, None)
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or str(error)
+        shown = os.fsencode(path.name).decode(errors="replace")
+        return [], [
+            Problem("table.unreadable", f"can't be read: {what}.", "Check its rights.", file=shown)
+        ]
+    return list(known[1]), list(known[2])
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    info = path.stat()
+    return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
+
+
+def _read(path: Path, beside: Path | None) -> tuple[tuple[BriefSource, ...], tuple[Problem, ...]]:
+    whole = Whole(path, path.parent, path.stem, path.name)
+    try:
+        sheet = read_sheet(path, path.name)
+    except UserError as error:
+        return (), tuple(error.problems)
+    plan, problems = plan_for(sheet.header, beside)
+    if problems:
+        return (), tuple(problems)
+    columns = None
+    if plan is None or not plan.fields:
+        columns = read_columns(sheet.header, path.name)
+        if columns.hopeless and (plan is None or not plan.defaults):
+            return (), (columns.hopeless,)
+        problems = [*columns.problems, *_nameless(sheet, path.name)]
+    sources, found = sources_of(whole, _rows(sheet, columns, plan, path.name))
+    return tuple(sources), (*sheet.problems, *problems, *found)
+
+
+# Columns -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Columns:
+    """What the columns of a table are."""
+
+    fields: list[tuple[int, Target, str]] = field(default_factory=list)
+    """Position, what it fills, and its name; in the order that rows are read in."""
+    slips: list[tuple[int, str]] = field(default_factory=list)
+    """Position and name of columns that are nearly a field: an error where they say anything."""
+    name: int | None = None
+    campaign: int | None = None
+    problems: list[Problem] = field(default_factory=list)
+    """Worth saying of the table as a whole."""
+    hopeless: Problem | None = None
+    """It is no table of briefs."""
+
+
+def read_columns(header: Sequence[str], shown: str, silent: Sequence[str] = ()) -> Columns:
+    """The columns of these names; those of `silent` are known to be none."""
+    columns = Columns()
+    spelled = [plain(name) for name in header]
+    columns.name = next((spelled.index(n) for n in NAMES if n in spelled), None)
+    columns.campaign = spelled.index(CAMPAIGN) if CAMPAIGN in spelled else None
+    unknown, first = [], {}
+    for at, name in enumerate(header):
+        if not name or name.startswith(("_", "#")) or name in silent:
+            continue
+        if spelled[at] in (*NAMES, CAMPAIGN, *OURS):
+            continue
+        target = target_of(name)
+        if target is None:
+            if close_to(name):
+                columns.slips.append((at, name))
+            else:
+                unknown.append(name)
+            continue
+        if target in first and target.kind != "list":
+            columns.problems.append(_same(first[target], name, target, shown))
+        first.setdefault(target, name)
+        columns.fields.append((at, target, name))
+    columns.fields.sort(key=lambda f: (len(f[1].path), f[1].place or 0))
+    known = {target.path[0] for _, target, _ in columns.fields}
+    known |= {target.path[-1].removesuffix("s") for _, target, _ in columns.fields}
+    if not known & set(SHOWN) and not columns.slips:
+        columns.hopeless = _hopeless(header, shown)
+    if unknown:
+        columns.problems.append(_unknown(unknown, shown))
+    return columns
+
+
+def _same(first: str, second: str, target: Target, shown: str) -> Problem:
+    return Problem(
+        "table.columns",
+        f"columns {first!r} and {second!r} both say {target.field}; the first that is filled "
+        "counts.",
+        "Take one of them out.", "warning", shown, f"column {second}",
+    )  # fmt: skip
+
+
+def _hopeless(header: Sequence[str], shown: str) -> Problem:
+    had = ", ".join(repr(name[:40]) for name in header[:6] if name)
+    more = ", ..." if len(header) > 6 else ""
+    hints = {m: name for name in header if (m := hint(name)) in SHOWN}
+    meant = f" Is {hints['media']!r} the pictures? Call it 'media'." if "media" in hints else ""
+    return Problem(
+        "table.columns",
+        f"is no table of briefs: no column is called media or hook (there are {had}{more}).",
+        f"Name the columns like the fields of a brief, or say in {Path(shown).stem}.mapping.yaml "
+        f"what they mean; a name that begins with _ is passed over.{meant}",
+        file=shown,
+    )
+
+
+def _unknown(names: Sequence[str], shown: str) -> Problem:
+    listed = ", ".join(repr(name[:40]) for name in names[:8])
+    listed += f" and {len(names) - 8} more" if len(names) > 8 else ""
+    hints = [f"{name!r} {meant!r}" for name in names if (meant := hint(name))]
+    meant = f"Did you mean by {', by '.join(hints[:3])}? " if hints else ""
+    are = "columns that are no fields of a brief and are" if len(names) > 1 else "a column that is "
+    are += "" if len(names) > 1 else "no field of a brief and is"
+    return Problem(
+        "table.column",
+        f"has {are} passed over: {listed}.",
+        f"{meant}Names that begin with _ or metadata. are known to be your own.",
+        "warning",
+        shown,
+    )
+
+
+def _nameless(sheet: Sheet, shown: str) -> list[Problem]:
+    """Of columns that hold something under no name."""
+    bare = [at for at, name in enumerate(sheet.header) if not name]
+    return [
+        Problem(
+            "table.column", f"column {_letter(at)} has no name and is passed over.",
+            "Name it in the first row.", "warning", shown, f"column {_letter(at)}",
+        )
+        for at in bare
+        if any(cells[at].strip() for _, cells in sheet.rows)
+    ]  # fmt: skip
+
+
+def _letter(at: int) -> str:
+    """As a spreadsheet names the column at a position: 0 -> A, 26 -> AA."""
+    text, at = "", at + 1
+    while at:
+        at, rest = divmod(at - 1, 26)
+        text = chr(ord("A") + rest) + text
+    return text
+
+
+# Rows --------------------------------------------------------------------------------------------
+
+
+def _rows(
+    sheet: Sheet, columns: Columns | None, plan: Plan | None, shown: str
+) -> Iterator[Row]:
+    for group in plan.groups(sheet.rows) if plan else ([row] for row in sheet.rows):
+        if columns is None:
+            row = plan.row(group)
+            used = set(plan.columns.values())
+        else:
+            row = row_of(columns, group, plan)
+            used = {at for at, _, _ in columns.fields}
+        for number, cells in group:
+            _odd(row.said, sheet, number, cells, used)
+        yield row
+
+
+def _odd(said: Said, sheet: Sheet, number: int, cells: Sequence[str], used: set[int]) -> None:
+    """What a row shows that no cell of it says."""
+    width = len(sheet.header)
+    if len(cells) > width and any(c.strip() for c in cells[width:]):
+        said.problems.append((
+            f"row {number}",
+            CellError(
+                f"has more cells than the table has columns ({width}).",
+                'Text with the separator in it goes in "quotes".',
+            ),
+        ))  # fmt: skip
+    if sheet.uncounted:
+        for at in sorted(used):
+            if (number, at) in sheet.uncounted:
+                said.problems.append((
+                    f"row {number}, column {sheet.header[at]}",
+                    CellError(
+                        "holds a formula whose value was not saved.",
+                        "Open the table in a spreadsheet program and save it again.",
+                    ),
+                ))  # fmt: skip
+
+
+def row_of(
+    columns: Columns, group: Sequence[Cells], plan: Plan | None = None, identity: str = ""
+) -> Row:
+    """The brief of a row, or of several rows of one group. `identity` tells it from others where
+    a database does."""
+    number, cells = group[0]
+    place = f"row {identity or number}"
+    said = read_row(_given(columns, group, identity), plan.separator if plan else None)
+    name = as_name(cells[columns.name]) if columns.name is not None else ""
+    campaign = as_name(cells[columns.campaign]) if columns.campaign is not None else ""
+    if plan is not None:
+        return plan.finish(said, group, number, name, campaign)
+    return Row(place, number, name, campaign, said, identity)
+
+
+def _given(
+    columns: Columns, group: Sequence[Cells], identity: str
+) -> Iterator[tuple[Target, Any, str]]:
+    seen = set()
+    for at, target, name in columns.fields:
+        for number, cells in group:
+            value = cells[at]
+            if value is None or value == "":
+                continue
+            if len(group) > 1:
+                if (target, value) in seen:
+                    continue
+                seen.add((target, value))
+            yield target, value, f"row {identity or number}, column {name}"
+    for at, name in columns.slips:
+        for number, cells in group:
+            if str(cells[at] or "").strip():
+                # As it stands, for the compiler to say what was meant.
+                place = f"row {identity or number}, column {name}"
+                yield Target((plain(name),), "text"), cells[at], place

@@ -138,5 +138,9 @@ def _cells(
 
 def _at(places: Mapping[str, str], field: str, inner: str) -> str:
     """`variants.hooks[1]`, said of a column where the variants stand in one."""
+    whole = f"{field}.{inner}"
+    for name in (whole, whole.split("[")[0]):
+        if name in places:
+            return places[name]
     place = places.get(field)
     return f"{place}: {inner}" if place and place != field else f"{field}.{inner}"

@@ -19,6 +19,7 @@ from pytoon_pipeline.cli.terminal import (
     print_json,
     settings_and_logs,
     show_problem,
+    show_problems,
 )
 from pytoon_pipeline.errors import BriefError, Problem, UserError
 from pytoon_pipeline.settings import Settings
@@ -30,11 +31,16 @@ def gather(paths: Sequence[Path]) -> tuple[list[BriefSource], list[tuple[Path, l
     found: dict[str, BriefSource] = {}
     refused: list[tuple[Path, list[Problem]]] = []
     for path in paths:
+        notes: list[Problem] = []
         try:
-            sources = find_sources([path])
+            sources = find_sources([path], notes)
         except UserError as error:
             refused.append((path, error.problems))
         else:
+            wrong = [p for p in notes if p.severity == "error"]
+            if wrong:
+                refused.append((path, wrong))
+            show_problems(p for p in notes if p.severity != "error")
             for source in sources:
                 found.setdefault(source.origin, source)
     return list(found.values()), refused

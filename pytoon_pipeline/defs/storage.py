@@ -7,6 +7,7 @@ and tables here are Dagster's; a process that uses Dagster's class reads and wri
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -119,14 +120,25 @@ class KeptRuns(SqliteRunStorage):
         self._kept.dispose()
 
 
+@contextmanager
+def _one_at_a_time(base_dir: str) -> Iterator[None]:
+    """Webserver, daemon and code servers start together, and the first to come makes the tables:
+    two at once would both fail."""
+    os.makedirs(base_dir, exist_ok=True)
+    with open(os.path.join(base_dir, ".tables.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 class KeptSqliteStorage(DagsterSqliteStorage):
     """For `storage: {custom: ...}` of `dagster.yaml`. The files are those of `{sqlite: ...}`."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None):
         self.base_dir = base_dir
-        self._run_storage = KeptRuns.from_local(_runs_directory(base_dir))
-        self._event_log_storage = KeptEventLog(_event_logs_directory(base_dir))
-        self._schedule_storage = SqliteScheduleStorage.from_local(_schedule_directory(base_dir))
+        with _one_at_a_time(base_dir):
+            self._run_storage = KeptRuns.from_local(_runs_directory(base_dir))
+            self._event_log_storage = KeptEventLog(_event_logs_directory(base_dir))
+            self._schedule_storage = SqliteScheduleStorage.from_local(_schedule_directory(base_dir))
         self._inst_data = inst_data
         # The parent would open the same files in its own way.
         DagsterStorage.__init__(self)

@@ -132,6 +132,8 @@ def look_around(
             continue
         seen = look(entry.source, roots)
         contents = content_hash(entry.source, roots)
+        if ledger.entry(entry.key).wanted != entry.wanted:
+            continue  # It was cancelled just now.
         found.requests.append(_request(ledger, entry, contents, seen, confirmed, entry.wanted))
     if sources is not None:
         known = ledger.looks()
@@ -157,7 +159,7 @@ def look_around(
 def _request(
     ledger: Ledger, entry: Entry, contents: str, seen: str, confirmed: int, action: str
 ) -> Entry:
-    rank = hints(entry.source).priority
+    rank = hints(entry.source).priority or entry.priority
     serial = ledger.request(entry.key, contents, seen, confirmed, rank, action)
     return replace(
         entry, content_hash=contents, look=seen, serial=serial, state="requested", action=action,

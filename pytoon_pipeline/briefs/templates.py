@@ -1,0 +1,172 @@
+"""Templates: text with the cells of a table in it, `From {Variant Price|lowest|price EUR}`."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pytoon_pipeline.briefs.cells import CellError
+
+_MOST_HTML = 20_000
+"""Characters of a cell that are looked at for text: a caption needs a line of it."""
+
+
+# Filters -----------------------------------------------------------------------------------------
+
+
+def _plain_text(value: str, _: str) -> str:
+    text = re.sub(r"(?is)<!--.*?-->|<(script|style)\b.*?</\1\s*>", " ", value[:_MOST_HTML])
+    text = re.sub(r"(?i)<br[^<>]*>|</(p|div|li|h\d|tr|ul|ol)\s*>", "\n", text)
+    text = html.unescape(re.sub(r"<[^<>]*>", "", text))
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+def _first(value: str, _: str) -> str:
+    """The first sentence. A full stop before a small letter or a digit ends none: `approx. 5`."""
+    line = value.strip().split("\n")[0]
+    for end in re.finditer(r"[.!?…]+(?=\s+[^\W\d_])|[。！？]", line):
+        after = line[end.end() :].lstrip()[:1]
+        if not after or not after.islower():
+            return line[: end.end()]
+    return line
+
+
+def _short(value: str, most: str) -> str:
+    """At most so many characters, whole words, with an ellipsis where something is left out."""
+    limit, text = int(most), " ".join(value.split())
+    if len(text) <= limit:
+        return text
+    cut = text[:limit]
+    head = cut[: cut.rfind(" ")] if " " in cut else cut[:-1]
+    return head.rstrip(" ,;:-–—.&+/") + "…"
+
+
+_SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
+_COMMA = ("de", "fr", "es", "it", "nl", "pt", "pl", "sv", "da", "nb", "fi", "cs")
+"""Languages that write 1.299,50 €."""
+
+
+def _amount(value: str) -> Decimal:
+    """`1,299.00`, `19,90 €`, `EUR 5`: the last sign with one or two digits after it is the
+    decimal one. Raises CellError."""
+    digits = re.sub(r"[^\d.,]", "", value).strip(".,")
+    found = re.fullmatch(r"([\d.,]*?)(?:[.,](\d{1,2}))?", digits)
+    whole = re.sub(r"[.,]", "", found[1]) if found else ""
+    if not found or not (whole or found[2]) or len(whole) > 12 or not digits.isascii():
+        raise CellError(f"{value[:40]!r} is no price.", "Write an amount, as 19.90 or 19,90.")
+    return Decimal(f"{whole or 0}.{found[2] or 0}")
+
+
+def _price(value: str, how: str) -> str:
+    """`24.00` -> `€24` with `price EUR`, `24 €` with `price EUR de`; the cell's own currency
+    goes first."""
+    words = how.split()
+    own = re.search(r"\b[A-Z]{3}\b", value)
+    signs = [code for code, sign in _SIGNS.items() if sign in value]
+    code = own[0] if own else signs[0] if signs else words[0].upper() if words else ""
+    amount = _amount(value)
+    text = f"{amount:,.2f}".removesuffix(".00")
+    sign = _SIGNS.get(code, code)
+    if len(words) > 1 and words[1].lower()[:2] in _COMMA:
+        return f"{text.translate(str.maketrans(',.', '.,'))} {sign}".strip()
+    return f"{sign}{text}" if sign in _SIGNS.values() else f"{sign} {text}".strip()
+
+
+_FILTERS: dict[str, tuple[Callable[[str, str], str], str]] = {
+    "text": (_plain_text, r""),
+    "first": (_first, r""),
+    "upper": (lambda value, _: value.upper(), r""),
+    "short": (_short, r"[1-9]\d{0,3}"),
+    "price": (_price, r"([A-Za-z]{3}( [A-Za-z]{2}([-_]\w+)?)?)?"),
+}
+"""Name -> what it does, and what may stand after the name. `lowest` goes over all rows."""
+
+
+# Templates ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A cell, and what is done with it."""
+
+    column: str
+    lowest: bool
+    filters: tuple[tuple[Callable[[str, str], str], str], ...]
+
+
+@dataclass(frozen=True)
+class Template:
+    """Text with cells in it."""
+
+    pieces: tuple[str | Taken, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys(p.column for p in self.pieces if isinstance(p, Taken)))
+
+    @property
+    def bare(self) -> bool:
+        """Is it a cell and nothing else?"""
+        return len(self.pieces) == 1 and isinstance(self.pieces[0], Taken) and not (
+            self.pieces[0].filters or self.pieces[0].lowest
+        )
+
+    def fill(self, cells: Callable[[str], Sequence[str]]) -> str | None:
+        """The text; None when a cell in it is empty. `cells` gives a column's values, those
+        that are not empty. Raises CellError."""
+        text = ""
+        for piece in self.pieces:
+            if isinstance(piece, str):
+                text += piece
+                continue
+            values = cells(piece.column)
+            if not values:
+                return None
+            value = min(values, key=_amount) if piece.lowest else values[0]
+            for apply, how in piece.filters:
+                value = apply(value, how)
+            if not value.strip():
+                return None
+            text += value
+        return text
+
+
+def parse(text: str) -> Template:
+    """Raises ValueError saying what is wrong."""
+    pieces: list[str | Taken] = []
+    for part in re.split(r"(\{\{|\}\}|\{[^{}]*\})", text):
+        if part in ("{{", "}}"):
+            pieces.append(part[0])
+        elif part.startswith("{"):
+            if not part.endswith("}"):
+                raise ValueError(f"{text!r} has a brace that is never closed")
+            pieces.append(_taken(part[1:-1], text))
+        elif "{" in part or "}" in part:
+            raise ValueError(f"{text!r} has a brace without its other; write {{{{ for a brace")
+        elif part:
+            pieces.append(part)
+    return Template(tuple(pieces))
+
+
+def _taken(inside: str, text: str) -> Taken:
+    column, *names = (part.strip() for part in inside.split("|"))
+    if not column:
+        raise ValueError(f"{text!r} has braces with no column between them")
+    filters, lowest = [], False
+    for said in names:
+        name, _, how = said.partition(" ")
+        if name == "lowest" and not how and not filters:
+            lowest = True
+            continue
+        if name not in _FILTERS:
+            known = ", ".join([*_FILTERS, "lowest"])
+            raise ValueError(f"{said!r} in {text!r} is no filter; there are {known}")
+        apply, allowed = _FILTERS[name]
+        if not re.fullmatch(allowed, how.strip()):
+            raise ValueError(f"{said!r} in {text!r} is not complete; write short 40 or price EUR")
+        filters.append((apply, how.strip()))
+    return Taken(column, lowest, tuple(filters))

@@ -1,0 +1,603 @@
+"""`pytoon submit`, `status`, `fetch` and `cancel`: work given to a running `pytoon serve`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+
+import httpx
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pytoon_pipeline.briefs.model import Brief
+from pytoon_pipeline.briefs.reading import read_document, validate
+from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.cli.check import gather, show_brief
+from pytoon_pipeline.cli.files import cannot_write
+from pytoon_pipeline.cli.terminal import (
+    FAILED,
+    OK,
+    REFUSED,
+    console,
+    hang,
+    plain,
+    print_json,
+    settings_and_logs,
+    show_problem,
+)
+from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
+from pytoon_pipeline.service.guard import tokens_of
+from pytoon_pipeline.service.request import named_files
+from pytoon_pipeline.settings import Settings
+from pytoon_pipeline.spec.model import RenderSpec
+from pytoon_pipeline.store.base import checked_key
+
+ENDED = ("completed", "failed", "cancelled")
+FILES = {
+    "video.mp4": "video",
+    "thumbnail.jpg": "thumbnail",
+    "captions.srt": "captions?format=srt",
+    "captions.vtt": "captions?format=vtt",
+}
+"""What a job's files are called here -> where they are below its address."""
+POLL_SECONDS = 1.0
+_PATIENCE = 10
+"""Looks in a row that may fail while a job is watched: a server may be started anew."""
+_STYLES = {"completed": "bold green", "failed": "bold red", "cancelled": "yellow"}
+
+
+class ServiceError(PytoonError):
+    """The deployment can't be reached, or failed to answer."""
+
+
+# The other side ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Remote:
+    """A running `pytoon serve`. Calls raise UserError for what it refuses, with its problems, and
+    ServiceError where it can't be reached or fails."""
+
+    client: httpx.Client
+    url: str
+
+    def call(self, method: str, path: str, **more: Any) -> Any:
+        """The JSON of an answer."""
+        with self.reaching():
+            answer = self.client.request(method, path, **more)
+        self.heed(answer)
+        try:
+            return answer.json()
+        except ValueError:
+            raise ServiceError(f"{self.url} does not answer as a `pytoon serve` does.") from None
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self.call("GET", f"/render/{_safe(job_id)}")
+
+    @contextmanager
+    def reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+            raise UserError(
+                Problem(
+                    "settings.url", f"{self.url!r} is not an http address.",
+                    "Set it to where `pytoon serve` listens.", field="PYTOON_URL",
+                )
+            ) from None  # fmt: skip
+        except httpx.ConnectError as error:
+            raise ServiceError(
+                f"{self.url} can't be reached: {error}. Start `pytoon serve` there, and `pytoon "
+                "dev` beside it, or set PYTOON_URL."
+            ) from None
+        except httpx.HTTPError as error:
+            what = str(error) or type(error).__name__
+            raise ServiceError(f"{self.url} did not answer: {what}.") from error
+
+    def heed(self, answer: httpx.Response) -> None:
+        """Raises for an answer that is no success."""
+        if answer.is_success:
+            return
+        try:
+            said = answer.json()
+            error = said["error"]
+            problems = [_problem(p) for p in said["problems"]]
+            problems = problems or [Problem(error["code"], error["message"], error["remedy"])]
+        except (ValueError, KeyError, TypeError):
+            raise ServiceError(f"{self.url} answered {answer.status_code}.") from None
+        if answer.status_code >= 500:
+            raise ServiceError(f"{self.url}: {error['message']} {error['remedy']}")
+        if answer.status_code == 401:
+            problems = [
+                Problem(
+                    "auth.token", f"{self.url} does not know this token.",
+                    "Set it to the one that `pytoon serve` was started with.", field="PYTOON_TOKEN",
+                )
+            ]  # fmt: skip
+        raise UserError(problems)
+
+
+def _problem(said: dict[str, Any]) -> Problem:
+    known = {k: v for k, v in said.items() if k in Problem.__dataclass_fields__}
+    return Problem(**known)
+
+
+def _safe(job_id: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", job_id):
+        raise UserError(
+            Problem("job.unknown", f"{plain(job_id)!r} is no job.", "`pytoon submit` prints them.")
+        )
+    return job_id
+
+
+def _raise_settings(error: UserError) -> None:
+    """Raises what is wrong for every job alike."""
+    if any(p.code in ("auth.token", "settings.url") for p in error.problems):
+        raise error
+
+
+@contextmanager
+def remote(settings: Settings) -> Iterator[Remote]:
+    tokens = tokens_of(settings.token)
+    headers = {"Authorization": f"Bearer {tokens[0]}"} if tokens else {}
+    timeout = httpx.Timeout(120.0, connect=10.0)
+    try:
+        client = httpx.Client(
+            base_url=settings.url, headers=headers, timeout=timeout, trust_env=False
+        )
+    except httpx.InvalidURL:
+        client = httpx.Client(base_url="", trust_env=False)  # The first call says what is wrong.
+    with client:
+        yield Remote(client, settings.url)
+
+
+# Submit ------------------------------------------------------------------------------------------
+
+
+def submit(
+    paths: Sequence[Path],
+    *,
+    campaign: str | None = None,
+    priority: int | None = None,
+    watch: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Send briefs with the files that they name; print the jobs they became.
+
+    Exit code: 2 when a brief was refused; with `watch` also that of `status`.
+    """
+    settings = settings_and_logs()
+    sources, refused = gather(paths)
+    to = console(stderr=as_json)
+    code, jobs = OK, []
+
+    def refuse(name: str, path: Path, problems: Sequence[Problem]) -> None:
+        nonlocal code
+        code = REFUSED
+        show_brief(to, name, path, "refused", "bold red", problems)
+        if as_json:
+            print_json({"brief": str(path), "problems": [p.as_dict() for p in problems]})
+
+    for path, problems in refused:
+        refuse(plain(path), path, problems)
+    with remote(settings) as there:
+        for source in sources:
+            try:
+                job = _send(there, settings, source, campaign, priority)
+            except UserError as error:
+                _raise_settings(error)
+                refuse(source.key, source.path, error.problems)
+                continue
+            jobs.append(job["job_id"])
+            if as_json and not watch:
+                print_json(job)
+            elif not as_json:
+                row = Text().append("sent     ", "bold green").append(plain(source.key), "bold")
+                to.print(row.append(f"  {job['job_id']}"), soft_wrap=True)
+        if watch and jobs:
+            code = max(code, _watch(there, jobs, to, as_json))
+    return code
+
+
+def _send(
+    there: Remote,
+    settings: Settings,
+    source: BriefSource,
+    campaign: str | None,
+    priority: int | None,
+) -> dict[str, Any]:
+    """One brief to the server. Raises UserError with its problems."""
+    data, files = _prepared(settings, source)
+    request = {
+        source.kind: data,
+        "campaign": _name(campaign or source.campaign),
+        "name": _name(source.name),
+    }
+    if priority is not None:
+        request["priority"] = priority
+    text = json.dumps(request, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    # Sent twice where the first answer is lost, it is one job all the same.
+    headers = {"Idempotency-Key": secrets.token_urlsafe(16)}
+    if not files:
+        headers["Content-Type"] = "application/json"
+        return _twice(lambda: there.call("POST", "/render", content=text, headers=headers))
+
+    def post() -> dict[str, Any]:
+        with ExitStack() as stack:
+            parts: list[Any] = [("brief", (None, text, "application/json"))]
+            for name, path in files.items():
+                try:
+                    file = stack.enter_context(path.open("rb"))
+                except OSError as error:
+                    reason = f"can't be read: {error.strerror}."
+                    raise UserError(
+                        Problem("media.unreadable", reason, "Check its rights.", file=name)
+                    ) from error
+                parts.append(("media", (name, file, "application/octet-stream")))
+            return there.call("POST", "/render", files=parts, headers=headers)
+
+    return _twice(post)
+
+
+def _twice(post: Any) -> dict[str, Any]:
+    try:
+        return post()
+    except ServiceError as error:
+        if not isinstance(error.__cause__, httpx.ReadError | httpx.RemoteProtocolError):
+            raise
+        return post()
+
+
+def _name(text: str) -> str:
+    """A name as the API takes it."""
+    return "".join(c if ord(c) > 31 and ord(c) != 127 else "_" for c in text)[:100] or "_"
+
+
+def _prepared(
+    settings: Settings, source: BriefSource
+) -> tuple[dict[str, Any], dict[str, Path]]:
+    """What a brief says, as JSON, and the files of this machine that it names."""
+    document = source.document
+    if document is None:
+        data, problems = read_document(source.path, source.shown)
+    else:
+        data = dict(document.data)
+        problems = [p for p in document.problems if p.severity == "error"]
+    if data is None or problems:
+        raise UserError(problems)
+    model: Brief | RenderSpec | None
+    model, problems = validate(Brief if source.kind == "brief" else RenderSpec, data, source.shown)
+    if isinstance(model, Brief) and not problems:
+        # In JSON `"15"` is no number, as it is in YAML.
+        data = model.model_dump(mode="json", exclude_unset=True)
+    files: dict[str, Path] = {}
+    for each in named_files(model) if model is not None else ():
+        root, colon, _ = each.name.partition(":")
+        if "://" in each.name or (colon and root in settings.media_roots):
+            continue  # The server takes these from there.
+        known = document.files.get(each.name, each.name) if document else each.name
+        found = _inside(source.folder, known)
+        if found is not None:
+            files[each.name] = found
+        elif each.needed:
+            problems.append(
+                Problem(
+                    "media.missing",
+                    f"{each.name} is no file in the folder of this brief.",
+                    "Check the spelling, or copy the file there.",
+                    file=source.shown, field=each.field,
+                )
+            )  # fmt: skip
+    if problems:
+        raise UserError([document.locate(p) for p in problems] if document else problems)
+    return data, files
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    """A file inside the folder of a brief; links that lead out are followed by nobody."""
+    if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+        return None
+    # File systems differ in how they write an accent.
+    for form in dict.fromkeys([name, normalize("NFC", name), normalize("NFD", name)]):
+        path = folder / form
+        try:
+            if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+                return path
+        except OSError:
+            continue
+    return None
+
+
+# Status ------------------------------------------------------------------------------------------
+
+
+def status(jobs: Sequence[str], *, watch: bool = False, as_json: bool = False) -> int:
+    """What became of jobs, or of the newest ones when none is named.
+
+    Exit code: 2 for one that is unknown or whose brief was refused, else 1 for one that failed or
+    was cancelled, else 0; of jobs that were not named 0.
+    """
+    settings = settings_and_logs()
+    to = console(stderr=as_json)
+    with remote(settings) as there:
+        if not jobs:
+            found = there.call("GET", "/render", params={"limit": 50})["jobs"]
+            if watch:
+                found = [j for j in found if j["state"] not in ENDED]
+                if found:
+                    return _watch(there, [j["job_id"] for j in found], to, as_json)
+            _show(found, to, as_json)
+            if not found and not as_json:
+                to.print("No jobs." if not watch else "No jobs at work.")
+            return OK
+        if watch:
+            return _watch(there, list(dict.fromkeys(jobs)), to, as_json)
+        found, code = _ask(there, list(dict.fromkeys(jobs)))
+        _show(list(found.values()), to, as_json)
+    return max([code, *map(_code, found.values())])
+
+
+def _ask(there: Remote, jobs: Sequence[str]) -> tuple[dict[str, dict[str, Any]], int]:
+    """Jobs by id, and 2 where one of them is unknown, which is said."""
+    found, code = {}, OK
+    for job_id in jobs:
+        try:
+            found[job_id] = there.job(job_id)
+        except UserError as error:
+            _raise_settings(error)
+            code = REFUSED
+            for problem in error.problems:
+                row = Text().append("unknown  ", "bold red").append(plain(job_id), "bold")
+                console(stderr=True).print(row, soft_wrap=True)
+                show_problem(console(stderr=True), problem)
+    return found, code
+
+
+def _code(job: dict[str, Any]) -> int:
+    if job["state"] == "failed":
+        return REFUSED if job["problems"] else FAILED
+    return FAILED if job["state"] == "cancelled" else OK
+
+
+def _show(jobs: Sequence[dict[str, Any]], to: Console, as_json: bool) -> None:
+    if as_json:
+        for job in jobs:
+            print_json(job)
+        return
+    if jobs:
+        to.print(_table(jobs))
+    for job in jobs:
+        _show_end(job, to)
+
+
+def _show_end(job: dict[str, Any], to: Console) -> None:
+    """What a failed job is to be told of."""
+    if job["state"] != "failed":
+        return
+    to.print(Text(plain(job["job_id"]), "bold"), soft_wrap=True)
+    for problem in job["problems"]:
+        show_problem(to, _problem(problem))
+    if not job["problems"]:
+        hang(to, "failed", plain(job["error"] or "It does not say why."), "bold red")
+
+
+def _table(jobs: Sequence[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("JOB", no_wrap=True)
+    table.add_column("STATE", no_wrap=True)
+    table.add_column("DONE", justify="right", no_wrap=True)
+    table.add_column("VIDEO", overflow="fold")
+    table.add_column("", overflow="fold")
+    for job in jobs:
+        state = job["state"]
+        table.add_row(
+            Text(plain(job["job_id"])),
+            Text(plain(state), _STYLES.get(state, "cyan")),
+            Text(f"{job['progress']:.0%}"),
+            Text(plain(job["key"] or job["name"])),
+            Text(_remarks(job), "dim"),
+        )
+    return table
+
+
+def _remarks(job: dict[str, Any]) -> str:
+    checks = job["checks"] or {"failed": 0, "warnings": 0}
+    said = [
+        f"{job['seconds']:.1f} s" if job["seconds"] else "",
+        "degraded" if job["degraded"] else "fallback" if job["used_fallback"] else "",
+        f"{checks['failed']} checks failed" if checks["failed"] else "",
+    ]
+    return ", ".join(s for s in said if s)
+
+
+def _watch(there: Remote, jobs: Sequence[str], to: Console, as_json: bool) -> int:
+    """Until all have ended: a table that moves on a terminal, else a line for each change."""
+    found, code = _ask(there, jobs)
+    live = None
+    if to.is_terminal and not to.is_dumb_terminal and not as_json:
+        live = Live(console=to, refresh_per_second=4, transient=True)
+    told: dict[str, str] = {}
+    with live or ExitStack():
+        while True:
+            for job_id, job in found.items():
+                if told.get(job_id) != job["state"] and not live:
+                    label = f"{plain(job['key'] or job['name'])}: {plain(job['state'])}"
+                    to.print(Text(label), soft_wrap=True)
+                told[job_id] = job["state"]
+            if live:
+                live.update(_table(list(found.values())))
+            open_jobs = [i for i, j in found.items() if j["state"] not in ENDED]
+            if not open_jobs:
+                break
+            time.sleep(POLL_SECONDS)
+            found |= {i: _patiently(there, i) for i in open_jobs}
+    _show(list(found.values()), to, as_json)
+    return max([code, *map(_code, found.values())])
+
+
+def _patiently(there: Remote, job_id: str) -> dict[str, Any]:
+    for left in reversed(range(_PATIENCE)):
+        try:
+            return there.job(job_id)
+        except ServiceError:
+            if not left:
+                raise
+            time.sleep(POLL_SECONDS)
+    raise AssertionError("unreachable: the last look returns or raises")
+
+
+# Fetch -------------------------------------------------------------------------------------------
+
+
+def fetch(jobs: Sequence[str], *, out: Path, as_json: bool = False) -> int:
+    """Bring the files of completed jobs to `<out>/<campaign>/<brief>/`. What was fetched in part
+    is gone on with; what is there already is left.
+
+    Exit code: 2 for a job that is unknown or whose brief was refused, else 1 for one that is not
+    completed, else 0.
+    """
+    settings = settings_and_logs()
+    to = console(stderr=as_json)
+    with remote(settings) as there:
+        found, code = _ask(there, list(dict.fromkeys(jobs)))
+        for job in found.values():
+            if job["state"] != "completed":
+                code = max(code, _code(job), FAILED)
+                row = Text().append(f"{job['state']:<11}", _STYLES.get(job["state"], "cyan"))
+                to.print(row.append(plain(job["job_id"]), "bold"), soft_wrap=True)
+                _show_end(job, to)
+                continue
+            folder = out / _place(job["key"])
+            paths = {}
+            for name, address in FILES.items():
+                path = folder / name
+                _download(there, f"/render/{_safe(job['job_id'])}/{address}", path)
+                paths[name] = str(path)
+            if as_json:
+                print_json({"job_id": job["job_id"], "key": job["key"], "files": paths})
+            else:
+                row = Text().append("fetched    ", "bold green").append(plain(job["key"]), "bold")
+                to.print(row.append(f"  {folder}"), soft_wrap=True)
+    return code
+
+
+def _place(key: str) -> str:
+    """A key as a way below a folder: it comes from elsewhere and must not lead out of it."""
+    try:
+        return checked_key(key)
+    except StoreError as error:
+        raise ServiceError(f"The server calls a video {plain(key)!r}, which is no name.") from error
+
+
+def _download(there: Remote, address: str, path: Path) -> None:
+    """One file, whole or not at all. Its beginning is kept under a name that says of which
+    contents it is the beginning, so that it is gone on with only while they are the same."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        headers, part = {}, _part(path)
+        if path.is_file():
+            headers["If-None-Match"] = f'"{_sha256(path)[:32]}"'
+        if part is not None:
+            headers["Range"] = f"bytes={part.stat().st_size}-"
+            headers["If-Range"] = f'"{_mark(part)}"'
+        with there.reaching(), there.client.stream("GET", address, headers=headers) as answer:
+            if answer.status_code == 304:
+                if part is not None:
+                    part.unlink()
+                return
+            if answer.status_code != 416:
+                if not answer.is_success:
+                    answer.read()
+                    there.heed(answer)
+                part = _receive(answer, path, part)
+            elif part is None:
+                raise ServiceError(f"{there.url} can't send {path.name}.")
+        # After a 416 there was nothing left to send.
+        if _sha256(part)[:32] != _mark(part):
+            part.unlink()
+            raise ServiceError(f"{path.name} came damaged. Fetch it again.")
+        part.chmod(0o644)
+        os.replace(part, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _receive(answer: httpx.Response, path: Path, part: Path | None) -> Path:
+    mark = answer.headers.get("etag", "").strip('"')
+    if not re.fullmatch("[0-9a-f]{32}", mark):
+        raise ServiceError(f"The answer for {path.name} does not say what it holds.")
+    going_on = answer.status_code == 206 and part is not None and _mark(part) == mark
+    if part is not None and not going_on:
+        part.unlink()
+    target = path.with_name(f".{path.name}.{mark}.part")
+    with target.open("ab" if going_on else "wb") as file:
+        for piece in answer.iter_bytes():
+            file.write(piece)
+    return target
+
+
+def _part(path: Path) -> Path | None:
+    """The beginning of a file that an earlier call fetched."""
+    parts = [
+        p for p in path.parent.iterdir()
+        if re.fullmatch(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.part", p.name)
+    ]  # fmt: skip
+    parts.sort(key=lambda p: p.stat().st_mtime)
+    for old in parts[:-1]:
+        old.unlink()
+    return parts[-1] if parts else None
+
+
+def _mark(part: Path) -> str:
+    return part.name.split(".")[-2]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Cancel ------------------------------------------------------------------------------------------
+
+
+def cancel(jobs: Sequence[str], *, as_json: bool = False) -> int:
+    """Cancel jobs that have not ended.
+
+    Exit code: 2 for one that is unknown, else 1 for one that had ended otherwise, else 0.
+    """
+    settings = settings_and_logs()
+    to = console(stderr=as_json)
+    code = OK
+    with remote(settings) as there:
+        for job_id in dict.fromkeys(jobs):
+            try:
+                job = there.call("DELETE", f"/render/{_safe(job_id)}")
+            except UserError as error:
+                _raise_settings(error)
+                late = any(p.code == "job.completed" for p in error.problems)
+                code = max(code, FAILED if late else REFUSED)
+                label = "completed  " if late else "unknown    "
+                row = Text().append(label, "bold red").append(plain(job_id), "bold")
+                to.print(row, soft_wrap=True)
+                for problem in error.problems:
+                    show_problem(to, problem)
+                continue
+            code = max(code, OK if job["state"] == "cancelled" else FAILED)
+            if as_json:
+                print_json(job)
+            else:
+                row = Text().append(f"{job['state']:<11}", _STYLES.get(job["state"], "cyan"))
+                to.print(row.append(plain(job_id), "bold"), soft_wrap=True)
+    return code

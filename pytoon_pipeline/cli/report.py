@@ -1,0 +1,61 @@
+"""`pytoon report`: the campaign page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.text import Text
+
+from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.cli.check import counted, shown_path
+from pytoon_pipeline.cli.files import writable_folder
+from pytoon_pipeline.cli.render import where
+from pytoon_pipeline.cli.terminal import OK, console, hang, plain, print_json, settings_and_logs
+from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.report import export_report, write_report
+from pytoon_pipeline.report.write import ReportDocument, find_campaign, folder_name
+from pytoon_pipeline.store import open_store
+
+
+def report(campaigns: list[str], out: Path | None, as_json: bool) -> int:
+    """Write the pages of some campaigns, or of all; with `out` as folders `<out>/<campaign>` with
+    copies of the videos. Raises UserError for an unknown campaign, before anything is written."""
+    to = console(stderr=as_json)
+    settings = settings_and_logs(to)
+    ledger, store = Ledger(settings.ledger), open_store(settings.store)
+    wanted = list(dict.fromkeys(find_campaign(name, ledger) for name in campaigns))
+    wanted = wanted or sorted(ledger.campaigns())
+    if not wanted:
+        raise UserError(
+            Problem(
+                "report.nothing", "No campaign was rendered yet.", "`pytoon render` renders one."
+            )
+        )
+    if out is not None:
+        writable_folder(out)
+    for name in wanted:
+        if out is None:
+            made = write_report(name, ledger, store)
+            page, table = where(store, made.page), where(store, made.table)
+        else:
+            made = export_report(name, ledger, store, out / folder_name(name, ledger))
+            page, table = made.page, made.table
+        if as_json:
+            print_json({**made.model_dump(), "page": page, "table": table})
+            continue
+        to.print(Text(plain(name), "bold").append(f"  {_about(made)}", "dim"), soft_wrap=True)
+        for label, place in (("page", page), ("table", table)):
+            local = "://" not in place
+            hang(to, label, shown_path(Path(os.path.abspath(place))) if local else place)
+    return OK
+
+
+def _about(made: ReportDocument) -> str:
+    said = [counted(made.briefs, "brief"), counted(made.videos, "video")]
+    for number, word in (
+        (made.failed_checks, "with a check not passed"), (made.degraded, "degraded"),
+        (made.counts.get("refused", 0), "refused"), (made.counts.get("failed", 0), "failed"),
+    ):  # fmt: skip
+        said += [f"{number} {word}"] if number else []
+    return ", ".join(said)

@@ -1,0 +1,196 @@
+"""The campaign page: one HTML file that needs nothing but the videos beside it.
+
+What briefs say is text from outside. Jinja escapes all of it; the page's policy names its own
+script and style by their hashes, so nothing else could run even if something slipped through.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from pytoon_pipeline import __version__
+from pytoon_pipeline.report import plots, words
+from pytoon_pipeline.report.rows import GROUPS, Row
+
+Links = Callable[[Row], Mapping[str, str]]
+"""The files of a row: name -> address, seen from the page."""
+
+_TONES = {
+    "done": "good", "running": "busy", "waiting": "idle", "refused": "bad", "failed": "bad",
+    "cancelled": "idle",
+}  # fmt: skip
+_SIGNS = {
+    "done": "check", "running": "gear", "waiting": "clock", "refused": "cross", "failed": "cross",
+    "cancelled": "stop",
+}  # fmt: skip
+_LINKS = (
+    ("Video", "video.mp4"), ("Captions", "captions.vtt"), ("Thumbnail", "thumbnail.jpg"),
+    ("Plan", "render_spec.json"),
+)  # fmt: skip
+_FACETS = (
+    ("archetype", "Archetype"), ("preset", "Preset"), ("locale", "Locale"), ("engine", "Engine"),
+)  # fmt: skip
+_HEADS = (
+    ("name", "Name"), ("state", "State"), ("checks", "Checks"), ("length", "Length"),
+    ("archetype", "Archetype"), ("preset", "Preset"), ("brand", "Brand"), ("locale", "Locale"),
+    ("engine", "Engine"), ("render", "Render, s"), ("loudness", "LUFS"), ("peak", "dBTP"),
+    ("updated", "Updated"), ("files", "Files"),
+)  # fmt: skip
+_SORTABLE = ("name", "length", "render", "loudness", "updated")
+_NUMERIC = ("length", "render", "loudness", "peak")
+
+
+class Shown:
+    """A row as the page shows it."""
+
+    def __init__(self, row: Row, links: Mapping[str, str]):
+        self._row = row
+        self.tone, self.sign = _TONES[row.group], _SIGNS[row.group]
+        self.grave = any(v.severity == "error" for v in row.failed)
+        kind = (row.archetype, row.preset, row.brand, row.locale, ", ".join(row.engines))
+        self.kind = [k for k in kind if k]
+        self.links = [(word, links[name]) for word, name in _LINKS if name in links]
+        self.marks = [
+            mark
+            for mark, holds in (
+                ("checks", bool(row.failed)), ("degraded", row.degraded),
+                ("fallback", row.fallback),
+            )  # fmt: skip
+            if holds
+        ]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._row, name)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    template: Any
+    css: str
+    boot: str
+    script: str
+
+
+@cache
+def _parts() -> _Parts:
+    import jinja2
+
+    folder = files("pytoon_pipeline.report")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return _Parts(
+        environment.from_string((folder / "page.html").read_text("utf-8")),
+        (folder / "page.css").read_text("utf-8"),
+        "document.documentElement.classList.add('js')",
+        (folder / "page.js").read_text("utf-8"),
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _chips(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
+    """What can be picked: value, word, count, tone; only what there is."""
+    groups = Counter(row.group for row in rows)
+    found = [(f"state:{g}", word, groups[g], _TONES[g]) for g, word in GROUPS.items()]
+    found[1:1] = [
+        ("mark:checks", "Checks not passed", sum(bool(r.failed) for r in rows), "warn"),
+        ("mark:degraded", "Degraded", sum(r.degraded for r in rows), "warn"),
+        ("mark:fallback", "Fallback", sum(r.fallback for r in rows), "note"),
+    ]
+    return [chip for chip in found if chip[2]]
+
+
+def _shares(rows: Sequence[Row]) -> list[tuple[str, int, int]]:
+    """The whole campaign as a bar: tone, where it starts, how many briefs."""
+    tones = Counter(
+        "warn" if row.group == "done" and row.failed else _TONES[row.group] for row in rows
+    )
+    found, start = [], 0
+    for tone in ("good", "warn", "busy", "idle", "bad"):
+        if tones[tone]:
+            found.append((tone, start, tones[tone]))
+            start += tones[tone]
+    return found
+
+
+def _facets(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
+    """Name, label and values of the filters that have something to choose from."""
+    found = []
+    for name, label in _FACETS:
+        values = {v for r in rows for v in (r.engines if name == "engine" else [getattr(r, name)])}
+        values.discard("")
+        if len(values) > 1:
+            found.append((name, label, sorted(values)))
+    return found
+
+
+def progress_of(rows: Sequence[Row]) -> float | None:
+    """0..1 while a run goes on or is asked for, else None. Briefs that nobody asked for don't
+    count."""
+    if not any(row.open for row in rows):
+        return None
+    counted = [row for row in rows if row.open or row.group != "waiting"]
+    ended = sum(not row.open for row in counted)
+    going = sum(row.progress for row in counted if row.group == "running")
+    return (ended + going) / len(counted)
+
+
+def campaign_page(title: str, rows: Sequence[Row], links: Links, csv: str) -> bytes:
+    """The page as UTF-8. `csv` is the address of the table, seen from the page."""
+    from markupsafe import Markup
+
+    parts = _parts()
+    judged = [row for row in rows if row.metrics]
+    drawn = None
+    if judged:
+        drawn = {
+            "times": Markup(plots.render_times(judged)),
+            "loudness": Markup(plots.loudness(judged)),
+            "lengths": Markup(plots.lengths(judged)),
+        }
+    html = parts.template.render(
+        title=title,
+        version=__version__,
+        css=Markup(parts.css),
+        boot=Markup(parts.boot),
+        script=Markup(parts.script),
+        style_hash=_hash(parts.css),
+        script_hashes=Markup(" ").join(
+            Markup("'{}'").format(_hash(text)) for text in (parts.boot, parts.script)
+        ),
+        rows=[Shown(row, links(row)) for row in rows],
+        made=sum(row.video for row in rows),
+        judged=len(judged),
+        clean=sum(not row.failed for row in judged),
+        length=words.spoken(sum(row.seconds or 0 for row in rows)),
+        updated=max((row.updated for row in rows), default=0),
+        progress=progress_of(rows),
+        chips=_chips(rows),
+        shares=_shares(rows),
+        facets=_facets(rows),
+        variants=Counter(row.base for row in rows if row.base),
+        heads=_HEADS,
+        sortable=_SORTABLE,
+        numeric=_NUMERIC,
+        plots=drawn,
+        csv=csv,
+        links=links,
+        off_target=plots.off_target,
+        none_is=lambda value: "" if value is None else value,
+        clock=words.clock,
+        number=words.number,
+        megabytes=words.megabytes,
+        iso=words.iso,
+        moment=words.moment,
+    )
+    return html.encode("utf-8", "replace")

@@ -1,0 +1,404 @@
+"""The HTTP API: a job is a brief like all others, put where the daemon's sensor finds it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from pytoon_pipeline import __version__
+from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.errors import Problem, PytoonError, StoreError
+from pytoon_pipeline.media.addresses import Guard as Addresses
+from pytoon_pipeline.service import openapi
+from pytoon_pipeline.service.documents import CURSOR_PATTERN, Checks, Health, Job, JobPage, State
+from pytoon_pipeline.service.errors import ApiError, error_response, from_exception, refused
+from pytoon_pipeline.service.files import file_response
+from pytoon_pipeline.service.guard import Guard, owner_of, tokens_of
+from pytoon_pipeline.service.jobs import JobRow, Jobs, stop_dagster_run
+from pytoon_pipeline.service.request import accept
+from pytoon_pipeline.service.upload import Limits, Received, receive
+from pytoon_pipeline.service.webhooks import BACKOFF, Courier, check_webhook
+from pytoon_pipeline.settings import Settings
+from pytoon_pipeline.store import Store, open_store
+
+_ABOUT = """Videos from briefs. A job is made with `POST /render`, looked at with
+`GET /render/{job_id}`, and its files are fetched when it is completed."""
+
+
+def make_app(
+    settings: Settings,
+    *,
+    limits: Limits | None = None,
+    backoff: Sequence[float] = BACKOFF,
+    pause: float = 1.0,
+    allow_private: bool = False,
+) -> FastAPI:
+    """The API of an install. `backoff` and `pause` are those of the webhooks; `allow_private` lets
+    them go to this machine, for tests.
+
+    Raises SettingsError for hosts or a store that can't be used, StoreError for the ledger.
+    """
+    desk = _Desk(settings, limits or Limits(), allow_private)
+    tokens = tokens_of(settings.token)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        courier = desk.courier(backoff, pause)
+        courier.start()
+        yield
+        await run_in_threadpool(courier.stop)
+
+    app = FastAPI(lifespan=lifespan, **_DESCRIBED)
+    _add_routes(app, desk, secured=bool(tokens))
+    app.add_middleware(Guard, tokens=tokens)
+    for kind in (PytoonError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _answer)
+    return app
+
+
+def openapi_text() -> str:
+    """`docs/openapi.json`: the description of a server with a token."""
+    app = FastAPI(**_DESCRIBED)
+    _add_routes(app, None, secured=True)  # type: ignore[arg-type]
+    return openapi.as_text(app.openapi())
+
+
+_DESCRIBED: dict[str, Any] = {
+    "title": "Pytoon",
+    "description": _ABOUT,
+    "version": __version__,
+    # Their pages take scripts from elsewhere.
+    "docs_url": None,
+    "redoc_url": None,
+    "redirect_slashes": False,
+}
+
+
+# What the calls do -------------------------------------------------------------------------------
+
+
+class _Desk:
+    """What the calls work with."""
+
+    def __init__(self, settings: Settings, limits: Limits, allow_private: bool):
+        self.settings, self.limits = settings, limits
+        self.hosts = Addresses(
+            settings.webhook_hosts, "PYTOON_WEBHOOK_HOSTS", allow_private=allow_private
+        )
+        self.store: Store = open_store(settings.store)
+        self.ledger = Ledger(settings.ledger)
+        self.jobs = Jobs(self.ledger, settings.home / "jobs")
+        self._figures = lru_cache(maxsize=2048)(self._read_figures)
+
+    def courier(self, backoff: Sequence[float], pause: float) -> Courier:
+        from pytoon_pipeline.media.client import open_client
+
+        return Courier(
+            self.jobs,
+            lambda job: self.describe(job).model_dump(mode="json"),
+            self.settings.webhook_secret,
+            lambda: open_client(self.hosts, connect=5.0, silence=15.0, whole=30.0),
+            lambda key: self.jobs.stop(key, self.stop_run),
+            backoff,
+            pause,
+        )
+
+    def stop_run(self, key: str) -> None:
+        stop_dagster_run(self.settings, key)
+
+    def describe(self, job: JobRow) -> Job:
+        place = f"/render/{job.id}"
+        done = job.state == "completed"
+        links = {"self": place, "cancel": place}
+        if done:
+            links |= {n: f"{place}/{n}" for n in ("video", "thumbnail", "captions")}
+        # The ledger has the problems of a refused brief as lines.
+        lines = job.error.splitlines() if job.ledger_state == "refused" else []
+        figures = self._figures(job.key, job.updated) if done else {}
+        return Job.model_validate(
+            {
+                "job_id": job.id,
+                "state": job.state,
+                "progress": 1.0 if done else min(1.0, max(0.0, job.progress)),
+                "key": job.key or None,
+                "campaign": job.campaign,
+                "name": job.name,
+                "error": job.error or None if job.state == "failed" else None,
+                "problems": [{"code": "brief.refused", "message": line} for line in lines if line],
+                "created": _time(job.created / 1e6),
+                "updated": _time(job.updated),
+                "run_id": job.run_id or None,
+                "links": links,
+                **figures,
+            }
+        )
+
+    def _read_figures(self, key: str, _updated: float) -> dict[str, Any]:
+        """What `metrics.json` says, once for each time that the job was finished."""
+        try:
+            metrics = json.loads(self.store.read_bytes(f"videos/{key}/metrics.json"))
+        except (StoreError, ValueError):
+            return {}
+        video, verdicts = metrics["video"], metrics["verdicts"]
+        bad = [v for v in verdicts if not v["passed"]]
+        failed = [v for v in bad if v["severity"] == "error"]
+        return {
+            "used_fallback": video["used_fallback"],
+            "degraded": video["degraded"],
+            "seconds": video["frames"] / video["rate"],
+            "checks": Checks(
+                passed=len(verdicts) - len(bad),
+                failed=len(failed),
+                warnings=len(bad) - len(failed),
+                problems=[f"{v['name']}: {v['message']}" for v in bad],
+            ),
+        }
+
+    def file(self, request: Request, job_id: str, name: str, kind: str) -> Response:
+        job = self.jobs.get(job_id)
+        if job.state != "completed":
+            raise ApiError(
+                409, "job.not_completed", f"The job is {job.state}.",
+                "Ask GET /render/{job_id} until it is completed."
+                if job.state in ("pending", "processing") else "It has no files.",
+            )  # fmt: skip
+        key = f"videos/{job.key}/{name}"
+        if not self.store.exists(key):
+            raise ApiError(
+                404, "file.gone", "The file is in the store no more.", "Send the brief again."
+            )
+        path = self.store.local(key)
+        return file_response(request, path, kind, job.name + path.suffix)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace(
+        "+00:00", "Z"
+    )
+
+
+def _body_hash(received: Received) -> str:
+    said = [received.data, sorted([u.name, u.sha256] for u in received.uploads)]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    """A failure in the one shape that all have."""
+    if isinstance(error, RequestValidationError):
+        faults = error.errors()
+        error = refused(
+            [
+                Problem(
+                    "parameter.value", f"{f['msg']}.", "Correct it.",
+                    field=".".join(str(p) for p in f["loc"][1:]),
+                )
+                for f in faults
+            ]
+        )  # fmt: skip
+    elif isinstance(error, HTTPException):
+        code = {404: "path.unknown", 405: "method.unknown"}.get(error.status_code, "request.wrong")
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods(request))
+        error = ApiError(
+            error.status_code, code, f"{error.detail}.", "GET /openapi.json says what there is.",
+            headers=headers,
+        )  # fmt: skip
+    return error_response(from_exception(request, error))
+
+
+def _methods(request: Request) -> list[str]:
+    """What can be done with a path, by all of its routes."""
+    found = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.url.path):
+            found |= route.methods or set()
+    return sorted(found)
+
+
+# The calls ---------------------------------------------------------------------------------------
+
+_JOB_ID = "The `job_id` that POST /render gave."
+
+
+def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
+    bearer = HTTPBearer(auto_error=False, description="The server's PYTOON_TOKEN.")
+    own: dict[str, Any] = {"dependencies": [Depends(bearer)]} if secured else {}
+    described = app.openapi
+
+    def complete() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = openapi.complete(described())
+        return app.openapi_schema
+
+    app.openapi = complete  # type: ignore[method-assign]
+
+    @app.post(
+        "/render",
+        status_code=202,
+        response_model=Job,
+        responses=openapi.errors(400, 408, 409, 413, 415, 422)
+        | {
+            202: {
+                "description": "The job, which is pending.",
+                "headers": {
+                    "Location": {"schema": {"type": "string"}, "required": True},
+                    "Idempotent-Replay": {
+                        "schema": {"const": "true"},
+                        "description": "The job was there already under this Idempotency-Key.",
+                    },
+                },
+            }
+        },
+        openapi_extra={"requestBody": openapi.render_body()},
+        operation_id="submit",
+        **own,
+    )
+    async def submit(
+        request: Request,
+        idempotency_key: Annotated[
+            str | None,
+            Header(
+                alias="Idempotency-Key",
+                min_length=1,
+                max_length=200,
+                description="Sent again within 24 hours with the same body, it stands for the "
+                "same job; with another body it is refused.",
+            ),
+        ] = None,
+    ) -> Response:
+        """Make a video of a brief or a RenderSpec. Answers at once."""
+        with desk.jobs.incoming() as folder:
+            received = await receive(request, folder, desk.limits)
+
+            def make() -> tuple[Job, bool]:
+                accepted = accept(received, desk.settings.media_roots)
+                check_webhook(
+                    accepted.request.webhook, desk.hosts, desk.settings.webhook_secret
+                )
+                job_id, again = desk.jobs.create(
+                    accepted,
+                    folder,
+                    owner=owner_of(request.headers),
+                    idempotency_key=idempotency_key,
+                    body_hash=_body_hash(received),
+                    webhook=accepted.request.webhook,
+                )
+                return desk.describe(desk.jobs.get(job_id)), again
+
+            job, again = await run_in_threadpool(make)
+        headers = {"Location": job.links.self}
+        if again:
+            headers["Idempotent-Replay"] = "true"
+        return JSONResponse(job.model_dump(mode="json"), 202, headers)
+
+    @app.get(
+        "/render",
+        response_model=JobPage,
+        responses=openapi.errors(422),
+        operation_id="list_jobs",
+        **own,
+    )
+    def list_jobs(
+        state: Annotated[State | None, Query()] = None,
+        campaign: Annotated[str | None, Query(max_length=100)] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: Annotated[
+            str | None, Query(pattern=CURSOR_PATTERN, description="`next` of the page before.")
+        ] = None,
+    ) -> JobPage:
+        """Jobs, newest first."""
+        rows, following = desk.jobs.page(
+            state=state, campaign=campaign, limit=limit, cursor=cursor
+        )
+        return JobPage(jobs=[desk.describe(row) for row in rows], next=following)
+
+    @app.get(
+        "/render/{job_id}",
+        response_model=Job,
+        responses=openapi.errors(404),
+        operation_id="get_job",
+        **own,
+    )
+    def get_job(job_id: str) -> Job:
+        """What is known of a job."""
+        return desk.describe(desk.jobs.get(job_id))
+
+    @app.delete(
+        "/render/{job_id}",
+        response_model=Job,
+        responses=openapi.errors(404, 409),
+        operation_id="cancel_job",
+        **own,
+    )
+    def cancel_job(job_id: str) -> Job:
+        """Cancel a job. One that failed or was cancelled before stays as it is; a completed one
+        can't be cancelled (409)."""
+        return desk.describe(desk.jobs.cancel(job_id, desk.stop_run))
+
+    def video(request: Request, job_id: str) -> Response:
+        """The MP4."""
+        return desk.file(request, job_id, "video.mp4", "video/mp4")
+
+    def thumbnail(request: Request, job_id: str) -> Response:
+        """The picture that stands for the video."""
+        return desk.file(request, job_id, "thumbnail.jpg", "image/jpeg")
+
+    def captions(
+        request: Request,
+        job_id: str,
+        format: Annotated[Literal["srt", "vtt"], Query()] = "srt",
+    ) -> Response:
+        """The words with their times."""
+        kind = {"srt": "application/x-subrip", "vtt": "text/vtt"}[format]
+        return desk.file(request, job_id, f"captions.{format}", f"{kind}; charset=utf-8")
+
+    for function, kinds, more in (
+        (video, ("video/mp4",), ()),
+        (thumbnail, ("image/jpeg",), ()),
+        (captions, ("application/x-subrip", "text/vtt"), (422,)),
+    ):
+        path = f"/render/{{job_id}}/{function.__name__}"
+        answers = openapi.files(*kinds) | openapi.errors(*more)
+        for method in ("GET", "HEAD"):
+            app.add_api_route(
+                path,
+                function,
+                methods=[method],
+                response_class=Response,
+                responses=answers,
+                operation_id=f"{method.lower()}_{function.__name__}",
+                include_in_schema=method == "GET",
+                **own,
+            )
+
+    @app.get(
+        "/health",
+        response_model=Health,
+        responses={
+            403: openapi.errors()[403],
+            503: {"model": Health, "description": "The table of jobs can't be reached."},
+        },
+        operation_id="health",
+    )
+    def health(response: Response) -> Health:
+        """Is this server well? Answered without a token."""
+        try:
+            desk.ledger.campaigns()
+        except PytoonError:
+            response.status_code = 503
+            return Health(status="failing", version=__version__, ledger="it can't be reached")
+        return Health(status="ok", version=__version__, ledger="ok")

@@ -1,0 +1,121 @@
+"""Who may call: tokens, and for a server without one the names that browsers may call it by."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pytoon_pipeline.service.errors import ApiError, error_response, from_exception
+
+OPEN_PATHS = ("/health", "/openapi.json")
+"""Answered without a token: they say nothing of any job."""
+
+
+def tokens_of(setting: str | None) -> tuple[str, ...]:
+    """The tokens of `PYTOON_TOKEN`, separated by commas."""
+    return tuple(t.strip() for t in (setting or "").split(",") if t.strip())
+
+
+def is_loopback(host: str) -> bool:
+    """Is this name or address this machine's own?"""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_of(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+def token_of(headers: Headers) -> str | None:
+    """The token that a request shows."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" and value.strip() else None
+
+
+def owner_of(headers: Headers) -> str:
+    """Stands for the token of a request in the table of jobs; empty where there is none."""
+    token = token_of(headers)
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest() if token else ""
+
+
+class Guard:
+    """Lets through what may be served, before anything of a body is read, and puts on every answer
+    the headers that keep browsers from guessing."""
+
+    def __init__(self, app: ASGIApp, tokens: Sequence[str]):
+        self.app = app
+        self._tokens = [hashlib.sha256(t.encode()).digest() for t in tokens]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        begun = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+                headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        error = self._objection(scope["path"], Headers(scope=scope))
+        if error is None:
+            try:
+                await self.app(scope, receive, send_with_headers)
+                return
+            except Exception as fault:
+                if begun:
+                    raise
+                error = from_exception(Request(scope), fault)
+        await error_response(error)(scope, receive, send_with_headers)
+
+    def _objection(self, path: str, headers: Headers) -> ApiError | None:
+        if not self._tokens:
+            return self._foreign(headers)
+        if path in OPEN_PATHS:
+            return None
+        shown = hashlib.sha256((token_of(headers) or "").encode("utf-8", "replace")).digest()
+        # All are compared, so that the time taken tells nothing.
+        if any([hmac.compare_digest(shown, known) for known in self._tokens]):
+            return None
+        return ApiError(
+            401, "auth.token", "This request shows no token that is known here.",
+            "Send `Authorization: Bearer ...` with the server's PYTOON_TOKEN.",
+            headers={"WWW-Authenticate": 'Bearer realm="pytoon"'},
+        )  # fmt: skip
+
+    def _foreign(self, headers: Headers) -> ApiError | None:
+        """A page of the web may lead a browser here by a name of its own that points to this
+        machine, or post to it unasked."""
+        if not is_loopback(_host_of(f"//{headers.get('host', '')}")):
+            return ApiError(
+                403, "auth.host", "Without a token this server answers to localhost only.",
+                "Call it as 127.0.0.1, or set PYTOON_TOKEN.",
+            )  # fmt: skip
+        origin = headers.get("origin")
+        if origin is not None and not is_loopback(_host_of(origin)):
+            return ApiError(
+                403, "auth.origin", "Without a token this server takes nothing from web pages.",
+                "Set PYTOON_TOKEN, and send it.",
+            )  # fmt: skip
+        return None

@@ -1,0 +1,379 @@
+"""Jobs: briefs that came over HTTP. What becomes of one is in the ledger, under its key; here is
+what only the API knows of it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from pytoon_pipeline.briefs.ledger import METADATA, OPEN, Ledger
+from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.errors import StoreError, UserError
+from pytoon_pipeline.service.documents import (
+    CURSOR_PATTERN,
+    ID_PATTERN,
+    RenderRequest,
+    State,
+)
+from pytoon_pipeline.service.errors import ApiError
+from pytoon_pipeline.service.request import Accepted
+from pytoon_pipeline.service.upload import read_json
+from pytoon_pipeline.settings import Settings
+
+JOBS = sa.Table(
+    "jobs",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, default="", index=True),
+    sa.Column("created", sa.BigInteger, nullable=False, index=True),
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("cancelled", sa.Float, nullable=False, default=0.0, index=True),
+    sa.Column("owner", sa.Text, nullable=False, default=""),
+    sa.Column("idempotency_key", sa.Text, nullable=True),
+    sa.Column("body_hash", sa.Text, nullable=False, default=""),
+    sa.Column("webhook", sa.Text, nullable=False, default=""),
+    sa.Column("webhook_state", sa.Text, nullable=False, default="", index=True),
+    sa.Column("webhook_attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("webhook_next", sa.Float, nullable=False, default=0.0),
+    sa.UniqueConstraint("owner", "idempotency_key"),
+)
+"""`created` in microseconds of Unix time; `request` is the request's file, which tells a job's
+brief from another that took its key over; `cancelled` is when that was asked for, or 0."""
+_BRIEFS = METADATA.tables["known_briefs"]
+
+IDEMPOTENCY_SECONDS = 24 * 3600.0
+STALE_SECONDS = 24 * 3600.0
+"""A folder of a request that never ended is removed when it is this old."""
+INSISTING_SECONDS = 60.0
+"""A run that comes up this long after its job was cancelled is cancelled, too."""
+
+STATES: dict[str, str] = {
+    "new": "pending",
+    "requested": "pending",
+    "running": "processing",
+    "done": "completed",
+    "refused": "failed",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+"""State of the ledger -> state of the API."""
+
+api_state = sa.case(
+    # A run that is stopped from outside may note that it failed.
+    (
+        sa.and_(
+            _BRIEFS.c.state.in_(["new", "failed"]),
+            JOBS.c.cancelled > _BRIEFS.c.updated - INSISTING_SECONDS,
+        ),
+        "cancelled",
+    ),
+    *((_BRIEFS.c.state == was, state) for was, state in STATES.items()),
+    else_="pending",
+)
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job as it stands."""
+
+    id: str
+    key: str
+    """Empty for a moment, until the ledger knows it."""
+    created: int
+    campaign: str
+    name: str
+    state: str
+    """Of the API."""
+    ledger_state: str
+    error: str
+    progress: float
+    run_id: str
+    updated: float
+    webhook: str
+    webhook_state: str
+    """`waiting`, `delivered`, `given_up`, or empty where there is none."""
+    webhook_attempts: int
+    webhook_next: float
+    """Unix time, not before which it is tried (again)."""
+
+    @property
+    def cursor(self) -> str:
+        return f"{self.created}.{self.id}"
+
+
+class Jobs:
+    """The table of jobs and the folders of their requests. Safe to use from several threads and
+    processes. Raises StoreError when the table or a folder can't be used."""
+
+    def __init__(self, ledger: Ledger, folder: Path):
+        self.ledger, self.folder = ledger, folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{folder} can't be made: {error.strerror}.") from error
+        self._mend()
+
+    # Making --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def incoming(self) -> Iterator[Path]:
+        """A folder for what comes with a request; gone afterwards unless it became a job's."""
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.folder))
+        except OSError as error:
+            raise StoreError(f"{self.folder} can't be written to: {error.strerror}.") from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def create(
+        self,
+        accepted: Accepted,
+        folder: Path,
+        *,
+        owner: str = "",
+        idempotency_key: str | None = None,
+        body_hash: str = "",
+        webhook: str = "",
+    ) -> tuple[str, bool]:
+        """Make a job of a request whose files lie in `folder`, and ask for its video.
+
+        Returns its id, and whether it was there already under this idempotency key. ApiError 409
+        where that key stands for another body.
+        """
+        if idempotency_key is not None:
+            known = self._replayed(owner, idempotency_key, body_hash)
+            if known is not None:
+                return known, True
+        job_id = secrets.token_urlsafe(16)
+        target = self.folder / job_id
+        try:
+            (folder / "request.json").write_text(accepted.as_json(), encoding="utf-8")
+            folder.chmod(0o755)
+            folder.rename(target)
+        except OSError as error:
+            raise StoreError(f"{target} can't be written: {error.strerror}.") from error
+        source = accepted.source(target)
+        row = {
+            "id": job_id,
+            "created": time.time_ns() // 1000,
+            "campaign": source.campaign,
+            "name": source.name,
+            "request": str(source.path),
+            "owner": owner,
+            "idempotency_key": idempotency_key,
+            "body_hash": body_hash,
+            "webhook": webhook,
+            "webhook_state": "waiting" if webhook else "",
+        }
+        try:
+            with self.ledger.begin() as connection:
+                connection.execute(sa.insert(JOBS).values(**row))
+        except IntegrityError:
+            # The same request, sent twice at once, came first.
+            shutil.rmtree(target, ignore_errors=True)
+            known = self._replayed(owner, idempotency_key or "", body_hash)
+            if known is None:
+                raise StoreError("A job could not be noted.") from None
+            return known, True
+        self._ask(job_id, source, accepted.request.priority)
+        return job_id, False
+
+    def _ask(self, job_id: str, source: BriefSource, priority: int) -> None:
+        key = self.ledger.register(source)
+        if priority:
+            self.ledger.note(key, priority=priority)
+        with self.ledger.begin() as connection:
+            connection.execute(sa.update(JOBS).where(JOBS.c.id == job_id).values(key=key))
+        self.ledger.want([key], "render")
+
+    def _replayed(self, owner: str, idempotency_key: str, body_hash: str) -> str | None:
+        """The job that this key stands for."""
+        mine = sa.and_(JOBS.c.owner == owner, JOBS.c.idempotency_key == idempotency_key)
+        oldest = time.time_ns() // 1000 - int(IDEMPOTENCY_SECONDS * 1e6)
+        with self.ledger.begin() as connection:
+            connection.execute(
+                sa.update(JOBS).where(mine, JOBS.c.created < oldest).values(idempotency_key=None)
+            )
+            row = connection.execute(sa.select(JOBS.c.id, JOBS.c.body_hash).where(mine)).first()
+        if row is None:
+            return None
+        if row.body_hash != body_hash:
+            raise ApiError(
+                409, "idempotency.other", "This Idempotency-Key came with another request before.",
+                "Use a new key for a new request.",
+            )  # fmt: skip
+        return row.id
+
+    def _mend(self) -> None:
+        """What a process that was killed left: folders of requests, and jobs whose video was not
+        asked for yet."""
+        for folder in self.folder.glob(".tmp-*"):
+            try:
+                if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+            except OSError:
+                continue
+        with self.ledger.begin() as connection:
+            rows = connection.execute(sa.select(JOBS.c.id).where(JOBS.c.key == "")).all()
+        for row in rows:
+            again = _read_request(self.folder / row.id)
+            if again is not None:
+                self._ask(row.id, again, 0)
+                continue
+            with self.ledger.begin() as connection:
+                connection.execute(sa.delete(JOBS).where(JOBS.c.id == row.id))
+
+    # Looking -------------------------------------------------------------------------------------
+
+    def get(self, job_id: str) -> JobRow:
+        """ApiError 404 for one that is not known."""
+        if re.fullmatch(ID_PATTERN, job_id):
+            with self.ledger.begin() as connection:
+                row = connection.execute(job_query.where(JOBS.c.id == job_id)).first()
+            if row is not None:
+                return JobRow(**row._mapping)
+        raise ApiError(
+            404, "job.unknown", "No job has this id.", "Use the `job_id` that POST /render gave."
+        )
+
+    def page(
+        self, *, state: str | None, campaign: str | None, limit: int, cursor: str | None
+    ) -> tuple[list[JobRow], str | None]:
+        """Jobs, newest first, and the cursor of the next page."""
+        query = job_query.order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit + 1)
+        if state is not None:
+            query = query.where(api_state == state)
+        if campaign is not None:
+            query = query.where(JOBS.c.campaign == campaign)
+        if cursor is not None:
+            assert re.fullmatch(CURSOR_PATTERN, cursor)
+            created, _, job_id = cursor.partition(".")
+            place = sa.tuple_(sa.literal(int(created)), sa.literal(job_id))
+            query = query.where(sa.tuple_(JOBS.c.created, JOBS.c.id) < place)
+        with self.ledger.begin() as connection:
+            rows = [JobRow(**r._mapping) for r in connection.execute(query)]
+        more = len(rows) > limit
+        return rows[:limit], rows[limit - 1].cursor if more else None
+
+    # Cancelling ----------------------------------------------------------------------------------
+
+    def cancel(self, job_id: str, stop_run: Callable[[str], None]) -> JobRow:
+        """Cancel a job that has not ended; of one that has, what became of it. `stop_run` ends the
+        Dagster run of a key. ApiError 404, or 409 for a completed one."""
+        job = self.get(job_id)
+        if job.state == "completed":
+            raise ApiError(
+                409, "job.completed", "The job is completed.", "Its video can be fetched."
+            )
+        if job.state in ("failed", "cancelled"):
+            return job
+        self._mark(job_id, time.time())
+        if job.key and not self.ledger.settle(job.key, ["new"], state="cancelled", wanted=""):
+            self.stop(job.key, stop_run)
+        job = self.get(job_id)
+        if job.state == "completed":
+            self._mark(job_id, 0.0)
+            raise ApiError(
+                409, "job.completed", "The job was completed just now.", "Fetch its video."
+            )
+        return job
+
+    def stop(self, key: str, stop_run: Callable[[str], None]) -> None:
+        """End the run of a key, and note it."""
+        stop_run(key)
+        self.ledger.note(key, wanted="")
+        self.ledger.settle(key, OPEN, state="cancelled")
+
+    def _mark(self, job_id: str, when: float) -> None:
+        with self.ledger.begin() as connection:
+            connection.execute(
+                sa.update(JOBS).where(JOBS.c.id == job_id).values(cancelled=when)
+            )
+
+    def risen(self) -> list[str]:
+        """Keys of jobs that were cancelled a moment ago and whose run came up all the same: it was
+        on its way through Dagster's daemon."""
+        query = (
+            sa.select(JOBS.c.key)
+            .join(_BRIEFS, _BRIEFS.c.key == JOBS.c.key)
+            .where(
+                JOBS.c.cancelled > time.time() - INSISTING_SECONDS,
+                _BRIEFS.c.state.in_(OPEN),
+                _BRIEFS.c.path == JOBS.c.request,
+            )
+        )
+        with self.ledger.begin() as connection:
+            return [row.key for row in connection.execute(query)]
+
+
+def _columns() -> list[Any]:
+    own = [
+        JOBS.c[n]
+        for n in (
+            "id", "key", "created", "campaign", "name", "webhook", "webhook_state",
+            "webhook_attempts", "webhook_next",
+        )
+    ]  # fmt: skip
+    of_brief = [
+        sa.func.coalesce(_BRIEFS.c[column], default).label(name)
+        for name, column, default in (
+            ("ledger_state", "state", "new"),
+            ("error", "error", ""),
+            ("progress", "progress", 0.0),
+            ("run_id", "run_id", ""),
+        )
+    ]
+    updated = sa.func.coalesce(_BRIEFS.c.updated, JOBS.c.created / 1e6).label("updated")
+    return [*own, *of_brief, updated, api_state.label("state")]
+
+
+job_query = sa.select(*_columns()).select_from(
+    JOBS.outerjoin(
+        _BRIEFS, sa.and_(_BRIEFS.c.key == JOBS.c.key, _BRIEFS.c.path == JOBS.c.request)
+    )
+).where(sa.or_(JOBS.c.key == "", _BRIEFS.c.key.is_not(None)))
+"""Of jobs; without those whose folder was deleted and whose key, and so whose place in the store,
+another brief has taken over since."""
+assert set(STATES.values()) == set(get_args(State))
+
+
+def _read_request(folder: Path) -> BriefSource | None:
+    """The brief of a job from its folder; None where there is none that can be read."""
+    try:
+        said = read_json((folder / "request.json").read_bytes())
+        kind = "brief" if "brief" in said else "spec"
+        request = RenderRequest.model_construct(campaign=said["campaign"], name=said["name"])
+        return Accepted(request, kind, said[kind], said["files"]).source(folder)
+    except (OSError, KeyError, ApiError, UserError):
+        return None
+
+
+def stop_dagster_run(settings: Settings, key: str) -> None:
+    """Ask Dagster to end the newest unfinished run of a brief, where there is one."""
+    import dagster as dg
+
+    from pytoon_pipeline.defs.run import open_instance
+
+    unfinished = [
+        dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,
+    ]  # fmt: skip
+    with open_instance(settings) as instance:
+        wanted = dg.RunsFilter(tags={"pytoon/brief": key}, statuses=unfinished)
+        for run in instance.get_runs(wanted, limit=1):
+            instance.run_coordinator.cancel_run(run.run_id)

@@ -1,0 +1,176 @@
+"""How fast a campaign goes through, and where its time goes.
+
+    make bench-campaign        (or: python tests/bench/campaign.py --briefs 24 --rounds 3)
+
+Three tables: a look at 5,000 briefs; runs a minute of videos that are all in the store (what
+Dagster costs), with Pytoon's launcher and with Dagster's own taking turns; and where a run's
+time goes. Real daemons, real runs, 270x480.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import dagster as dg
+from deployment import Deployment, ended, tiny
+
+from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.defs.jobs import BRIEF_TAG
+from pytoon_pipeline.defs.watch import gather, look_around
+from pytoon_pipeline.settings import load_settings
+
+_WARM = """run_launcher:
+  module: pytoon_pipeline.defs.launcher
+  class: WarmRunLauncher
+  config: {}"""
+_PLAIN = """run_launcher:
+  module: dagster._core.launcher
+  class: DefaultRunLauncher
+  config: {}"""
+
+
+def look(count: int) -> None:
+    """A look at so many folders, each with a brief and a picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "briefs")
+        for i in range(count):
+            own = root / f"c{i // 100:03d}/b{i:05d}"
+            own.mkdir(parents=True)
+            (own / "brief.yaml").write_text(f"media: [a.jpg]\nhook: Line {i}\n")
+            (own / "a.jpg").write_bytes(bytes([i % 256]) * 2000)
+        settings = load_settings(
+            {"PYTOON_HOME": f"{folder}/home", "PYTOON_BRIEFS_DIR": str(root)}
+        )
+        ledger = Ledger(settings.ledger)
+        print(f"\n| look at {count} briefs | s |\n|---|---|")
+        later = time.time() + 60
+        for name in ("the first, nothing known", "the second", "the third"):
+            began = time.monotonic()
+            sources, _ = gather(settings)
+            found = look_around(ledger, sources, now=later)
+            spent = time.monotonic() - began
+            print(f"| {name}: {len(found.requests)} runs requested | {spent:.2f} |")
+        for source in sources:
+            key = ledger.register(source)
+            ledger.note(key, content_hash="x", look="x", state="done")
+        began = time.monotonic()
+        while True:  # Until all are known as they are.
+            sources, _ = gather(settings)
+            found = look_around(ledger, sources, confirmed=10**6, now=later)
+            if not found.unfinished or time.monotonic() - began > 600:
+                break
+            for entry in found.requests:
+                ledger.note(entry.key, state="done")
+            if time.monotonic() - began > 5:
+                break
+        began = time.monotonic()
+        sources, _ = gather(settings)
+        gathered = time.monotonic() - began
+        print(f"| finding and naming them alone | {gathered:.2f} |")
+
+
+def use_launcher(place: Deployment, warm: bool) -> None:
+    file = place.dagster_home / "dagster.yaml"
+    text = file.read_text()
+    start = text.index("run_launcher:")
+    end = text.index("\n\n", start)
+    text = text[:start] + (_WARM if warm else _PLAIN) + text[end:]
+    file.write_text(text)
+
+
+def prepare(place: Deployment, count: int) -> float:
+    """All videos rendered once; returns videos a minute, from the first request to the last."""
+    for i in range(count):
+        tiny(place.root / f"camp/b{i:03d}", hue=i * 7)
+    with place:
+        place.wait(lambda es: any(e.serial for e in es), 60)
+        began = time.monotonic()
+        entries = place.wait(ended(count), 60 + 20 * count)
+        spent = time.monotonic() - began
+    assert all(e.state == "done" for e in entries), [e.error for e in entries if e.error]
+    return 60 * count / spent
+
+
+def again(place: Deployment) -> tuple[float, list[dg.DagsterRun]]:
+    """Runs a minute when all is in the store already, and the runs."""
+    with place:
+        # Until the daemon and its code server are up.
+        place.ledger.want([place.ledger.find()[0].key], "render")
+        place.wait(lambda es: all(not e.wanted and e.state == "done" for e in es), 60)
+        keys = [e.key for e in place.ledger.find()]
+        since = time.time()
+        began = time.monotonic()
+        place.ledger.want(keys, "render")
+        place.wait(
+            lambda es: all(e.state == "done" and e.updated > since and not e.wanted for e in es),
+            60 + 20 * len(keys),
+        )
+        spent = time.monotonic() - began
+        time.sleep(2)
+    with place.instance() as instance:
+        runs = [r for r in instance.get_runs(limit=len(keys) + 20) if BRIEF_TAG in r.tags]
+    return 60 * len(keys) / spent, runs[: len(keys)]
+
+
+def parts(place: Deployment, runs: list[dg.DagsterRun]) -> dict[str, float]:
+    """Median seconds of each part of a run."""
+    spent: dict[str, list[float]] = defaultdict(list)
+    with place.instance() as instance:
+        for run in runs:
+            stats = instance.get_run_stats(run.run_id)
+            steps = instance.get_run_step_stats(run.run_id)
+            inside = {s.step_key: s.end_time - s.start_time for s in steps if s.end_time}
+            spent["waiting in the queue"].append(stats.launch_time - stats.enqueued_time)
+            spent["from launch to start"].append(stats.start_time - stats.launch_time)
+            whole = stats.end_time - stats.start_time
+            for name, seconds in inside.items():
+                spent[f"step {name}"].append(seconds)
+            spent["in the run, outside its steps"].append(whole - sum(inside.values()))
+            spent["the whole run"].append(whole)
+    return {name: statistics.median(values) for name, values in spent.items()}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--briefs", type=int, default=24)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--look", type=int, default=5000)
+    chosen = options.parse_args()
+    look(chosen.look)
+    folder = Path(tempfile.mkdtemp(prefix="pytoon-bench-"))
+    try:
+        place = Deployment(folder)
+        rate = prepare(place, chosen.briefs)
+        print(f"\n{chosen.briefs} briefs of 3 s at 270x480, rendered: {rate:.0f} videos a minute")
+        print("\n| all in the store already | round | runs a minute |\n|---|---|---|")
+        found: dict[str, list[float]] = defaultdict(list)
+        last: dict[str, dict[str, float]] = {}
+        for turn in range(chosen.rounds):
+            for name, warm in (("Pytoon's launcher", True), ("Dagster's own", False)):
+                use_launcher(place, warm)
+                rate, runs = again(place)
+                found[name].append(rate)
+                last[name] = parts(place, runs)
+                print(f"| {name} | {turn + 1} | {rate:.0f} |", flush=True)
+        ours, theirs = (statistics.median(v) for v in found.values())
+        print(f"\nMedians {ours:.0f} and {theirs:.0f}: ratio {ours / theirs:.1f}.")
+        print("\n| seconds of a run, median | " + " | ".join(last) + " |\n|---|---|---|")
+        names = dict.fromkeys(n for values in last.values() for n in values)
+        for name in names:
+            row = " | ".join(f"{values.get(name, 0):.2f}" for values in last.values())
+            print(f"| {name} | {row} |")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

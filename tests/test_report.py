@@ -1,0 +1,379 @@
+"""The campaign page: in a real browser, from a folder, with a video that was really rendered."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote, unquote
+from xml.etree import ElementTree
+
+import pytest
+from conftest import picture
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.cli.report import report
+from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.report import export_report, plots, write_report
+from pytoon_pipeline.report.rows import gather, read_problems
+from pytoon_pipeline.report.table import safe
+from pytoon_pipeline.settings import load_settings
+from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.compile import compile_source
+from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
+from pytoon_pipeline.stages.segments import render_segments
+from pytoon_pipeline.stages.services import open_services
+from pytoon_pipeline.store import FolderStore
+
+MARKUP = "<script>window.hit = 1</script>\"><img src=x onerror='window.hit = 1'>"
+NAME = "50% off #1 für alle?"
+"""Of the brief that is rendered: nothing in it may be taken for part of an address."""
+
+
+class Campaign:
+    """Six briefs in a store and a ledger of their own: one rendered, two copies of it that say
+    something else, and three without a video."""
+
+    name = "Frühling & Co"
+
+    def __init__(self, home: Path):
+        settings = load_settings({"PYTOON_HOME": str(home)})
+        self.services = open_services(settings)
+        self.store = self.services.store
+        self.ledger = Ledger(settings.ledger)
+        self.root = home / "briefs" / self.name
+        self._render()
+        meme = {"archetype": "meme", "preset": "loud", "metadata": {"locale": "en"}}
+        self._copy("meme", meme, hook=MARKUP, lufs=-9.0)
+        self._copy("zebra", {"metadata": {"locale": "de"}}, hook="=Schönes Café", engine="other")
+        self.refused = [
+            Problem("a", "'x' is no length. It has no unit.", "Write a number.",
+                    file=f"{self.name}/broken/brief.yaml", field="media[0].duration"),
+            Problem("b", "gone.jpg does not exist.", "Copy the file there.",
+                    file=f"{self.name}/broken/brief.yaml", field="media[1]"),
+        ]  # fmt: skip
+        self._note("broken", "refused", "\n".join(map(str, self.refused)))
+        self._note("late", "failed", "No segment came out.\nother: HTTP 500\nother: gone")
+        self._note("next", "requested")
+
+    def _source(self, name: str) -> BriefSource:
+        folder = self.root / name
+        return BriefSource(folder / "brief.yaml", "brief", self.name, name, folder)
+
+    def _note(self, name: str, state: str, error: str = "") -> str:
+        key = self.ledger.register(self._source(name))
+        self.ledger.note(key, state=state, error=error)
+        return key
+
+    def _render(self) -> None:
+        picture(self.root / NAME / "a.png", (270, 480))
+        spec = {
+            "archetype": "hero", "resolution": "270x480", "audio_track": False,
+            "segments": [{"media": ["a.png"], "duration": 2, "text": "Hello", "motion": "push_in"}],
+        }  # fmt: skip
+        (self.root / NAME / "render_spec.json").write_text(json.dumps(spec))
+        (source,) = find_sources([self.root / NAME])
+        self.first = self.ledger.register(source)
+        plan = compile_source(source, self.services)
+        segments = render_segments(plan, self.services, self.first)
+        video = assemble(plan, segments, self.services, self.first)
+        make_thumbnail(plan, video, self.services, self.first)
+        write_metrics(plan, segments, video, self.services, self.first)
+        self.ledger.note(self.first, state="done")
+
+    def _copy(self, name: str, changes: dict, hook: str, lufs=-14.0, engine="compositor") -> None:
+        key = self._note(name, "done")
+        for file in ("video.mp4", "thumbnail.jpg", "captions.vtt", "captions.srt"):
+            self.store.put(f"videos/{key}/{file}", self.store.local(f"videos/{self.first}/{file}"))
+        spec, metrics = (
+            json.loads(self.store.read_bytes(f"videos/{self.first}/{file}.json"))
+            for file in ("render_spec", "metrics")
+        )
+        spec["captions"][0]["text"] = hook
+        metrics["video"]["engines"] = [engine]
+        metrics["video"]["sound"].update(lufs=lufs, true_peak_db=-1.5)
+        if lufs != -14.0:
+            metrics["verdicts"][6].update(passed=False, message="far too loud", remedy="Turn down.")
+        for file, data in (("render_spec", {**spec, **changes}), ("metrics", metrics)):
+            self.store.put_bytes(f"videos/{key}/{file}.json", json.dumps(data).encode())
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
+    return Campaign(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def address(campaign: Campaign) -> str:
+    made = write_report(campaign.name, campaign.ledger, campaign.store)
+    return campaign.store.url(made.page)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    assert found, "These tests need a browser: install Chromium (apt-get install chromium)."
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=flags)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that may ask for nothing but files, and may complain of nothing."""
+    with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
+        made = context.new_page()
+        complaints: list[str] = []
+        made.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        made.on("pageerror", lambda error: complaints.append(str(error)))
+        made.on(
+            "request",
+            lambda r: None if r.url.startswith(("file:", "data:")) else complaints.append(r.url),
+        )
+        made.set_default_timeout(5000)
+        yield made
+        assert complaints == []
+
+
+def shown(page: Page) -> list[str]:
+    cards = page.locator(".card:visible").all()
+    return [card.get_attribute("data-key") or "" for card in cards]
+
+
+# In the browser ----------------------------------------------------------------------------------
+
+
+def test_a_video_plays_in_place(page: Page, address: str) -> None:
+    page.goto(address)
+    card = page.locator(f'.card[data-key="{NAME}"]')
+    video = card.locator("video")
+    assert video.evaluate("v => [v.preload, v.controls, v.poster.slice(0, 16)]") == [
+        "none", False, "data:image/webp;",
+    ]  # fmt: skip
+    card.get_by_role("button", name=f"Play {NAME}").click()
+    page.wait_for_function(
+        "name => { const v = document.querySelector(`.card[data-key='${name}'] video`);"
+        " return v.currentTime > 0.3 && v.videoWidth === 270 && v.controls; }", arg=NAME,
+    )  # fmt: skip
+
+
+def test_filters_narrow_the_cards_and_the_address_restores_them(page: Page, address: str) -> None:
+    page.goto(address)
+    assert shown(page) == [NAME, "broken", "late", "meme", "next", "zebra"]
+    page.get_by_role("button", name="Checks not passed").click()
+    assert "meme" in shown(page) and "broken" not in shown(page)
+    page.get_by_role("button", name="All 6").click()
+    page.get_by_label("Locale").select_option("de")
+    assert shown(page) == ["zebra"]
+    page.get_by_role("button", name="Show all").click()
+    # Words of a problem are found too, and accents don't matter.
+    page.get_by_role("searchbox").fill("GONE.jpg exist")
+    assert shown(page) == ["broken"]
+    page.get_by_role("searchbox").fill("cafe")
+    page.get_by_label("Sort").select_option("loudness")
+    expect(page.get_by_role("status")).to_have_text("1 of 6 briefs")
+    link = page.url
+    assert "q=cafe" in link and "sort=loudness" in link
+    page.goto("about:blank")
+    page.goto(link)
+    assert shown(page) == ["zebra"]
+    page.get_by_role("searchbox").fill("")
+    assert shown(page)[:2] == ["meme", "zebra"], "the loudest first, the silent last"
+    page.get_by_role("button", name="Table").click()
+    rows = page.locator("tbody tr:visible")
+    assert rows.count() == 6 and rows.first.get_attribute("data-key") == "meme"
+    page.get_by_role("searchbox").fill("nothing like it")
+    expect(page.get_by_text("Nothing fits these filters.").locator("visible=true")).to_be_visible()
+
+
+def test_the_large_player_goes_on_by_arrow_keys(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("button", name="Open meme in the large player").click()
+    player = page.get_by_role("dialog")
+    title = player.get_by_role("heading", level=2)
+    expect(title).to_have_text("meme")
+    expect(player).to_contain_text("far too loud")
+    expect(player).to_contain_text("Turn down.")
+    page.wait_for_function("() => document.getElementById('player-video').currentTime > 0.1")
+    page.keyboard.press("ArrowRight")
+    expect(title).to_have_text("zebra")
+    assert "play=zebra" in page.url
+    page.keyboard.press("ArrowRight")
+    expect(title).to_have_text(NAME)
+    page.keyboard.press("ArrowLeft")
+    expect(title).to_have_text("zebra")
+    page.keyboard.press("Escape")
+    expect(player).to_be_hidden()
+    expect(page.locator('.card[data-key="zebra"] button.name')).to_be_focused()
+
+
+def test_what_briefs_say_stays_text(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator('.card[data-key="meme"] .hook')).to_have_text(MARKUP)
+    page.get_by_role("button", name="Open meme in the large player").click()
+    expect(page.locator("#player-hook")).to_have_text(MARKUP)
+    assert page.evaluate("window.hit") is None and page.locator("img[src=x]").count() == 0
+
+
+def test_no_script_but_its_own_could_run(browser: Browser, address: str) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        with page.expect_console_message(lambda m: "Content Security Policy" in m.text):
+            page.evaluate("document.body.innerHTML = '<i onclick=\"window.hit = 1\">x</i>'")
+        page.evaluate("document.querySelector('i').click()")
+        assert page.evaluate("window.hit") is None
+
+
+@pytest.mark.parametrize("view", ["grid", "table", "figures"])
+def test_a_phone_need_not_scroll_sideways(page: Page, address: str, view: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}#view={view}")
+    expect(page.locator(f"#view-{view}")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    if view == "grid":
+        page.get_by_role("button", name="Filters").click()
+        page.get_by_label("Archetype").select_option("meme")
+        assert shown(page) == ["meme"]
+
+
+def test_it_reads_without_a_script(browser: Browser, address: str) -> None:
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(address)
+        assert page.locator("video[controls]:visible").count() == 3
+        assert page.locator("button:visible:not(.chip)").count() == 0
+        broken = page.locator('.card[data-key="broken"]')
+        for words in ("media[0].duration", "'x' is no length.", "Copy the file there."):
+            expect(broken).to_contain_text(words)
+        expect(page.locator("svg.plot").first).to_be_visible()
+
+
+# What is written ---------------------------------------------------------------------------------
+
+
+def test_the_page_counts_and_leads_to_what_is_there(campaign: Campaign) -> None:
+    made = write_report(campaign.name, campaign.ledger, campaign.store)
+    assert made.counts == {"done": 3, "failed": 1, "refused": 1, "requested": 1}
+    assert (made.briefs, made.videos, made.seconds) == (6, 3, 6.0)
+    assert made.progress == pytest.approx(5 / 6)
+    html = campaign.store.read_bytes(made.page)
+    write_report(campaign.name, campaign.ledger, campaign.store)
+    assert campaign.store.read_bytes(made.page) == html, "same data, same bytes"
+    folder = campaign.store.local(made.page).parent
+    links = set(re.findall(r'(?:href|src)="(\.\./[^"]+)"', html.decode()))
+    assert len(links) == 3 * 4
+    for link in links:
+        assert (folder / unquote(link)).is_file(), link
+    assert max(map(len, re.findall(rb"base64,[^\"]+", html))) < 40_000
+
+
+def test_the_table_is_safe_to_open(campaign: Campaign) -> None:
+    made = write_report(campaign.name, campaign.ledger, campaign.store)
+    data = campaign.store.read_bytes(made.table)
+    assert data.startswith(b"\xef\xbb\xbf"), "without it Excel garbles umlauts"
+    rows = {r["name"]: r for r in csv.DictReader(io.StringIO(data.decode("utf-8-sig")))}
+    assert len(rows) == 6 and all(None not in r for r in rows.values())
+    assert rows["zebra"]["hook"] == "'=Schönes Café"
+    assert rows["zebra"]["loudness (LUFS)"] == "-14.0", "a number stays one"
+    assert rows["meme"]["checks not passed"].startswith("loudness: far too loud; duration: 2.0")
+    assert "gone.jpg does not exist" in rows["broken"]["problems"]
+    assert [safe(t) for t in ("+1", "-1", "@a", "\t=1", "a=1", -1.5)] == [
+        "'+1", "'-1", "'@a", "'\t=1", "a=1", -1.5,
+    ]  # fmt: skip
+
+
+def test_an_export_is_whole_by_itself(campaign: Campaign, tmp_path: Path, page: Page) -> None:
+    out = tmp_path / "to send"
+    for _ in range(2):  # The second takes the place of the first.
+        export_report(campaign.name, campaign.ledger, campaign.store, out)
+    moved = tmp_path / "elsewhere"
+    out.rename(moved)
+    assert [p.name for p in tmp_path.iterdir()] == ["elsewhere"]
+    html = (moved / "index.html").read_text("utf-8")
+    links = set(re.findall(r'(?:href|src)="((?!data:)[^"#]+)"', html))
+    assert len(links) == 3 * 4 + 1 and all((moved / unquote(link)).is_file() for link in links)
+    assert not re.search(r'[?*:"<>|]', "".join(p.name for p in moved.rglob("*")))
+    page.goto(f"file://{quote(str(moved / 'index.html'))}")
+    page.get_by_role("button", name="Play meme").click()
+    page.wait_for_function("() => document.querySelector('[data-playing]').currentTime > 0.1")
+    (moved / "own.txt").write_text("of somebody")
+    with pytest.raises(UserError, match="no earlier report"):
+        export_report(campaign.name, campaign.ledger, campaign.store, moved)
+    assert (moved / "own.txt").exists()
+
+
+def test_problems_are_read_back_as_they_were_written(campaign: Campaign) -> None:
+    shown_as = f"{campaign.name}/broken/brief.yaml"
+    others = [
+        Problem("c", "line 3: expected a key.", file="brand.yaml"),
+        Problem("d", "the row says nothing.", file="spring.csv", field="row 12, column Title"),
+    ]
+    text = "\n".join(map(str, [*campaign.refused, *others]))
+    found = read_problems(text, shown_as)
+    assert "\n".join(map(str, found)) == text
+    assert [(p.file, p.field) for p in found] == [
+        (shown_as, "media[0].duration"), (shown_as, "media[1]"), ("brand.yaml", None),
+        ("spring.csv", "row 12, column Title"),
+    ]  # fmt: skip
+    assert found[1].message == "gone.jpg does not exist."
+    assert found[1].remedy == "Copy the file there."
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_plots_show_every_brief(campaign: Campaign, count: int) -> None:
+    entries = campaign.ledger.find(campaign=campaign.name, states=["done"])
+    rows = gather(entries, campaign.store)
+    rows = [replace(rows[i % 3], name=f"<{i}>") for i in range(count)]
+    for draw in (plots.render_times, plots.loudness, plots.lengths):
+        svg = ElementTree.fromstring(draw(rows))
+        _, _, width, height = map(float, svg.attrib["viewBox"].split())
+        titles = [g.findtext("title", "") for g in svg.iter("g") if g.get("class") == "mark"]
+        assert {t.split(":")[0] for t in titles} == {f"<{i}>" for i in range(count)}
+        for shape in svg.iter("rect"):
+            x, y, w, h = (float(shape.attrib[k]) for k in ("x", "y", "width", "height"))
+            assert x >= 0 and y >= 0 and w >= 0 and h >= 0
+            assert x + w <= width + 0.2 and y + h <= height + 0.2
+    bad = ElementTree.fromstring(plots.loudness(rows)).findall(".//circle[@class='dot bad']")
+    assert len(bad) == count // 3, "each that is too loud"
+
+
+def test_a_broken_file_costs_only_its_own_part(campaign: Campaign, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    entries = campaign.ledger.find(campaign=campaign.name, states=["done"])[:1]
+    key = entries[0].key
+    store.put_bytes(f"videos/{key}/metrics.json", b'{"of another": "version"}')
+    store.put_bytes(f"videos/{key}/thumbnail.jpg", b"no picture")
+    store.put_bytes(f"videos/{key}/render_spec.json", b'{"archetype": 3, "captions": [null]}')
+    (row,) = gather(entries, store)
+    assert (row.metrics, row.poster, row.archetype, row.lines) == (None, "", "", [])
+    assert [w.file for w in row.warnings] == ["metrics.json"]
+
+
+# The command -------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_pages_and_knows_its_campaigns(
+    campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PYTOON_HOME", str(campaign.services.settings.home))
+    monkeypatch.delenv("PYTOON_STORE", raising=False)
+    assert report([], tmp_path / "out", True) == 0
+    said = json.loads(capfd.readouterr().out)
+    assert said["campaign"] == campaign.name and said["degraded"] == 0
+    assert Path(said["page"]) == tmp_path / "out" / campaign.name / "index.html"
+    assert Path(said["page"]).is_file() and Path(said["table"]).is_file()
+    with pytest.raises(UserError, match=f"'spring'.*Known are: {campaign.name}"):
+        report(["spring"], None, False)
