@@ -24,13 +24,14 @@ from typer.testing import CliRunner
 import pytoon_pipeline
 from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.cli import app, terminal
-from pytoon_pipeline.cli.files import publish_folder, write_text
+from pytoon_pipeline.cli.files import write_text
 from pytoon_pipeline.cli.progress import LiveWatch
 from pytoon_pipeline.cli.render import RESULTS
 from pytoon_pipeline.cli.schema import SCHEMAS, schema_text
 from pytoon_pipeline.errors import EngineFailed, LinkError, Problem
 from pytoon_pipeline.spec.presets import DEFAULT_PRESET
 from pytoon_pipeline.stages.documents import SegmentRecord
+from pytoon_pipeline.store.publish import publish_folder
 
 ROOT = Path(pytoon_pipeline.__file__).parents[1]
 

@@ -30,8 +30,9 @@ from pytoon_pipeline.errors import FetchRefused, SettingsError
 from pytoon_pipeline.media import addresses
 from pytoon_pipeline.media.addresses import Guard, is_public, shown
 from pytoon_pipeline.media.client import open_client
-from pytoon_pipeline.media.download import Limits, suffix_of
+from pytoon_pipeline.media.download import Limits
 from pytoon_pipeline.media.fetch import Fetcher
+from pytoon_pipeline.media.kinds import suffix_of
 from pytoon_pipeline.media.probe import probe
 from tests.conftest import clip, picture, tone
 

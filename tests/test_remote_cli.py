@@ -119,7 +119,8 @@ def test_status_says_what_became_of_jobs(
     assert remote.status([a, b]) == 1
     said = capsys.readouterr().out
     assert "\x1b" not in said and "no \\x1b[31m memory" in said
-    ledger.note("c/c", state="refused", error="the request: hook: too long.")
+    wrong = Problem("caption.too_long", "too long.", file="the request", field="hook")
+    ledger.note("c/c", state="refused", error=str(wrong), problems=[wrong])
     assert remote.status([a, b, c], as_json=True) == 2
     assert [j["state"] for j in objects(capsys)] == ["completed", "failed", "failed"]
     assert remote.status([]) == 0

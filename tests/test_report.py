@@ -23,7 +23,7 @@ from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.cli.report import report
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.report import export_report, plots, write_report
-from pytoon_pipeline.report.rows import gather, read_problems
+from pytoon_pipeline.report.rows import gather
 from pytoon_pipeline.report.table import safe
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.assemble import assemble
@@ -312,23 +312,6 @@ def test_an_export_is_whole_by_itself(campaign: Campaign, tmp_path: Path, page: 
     with pytest.raises(UserError, match="no earlier report"):
         export_report(campaign.name, campaign.ledger, campaign.store, moved)
     assert (moved / "own.txt").exists()
-
-
-def test_problems_are_read_back_as_they_were_written(campaign: Campaign) -> None:
-    shown_as = f"{campaign.name}/broken/brief.yaml"
-    others = [
-        Problem("c", "line 3: expected a key.", file="brand.yaml"),
-        Problem("d", "the row says nothing.", file="spring.csv", field="row 12, column Title"),
-    ]
-    text = "\n".join(map(str, [*campaign.refused, *others]))
-    found = read_problems(text, shown_as)
-    assert "\n".join(map(str, found)) == text
-    assert [(p.file, p.field) for p in found] == [
-        (shown_as, "media[0].duration"), (shown_as, "media[1]"), ("brand.yaml", None),
-        ("spring.csv", "row 12, column Title"),
-    ]  # fmt: skip
-    assert found[1].message == "gone.jpg does not exist."
-    assert found[1].remedy == "Copy the file there."
 
 
 @pytest.mark.parametrize("count", [3, 300])

@@ -36,12 +36,12 @@ from PIL import Image
 import pytoon_pipeline
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs.run import open_instance, run_brief
-from pytoon_pipeline.errors import UserError
+from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.media.kinds import suffix_of
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service.app import make_app, openapi_text
 from pytoon_pipeline.service.jobs import stop_dagster_run
 from pytoon_pipeline.service.server import listen, serve
-from pytoon_pipeline.service.sniff import ending
 from pytoon_pipeline.service.upload import Limits
 from pytoon_pipeline.service.webhooks import Courier
 from pytoon_pipeline.settings import Settings, load_settings
@@ -197,8 +197,9 @@ def test_states_are_those_of_the_ledger(api: httpx.Client, ledger: Ledger):
     assert (now()["state"], now()["progress"], now()["run_id"]) == ("processing", 0.4, "run")
     ledger.note(job["key"], state="failed", error="no memory")
     assert (now()["state"], now()["error"], now()["problems"]) == ("failed", "no memory", [])
-    ledger.note(job["key"], state="refused", error="the request: hook: too long.\nand more")
-    assert [p["message"] for p in now()["problems"]] == ["the request: hook: too long.", "and more"]
+    wrong = Problem("caption.too_long", "too long.", "Cut it.", file="the request", field="hook")
+    ledger.note(job["key"], state="refused", error=str(wrong), problems=[wrong])
+    assert [(p["code"], p["field"]) for p in now()["problems"]] == [("caption.too_long", "hook")]
     assert codes(api.get(job["links"]["self"] + "/video")) == {"job.not_completed"}
 
 
@@ -324,13 +325,13 @@ def test_an_upload_is_what_its_bytes_say(api: httpx.Client):
 
 
 def test_kinds_of_files():
-    assert ending(b"RIFF\0\0\0\0WEBPVP8 ") == "webp"
-    assert ending(b"\0\0\0\x20ftypavif\0\0\0\0") == "avif"
-    assert ending(b"\0\0\0\x20ftypqt  \0\0\0\0") == "mov"
-    assert ending(b"\0\0\0\x20ftypM4A \0\0\0\0") == "m4a"
-    assert ending(b"\x1aE\xdf\xa3\x01\0\0\0B\x82\x84webm") == "webm"
-    assert ending(b"\xff\xfb\x90\x64") == "mp3" and ending(b"\xff\xf1\x50\x80") == "aac"
-    assert ending(b"\xff\xff\xff\xff") is None and ending(b"RIFF\0\0\0\0AVI ") is None
+    assert suffix_of(b"RIFF\0\0\0\0WEBPVP8 ") == ".webp"
+    assert suffix_of(b"\0\0\0\x20ftypavif\0\0\0\0") == ".avif"
+    assert suffix_of(b"\0\0\0\x20ftypqt  \0\0\0\0") == ".mov"
+    assert suffix_of(b"\0\0\0\x20ftypM4A \0\0\0\0") == ".m4a"
+    assert suffix_of(b"\x1aE\xdf\xa3\x01\0\0\0B\x82\x84webm") == ".webm"
+    assert suffix_of(b"\xff\xfb\x90\x64") == ".mp3" and suffix_of(b"\xff\xf1\x50\x80") == ".aac"
+    assert suffix_of(b"\xff\xff\xff\xff") is None and suffix_of(b"RIFF\0\0\0\0AVI ") is None
 
 
 def test_limits_hold_while_it_streams(api: httpx.Client, settings: Settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,7 @@ _BRIEFS = sa.Table(
     sa.Column("serial", sa.Integer, nullable=False, default=0, index=True),
     sa.Column("state", sa.Text, nullable=False, default="new", index=True),
     sa.Column("error", sa.Text, nullable=False, default=""),
+    sa.Column("problems", sa.Text, nullable=False, default=""),
     sa.Column("action", sa.Text, nullable=False, default=""),
     sa.Column("wanted", sa.Text, nullable=False, default="", index=True),
     sa.Column("priority", sa.Integer, nullable=False, default=0),
@@ -48,8 +50,8 @@ _BRIEFS = sa.Table(
     sa.Column("updated", sa.Float, nullable=False),
 )
 _FRESH: dict[str, Any] = {
-    "content_hash": "", "look": "", "waiting": "", "state": "new", "error": "", "action": "",
-    "wanted": "", "priority": 0, "run_id": "", "progress": 0.0, "reported": "",
+    "content_hash": "", "look": "", "waiting": "", "state": "new", "error": "", "problems": "",
+    "action": "", "wanted": "", "priority": 0, "run_id": "", "progress": 0.0, "reported": "",
 }  # fmt: skip
 
 ACTIONS = ("render", "rerender", "recheck")
@@ -77,6 +79,8 @@ class Entry:
     """`new`, `requested`, `running`, `done`, `refused` (the brief is wrong), `failed` or
     `cancelled`."""
     error: str
+    problems: tuple[Problem, ...]
+    """What is wrong with the brief, when it is refused."""
     action: str
     """One of ACTIONS: what the last run was requested for."""
     wanted: str
@@ -278,6 +282,7 @@ class Ledger:
                     serial=serial,
                     state="requested",
                     error="",
+                    problems="",
                     action=action,
                     wanted="",
                     priority=priority,
@@ -290,8 +295,10 @@ class Ledger:
             ).scalar_one()
 
     def note(self, key: str, **values: Any) -> None:
-        """Set columns of a brief: `state`, `error`, `run_id`, `progress`, `look`, `waiting`,
-        `content_hash`, `wanted`, `reported`. What a person sees of it makes it `updated`."""
+        """Set columns of a brief: `state`, `error`, `problems`, `run_id`, `progress`, `look`,
+        `waiting`, `content_hash`, `wanted`, `reported`. What a person sees makes it `updated`."""
+        if "problems" in values:
+            values["problems"] = json.dumps([p.as_dict() for p in values["problems"]])
         if values.keys() & {"state", "error"}:
             values["updated"] = time.time()
         with self.begin() as connection:
@@ -370,11 +377,20 @@ def _entry(row: Any) -> Entry:
     return Entry(
         key=row.key,
         source=source,
+        problems=read_problems(row.problems),
         **{name: getattr(row, name) for name in Entry.__dataclass_fields__ if name not in _MADE},
     )
 
 
-_MADE = ("key", "source")
+_MADE = ("key", "source", "problems")
+
+
+def read_problems(text: str) -> tuple[Problem, ...]:
+    """What the column `problems` holds."""
+    return tuple(
+        Problem(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()})
+        for said in json.loads(text or "[]")
+    )
 
 
 def _upgrade(connection: sa.Connection) -> None:
@@ -384,9 +400,9 @@ def _upgrade(connection: sa.Connection) -> None:
     kept = "key, path, kind, folder, campaign, name, content_hash, look, serial, state, error"
     connection.execute(
         sa.text(
-            f"INSERT INTO known_briefs (origin, document, waiting, action, wanted, priority, "
-            f"run_id, progress, reported, updated, {kept}) "
-            f"SELECT path, '', '', '', '', 0, '', 0, '', updated, {kept} FROM briefs"
+            f"INSERT INTO known_briefs (origin, document, waiting, problems, action, wanted, "
+            f"priority, run_id, progress, reported, updated, {kept}) "
+            f"SELECT path, '', '', '', '', '', 0, '', 0, '', updated, {kept} FROM briefs"
         )
     )
     connection.execute(sa.text("DROP TABLE briefs"))

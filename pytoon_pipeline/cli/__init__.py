@@ -27,7 +27,7 @@ Briefs = Annotated[
     list[Path],
     typer.Argument(
         metavar="BRIEF",
-        help="A brief's folder, a brief.yaml, a render_spec.json, or a folder of briefs.",
+        help="A brief's folder, a brief.yaml, a render_spec.json, a table, or a folder of briefs.",
         show_default=False,
     ),
 ]
@@ -71,6 +71,7 @@ def _root(
 
 
 _MAKE, _LOOK, _RUN = "Make videos", "Look things up", "Run and maintain"
+_REMOTE = "Work with a deployment"
 
 
 @_command(_MAKE)
@@ -175,6 +176,29 @@ def export(
 
 
 @_command(_LOOK)
+def report(
+    campaigns: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CAMPAIGN", help="Names; all when left out.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR",
+            help="Write DIR/<campaign>/ with copies of the videos, to send.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> int | None:
+    """Write the page of campaigns: their videos, checks and problems, to look at in a browser."""
+    from pytoon_pipeline.cli.report import report as run
+
+    return run(campaigns or [], out, as_json)
+
+
+@_command(_LOOK)
 def presets(as_json: Json = False) -> int | None:
     """List presets, brands, platforms and music."""
     from pytoon_pipeline.cli.listing import presets as run
@@ -208,6 +232,76 @@ def dev(
     from pytoon_pipeline.defs.dev import dev as run
 
     return run(settings_and_logs(), host=host, port=port)
+
+
+@_command(_RUN)
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8321,
+) -> int | None:
+    """Take in briefs over HTTP; `pytoon dev` beside it makes the videos."""
+    from pytoon_pipeline.cli.terminal import settings_and_logs
+    from pytoon_pipeline.service.server import serve as run
+
+    return run(settings_and_logs(), host=host, port=port)
+
+
+Jobs = Annotated[
+    list[str], typer.Argument(metavar="JOB", help="What `submit` printed.", show_default=False)
+]
+
+
+@_command(_REMOTE)
+def submit(
+    briefs: Briefs,
+    campaign: Annotated[str | None, typer.Option(help="In place of the folder's name.")] = None,
+    priority: Annotated[
+        int | None, typer.Option(min=-100, max=100, help="Higher comes first.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Until all have ended.")] = False,
+    as_json: Json = False,
+) -> int | None:
+    """Send briefs with their media to a `pytoon serve` (PYTOON_URL, PYTOON_TOKEN)."""
+    from pytoon_pipeline.cli.remote import submit as run
+
+    return run(briefs, campaign=campaign, priority=priority, watch=watch, as_json=as_json)
+
+
+@_command(_REMOTE)
+def status(
+    jobs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="JOB", help="The newest when left out.", show_default=False),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Until all have ended.")] = False,
+    as_json: Json = False,
+) -> int | None:
+    """Say how far jobs are."""
+    from pytoon_pipeline.cli.remote import status as run
+
+    return run(jobs or [], watch=watch, as_json=as_json)
+
+
+@_command(_REMOTE)
+def fetch(
+    jobs: Jobs,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Write to DIR/<campaign>/<brief>/.")
+    ] = Path("videos"),
+    as_json: Json = False,
+) -> int | None:
+    """Bring the videos of jobs here, with thumbnails and captions."""
+    from pytoon_pipeline.cli.remote import fetch as run
+
+    return run(jobs, out=out, as_json=as_json)
+
+
+@_command(_REMOTE)
+def cancel(jobs: Jobs, as_json: Json = False) -> int | None:
+    """Stop jobs that are not finished."""
+    from pytoon_pipeline.cli.remote import cancel as run
+
+    return run(jobs, as_json=as_json)
 
 
 @_command(_RUN)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.cli.check import counted, gather, show_brief, shown_path
-from pytoon_pipeline.cli.files import publish_folder, writable_folder
+from pytoon_pipeline.cli.files import writable_folder
 from pytoon_pipeline.cli.terminal import (
     FAILED,
     OK,
@@ -28,6 +28,7 @@ from pytoon_pipeline.stages.compile import compile_source, spec_json
 from pytoon_pipeline.stages.documents import MetricsDocument
 from pytoon_pipeline.stages.export import MEDIA, export_files, export_timeline
 from pytoon_pipeline.stages.services import Services, open_services
+from pytoon_pipeline.store.publish import publish_folder
 
 
 def export(paths: Sequence[Path], *, out: Path, as_json: bool) -> int:

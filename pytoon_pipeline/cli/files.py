@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
-from pytoon_pipeline.errors import Problem, StoreError, UserError
+from pytoon_pipeline.errors import Problem, UserError
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:
@@ -45,45 +43,6 @@ def write_text(path: Path, text: str, replace: bool = True) -> None:
         raise
     except OSError as error:
         raise cannot_write(path, error) from error
-
-
-def publish_folder(target: Path, files: Mapping[str, Path | bytes]) -> None:
-    """Copy files (name, or path inside the folder -> where from, or what) into a folder that
-    appears whole, in place of the one of that name.
-
-    Raises StoreError when it can't be written.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=target.parent))
-        try:
-            for name, source in files.items():
-                place = temporary / name
-                place.parent.mkdir(parents=True, exist_ok=True)
-                if isinstance(source, bytes):
-                    place.write_bytes(source)
-                else:
-                    # Never a hard link: editing programs write into media, and this may be the
-                    # store's own file.
-                    shutil.copyfile(source, place)
-            temporary.chmod(0o755)
-            if target.exists():
-                # Two renames: for a moment there is no folder, but never half of one.
-                old = Path(tempfile.mkdtemp(prefix=".tmp-", dir=target.parent))
-                os.rename(target, old / "old")
-                try:
-                    os.rename(temporary, target)
-                except OSError:
-                    os.rename(old / "old", target)
-                    raise
-                finally:
-                    shutil.rmtree(old, ignore_errors=True)
-            else:
-                os.rename(temporary, target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise StoreError(f"{target} can't be written: {error.strerror or error}.") from error
 
 
 def writable_folder(folder: Path) -> None:

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from pytoon_pipeline.defs.interrupt import StopSign
 from pytoon_pipeline.cli.terminal import plain
+from pytoon_pipeline.defs.interrupt import StopSign
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
 

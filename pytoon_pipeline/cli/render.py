@@ -14,7 +14,7 @@ from rich.text import Text
 
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.cli.check import counted, gather, show_brief, shown_path
-from pytoon_pipeline.cli.files import publish_folder, writable_folder
+from pytoon_pipeline.cli.files import writable_folder
 from pytoon_pipeline.cli.progress import STAGES, Watch, Work, log, watch
 from pytoon_pipeline.cli.terminal import (
     FAILED,
@@ -34,6 +34,7 @@ from pytoon_pipeline.errors import Problem, PytoonError, UserError
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.stages.documents import MetricsDocument
 from pytoon_pipeline.store import Store, where
+from pytoon_pipeline.store.publish import publish_folder
 
 if TYPE_CHECKING:
     from pytoon_pipeline.defs.run import BriefResult

@@ -54,4 +54,8 @@ def write_schemas(folder: Path) -> int:
     for name, model in SCHEMAS.items():
         write_text(folder / name, schema_text(model))
         to.print(Text(str(folder / name)), soft_wrap=True)
+    from pytoon_pipeline.service.app import openapi_text
+
+    write_text(folder / "openapi.json", openapi_text())
+    to.print(Text(str(folder / "openapi.json")), soft_wrap=True)
     return OK

@@ -36,13 +36,14 @@ def told(
     key = context.partition_key
     reporter.stage(key, stage)
     ledger.note(
-        key, state="running", error="", run_id=context.run.run_id, progress=PROGRESS[stage]
+        key, state="running", error="", problems=(), run_id=context.run.run_id,
+        progress=PROGRESS[stage],
     )
     try:
         yield
     except UserError as error:
         reporter.failed(key, error)
-        ledger.note(key, state="refused", error=str(error))
+        ledger.note(key, state="refused", error=str(error), problems=error.problems)
         raise dg.Failure(
             description=_all_problems(error),
             metadata={"problems": metadata.problems_table(error.problems)},

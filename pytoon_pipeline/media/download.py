@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytoon_pipeline.errors import FetchRefused
+from pytoon_pipeline.media.kinds import HEAD_BYTES, suffix_of
 
-_HEAD = 4096
 """Bytes that say what a file is."""
 CHUNK = 1 << 16
 
@@ -64,43 +64,11 @@ def digest(address: str) -> str:
 
 # What a file is -----------------------------------------------------------------------------------
 
-_MAGIC = (
-    (b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF87a", ".gif"),
-    (b"GIF89a", ".gif"), (b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"),
-)
 _NOT_MEDIA = {
     "html": ("a web page", "Give the address of the picture or clip itself, not of its page."),
     "svg": ("an SVG drawing", "Export it as PNG."),
 }
 _USUAL = "Give a JPEG, PNG or WebP picture, an MP4 clip, or a WAV, MP3 or M4A sound."
-
-
-def suffix_of(head: bytes) -> str | None:
-    """The suffix that fits the first bytes of a picture, clip or sound; None for all else."""
-    for magic, suffix in _MAGIC:
-        if head.startswith(magic):
-            return suffix
-    if head[:4] == b"RIFF":
-        return {b"WEBP": ".webp", b"WAVE": ".wav"}.get(head[8:12])
-    if head[:4] == b"\x1a\x45\xdf\xa3":
-        return ".webm" if b"webm" in head[:64] else ".mkv"
-    if head[4:8] == b"ftyp":
-        size = min(int.from_bytes(head[:4], "big"), len(head))
-        brands = {head[8:12]} | {head[i : i + 4] for i in range(16, size - 3, 4)}
-        if brands & {b"avif", b"avis"}:
-            return ".avif"
-        if brands & {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}:
-            return ".heic"
-        return {b"M4A ": ".m4a", b"M4B ": ".m4a", b"qt  ": ".mov"}.get(head[8:12], ".mp4")
-    if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return ".mov"  # QuickTime files of old begin without ftyp.
-    if len(head) > 3 and head[0] == 0xFF:
-        if head[1] & 0xF6 == 0xF0:
-            return ".aac"
-        # Layer III, with a bit rate and a sample rate that exist.
-        if head[1] & 0xE6 == 0xE2 and head[2] >> 4 != 15 and head[2] & 12 != 12:
-            return ".mp3"
-    return None
 
 
 def check_type(said: str, content_type: str) -> None:
@@ -157,9 +125,9 @@ class Sink:
             )
         if time.monotonic() > self._until:
             raise too_slow(self._said, self._limits)
-        if len(self._head) < _HEAD:
+        if len(self._head) < HEAD_BYTES:
             self._head += data
-            if len(self._head) >= _HEAD:
+            if len(self._head) >= HEAD_BYTES:
                 self._identify()
         self._hash.update(data)
         self._file.write(data)
@@ -167,9 +135,9 @@ class Sink:
     def _identify(self) -> None:
         from pytoon_pipeline.media.probe import sniff
 
-        suffix = suffix_of(self._head[:_HEAD])
+        suffix = suffix_of(self._head[:HEAD_BYTES])
         if suffix is None:
-            _refuse_kind(self._said, sniff(self._head[:_HEAD]))
+            _refuse_kind(self._said, sniff(self._head[:HEAD_BYTES]))
         self._suffix = suffix
 
     def finish(self, version: Version) -> Download:

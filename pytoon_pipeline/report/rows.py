@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -197,7 +196,7 @@ def _row(entry: Entry, there: set[str], store: Store) -> Row:
         base=_base(entry),
     )
     if group == "refused":
-        row.problems = read_problems(entry.error, entry.source.shown)
+        row.problems = list(entry.problems) or [Problem("refused", entry.error)]
     elif entry.error:
         first, _, rest = entry.error.strip().partition("\n")
         row.problems, row.log = [Problem("failed", first)], rest.strip()
@@ -316,41 +315,3 @@ def _shrunk(jpeg: bytes) -> bytes:
         if len(webp) <= _POSTER_BYTES:
             break
     return webp
-
-
-# Problems ----------------------------------------------------------------------------------------
-
-_FILE = re.compile(r"([^:\n]*\.[A-Za-z0-9]{2,5}): ")
-_FIELD = re.compile(
-    r"((?:row \d+[^:]*(?:: [\w.\[\]-]+)?)|(?:[A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*)): "
-)
-_REMEDY = re.compile(r"(?<=[.!?]) (?=[A-Z`'\"])")
-
-
-def read_problems(text: str, shown: str) -> list[Problem]:
-    """The problems of a refused brief from what the ledger keeps of them: a line each, as
-    `str(Problem)` writes it. `shown` is the brief's own file."""
-    found: list[Problem] = []
-    for line in filter(None, (line.strip() for line in text.splitlines())):
-        file, rest = "", line
-        if line.startswith(f"{shown}: "):
-            file, rest = shown, line[len(shown) + 2 :]
-        elif match := _FILE.match(line):
-            file, rest = match[1], line[match.end() :]
-        elif found and found[-1].file:
-            # Not a problem of its own: a message of several lines.
-            last = found.pop()
-            found.append(
-                Problem("refused", last.message, f"{last.remedy} {line}".strip(), "error",
-                        last.file, last.field)
-            )
-            continue
-        name = _FIELD.match(rest)
-        if name:
-            rest = rest[name.end() :]
-        message, *more = _REMEDY.split(rest, maxsplit=1)
-        found.append(
-            Problem("refused", message, "".join(more), "error", file or None,
-                    name[1] if name else None)
-        )
-    return found

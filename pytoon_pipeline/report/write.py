@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pytoon_pipeline.briefs.ledger import Entry, Ledger
 from pytoon_pipeline.briefs.source import key_part
-from pytoon_pipeline.errors import Problem, StoreError, UserError
+from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.report.page import campaign_page, progress_of
 from pytoon_pipeline.report.rows import Row, gather
 from pytoon_pipeline.report.table import campaign_csv
 from pytoon_pipeline.store.base import Store
+from pytoon_pipeline.store.publish import publish_folder
 
 PAGE, TABLE = "index.html", "campaign.csv"
 _FOLDERS = {
@@ -118,30 +117,14 @@ def export_report(
     def links(row: Row) -> Mapping[str, str]:
         return {name: quote(place) for name, place in copies[row.key].items()}
 
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=target.parent))
-        try:
-            made = aside / "new"
-            made.mkdir()
-            for row in rows:
-                for name, place in copies[row.key].items():
-                    (made / place).parent.mkdir(exist_ok=True)
-                    shutil.copyfile(store.local(row.files[name]), made / place)
-            (made / TABLE).write_bytes(campaign_csv(rows, links))
-            (made / PAGE).write_bytes(campaign_page(title or campaign, rows, links, TABLE))
-            if target.exists():
-                os.rename(target, aside / "old")
-            try:
-                os.rename(made, target)
-            except OSError:
-                if (aside / "old").exists():
-                    os.rename(aside / "old", target)
-                raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
-        raise StoreError(f"{target} can't be written: {error.strerror or error}.") from error
+    files: dict[str, Path | bytes] = {
+        place: store.local(row.files[name])
+        for row in rows
+        for name, place in copies[row.key].items()
+    }
+    files[TABLE] = campaign_csv(rows, links)
+    files[PAGE] = campaign_page(title or campaign, rows, links, TABLE)
+    publish_folder(target, files)
     return _document(campaign, entries, rows, str(target / PAGE), str(target / TABLE))
 
 

@@ -125,8 +125,6 @@ class _Desk:
         links = {"self": place, "cancel": place}
         if done:
             links |= {n: f"{place}/{n}" for n in ("video", "thumbnail", "captions")}
-        # The ledger has the problems of a refused brief as lines.
-        lines = job.error.splitlines() if job.ledger_state == "refused" else []
         figures = self._figures(job.key, job.updated) if done else {}
         return Job.model_validate(
             {
@@ -137,7 +135,7 @@ class _Desk:
                 "campaign": job.campaign,
                 "name": job.name,
                 "error": job.error or None if job.state == "failed" else None,
-                "problems": [{"code": "brief.refused", "message": line} for line in lines if line],
+                "problems": [p.as_dict() for p in job.problems],
                 "created": _time(job.created / 1e6),
                 "updated": _time(job.updated),
                 "run_id": job.run_id or None,

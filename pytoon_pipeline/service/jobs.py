@@ -17,9 +17,9 @@ from typing import Any, get_args
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from pytoon_pipeline.briefs.ledger import METADATA, OPEN, Ledger
+from pytoon_pipeline.briefs.ledger import METADATA, OPEN, Ledger, read_problems
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.errors import StoreError, UserError
+from pytoon_pipeline.errors import Problem, StoreError, UserError
 from pytoon_pipeline.service.documents import (
     CURSOR_PATTERN,
     ID_PATTERN,
@@ -97,8 +97,9 @@ class JobRow:
     name: str
     state: str
     """Of the API."""
-    ledger_state: str
     error: str
+    problems: tuple[Problem, ...]
+    """What is wrong with the brief, when it is refused."""
     progress: float
     run_id: str
     updated: float
@@ -246,7 +247,7 @@ class Jobs:
             with self.ledger.begin() as connection:
                 row = connection.execute(job_query.where(JOBS.c.id == job_id)).first()
             if row is not None:
-                return JobRow(**row._mapping)
+                return job_row(row)
         raise ApiError(
             404, "job.unknown", "No job has this id.", "Use the `job_id` that POST /render gave."
         )
@@ -266,7 +267,7 @@ class Jobs:
             place = sa.tuple_(sa.literal(int(created)), sa.literal(job_id))
             query = query.where(sa.tuple_(JOBS.c.created, JOBS.c.id) < place)
         with self.ledger.begin() as connection:
-            rows = [JobRow(**r._mapping) for r in connection.execute(query)]
+            rows = [job_row(r) for r in connection.execute(query)]
         more = len(rows) > limit
         return rows[:limit], rows[limit - 1].cursor if more else None
 
@@ -321,6 +322,11 @@ class Jobs:
             return [row.key for row in connection.execute(query)]
 
 
+def job_row(row: Any) -> JobRow:
+    """A row of `job_query`."""
+    return JobRow(**{**row._mapping, "problems": read_problems(row.problems)})
+
+
 def _columns() -> list[Any]:
     own = [
         JOBS.c[n]
@@ -332,8 +338,8 @@ def _columns() -> list[Any]:
     of_brief = [
         sa.func.coalesce(_BRIEFS.c[column], default).label(name)
         for name, column, default in (
-            ("ledger_state", "state", "new"),
             ("error", "error", ""),
+            ("problems", "problems", ""),
             ("progress", "progress", 0.0),
             ("run_id", "run_id", ""),
         )

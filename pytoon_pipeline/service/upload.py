@@ -15,8 +15,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from pytoon_pipeline.media.kinds import HEAD_BYTES, suffix_of
 from pytoon_pipeline.service.errors import ApiError
-from pytoon_pipeline.service.sniff import HEAD_BYTES, USUAL, ending
+
+USUAL = "Send JPEG, PNG, WebP, GIF, AVIF, MP4, MOV, WebM, WAV, MP3, FLAC, OGG, M4A or AAC."
 
 DEEPEST = 60
 """Lists and mappings inside each other that a document may have."""
@@ -294,7 +296,7 @@ class _Form:
         kind = self._kind()
         self._file.close()
         written, self._file = Path(self._file.name), None
-        stored = f"media-{len(self.uploads) + 1:02d}.{kind}"
+        stored = f"media-{len(self.uploads) + 1:02d}{kind}"
         written.rename(self.folder / stored)
         self.uploads.append(Upload(self._name, stored, self._hash.hexdigest(), self._size))
 
@@ -302,7 +304,7 @@ class _Form:
         self._ended = True
 
     def _kind(self) -> str:
-        kind = ending(self._head)
+        kind = suffix_of(self._head)
         if kind is None:
             raise ApiError(
                 415, "media.type", f"{self._name[:60]!r} is no picture, clip or sound.", USUAL

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from pytoon_pipeline.errors import FetchRefused, PytoonError
 from pytoon_pipeline.media.addresses import Guard
 from pytoon_pipeline.service.errors import ApiError
-from pytoon_pipeline.service.jobs import JOBS, JobRow, Jobs, api_state, job_query
+from pytoon_pipeline.service.jobs import JOBS, JobRow, Jobs, api_state, job_query, job_row
 
 if TYPE_CHECKING:
     import httpx
@@ -105,7 +105,7 @@ class Courier:
             .limit(MOST)
         )
         with self.jobs.ledger.begin() as connection:
-            return [JobRow(**r._mapping) for r in connection.execute(query)]
+            return [job_row(r) for r in connection.execute(query)]
 
     def _tell(self, client: httpx.Client, job: JobRow) -> None:
         if self._stop.is_set() or not self._claim(job):

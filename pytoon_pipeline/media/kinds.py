@@ -1,0 +1,39 @@
+"""What a file from elsewhere is, by its first bytes; never by its name."""
+
+from __future__ import annotations
+
+HEAD_BYTES = 4096
+"""As much of a file as is looked at."""
+
+_MAGIC = (
+    (b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF87a", ".gif"),
+    (b"GIF89a", ".gif"), (b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"),
+)
+
+
+def suffix_of(head: bytes) -> str | None:
+    """The suffix that fits the first bytes of a picture, clip or sound; None for all else."""
+    for magic, suffix in _MAGIC:
+        if head.startswith(magic):
+            return suffix
+    if head[:4] == b"RIFF":
+        return {b"WEBP": ".webp", b"WAVE": ".wav"}.get(head[8:12])
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return ".webm" if b"webm" in head[:64] else ".mkv"
+    if head[4:8] == b"ftyp":
+        size = min(int.from_bytes(head[:4], "big"), len(head))
+        brands = {head[8:12]} | {head[i : i + 4] for i in range(16, size - 3, 4)}
+        if brands & {b"avif", b"avis"}:
+            return ".avif"
+        if brands & {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}:
+            return ".heic"
+        return {b"M4A ": ".m4a", b"M4B ": ".m4a", b"qt  ": ".mov"}.get(head[8:12], ".mp4")
+    if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return ".mov"  # QuickTime files of old begin without ftyp.
+    if len(head) > 3 and head[0] == 0xFF:
+        if head[1] & 0xF6 == 0xF0:
+            return ".aac"
+        # Layer III, with a bit rate and a sample rate that exist.
+        if head[1] & 0xE6 == 0xE2 and head[2] >> 4 != 15 and head[2] & 12 != 12:
+            return ".mp3"
+    return None
