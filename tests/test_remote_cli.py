@@ -17,7 +17,7 @@ from test_service import TOKEN, serving
 
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.cli import remote
-from pytoon_pipeline.errors import UserError
+from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import open_store
 
