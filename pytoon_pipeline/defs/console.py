@@ -27,6 +27,8 @@ def _line(record: logging.LogRecord) -> tuple[str, str] | None:
         return "", record.getMessage()
     meta = get_log_record_metadata(record)
     brief = meta["job_tags"].get("dagster/partition", "")
+    if meta["job_name"] == "report_job":
+        brief = f"page of {brief}"
     step = f"{meta['step_key']}: " if meta["step_key"] else ""
     event = meta["dagster_event"]
     if event is None:
@@ -48,7 +50,12 @@ def _line(record: logging.LogRecord) -> tuple[str, str] | None:
 def _failure(data: Any) -> str:
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
+    if data.error and data.error.cls_name in _STOPPED:
+        return "stopped"
     return data.error.to_string() if data.error else "failed"
+
+
+_STOPPED = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
 class _Lines(logging.Handler):
