@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -70,6 +71,16 @@ class Deployment:
         self.daemon.kill()
         self.daemon.wait()
         self.daemon = None
+
+    def processes(self) -> list[int]:
+        """All that belong to this install, the runs among them."""
+        mine = f"DAGSTER_HOME={self.dagster_home}\0".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                if entry.name.isdigit() and mine in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+        return found
 
     def __enter__(self) -> Deployment:
         self.start()
