@@ -56,6 +56,26 @@ class Settings:
     """Hosts that the end of a job may be told to."""
     webhook_secret: str | None = field(default=None, repr=False)
     """Signs what webhooks are told."""
+    comfyui_urls: tuple[str, ...] = ()
+    """ComfyUI servers, each taking one prompt at a time."""
+    comfyui_token: str | None = field(default=None, repr=False)
+    """Sent to each of them that is not on this machine or its own network."""
+    comfyui_workflows: Mapping[str, str] = field(default_factory=dict)
+    """`i2v` and `t2v` -> a file of presets/workflows; the engine's own choice where left out."""
+    remote_urls: tuple[str, ...] = ()
+    """Other Pytoons (`pytoon serve --segments`) that render segments for this one."""
+    remote_token: str | None = field(default=None, repr=False)
+    engines_off: tuple[str, ...] = ()
+    """Engines not to be asked, by name: for incidents."""
+    engines_only: tuple[str, ...] = ()
+    """The only engines to be asked, by name: for tests and incidents. Empty means all."""
+    c2pa_certificate: Path | None = None
+    """PEM file with the certificate chain that signs Content Credentials; none leaves videos
+    unsigned."""
+    c2pa_key: Path | None = field(default=None, repr=False)
+    """PEM file with its private key."""
+    c2pa_required: bool = False
+    """A video with generated footage that is not signed fails its check."""
 
     @property
     def dagster_home(self) -> Path:
@@ -103,6 +123,18 @@ def _media_roots(text: str) -> dict[str, Path]:
             )
         roots[name] = Path(folder).expanduser().resolve()
     return roots
+
+
+def _file(name: str, env: Mapping[str, str]) -> Path | None:
+    text = env.get(name)
+    if not text:
+        return None
+    path = Path(text).expanduser().absolute()
+    if not path.is_file():
+        raise SettingsError(
+            Problem("settings.file", f"{path} is not a file.", "Correct the path.", field=name)
+        )
+    return path
 
 
 def _workers(text: str | None) -> int:
@@ -157,4 +189,18 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         url=(env.get("PYTOON_URL") or "http://127.0.0.1:8321").rstrip("/"),
         webhook_hosts=listed("PYTOON_WEBHOOK_HOSTS"),
         webhook_secret=env.get("PYTOON_WEBHOOK_SECRET") or None,
+        comfyui_urls=tuple(u.rstrip("/") for u in listed("PYTOON_COMFYUI_URL")),
+        comfyui_token=env.get("PYTOON_COMFYUI_TOKEN") or None,
+        comfyui_workflows={
+            kind: env[name]
+            for kind in ("i2v", "t2v")
+            if env.get(name := f"PYTOON_COMFYUI_{kind.upper()}")
+        },
+        remote_urls=tuple(u.rstrip("/") for u in listed("PYTOON_REMOTE_URL")),
+        remote_token=env.get("PYTOON_REMOTE_TOKEN") or None,
+        engines_off=listed("PYTOON_ENGINES_OFF"),
+        engines_only=listed("PYTOON_ENGINES_ONLY"),
+        c2pa_certificate=_file("PYTOON_C2PA_CERTIFICATE", env),
+        c2pa_key=_file("PYTOON_C2PA_KEY", env),
+        c2pa_required=env.get("PYTOON_C2PA_REQUIRED", "").lower() in ("1", "true", "yes"),
     )

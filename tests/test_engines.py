@@ -15,7 +15,7 @@ from pytoon_pipeline.engines.still import Still
 from pytoon_pipeline.errors import EngineFailed, EngineUnavailable
 from pytoon_pipeline.media.probe import probe, sha256
 from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Asset, Background, Layout, Motion
+from pytoon_pipeline.spec.model import Asset, Background, Generate, Layout, Motion
 
 ENGINES = [Compositor(), Still()]
 
@@ -134,8 +134,8 @@ def test_pictures_are_not_stretched(tmp_path: Path) -> None:
 class Fake(Engine):
     """An engine that fails as told."""
 
-    def __init__(self, name: str, errors=(), local=True, redraws=False):
-        self.name, self.errors, self.local, self.redraws = name, list(errors), local, redraws
+    def __init__(self, name: str, errors=(), local=True):
+        self.name, self.errors, self.local = name, list(errors), local
         self.calls = 0
 
     def health(self) -> Health:
@@ -184,11 +184,15 @@ def test_the_policy_orders_tries_and_records_them(
     assert (chosen.used_fallback, chosen.degraded) == (fallback, degraded)
 
 
-def test_brand_safe_vetoes_engines_that_redraw_a_product(tmp_path: Path) -> None:
-    dreamer, painter = Fake("dreamer", redraws=True), Fake("painter")
-    engines = Engines([dreamer, painter], Fake("last"))
+def test_nothing_is_redrawn_unless_the_brief_says_so(tmp_path: Path) -> None:
+    engines = Engines([Fake("dreamer"), Fake("painter")], Fake("last"))
     product = job_of(picture(tmp_path / "p.png", (90, 160)))
-    assert [e.name for e in engines.order("local_preferred", product)] == ["painter"]
-    allowed = product.model_copy(update={"allow_regeneration": True})
-    assert [e.name for e in engines.order("local_preferred", allowed)] == ["dreamer", "painter"]
-    assert len(engines.order("local_preferred", job_of(None))) == 2
+    anew = Generate(prompt="steam", from_media="a1")
+    redrawn = product.model_copy(update={"type": "generated", "generate": anew})
+    assert engines.order("local_preferred", redrawn) == []
+    allowed = redrawn.model_copy(update={"allow_regeneration": True})
+    behind = redrawn.model_copy(
+        update={"generate": Generate(prompt="a kitchen", role="background")}
+    )
+    for job in (product, allowed, behind):
+        assert [e.name for e in engines.order("local_preferred", job)] == ["dreamer", "painter"]

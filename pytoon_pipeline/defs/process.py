@@ -8,8 +8,8 @@ import socket
 from pathlib import Path
 
 PROCESS_TAG = ".dagster/pytoon_process"
-"""Run tag: `<host>:<pid>:<start>` of the process that a run lives in. Dagster's pages don't show tags
-of this prefix."""
+"""Run tag: `<host>:<pid>:<start>` of the process that a run lives in. Dagster's pages don't show
+tags of this prefix."""
 
 
 def process_tag(pid: int | None = None) -> str:

@@ -55,9 +55,6 @@ class Engine(ABC):
     name: str
     local: bool = True
     """On this machine or its own network, by the policy's meaning."""
-    redraws: bool = False
-    """Makes new pixels of what is shown; brand-safe briefs veto that for products."""
-
     @abstractmethod
     def health(self) -> Health:
         """Can it render now? Never raises."""
@@ -75,4 +72,9 @@ class Engine(ABC):
     def render(
         self, job: SegmentJob, media: Media, workdir: Path, progress: Progress
     ) -> Footage | FinishedSegment:
-        """Make the footage. Raises EngineUnavailable, EngineTimeout or EngineFailed."""
+        """Make the footage. Raises EngineUnavailable, EngineTimeout or EngineFailed.
+
+        One that waits for somebody else calls `progress(0)` every second or so: what that raises
+        (KeyboardInterrupt, when the run is cancelled) ends the wait, and what was begun elsewhere
+        is cancelled there on the way out.
+        """

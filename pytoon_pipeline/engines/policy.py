@@ -38,11 +38,12 @@ class Engines:
         return list(self.engines)
 
     def order(self, policy: str, job: SegmentJob) -> list[Engine]:
-        """Engines to ask, by policy: local ones first, local ones only, or remote ones only. One
-        that would redraw a product is not asked by a brand-safe brief."""
+        """Engines to ask, by policy: local ones first, local ones only, or remote ones only. None
+        may redraw a product or a person unless the brief says so in words: the compiler plans for
+        that, and here it is held."""
+        if job.redrawn and not job.allow_regeneration:
+            return []
         willing = [e for e in self.engines if e.can_render(job)]
-        if job.brand_safe and not job.allow_regeneration and job.media:
-            willing = [e for e in willing if not e.redraws]
         local = [e for e in willing if e.local]
         remote = [e for e in willing if not e.local]
         return {"local_only": local, "api_only": remote}.get(policy, local + remote)

@@ -115,6 +115,11 @@ class SegmentJob(SpecModel):
         return self.head + self.body + self.tail
 
     @property
+    def redrawn(self) -> bool:
+        """Would a model draw the segment's own media anew?"""
+        return self.generate is not None and self.generate.from_media is not None
+
+    @property
     def all_assets(self) -> list[Asset]:
         ground = [self.background_asset] if self.background_asset else []
         return [*self.media, *ground, *self.overlay_assets]

@@ -203,8 +203,18 @@ class Generate(SpecModel):
 
     prompt: str
     negative_prompt: str | None = None
-    from_media: str | None = None
-    seed: int | None = None
+    from_media: str | None = Field(
+        None, description="Asset that the model begins with; it draws that picture anew."
+    )
+    role: Literal["footage", "background"] = Field(
+        "footage",
+        description="footage fills the frame; a background lies behind the segment's own media, "
+        "which are not redrawn.",
+    )
+    stretch: Literal["ping_pong", "slow_down"] = Field(
+        "ping_pong", description="What is done where the model's take is shorter than the segment."
+    )
+    seed: int | None = Field(None, ge=0, lt=2**63)
 
 
 class SegmentAudio(SpecModel):
