@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint bench schema clean
+.PHONY: help setup demo test lint bench bench-campaign proof schema clean
 
 help:
 	@echo "make demo    set up, render the campaign in briefs/, say where the videos lie"
 	@echo "make test    set up and run the tests"
+	@echo "make proof   campaigns at their size: many briefs, killed daemons (minutes)"
 	@echo "make bench   time a 60 s render against x264 alone"
+	@echo "make bench-campaign  runs a minute, and where a run's time goes"
 	@echo "make lint    ruff and the import walls"
 	@echo "make schema  write docs/*.schema.json from the models"
 	@echo "make clean   remove what was rendered (.pytoon)"
@@ -31,6 +33,7 @@ demo: setup
 	@echo "  $(BIN)/pytoon dev                         shows these runs and their checks in Dagster"
 
 test: setup
+	@sh tests/ensure_browser.sh
 	@$(BIN)/python -m pytest
 
 lint: setup
@@ -39,6 +42,12 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python tests/bench/render_ratio.py
+
+bench-campaign: setup
+	@$(BIN)/python tests/bench/campaign.py
+
+proof: setup
+	@$(BIN)/python -m pytest -s -o python_files='proof_*.py' tests/proofs
 
 schema: setup
 	@$(BIN)/pytoon schema
