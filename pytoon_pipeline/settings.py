@@ -69,6 +69,11 @@ class Settings:
     """Engines not to be asked, by name: for incidents."""
     engines_only: tuple[str, ...] = ()
     """The only engines to be asked, by name: for tests and incidents. Empty means all."""
+    engine_costs: Mapping[str, float] = field(default_factory=dict)
+    """What a second of an engine costs, by its name, in any one currency."""
+    budget_seconds: float | None = None
+    """Engines' time for a video, where its brief does not say."""
+    budget_cost: float | None = None
     c2pa_certificate: Path | None = None
     """PEM file with the certificate chain that signs Content Credentials; none leaves videos
     unsigned."""
@@ -123,6 +128,41 @@ def _media_roots(text: str) -> dict[str, Path]:
             )
         roots[name] = Path(folder).expanduser().resolve()
     return roots
+
+
+def _amount(name: str, env: Mapping[str, str]) -> float | None:
+    text = env.get(name)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        raise SettingsError(
+            Problem(
+                "settings.number", f"{text!r} is not a number from 0 up.",
+                "Leave it out for no limit.", field=name,
+            )
+        )  # fmt: skip
+    return value
+
+
+def _costs(items: tuple[str, ...]) -> dict[str, float]:
+    """`comfyui=0.0004,remote=0.001`."""
+    name = "PYTOON_ENGINE_COSTS"
+    found = {}
+    for item in items:
+        engine, sign, text = item.partition("=")
+        if not sign or not engine:
+            raise SettingsError(
+                Problem(
+                    "settings.costs", f"{item!r} is not 'engine=cost of a second'.",
+                    "Write for example comfyui=0.0004,remote=0.001.", field=name,
+                )
+            )  # fmt: skip
+        found[engine.strip()] = _amount(name, {name: text.strip()}) or 0.0
+    return found
 
 
 def _file(name: str, env: Mapping[str, str]) -> Path | None:
@@ -200,6 +240,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         remote_token=env.get("PYTOON_REMOTE_TOKEN") or None,
         engines_off=listed("PYTOON_ENGINES_OFF"),
         engines_only=listed("PYTOON_ENGINES_ONLY"),
+        engine_costs=_costs(listed("PYTOON_ENGINE_COSTS")),
+        budget_seconds=_amount("PYTOON_BUDGET_SECONDS", env),
+        budget_cost=_amount("PYTOON_BUDGET_COST", env),
         c2pa_certificate=_file("PYTOON_C2PA_CERTIFICATE", env),
         c2pa_key=_file("PYTOON_C2PA_KEY", env),
         c2pa_required=env.get("PYTOON_C2PA_REQUIRED", "").lower() in ("1", "true", "yes"),

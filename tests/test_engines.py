@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from conftest import clip, cut_out, picture
 
+from pytoon_pipeline.engines import policy
 from pytoon_pipeline.engines.base import Engine, Footage, Health
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.engines.policy import Engines, obtain
+from pytoon_pipeline.engines.policy import Budget, Engines, obtain
 from pytoon_pipeline.engines.still import Still
 from pytoon_pipeline.errors import EngineFailed, EngineUnavailable
 from pytoon_pipeline.media.probe import probe, sha256
@@ -196,3 +197,48 @@ def test_nothing_is_redrawn_unless_the_brief_says_so(tmp_path: Path) -> None:
     )
     for job in (product, allowed, behind):
         assert [e.name for e in engines.order("local_preferred", job)] == ["dreamer", "painter"]
+
+
+def test_engines_are_switched_off_or_chosen(tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    job = job_of(None)
+
+    def order(**switches) -> list[str]:
+        engines = Engines([Fake(n) for n in names], Fake("last"), **switches)
+        return [e.name for e in engines.order("local_preferred", job)]
+
+    assert order(off=frozenset("b")) == ["a", "c"]
+    assert order(only=frozenset("bc")) == ["b", "c"]
+    assert order(only=frozenset("b"), off=frozenset("b")) == []
+
+
+def test_a_budget_is_not_exceeded(tmp_path: Path) -> None:
+    """A GPU that takes three seconds at 1 each, for a video that may cost 4; all of them wait by
+    calling `progress(0)`."""
+    now = [100.0]
+
+    class Gpu(Fake):
+        spends = True
+
+        def render(self, job, media, workdir, progress):
+            for _ in range(3):
+                now[0] += 1
+                progress(0)
+            return super().render(job, media, workdir, progress)
+
+    engines = Engines([Gpu("gpu"), Fake("cpu")], Fake("last"), costs={"gpu": 1.0})
+    budget = Budget(cost=4)
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policy.time, "monotonic", lambda: now[0])
+        for _ in range(3):
+            made.append(
+                obtain(
+                    engines, "local_only", job_of(None), lambda e, f: None, {}, tmp_path,
+                    lambda n: None, budget=budget,
+                )
+            )  # fmt: skip
+    assert [c.engine.name for c in made] == ["gpu", "cpu", "cpu"]
+    assert [round(c.tries[0].seconds) for c in made] == [3, 1, 0]
+    assert "budget of 4 is used up" in made[1].tries[0].reason
+    assert budget.used_cost == 4

@@ -152,6 +152,15 @@ def _many(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
 
+class BudgetItem(_Strict):
+    """Limits of what is spent on a video elsewhere than on this machine's own CPU."""
+
+    seconds: float | None = Field(None, gt=0, description="Of engines' time, all segments.")
+    cost: float | None = Field(
+        None, ge=0, description="In the currency of PYTOON_ENGINE_COSTS."
+    )
+
+
 class ArchetypeCell(_Strict):
     """An archetype with the look it has there."""
 
@@ -294,6 +303,9 @@ class Brief(_Strict):
         list[Annotated[GenerateItem, BeforeValidator(_prompt)]], BeforeValidator(_many)
     ] = Field(default_factory=list, max_length=20)
     allow_regeneration: bool = False
+    budget: BudgetItem | None = Field(
+        None, description="What generating and remote engines may take for this video."
+    )
     locale: str = Field("en", pattern=_LOCALE)
     variants: Variants | None = Field(
         None, description="Hooks x CTAs x locales x archetypes: a video for each combination."

@@ -9,7 +9,7 @@ from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.defs.failures import told
-from pytoon_pipeline.defs.jobs import ACTION_TAG, brief_tags
+from pytoon_pipeline.defs.jobs import ACTION_TAG, brief_tags, outcome_tags
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.resources import Services
 from pytoon_pipeline.spec.model import RenderSpec
@@ -75,6 +75,9 @@ def segments(
     key = context.partition_key
     with told(context, "segments", reporter, ledger):
         document = render_segments(render_spec, services, key, reporter, fresh=_fresh(context))
+    marks = outcome_tags(document)
+    if marks:
+        context.instance.add_run_tags(context.run.run_id, marks)
     context.add_output_metadata(metadata.of_segments(document))
     return document
 

@@ -6,6 +6,7 @@ import dagster as dg
 
 from pytoon_pipeline.briefs.ledger import ACTIONS, OPEN, Ledger
 from pytoon_pipeline.briefs.source import BriefSource, hints
+from pytoon_pipeline.stages.documents import SegmentsDocument
 
 ACTION_TAG = "pytoon/action"
 BRIEF_TAG = "pytoon/brief"
@@ -94,6 +95,16 @@ def campaign_job() -> None:
 JOBS = {"render": brief_job, "rerender": brief_job, "recheck": recheck_job}
 """What is wanted of a brief -> the job that does it."""
 assert tuple(JOBS) == ACTIONS == tuple(a.value for a in Action)
+
+
+def outcome_tags(document: SegmentsDocument) -> dict[str, str]:
+    """Tags of a run that did not get the engines it was planned with, to find it by."""
+    tags = {}
+    if any(s.used_fallback for s in document.segments):
+        tags["pytoon/used_fallback"] = "true"
+    if any(s.degraded for s in document.segments):
+        tags["pytoon/degraded"] = "true"
+    return tags
 
 
 def brief_tags(source: BriefSource, key: str, action: str = "render") -> dict[str, str]:

@@ -55,6 +55,8 @@ class Engine(ABC):
     name: str
     local: bool = True
     """On this machine or its own network, by the policy's meaning."""
+    spends: bool = False
+    """Its time is somebody's GPU or money, and counts against a brief's budget."""
     @abstractmethod
     def health(self) -> Health:
         """Can it render now? Never raises."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage, Media, Progress
-from pytoon_pipeline.errors import EngineError
+from pytoon_pipeline.errors import EngineError, EngineTimeout
 from pytoon_pipeline.spec.job import SegmentJob
 
 LAST_RESORT = "still"
@@ -33,6 +35,12 @@ class Engines:
     tries: int = 2
     """Attempts of each engine, where the fault may pass."""
     pause: Callable[[float], None] = field(default=time.sleep)
+    off: frozenset[str] = frozenset()
+    """Names of engines that are not asked."""
+    only: frozenset[str] = frozenset()
+    """Names of the only engines that are asked; empty means all."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """What a second of an engine costs, by its name."""
 
     def all(self) -> list[Engine]:
         return list(self.engines)
@@ -43,10 +51,37 @@ class Engines:
         that, and here it is held."""
         if job.redrawn and not job.allow_regeneration:
             return []
-        willing = [e for e in self.engines if e.can_render(job)]
+        asked = [e for e in self.engines if e.name not in self.off]
+        if self.only:
+            asked = [e for e in asked if e.name in self.only]
+        willing = [e for e in asked if e.can_render(job)]
         local = [e for e in willing if e.local]
         remote = [e for e in willing if not e.local]
         return {"local_only": local, "api_only": remote}.get(policy, local + remote)
+
+
+@dataclass
+class Budget:
+    """What engines that spend may still take for a video. Shared by the threads of its segments."""
+
+    seconds: float | None = None
+    cost: float | None = None
+    used_seconds: float = 0.0
+    used_cost: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, seconds: float, rate: float) -> None:
+        with self._lock:
+            self.used_seconds += seconds
+            self.used_cost += seconds * rate
+
+    def exhausted(self, seconds: float = 0.0, rate: float = 0.0) -> str:
+        """Why no more may be spent, `seconds` of a try under way counted; empty when some may."""
+        if self.seconds is not None and self.used_seconds + seconds >= self.seconds:
+            return f"the video's budget of {self.seconds:g} s of engines' time is used up"
+        if self.cost is not None and rate and self.used_cost + seconds * rate >= self.cost:
+            return f"the video's budget of {self.cost:g} is used up"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +95,32 @@ class Chosen:
     used_fallback: bool
 
 
+@contextmanager
+def _spending(
+    engine: Engine, engines: Engines, budget: Budget | None, progress: Progress, started: float
+) -> Iterator[Progress]:
+    """Progress that ends a try whose budget is used up, by EngineTimeout; the try's time is taken
+    from the budget however it ends."""
+    if budget is None or not engine.spends:
+        yield progress
+        return
+    rate = engines.costs.get(engine.name, 0.0)
+    reason = budget.exhausted(rate=rate)
+    if reason:
+        raise EngineTimeout(reason)
+
+    def watched(frames: int) -> None:
+        over = budget.exhausted(time.monotonic() - started, rate)
+        if over:
+            raise EngineTimeout(over)
+        progress(frames)
+
+    try:
+        yield watched
+    finally:
+        budget.take(time.monotonic() - started, rate)
+
+
 def obtain(
     engines: Engines,
     policy: str,
@@ -69,6 +130,7 @@ def obtain(
     workdir: Path,
     progress: Progress,
     on_failure: Callable[[str, str], None] = lambda engine, reason: None,
+    budget: Budget | None = None,
 ) -> Chosen:
     """Footage of a segment, carried through `finish`, from the first engine that manages it.
 
@@ -82,8 +144,9 @@ def obtain(
         for attempt in range(engines.tries):
             started = time.monotonic()
             try:
-                footage = engine.render(job, media, workdir, progress)
-                finish(engine, footage)
+                with _spending(engine, engines, budget, progress, started) as watched:
+                    footage = engine.render(job, media, workdir, watched)
+                    finish(engine, footage)
             except EngineError as error:
                 reason = str(error) or type(error).__name__
                 done.append(Try(engine.name, time.monotonic() - started, reason))

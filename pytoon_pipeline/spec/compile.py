@@ -110,7 +110,10 @@ def _from_brief(brief: Brief, folder: Path, shown: str, shop: Workshop) -> Draft
         engine_policy=brief.engine_policy,
         segments=[Segment()],
         constraints=Constraints(
-            safe_zone=brief.platform, allow_regeneration=brief.allow_regeneration
+            safe_zone=brief.platform,
+            allow_regeneration=brief.allow_regeneration,
+            max_engine_seconds=brief.budget.seconds if brief.budget else None,
+            max_cost=brief.budget.cost if brief.budget else None,
         ),
         metadata={**brief.metadata, "locale": brief.locale},
     )

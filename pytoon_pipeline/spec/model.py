@@ -485,6 +485,10 @@ class Constraints(SpecModel):
     watermark: bool = Field(True, description="The brand's mark stands over the video.")
     max_motion: float = 0.5
     allow_regeneration: bool = False
+    max_engine_seconds: float | None = Field(
+        None, gt=0, description="Of engines that are not this machine's own, for all segments."
+    )
+    max_cost: float | None = Field(None, ge=0, description="The same, in what they cost.")
 
 
 class RenderSpec(SpecModel):
