@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import unicodedata
 from pathlib import Path
 
@@ -259,3 +260,25 @@ def test_a_ledger_that_is_none_is_said(tmp_path: Path):
     (tmp_path / "l.db").write_text("not a database" * 100)
     with pytest.raises(StoreError, match=r"l\.db"):
         Ledger(tmp_path / "l.db")
+
+
+def test_a_ledger_of_an_earlier_version_keeps_its_keys(tmp_path: Path):
+    source = source_of(tmp_path / "c/b/brief.yaml")
+    with sqlite3.connect(tmp_path / "l.db") as old:
+        old.execute(
+            "CREATE TABLE briefs (key TEXT PRIMARY KEY, path TEXT UNIQUE, kind TEXT, folder TEXT, "
+            "campaign TEXT, name TEXT, content_hash TEXT, look TEXT, waiting TEXT, serial INTEGER, "
+            "state TEXT, error TEXT, updated FLOAT)"
+        )
+        old.execute(
+            "INSERT INTO briefs VALUES ('c/old', ?, 'brief', ?, 'c', 'b', 'h', 'l', '', 7, 'done', "
+            "'', 1.5)",
+            (str(source.path), str(source.folder)),
+        )
+        old.execute("CREATE TABLE reported_campaigns (campaign TEXT PRIMARY KEY)")
+    ledger = Ledger(tmp_path / "l.db")
+    assert ledger.register(source) == "c/old"
+    entry = ledger.entry("c/old")
+    assert (entry.state, entry.serial, entry.content_hash) == ("done", 7, "h")
+    ledger.reporting("c", 1.0, 2.0)
+    assert Ledger(tmp_path / "l.db").entry("c/old") == entry

@@ -394,7 +394,17 @@ def read_problems(text: str) -> tuple[Problem, ...]:
 
 
 def _upgrade(connection: sa.Connection) -> None:
-    """Briefs known to an earlier version, whose table had other columns, keep their keys."""
+    """What an earlier version knew is kept: briefs of its table, which had other columns, keep
+    their keys, and columns that came later are added."""
+    for table in METADATA.sorted_tables:
+        there = {c["name"] for c in sa.inspect(connection).get_columns(table.name)}
+        for column in (c for c in table.columns if c.name not in there):
+            empty = column.default.arg if column.default is not None else ""
+            kind = column.type.compile(connection.dialect)
+            # Names and values are this module's own; SQLite takes no parameters here.
+            connection.execute(
+                sa.text(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind} DEFAULT {empty!r}")
+            )
     if not sa.inspect(connection).has_table("briefs"):
         return
     kept = "key, path, kind, folder, campaign, name, content_hash, look, serial, state, error"
