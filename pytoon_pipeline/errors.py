@@ -111,6 +111,10 @@ class EngineTimeout(EngineError):
     """The engine took longer than it may."""
 
 
+class BudgetExhausted(EngineError):
+    """A video may spend no more; no fault of the engine's."""
+
+
 class EngineFailed(EngineError):
     """The engine answered with a failure."""
 

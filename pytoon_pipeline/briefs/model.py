@@ -121,13 +121,24 @@ class VoiceItem(_Strict):
 
 
 class GenerateItem(_Strict):
-    """A prompt for footage made by a model."""
+    """A prompt for footage made by a model. In short: the prompt."""
 
     prompt: Text
-    negative_prompt: str | None = None
-    from_media: str | None = Field(None, description="Picture to start from (image to video).")
-    duration: float | None = Field(None, gt=0, le=60)
-    seed: int | None = Field(None, ge=0, lt=2**63)
+    negative_prompt: Text | None = Field(None, description="What is not to be seen.")
+    from_media: str | None = Field(
+        None, min_length=1,
+        description="A picture: stands unchanged before what the prompt makes; with "
+        "`allow_regeneration`, the model begins with it and draws it anew.",
+    )
+    role: Literal["footage", "background"] | None = Field(
+        None,
+        description="footage fills the frame; background lies behind pictures. Unset, a prompt of "
+        "an overlay is the background of its pictures.",
+    )
+    duration: float | None = Field(None, gt=0, le=60, description="Seconds on screen.")
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description="Another one makes another take of the same prompt."
+    )
 
 
 def _item(value: Any) -> Any:

@@ -238,12 +238,15 @@ def dev(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8321,
+    segments: Annotated[
+        bool, typer.Option("--segments", help="Render segments for other Pytoons, too.")
+    ] = False,
 ) -> int | None:
     """Take in briefs over HTTP; `pytoon dev` beside it makes the videos."""
     from pytoon_pipeline.cli.terminal import settings_and_logs
     from pytoon_pipeline.service.server import serve as run
 
-    return run(settings_and_logs(), host=host, port=port)
+    return run(settings_and_logs(), host=host, port=port, segments=segments)
 
 
 Jobs = Annotated[

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage, Media, Progress
-from pytoon_pipeline.errors import EngineError, EngineTimeout
+from pytoon_pipeline.errors import BudgetExhausted, EngineError
 from pytoon_pipeline.spec.job import SegmentJob
 
 LAST_RESORT = "still"
@@ -99,7 +99,7 @@ class Chosen:
 def _spending(
     engine: Engine, engines: Engines, budget: Budget | None, progress: Progress, started: float
 ) -> Iterator[Progress]:
-    """Progress that ends a try whose budget is used up, by EngineTimeout; the try's time is taken
+    """Progress that ends a try whose budget is used up, by BudgetExhausted; the try's time is taken
     from the budget however it ends."""
     if budget is None or not engine.spends:
         yield progress
@@ -107,12 +107,12 @@ def _spending(
     rate = engines.costs.get(engine.name, 0.0)
     reason = budget.exhausted(rate=rate)
     if reason:
-        raise EngineTimeout(reason)
+        raise BudgetExhausted(reason)
 
     def watched(frames: int) -> None:
         over = budget.exhausted(time.monotonic() - started, rate)
         if over:
-            raise EngineTimeout(over)
+            raise BudgetExhausted(over)
         progress(frames)
 
     try:

@@ -1,8 +1,9 @@
 """What a good file is: each check one promise, measured on the finished file.
 
 A check of the file is a function (measurement, expected) -> verdict; one of the words and logos
-on it is a function (seen, expected) -> verdict. None renders, and none guesses from the plan what
-the file itself can tell.
+on it is a function (seen, expected) -> verdict, one of what it says of its origin a function
+(mark, expected) -> verdict. None renders, and none guesses from the plan what the file itself can
+tell.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:  # Whoever only wants the names of the checks need not load the decoders.
+    from pytoon_pipeline.media.label import Mark
     from pytoon_pipeline.media.measure import Measurement
 
 MAX_SECONDS = 60.5
@@ -118,10 +120,16 @@ class Expected(BaseModel):
         description="Captions and badges of the plan. One that is never at rest, fully in, is not "
         "looked at.",
     )
+    source_type: str | None = Field(
+        None, description="What the file must say of its picture; None when nothing is generated."
+    )
+    signer: str | None = Field(None, description="Who signed it, if anybody did.")
+    signature_required: bool = False
 
 
 Check = Callable[["Measurement", Expected], Verdict]
 WordCheck = Callable[[Sequence[Seen], Expected], Verdict]
+MarkCheck = Callable[["Mark | None", Expected], Verdict]
 
 
 def _verdict(name: str, faults: list[str], good: str, remedy: str = "", **measured: Any) -> Verdict:
@@ -466,6 +474,38 @@ def text_clipping(seen: Sequence[Seen], e: Expected) -> Verdict:
     )
 
 
+def ai_label(mark: Mark | None, e: Expected) -> Verdict:
+    """Generated footage is marked as such, in the file, and what was signed is as it was signed."""
+    said = mark.source_type if mark else None
+    signed = mark.credentials if mark else None
+    faults, remedy = [], "Render this brief anew (action `rerender`)."
+    if mark and mark.fault:
+        faults.append(mark.fault)
+    elif said != e.source_type:
+        faults.append(
+            f"the file says {said or 'nothing'} of its picture instead of "
+            f"{e.source_type or 'nothing'}"
+        )
+    if signed and not signed.valid:
+        what = "can't be proven any more" if signed.expired else "are damaged"
+        faults.append(f"its Content Credentials {what}: {'; '.join(signed.faults)}")
+    elif signed and signed.source_types != (e.source_type,):
+        faults.append(
+            f"its Content Credentials say {', '.join(signed.source_types) or 'nothing'} instead "
+            f"of {e.source_type or 'nothing'}"
+        )
+    if e.signer and not signed:
+        faults.append(f"the Content Credentials that {e.signer} signed are gone")
+    elif e.source_type and e.signature_required and not signed:
+        faults.append("it has generated footage and is not signed")
+        remedy = "Set PYTOON_C2PA_CERTIFICATE and PYTOON_C2PA_KEY, then render again."
+    by = f"signed by {signed.signer}" if signed else "not signed"
+    return _verdict(
+        "ai_label", faults, f"{said}, {by}" if e.source_type else "nothing is generated", remedy,
+        digital_source_type=said, signed_by=signed.signer if signed else None,
+    )
+
+
 FILE_CHECKS: tuple[Check, ...] = (
     container,
     video_codec,
@@ -480,10 +520,17 @@ FILE_CHECKS: tuple[Check, ...] = (
     engine_footage,
 )
 WORD_CHECKS: tuple[WordCheck, ...] = (caption_contrast, safe_zone, text_clipping)
-CHECKS: tuple[Check | WordCheck, ...] = (*FILE_CHECKS, *WORD_CHECKS)
+MARK_CHECKS: tuple[MarkCheck, ...] = (ai_label,)
+CHECKS: tuple[Check | WordCheck | MarkCheck, ...] = (*FILE_CHECKS, *WORD_CHECKS, *MARK_CHECKS)
 CHECK_NAMES: tuple[str, ...] = tuple(check.__name__ for check in CHECKS)
 
 
-def run_checks(m: Measurement, e: Expected, seen: Sequence[Seen] = ()) -> list[Verdict]:
+def run_checks(
+    m: Measurement, e: Expected, seen: Sequence[Seen] = (), mark: Mark | None = None
+) -> list[Verdict]:
     """All verdicts on a file, in the order of `CHECK_NAMES`."""
-    return [check(m, e) for check in FILE_CHECKS] + [check(seen, e) for check in WORD_CHECKS]
+    return [
+        *(check(m, e) for check in FILE_CHECKS),
+        *(check(seen, e) for check in WORD_CHECKS),
+        *(check(mark, e) for check in MARK_CHECKS),
+    ]

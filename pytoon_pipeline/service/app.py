@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -34,6 +34,9 @@ from pytoon_pipeline.service.webhooks import BACKOFF, Courier, check_webhook
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import Store, open_store
 
+if TYPE_CHECKING:
+    from pytoon_pipeline.service.segment_work import Bench
+
 _ABOUT = """Videos from briefs. A job is made with `POST /render`, looked at with
 `GET /render/{job_id}`, and its files are fetched when it is completed."""
 
@@ -45,9 +48,10 @@ def make_app(
     backoff: Sequence[float] = BACKOFF,
     pause: float = 1.0,
     allow_private: bool = False,
+    bench: Bench | None = None,
 ) -> FastAPI:
     """The API of an install. `backoff` and `pause` are those of the webhooks; `allow_private` lets
-    them go to this machine, for tests.
+    them go to this machine, for tests. With a `bench`, segments are rendered for other Pytoons.
 
     Raises SettingsError for hosts or a store that can't be used, StoreError for the ledger.
     """
@@ -60,9 +64,15 @@ def make_app(
         courier.start()
         yield
         await run_in_threadpool(courier.stop)
+        if bench is not None:
+            await run_in_threadpool(bench.close)
 
     app = FastAPI(lifespan=lifespan, **_DESCRIBED)
     _add_routes(app, desk, secured=bool(tokens))
+    if bench is not None:
+        from pytoon_pipeline.service.segments import add_segment_routes
+
+        add_segment_routes(app, bench, secured=bool(tokens))
     app.add_middleware(Guard, tokens=tokens)
     for kind in (PytoonError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer)
@@ -70,9 +80,12 @@ def make_app(
 
 
 def openapi_text() -> str:
-    """`docs/openapi.json`: the description of a server with a token."""
+    """`docs/openapi.json`: the description of a server with a token that renders segments, too."""
+    from pytoon_pipeline.service.segments import add_segment_routes
+
     app = FastAPI(**_DESCRIBED)
     _add_routes(app, None, secured=True)  # type: ignore[arg-type]
+    add_segment_routes(app, None, secured=True)  # type: ignore[arg-type]
     return openapi.as_text(app.openapi())
 
 

@@ -12,8 +12,11 @@ from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.settings import Settings
 
 
-def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8321) -> int:
-    """Runs until Ctrl-C or SIGTERM; returns 0.
+def serve(
+    settings: Settings, host: str = "127.0.0.1", port: int = 8321, segments: bool = False
+) -> int:
+    """Runs until Ctrl-C or SIGTERM; returns 0. With `segments` it renders segments for other
+    Pytoons, too.
 
     Raises UserError when the port is taken, or when others could call it without a token;
     SettingsError or StoreError for what can't be opened.
@@ -32,7 +35,12 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8321) -> int:
                 field="--host",
             )
         )
-    app = make_app(settings)
+    bench = None
+    if segments:
+        from pytoon_pipeline.service.segment_work import open_bench
+
+        bench = open_bench(settings)
+    app = make_app(settings, bench=bench)
     with listen(host, port) as here:
         config = uvicorn.Config(
             app,
@@ -44,6 +52,11 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8321) -> int:
         shown = f"[{host}]" if ":" in host else host
         port = here.getsockname()[1]
         print(f"Pytoon listens at http://{shown}:{port} . Ctrl-C ends it.", flush=True)
+        if bench is not None:
+            print(
+                f"It renders segments for other Pytoons, {bench.workers} at a time.",
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
         print("Videos are made by a daemon beside it: `pytoon dev`.", file=sys.stderr, flush=True)
         with _ended_by_signals(), contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[here])

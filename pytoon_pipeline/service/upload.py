@@ -63,16 +63,16 @@ async def receive(request: Request, folder: Path, limits: Limits) -> Received:
     """
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limits.body:
-        raise _too_large("The request", limits.body)
+        raise too_large("The request", limits.body)
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind == b"application/json":
         if length.isdigit() and int(length) > limits.document:
-            raise _too_large("The document", limits.document)
+            raise too_large("The document", limits.document)
         text = bytearray()
-        async for chunk in _chunks(request, limits):
+        async for chunk in chunks(request, limits):
             text += chunk
             if len(text) > limits.document:
-                raise _too_large("The document", limits.document)
+                raise too_large("The document", limits.document)
         return Received(read_json(bytes(text)))
     if kind != b"multipart/form-data":
         raise ApiError(
@@ -82,14 +82,14 @@ async def receive(request: Request, folder: Path, limits: Limits) -> Received:
         )  # fmt: skip
     form = _Form(options.get(b"boundary", b""), folder, limits)
     try:
-        async for chunk in _chunks(request, limits):
+        async for chunk in chunks(request, limits):
             await run_sync(form.feed, chunk)
         return form.result()
     finally:
         form.close()
 
 
-async def _chunks(request: Request, limits: Limits) -> AsyncIterator[bytes]:
+async def chunks(request: Request, limits: Limits) -> AsyncIterator[bytes]:
     stream, seen = request.stream(), 0
     while True:
         try:
@@ -105,11 +105,11 @@ async def _chunks(request: Request, limits: Limits) -> AsyncIterator[bytes]:
             raise ApiError(400, "body.cut", "The request broke off.", "Send it again.") from None
         seen += len(chunk)
         if seen > limits.body:
-            raise _too_large("The request", limits.body)
+            raise too_large("The request", limits.body)
         yield chunk
 
 
-def _too_large(what: str, most: int) -> ApiError:
+def too_large(what: str, most: int) -> ApiError:
     return ApiError(
         413, "body.too_large", f"{what} is over {most / 1e6:g} MB.",
         "Send less; media may also lie in a named media root of the server.",
@@ -277,12 +277,12 @@ class _Form:
             assert self.document is not None
             self.document += piece
             if len(self.document) > self.limits.document:
-                raise _too_large("The document", self.limits.document)
+                raise too_large("The document", self.limits.document)
             return
         assert self._file is not None
         self._size += len(piece)
         if self._size > self.limits.file:
-            raise _too_large(f"The file {self._name[:60]!r}", self.limits.file)
+            raise too_large(f"The file {self._name[:60]!r}", self.limits.file)
         if len(self._head) < HEAD_BYTES:
             self._head += piece[: HEAD_BYTES - len(self._head)]
             if len(self._head) == HEAD_BYTES:

@@ -135,6 +135,8 @@ class SegmentJob(SpecModel):
         if data["background_asset"]:
             data["background_asset"] = {k: data["background_asset"][k] for k in kept}
             data["background"]["media"] = renamed[data["background"]["media"]]
+        if data["generate"] and data["generate"]["from_media"]:
+            data["generate"]["from_media"] = renamed[data["generate"]["from_media"]]
         for overlay in data["overlays"]:
             overlay["asset"] = renamed[overlay["asset"]]
         return data

@@ -201,7 +201,7 @@ class Motion(SpecModel):
 class Generate(SpecModel):
     """Footage that a model is asked for."""
 
-    prompt: str
+    prompt: Text
     negative_prompt: str | None = None
     from_media: str | None = Field(
         None, description="Asset that the model begins with; it draws that picture anew."
@@ -211,10 +211,19 @@ class Generate(SpecModel):
         description="footage fills the frame; a background lies behind the segment's own media, "
         "which are not redrawn.",
     )
-    stretch: Literal["ping_pong", "slow_down"] = Field(
-        "ping_pong", description="What is done where the model's take is shorter than the segment."
+    stretch: Literal["ping_pong", "slow_down"] | None = Field(
+        None,
+        description="What is done where the model's take is shorter than the segment; the "
+        "preset's when left out.",
     )
-    seed: int | None = Field(None, ge=0, lt=2**63)
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description="Made of the prompt and the picture when left out."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes(cls, value: Any) -> Any:
+        return {"prompt": value} if isinstance(value, str) else value
 
 
 class SegmentAudio(SpecModel):

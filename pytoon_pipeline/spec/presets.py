@@ -82,6 +82,16 @@ class PresetBackground(_Data):
     )
 
 
+class PresetGenerated(_Data):
+    """Footage that a model makes."""
+
+    seconds: float = Field(4.5, gt=0, le=12, description="Of a scene, when the brief is silent.")
+    stretch: Literal["ping_pong", "slow_down"] = Field(
+        "ping_pong",
+        description="Where a take is shorter than its scene: back and forth, or slower.",
+    )
+
+
 class PresetTextBox(TextBox):
     color: ColourRole  # type: ignore[assignment]
 
@@ -134,6 +144,7 @@ class Preset(_Data):
     motion: PresetMotion
     media: PresetMedia = Field(default_factory=PresetMedia)
     background: PresetBackground
+    generated: PresetGenerated = Field(default_factory=PresetGenerated)
     type: PresetTypes
     text_area: Box | None = Field(None, description="Where all text goes; the clear box if none.")
     music: str | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.errors import LinkError, StoreError
-from pytoon_pipeline.media import ffmpeg, sound
+from pytoon_pipeline.media import credentials, ffmpeg, sound
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.link import Part, link
@@ -25,6 +25,7 @@ from pytoon_pipeline.spec.timeline import Timeline, Window, timeline
 from pytoon_pipeline.stages.compile import spec_json
 from pytoon_pipeline.stages.documents import SegmentsDocument, SoundRecord, VideoDocument
 from pytoon_pipeline.stages.finishing import Finishing
+from pytoon_pipeline.stages.labelling import disclosure, label_video, packet
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.segments import encoding_look, workdir
 from pytoon_pipeline.stages.services import Services
@@ -44,9 +45,11 @@ def assemble(
 ) -> VideoDocument:
     """The finished file under `videos/<key>/`, with its plan and caption files.
 
-    What has been linked before from the same parts is not linked again, unless `fresh`.
+    What has been linked before from the same parts is not linked again, nor signed anew, unless
+    `fresh`. One with generated footage bears its mark, and is signed where there is a certificate.
 
-    Raises LinkError, FfmpegError, MediaError or StoreError.
+    Raises LinkError, FfmpegError, MediaError, StoreError or CredentialsError; SettingsError when
+    the certificate can't sign.
     """
     reporter = reporter or Reporter()
     store, line = services.store, timeline(spec)
@@ -69,7 +72,15 @@ def assemble(
         for w in line.windows
     ]
     plan, plan_mark = _sound_plan(spec, line, services)
-    mark = _digest("video", [r.fingerprint for r in records], windows, plan_mark, line.rate)
+    said, identity, label = disclosure(spec, segments, services), None, []
+    if said.ai_generated:
+        config = services.settings
+        identity = credentials.load_identity(config.c2pa_certificate, config.c2pa_key)
+        # Signatures differ each time, so what is signed stands for them.
+        by = identity.fingerprint if identity else None
+        label = [[packet(said).decode(), said.model_dump(mode="json"), by]]
+    prints = [r.fingerprint for r in records]
+    mark = _digest("video", prints, windows, plan_mark, line.rate, *label)
 
     folder_key = f"videos/{key}"
     _write_documents(spec, services, folder_key)
@@ -79,6 +90,8 @@ def assemble(
         if before.fingerprint == mark:
             return before.model_copy(update={"cached": True, "seconds_spent": {}})
 
+    if identity:
+        credentials.ready(identity)
     spent: dict[str, float] = {}
     with workdir(services) as folder, ThreadPoolExecutor(services.settings.workers) as pool:
 
@@ -109,6 +122,9 @@ def assemble(
                 parts.append(Part(blended[i], 0, count))
         video = folder / "video.mp4"
         link(parts, audio, video, rate=line.rate)
+        if said.ai_generated:
+            linked, video = video, folder / "labelled.mp4"
+            label_video(linked, video, said, identity, spec, segments, services)
         digest, size = sha256(video), video.stat().st_size
         store.put(f"{folder_key}/video.mp4", video)
         spent["link"] = time.monotonic() - started
@@ -127,6 +143,7 @@ def assemble(
         used_fallback=any(r.used_fallback for r in records),
         engines=segments.engines,
         sound=heard,
+        signer=identity.name if identity else None,
         seconds_spent={k: round(v, 3) for k, v in spent.items()},
     )
     store.put_bytes(sidecar, document.model_dump_json().encode())

@@ -34,6 +34,9 @@ class SegmentRecord(_Document):
     degraded: bool = False
     used_fallback: bool = False
     tries: list[EngineTry] = Field(default_factory=list)
+    take: dict[str, Any] | None = Field(
+        None, description="Of generated footage: the engine's workflow, models and seed."
+    )
 
 
 class SegmentsDocument(_Document):
@@ -70,6 +73,7 @@ class VideoDocument(_Document):
     used_fallback: bool
     engines: list[str]
     sound: SoundRecord
+    signer: str | None = Field(None, description="Who signed the file's Content Credentials.")
     seconds_spent: dict[str, float] = Field(description="Part of the work -> seconds.")
 
     @property
@@ -94,6 +98,29 @@ class LicenceRecord(_Document):
     sha256: str
 
 
+class TakeRecord(_Document):
+    """Generated footage, and what made it. Prompts are not made public: only their hash is."""
+
+    segment: str
+    engine: str
+    workflow: str | None = None
+    models: Any = None
+    seed: int | None = None
+    prompt_sha256: str | None = None
+
+
+class DisclosureRecord(_Document):
+    """What is said of a video's origin, in the file and here."""
+
+    ai_generated: bool = False
+    digital_source_type: str | None = Field(
+        None, description="IPTC's name of it; None where nothing is generated."
+    )
+    segments: list[TakeRecord] = Field(default_factory=list)
+    c2pa: Literal["signed", "unsigned", "not_needed"] = "not_needed"
+    signer: str | None = None
+
+
 class MetricsDocument(_Document):
     """`metrics.json`: what is known of a finished video."""
 
@@ -107,4 +134,5 @@ class MetricsDocument(_Document):
     notes: list[str]
     music: dict[str, Any] | None = None
     licences: list[LicenceRecord] = Field(default_factory=list)
+    disclosure: DisclosureRecord = Field(default_factory=DisclosureRecord)
     versions: dict[str, str]

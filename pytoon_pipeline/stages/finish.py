@@ -15,6 +15,7 @@ from pytoon_pipeline.errors import StoreError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.images import save_jpeg
+from pytoon_pipeline.media.label import read_mark
 from pytoon_pipeline.media.measure import MEASURE_VERSION, Measurement, measure
 from pytoon_pipeline.media.probe import sha256
 from pytoon_pipeline.picture.captions import EXIT_SECONDS, STICKER_SECONDS
@@ -30,6 +31,7 @@ from pytoon_pipeline.stages.documents import (
     ThumbnailDocument,
     VideoDocument,
 )
+from pytoon_pipeline.stages.labelling import disclosure, source_type
 from pytoon_pipeline.stages.licences import licences
 from pytoon_pipeline.stages.segments import workdir
 from pytoon_pipeline.stages.services import Services
@@ -38,7 +40,11 @@ from pytoon_pipeline.stages.services import Services
 
 
 def expected(
-    spec: RenderSpec, line: Timeline, segments: SegmentsDocument | None, services: Services
+    spec: RenderSpec,
+    line: Timeline,
+    video: VideoDocument,
+    segments: SegmentsDocument | None,
+    services: Services,
 ) -> Expected:
     """What the finished file is held against."""
     delivery, audio = services.presets.facts().delivery, spec.audio
@@ -75,6 +81,9 @@ def expected(
         degraded=[s.id for s in spec.segments if s.id in degraded],
         clear_box=spec.constraints.clear_box,
         texts=len(spec.captions or []) + sum(1 for o in spec.overlays or [] if o.text),
+        source_type=source_type(spec, segments),
+        signer=video.signer,
+        signature_required=services.settings.c2pa_required,
     )
 
 
@@ -137,7 +146,12 @@ def judge(
         store.put_bytes(memo, json.dumps(measurement.as_dict()).encode())
     line = timeline(spec)
     seen = seen_of(spec, line, video, services, again) if measurement.video else []
-    verdicts = run_checks(measurement, expected(spec, line, segments, services), seen)
+    verdicts = run_checks(
+        measurement,
+        expected(spec, line, video, segments, services),
+        seen,
+        read_mark(store.local(video.key)),
+    )
     return measurement.as_dict(), verdicts
 
 
@@ -280,6 +294,7 @@ def write_metrics(
         notes=spec.notes,
         music=music,
         licences=licences(spec, services),
+        disclosure=disclosure(spec, segments, services, video.signer),
         versions=versions(),
     )
     services.store.put_bytes(

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage
-from pytoon_pipeline.engines.policy import obtain
+from pytoon_pipeline.engines.policy import Budget, obtain
 from pytoon_pipeline.errors import (
     EngineError,
     EngineFailed,
@@ -30,6 +30,7 @@ from pytoon_pipeline.spec.model import RenderSpec
 from pytoon_pipeline.spec.timeline import timeline
 from pytoon_pipeline.stages.documents import EngineTry, SegmentRecord, SegmentsDocument
 from pytoon_pipeline.stages.finishing import Finishing
+from pytoon_pipeline.stages.labelling import take_of
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import Services
 
@@ -104,8 +105,16 @@ def render_segments(
     done: dict[int, SegmentRecord] = {}
     failed: dict[str, str] = {}
 
+    limits, settings = spec.constraints, services.settings
+    budget = Budget(
+        seconds=limits.max_engine_seconds or settings.budget_seconds,
+        cost=settings.budget_cost if limits.max_cost is None else limits.max_cost,
+    )
+
     def one(job: SegmentJob, folder: Path) -> SegmentRecord:
-        return _segment(spec, job, services, key, reporter, folder, fresh)
+        return render_segment(
+            job, services, spec.engine_policy, key, reporter, folder, fresh=fresh, budget=budget
+        )
 
     with workdir(services) as folder, ThreadPoolExecutor(services.settings.workers) as pool:
         futures = []
@@ -129,15 +138,21 @@ def render_segments(
     return SegmentsDocument(segments=[done[i] for i in range(len(jobs))])
 
 
-def _segment(
-    spec: RenderSpec,
+def render_segment(
     job: SegmentJob,
     services: Services,
+    policy: str,
     key: str,
     reporter: Reporter,
     folder: Path,
-    fresh: bool,
+    *,
+    fresh: bool = False,
+    budget: Budget | None = None,
 ) -> SegmentRecord:
+    """One segment, from the store or by the engines of a policy, its working files in `folder`.
+
+    Its media are to be in the store. Raises RenderError when not even the last resort made it.
+    """
     store = services.store
     media = {asset.id: store.local(asset.key) for asset in job.all_assets}
     finishing = Finishing(job, services.fonts, media)
@@ -157,14 +172,14 @@ def _segment(
                 record = SegmentRecord(
                     segment_id=job.segment_id, fingerprint=mark, key=place(mark),
                     engine=engine.name, frames=job.count, seconds=0, cached=True,
-                    used_fallback=rank > 0,
+                    used_fallback=rank > 0, take=take_of(engine, job),
                 )  # fmt: skip
                 reporter.progress(key, job.segment_id, job.count)
                 reporter.segment(key, record)
                 return record
         return None
 
-    engines = services.engines.order(spec.engine_policy, job)
+    engines = services.engines.order(policy, job)
     drawn = 0
 
     def progress(frames: int) -> None:
@@ -197,8 +212,7 @@ def _segment(
             if record is not None:
                 return record
             chosen = obtain(
-                services.engines, spec.engine_policy, job, finish, media, folder, progress,
-                on_failure,
+                services.engines, policy, job, finish, media, folder, progress, on_failure, budget
             )
     except EngineError as error:
         last = services.engines.last_resort.name
@@ -214,6 +228,7 @@ def _segment(
         cached=False,
         degraded=chosen.degraded,
         used_fallback=chosen.used_fallback,
+        take=None if chosen.degraded else take_of(chosen.engine, job),
         tries=[
             EngineTry(engine=t.engine, seconds=round(t.seconds, 3), reason=t.reason)
             for t in chosen.tries

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytoon_pipeline.engines.base import Engine
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.engines.policy import Engines
 from pytoon_pipeline.engines.still import Still
@@ -39,20 +40,73 @@ class Services:
     @property
     def video_settings(self) -> VideoSettings:
         """The delivery settings of the platform facts."""
-        return VideoSettings(**self.presets.facts().delivery.video.model_dump())
+        return video_settings(self.presets)
 
 
 def open_services(settings: Settings) -> Services:
     """Raises SettingsError or PresetError, naming the setting or file."""
     # The project's own come first, so that what it has is drawn the same on every machine.
     folders = [settings.presets_dir / "fonts", *settings.fonts_dirs, *SYSTEM_FONT_FOLDERS]
+    store, presets = open_store(settings.store), open_presets(settings.presets_dir)
+    fonts = FontLibrary(folders)
     return Services(
         settings=settings,
-        store=open_store(settings.store),
-        presets=open_presets(settings.presets_dir),
-        fonts=FontLibrary(folders),
-        engines=Engines([Compositor()], Still()),
+        store=store,
+        presets=presets,
+        fonts=fonts,
+        engines=_engines(settings, store, presets, fonts),
         fetcher=Fetcher(
             settings.home / "fetched", hosts=settings.media_hosts, buckets=settings.media_buckets
         ),
+    )
+
+
+def video_settings(presets: PresetLibrary) -> VideoSettings:
+    return VideoSettings(**presets.facts().delivery.video.model_dump())
+
+
+def _engines(
+    settings: Settings, store: Store, presets: PresetLibrary, fonts: FontLibrary
+) -> Engines:
+    """The engines that the settings name, in order of preference: this machine, its own network,
+    then others. What can generate is opened only where it is set up: it takes a while to import."""
+    engines: list[Engine] = [Compositor()]
+    if settings.comfyui_urls:
+        from pytoon_pipeline.engines.comfyui import ComfyUI, is_local
+
+        near = [url for url in settings.comfyui_urls if is_local(url)]
+        far = [url for url in settings.comfyui_urls if url not in near]
+        for name, urls, local in (("comfyui", near, True), ("comfyui_cloud", far, False)):
+            if urls:
+                engines.append(
+                    ComfyUI(
+                        urls,
+                        token=settings.comfyui_token,
+                        workflows=settings.presets_dir / "workflows",
+                        chosen=settings.comfyui_workflows,
+                        store=store,
+                        folder=settings.home / "engines",
+                        local=local,
+                        name=name,
+                    )
+                )
+    if settings.remote_urls:
+        from pytoon_pipeline.engines.remote import Remote
+        from pytoon_pipeline.stages.look import segment_look
+
+        video = video_settings(presets)
+        engines.append(
+            Remote(
+                settings.remote_urls,
+                settings.remote_token,
+                look=lambda job, media: segment_look(job, media, fonts, video),
+                folder=settings.home / "engines",
+            )
+        )
+    return Engines(
+        engines,
+        Still(),
+        off=frozenset(settings.engines_off),
+        only=frozenset(settings.engines_only),
+        costs=settings.engine_costs,
     )

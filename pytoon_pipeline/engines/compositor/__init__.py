@@ -44,7 +44,7 @@ class Compositor(Engine):
 
     def render(self, job: SegmentJob, media: Media, workdir: Path, progress: Progress) -> Footage:
         try:
-            layers = _layers(job, media)
+            layers = layers_of(job, media)
         except MediaError as error:
             raise EngineFailed(str(error)) from error
 
@@ -68,7 +68,7 @@ class Compositor(Engine):
         return Footage(job.width, job.height, job.rate, job.count, frames, at if still else None)
 
 
-def _layers(job: SegmentJob, media: Media) -> list[Layer | clips.Moving]:
+def layers_of(job: SegmentJob, media: Media) -> list[Layer | clips.Moving]:
     """What the frames of a job are made of, back to front."""
     if job.type == "text" or not job.media:
         return ground_layers(job, media, None, [])

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.spec.draft import Draft
-from pytoon_pipeline.spec.model import MOTIONS, TRANSITIONS
+from pytoon_pipeline.spec.model import MOTIONS, TRANSITIONS, Generate
 
 REVIEWED = "To be reviewed"
+KEPT_OUT = ("text", "letters", "logos", "watermarks")
+"""Of generated footage: a brand's video says its own words and shows its own mark."""
 
 
 def apply_brand_safety(d: Draft) -> None:
@@ -34,6 +36,14 @@ def apply_brand_safety(d: Draft) -> None:
         limits.motions = sorted(MOTIONS)
         limits.max_motion = preset.motion.lively
         limits.watermark = d.brief is not None and d.brief.watermark is True
+
+
+def keep_prompt_clean(d: Draft, generate: Generate) -> None:
+    """Adds to what a model is asked to leave out, whatever the author wants left out."""
+    if d.spec.brand_safe:
+        said = generate.negative_prompt or ""
+        missing = [w for w in KEPT_OUT if not re.search(rf"\b{w}\b", said, re.I)]
+        generate.negative_prompt = ", ".join([*([said] if said else []), *missing])
 
 
 def flag_review_words(d: Draft) -> None:

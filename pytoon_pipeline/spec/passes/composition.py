@@ -88,7 +88,7 @@ def _outline(path: Path, sha256: str, side: int, keys: bool) -> tuple[str, float
     return kind, (across[-1] - across[0] + 1) / (down[-1] - down[0] + 1), reason
 
 
-def _seen(d: Draft, asset: Asset, keys: bool) -> tuple[str, float, str]:
+def seen_as(d: Draft, asset: Asset, keys: bool) -> tuple[str, float, str]:
     """As `_outline`; the pixels of a file can be worse than its head, which is then reported."""
     size = d.spec.resolution
     # The size that the compositor loads pictures at, so that both see the same pixels.
@@ -108,7 +108,7 @@ def _look(d: Draft, asset: Asset, whole: bool) -> _Look:
     if asset.kind != "image":
         return _Look("frame", False, (asset.width or 1) / (asset.height or 1))
     keys = not whole and d.preset.media.fit == "frame"
-    kind, aspect, reason = _seen(d, asset, keys)
+    kind, aspect, reason = seen_as(d, asset, keys)
     if kind == "keyed":
         d.note(
             f"{asset.source} stands on a plain light ground and is cut out of it; "
@@ -262,7 +262,7 @@ def _white(d: Draft, segment: Segment) -> bool:
     if d.preset.media.fit != "frame":
         return False
     assets = [d.spec.asset(m) for m in segment.media]
-    found = [_seen(d, a, True) for a in assets if a.kind == "image"]
+    found = [seen_as(d, a, True) for a in assets if a.kind == "image"]
     return len(found) == len(assets) and all(kind != "opaque" or why for kind, _, why in found)
 
 

@@ -14,6 +14,7 @@ from pytoon_pipeline.spec.model import (
     Asset,
     Audio,
     Background,
+    Generate,
     Music,
     Overlay,
     Segment,
@@ -45,6 +46,10 @@ def gather_media(d: Draft) -> None:
             segment.background = segment.background.model_copy(
                 update={"media": asset.id} if asset else {"kind": "color", "media": None}
             )
+        if segment.generate is not None and segment.generate.from_media is not None:
+            field, name = f"segments[{i}].generate.from_media", segment.generate.from_media
+            asset = _take(d, name, field, given, ("image",))
+            segment.generate.from_media = asset.id if asset else None
     _spec_audio(d, given)
     for i, overlay in enumerate(d.spec.overlays or []):
         if overlay.type == "badge":
@@ -59,7 +64,8 @@ def gather_media(d: Draft) -> None:
 
 
 def _from_brief(d: Draft) -> None:
-    """The segments of a brief: one for each item of its media, text cards among them."""
+    """The segments of a brief: one for each item of its media, text cards among them, then one for
+    each prompt; `scenes` puts them in order."""
     brief, segments = d.brief, []
     assert brief is not None
     for i, item in enumerate(brief.media):
@@ -99,6 +105,22 @@ def _from_brief(d: Draft) -> None:
             "List at least one picture or clip under `media:`.",
             "media",
         )
+    for i, item in enumerate(brief.generate):
+        segment = Segment(
+            id=f"g{i + 1}",
+            type="generated",
+            duration=item.duration,
+            generate=Generate(
+                prompt=item.prompt, negative_prompt=item.negative_prompt, seed=item.seed,
+                role=item.role or "footage",
+            ),
+        )
+        d.fields[segment.id] = f"generate[{i}]"
+        if item.from_media:
+            field = f"generate[{i}].from_media"
+            asset = _take(d, item.from_media, field, {}, ("image",))
+            segment.generate.from_media = asset.id if asset else None  # type: ignore[union-attr]
+        segments.append(segment)
     d.spec.segments = segments
     if brief.music:
         d.spec.audio = d.spec.audio or Audio()

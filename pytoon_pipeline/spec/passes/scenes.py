@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pytoon_pipeline.spec.draft import Draft, Line
-from pytoon_pipeline.spec.model import Generate, Segment
+from pytoon_pipeline.spec.model import Segment
 from pytoon_pipeline.spec.passes.end_card import add_end_card
+from pytoon_pipeline.spec.passes.generated import (
+    place_generated,
+    settle_generated,
+    time_generated,
+)
 
 
 def plan_scenes(d: Draft) -> None:
-    if d.brief is not None:
-        _add_generated(d)
+    if d.brief is not None and d.brief.generate:
+        place_generated(d)
     for i, segment in enumerate(d.spec.segments):
         if not segment.id:
             segment.id = f"s{i + 1}"
@@ -25,6 +30,8 @@ def plan_scenes(d: Draft) -> None:
     else:
         d.lines = _brief_lines(d)
         add_end_card(d)
+    settle_generated(d)
+    time_generated(d)
 
 
 def _type_of(d: Draft, segment: Segment) -> str:
@@ -33,31 +40,6 @@ def _type_of(d: Draft, segment: Segment) -> str:
     if not segment.media:
         return "text"
     return "video" if d.spec.asset(segment.media[0]).kind == "video" else "image"
-
-
-def _add_generated(d: Draft) -> None:
-    assert d.brief is not None
-    for i, item in enumerate(d.brief.generate):
-        segment = Segment(
-            id=f"s{len(d.spec.segments) + 1}",
-            type="generated",
-            duration=item.duration,
-            generate=Generate(
-                prompt=item.prompt, negative_prompt=item.negative_prompt, seed=item.seed
-            ),
-        )
-        if item.from_media:
-            source = [a.id for a in d.spec.assets if a.source == item.from_media]
-            if not source:
-                d.error(
-                    "generate.from_media",
-                    f"{item.from_media} is not among the media of this brief.",
-                    "List it under `media:` too.",
-                    f"generate[{i}].from_media",
-                )
-            segment.media = source[:1]
-        d.fields[segment.id] = f"generate[{i}]"
-        d.spec.segments.append(segment)
 
 
 def _check_segments(d: Draft) -> None:

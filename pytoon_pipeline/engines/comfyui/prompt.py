@@ -1,0 +1,288 @@
+"""The run of one prompt on one server: handed in, waited for, cancelled when nobody wants it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from pytoon_pipeline.engines.base import Progress
+from pytoon_pipeline.engines.comfyui.ears import Ears
+from pytoon_pipeline.engines.comfyui.errors import Lost, NoAnswer, NoOutput, OutOfMemory, Stalled
+from pytoon_pipeline.engines.comfyui.transport import Limits, Look, Posted, Transport
+from pytoon_pipeline.engines.comfyui.workflows import Graph, Workflow
+from pytoon_pipeline.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable
+
+log = logging.getLogger("pytoon.comfyui")
+
+_VIDEOS = (".mp4", ".mov", ".mkv", ".webm")
+_LOG_EVERY = 5.0
+"""Seconds between two lines about progress."""
+_ABSENT = 2
+"""Looks in a row that find a prompt nowhere before it counts as lost."""
+_ABSENT_AFTER_END = 8
+"""The same after the server said that it ended: the history is written a moment later."""
+_TAIL_LINES = 12
+_MODEL_ERROR = "value_not_in_list"
+
+
+@dataclass
+class PromptRun:
+    """One prompt. `result` waits for it; what it raises says whose fault it is."""
+
+    transport: Transport
+    workflow: Workflow
+    graph: Graph
+    id: str
+    limits: Limits
+    progress: Progress
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    old: bool = field(default=False, init=False)
+    """It was over before: an earlier process of ours handed it in, and was not there for its end.
+    """
+
+    def result(self) -> dict[str, Any]:
+        """The file of the node that saves, as the server names it.
+
+        Raises NoAnswer, Stalled, EngineTimeout (the queue), Lost, OutOfMemory, NoOutput,
+        EngineUnavailable (a model is missing) or EngineFailed. Whatever it raises, the prompt is
+        not left running, as far as that can be had within a few seconds.
+        """
+        # Messages go to whoever handed the prompt in, by this name: a process that takes up the
+        # prompt of one that was killed has to know it.
+        ears = Ears(self.transport, self.id, self.clock, self.sleep)
+        over = True
+        try:
+            look = self.transport.look(self.id)
+            self.old = look.state in ("done", "failed", "interrupted")
+            if not self.old:
+                over = False
+                ears.open()
+                mine = look.state == "absent"
+                if mine:
+                    self._post()
+                else:
+                    log.info("%s: %s is taken up again", self.transport.name, self.id)
+                look = self._wait(ears, mine)
+                over = True
+            return self._outcome(look)
+        except BaseException:
+            if not over:
+                self._cancel()
+            raise
+        finally:
+            ears.close()
+
+    # Handing in ----------------------------------------------------------------------------------
+
+    def _post(self) -> None:
+        for last in (False, True):
+            try:
+                posted = self.transport.post(self.graph, self.id, self.id)
+            except NoAnswer as error:
+                if not error.arrived or last:
+                    raise
+                # It may have been taken all the same, and would run twice.
+                for _ in range(2):
+                    self.sleep(min(1.0, self.limits.poll))
+                    self.progress(0)
+                    if self.transport.look(self.id).state != "absent":
+                        return
+                continue
+            self._accepted(posted)
+            return
+
+    def _accepted(self, posted: Posted) -> None:
+        if posted.status == 200 and posted.body.get("prompt_id"):
+            # The hosted service may choose a name of its own.
+            self.id = str(posted.body["prompt_id"])
+            if not posted.body.get("node_errors"):
+                return
+        name = f"{self.transport.name} does not take the workflow {self.workflow.name}"
+        # First the error: some have no node's errors beside them.
+        reasons, missing = _reasons(posted.body, self.graph)
+        if missing:
+            raise EngineUnavailable(f"{name}: " + "; ".join(self._models(missing)) + ".")
+        raise EngineFailed(
+            f"{name} ({posted.status}): {'; '.join(reasons) or 'it does not say why'}.",
+            "" if reasons else posted.text,
+            transient=posted.status >= 500,
+        )
+
+    def _models(self, missing: list[tuple[str, str]]) -> list[str]:
+        words = []
+        for node, name in missing:
+            model = self.workflow.binding.models.get(f"{node}.{name}")
+            value = self.graph[node]["inputs"].get(name)
+            words.append(
+                f"models/{model.folder}/{model.file} is not installed (node {node})"
+                if model
+                else f"{node} does not offer {value!r} as {name!r}"
+            )
+        return words
+
+    # Waiting -------------------------------------------------------------------------------------
+
+    def _wait(self, ears: Ears, audible: bool) -> Look:
+        """Until the server's records say that it is over: the socket only tells when to look. It
+        is not `audible` for sure where an earlier process may still seem to listen."""
+        limits, clock = self.limits, self.clock
+        begun = heard = next_look = clock()
+        running: float | None = None
+        away: float | None = None  # since when the server does not answer
+        absent, ended, reopened = 0, False, False
+        told = clock()
+        while True:
+            self.progress(0)
+            for message in ears.listen(min(1.0, max(0.0, next_look - clock()))):
+                kind, data = message.get("type"), message["data"]
+                if data.get("prompt_id") != self.id:
+                    continue  # others' prompts, the queue's length
+                heard, audible, reopened = clock(), True, False
+                running = running or heard
+                if kind in ("execution_success", "execution_error", "execution_interrupted") or (
+                    kind == "executing" and data.get("node") is None
+                ):
+                    ended, next_look = True, heard
+                elif kind == "progress" and (
+                    clock() - told >= _LOG_EVERY or data.get("value") == data.get("max")
+                ):
+                    told = clock()
+                    log.info(
+                        "%s: %s, step %s of %s",
+                        self.transport.name, data.get("node"), data.get("value"), data.get("max"),
+                    )  # fmt: skip
+            now = clock()
+            if now >= next_look:
+                try:
+                    look = self.transport.look(self.id)
+                except NoAnswer as error:
+                    away = now if away is None else away
+                    if now - away >= limits.restart_seconds:
+                        raise NoAnswer(
+                            f"{self.transport.name} went away while it worked and did not come "
+                            f"back within {limits.restart_seconds:g} s: {error}"
+                        ) from error
+                    next_look = clock() + limits.poll
+                    continue
+                if look.state in ("done", "failed", "interrupted"):
+                    return look
+                if away is not None:
+                    away, heard = None, now
+                if look.state == "absent":
+                    absent += 1
+                    if absent >= (_ABSENT_AFTER_END if ended else _ABSENT):
+                        raise Lost(
+                            f"{self.transport.name} knows nothing any more of the prompt that it "
+                            "took: it was restarted, or somebody deleted the prompt."
+                        )
+                else:
+                    absent = 0
+                if look.state == "running":
+                    running = running or now
+                next_look = clock() + (min(limits.poll, 0.25) if ended else limits.poll)
+            if running is None:
+                if now - begun > limits.queue_seconds and away is None:
+                    raise EngineTimeout(
+                        f"{self.transport.name}: {self.workflow.name} waited "
+                        f"{limits.queue_seconds:g} s in the queue behind others. Give it fewer "
+                        "users, or add a server."
+                    )
+                continue
+            if now - running > limits.run_seconds:
+                raise Stalled(
+                    f"{self.transport.name}: {self.workflow.name} ran longer than "
+                    f"{limits.run_seconds:g} s. Take a smaller workflow or a faster GPU."
+                )
+            if ears.opened is None or away is not None or not audible:
+                continue  # nothing to hear it from: only the limit of the run holds
+            if ears.opened > heard and not reopened:
+                heard = ears.opened
+            silent = now - max(heard, running)
+            if silent > limits.stall_seconds:
+                raise Stalled(
+                    f"{self.transport.name}: {self.workflow.name} showed no sign of work for "
+                    f"{limits.stall_seconds:g} s. Look into the server's log; restart it."
+                )
+            if silent > limits.stall_seconds / 2 and not reopened:
+                reopened = True  # a socket can go deaf
+                ears.open()
+
+    def _outcome(self, look: Look) -> dict[str, Any]:
+        where = f"{self.transport.name}: {self.workflow.name}"
+        if look.state == "interrupted":
+            raise EngineFailed(f"{where} was interrupted on the server.", transient=True)
+        if look.state == "failed":
+            raise _node_failed(where, look.error)
+        item = self._saved(look.outputs)
+        if item is None:
+            raise NoOutput(
+                f"{where} succeeded, but {self.workflow.binding.save} left no video.",
+                transient=True,
+            )
+        return item
+
+    def _saved(self, outputs: dict[str, Any]) -> dict[str, Any] | None:
+        """The video of the node that saves, under whatever key it stands: `images` usually."""
+        found = outputs.get(self.workflow.binding.save)
+        for items in found.values() if isinstance(found, dict) else ():
+            for item in items if isinstance(items, list) else ():
+                if isinstance(item, dict) and item.get("type", "output") == "output":
+                    name = str(item.get("filename") or "")
+                    if PurePosixPath(name).suffix.lower() in _VIDEOS:
+                        return item
+        return None
+
+    # Cancelling ----------------------------------------------------------------------------------
+
+    def _cancel(self) -> None:
+        """Nobody waits for it any more. A server that can't be reached keeps what it has."""
+        try:
+            self.transport.cancel(self.id)
+            until = self.clock() + self.limits.cancel_seconds
+            while self.transport.look(self.id).state in ("waiting", "running"):
+                if self.clock() >= until:
+                    log.warning("%s: %s still runs", self.transport.name, self.id)
+                    return
+                self.sleep(min(0.2, self.limits.poll))
+            log.info("%s: %s is cancelled", self.transport.name, self.id)
+        except EngineError as error:
+            log.warning("%s: %s could not be cancelled: %s", self.transport.name, self.id, error)
+
+
+def _reasons(body: dict[str, Any], graph: Graph) -> tuple[list[str], list[tuple[str, str]]]:
+    """Why a prompt is refused, in sentences; and which nodes' inputs name what is not there."""
+    reasons: list[str] = []
+    missing: list[tuple[str, str]] = []
+    error = body.get("error")
+    if isinstance(error, dict):
+        words = (error.get("message"), error.get("details"))
+        reasons.append(": ".join(str(w).strip() for w in words if w))
+    elif error:
+        reasons.append(str(error))
+    nodes = body.get("node_errors")
+    for id_, node in nodes.items() if isinstance(nodes, dict) else ():
+        for one in node.get("errors") or []:
+            words = (one.get("message"), one.get("details"))
+            said = ": ".join(str(w).strip() for w in words if w)
+            reasons.append(f"{id_} ({node.get('class_type')}): {said}")
+            name = (one.get("extra_info") or {}).get("input_name")
+            if one.get("type") == _MODEL_ERROR and id_ in graph and name:
+                missing.append((id_, name))
+    return [r for r in reasons if r], missing
+
+
+def _node_failed(where: str, error: dict[str, Any]) -> EngineFailed:
+    kind = str(error.get("exception_type") or "")
+    said = str(error.get("exception_message") or "").strip()
+    # Never the inputs: tensors, as strings of any length.
+    node = f"{error.get('node_id')} ({error.get('node_type')})"
+    trace = "".join(str(line) for line in error.get("traceback") or [])
+    tail = "\n".join(trace.splitlines()[-_TAIL_LINES:])
+    reason = f"{where} failed in node {node}: {kind}: {said[:500]}" if error else f"{where} failed."
+    memory = kind.endswith("OutOfMemoryError") or "out of memory" in said.lower()
+    return OutOfMemory(reason, tail) if memory else EngineFailed(reason, tail)

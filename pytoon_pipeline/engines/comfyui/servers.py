@@ -1,0 +1,139 @@
+"""Several servers behind one engine: one prompt at a time each, the least busy first, and one that
+failed is left alone for a while by all processes of this install."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from pytoon_pipeline.engines.base import Progress
+from pytoon_pipeline.engines.comfyui.errors import NoAnswer, Stalled
+from pytoon_pipeline.engines.comfyui.transport import Limits, Transport
+from pytoon_pipeline.errors import EngineError, EngineUnavailable
+
+_PAUSE = 0.2
+"""Seconds between two tries to get hold of something."""
+
+
+@contextmanager
+def held(path: Path, waiting: Callable[[], None], sleep: Callable[[float], None]) -> Iterator[None]:
+    """The only one on this machine, of all threads and processes, to hold a lock. `waiting` is
+    called while another does. The lock of a process that was killed ends with it."""
+    file = _grasp(path)
+    while file is None:
+        waiting()
+        sleep(_PAUSE)
+        file = _grasp(path)
+    with file:
+        yield
+
+
+def _grasp(path: Path) -> TextIO | None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, "a")  # noqa: SIM115 - whoever gets it closes it
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+class Server:
+    """A server, its lock and its rest."""
+
+    def __init__(self, transport: Transport, url: str, folder: Path, limits: Limits):
+        self.transport = transport
+        self._limits = limits
+        mark = hashlib.sha256(url.encode()).hexdigest()[:16]
+        self.lock = folder / f"{mark}.lock"
+        self._note = folder / f"{mark}.rest"
+
+    @property
+    def name(self) -> str:
+        return self.transport.name
+
+    def resting(self) -> str | None:
+        """Why it is not asked now; None where it may be."""
+        try:
+            note = json.loads(self._note.read_text())
+            left = float(note["until"]) - time.time()
+            reason = str(note["reason"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        # A clock that was set back must not keep a server out for days.
+        if not 0 < left <= max(self._limits.rest_seconds, self._limits.stall_rest_seconds):
+            return None
+        return f"{reason} It is asked again in {left:.0f} s."
+
+    def rest(self, error: EngineError) -> None:
+        """It failed: nobody asks it for a while."""
+        stalled = isinstance(error, Stalled)
+        seconds = self._limits.stall_rest_seconds if stalled else self._limits.rest_seconds
+        note = json.dumps({"until": time.time() + seconds, "reason": str(error)})
+        self._note.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=self._note.parent)
+        with open(handle, "w") as file:
+            file.write(note)
+        os.replace(temporary, self._note)
+
+    def rested(self) -> None:
+        """It did its work."""
+        with suppress(OSError):
+            self._note.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_of(
+    servers: Sequence[Server], progress: Progress, sleep: Callable[[float], None]
+) -> Iterator[Server]:
+    """The least busy of the servers that may be asked, held for this caller alone; waits while all
+    are held by others. Raises EngineUnavailable, with each one's reason, when none may be asked."""
+    while True:
+        progress(0)
+        why = {server.name: server.resting() for server in servers}
+        awake = [server for server in servers if why[server.name] is None]
+        if not awake:
+            raise EngineUnavailable("\n".join(reason for reason in why.values() if reason))
+        mine: list[tuple[Server, TextIO]] = []
+        try:
+            for server in awake:
+                file = _grasp(server.lock)
+                if file is not None:
+                    mine.append((server, file))
+            server = _least_busy([server for server, _ in mine])
+            if server is not None:
+                for other, file in mine:
+                    if other is not server:
+                        file.close()
+                yield server
+                return
+        finally:
+            for _, file in mine:
+                file.close()
+        sleep(_PAUSE)
+
+
+def _least_busy(servers: list[Server]) -> Server | None:
+    if len(servers) < 2:
+        return servers[0] if servers else None
+    queues: list[tuple[int, int]] = []
+    for place, server in enumerate(servers):
+        try:
+            queues.append((server.transport.waiting(), place))
+        except NoAnswer as error:
+            server.rest(error)
+        except EngineError:
+            queues.append((0, place))  # whoever asks it next says what is wrong
+    return servers[min(queues)[1]] if queues else None

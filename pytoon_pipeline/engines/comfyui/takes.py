@@ -1,0 +1,123 @@
+"""Takes: the clips that models made, each kept in the store under the hash of all that decided it.
+A changed caption or crop finds its take there and costs no GPU."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from pytoon_pipeline.engines.comfyui.sizes import Shape
+from pytoon_pipeline.errors import EngineFailed, FfmpegError, StoreError
+from pytoon_pipeline.store import Store
+
+_SECONDS = 120
+"""For ffmpeg to copy a take."""
+
+
+@dataclass(frozen=True)
+class Take:
+    path: Path
+    shape: Shape
+    """As it came out: smaller than asked for where the GPU's memory did not suffice."""
+    notes: tuple[str, ...]
+
+
+def kept(store: Store, key: str) -> Take | None:
+    """The take of this name, if there is one."""
+    clip, card = f"takes/{key}.mp4", f"takes/{key}.json"
+    if not (store.exists(clip) and store.exists(card)):
+        return None
+    try:
+        said = json.loads(store.read_bytes(card))
+        return Take(store.local(clip), Shape(**said["shape"]), tuple(said["notes"]))
+    except (StoreError, ValueError, KeyError, TypeError):
+        return None  # damaged, or gone in between: it is made again
+
+
+def keep(store: Store, key: str, take: Take, about: dict[str, Any]) -> Take:
+    """Put a take into the store; the same one, from there."""
+    card = {"shape": asdict(take.shape), "notes": list(take.notes), **about}
+    store.put_bytes(f"takes/{key}.json", json.dumps(card, sort_keys=True, indent=1).encode())
+    # Last: where there is a clip there is its card.
+    store.put(f"takes/{key}.mp4", take.path)
+    return Take(store.local(f"takes/{key}.mp4"), take.shape, take.notes)
+
+
+def cleaned(path: Path, target: Path, server: str) -> Path:
+    """A copy without metadata (the servers write the whole graph into it, prompt and all) and
+    without sound; the picture untouched. Raises EngineFailed where it is no video.
+
+    Servers write BT.601, limited range, at every size, and don't say so in the file. The copy says
+    it: whoever reads HD that says nothing takes it for BT.709, and reds turn orange.
+    """
+    from pytoon_pipeline.media import ffmpeg
+
+    say = _COLOURS.get(_untagged(path) or "")
+    argv = ["-i", ffmpeg.url(path), "-map", "0:v:0", "-c", "copy", "-map_metadata", "-1",
+            "-map_chapters", "-1", *(("-bsf:v", say) if say else ()), "-fflags", "+bitexact",
+            "-movflags", "+faststart", "-f", "mp4", ffmpeg.url(target)]  # fmt: skip
+    try:
+        ffmpeg.run(argv, f"copy the take {path.name}", timeout=_SECONDS)
+    except FfmpegError as error:
+        raise EngineFailed(
+            f"{server} sent a file that is no video.", error.log_tail, transient=True
+        ) from error
+    return target
+
+
+_TAGS = (
+    "matrix_coefficients=6:colour_primaries=1:transfer_characteristics=1:video_full_range_flag=0"
+)
+_COLOURS = {"h264": f"h264_metadata={_TAGS}", "hevc": f"hevc_metadata={_TAGS}"}
+_UNSPECIFIED = (0, 2)
+"""Numbers of ITU-T H.273 that say nothing of a matrix of YUV."""
+
+
+def _untagged(path: Path) -> str | None:
+    """The codec of a video that does not say its colours; None for one that does, or is none."""
+    import av
+
+    from pytoon_pipeline.errors import MediaError
+    from pytoon_pipeline.media.probe import open_clip, video_stream
+
+    try:
+        with open_clip(path) as clip:
+            stream = video_stream(clip)
+            frame = next(clip.decode(stream), None) if stream else None
+            if stream is None or frame is None or frame.colorspace not in _UNSPECIFIED:
+                return None
+            return stream.codec_context.name
+    except (MediaError, av.FFmpegError, OSError, ValueError):
+        return None  # `check` says what is wrong with it
+
+
+def check(path: Path, shape: Shape, server: str) -> None:
+    """Is it what was asked for? Decodes the whole of it. Raises EngineFailed."""
+    import av
+
+    from pytoon_pipeline.errors import MediaError
+    from pytoon_pipeline.media.probe import open_clip, reason, video_stream
+
+    try:
+        with open_clip(path) as clip:
+            stream = video_stream(clip)
+            if stream is None:
+                raise EngineFailed(f"{server} sent a file without a picture.", transient=True)
+            width, height = stream.width, stream.height
+            rate = Fraction(stream.average_rate or 0)
+            frames = sum(1 for _ in clip.decode(stream))
+    except (MediaError, av.FFmpegError, OSError, ValueError) as error:
+        raise EngineFailed(
+            f"{server} sent a video that does not decode: {reason(error)}.", transient=True
+        ) from error
+    # An average over few frames is a little off in some containers.
+    if (width, height, frames) != (shape.width, shape.height, shape.frames) or (
+        abs(rate - shape.fps) > Fraction(shape.fps, 50)
+    ):
+        raise EngineFailed(
+            f"{server} sent {width}x{height}, {frames} frames of {float(rate):g} a second in place "
+            f"of {shape}. Check the sizes, frames and fps of the workflow's binding."
+        )
