@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo "make demo    set up, render the campaign in briefs/, say where the videos lie"
 	@echo "make test    set up and run the tests"
-	@echo "make proof   campaigns at their size: many briefs, killed daemons (minutes)"
+	@echo "make proof   campaigns at their size, killed daemons, every fault of an engine (minutes)"
 	@echo "make bench   time a 60 s render against x264 alone"
 	@echo "make bench-campaign  runs a minute, and where a run's time goes"
 	@echo "make lint    ruff and the import walls"

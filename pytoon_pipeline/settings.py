@@ -59,7 +59,8 @@ class Settings:
     comfyui_urls: tuple[str, ...] = ()
     """ComfyUI servers, each taking one prompt at a time."""
     comfyui_token: str | None = field(default=None, repr=False)
-    """Sent to each of them that is not on this machine or its own network."""
+    """Sent to each of them: over https, or within one's own network; never readable over the
+    internet."""
     comfyui_workflows: Mapping[str, str] = field(default_factory=dict)
     """`i2v` and `t2v` -> a file of presets/workflows; the engine's own choice where left out."""
     remote_urls: tuple[str, ...] = ()

@@ -219,7 +219,7 @@ class ComfyServer:
         hosts = ["127.0.0.1"] + (["127.0.0.2"] if self.key else [])
         sockets = []
         for host in hosts:
-            listener = socket.socket()
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, self._port))
             self._port = listener.getsockname()[1]

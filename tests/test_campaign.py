@@ -12,11 +12,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from deployment import Deployment, ended, tiny
+from comfy_server import ComfyServer
+from deployment import Deployment, ended, picture, tiny
 
 from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.defs.jobs import ACTION_TAG, BRIEF_TAG, campaign_job
+from pytoon_pipeline.defs.jobs import ACTION_TAG, BRIEF_TAG, GPU_TAG, campaign_job
 from pytoon_pipeline.defs.process import PROCESS_TAG, pid_of, process_tag
 from pytoon_pipeline.defs.reconcile import reconcile
 
@@ -192,3 +193,31 @@ def test_a_tag_tells_whether_its_process_is_there():
     time.sleep(0.2)
     assert pid_of(tag) is None, "though nobody has asked how it ended"
     os.waitpid(child, 0)
+
+
+def test_a_cancelled_run_leaves_no_prompt_behind(tmp_path: Path):
+    """Footage of a model is asked for and waited for; what ends the run ends the wait, and the
+    server is free for others."""
+    with ComfyServer(steps=200, run_seconds=60) as comfy:
+        place = Deployment(tmp_path, PYTOON_COMFYUI_URL=comfy.url)
+        picture(place.root / "camp/steam/a.png")
+        (place.root / "camp/steam/brief.yaml").write_text(
+            "media: [a.png]\nmusic: none\ngenerate: steam rises\n"
+        )
+        with place:
+            end = time.monotonic() + 60
+            while not comfy.runs and time.monotonic() < end:
+                time.sleep(0.2)
+            assert comfy.runs, place.log.read_text(errors="replace")[-2000:]
+            (run,) = runs(place)
+            assert run.tags[GPU_TAG] == "1"
+            with place.instance() as instance:
+                instance.run_coordinator.cancel_run(run.run_id)
+            place.wait(lambda es: [e.state for e in es] == ["cancelled"], 30)
+            end = time.monotonic() + 20
+            while comfy.busy and time.monotonic() < end:
+                time.sleep(0.2)
+        assert comfy.cancels and not comfy.busy
+        with place.instance() as instance:
+            said = [e.message or "" for e in instance.all_logs(run.run_id)]
+        assert any(line.endswith("is cancelled") for line in said), "the engine's words reach the log"

@@ -147,7 +147,9 @@ def segments_table(
             "cached": r.cached,
             "tries": max(1, len(r.tries)),
             "degraded": r.degraded,
-            "remarks": "; ".join(f"{t.engine}: {t.reason}" for t in r.tries if t.reason),
+            "remarks": "; ".join(
+                [*(f"{t.engine}: {t.reason}" for t in r.tries if t.reason), *r.notes]
+            ),
         }
         for r in records
     ]

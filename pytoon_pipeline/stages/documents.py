@@ -34,6 +34,9 @@ class SegmentRecord(_Document):
     degraded: bool = False
     used_fallback: bool = False
     tries: list[EngineTry] = Field(default_factory=list)
+    notes: list[str] = Field(
+        default_factory=list, description="What its engine has to say of the footage."
+    )
     take: dict[str, Any] | None = Field(
         None, description="Of generated footage: the engine's workflow, models and seed."
     )

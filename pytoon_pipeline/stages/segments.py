@@ -228,6 +228,7 @@ def render_segment(
         cached=False,
         degraded=chosen.degraded,
         used_fallback=chosen.used_fallback,
+        notes=list(chosen.footage.notes),
         take=None if chosen.degraded else take_of(chosen.engine, job),
         tries=[
             EngineTry(engine=t.engine, seconds=round(t.seconds, 3), reason=t.reason)
