@@ -220,4 +220,4 @@ def test_a_cancelled_run_leaves_no_prompt_behind(tmp_path: Path):
         assert comfy.cancels and not comfy.busy
         with place.instance() as instance:
             said = [e.message or "" for e in instance.all_logs(run.run_id)]
-        assert any(line.endswith("is cancelled") for line in said), "the engine's words reach the log"
+        assert any(line.endswith("is cancelled") for line in said), "engines are heard"
