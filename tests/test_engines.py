@@ -224,6 +224,27 @@ def test_engines_are_switched_off_or_chosen(tmp_path: Path) -> None:
     assert order(only=frozenset("b"), off=frozenset("b")) == []
 
 
+@pytest.mark.parametrize(
+    "names, chosen, changes, said",
+    [
+        ([], "local_preferred", {"generate": Generate(prompt="x")}, "PYTOON_COMFYUI_URL"),
+        (["cpu"], "api_only", {}, "no remote engine is set up"),
+        (["cpu"], "local_only", {"off": True}, "PYTOON_ENGINES_OFF"),
+        (["cpu"], "local_only", {"generate": Generate(prompt="x", from_media="a1")},
+         "allow_regeneration"),
+    ],
+)  # fmt: skip
+def test_that_nobody_could_be_asked_is_said(
+    names: list[str], chosen: str, changes: dict, said: str, tmp_path: Path
+) -> None:
+    off = frozenset(names) if changes.pop("off", False) else frozenset()
+    engines = Engines([Fake(n) for n in names], Fake("last"), off=off)
+    job = job_of(None, **changes)
+    made = obtain(engines, chosen, job, lambda e, f: None, {}, tmp_path, lambda n: None)
+    assert made.degraded and [t.engine for t in made.tries] == ["nobody", "last"]
+    assert said in made.tries[0].reason
+
+
 def test_a_budget_is_not_exceeded(tmp_path: Path) -> None:
     """A GPU that takes three seconds at 1 each, for a video that may cost 4; all of them wait by
     calling `progress(0)`."""

@@ -30,6 +30,7 @@ from pytoon_pipeline.cli.terminal import (
     show_error,
     show_problem,
 )
+from pytoon_pipeline.engines.base import NOBODY
 from pytoon_pipeline.errors import Problem, PytoonError, UserError
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.stages.documents import MetricsDocument
@@ -319,7 +320,9 @@ def show_outcome(to: Console, o: Outcome, quiet: bool) -> None:
     for segment in m.segments:
         if segment.degraded or segment.used_fallback:
             reasons = "; ".join(
-                f"{t.engine}: {t.reason.splitlines()[0]}" for t in segment.tries if t.reason
+                t.reason.splitlines()[0] if t.engine == NOBODY
+                else f"{t.engine}: {t.reason.splitlines()[0]}"
+                for t in segment.tries if t.reason
             )
             word = "degraded to a plain still" if segment.degraded else f"by {segment.engine}"
             hang(to, "warning", f"segment {segment.segment_id} {word}"

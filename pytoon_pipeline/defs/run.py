@@ -93,7 +93,9 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         "class": "NoOpComputeLogManager",
     }
     home = str(prepare_home(settings))
-    ref = InstanceRef.from_dir(home, overrides={"compute_logs": silent})
+    # What the engines say goes to the terminal by itself.
+    heard = {"python_log_level": "INFO"}
+    ref = InstanceRef.from_dir(home, overrides={"compute_logs": silent, "python_logs": heard})
     if ref.storage_data and ref.storage_data.class_name in _SQLITE:
         # Named outright: this process need not have DAGSTER_HOME in its environment.
         kept = ConfigurableClassData(

@@ -17,6 +17,10 @@ Progress = Callable[[int], None]
 """Called with the number of frames newly done."""
 
 
+NOBODY = "nobody"
+"""Stands for an engine in the record of a segment that none could be asked for."""
+
+
 @dataclass(frozen=True)
 class Health:
     ok: bool

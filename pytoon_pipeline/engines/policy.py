@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage, Media, Progress
+from pytoon_pipeline.engines.base import (
+    NOBODY,
+    Engine,
+    FinishedSegment,
+    Footage,
+    Media,
+    Progress,
+)
 from pytoon_pipeline.errors import BudgetExhausted, EngineError
 from pytoon_pipeline.spec.job import SegmentJob
 
@@ -82,6 +89,22 @@ class Budget:
         if self.cost is not None and rate and self.used_cost + seconds * rate >= self.cost:
             return f"the video's budget of {self.cost:g} is used up"
         return ""
+
+
+def why_nobody(engines: Engines, policy: str, job: SegmentJob) -> str:
+    """Why `order` is empty, in words for a person."""
+    if job.redrawn and not job.allow_regeneration:
+        return "its own picture would be redrawn, and the brief has no `allow_regeneration: true`"
+    set_up = [e for e in engines.engines if e.can_render(job)]
+    if policy == "api_only":
+        set_up = [e for e in set_up if not e.local]
+        if not set_up:
+            return "the policy is api_only and no remote engine is set up (PYTOON_REMOTE_URL)"
+    if not set_up:
+        return "no engine that generates footage is set up (PYTOON_COMFYUI_URL, PYTOON_REMOTE_URL)"
+    if policy == "local_only" and all(not e.local for e in set_up):
+        return "the policy is local_only and only remote engines could make it"
+    return "the engines that could are switched off (PYTOON_ENGINES_OFF, PYTOON_ENGINES_ONLY)"
 
 
 @dataclass(frozen=True)
@@ -157,6 +180,8 @@ def obtain(
             else:
                 done.append(Try(engine.name, time.monotonic() - started))
                 return Chosen(engine, footage, tuple(done), False, place > 0)
+    if not order:
+        done.append(Try(NOBODY, 0.0, why_nobody(engines, policy, job)))
     started = time.monotonic()
     last = engines.last_resort
     footage = last.render(job, media, workdir, progress)

@@ -18,6 +18,7 @@ from pytoon_pipeline.picture import grounds
 from pytoon_pipeline.picture.layers import new_frame
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb, rgb_to_planes
 from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.spec.model import Box
 
 
 class Still(Engine):
@@ -47,21 +48,41 @@ class Still(Engine):
 
 
 def _picture(job: SegmentJob, media: Media) -> np.ndarray:
-    """The first of the segment's media that can be read, whole, over its own blur; else the ground
-    alone."""
+    """The first of the segment's media that can be read, whole, over its own blur, or over the
+    ground where it has transparency; else the ground alone."""
     width, height = job.width, job.height
+    ground = grounds.gradient(width, height, job.background.colors or ["#000000"])
     for asset in job.media:
         try:
             if asset.kind == "video":
                 clip = ClipFrames(media[asset.id], None, job.rate, start=job.clip_start, count=1)
                 rgb = planes_to_rgb(next(iter(clip)))
             else:
-                rgb = load_image(media[asset.id], min_side=max(width, height))[..., :3]
+                picture = load_image(media[asset.id], min_side=max(width, height))
+                if picture.shape[2] == 4:
+                    return _before(ground, picture, job.layout.box or (0, 0, width, height))
+                rgb = picture
         except (PytoonError, OSError, KeyError):
             continue
         return _whole(rgb, width, height)
-    colours = job.background.colors or ["#000000"]
-    return grounds.gradient(width, height, colours)
+    return ground
+
+
+def _before(ground: np.ndarray, picture: np.ndarray, box: Box) -> np.ndarray:
+    """A picture with transparency, whole and as large as it can be in a box."""
+    x0, y0, x1, y1 = box
+    h, w = picture.shape[:2]
+    scale = min((x1 - x0) / w, (y1 - y0) / h)
+    sized = cv2.resize(
+        picture, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA
+    )
+    left = x0 + (x1 - x0 - sized.shape[1]) // 2
+    top = y0 + (y1 - y0 - sized.shape[0]) // 2
+    part = ground[top : top + sized.shape[0], left : left + sized.shape[1]]
+    alpha = sized[: part.shape[0], : part.shape[1], 3:].astype(np.uint16)
+    seen = sized[: part.shape[0], : part.shape[1], :3]
+    part[:] = (seen * alpha + part * (255 - alpha) + 127) // 255
+    return ground
 
 
 def _whole(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
