@@ -287,9 +287,22 @@ def _engines(p: Patient) -> Iterator[Finding]:
         yield Finding(f"engine {engine.name}", "ok" if health.ok else bad, health.detail)
 
 
+def _credentials(p: Patient) -> Iterator[Finding]:
+    from pytoon_pipeline.media.credentials import load_identity, ready
+
+    identity = load_identity(p.settings.c2pa_certificate, p.settings.c2pa_key)
+    if identity is None:
+        state = "fail" if p.settings.c2pa_required else "ok"
+        remedy = "Set PYTOON_C2PA_CERTIFICATE and PYTOON_C2PA_KEY." if state == "fail" else ""
+        yield Finding("credentials", state, "none; generated footage is marked, not signed", remedy)
+        return
+    ready(identity)
+    yield Finding("credentials", "ok", f"{identity.name}, until {identity.until:%Y-%m-%d}")
+
+
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _python, _settings, _ffmpeg, _decoders, _opencv, _presets, _fonts, _shaping, _store, _dagster,
-    _engines,
+    _engines, _credentials,
 )  # fmt: skip
 
 
