@@ -275,10 +275,10 @@ def test_a_ledger_of_an_earlier_version_keeps_its_keys(tmp_path: Path):
             "'', 1.5)",
             (str(source.path), str(source.folder)),
         )
-        old.execute("CREATE TABLE reported_campaigns (campaign TEXT PRIMARY KEY)")
+        old.execute("CREATE TABLE campaign_pages (campaign TEXT PRIMARY KEY)")
     ledger = Ledger(tmp_path / "l.db")
     assert ledger.register(source) == "c/old"
     entry = ledger.entry("c/old")
     assert (entry.state, entry.serial, entry.content_hash) == ("done", 7, "h")
-    ledger.reporting("c", 1.0, 2.0)
+    ledger.note_page("c", asked=2.0)
     assert Ledger(tmp_path / "l.db").entry("c/old") == entry

@@ -145,14 +145,20 @@ def test_a_campaign_has_its_page_made_when_something_became_of_it(folder: Folder
     folder.brief("spring/b")
     folder.tick()
     assert folder.pages == [], "nothing is done yet"
-    folder.ledger.note("spring/a", state="done")
+    for name in "ab":
+        folder.ledger.note(f"spring/{name}", state="done")
     assert folder.tick() == [] and folder.pages == ["spring"]
-    folder.ledger.note("spring/b", state="refused", error="wrong")
-    assert folder.tick() == [] and folder.pages == [], "not at every look"
-    folder.later += 10
-    assert folder.tick() == [] and folder.pages == ["spring"]
-    folder.later += 10
+    assert folder.tick() == [] and folder.pages == [], "it is being made"
+    made_at, seen = time.time(), folder.ledger.campaigns()["spring"]
+    folder.ledger.note_page("spring", made=made_at, seen=seen)
+    folder.later += 100
     assert folder.tick() == [] and folder.pages == [], "it is up to date"
+    folder.ledger.note("spring/b", state="refused", error="wrong")
+    assert folder.tick() == [] and folder.pages == ["spring"]
+    folder.later += 60
+    assert folder.tick() == [] and folder.pages == []
+    folder.later += 100
+    assert folder.tick() == [] and folder.pages == ["spring"], "the run of it was lost"
 
 
 def test_what_a_person_wants_is_requested_by_priority(folder: Folder):

@@ -97,13 +97,17 @@ class Entry:
     """Unix time."""
 
 
-_REPORTS = sa.Table(
-    "reported_campaigns",
+_PAGES = sa.Table(
+    "campaign_pages",
     METADATA,
     sa.Column("campaign", sa.Text, primary_key=True),
-    sa.Column("seen", sa.Float, nullable=False),
-    sa.Column("asked", sa.Float, nullable=False),
+    sa.Column("asked", sa.Float, nullable=False, default=0.0),
+    sa.Column("made", sa.Float, nullable=False, default=0.0),
+    sa.Column("seen", sa.Float, nullable=False, default=0.0),
 )
+"""When a campaign's page was last asked for and made, and up to which change of its briefs."""
+_LOST_SECONDS = 120.0
+"""A page that was asked for and not made in this time is asked for again."""
 
 
 class Ledger:
@@ -210,12 +214,12 @@ class Ledger:
         with self.begin() as connection:
             return {name: float(last) for name, last in connection.execute(query)}
 
-    def unreported(self, now: float, settle: float, at_least: float) -> dict[str, float]:
-        """Campaigns whose page is older than what became of their briefs -> the time (Unix) of the
-        last change. One with work going on has its page made at most every `at_least` seconds, and
-        any at most every `settle`."""
+    def stale_pages(self, now: float, settle: float, at_least: float) -> list[str]:
+        """Campaigns whose page is older than what became of their briefs and is not being made.
+        One with work going on has its page made at most every `at_least` seconds, and any at most
+        every `settle`."""
         with self.begin() as connection:
-            known = {r.campaign: r for r in connection.execute(sa.select(_REPORTS))}
+            pages = {r.campaign: r for r in connection.execute(sa.select(_PAGES))}
             busy = set(
                 connection.execute(
                     sa.select(_BRIEFS.c.campaign).where(_BRIEFS.c.state.in_(OPEN)).distinct()
@@ -226,23 +230,25 @@ class Ledger:
                 .where(_BRIEFS.c.state.not_in(("new", "requested")))
                 .group_by(_BRIEFS.c.campaign)
             ).all()
-        due = {}
+        stale = []
         for name, last in changed:
-            before = known.get(name)
-            if before and before.seen >= last:
-                continue
-            pause = at_least if name in busy else settle
-            if not before or now - before.asked >= pause:
-                due[name] = float(last)
-        return due
+            page = pages.get(name)
+            if page is not None:
+                pause = at_least if name in busy else settle
+                under_way = page.asked > page.made and now - page.asked < _LOST_SECONDS
+                if page.seen >= last or under_way or now - page.made < pause:
+                    continue
+            stale.append(name)
+        return stale
 
-    def reporting(self, campaign: str, seen: float, now: float) -> None:
-        """Note that the page of a campaign is asked for, with all that changed until `seen`."""
+    def note_page(self, campaign: str, **values: float) -> None:
+        """Set `asked`, or `made` and `seen`, of a campaign's page."""
         with self.begin() as connection:
-            connection.execute(sa.delete(_REPORTS).where(_REPORTS.c.campaign == campaign))
-            connection.execute(
-                sa.insert(_REPORTS).values(campaign=campaign, seen=seen, asked=now)
+            changed = connection.execute(
+                sa.update(_PAGES).where(_PAGES.c.campaign == campaign).values(**values)
             )
+            if not changed.rowcount:
+                connection.execute(sa.insert(_PAGES).values(campaign=campaign, **values))
 
     def want(self, keys: Sequence[str], action: str) -> int:
         """Ask for one of ACTIONS for some briefs; the sensor requests the runs. Returns for how

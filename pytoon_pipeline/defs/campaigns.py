@@ -3,6 +3,8 @@
 (No postponed annotations here: Dagster looks at the classes themselves.)
 """
 
+import time
+
 import dagster as dg
 
 from pytoon_pipeline.briefs.ledger import Ledger
@@ -27,16 +29,18 @@ def campaign_report(
 ) -> ReportDocument:
     """The page of a campaign for people who never open Dagster: its videos, their checks, what
     failed and why, and the same as a table."""
-    campaign = _campaign(context.partition_key, ledger)
+    campaign, seen = _campaign(context.partition_key, ledger)
     document = write_report(campaign, ledger, services.store)
+    ledger.note_page(campaign, made=time.time(), seen=seen)
     context.add_output_metadata(metadata.of_report(document, services.store))
     return document
 
 
-def _campaign(partition: str, ledger: Ledger) -> str:
-    for name in ledger.campaigns():
+def _campaign(partition: str, ledger: Ledger) -> tuple[str, float]:
+    """Its name, and when one of its briefs last changed."""
+    for name, last in ledger.campaigns().items():
         if folder_name(name, ledger) == partition:
-            return name
+            return name, last
     raise UserError(
         Problem("report.unknown", f"No campaign is known as {partition!r}.", "Render one first.")
     )

@@ -107,12 +107,16 @@ def outcome_tags(document: SegmentsDocument) -> dict[str, str]:
     return tags
 
 
-def brief_tags(source: BriefSource, key: str, action: str = "render") -> dict[str, str]:
-    """Tags of a run: to find all runs of a campaign or of a brief by, and for the queue."""
+def brief_tags(
+    source: BriefSource, key: str, action: str = "render", priority: int | None = None
+) -> dict[str, str]:
+    """Tags of a run: to find all runs of a campaign or of a brief by, and for the queue. The
+    priority is the brief's own where none is given."""
     told = hints(source)
     tags = {CAMPAIGN_TAG: source.campaign, BRIEF_TAG: key}
-    if told.priority:
-        tags["dagster/priority"] = str(told.priority)
+    rank = told.priority if priority is None else priority
+    if rank:
+        tags["dagster/priority"] = str(rank)
     if told.generates:
         tags[GPU_TAG] = "1"
     if action != "render":

@@ -86,7 +86,7 @@ def intake(
             run_key=f"{entry.key}:{entry.content_hash}:{entry.serial}",
             job_name=JOBS[entry.action].name,
             partition_key=entry.key,
-            tags=brief_tags(entry.source, entry.key, entry.action),
+            tags=brief_tags(entry.source, entry.key, entry.action, entry.priority),
         )
         for entry in found.requests
     ]
@@ -102,11 +102,11 @@ def _pages(ledger: Ledger) -> list[dg.RunRequest]:
     """Runs for the campaigns whose page is out of date."""
     now = time.time()
     requests = []
-    for name, seen in ledger.unreported(now, REPORT_SETTLE, REPORT_EVERY).items():
-        ledger.reporting(name, seen, now)
+    for name in ledger.stale_pages(now, REPORT_SETTLE, REPORT_EVERY):
+        ledger.note_page(name, asked=now)
         requests.append(
             dg.RunRequest(
-                run_key=f"page:{name}:{seen}",
+                run_key=f"page:{name}:{now:.0f}",
                 job_name=report_job.name,
                 partition_key=folder_name(name, ledger),
                 tags={"pytoon/campaign": name, "dagster/priority": "-1"},
