@@ -6,7 +6,6 @@ media, pixel for pixel as it draws them before any other ground.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline.engines.base import Footage, Media, Progress
-from pytoon_pipeline.engines.compositor import clips
+from pytoon_pipeline.engines.compositor import clips, drawn
 from pytoon_pipeline.engines.compositor import layers_of as compositor_layers
 from pytoon_pipeline.engines.compositor.windows import cover_size
 from pytoon_pipeline.errors import EngineFailed, MediaError
@@ -54,25 +53,7 @@ def generated_footage(job: SegmentJob, clip: Path, media: Media, progress: Progr
             layers += _before(job, media, clip, take.size)
     except (MediaError, OSError) as error:
         raise EngineFailed(str(error)) from error
-
-    def frames() -> Iterator[Planes]:
-        frame = new_frame(job.width, job.height)
-        drawing = [layer.begin() if isinstance(layer, clips.Moving) else layer.draw
-                   for layer in layers]  # fmt: skip
-        for index in range(job.count):
-            for draw in drawing:
-                draw(frame, index)
-            yield frame
-            progress(1)
-
-    def at(index: int) -> Planes:
-        frame = new_frame(job.width, job.height)
-        for layer in layers:
-            layer.draw(frame, index)  # type: ignore[union-attr]
-        return frame
-
-    moving = any(isinstance(layer, clips.Moving) for layer in layers)
-    return Footage(job.width, job.height, job.rate, job.count, frames, None if moving else at)
+    return drawn(job, layers, progress)
 
 
 # --- the take

@@ -6,7 +6,7 @@ All are layers, drawn one over the other into each frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,24 +48,30 @@ class Compositor(Engine):
         except MediaError as error:
             raise EngineFailed(str(error)) from error
 
-        def frames() -> Iterator[Planes]:
-            frame = new_frame(job.width, job.height)
-            drawing = [layer.begin() if isinstance(layer, clips.Moving) else layer.draw
-                       for layer in layers]  # fmt: skip
-            for index in range(job.count):
-                for draw in drawing:
-                    draw(frame, index)
-                yield frame
-                progress(1)
+        return drawn(job, layers, progress)
 
-        def at(index: int) -> Planes:
-            frame = new_frame(job.width, job.height)
-            for layer in layers:
-                layer.draw(frame, index)  # type: ignore[union-attr]
-            return frame
 
-        still = not any(isinstance(layer, clips.Moving) for layer in layers)
-        return Footage(job.width, job.height, job.rate, job.count, frames, at if still else None)
+def drawn(job: SegmentJob, layers: Sequence[Layer | clips.Moving], progress: Progress) -> Footage:
+    """Footage of layers, each drawn over the one before."""
+
+    def frames() -> Iterator[Planes]:
+        frame = new_frame(job.width, job.height)
+        drawing = [layer.begin() if isinstance(layer, clips.Moving) else layer.draw
+                   for layer in layers]  # fmt: skip
+        for index in range(job.count):
+            for draw in drawing:
+                draw(frame, index)
+            yield frame
+            progress(1)
+
+    def at(index: int) -> Planes:
+        frame = new_frame(job.width, job.height)
+        for layer in layers:
+            layer.draw(frame, index)  # type: ignore[union-attr]
+        return frame
+
+    still = not any(isinstance(layer, clips.Moving) for layer in layers)
+    return Footage(job.width, job.height, job.rate, job.count, frames, at if still else None)
 
 
 def layers_of(job: SegmentJob, media: Media) -> list[Layer | clips.Moving]:
