@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import ssl
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pytoon_pipeline.errors import FetchRefused
+from pytoon_pipeline.locks import held
 from pytoon_pipeline.media.addresses import Guard, Resolver, check_bucket, resolve, shown
 from pytoon_pipeline.media.download import Download, Limits, Version, digest
 from pytoon_pipeline.media.download_http import download_http
@@ -31,7 +31,6 @@ _UNASKED = 30 * 86400.0
 """Seconds after which a copy goes that nobody asked for: signed links are new ones every day."""
 _SWEEP = 86400.0
 """Seconds between two looks for such copies."""
-_POLL = 0.05
 
 
 @dataclass(frozen=True)
@@ -202,20 +201,16 @@ class Fetcher:
     def _alone(self, folder: Path, said: str, wait: float | None = None) -> Iterator[None]:
         """Only one thread of one process at a time asks for an address. FetchRefused after waiting
         so many seconds, when none are given, longer than a download can take."""
-        folder.mkdir(parents=True, exist_ok=True)
         longest = self.limits.whole + self.limits.connect if wait is None else wait
         until = time.monotonic() + longest
-        with open(folder / "lock", "wb") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= until:
-                        raise FetchRefused(
-                            "media.timeout",
-                            f"{said} is being fetched by another process, for too long.",
-                            "Try again.",
-                        ) from None
-                    time.sleep(_POLL)
-            yield  # Closing the file gives the lock back.
+
+        def waiting() -> None:
+            if time.monotonic() >= until:
+                raise FetchRefused(
+                    "media.timeout",
+                    f"{said} is being fetched by another process, for too long.",
+                    "Try again.",
+                )
+
+        with held(folder / "lock", waiting):
+            yield

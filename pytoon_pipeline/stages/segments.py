@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from pytoon_pipeline.errors import (
     PytoonError,
     RenderError,
 )
+from pytoon_pipeline.locks import held
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.probe import probe
@@ -60,24 +60,10 @@ def workdir(services: Services) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def claimed(
-    services: Services, fingerprint: str, waiting: Callable[[], None]
-) -> Iterator[None]:
-    """The only one on this machine to work on a segment: variants of a brief that are rendered side
-    by side have most of theirs in common. `waiting` is called while another does. The claim of a
-    process that was killed ends with it. There are 4096 claims, whatever is rendered."""
-    folder = services.settings.home / "claims"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / fingerprint[:3], "w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                waiting()
-                time.sleep(0.1)
-        yield
+def _claim(services: Services, fingerprint: str) -> Path:
+    """Where the right to work on a segment lies: variants of a brief that are rendered side by side
+    have most of theirs in common. There are 4096, whatever is rendered."""
+    return services.settings.home / "claims" / fingerprint[:3]
 
 
 def encoding_look(services: Services) -> dict:
@@ -207,7 +193,7 @@ def render_segment(
     started = time.monotonic()
     first = engines[0] if engines else services.engines.last_resort
     try:
-        with claimed(services, name(first), lambda: progress(0)):
+        with held(_claim(services, name(first)), lambda: progress(0)):
             record = None if fresh else ready()
             if record is not None:
                 return record

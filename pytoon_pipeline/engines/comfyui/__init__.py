@@ -25,12 +25,13 @@ from pytoon_pipeline.engines.comfyui import nodes, takes
 from pytoon_pipeline.engines.comfyui.errors import Lost, NoAnswer, NoFile, OutOfMemory, Stalled
 from pytoon_pipeline.engines.comfyui.plan import Plan, plan, start_png
 from pytoon_pipeline.engines.comfyui.prompt import PromptRun
-from pytoon_pipeline.engines.comfyui.servers import Server, held, one_of
+from pytoon_pipeline.engines.comfyui.servers import Server, one_of
 from pytoon_pipeline.engines.comfyui.takes import Take
 from pytoon_pipeline.engines.comfyui.transport import Limits, Transport, is_local, open_transport
 from pytoon_pipeline.engines.comfyui.workflows import DEFAULTS, Workflow, load_workflow
 from pytoon_pipeline.engines.generated import generated_footage
 from pytoon_pipeline.errors import EngineError, EngineFailed, EngineUnavailable
+from pytoon_pipeline.locks import held
 from pytoon_pipeline.spec.job import SegmentJob
 from pytoon_pipeline.store import Store
 

@@ -3,7 +3,6 @@ failed is left alone for a while by all processes of this install."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,36 +17,7 @@ from pytoon_pipeline.engines.base import Progress
 from pytoon_pipeline.engines.comfyui.errors import NoAnswer, Stalled
 from pytoon_pipeline.engines.comfyui.transport import Limits, Transport
 from pytoon_pipeline.errors import EngineError, EngineUnavailable
-
-_PAUSE = 0.2
-"""Seconds between two tries to get hold of something."""
-
-
-@contextmanager
-def held(path: Path, waiting: Callable[[], None], sleep: Callable[[float], None]) -> Iterator[None]:
-    """The only one on this machine, of all threads and processes, to hold a lock. `waiting` is
-    called while another does. The lock of a process that was killed ends with it."""
-    file = _grasp(path)
-    while file is None:
-        waiting()
-        sleep(_PAUSE)
-        file = _grasp(path)
-    with file:
-        yield
-
-
-def _grasp(path: Path) -> TextIO | None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")  # noqa: SIM115 - whoever gets it closes it
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    except BaseException:
-        file.close()
-        raise
-    return file
+from pytoon_pipeline.locks import PAUSE, grasp
 
 
 class Server:
@@ -109,7 +79,7 @@ def one_of(
         mine: list[tuple[Server, TextIO]] = []
         try:
             for server in awake:
-                file = _grasp(server.lock)
+                file = grasp(server.lock)
                 if file is not None:
                     mine.append((server, file))
             server = _least_busy([server for server, _ in mine])
@@ -122,7 +92,7 @@ def one_of(
         finally:
             for _, file in mine:
                 file.close()
-        sleep(_PAUSE)
+        sleep(PAUSE)
 
 
 def _least_busy(servers: list[Server]) -> Server | None:
