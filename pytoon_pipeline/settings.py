@@ -82,6 +82,24 @@ class Settings:
     """PEM file with its private key."""
     c2pa_required: bool = False
     """A video with generated footage that is not signed fails its check."""
+    database: str | None = field(default=None, repr=False)
+    """A PostgreSQL server for the ledger and for Dagster's runs, `postgresql://user:word@host/name`;
+    none keeps both in files below `home`."""
+    broker: str | None = field(default=None, repr=False)
+    """A Redis server that hands runs to workers on other machines, `redis://host:6379/0`; none
+    starts them on this machine."""
+    s3_endpoint: str | None = None
+    """Address of a server that speaks S3 (MinIO and the like); none means Amazon's."""
+    link_seconds: int = 7 * 86400
+    """How long links into an S3 store are good for."""
+    cache_bytes: int = 20_000_000_000
+    """Room on this machine for copies of what lies in an S3 store."""
+    keep_days: float = 30.0
+    """Days that intermediates stay which no live video refers to."""
+    keep_bytes: int | None = None
+    """Room in the store beyond which the oldest such intermediates go sooner."""
+    keep_runs_days: float = 90.0
+    """Days that Dagster's records of ended runs stay."""
 
     @property
     def dagster_home(self) -> Path:
@@ -93,9 +111,14 @@ class Settings:
         return self.home / "scratch"
 
     @property
-    def ledger(self) -> Path:
-        """The table of briefs known to this install."""
-        return self.home / "briefs.db"
+    def cache(self) -> Path:
+        """Copies of what lies in an S3 store; safe to delete when nothing renders."""
+        return self.home / "cache"
+
+    @property
+    def ledger(self) -> str | Path:
+        """Where the table of briefs is: a file, or the address of a database."""
+        return self.database or self.home / "briefs.db"
 
 
 def _folders(name: str, text: str) -> tuple[Path, ...]:
@@ -129,6 +152,40 @@ def _media_roots(text: str) -> dict[str, Path]:
             )
         roots[name] = Path(folder).expanduser().resolve()
     return roots
+
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def _bytes(name: str, env: Mapping[str, str]) -> int | None:
+    """`500M`, `20G`, or a plain number."""
+    text = env.get(name)
+    if not text:
+        return None
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    if unit not in _UNITS or not number.isdigit():
+        raise SettingsError(
+            Problem(
+                "settings.bytes", f"{text!r} is not a size.",
+                "Write a whole number, of bytes or with K, M, G or T after it: 20G.", field=name,
+            )
+        )  # fmt: skip
+    return int(number) * _UNITS[unit]
+
+
+def _server(name: str, env: Mapping[str, str], *schemes: str) -> str | None:
+    """The address of a server. What it says is not repeated in messages: it may hold a password."""
+    text = env.get(name)
+    if not text:
+        return None
+    if not text.startswith(tuple(f"{s}://" for s in schemes)):
+        raise SettingsError(
+            Problem(
+                "settings.server", f"is not an address that begins with {schemes[0]}://.",
+                f"Write for example {schemes[0]}://user:password@host/name.", field=name,
+            )
+        )  # fmt: skip
+    return text
 
 
 def _amount(name: str, env: Mapping[str, str]) -> float | None:
@@ -202,6 +259,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     def listed(name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
 
+    def amount(name: str, default: float) -> float:
+        found = _amount(name, env)
+        return default if found is None else found
+
     home = Path(env.get("PYTOON_HOME") or ".pytoon").expanduser().absolute()
     log = env.get("PYTOON_LOG", "plain")
     if log not in ("plain", "json"):
@@ -247,4 +308,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         c2pa_certificate=_file("PYTOON_C2PA_CERTIFICATE", env),
         c2pa_key=_file("PYTOON_C2PA_KEY", env),
         c2pa_required=env.get("PYTOON_C2PA_REQUIRED", "").lower() in ("1", "true", "yes"),
+        database=_server("PYTOON_DATABASE", env, "postgresql"),
+        broker=_server("PYTOON_BROKER", env, "redis", "rediss"),
+        s3_endpoint=_server("PYTOON_S3_ENDPOINT", env, "https", "http"),
+        link_seconds=int(amount("PYTOON_LINK_SECONDS", Settings.link_seconds)),
+        cache_bytes=_bytes("PYTOON_CACHE_BYTES", env) or Settings.cache_bytes,
+        keep_days=amount("PYTOON_KEEP_DAYS", Settings.keep_days),
+        keep_bytes=_bytes("PYTOON_KEEP_BYTES", env),
+        keep_runs_days=amount("PYTOON_KEEP_RUNS_DAYS", Settings.keep_runs_days),
     )

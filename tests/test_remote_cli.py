@@ -56,7 +56,7 @@ def objects(capsys: pytest.CaptureFixture) -> list[dict]:
 
 def finished(job: dict, settings: Settings) -> None:
     """As if the daemon had made its video."""
-    store = open_store(settings.store)
+    store = open_store(settings)
     for name, data in (
         ("video.mp4", VIDEO), ("thumbnail.jpg", b"\xff\xd8\xff"), ("captions.srt", b""),
         ("captions.vtt", b"WEBVTT\n"),

@@ -244,7 +244,7 @@ def _shaping(p: Patient) -> Iterator[Finding]:
 def _store(p: Patient) -> Iterator[Finding]:
     from pytoon_pipeline.store import FolderStore, open_store
 
-    store = open_store(p.settings.store)
+    store = open_store(p.settings)
     if not isinstance(store, FolderStore):
         store.put_bytes("doctor/try.txt", b"pytoon")
         same = store.read_bytes("doctor/try.txt") == b"pytoon"

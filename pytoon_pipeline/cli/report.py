@@ -23,7 +23,7 @@ def report(campaigns: list[str], out: Path | None, as_json: bool) -> int:
     copies of the videos. Raises UserError for an unknown campaign, before anything is written."""
     to = console(stderr=as_json)
     settings = settings_and_logs(to)
-    ledger, store = Ledger(settings.ledger), open_store(settings.store)
+    ledger, store = Ledger(settings.ledger), open_store(settings)
     wanted = list(dict.fromkeys(find_campaign(name, ledger) for name in campaigns))
     wanted = wanted or sorted(ledger.campaigns())
     if not wanted:

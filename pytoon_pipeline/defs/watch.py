@@ -72,7 +72,7 @@ def report_back(settings: Settings, ledger: Ledger) -> list[Problem]:
     }
     if not changed:
         return []
-    store = open_store(settings.store)
+    store = open_store(settings)
     states = [
         RowState(
             part=part,

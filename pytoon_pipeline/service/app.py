@@ -111,7 +111,7 @@ class _Desk:
         self.hosts = Addresses(
             settings.webhook_hosts, "PYTOON_WEBHOOK_HOSTS", allow_private=allow_private
         )
-        self.store: Store = open_store(settings.store)
+        self.store: Store = open_store(settings)
         self.ledger = Ledger(settings.ledger)
         self.jobs = Jobs(self.ledger, settings.home / "jobs")
         self._figures = lru_cache(maxsize=2048)(self._read_figures)

@@ -31,7 +31,7 @@ def compile_source(source: BriefSource, services: Services) -> RenderSpec:
         raise BriefError([p for p in compiled.problems if p.severity == "error"])
     for asset in compiled.spec.assets:
         if not services.store.exists(asset.key):
-            services.store.put(asset.key, compiled.files[asset.id])
+            services.store.put(asset.key, compiled.files[asset.id], once=True)
     return compiled.spec
 
 

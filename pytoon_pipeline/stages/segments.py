@@ -179,7 +179,8 @@ def render_segment(
         frames = probe(path).frames
         if frames != job.count:
             raise EngineFailed(f"{engine.name} gave {frames} frames of {job.count}")
-        store.put(place(name(engine)), path)
+        # Of two machines that made it side by side the first one's stays: videos refer to it.
+        store.put(place(name(engine)), path, once=not fresh)
 
     told: list[str] = []
 

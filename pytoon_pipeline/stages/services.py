@@ -47,7 +47,7 @@ def open_services(settings: Settings) -> Services:
     """Raises SettingsError or PresetError, naming the setting or file."""
     # The project's own come first, so that what it has is drawn the same on every machine.
     folders = [settings.presets_dir / "fonts", *settings.fonts_dirs, *SYSTEM_FONT_FOLDERS]
-    store, presets = open_store(settings.store), open_presets(settings.presets_dir)
+    store, presets = open_store(settings), open_presets(settings.presets_dir)
     fonts = FontLibrary(folders)
     return Services(
         settings=settings,

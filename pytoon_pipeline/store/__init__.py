@@ -7,20 +7,23 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from pytoon_pipeline.errors import Problem, SettingsError
-from pytoon_pipeline.store.base import Store
+from pytoon_pipeline.settings import Settings
+from pytoon_pipeline.store.base import Store, Stored
 from pytoon_pipeline.store.folder import FolderStore
 
-__all__ = ["FolderStore", "Store", "open_store", "where"]
+__all__ = ["FolderStore", "Store", "Stored", "open_store", "where"]
 
 
-def open_store(address: str) -> Store:
-    """The store at an address: a folder. SettingsError for an address of another kind."""
+def open_store(settings: Settings) -> Store:
+    """The store of the settings: a folder, or a bucket. SettingsError for an address of another
+    kind."""
+    address = settings.store
     if "://" in address:
         raise SettingsError(
             Problem(
                 "settings.store",
-                f"{address!r} names a kind of store that this version can't use.",
-                "Set PYTOON_STORE to a folder.",
+                f"{address!r} names a kind of store that is not known.",
+                "Set PYTOON_STORE to a folder, or to s3://bucket/prefix.",
                 field="PYTOON_STORE",
             )
         )

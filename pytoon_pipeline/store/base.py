@@ -7,6 +7,8 @@ Keys are relative paths with `/`, of plain segments: `segments/<hash>.mp4`,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pytoon_pipeline.errors import StoreError
@@ -22,33 +24,68 @@ def checked_key(key: str) -> str:
     return key
 
 
+@dataclass(frozen=True)
+class Stored:
+    """An object, as a listing tells of it."""
+
+    key: str
+    bytes: int
+    modified: float
+    """Unix time of when it was put."""
+
+
 class Store(ABC):
-    """What every store does. One contract test runs over all of them."""
+    """What every store does. One contract test runs over all of them. All methods raise StoreError
+    when the store can't be reached, read or written."""
+
+    shared: bool
+    """Do other machines see the same store? Then nothing may be known by its path on this one."""
 
     @abstractmethod
     def exists(self, key: str) -> bool:
         """Is there a whole object under this key?"""
 
     @abstractmethod
-    def put(self, key: str, source: Path) -> None:
-        """Copy a local file in; it appears under its key whole or not at all."""
+    def put(self, key: str, source: Path, *, once: bool = False) -> bool:
+        """Copy a local file in; it appears under its key whole or not at all. With `once` an object
+        that is there already stays as it is: of several that put it at the same time one wins.
+        Returns whether this file is now the object."""
 
     @abstractmethod
-    def put_bytes(self, key: str, data: bytes) -> None:
+    def put_bytes(self, key: str, data: bytes, *, once: bool = False) -> bool:
         """The same for a small document."""
 
     @abstractmethod
     def local(self, key: str) -> Path:
-        """A local file to read this object from; never written to. StoreError when absent."""
+        """A local file to read this object from, as it is now; never written to, and good to read
+        for the length of a run. StoreError when absent."""
 
     @abstractmethod
     def read_bytes(self, key: str) -> bytes:
         """A small document. StoreError when absent."""
 
     @abstractmethod
+    def stat(self, key: str) -> Stored | None:
+        """What is under this key, None when nothing."""
+
+    @abstractmethod
+    def objects(self, prefix: str) -> Iterator[Stored]:
+        """All objects below a prefix (a folder; empty for the whole store), sorted by key."""
+
     def keys(self, prefix: str) -> list[str]:
-        """All keys below a prefix (a folder), sorted."""
+        """Their keys alone."""
+        return [stored.key for stored in self.objects(prefix)]
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Take an object away. One that is not there is no error."""
+
+    @abstractmethod
+    def sweep(self, older: float) -> list[str]:
+        """Take away what half-finished puts left that began more than so many seconds ago. Returns
+        what it was, for a person."""
 
     @abstractmethod
     def url(self, key: str) -> str:
-        """An address a person can open to look at this object."""
+        """An address a person can open to look at this object; of a private store one that is good
+        for a while only."""
