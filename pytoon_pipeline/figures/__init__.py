@@ -1,0 +1,1 @@
+"""What happens in numbers: counted where it happens, told to Prometheus."""
