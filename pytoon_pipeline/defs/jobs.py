@@ -1,6 +1,9 @@
 """Jobs. (No postponed annotations here: Dagster looks at the classes themselves.)"""
 
+import json
+import os
 from enum import Enum
+from typing import Any
 
 import dagster as dg
 
@@ -13,6 +16,19 @@ BRIEF_TAG = "pytoon/brief"
 CAMPAIGN_TAG = "pytoon/campaign"
 GPU_TAG = "pytoon/gpu"
 """On runs that generate footage; `dagster.yaml` says how many of them there may be at once."""
+
+POD_TAG = "dagster-k8s/config"
+"""On runs in a Kubernetes cluster that need less than the chart's values give each run."""
+
+
+def pod_tags(cpu: str, memory: str) -> dict[str, Any]:
+    """What a run asks its cluster for, in Kubernetes' units; nothing outside of one. A pod may use
+    more processor time than it asks for, where there is some, but not much more memory."""
+    if "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return {}
+    wanted = {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}}
+    return {POD_TAG: {"container_config": {"resources": wanted}}}
+
 
 _CONSOLE = {"loggers": {"console": {"config": {}}}}  # Without this Dagster prints every event.
 
@@ -28,6 +44,7 @@ recheck_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets("metrics")
     | dg.AssetSelection.checks_for_assets(dg.AssetKey("assembled_video")),
     config=_CONSOLE,
+    tags=pod_tags("1", "1Gi"),
     description="Measures a finished video again and holds it against every promise; nothing is "
     "rendered.",
 )
@@ -36,6 +53,7 @@ report_job = dg.define_asset_job(
     "report_job",
     selection=dg.AssetSelection.assets("campaign_report"),
     config=_CONSOLE,
+    tags=pod_tags("250m", "1Gi"),
     description="The page of a campaign.",
 )
 
@@ -119,6 +137,8 @@ def brief_tags(
         tags["dagster/priority"] = str(rank)
     if told.generates:
         tags[GPU_TAG] = "1"
+        # It mostly waits for the GPU's server. Run tags are texts.
+        tags.update({k: json.dumps(v) for k, v in pod_tags("1", "2Gi").items()})
     if action != "render":
         tags[ACTION_TAG] = action
     return tags
