@@ -90,6 +90,8 @@ class Settings:
     starts them on this machine."""
     s3_endpoint: str | None = None
     """Address of a server that speaks S3 (MinIO and the like); none means Amazon's."""
+    s3_public_endpoint: str | None = None
+    """The same server as people's browsers reach it; none means under the same address."""
     link_seconds: int = 7 * 86400
     """How long links into an S3 store are good for."""
     cache_bytes: int = 20_000_000_000
@@ -311,6 +313,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         database=_server("PYTOON_DATABASE", env, "postgresql"),
         broker=_server("PYTOON_BROKER", env, "redis", "rediss"),
         s3_endpoint=_server("PYTOON_S3_ENDPOINT", env, "https", "http"),
+        s3_public_endpoint=_server("PYTOON_S3_PUBLIC_ENDPOINT", env, "https", "http"),
         link_seconds=int(amount("PYTOON_LINK_SECONDS", Settings.link_seconds)),
         cache_bytes=_bytes("PYTOON_CACHE_BYTES", env) or Settings.cache_bytes,
         keep_days=amount("PYTOON_KEEP_DAYS", Settings.keep_days),

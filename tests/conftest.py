@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +16,9 @@ from PIL import Image, ImageDraw
 
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from deployment import Postgres
 
 
 @pytest.fixture
@@ -46,6 +51,31 @@ def postgres() -> Iterator[str]:
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A server that a test may stop and start."""
+    from deployment import Postgres
+
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """An empty database on that server, the test's own; its URL, fit for PYTOON_DATABASE."""
+    import sqlalchemy as sa
+    from sqlalchemy.pool import NullPool
+
+    name = f"t_{secrets.token_hex(6)}"
+    server = sa.create_engine(postgres, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield sa.make_url(postgres).set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 def picture(path: Path, size=(360, 640), hue=(200, 90, 60), **save) -> Path:

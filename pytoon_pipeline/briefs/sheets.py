@@ -16,8 +16,13 @@ from pytoon_pipeline.errors import Problem, UserError
 MOST_BYTES = 50_000_000
 MOST_ROWS = 50_000
 MOST_COLUMNS = 1_000
-_MOST_UNPACKED = 400_000_000
-"""Bytes of a workbook out of its zip: a small file can hold a great deal of nothing."""
+_MOST_UNPACKED = 150_000_000
+"""Bytes of a workbook out of its zip: a small file can hold a great deal of nothing. 50,000 rows of
+30 columns are some 80 MB."""
+_MOST_TEXTS = 50_000_000
+"""Of those, bytes of the texts that its cells share: all of them are read and kept."""
+_MOST_MEMBERS = 2_000
+"""Files in a workbook's zip."""
 _GAP = 2_000
 """Empty rows after which a sheet is taken to have ended; formatted ones may go on to a million."""
 _SEPARATORS = (",", ";", "\t")
@@ -124,30 +129,43 @@ def _decode(data: bytes, shown: str) -> tuple[str, list[Problem]]:
     ]
 
 
+def _plain(line: str) -> str:
+    """What stands outside quotes."""
+    return re.sub(r'"[^"]*"', "", line)
+
+
 def _separator(line: str, suffix: str) -> str:
     """The one that stands most often in the header, outside quotes."""
-    plain = re.sub(r'"[^"]*"', "", line)
+    plain = _plain(line)
     usual = "\t" if suffix == ".tsv" else ","
     return max(_SEPARATORS, key=lambda s: (plain.count(s), s == usual))
 
 
 def _split(text: str, suffix: str, shown: str) -> Iterator[tuple[int, list[str]]]:
-    above, told = 0, None
-    while text:
-        line = _line(text)
-        hint = re.fullmatch(r'"?sep=(.)"?', line.strip())
-        if line.strip() and not hint:
+    above, told, at = 0, None, 0
+    while at < len(text):
+        found = _LINE.match(text, at)
+        line = found[1].strip() if found else ""
+        hint = re.fullmatch(r'"?sep=(.)"?', line)
+        if line and not hint:
             separator = told or _separator(line, suffix)
-            yield from _parse(text, separator, above, shown)
+            if _plain(line).count(separator) >= MOST_COLUMNS:
+                raise _too_wide(shown)  # pandas would take minutes for a million of them.
+            yield from _parse(text[at:], separator, above, shown)
             return
         # Excel shows no row for its own hint; it does for nothing.
         told, above = (hint[1], above) if hint else (told, above + 1)
-        text = re.sub(r"\A[^\r\n]*(\r\n|\r|\n)?", "", text, count=1)
+        at = found.end() if found else len(text)
 
 
-def _line(text: str) -> str:
-    found = re.match(r"[^\r\n]*", text)
-    return found[0] if found else ""
+_LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|$)")
+
+
+def _too_wide(shown: str) -> UserError:
+    return refusal(
+        "table.too_large", f"has more than {MOST_COLUMNS:,} columns.",
+        "Take out those that no brief needs.", shown,
+    )  # fmt: skip
 
 
 def _parse(text: str, separator: str, above: int, shown: str) -> Iterator[tuple[int, list[str]]]:
@@ -156,11 +174,6 @@ def _parse(text: str, separator: str, above: int, shown: str) -> Iterator[tuple[
 
     width = 0  # Of the header; then, if a row is wider, of that row.
     while True:
-        if width > MOST_COLUMNS:
-            raise refusal(
-                "table.too_large", f"has more than {MOST_COLUMNS:,} columns.",
-                "Take out those that no brief needs.", shown,
-            )  # fmt: skip
         try:
             frame = pd.read_csv(
                 io.StringIO(text, newline=""), sep=separator, header=None,
@@ -170,8 +183,12 @@ def _parse(text: str, separator: str, above: int, shown: str) -> Iterator[tuple[
             break
         except pd.errors.ParserError as error:
             more = re.search(r"Expected \d+ fields in line \d+, saw (\d+)", str(error))
+            if more and int(more[1]) > MOST_COLUMNS:
+                raise _too_wide(shown) from None
             if more and int(more[1]) > width:
-                width = int(more[1])  # One row has more; which one is said of that row.
+                # One row has more; which one is said of that row. Twice as many at least, for
+                # each time all is read anew.
+                width = min(max(int(more[1]), 2 * width), MOST_COLUMNS)
                 continue
             open_quote = re.search(r"EOF inside string starting at row (\d+)", str(error))
             place = f"row {int(open_quote[1]) + 1 + above}" if open_quote else None
@@ -198,15 +215,18 @@ def _workbook(path: Path, shown: str) -> Sheet:
 
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(i.file_size for i in archive.infolist())
+            members = archive.infolist()
+            size = sum(i.file_size for i in members)
+            texts = sum(i.file_size for i in members if "sharedstrings" in i.filename.lower())
     except zipfile.BadZipFile as error:
         raise refusal(
             "table.xlsx", "is not an XLSX workbook.",
             "Save it as XLSX without a password; the older XLS and others can't be read.", shown,
         ) from error  # fmt: skip
-    if size > _MOST_UNPACKED:
+    if size > _MOST_UNPACKED or texts > _MOST_TEXTS or len(members) > _MOST_MEMBERS:
         raise refusal(
-            "table.too_large", f"holds over {_MOST_UNPACKED // 1_000_000} MB once unpacked.",
+            "table.too_large",
+            f"holds {size / 1e6:,.0f} MB in {len(members):,} files once unpacked.",
             "Copy the rows into a new workbook.", shown,
         )  # fmt: skip
     books = []

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from posixpath import normpath
+from typing import Any, Literal, NamedTuple
 from unicodedata import category, normalize
 
 import yaml
@@ -23,6 +24,8 @@ SPEC_FILES = ("render_spec.json", "render_spec.yaml", "render_spec.yml")
 YAML = (".yaml", ".yml")
 _PART_BYTES = 180
 """Longest part of a key: a file system takes names of 255 bytes, and endings are added."""
+MAX_FILE_BYTES = 2_000_000_000
+"""The compiler refuses larger files, so nobody need read them."""
 _SMALL = 1_000_000
 """Bytes of the largest file that is read for names of other files."""
 
@@ -114,6 +117,11 @@ class BriefSource:
         return self.document.shown if self.document else f"{self.key}/{self.path.name}"
 
     @property
+    def is_request(self) -> bool:
+        """Did it come whole, by HTTP, so that nothing of it changes any more?"""
+        return self.document is not None and not self.document.part
+
+    @property
     def owns_folder(self) -> bool:
         """Is everything in the folder this brief's?"""
         return self.path.name in (*BRIEF_FILES, *SPEC_FILES)
@@ -166,9 +174,7 @@ def _words(path: str, size: int, _mtime_ns: int) -> tuple[str, ...]:
             # Events, not values: nothing is built, so nothing can blow up.
             events = yaml.parse(text, _EventLoader)
             words = (e.value for e in events if isinstance(e, yaml.ScalarEvent))
-        return tuple(
-            w for w in dict.fromkeys(words) if "." in w and len(w) < 1000 and w.isprintable()
-        )
+        return tuple(w for w in dict.fromkeys(words) if len(w) < 1000)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return ()  # The compiler says what is wrong with it.
 
@@ -181,51 +187,93 @@ def _file(path: str) -> os.stat_result | None:
     return info if stat.S_ISREG(info.st_mode) else None
 
 
-def _named(word: str, folder: str, roots: Mapping[str, Path]) -> tuple[str, os.stat_result] | None:
-    """The file that a word names, if there is one. Words that lead out of the folder name none; of
-    links the compiler says what it thinks."""
-    root, colon, rest = word.partition(":")
-    if colon and root in roots:
-        folder, word = str(roots[root]), rest
-    if word.startswith("/") or ".." in word.split("/"):
+class Mention(NamedTuple):
+    """A place that a brief names, as a file or by chance."""
+
+    root: str
+    """Name of the media root, empty for the brief's own folder."""
+    path: str
+    """Where in it, without `..`; links are as they are."""
+    at: str
+    """The same on this machine, absolute."""
+    info: os.stat_result | None
+    """Of a file; None where none is there."""
+
+
+def _mention(
+    word: str, within: str, base: str, root: str = "", missing: bool = False
+) -> Mention | None:
+    """The place that a word names in the folder `within` of a base; None where no file is there,
+    unless those are asked for, too. Words that lead out of the base name none."""
+    if word.startswith("/") or "\0" in word or (".." in word and ".." in word.split("/")):
         return None
     # File systems differ in how they write an accent: as one character, or as two.
     forms = [word] if word.isascii() else [word, *(normalize(f, word) for f in ("NFC", "NFD"))]
+    found = None
     for form in dict.fromkeys(forms):
-        path = f"{folder}/{form}"
-        info = _file(path)
-        if info:
-            return path, info
-    return None
+        path = f"{within}/{form}" if within else form
+        at = f"{base}/{path}"
+        info = _file(at)
+        if info is not None:
+            return Mention(root, normpath(path), at, info)
+        if missing and found is None:
+            found = Mention(root, normpath(path), at, None)
+    return found
+
+
+def mentions(
+    source: BriefSource, roots: Mapping[str, Path], missing: bool = False
+) -> Iterator[Mention]:
+    """The brief's file, where it has one of its own, and all files that it names and, of those
+    that are YAML, that they name; with `missing`, where none is, too. A place may come twice."""
+    pending: list[Mention] = []
+    document, first = source.document, ""
+    own = str(source.folder)
+
+    def take(words: Iterable[str], within: str, base: str, root: str) -> Iterator[Mention]:
+        for word in words:
+            head, colon, rest = word.partition(":")
+            if colon and head in roots:
+                found = _mention(rest, "", str(roots[head]), head, missing)
+            else:
+                found = _mention(word, within, base, root, missing)
+            if found is None:
+                continue
+            if found.info and found.at.lower().endswith(YAML):
+                pending.append(found)
+            else:
+                yield found
+
+    if document is None:
+        first = os.path.relpath(source.path, own)
+        pending.append(Mention("", first, str(source.path), _file(str(source.path))))
+    else:
+        said = dict.fromkeys(_strings(document.data))
+        words = dict.fromkeys([*(document.files.get(w, w) for w in said), *said])
+        yield from take((w for w in words if len(w) < 1000), "", own, "")
+    seen: set[str] = set()
+    while pending:
+        mention = pending.pop()
+        if mention.info is not None or missing:
+            yield mention
+        if mention.info is None or mention.at in seen:
+            continue
+        seen.add(mention.at)
+        base = str(roots[mention.root]) if mention.root else own
+        words = _words(mention.at, mention.info.st_size, mention.info.st_mtime_ns)
+        within = os.path.dirname(mention.path)
+        if mention.path != first and os.path.islink(mention.at):
+            # What a brand kit names lies beside the kit itself.
+            real = os.path.realpath(mention.at)
+            within = os.path.dirname(os.path.relpath(real, os.path.realpath(base)))
+            if within.startswith(".."):
+                continue
+        yield from take(words, within, base, mention.root)
 
 
 def _files(source: BriefSource, roots: Mapping[str, Path]) -> dict[str, os.stat_result]:
-    """The brief's file, where it has one of its own, and all files that it names (and, of those
-    that are YAML, that they name): path -> stat, in order."""
-    files: dict[str, os.stat_result] = {}
-    pending: list[str] = []
-
-    def take(words: Iterable[str], folder: str) -> None:
-        for word in words:
-            named = _named(word, folder, roots)
-            if named and named[0].lower().endswith(YAML):
-                pending.append(named[0])
-            elif named:
-                files[named[0]] = named[1]
-
-    document = source.document
-    if document is None:
-        pending.append(str(source.path))
-    else:
-        names = (document.files.get(w, w) for w in _strings(document.data))
-        take((w for w in names if "." in w and len(w) < 1000), str(source.folder))
-    while pending:
-        path = pending.pop()
-        info = _file(path)
-        if info is None or path in files:
-            continue
-        files[path] = info
-        take(_words(path, info.st_size, info.st_mtime_ns), os.path.dirname(path))
+    """The files among what it names: path -> stat, in order."""
+    files = {m.at: m.info for m in mentions(source, roots) if m.info}
     return dict(sorted(files.items()))
 
 
@@ -304,17 +352,28 @@ def _file_hash(path: str, size: int, mtime_ns: int, ctime_ns: int, inode: int) -
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_hash(path: str, info: os.stat_result) -> str:
+    """SHA-256 of a file, read again only when its times have changed, or why it is not read."""
+    if info.st_size > MAX_FILE_BYTES:
+        return f"too large: {info.st_size}"
+    try:
+        return _file_hash(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+    except OSError as error:
+        return f"unreadable: {error.errno}"  # The compiler says so; mending it changes this.
+
+
 def content_hash(source: BriefSource, roots: Mapping[str, Path] | None = None) -> str:
     """SHA-256 over what the brief says and every file it names, by content; touching or moving
     them changes nothing. `roots` are the named media folders of the settings."""
+    files = _files(source, roots or {})
+    return hash_of(source, {path: file_hash(path, info) for path, info in files.items()})
+
+
+def hash_of(source: BriefSource, files: Mapping[str, str]) -> str:
+    """`content_hash` of a brief whose files are these: path -> `file_hash`."""
     name = "" if source.document else source.path.name
     digest = hashlib.sha256(f"{source.kind}\0{name}\0".encode() + _own_words(source))
     base = f"{source.folder}/"
-    for path, info in _files(source, roots or {}).items():
-        try:
-            known = _file_hash(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
-        except OSError as error:
-            known = f"unreadable: {error.errno}"  # The compiler says so; mending it changes this.
-        name = path.removeprefix(base)
-        digest.update(os.fsencode(name) + f"\0{known}\0".encode())
+    for path, known in sorted(files.items()):
+        digest.update(os.fsencode(path.removeprefix(base)) + f"\0{known}\0".encode())
     return digest.hexdigest()

@@ -12,23 +12,40 @@ from pytoon_pipeline.briefs.cells import CellError
 
 _MOST_HTML = 20_000
 """Characters of a cell that are looked at for text: a caption needs a line of it."""
+_HIDDEN = re.compile(r"(?is)<(!--|script\b|style\b)")
+_CLOSED = {"!--": "-->", "script": "</script", "style": "</style"}
 
 
 # Filters -----------------------------------------------------------------------------------------
 
 
 def _plain_text(value: str, _: str) -> str:
-    text = re.sub(r"(?is)<!--.*?-->|<(script|style)\b.*?</\1\s*>", " ", value[:_MOST_HTML])
+    text = _shown(value[:_MOST_HTML])
     text = re.sub(r"(?i)<br[^<>]*>|</(p|div|li|h\d|tr|ul|ol)\s*>", "\n", text)
     text = html.unescape(re.sub(r"<[^<>]*>", "", text))
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
 
 
+def _shown(text: str) -> str:
+    """Without comments, scripts and styles; in one pass, whatever is left open."""
+    kept, at, open_for_good = "", 0, set()
+    while found := _HIDDEN.search(text, at):
+        kind = found[1].lower()
+        end = -1 if kind in open_for_good else text.lower().find(_CLOSED[kind], found.end())
+        if end < 0:
+            open_for_good.add(kind)
+            kept, at = kept + text[at : found.end()], found.end()
+            continue
+        close = text.find(">", end)
+        kept, at = f"{kept}{text[at : found.start()]} ", len(text) if close < 0 else close + 1
+    return kept + text[at:]
+
+
 def _first(value: str, _: str) -> str:
     """The first sentence. A full stop before a small letter or a digit ends none: `approx. 5`."""
-    line = value.strip().split("\n")[0]
-    for end in re.finditer(r"[.!?…]+(?=\s+[^\W\d_])|[。！？]", line):
+    line = value[:_MOST_HTML].strip().split("\n")[0]
+    for end in re.finditer(r"(?<![.!?…])[.!?…]++(?=\s+[^\W\d_])|[。！？]", line):
         after = line[end.end() :].lstrip()[:1]
         if not after or not after.islower():
             return line[: end.end()]

@@ -226,12 +226,50 @@ def doctor(as_json: Json = False) -> int | None:
 def dev(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    at_once: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=64,
+            help="Runs at a time of the worker that comes with it where PYTOON_BROKER is set; "
+            "0 for none.",
+        ),
+    ] = None,
 ) -> int | None:
-    """Start the Dagster UI, watching the folder of briefs."""
+    """Start everything on this machine: the Dagster UI, and what watches the folder of briefs and
+    renders them."""
     from pytoon_pipeline.cli.terminal import settings_and_logs
     from pytoon_pipeline.defs.dev import dev as run
 
-    return run(settings_and_logs(), host=host, port=port)
+    return run(settings_and_logs(), host=host, port=port, at_once=at_once)
+
+
+@_command(_RUN)
+def worker(
+    at_once: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Runs at a time; one for each core when left out."),
+    ] = None,
+    queues: Annotated[
+        str | None,
+        typer.Option(help="Queues to take runs from, separated by commas; all when left out."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of this worker; the machine's when left out.")
+    ] = None,
+    ping: Annotated[
+        bool, typer.Option("--ping", help="Only say whether the worker of this install is there.")
+    ] = False,
+) -> int | None:
+    """Render what the daemon hands out over Redis, on this machine or any other (PYTOON_DATABASE,
+    PYTOON_BROKER, PYTOON_STORE).
+
+    Told to end (SIGTERM), it finishes what it renders; told twice, or by Ctrl-C, it leaves that to
+    other workers.
+    """
+    from pytoon_pipeline.cli.worker import ping as look
+    from pytoon_pipeline.cli.worker import worker as run
+
+    return look(name) if ping else run(at_once, queues, name)
 
 
 @_command(_RUN)
@@ -247,6 +285,43 @@ def serve(
     from pytoon_pipeline.service.server import serve as run
 
     return run(settings_and_logs(), host=host, port=port, segments=segments)
+
+
+@_command(_RUN)
+def metrics(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE",
+            help="For the node exporter's textfile collector; stdout when left out.",
+        ),
+    ] = None,
+) -> int | None:
+    """Write the figures of this install in Prometheus' text format."""
+    from pytoon_pipeline.cli.metrics import metrics as run
+
+    return run(out)
+
+
+@_command(_RUN)
+def tidy(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Only say what would be deleted.")
+    ] = False,
+    forget: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--forget", metavar="CAMPAIGN[/BRIEF]", show_default=False,
+            help="Delete videos, and all that is known of their briefs.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Forget without asking.")] = False,
+    as_json: Json = False,
+) -> int | None:
+    """Delete what is no longer needed: old intermediates, leftovers, records of old runs."""
+    from pytoon_pipeline.cli.tidy import tidy as run
+
+    return run(dry_run, forget or [], yes, as_json)
 
 
 Jobs = Annotated[

@@ -7,10 +7,13 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from rich.text import Text
 
@@ -20,6 +23,9 @@ from pytoon_pipeline.errors import PytoonError, UserError
 from pytoon_pipeline.picture.fonts import SYSTEM_FONT_FOLDERS, FontLibrary
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.spec.presets import PresetLibrary, open_presets
+
+if TYPE_CHECKING:
+    from pytoon_pipeline.store import S3Store
 
 LITTLE_DISK, TOO_LITTLE_DISK = 5e9, 3e8
 """Bytes free: a video with its segments takes some 100 MB while it is made."""
@@ -242,13 +248,11 @@ def _shaping(p: Patient) -> Iterator[Finding]:
 
 
 def _store(p: Patient) -> Iterator[Finding]:
-    from pytoon_pipeline.store import FolderStore, open_store
+    from pytoon_pipeline.store import S3Store, open_store
 
     store = open_store(p.settings)
-    if not isinstance(store, FolderStore):
-        store.put_bytes("doctor/try.txt", b"pytoon")
-        same = store.read_bytes("doctor/try.txt") == b"pytoon"
-        yield Finding("store", "ok" if same else "fail", f"{p.settings.store} takes and gives")
+    if isinstance(store, S3Store):
+        yield from _bucket(store, p.settings.store)
         return
     try:
         store.root.mkdir(parents=True, exist_ok=True)
@@ -262,6 +266,33 @@ def _store(p: Patient) -> Iterator[Finding]:
     state = "fail" if free < TOO_LITTLE_DISK else "warn" if free < LITTLE_DISK else "ok"
     yield Finding("store", state, f"{store.root}, {free / 1e9:.1f} GB free", "Make room." if (
         state != "ok") else "")
+
+
+def _bucket(store: S3Store, place: str) -> Iterator[Finding]:
+    """All that is asked of a bucket, tried on an object of its own."""
+    key = f"doctor/{uuid4().hex}.txt"
+    store.exists(key)  # The first question of a process takes longer: its client is made.
+    started = time.monotonic()
+    store.put_bytes(key, b"pytoon", once=True)
+    seconds = time.monotonic() - started
+    try:
+        same = store.read_bytes(key) == b"pytoon" and key in store.keys("doctor")
+        honest = store.honours_conditions(key)
+        store.sweep(7 * 86400)
+    finally:
+        store.delete(key)
+    if not same:
+        yield Finding("store", "fail", f"{place} does not give what it was given",
+                      REMEDIES["store"])
+        return
+    yield Finding("store", "ok", f"{place} takes, gives, lists and deletes; a put takes "
+                                 f"{1000 * seconds:.0f} ms")
+    if not honest:
+        yield Finding(
+            "store writes", "warn", "the server passes over If-None-Match",
+            "Of two machines that finish the same segment at once the last one stays, not the "
+            "first. Take a server that knows conditional writes (docs/s3.md).",
+        )
 
 
 def _dagster(p: Patient) -> Iterator[Finding]:

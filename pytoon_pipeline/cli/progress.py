@@ -16,6 +16,7 @@ from rich.text import Text
 
 from pytoon_pipeline.cli.terminal import plain
 from pytoon_pipeline.defs.interrupt import StopSign
+from pytoon_pipeline.figures.lines import retry_fields, segment_fields
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
 
@@ -261,14 +262,15 @@ class LiveWatch(Watch):
 
 
 class LogWatch(Watch):
-    """Log records with fields, for `PYTOON_LOG=json`."""
+    """Log records with fields, for `PYTOON_LOG=json`. The run's own logger says how it begins, goes
+    from stage to stage, and ends."""
 
-    def _log(self, brief: str, message: str, fields: dict[str, Any]) -> None:
-        log.info(message, extra={"fields": {"brief": brief, **fields}})
-
-    def stage(self, key: str, stage: str) -> None:
-        super().stage(key, stage)
-        self._log(key, "stage begins", {"stage": stage})
+    def _log(
+        self, key: str, message: str, fields: dict[str, Any], level: int = logging.INFO
+    ) -> None:
+        campaign, slash, _ = key.partition("/")
+        about = {"partition": key, "campaign": campaign if slash else None, "stage": "segments"}
+        log.log(level, message, extra={"fields": {**about, **fields}})
 
     def segments(self, key: str, total_frames: int, segments: int) -> None:
         super().segments(key, total_frames, segments)
@@ -276,12 +278,14 @@ class LogWatch(Watch):
 
     def segment(self, key: str, record: SegmentRecord) -> None:
         super().segment(key, record)
-        self._log(key, "segment finished", record.model_dump(exclude={"tries"}))
+        self._log(key, "segment finished", segment_fields(record))
 
     def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
         super().retry(key, segment_id, engine, reason)
-        fields = {"segment_id": segment_id, "engine": engine, "reason": reason}
-        self._log(key, "engine failed", fields)
+        self._log(
+            key, f"{engine} failed: {reason}",
+            retry_fields(segment_id, engine, reason), logging.WARNING,
+        )  # fmt: skip
 
 
 def _first(reason: str) -> str:

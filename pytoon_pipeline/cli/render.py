@@ -87,7 +87,13 @@ def render(
         said = as_object(outcome)
         log.info(
             "brief ended",
-            extra={"fields": {k: said[k] for k in ("key", "exit_code", "video", "seconds_spent")}},
+            extra={
+                "fields": {
+                    "partition": said["key"], "campaign": said["campaign"],
+                    "run_id": said["run_id"], "degraded": said["degraded"],
+                    "cached": said["cached"], "seconds": said["seconds_spent"]["total"],
+                }
+            },
         )
         if as_json:
             print_json(said)
@@ -130,7 +136,9 @@ def _render_all(
                         _may_publish(out, source, source.key)
                     eye.work.pop(source.key, None)
                     eye.begin(source.key, place)
-                    result = run_brief(source, services, eye, instance)
+                    result = run_brief(
+                        source, services, eye, instance, verbose=settings.log == "json"
+                    )
                     # Dagster takes being stopped for a failed run.
                     eye.sign.heed()
                     outcome.seconds = time.monotonic() - started

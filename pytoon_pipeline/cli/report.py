@@ -38,16 +38,21 @@ def report(campaigns: list[str], out: Path | None, as_json: bool) -> int:
         if out is None:
             made = write_report(name, ledger, store)
             page, table = where(store, made.page), where(store, made.table)
+            # No browser opens s3://; a private store gives links that do, for a while.
+            link = store.url(made.page) if store.links_until() is not None else None
         else:
             made = export_report(name, ledger, store, out / folder_name(name, ledger))
-            page, table = made.page, made.table
+            page, table, link = made.page, made.table, None
         if as_json:
-            print_json({**made.model_dump(), "page": page, "table": table})
+            more = {"link": link} if link else {}
+            print_json({**made.model_dump(), "page": page, "table": table, **more})
             continue
         to.print(Text(plain(name), "bold").append(f"  {_about(made)}", "dim"), soft_wrap=True)
         for label, place in (("page", page), ("table", table)):
             local = "://" not in place
             hang(to, label, shown_path(Path(os.path.abspath(place))) if local else place)
+        if link:
+            hang(to, "link", link)
     return OK
 
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pytoon_pipeline.errors import FfmpegError, Problem, PytoonError, UserError
+from pytoon_pipeline.figures.lines import setup_logging
 from pytoon_pipeline.settings import Settings, load_settings
 
 OK, FAILED, REFUSED, STOPPED = 0, 1, 2, 130
@@ -128,21 +129,6 @@ def show_error(to: Console, error: PytoonError | str) -> None:
 # Logs --------------------------------------------------------------------------------------------
 
 
-class _JsonLines(logging.Formatter):
-    """A log record as one JSON object: level, logger, message, and the fields given as `extra`."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        data: dict[str, Any] = {
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            data["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(data, ensure_ascii=False, default=str)
-
-
 class _ToConsole(logging.Handler):
     """Through the console, so that a line does not tear the progress display."""
 
@@ -157,18 +143,12 @@ class _ToConsole(logging.Handler):
 def set_up_logs(settings: Settings, to: Console, verbose: bool = False) -> None:
     """Pytoon's loggers to stderr: as JSON lines from INFO up when `PYTOON_LOG` is json, else in
     words, warnings only. `verbose` adds what is said for debugging, ffmpeg's commands included."""
-    handler: logging.Handler
-    if settings.log == "json":
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_JsonLines())
-        level = logging.INFO
-    else:
-        handler = _ToConsole(to)
-        level = logging.WARNING
+    if setup_logging(settings, verbose=verbose):
+        return
     for name in ("pytoon", "pytoon_pipeline"):
         logger = logging.getLogger(name)
-        logger.handlers[:] = [handler]
-        logger.setLevel(logging.DEBUG if verbose else level)
+        logger.handlers[:] = [_ToConsole(to)]
+        logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
         logger.propagate = False
 
 

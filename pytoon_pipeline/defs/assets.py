@@ -7,11 +7,13 @@ import dagster as dg
 
 from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.defs import metadata
+from pytoon_pipeline.defs import counting, metadata
 from pytoon_pipeline.defs.failures import told
 from pytoon_pipeline.defs.jobs import ACTION_TAG, brief_tags, outcome_tags
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.resources import Services
+from pytoon_pipeline.defs.watch import CONTENTS_TAG
+from pytoon_pipeline.figures.counts import write
 from pytoon_pipeline.spec.model import RenderSpec
 from pytoon_pipeline.stages.documents import (
     MetricsDocument,
@@ -43,19 +45,25 @@ def render_spec(
     reporter: dg.ResourceParam[Reporter],
 ) -> RenderSpec:
     """The whole plan of the video, compiled from the brief. Problems of a brief come all at once,
-    each with its file, field and remedy."""
-    from pytoon_pipeline.stages.compile import compile_source
+    each with its file, field and remedy. With a store that machines share it is compiled from the
+    contents that the run was requested for, as they were packed then."""
+    from pytoon_pipeline.stages.compile import compile_parcel, compile_source
 
     key = context.partition_key
     with told(context, "render_spec", reporter, ledger):
-        source = ledger.source(key)
+        entry = ledger.entry(key)
+        source = entry.source
         missing = {t: v for t, v in brief_tags(source, key).items() if not context.run.tags.get(t)}
         if missing:
             context.instance.add_run_tags(context.run.run_id, missing)
-        spec = compile_source(source, services)
-    context.add_output_metadata(
-        {"brief": dg.MetadataValue.path(str(source.path)), **metadata.of_spec(spec)}
-    )
+        if services.store.shared:
+            contents = context.run.tags.get(CONTENTS_TAG) or entry.content_hash
+            spec = compile_parcel(key, contents, services, source.folder)
+            brief = dg.MetadataValue.text(source.origin)
+        else:
+            spec = compile_source(source, services)
+            brief = dg.MetadataValue.path(str(source.path))
+    context.add_output_metadata({"brief": brief, **metadata.of_spec(spec)})
     return spec
 
 
@@ -73,8 +81,12 @@ def segments(
     from pytoon_pipeline.stages.segments import render_segments
 
     key = context.partition_key
+    counts = counting.of(context)
+    reporter = counting.Counting(reporter, counts.tally)
     with told(context, "segments", reporter, ledger):
         document = render_segments(render_spec, services, key, reporter, fresh=_fresh(context))
+    # Now, not only at the end of the run: its process may be killed, and these are rendered.
+    write(ledger, counts.tally)
     marks = outcome_tags(document)
     if marks:
         context.instance.add_run_tags(context.run.run_id, marks)
@@ -151,7 +163,14 @@ def metrics(
         document = write_metrics(render_spec, segments, assembled_video, services, key)
         preview = preview_data_uri(thumbnail, services)
         ledger.note(key, state="done", error="", progress=1.0)
+    counts = counting.of(context)
+    counting.count_video(counts.tally, document, context.run.tags.get(ACTION_TAG, "render"))
+    counts.end(context, ledger, "done")
     context.add_output_metadata(
-        {"preview": metadata.picture(preview), **metadata.of_metrics(document, services.store)}
+        {
+            "preview": metadata.picture(preview),
+            **metadata.of_metrics(document, services.store),
+            **metadata.of_run(counts.queue_seconds, counts.run_seconds),
+        }
     )
     return document

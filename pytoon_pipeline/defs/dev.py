@@ -11,20 +11,24 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from pytoon_pipeline.defs.run import prepare_home
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.figures import lines
 from pytoon_pipeline.settings import Settings
 
 GRACE_SECONDS = 20.0
 """A child that is told to end has this long to do so."""
 
 
-def dev(settings: Settings, host: str = "127.0.0.1", port: int = 3000) -> int:
-    """Runs until Ctrl-C or SIGTERM (returns 0), or until a part of it dies (returns 1).
+def dev(
+    settings: Settings, host: str = "127.0.0.1", port: int = 3000, at_once: int | None = None
+) -> int:
+    """Runs until Ctrl-C or SIGTERM (returns 0), or until a part of it dies (returns 1). Where runs
+    are handed to workers, one is started too, for `at_once` runs at a time (0: none).
 
     Raises UserError when the port is taken, SettingsError when Dagster's home can't be made.
     """
@@ -45,6 +49,11 @@ def dev(settings: Settings, host: str = "127.0.0.1", port: int = 3000) -> int:
             "--code-server-log-level", "error", "--log-format", form,
         ],
     }  # fmt: skip
+    if settings.broker and at_once != 0:
+        taking = ["--at-once", str(at_once)] if at_once else []
+        commands["worker"] = ["pytoon_pipeline.cli", "worker", *taking]
+    global _as_json
+    _as_json = form == "json"
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host
     _say("dev", f"Briefs are taken from {settings.briefs_dir}; videos go to {settings.store}.")
     _say("dev", f"Dagster comes up at http://{shown}:{port} . Ctrl-C ends it.")
@@ -132,8 +141,14 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HEAD = re.compile(
     r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+ - dagster\S* - (?P<level>\w+) - (__repository__ - )?"
 )
+_OURS = re.compile(r"^\d\d:\d\d:\d\d \w+ +\| ")
+"""A line of a worker, which has its time and its name already."""
 _DULL = "ignoring older events"
 """Said once of an empty database."""
+
+
+_as_json = False
+"""Is what this deployment says meant for programs?"""
 
 
 def _relay(name: str, stream: IO[str]) -> None:
@@ -141,29 +156,42 @@ def _relay(name: str, stream: IO[str]) -> None:
     last = ""
     for raw in stream:
         line = _COLOUR.sub("", raw).rstrip()
-        found = _HEAD.match(line)
+        if _as_json:
+            if line and _DULL not in line:
+                lines.say(lines.relayed(name, line))
+            continue
+        found = _HEAD.match(line) or _OURS.match(line)
         text = line[found.end() :] if found else line
         if not text or text == last or _DULL in text:
             continue
         last = text
-        if found and found["level"] != "INFO":
+        if found and found.groupdict().get("level", "INFO") != "INFO":
             text = f"{found['level']}: {text}"
         _say(name, text)
 
 
 def _say(name: str, text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {name:<6} | {text}", flush=True)
+    if _as_json:
+        lines.say(lines.line("message", source=name, message=text))
+    else:
+        print(f"{time.strftime('%H:%M:%S')} {name:<6} | {text}", flush=True)
 
 
 def _end(children: dict[str, subprocess.Popen[str]]) -> None:
-    """Ask, wait, and only then insist; runs under way are left to finish by themselves."""
-    for child in children.values():
+    """Ask, wait, and only then insist; runs under way are left to finish by themselves, those of a
+    worker for a while."""
+    for name, child in children.items():
         if child.poll() is None:
-            child.send_signal(signal.SIGINT)
+            child.send_signal(signal.SIGTERM if name == "worker" else signal.SIGINT)
     for name, child in children.items():
         try:
             child.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
+            if name == "worker":  # What it still renders is begun again with the next start.
+                child.send_signal(signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(GRACE_SECONDS)
+                    continue
             _say("dev", f"{name} does not end; killing it.")
             child.kill()
             child.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,8 +10,10 @@ import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.defs import metadata
+from pytoon_pipeline.defs import counting, metadata
 from pytoon_pipeline.errors import PytoonError, UserError
+from pytoon_pipeline.figures import lines
+from pytoon_pipeline.figures.catalogue import STAGE_SECONDS
 from pytoon_pipeline.stages.reporter import Reporter
 
 PROGRESS = {
@@ -28,12 +31,15 @@ def told(
     ledger: Ledger,
 ) -> Iterator[None]:
     """Run one stage of a brief. A failure of Pytoon becomes a `dagster.Failure` that says what is
-    wrong and what to do, with what was done until then; the ledger and the reporter hear of it.
+    wrong and what to do, with what was done until then; the ledger, the reporter and the figures
+    hear of it.
 
     Nothing is retried by Dagster: what can pass was tried again inside, and a wrong brief stays
     wrong until it changes.
     """
     key = context.partition_key
+    counts, began = counting.of(context), time.monotonic()
+    lines.about(key, context.run.run_id, context.run.job_name)
     reporter.stage(key, stage)
     ledger.note(
         key, state="running", error="", problems=(), run_id=context.run.run_id,
@@ -44,6 +50,7 @@ def told(
     except UserError as error:
         reporter.failed(key, error)
         ledger.note(key, state="refused", error=str(error), problems=error.problems)
+        counts.end(context, ledger, "refused")
         raise dg.Failure(
             description=_all_problems(error),
             metadata={"problems": metadata.problems_table(error.problems)},
@@ -52,15 +59,19 @@ def told(
     except PytoonError as error:
         reporter.failed(key, error)
         ledger.note(key, state="failed", error=str(error))
+        counts.end(context, ledger, "failed")
         raise dg.Failure(
             description=str(error), metadata=metadata.of_failure(error), allow_retries=False
         ) from None
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
         ledger.note(key, state="cancelled", error="")
+        counts.end(context, ledger, "cancelled")
         raise
     except BaseException as error:  # A fault of the program.
         ledger.note(key, state="failed", error=f"{type(error).__name__}: {error}")
+        counts.end(context, ledger, "failed")
         raise
+    counts.tally.observe(STAGE_SECONDS, stage, seconds=time.monotonic() - began)
 
 
 def _all_problems(error: UserError) -> str:

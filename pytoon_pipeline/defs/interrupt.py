@@ -22,6 +22,7 @@ class StopSign:
         self._before = -1
 
     def __enter__(self) -> StopSign:
+        self._seen = False  # A worker's process has one run after another.
         reader, writer = socket.socketpair()
         reader.setblocking(False)
         writer.setblocking(False)

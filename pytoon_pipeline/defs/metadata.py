@@ -43,8 +43,8 @@ def _plain(text: str) -> str:
 
 
 def link(store: Store, key: str) -> dg.MetadataValue:
-    """The address of an object; for a file its path, which can be copied: browsers don't follow a
-    page's link to a file."""
+    """The address of an object, of one in a bucket signed and good for a while; for a file its
+    path, which can be copied: browsers don't follow a page's link to a file."""
     url = store.url(key)
     if url.startswith("file://"):
         return dg.MetadataValue.path(str(store.local(key)))
@@ -68,6 +68,9 @@ def problems_table(problems: Sequence[Problem]) -> dg.TableMetadataValue:
         for p in problems
     ]
     return table(rows, dict.fromkeys(rows[0], "string") if rows else {"what": "string"})
+
+
+# Numbers under names that stay: Dagster plots them over an asset's partitions and runs.
 
 
 def of_spec(spec: RenderSpec) -> Metadata:
@@ -94,6 +97,8 @@ def of_spec(spec: RenderSpec) -> Metadata:
         "look": f"{spec.archetype} / {spec.preset or 'default'} / {spec.brand}",
         "seconds": float(spec.duration or sum(s.duration or 0 for s in spec.segments)),
         "segments": table(rows, types),
+        "segment_count": len(spec.segments),
+        "caption_count": len(spec.captions),
         "engine_policy": spec.engine_policy,
         "brand_safe": spec.brand_safe,
     }
@@ -168,7 +173,12 @@ def of_segments(document: SegmentsDocument) -> Metadata:
         "segments": segments_table(records),
         "rendered": len(fresh),
         "from_cache": len(records) - len(fresh),
+        "cached_share": round((len(records) - len(fresh)) / max(1, len(records)), 3),
         "render_seconds": round(sum(r.seconds for r in fresh), 2),
+        "slowest_segment_seconds": round(max((r.seconds for r in fresh), default=0.0), 2),
+        "failed_tries": sum(bool(t.reason) for r in fresh for t in r.tries),
+        "fallback_segments": sum(r.used_fallback for r in records),
+        "degraded_segments": sum(r.degraded for r in records),
     }
     if fresh:
         found["seconds_per_segment"] = round(sum(r.seconds for r in fresh) / len(fresh), 2)
@@ -193,16 +203,19 @@ def of_video(video: VideoDocument, spec: RenderSpec, store: Store) -> Metadata:
         "video": link(store, video.key),
         "seconds": round(video.seconds, 3),
         "megabytes": round(video.bytes / 1e6, 2),
+        "megabits_per_second": round(video.bytes * 8 / 1e6 / video.seconds, 2),
         "picture": f"{video.width}x{video.height}, {video.rate} frames/s, {video.frames} frames",
         "engines": ", ".join(video.engines),
         "cached": video.cached,
         "degraded": video.degraded,
+        "assemble_seconds": round(sum(video.seconds_spent.values()), 2),
     }
     sound = video.sound
     if sound.lufs is not None:
         found["loudness_lufs"] = round(sound.lufs, 1)
     if sound.true_peak_db is not None:
         found["true_peak_db"] = round(sound.true_peak_db, 1)
+    found["gain_db"] = round(sound.gain_db, 1)
     if video.seconds_spent:
         found["time_spent"] = table(
             [{"part": k, "seconds": round(v, 2)} for k, v in video.seconds_spent.items()],
@@ -219,6 +232,7 @@ def of_metrics(document: MetricsDocument, store: Store) -> Metadata:
     errors = [v for v in failed if v.severity == "error"]
     fresh = [s for s in document.segments if not s.cached]
     spent = sum(document.video.seconds_spent.values()) + sum(s.seconds for s in fresh)
+    video, segments = document.video, document.segments
     found: Metadata = {
         "video": link(store, document.video.key),
         "checks": f"{len(document.verdicts) - len(failed)} of {len(document.verdicts)} passed",
@@ -226,9 +240,17 @@ def of_metrics(document: MetricsDocument, store: Store) -> Metadata:
         "failed_errors": len(errors),
         "seconds": round(document.video.seconds, 3),
         "work_seconds": round(spent, 2),
+        "work_per_second": round(spent / video.seconds, 3),
+        "cached_share": round((len(segments) - len(fresh)) / max(1, len(segments)), 3),
+        "failed_tries": sum(bool(t.reason) for s in fresh for t in s.tries),
+        "fallback_segments": sum(s.used_fallback for s in segments),
+        "degraded_segments": sum(s.degraded for s in segments),
+        "megabytes": round(video.bytes / 1e6, 2),
         "engines": ", ".join(document.video.engines),
         "degraded": document.video.degraded,
     }
+    if video.sound.lufs is not None and math.isfinite(video.sound.lufs):
+        found["loudness_lufs"] = round(video.sound.lufs, 1)
     if failed:
         found["what_failed"] = bullets(
             f"{v.severity}: {v.name}: {v.message} {v.remedy}".rstrip() for v in failed
@@ -239,6 +261,12 @@ def of_metrics(document: MetricsDocument, store: Store) -> Metadata:
         found["music"] = dg.MetadataValue.json(_finite(document.music))
     found["measurement"] = dg.MetadataValue.json(_finite(document.measurement))
     return found
+
+
+def of_run(queue_seconds: float | None, run_seconds: float | None) -> Metadata:
+    """Of the run that made it; what is not known is left out."""
+    times = {"queue_seconds": queue_seconds, "run_seconds": run_seconds}
+    return {name: round(value, 2) for name, value in times.items() if value is not None}
 
 
 def of_report(document: ReportDocument, store: Store) -> Metadata:

@@ -10,6 +10,8 @@ from pathlib import Path
 PROCESS_TAG = ".dagster/pytoon_process"
 """Run tag: `<host>:<pid>:<start>` of the process that a run lives in. Dagster's pages don't show
 tags of this prefix."""
+WORKER_TAG = "pytoon/worker"
+"""Run tag: the name of the worker that has or had it."""
 
 
 def process_tag(pid: int | None = None) -> str:
@@ -58,3 +60,8 @@ def _alive(pid: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def alive_file(home: Path, name: str) -> Path:
+    """The file that a worker of an install touches every few seconds while it is there."""
+    return home / "workers" / "".join(c if c.isalnum() or c in "-_." else "_" for c in name)

@@ -31,7 +31,7 @@ def reconcile(
     `confirmed` is the serial of the last request that Dagster acted on.
     """
     now = time.time() if now is None else now
-    _end_unstarted(instance)
+    _look_after_unstarted(instance)
     stale = [
         entry
         for entry in ledger.find(states=OPEN)
@@ -43,10 +43,17 @@ def reconcile(
     return sum(_settle(instance, ledger, e, now) for e in stale if e.key not in live)
 
 
-def _end_unstarted(instance: dg.DagsterInstance) -> None:
-    """A run that waits for its process, in one that was killed, waits for ever: Dagster's own
-    monitoring looks after runs that have begun."""
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])):
+def _look_after_unstarted(instance: dg.DagsterInstance) -> None:
+    """A run that waits for its process, in one that was killed or in a queue that was lost, waits
+    for ever: Dagster's own monitoring looks after runs that have begun."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING]))
+    if not runs:
+        return
+    look_after = getattr(instance.run_launcher, "look_after", None)
+    if look_after is not None:
+        look_after(runs)
+        return
+    for run in runs:
         if is_gone(run.tags.get(PROCESS_TAG, "")):
             instance.report_run_failed(run, "The process that was to start this run was killed.")
 

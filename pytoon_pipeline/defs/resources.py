@@ -13,6 +13,7 @@ import dagster as dg
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs.failures import PROGRESS
 from pytoon_pipeline.defs.interrupt import heed
+from pytoon_pipeline.figures.lines import retry_fields, segment_fields
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
@@ -101,10 +102,16 @@ class RunReporter(Reporter):
     def segment(self, key: str, record: SegmentRecord) -> None:
         how = "was in the store" if record.cached else f"took {record.seconds:.1f} s"
         degraded = ", degraded" if record.degraded else ""
-        self._log.info(f"Segment {record.segment_id}: {record.engine}, {how}{degraded}")
+        self._log.info(
+            f"Segment {record.segment_id}: {record.engine}, {how}{degraded}",
+            extra={"fields": {"stage": "segments", **segment_fields(record)}},
+        )
 
     def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
-        self._log.warning(f"Segment {segment_id}: {engine} failed: {reason}")
+        self._log.warning(
+            f"Segment {segment_id}: {engine} failed: {reason}",
+            extra={"fields": {"stage": "segments", **retry_fields(segment_id, engine, reason)}},
+        )
 
 
 class ReporterResource(dg.ConfigurableResource):

@@ -18,13 +18,15 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import ConfigurableClassData
 
 from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.briefs.parcel import Parcels
 from pytoon_pipeline.briefs.source import BriefSource, content_hash, look
 from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.jobs import brief_job, brief_tags
 from pytoon_pipeline.defs.metadata import log_tail
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, process_tag
-from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, UserError
+from pytoon_pipeline.defs.watch import CONTENTS_TAG
+from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, StoreError, UserError
 from pytoon_pipeline.settings import Settings, project_data
 from pytoon_pipeline.stages.documents import MetricsDocument, SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pytoon_pipeline.stages.services import Services
 
 _SQLITE = ("DagsterSqliteStorage", "KeptSqliteStorage")
+_POSTGRES = ("DagsterPostgresStorage", "KeptPostgresStorage")
 
 
 @dataclass(frozen=True)
@@ -58,18 +61,33 @@ class BriefResult:
 
 
 def prepare_home(settings: Settings) -> Path:
-    """DAGSTER_HOME of this install, made with its `dagster.yaml` on first use.
+    """DAGSTER_HOME of this install, made on first use with the `dagster.yaml` that fits the
+    settings.
 
-    Raises SettingsError when it can't be made.
+    Raises SettingsError when it can't be made, or when one that is there does not fit.
     """
     home = settings.dagster_home.expanduser().absolute()
     target = home / "dagster.yaml"
+    if settings.broker and not settings.database:
+        raise SettingsError(
+            Problem(
+                "settings.broker",
+                "needs a database that all machines share, and PYTOON_DATABASE is not set.",
+                "Set PYTOON_DATABASE to postgresql://user:password@host/name, or leave "
+                "PYTOON_BROKER out to run on this machine alone.",
+                field="PYTOON_BROKER",
+            )
+        )
+    variant = "dagster.yaml"
+    if settings.database:
+        variant = "dagster.celery.yaml" if settings.broker else "dagster.postgres.yaml"
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not target.exists():
             temporary = home / f".dagster.yaml-{os.getpid()}"
-            shutil.copyfile(project_data("deploy") / "dagster.yaml", temporary)
+            shutil.copyfile(project_data("deploy") / variant, temporary)
             os.replace(temporary, target)
+        _check_fit(target, settings, variant)
     except OSError as error:
         raise SettingsError(
             Problem(
@@ -80,6 +98,37 @@ def prepare_home(settings: Settings) -> Path:
             )
         ) from error
     return home
+
+
+def _check_fit(file: Path, settings: Settings, variant: str) -> None:
+    """A `dagster.yaml` of other settings would put runs where nobody looks for them. One with a
+    storage or a launcher that Pytoon knows nothing of is its owner's business."""
+    try:
+        said = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        storage, launcher = said.get("storage") or {"sqlite": {}}, said.get("run_launcher") or {}
+        kept = (storage.get("custom") or {}).get("class")
+        celery = "Celery" in str(launcher.get("class"))
+    except (yaml.YAMLError, ValueError, AttributeError):
+        return  # Dagster says what is wrong with it.
+    wrong = name = ""
+    if settings.database and ("sqlite" in storage or kept in _SQLITE):
+        wrong, name = "keeps Dagster's runs in SQLite files, and a database is set", "DATABASE"
+    elif not settings.database and ("postgres" in storage or kept in _POSTGRES):
+        wrong, name = "keeps Dagster's runs in PostgreSQL, and no database is set", "DATABASE"
+    elif settings.broker and launcher.get("class") == "WarmRunLauncher":
+        wrong, name = "starts runs on this machine, and a broker for workers is set", "BROKER"
+    elif not settings.broker and celery:
+        wrong, name = "hands runs to Celery workers, and no broker is set", "BROKER"
+    if wrong:
+        raise SettingsError(
+            Problem(
+                "settings.dagster_yaml",
+                f"{wrong}.",
+                f"Put it aside, and one that fits is made; carry over what you changed in it (the "
+                f"new one is deploy/{variant}). Or correct PYTOON_{name}.",
+                file=str(file), field=f"PYTOON_{name}",
+            )
+        )  # fmt: skip
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
@@ -100,6 +149,12 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         # Named outright: this process need not have DAGSTER_HOME in its environment.
         kept = ConfigurableClassData(
             "pytoon_pipeline.defs.storage", "KeptSqliteStorage", yaml.dump({"base_dir": home})
+        )
+        ref = ref._replace(storage_data=kept)
+    elif settings.database and os.environ.get("PYTOON_DATABASE") != settings.database:
+        named = {"postgres_url": settings.database}
+        kept = ConfigurableClassData(
+            "pytoon_pipeline.defs.postgres", "KeptPostgresStorage", yaml.dump(named)
         )
         ref = ref._replace(storage_data=kept)
     instance = dg.DagsterInstance.from_ref(ref)
@@ -167,13 +222,16 @@ def run_brief(
     settings = services.settings
     ledger = Ledger(settings.ledger)
     key = ledger.register(source)
-    contents = {
-        "content_hash": content_hash(source, settings.media_roots),
-        "look": look(source, settings.media_roots),
-    }
+    heard = _Heard(reporter)
+    named: dict[str, str] = {}
+    try:
+        contents = _contents(source, key, services)
+    except (PytoonError, OSError) as error:
+        return _not_packed(error, key, ledger, heard)
+    if services.store.shared:
+        named[CONTENTS_TAG] = contents["content_hash"]
     if not instance.has_dynamic_partition(BRIEFS.name, key):
         instance.add_dynamic_partitions(BRIEFS.name, [key])
-    heard = _Heard(reporter)
     try:
         result = _job().execute_in_process(
             instance=instance,
@@ -181,7 +239,7 @@ def run_brief(
             raise_on_error=False,
             resources={"services": services, "ledger": ledger, "reporter": heard},
             run_config=None if verbose else _SILENT,
-            tags={**brief_tags(source, key), PROCESS_TAG: process_tag(), **(tags or {})},
+            tags={**brief_tags(source, key), PROCESS_TAG: process_tag(), **named, **(tags or {})},
         )
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
@@ -212,6 +270,29 @@ def run_brief(
         metrics=metrics,
         spec=spec,
     )
+
+
+def _contents(source: BriefSource, key: str, services: Services) -> dict[str, str]:
+    """What is rendered, as the ledger notes it. Where machines share the store it is packed into
+    it: whoever renders the brief again need not have its files."""
+    roots = services.settings.media_roots
+    if not services.store.shared:
+        return {"content_hash": content_hash(source, roots), "look": look(source, roots)}
+    parcels = Parcels(services.store, roots, services.settings.scratch)
+    parcel = parcels.pack(source)
+    parcels.file(key, parcel)
+    return {"content_hash": parcel.contents, "look": parcel.look}
+
+
+def _not_packed(
+    error: PytoonError | OSError, key: str, ledger: Ledger, reporter: Reporter
+) -> BriefResult:
+    problems = list(error.problems) if isinstance(error, UserError) else []
+    said = str(error) if isinstance(error, PytoonError) else f"{key} can't be read: {error}"
+    reporter.failed(key, error if isinstance(error, PytoonError) else StoreError(said))
+    state = "refused" if problems else "failed"
+    ledger.note(key, state=state, error=said, problems=problems)
+    return BriefResult(key, False, None, problems, None if problems else said)
 
 
 _SILENT = {"loggers": {"console": {"config": {"silent": True}}}}

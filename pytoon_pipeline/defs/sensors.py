@@ -7,11 +7,18 @@ import dagster as dg
 
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.defs.jobs import JOBS, brief_job, brief_tags, recheck_job, report_job
+from pytoon_pipeline.defs.jobs import GPU_TAG, JOBS, brief_job, brief_tags, recheck_job, report_job
 from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
 from pytoon_pipeline.defs.reconcile import reconcile
 from pytoon_pipeline.defs.resources import SettingsResource
-from pytoon_pipeline.defs.watch import Findings, gather, look_around, report_back
+from pytoon_pipeline.defs.watch import (
+    CONTENTS_TAG,
+    Findings,
+    gather,
+    look_around,
+    packing,
+    report_back,
+)
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.report.write import folder_name
 from pytoon_pipeline.settings import Settings
@@ -65,12 +72,14 @@ def intake(
     problems: list[Problem] = []
     if PACE.now():
         sources, problems = gather(loaded)
-    found = look_around(ledger, sources, confirmed, loaded.media_roots)
+    parcels = packing(loaded)
+    found = look_around(ledger, sources, confirmed, loaded.media_roots, packing=parcels)
+    problems += found.problems
     if sources is not None:
-        problems += report_back(loaded, ledger) + found.problems
+        problems += report_back(loaded, ledger)
         PACE.looked(began, found.unfinished)
-        for problem in problems:
-            context.log.warning(str(problem))
+    for problem in problems:
+        context.log.warning(str(problem))
     pages = _pages(ledger)
     message = _summary(found, loaded, problems)
     if found.requests or found.waiting:
@@ -86,7 +95,9 @@ def intake(
             run_key=f"{entry.key}:{entry.content_hash}:{entry.serial}",
             job_name=JOBS[entry.action].name,
             partition_key=entry.key,
-            tags=brief_tags(entry.source, entry.key, entry.action, entry.priority),
+            tags=brief_tags(entry.source, entry.key, entry.action, entry.priority)
+            | ({GPU_TAG: "1"} if entry.key in found.generating else {})
+            | ({CONTENTS_TAG: entry.content_hash} if parcels else {}),
         )
         for entry in found.requests
     ]

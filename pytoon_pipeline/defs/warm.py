@@ -43,7 +43,7 @@ def main(at_once: int) -> None:
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    _load()
+    load()
     gc.collect()
     gc.freeze()  # What lies here now is shared by all runs, and never collected.
     waiting: deque[dict[str, str]] = deque()
@@ -92,7 +92,7 @@ def _start(asked: dict[str, str], ours: list[int]) -> int:
         return pid
 
 
-def _load() -> None:
+def load() -> None:
     """Everything a run needs. No thread may be left behind: it would not be there after a fork."""
     import pytoon_pipeline.stages.assemble
     import pytoon_pipeline.stages.compile

@@ -3,25 +3,34 @@ asked for, and what was lost. No Dagster here: the sensor asks, and requests the
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import SimpleQueue
 
 from pytoon_pipeline.briefs.folder import scan
 from pytoon_pipeline.briefs.ledger import Entry, Ledger
-from pytoon_pipeline.briefs.source import BriefSource, content_hash, hints, look, stillness
+from pytoon_pipeline.briefs.parcel import BriefChanged, hints_of, pack, packed
+from pytoon_pipeline.briefs.source import BriefSource, Hints, content_hash, hints, look, stillness
 from pytoon_pipeline.briefs.variants import expand
-from pytoon_pipeline.errors import Problem, PytoonError
+from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.store import open_store, where
+from pytoon_pipeline.store import Store, open_store, where
 
+CONTENTS_TAG = "pytoon/contents"
+"""On runs whose brief lies in a shared store: the contents that they compile."""
 MOST_REQUESTS = 20
 """Runs requested per look; submitting one takes Dagster a good part of a second."""
 SETTLED_SECONDS = 5.0
 """Files this long without a change count as copied whole."""
 LONGEST = 30.0
 """Seconds after which a look is broken off; Dagster ends a sensor's tick after 60."""
+PACKING = 10.0
+"""Seconds that a look waits for briefs to be packed; the others are requested by the next."""
+_PACKERS = 4
 
 
 @dataclass
@@ -39,6 +48,56 @@ class Findings:
     problems: list[Problem] = field(default_factory=list)
     confirmed: int = 0
     """Highest serial number asked for so far."""
+    generating: set[str] = field(default_factory=set)
+    """Keys of requests that generate footage, where the brief itself is on another machine."""
+
+
+class Packing:
+    """Packs briefs into a store that machines share: in the background, so that a large file keeps
+    no look from its end, and goes on into the store until the next."""
+
+    def __init__(self, store: Store, scratch: Path):
+        self.store, self._scratch = store, scratch
+        self._begun: dict[tuple[str, str], Future[None]] = {}
+        self._waiting: SimpleQueue = SimpleQueue()
+        for n in range(_PACKERS):
+            # Whoever ends this process need not wait for them: a put that was cut off is none.
+            threading.Thread(target=self._work, name=f"packing-{n}", daemon=True).start()
+
+    def begin(
+        self, key: str, source: BriefSource, roots: Mapping[str, Path], contents: str
+    ) -> Future[None]:
+        """Pack these contents, or find that they are being packed; `pack` says what it raises."""
+        future = self._begun.get((key, contents))
+        if future is None:
+            future = self._begun[key, contents] = Future()
+            self._waiting.put((future, key, source, roots, contents))
+        return future
+
+    def forget_ended(self) -> None:
+        self._begun = {k: f for k, f in self._begun.items() if not f.done()}
+
+    def _work(self) -> None:
+        while True:
+            future, key, source, roots, contents = self._waiting.get()
+            try:
+                pack(source, self.store, roots, contents, key=key, scratch=self._scratch)
+                future.set_result(None)
+            except BaseException as error:  # Whoever waits for it hears of it.
+                future.set_exception(error)
+
+
+def packing(settings: Settings) -> Packing | None:
+    """What briefs are packed with, one for a store and a process; None where the store is a folder
+    of this machine."""
+    place = settings.store, settings.s3_endpoint, settings.home
+    if place not in _PACKING:
+        store = open_store(settings)
+        _PACKING[place] = Packing(store, settings.scratch) if store.shared else None
+    return _PACKING[place]
+
+
+_PACKING: dict[tuple[str, str | None, Path], Packing | None] = {}
 
 
 def gather(settings: Settings) -> tuple[list[BriefSource], list[Problem]]:
@@ -103,38 +162,146 @@ def _of_all(states: Iterable[str]) -> str:
     return min(states, key=_ORDER.index)
 
 
+@dataclass
+class _Look:
+    """A look under way."""
+
+    ledger: Ledger
+    confirmed: int
+    roots: Mapping[str, Path]
+    packing: Packing | None
+    found: Findings = field(default_factory=Findings)
+    begun: list[tuple[Entry, str, str, str, Future[None]]] = field(default_factory=list)
+    """What is being packed: entry, contents, look, and what for."""
+
+    @property
+    def full(self) -> bool:
+        return len(self.found.requests) + len(self.begun) >= MOST_REQUESTS
+
+    def ask(self, entry: Entry, contents: str, seen: str, action: str) -> None:
+        """Request a run of contents that are on this machine; packed first, where others are to
+        compile them."""
+        if self.packing is None:
+            self.request(entry, contents, seen, action, hints(entry.source))
+        else:
+            future = self.packing.begin(entry.key, entry.source, self.roots, contents)
+            self.begun.append((entry, contents, seen, action, future))
+
+    def request(
+        self, entry: Entry, contents: str, seen: str, action: str, told: Hints
+    ) -> None:
+        if entry.wanted and self.ledger.entry(entry.key).wanted != entry.wanted:
+            return  # It was cancelled just now.
+        rank = told.priority or entry.priority
+        serial = self.ledger.request(entry.key, contents, seen, self.confirmed, rank, action)
+        if told.generates:
+            self.found.generating.add(entry.key)
+        self.found.requests.append(
+            replace(
+                entry, content_hash=contents, look=seen, serial=serial, state="requested",
+                action=action, wanted="", priority=rank,
+            )
+        )  # fmt: skip
+
+    def want(self, entry: Entry) -> None:
+        """What a person asked for."""
+        source = entry.source
+        if entry.wanted == "recheck":
+            # Nothing is compiled: what it says by now is left to be found.
+            told = hints(source)
+            self.request(entry, entry.content_hash, entry.look, entry.wanted, told)
+        elif self._elsewhere(entry):
+            assert self.packing is not None
+            told = hints_of(entry.key, entry.content_hash, self.packing.store)
+            self.request(entry, entry.content_hash, entry.look, entry.wanted, told)
+        else:
+            seen = look(source, self.roots)
+            self.ask(entry, content_hash(source, self.roots), seen, entry.wanted)
+
+    def ask_again(self, entry: Entry) -> None:
+        """A request that was noted and of which Dagster knows nothing."""
+        if self.packing is not None and self._elsewhere(entry):
+            told = hints_of(entry.key, entry.content_hash, self.packing.store)
+            self.found.generating |= {entry.key} if told.generates else set()
+        self.found.requests.append(entry)
+
+    def _elsewhere(self, entry: Entry) -> bool:
+        """Is it to be taken from its parcel? It came by HTTP, or is a brief of another machine, or
+        one whose files are gone."""
+        if self.packing is None or (entry.source.path.exists() and not entry.source.is_request):
+            return False
+        return packed(entry.key, entry.content_hash, self.packing.store)
+
+    def finish(self, deadline: float) -> None:
+        """Request the runs of what has been packed."""
+        if self.packing is None:
+            return
+        left = min(PACKING, deadline - time.monotonic())
+        wait([future for *_, future in self.begun], max(0.0, left))
+        for entry, contents, seen, action, future in self.begun:
+            if not future.done():
+                self.found.unfinished = True
+                continue
+            error = future.exception()
+            if error is None:
+                self.request(entry, contents, seen, action, hints(entry.source))
+            elif isinstance(error, BriefChanged):
+                self.found.waiting.append(entry.source)
+            elif isinstance(error, UserError):
+                self._refuse(entry, contents, seen, error)
+            else:
+                self.trouble(entry.key, error)
+        self.packing.forget_ended()
+
+    def _refuse(self, entry: Entry, contents: str, seen: str, error: UserError) -> None:
+        self.ledger.note(
+            entry.key, state="refused", error=str(error), problems=error.problems, wanted="",
+            content_hash=contents, look=seen,
+        )  # fmt: skip
+
+    def trouble(self, key: str, error: BaseException) -> None:
+        """It is tried again at the next look."""
+        self.found.problems.append(
+            Problem("brief.packing", f"can't be packed for other machines: {error}", file=key)
+        )
+
+
 def look_around(
     ledger: Ledger,
     sources: Iterable[BriefSource] | None,
     confirmed: int = 0,
     roots: Mapping[str, Path] | None = None,
     now: float | None = None,
+    packing: Packing | None = None,
 ) -> Findings:
     """Find what is to be rendered, and note in the ledger that its runs are requested.
 
     `sources` are the briefs that there are, None to look only after what was asked for.
     `confirmed` is the `confirmed` of the last look that Dagster is known to have acted on:
-    requests noted after it, by a look that was cut off, are made again.
+    requests noted after it, by a look that was cut off, are made again. With `packing` a brief is
+    in the store before its run is requested.
     """
     now = time.time() if now is None else now
     deadline = time.monotonic() + LONGEST
-    found = Findings()
+    this = _Look(ledger, confirmed, roots or {}, packing)
+    found = this.found
     asked: set[str] = set()
     lost = [e for e in ledger.find(states=["requested"]) if e.serial > confirmed]
     wanted = [e for e in ledger.find(wanted=True) if e.key not in {e.key for e in lost}]
     for entry in [*lost, *sorted(wanted, key=lambda e: -e.priority)]:
-        if len(found.requests) >= MOST_REQUESTS:
+        if this.full:
             found.unfinished = True
             break
         asked.add(entry.source.origin)
-        if entry in lost:
-            found.requests.append(entry)
-            continue
-        seen = look(entry.source, roots)
-        contents = content_hash(entry.source, roots)
-        if ledger.entry(entry.key).wanted != entry.wanted:
-            continue  # It was cancelled just now.
-        found.requests.append(_request(ledger, entry, contents, seen, confirmed, entry.wanted))
+        try:
+            if entry in lost:
+                this.ask_again(entry)
+            else:
+                this.want(entry)
+        except (OSError, StoreError) as error:
+            if packing is None:
+                raise
+            this.trouble(entry.key, error)
     if sources is not None:
         known = ledger.looks()
         found.briefs = 0
@@ -142,40 +309,23 @@ def look_around(
             found.briefs += 1
             if found.unfinished or source.origin in asked:
                 continue
-            if len(found.requests) >= MOST_REQUESTS or time.monotonic() > deadline:
+            if this.full or time.monotonic() > deadline:
                 found.unfinished = True
                 continue
             try:
-                _look_at(source, known.get(source.origin), ledger, confirmed, roots, now, found)
+                _look_at(source, known.get(source.origin), this, now)
             except OSError as error:
                 # One folder that can't be read keeps no other from its turn.
                 found.problems.append(
                     Problem("brief.unreadable", f"can't be read: {error}.", file=str(source.path))
                 )
+    this.finish(deadline)
     found.confirmed = max([confirmed, *(e.serial for e in found.requests)])
     return found
 
 
-def _request(
-    ledger: Ledger, entry: Entry, contents: str, seen: str, confirmed: int, action: str
-) -> Entry:
-    rank = hints(entry.source).priority or entry.priority
-    serial = ledger.request(entry.key, contents, seen, confirmed, rank, action)
-    return replace(
-        entry, content_hash=contents, look=seen, serial=serial, state="requested", action=action,
-        wanted="", priority=rank,
-    )  # fmt: skip
-
-
-def _look_at(
-    source: BriefSource,
-    entry: Entry | None,
-    ledger: Ledger,
-    confirmed: int,
-    roots: Mapping[str, Path] | None,
-    now: float,
-    found: Findings,
-) -> None:
+def _look_at(source: BriefSource, entry: Entry | None, this: _Look, now: float) -> None:
+    ledger, roots = this.ledger, this.roots
     seen = look(source, roots)
     if entry and entry.content_hash and entry.look == seen:
         if entry.waiting:
@@ -185,11 +335,10 @@ def _look_at(
     unmoved = entry is not None and entry.waiting == still.signature
     if not unmoved and now - still.newest <= SETTLED_SECONDS:
         ledger.note(ledger.register(source), waiting=still.signature)
-        found.waiting.append(source)
+        this.found.waiting.append(source)
         return
     contents = content_hash(source, roots)
     if entry and entry.content_hash == contents:
         ledger.note(entry.key, look=seen, waiting="")
         return
-    entry = ledger.entry(ledger.register(source))
-    found.requests.append(_request(ledger, entry, contents, seen, confirmed, "render"))
+    this.ask(ledger.entry(ledger.register(source)), contents, seen, "render")

@@ -1,1 +1,2 @@
-"""What happens in numbers: counted where it happens, told to Prometheus."""
+"""What happens, for machines: in numbers, counted where it happens and told to Prometheus, and in
+lines of JSON."""

@@ -15,6 +15,7 @@ import numpy as np
 from pytoon_pipeline.media.probe import (
     UnreadableMedia,
     clip_rotation,
+    decoded,
     display_size,
     open_clip,
     video_stream,
@@ -116,7 +117,7 @@ class ClipFrames:
                 origin = self._origin(container, stream)
                 target = int((origin + to) / stream.time_base)
                 container.seek(target, stream=stream, backward=True)
-                landed = next(container.decode(stream), None)
+                landed = next(decoded(container, stream), None)
                 if landed is None or landed.pts is None or landed.pts > target:
                     return None
                 return target
@@ -135,7 +136,7 @@ class ClipFrames:
             usual = 1 / stream.average_rate if stream.average_rate else Fraction(0)
             previous: Fraction | None = None
             step = usual
-            frames = container.decode(stream)
+            frames = decoded(container, stream)
             while True:
                 try:
                     frame = next(frames, None)

@@ -34,6 +34,8 @@ PROTOCOLS = "file,pipe,fd"
 BITEXACT = ("-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact",
             "-map_metadata", "-1")
 PIPE_BYTES = 1 << 20
+_KNOWN = {"PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "TZ",
+          "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"}
 
 _FIRST = ("-nostdin", "-hide_banner", "-nostats", "-y")
 
@@ -53,6 +55,11 @@ def _version(executable: str) -> str:
     out, _ = run(["-version"], "ask ffmpeg for its version", timeout=60)
     words = out.decode("utf-8", "replace").split()
     return words[2] if words[:2] == ["ffmpeg", "version"] else "unknown"
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment of programs that decode: of ours what they need, and none of its secrets."""
+    return {k: v for k, v in os.environ.items() if k in _KNOWN or k.startswith(("LC_", "NVIDIA_"))}
 
 
 def url(path: str | os.PathLike[str]) -> str:
@@ -94,7 +101,9 @@ def run(
     log.debug("%s: %s", what, shlex.join(argv))
     feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
     try:
-        done = subprocess.run(argv, capture_output=True, timeout=timeout, check=False, **feed)
+        done = subprocess.run(
+            argv, capture_output=True, timeout=timeout, check=False, env=plain_environment(), **feed
+        )
     except OSError as e:
         raise FfmpegError(what, argv, None, f"{argv[0]} can't be started: {e}") from e
     except subprocess.TimeoutExpired as e:
@@ -143,6 +152,7 @@ class Pipe:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 bufsize=0,  # frames are large: a buffer in between would only copy them
+                env=plain_environment(),
                 # Ctrl-C is ours to handle: an encoder that it ends looks like one that failed.
                 process_group=0,
             )

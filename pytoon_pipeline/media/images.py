@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from pytoon_pipeline.media.limits import MAX_PROFILE_BYTES
 from pytoon_pipeline.media.probe import open_image
 
 _SRGB = ImageCms.createProfile("sRGB")
@@ -93,7 +94,7 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """RGB or RGBA in sRGB. A profile that is broken or of another colour space is left out."""
     alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
     target = "RGB" if alpha is None else "RGBA"
-    if not icc:
+    if not icc or len(icc) > MAX_PROFILE_BYTES:
         return image.convert(target)
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))

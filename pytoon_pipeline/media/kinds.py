@@ -37,3 +37,27 @@ def suffix_of(head: bytes) -> str | None:
         if head[1] & 0xE6 == 0xE2 and head[2] >> 4 != 15 and head[2] & 12 != 12:
             return ".mp3"
     return None
+
+
+# What may be tried on a file ----------------------------------------------------------------------
+
+_MOV = "mov,mp4,m4a,3gp,3g2,mj2"
+_DEMUXERS = (
+    (b"\x1a\x45\xdf\xa3", "matroska,webm"), (b"GIF8", "gif"), (b"\x89PNG", "apng"),
+    (b"fLaC", "flac"), (b"OggS", "ogg"), (b"FLV\x01", "flv"), (b"DKIF", "ivf"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"), (b"caff", "caf"), (b"FORM", "aiff"),
+    (b"riff", "w64"), (b"#!AMR", "amr"), (b"\x00\x00\x01\xba", "mpeg"),
+)
+
+
+def demuxers_of(head: bytes) -> str | None:
+    """The only ones of ffmpeg's demuxers that fit the first bytes of a clip or sound, comma
+    separated; None where they say nothing definite."""
+    for magic, names in _DEMUXERS:
+        if head.startswith(magic):
+            return names
+    if head[:4] == b"RIFF":
+        return {b"AVI ": "avi", b"WAVE": "wav"}.get(head[8:12])
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return _MOV
+    return None

@@ -248,6 +248,9 @@ class Edit:
     rate: float
 
 
+_MOST_BOXES = 20_000
+_DEEPEST = 12
+"""Boxes inside each other; the standard's own go down to seven."""
 _PARENTS = {b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl"}
 
 
@@ -268,6 +271,8 @@ def boxes(path: str | os.PathLike[str]) -> list[Box]:
                 size, header = int.from_bytes(head[8:16], "big"), 16
             elif size == 0:
                 size = end - start
+            if len(found) == _MOST_BOXES or parent.count("/") > _DEEPEST:
+                raise MediaError(f"{Path(path).name} has more boxes than any MP4 needs.")
             if len(head) < 8 or size < header or start + size > end:
                 raise MediaError(f"{Path(path).name} is no whole MP4: a box breaks at {start}.")
             kind = head[4:8]
@@ -297,8 +302,8 @@ def edit_lists(path: str | os.PathLike[str]) -> list[Edit]:
             if not box.path.endswith("/elst"):
                 continue
             f.seek(box.start + box.header)
-            body = f.read(box.size - box.header)
-            layout = ">Qqhh" if body[0] == 1 else ">Iihh"
+            body = f.read(min(box.size - box.header, 1 << 20))
+            layout = ">Qqhh" if body[:1] == b"\1" else ">Iihh"
             count = int.from_bytes(body[4:8], "big")
             try:
                 for i in range(count):

@@ -17,6 +17,7 @@ import numpy as np
 
 from pytoon_pipeline.errors import MediaError
 from pytoon_pipeline.media import ffmpeg
+from pytoon_pipeline.media.limits import SOUND_SECONDS
 from pytoon_pipeline.media.link import Edit, edit_lists, is_faststart
 from pytoon_pipeline.media.probe import open_clip, reason, video_stream
 
@@ -318,7 +319,8 @@ class _Loudness:
 
 
 def _loudness(path: Path) -> _Loudness:
-    _, log = ffmpeg.run(loudness_graph(path), f"measure the sound of {path.name}")
+    what = f"measure the sound of {path.name}"
+    _, log = ffmpeg.run(loudness_graph(path), what, timeout=SOUND_SECONDS)
     return parse_loudness(log)
 
 

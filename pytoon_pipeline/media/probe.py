@@ -1,7 +1,8 @@
 """What a media file is, found out from its content (never from its name), and whether it decodes.
 
 Everything that opens a user's file with Pillow or PyAV goes through `open_image` and `open_clip`,
-so that the limits, the list of formats and the wording of what is wrong are in one place.
+so that the limits, the list of formats and the wording of what is wrong are in one place. `probe`
+is how a file is opened for the first time, in a process apart (`media.apart`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import itertools
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +21,27 @@ from pathlib import Path
 import av
 import av.container
 import av.stream
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from pytoon_pipeline.errors import MediaError
-
-MAX_IMAGE_PIXELS = 80_000_000
-MAX_VIDEO_SECONDS = 600
-MAX_VIDEO_SIDE = 4096
+from pytoon_pipeline.media import limits
+from pytoon_pipeline.media.kinds import HEAD_BYTES, demuxers_of
+from pytoon_pipeline.media.limits import (
+    MAX_ASPECT,
+    MAX_CHANNELS,
+    MAX_FRAME_RATE,
+    MAX_IMAGE_PIXELS,
+    MAX_IMAGE_SIDE,
+    MAX_PACKETS,
+    MAX_SAMPLE_RATE,
+    MAX_SOUND_SECONDS,
+    MAX_STREAMS,
+    MAX_TEXT_BYTES,
+    MAX_VIDEO_PIXELS,
+    MAX_VIDEO_SECONDS,
+    MAX_VIDEO_SIDE,
+    READ_SECONDS,
+)
 
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 # Of the picture formats that can move, those that PyAV decodes.
@@ -42,6 +58,9 @@ CLIP_FORMATS = (
 Image.MAX_IMAGE_PIXELS = None
 # A picture that breaks off is an error, whatever another library set.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
+# One for each core otherwise, and each has memory of its own.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 2
 
 _MOVIE_FORMATS = {"mov": "mp4", "matroska": "matroska", "asf": "wmv"}
 _USUAL = "Give a JPEG, PNG or WebP picture, an MP4 clip, or a WAV, MP3 or M4A sound."
@@ -50,7 +69,8 @@ _USUAL = "Give a JPEG, PNG or WebP picture, an MP4 clip, or a WAV, MP3 or M4A so
 class UnreadableMedia(MediaError):
     """A media file that can't be used, with a stable code, a sentence and a remedy.
 
-    Codes: `media.missing`, `media.empty`, `media.not_media`, `media.corrupt`, `media.too_large`.
+    Codes: `media.missing`, `media.empty`, `media.not_media`, `media.corrupt`, `media.too_large`,
+    `media.slow`.
     """
 
     def __init__(self, code: str, message: str, remedy: str):
@@ -85,14 +105,23 @@ class MediaInfo:
 
 
 def probe(path: str | os.PathLike[str]) -> MediaInfo:
-    """What `path` is. Pictures are decoded whole, of clips and sounds the first frame.
+    """What `path` is. Pictures are decoded whole, of clips and sounds the first frame; in a process
+    of its own, whose time and memory are bounded and whose end does no harm.
 
     Raises UnreadableMedia (a MediaError with `code`, `message`, `remedy`).
     """
+    from pytoon_pipeline.media import apart  # It needs what is in here.
+
     path = Path(path)
+    _size(path)
+    return apart.examine(path)
+
+
+def examine(path: Path) -> MediaInfo:
+    """`probe`, in this process."""
     size = _size(path)
     with open(path, "rb") as f:
-        head = f.read(4096)
+        head = f.read(HEAD_BYTES)
     said = sniff(head)
     if said in _NOT_MEDIA:
         name, remedy = _NOT_MEDIA[said]
@@ -218,6 +247,16 @@ def _size(path: Path) -> int:
     return status.st_size
 
 
+def too_large(message: str, remedy: str) -> UnreadableMedia:
+    return UnreadableMedia("media.too_large", message, remedy)
+
+
+def _greedy(path: Path) -> UnreadableMedia:
+    return too_large(
+        f"{path.name} needs more memory than a file may.", "Export it again, smaller."
+    )
+
+
 def _corrupt(path: Path, reason: object) -> UnreadableMedia:
     return UnreadableMedia(
         "media.corrupt",
@@ -240,15 +279,22 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         with open(path, "rb") as f, Image.open(f, formats=IMAGE_FORMATS) as image:
             width, height = image.size
             if width * height > MAX_IMAGE_PIXELS:
-                raise UnreadableMedia(
-                    "media.too_large",
+                raise too_large(
                     f"{path.name} has {width}x{height} pixels ({width * height / 1e6:.0f} "
                     f"megapixels); {MAX_IMAGE_PIXELS / 1e6:.0f} megapixels are the most.",
                     "Scale it down; a frame has 2 megapixels.",
                 )
+            if max(width, height) > MAX_IMAGE_SIDE:
+                raise too_large(
+                    f"{path.name} is {width}x{height} pixels; {MAX_IMAGE_SIDE:,} a side are the "
+                    "most.",
+                    "Cut out the part that is wanted.",
+                )
             yield image
     except UnreadableMedia:
         raise
+    except MemoryError as e:
+        raise _greedy(path) from e
     except FileNotFoundError as e:
         raise UnreadableMedia(
             "media.missing", f"{path.name} is not there.", "Check the file's name."
@@ -310,17 +356,32 @@ def _see_through(image: Image.Image) -> bool:
 
 @contextmanager
 def open_clip(path: str | os.PathLike[str]) -> Iterator[av.container.InputContainer]:
-    """A clip or sound opened by PyAV: local files only, `CLIP_FORMATS` only.
+    """A clip or sound opened by PyAV: local files only, and only as what its first bytes say it is,
+    or one of `CLIP_FORMATS` where they say nothing.
 
     A failure to open comes out as UnreadableMedia; failures inside the block pass as they are.
     """
     path = Path(path)
-    options = {"protocol_whitelist": "file", "format_whitelist": CLIP_FORMATS}
     try:
-        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+        with open(path, "rb") as f:
+            formats = demuxers_of(f.read(HEAD_BYTES)) or CLIP_FORMATS
+        options = {
+            "protocol_whitelist": "file",
+            "format_whitelist": formats,
+            # Of the decoders that are asked while the file is being opened.
+            "max_pixels": str(MAX_VIDEO_PIXELS),
+        }
+        container = av.open(
+            f"file:{path}", options=options, metadata_errors="replace", timeout=READ_SECONDS
+        )
+    except MemoryError as e:  # PyAV's own is one, too.
+        raise _greedy(path) from e
     except (av.FFmpegError, OSError, ValueError) as e:
         raise _corrupt(path, reason(e)) from e
     with container:
+        for stream in container.streams:
+            if stream.codec_context is not None:
+                stream.codec_context.options = {"max_pixels": str(MAX_VIDEO_PIXELS)}
         yield container
 
 
@@ -346,8 +407,8 @@ def display_size(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int
     """Width and height of a frame as displayed: turned, and with square pixels."""
     width, height = frame.width, frame.height
     aspect = stream.sample_aspect_ratio
-    if aspect and aspect > 0:
-        width = round(width * aspect)
+    if aspect and 1 / MAX_ASPECT <= aspect <= MAX_ASPECT:
+        width = max(1, round(width * aspect))
     return (height, width) if clip_rotation(frame) in (90, 270) else (width, height)
 
 
@@ -361,32 +422,32 @@ def _probe_clip(path: Path, size: int, *, known: bool) -> MediaInfo:
                 "media.not_media", f"{path.name} is no picture, clip or sound known here.", _USUAL
             ) from e
         raise
-    except (av.FFmpegError, OSError, ValueError) as e:
+    except MemoryError as e:
+        raise _greedy(path) from e
+    except (av.FFmpegError, OSError, ValueError, ArithmeticError, AttributeError) as e:
+        # The last two: a track without a decoder, a clock of no ticks.
         raise _corrupt(path, reason(e)) from e
 
 
 def _clip_info(path: Path, size: int, container: av.container.InputContainer) -> MediaInfo:
     video = video_stream(container)
-    audio = next(iter(container.streams.audio), None)
+    audio = next((s for s in container.streams.audio if s.codec_context is not None), None)
     stream = video or audio
     if stream is None:
         raise _corrupt(path, "it has neither picture nor sound")
+    _check_tracks(path, container)
     if video is not None:
-        width, height = video.width, video.height
-        if max(width, height) > MAX_VIDEO_SIDE:
-            raise UnreadableMedia(
-                "media.too_large",
-                f"{path.name} is {width}x{height} pixels; {MAX_VIDEO_SIDE} a side are the most.",
-                "Scale it down; a frame has 1080x1920 pixels.",
-            )
+        _check_side(path, video.width, video.height)
+    if audio is not None:
+        _check_sound(path, audio)
     seconds = _seconds(container, stream)
-    if video is not None and seconds is not None and seconds > MAX_VIDEO_SECONDS:
-        raise UnreadableMedia(
-            "media.too_large",
-            f"{path.name} lasts {seconds:.0f} s; {MAX_VIDEO_SECONDS} s are the most.",
+    most = MAX_SOUND_SECONDS if video is None else MAX_VIDEO_SECONDS
+    if seconds is not None and seconds > most:
+        raise too_large(
+            f"{path.name} lasts {seconds:.0f} s; {most} s are the most.",
             "Cut out the part that is wanted.",
         )
-    first = next(container.decode(stream), None)
+    first = next(decoded(container, stream), None)
     if first is None:
         raise _corrupt(path, "no frame of it decodes")
     sound = {
@@ -399,8 +460,8 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
     if video is None:
         name = "m4a" if name == "mov" else name
         return MediaInfo("audio", name, **common)
+    _check_side(path, first.width, first.height)
     shown = display_size(video, first)
-    rate = video.average_rate or video.guessed_rate or video.base_rate
     return MediaInfo(
         "video",
         _MOVIE_FORMATS.get(name, name),
@@ -408,22 +469,87 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
         height=shown[1],
         rotation=clip_rotation(first),
         has_alpha=any(c.is_alpha for c in first.format.components),
-        frame_rate=Fraction(rate) if rate else None,
+        frame_rate=_rate(path, video, seconds),
         frames=video.frames or None,
         **common,
     )
 
 
+def decoded(
+    container: av.container.InputContainer, stream: av.stream.Stream
+) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """The frames of a stream, like `container.decode`, but with an end to packets that give none.
+
+    Raises UnreadableMedia where none comes for `limits.DECODE_SECONDS`; av.FFmpegError.
+    """
+    since = time.monotonic()
+    for packet in container.demux(stream):
+        for frame in packet.decode():
+            yield frame
+            since = time.monotonic()
+        if time.monotonic() - since > limits.DECODE_SECONDS:
+            raise UnreadableMedia(
+                "media.slow",
+                f"{Path(container.name).name}: no picture comes for "
+                f"{limits.DECODE_SECONDS:.0f} s.",
+                "Export it again, as MP4 with H.264.",
+            )
+
+
+def _check_tracks(path: Path, container: av.container.InputContainer) -> None:
+    if len(container.streams) > MAX_STREAMS:
+        raise too_large(
+            f"{path.name} has {len(container.streams)} tracks; {MAX_STREAMS} are the most.",
+            "Export it with the one picture and the one sound that are wanted.",
+        )
+    pieces = max(stream.frames for stream in container.streams)
+    if pieces > MAX_PACKETS:
+        raise too_large(
+            f"{path.name} has a track of {pieces:,} pieces; {MAX_PACKETS:,} are the most.",
+            "Export it again, as MP4 with H.264 and AAC.",
+        )
+
+
+def _check_side(path: Path, width: int, height: int) -> None:
+    if max(width, height) > MAX_VIDEO_SIDE:
+        raise too_large(
+            f"{path.name} is {width}x{height} pixels; {MAX_VIDEO_SIDE} a side are the most.",
+            "Scale it down; a frame has 1080x1920 pixels.",
+        )
+
+
+def _check_sound(path: Path, audio: av.AudioStream) -> None:
+    if audio.channels > MAX_CHANNELS or audio.rate > MAX_SAMPLE_RATE:
+        raise too_large(
+            f"{path.name} has sound of {audio.channels} channels and {audio.rate:,} samples a "
+            f"second; {MAX_CHANNELS} and {MAX_SAMPLE_RATE:,} are the most.",
+            "Export it again, as stereo at 48 kHz.",
+        )
+
+
+def _rate(path: Path, video: av.VideoStream, seconds: float | None) -> Fraction | None:
+    """Frames a second, as far as the file says something that can be."""
+    if seconds and video.frames / seconds > MAX_FRAME_RATE:
+        raise too_large(
+            f"{path.name} has {video.frames / seconds:,.0f} frames a second; "
+            f"{MAX_FRAME_RATE} are the most.",
+            "Export it again, with 60 at most.",
+        )
+    said = (video.average_rate, video.guessed_rate, video.base_rate)
+    return next((Fraction(r) for r in said if r and 0 < r <= MAX_FRAME_RATE), None)
+
+
 def _seconds(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
     """Length of the stream. Files written live (WebM from a browser, APNG) don't say theirs: the
     packets are then read through, which decodes nothing, and the file is wound back."""
-    if stream.duration and stream.time_base:
+    if stream.duration and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
-    if container.duration:
+    if container.duration and container.duration > 0:
         return container.duration / av.time_base
     first, end = None, None
     try:
-        for packet in itertools.takewhile(lambda p: p.size, container.demux(stream)):
+        packets = itertools.takewhile(lambda p: p.size, container.demux(stream))
+        for packet in itertools.islice(packets, MAX_PACKETS):
             if packet.pts is not None:
                 first = packet.pts if first is None else min(first, packet.pts)
                 end = max(end or packet.pts, packet.pts + (packet.duration or 0))

@@ -26,6 +26,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from pytoon_pipeline.errors import FfmpegError, MediaError
 from pytoon_pipeline.media import ffmpeg
+from pytoon_pipeline.media.limits import SOUND_SECONDS
 from pytoon_pipeline.media.link import AAC_PRIMING
 from pytoon_pipeline.media.probe import CLIP_FORMATS
 
@@ -39,7 +40,6 @@ REFERENCE_LUFS = -16.0
 """Voice and music are brought to this loudness before their own `gain_db`: a quiet recording is
 heard, and one gain of a preset means the same for every track."""
 
-_DECODE_TIMEOUT = 300.0
 _WILD = np.float32(4.0)  # +12 dBFS, more than any sound means
 
 
@@ -178,7 +178,7 @@ def decode(path: Path, *, seconds: float, start: float = 0.0) -> np.ndarray:
     path = Path(path)
     stream = decode_graph(path, start=start, seconds=seconds)
     try:
-        raw, said = ffmpeg.run(stream, f"decode the sound of {path.name}", timeout=_DECODE_TIMEOUT)
+        raw, said = ffmpeg.run(stream, f"decode the sound of {path.name}", timeout=SOUND_SECONDS)
     except FfmpegError as e:
         raise MediaError(f"{path.name}: no sound could be read from it.\n{e.log_tail}") from e
     if not raw and not start:

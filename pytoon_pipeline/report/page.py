@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytoon_pipeline import __version__
 from pytoon_pipeline.report import plots, words
@@ -56,7 +58,10 @@ class Shown:
         self.grave = any(v.severity == "error" for v in row.failed)
         kind = (row.archetype, row.preset, row.brand, row.locale, ", ".join(row.engines))
         self.kind = [k for k in kind if k]
-        self.links = [(word, links[name]) for word, name in _LINKS if name in links]
+        self.links = [
+            (word, links[name], PurePosixPath(name).suffix) for word, name in _LINKS
+            if name in links
+        ]  # fmt: skip
         self.marks = [
             mark
             for mark, holds in (
@@ -134,6 +139,12 @@ def _facets(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
     return found
 
 
+def _origin(href: str) -> str:
+    """`https://host:port` of an address, empty for one that is seen from the page."""
+    parts = urlsplit(href)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+
+
 def progress_of(rows: Sequence[Row]) -> float | None:
     """0..1 while a run goes on or is asked for, else None. Briefs that nobody asked for don't
     count."""
@@ -145,11 +156,15 @@ def progress_of(rows: Sequence[Row]) -> float | None:
     return (ended + going) / len(counted)
 
 
-def campaign_page(title: str, rows: Sequence[Row], links: Links, csv: str) -> bytes:
-    """The page as UTF-8. `csv` is the address of the table, seen from the page."""
+def campaign_page(
+    title: str, rows: Sequence[Row], links: Links, csv: str, until: float | None = None
+) -> bytes:
+    """The page as UTF-8. `csv` is the address of the table, seen from the page; `until` the Unix
+    time up to which links are good, None for ever."""
     from markupsafe import Markup
 
     parts = _parts()
+    shown = [Shown(row, links(row)) for row in rows]
     judged = [row for row in rows if row.metrics]
     drawn = None
     if judged:
@@ -168,7 +183,10 @@ def campaign_page(title: str, rows: Sequence[Row], links: Links, csv: str) -> by
         script_hashes=Markup(" ").join(
             Markup("'{}'").format(_hash(text)) for text in (parts.boot, parts.script)
         ),
-        rows=[Shown(row, links(row)) for row in rows],
+        rows=shown,
+        # Where the page itself lies elsewhere than its videos, saved to a disk for example.
+        origins=sorted({_origin(href) for row in shown for _, href, _ in row.links} - {""}),
+        until=until,
         made=sum(row.video for row in rows),
         judged=len(judged),
         clean=sum(not row.failed for row in judged),

@@ -15,7 +15,7 @@ from pytoon_pipeline.briefs.ledger import OPEN, Entry
 from pytoon_pipeline.errors import Problem, PytoonError
 from pytoon_pipeline.quality.checks import Verdict
 from pytoon_pipeline.stages.documents import MetricsDocument
-from pytoon_pipeline.store.base import Store
+from pytoon_pipeline.store.base import Missing, Store
 
 FILES = (
     "video.mp4", "captions.vtt", "captions.srt", "thumbnail.jpg", "render_spec.json",
@@ -292,9 +292,9 @@ def _poster(jpeg: bytes, store: Store) -> str:
     brief only one picture is new."""
     mark = hashlib.blake2b(jpeg, digest_size=16).hexdigest()
     memo = f"posters/{mark}-{_POSTER_VERSION}.webp"
-    if store.exists(memo):
+    try:
         webp = store.read_bytes(memo)
-    else:
+    except Missing:
         webp = _shrunk(jpeg)
         store.put_bytes(memo, webp)
     return "data:image/webp;base64," + base64.b64encode(webp).decode()

@@ -80,7 +80,8 @@ def write_report(
     campaign: str, ledger: Ledger, store: Store, title: str | None = None
 ) -> ReportDocument:
     """Write `reports/<campaign>/index.html` and `campaign.csv` into the store; the videos are
-    linked where they lie.
+    linked where they lie: in a folder by their place beside the page, in a private bucket by signed
+    links that are good for a while.
 
     Raises UserError for an unknown campaign, StoreError when the store can't be used.
     """
@@ -89,12 +90,22 @@ def write_report(
     rows = gather(entries, store)
     place = f"reports/{folder_name(campaign, ledger)}"
 
+    until = store.links_until()
+    signed = {
+        row.key: {n: store.url(k) for n, k in row.files.items() if n in _FOLDERS}
+        for row in (rows if until is not None else ())
+    }
+
     def links(row: Row) -> Mapping[str, str]:
+        if until is not None:
+            return signed[row.key]
         return {name: f"../../{quote(key)}" for name, key in row.files.items()}
 
     # The page leads to the table, so the table comes first.
     store.put_bytes(f"{place}/{TABLE}", campaign_csv(rows, links))
-    store.put_bytes(f"{place}/{PAGE}", campaign_page(title or campaign, rows, links, TABLE))
+    table = TABLE if until is None else store.url(f"{place}/{TABLE}")
+    page = campaign_page(title or campaign, rows, links, table, until)
+    store.put_bytes(f"{place}/{PAGE}", page)
     return _document(campaign, entries, rows, f"{place}/{PAGE}", f"{place}/{TABLE}")
 
 

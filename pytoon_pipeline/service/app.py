@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from pytoon_pipeline import __version__
 from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.briefs.parcel import Parcels
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError
 from pytoon_pipeline.media.addresses import Guard as Addresses
 from pytoon_pipeline.service import openapi
@@ -28,11 +29,12 @@ from pytoon_pipeline.service.errors import ApiError, error_response, from_except
 from pytoon_pipeline.service.files import file_response
 from pytoon_pipeline.service.guard import Guard, owner_of, tokens_of
 from pytoon_pipeline.service.jobs import JobRow, Jobs, stop_dagster_run
+from pytoon_pipeline.service.metrics import add_metrics_route
 from pytoon_pipeline.service.request import accept
 from pytoon_pipeline.service.upload import Limits, Received, receive
 from pytoon_pipeline.service.webhooks import BACKOFF, Courier, check_webhook
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.store import Store, open_store
+from pytoon_pipeline.store import Missing, Store, open_store
 
 if TYPE_CHECKING:
     from pytoon_pipeline.service.segment_work import Bench
@@ -69,6 +71,7 @@ def make_app(
 
     app = FastAPI(lifespan=lifespan, **_DESCRIBED)
     _add_routes(app, desk, secured=bool(tokens))
+    add_metrics_route(app, settings)
     if bench is not None:
         from pytoon_pipeline.service.segments import add_segment_routes
 
@@ -113,7 +116,10 @@ class _Desk:
         )
         self.store: Store = open_store(settings)
         self.ledger = Ledger(settings.ledger)
-        self.jobs = Jobs(self.ledger, settings.home / "jobs")
+        parcels = Parcels(self.store, settings.media_roots, settings.scratch)
+        self.jobs = Jobs(
+            self.ledger, settings.home / "jobs", parcels if self.store.shared else None
+        )
         self._figures = lru_cache(maxsize=2048)(self._read_figures)
 
     def courier(self, backoff: Sequence[float], pause: float) -> Courier:
@@ -187,11 +193,12 @@ class _Desk:
                 if job.state in ("pending", "processing") else "It has no files.",
             )  # fmt: skip
         key = f"videos/{job.key}/{name}"
-        if not self.store.exists(key):
+        try:
+            path = self.store.local(key)
+        except Missing as error:
             raise ApiError(
                 404, "file.gone", "The file is in the store no more.", "Send the brief again."
-            )
-        path = self.store.local(key)
+            ) from error
         return file_response(request, path, kind, job.name + path.suffix)
 
 

@@ -18,6 +18,10 @@ OPEN_PATHS = ("/health", "/openapi.json")
 """Answered without a token: they say nothing of any job."""
 
 
+FIGURES_PATH = "/metrics"
+"""Answered without a token to whoever is on this machine."""
+
+
 def tokens_of(setting: str | None) -> tuple[str, ...]:
     """The tokens of `PYTOON_TOKEN`, separated by commas."""
     return tuple(t.strip() for t in (setting or "").split(",") if t.strip())
@@ -38,6 +42,17 @@ def _host_of(address: str) -> str:
         return urlsplit(address).hostname or ""
     except ValueError:
         return ""
+
+
+def _from_here(scope: Scope, headers: Headers) -> bool:
+    """Does a program of this machine call by this machine's own name? What a proxy passes on comes
+    from anywhere."""
+    client = scope.get("client")
+    passed_on = any(
+        name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via", "origin")
+    )
+    named = is_loopback(_host_of(f"//{headers.get('host', '')}"))
+    return bool(client) and is_loopback(client[0]) and named and not passed_on
 
 
 def token_of(headers: Headers) -> str | None:
@@ -78,7 +93,7 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        error = self._objection(scope["path"], Headers(scope=scope))
+        error = self._objection(scope, Headers(scope=scope))
         if error is None:
             try:
                 await self.app(scope, receive, send_with_headers)
@@ -89,10 +104,12 @@ class Guard:
                 error = from_exception(Request(scope), fault)
         await error_response(error)(scope, receive, send_with_headers)
 
-    def _objection(self, path: str, headers: Headers) -> ApiError | None:
+    def _objection(self, scope: Scope, headers: Headers) -> ApiError | None:
         if not self._tokens:
             return self._foreign(headers)
-        if path in OPEN_PATHS:
+        if scope["path"] in OPEN_PATHS:
+            return None
+        if scope["path"] == FIGURES_PATH and _from_here(scope, headers):
             return None
         shown = hashlib.sha256((token_of(headers) or "").encode("utf-8", "replace")).digest()
         # All are compared, so that the time taken tells nothing.

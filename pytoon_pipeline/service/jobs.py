@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -18,8 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from pytoon_pipeline.briefs.ledger import METADATA, OPEN, Ledger, read_problems
+from pytoon_pipeline.briefs.parcel import Parcel, Parcels
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.errors import Problem, StoreError, UserError
+from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.service.documents import (
     CURSOR_PATTERN,
     ID_PATTERN,
@@ -117,10 +118,14 @@ class JobRow:
 
 class Jobs:
     """The table of jobs and the folders of their requests. Safe to use from several threads and
-    processes. Raises StoreError when the table or a folder can't be used."""
+    processes. Raises StoreError when the table or a folder can't be used.
 
-    def __init__(self, ledger: Ledger, folder: Path):
-        self.ledger, self.folder = ledger, folder
+    With `parcels`, of a store that machines share, a request is packed into it before it becomes a
+    job: any machine can render it, and of its folder here only `request.json` stays.
+    """
+
+    def __init__(self, ledger: Ledger, folder: Path, parcels: Parcels | None = None):
+        self.ledger, self.folder, self.parcels = ledger, folder, parcels
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -169,9 +174,14 @@ class Jobs:
         except OSError as error:
             raise StoreError(f"{target} can't be written: {error.strerror}.") from error
         source = accepted.source(target)
+        try:
+            parcel = self._pack(source)
+        except StoreError:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
         row = {
             "id": job_id,
-            "created": time.time_ns() // 1000,
+            "created": int(self.ledger.now() * 1e6),
             "campaign": source.campaign,
             "name": source.name,
             "request": str(source.path),
@@ -191,21 +201,55 @@ class Jobs:
             if known is None:
                 raise StoreError("A job could not be noted.") from None
             return known, True
-        self._ask(job_id, source, accepted.request.priority)
+        try:
+            self._ask(job_id, source, accepted.request.priority, parcel)
+        except StoreError:
+            # Whoever sends it again is not told of a job that nobody asked for.
+            shutil.rmtree(target, ignore_errors=True)
+            self._drop(job_id)
+            raise
         return job_id, False
 
-    def _ask(self, job_id: str, source: BriefSource, priority: int) -> None:
+    def _pack(self, source: BriefSource) -> Parcel | None:
+        """The request with its files in the store, where it is shared."""
+        if self.parcels is None:
+            return None
+        try:
+            return self.parcels.pack(source)
+        except OSError as error:
+            raise StoreError(f"{source.shown} can't be packed: {error}.") from error
+
+    def _ask(
+        self, job_id: str, source: BriefSource, priority: int, parcel: Parcel | None = None
+    ) -> None:
         key = self.ledger.register(source)
+        if self.parcels is not None and parcel is not None:
+            self.parcels.file(key, parcel)
+            self.ledger.note(key, content_hash=parcel.contents, look=parcel.look)
         if priority:
             self.ledger.note(key, priority=priority)
+        # Its key last: for a job without one the next start asks again.
+        self.ledger.want([key], "render")
         with self.ledger.begin() as connection:
             connection.execute(sa.update(JOBS).where(JOBS.c.id == job_id).values(key=key))
-        self.ledger.want([key], "render")
+        if parcel is not None:
+            for file in source.folder.iterdir():
+                if file != source.path:
+                    file.unlink(missing_ok=True)
+
+    def _has_key(self, job_id: str) -> bool:
+        with self.ledger.begin() as connection:
+            query = sa.select(JOBS.c.key).where(JOBS.c.id == job_id)
+            return bool(connection.execute(query).scalar())
+
+    def _drop(self, job_id: str) -> None:
+        with self.ledger.begin() as connection:
+            connection.execute(sa.delete(JOBS).where(JOBS.c.id == job_id))
 
     def _replayed(self, owner: str, idempotency_key: str, body_hash: str) -> str | None:
         """The job that this key stands for."""
         mine = sa.and_(JOBS.c.owner == owner, JOBS.c.idempotency_key == idempotency_key)
-        oldest = time.time_ns() // 1000 - int(IDEMPOTENCY_SECONDS * 1e6)
+        oldest = int((self.ledger.now() - IDEMPOTENCY_SECONDS) * 1e6)
         with self.ledger.begin() as connection:
             connection.execute(
                 sa.update(JOBS).where(mine, JOBS.c.created < oldest).values(idempotency_key=None)
@@ -230,14 +274,19 @@ class Jobs:
             except OSError:
                 continue
         with self.ledger.begin() as connection:
-            rows = connection.execute(sa.select(JOBS.c.id).where(JOBS.c.key == "")).all()
+            query = sa.select(JOBS.c.id, JOBS.c.created).where(JOBS.c.key == "")
+            rows = connection.execute(query).all()
         for row in rows:
             again = _read_request(self.folder / row.id)
             if again is not None:
-                self._ask(row.id, again, 0)
-                continue
-            with self.ledger.begin() as connection:
-                connection.execute(sa.delete(JOBS).where(JOBS.c.id == row.id))
+                with suppress(PytoonError):  # The store is away: the next start asks again.
+                    parcel = self._pack(again)
+                    # Whoever made it just now may be taking its files away.
+                    if not self._has_key(row.id):
+                        self._ask(row.id, again, 0, parcel)
+            elif self.ledger.path or self.ledger.now() - row.created / 1e6 > STALE_SECONDS:
+                # In a ledger of several machines it may be another's, which makes it right now.
+                self._drop(row.id)
 
     # Looking -------------------------------------------------------------------------------------
 
@@ -283,7 +332,7 @@ class Jobs:
             )
         if job.state in ("failed", "cancelled"):
             return job
-        self._mark(job_id, time.time())
+        self._mark(job_id, self.ledger.now())
         if job.key and not self.ledger.settle(job.key, ["new"], state="cancelled", wanted=""):
             self.stop(job.key, stop_run)
         job = self.get(job_id)
@@ -313,7 +362,7 @@ class Jobs:
             sa.select(JOBS.c.key)
             .join(_BRIEFS, _BRIEFS.c.key == JOBS.c.key)
             .where(
-                JOBS.c.cancelled > time.time() - INSISTING_SECONDS,
+                JOBS.c.cancelled > self.ledger.now() - INSISTING_SECONDS,
                 _BRIEFS.c.state.in_(OPEN),
                 _BRIEFS.c.path == JOBS.c.request,
             )

@@ -29,6 +29,7 @@ from pytoon_pipeline.service.segment_work import POLICY, Bench, Full, Work, Work
 from pytoon_pipeline.spec.job import SegmentJob, fingerprint
 from pytoon_pipeline.stages.documents import EngineTry
 from pytoon_pipeline.stages.look import segment_look
+from pytoon_pipeline.store.seen import still
 
 MEDIUM_BYTES = 2_000_000_000
 """As much as a brief may name."""
@@ -113,7 +114,7 @@ def accept_segment(data: dict[str, Any], bench: Bench) -> tuple[str, SegmentJob]
         )  # fmt: skip
     _hold_to(request.look, job, bench)
     store = bench.services.store
-    lacking = {a.sha256 + a.suffix for a in job.all_assets if not store.exists(a.key)}
+    lacking = {a.sha256 + a.suffix for a in job.all_assets if not still(store, a.key)}
     if lacking:
         raise refused(
             [
@@ -222,7 +223,7 @@ async def take_medium(request: Request, bench: Bench, sha256: str, suffix: str) 
     Raises ApiError: 408, 413, 415 for what is no medium, 422 for another hash.
     """
     services, key = bench.services, f"media/{sha256}{suffix}"
-    if await run_in_threadpool(services.store.exists, key):
+    if await run_in_threadpool(still, services.store, key):
         return False
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > MEDIUM.file:
@@ -418,7 +419,7 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
 
     def has(sha256: Hash, suffix: Suffix = "") -> Response:
         """Is this medium here?"""
-        if not bench.services.store.exists(f"media/{sha256}{suffix}"):
+        if not still(bench.services.store, f"media/{sha256}{suffix}"):
             raise ApiError(404, "media.unknown", "This medium is not here.", "PUT it here.")
         return Response(status_code=200)
 

@@ -6,10 +6,17 @@ import contextlib
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.figures.lines import line, say, setup_logging
 from pytoon_pipeline.settings import Settings
+from pytoon_pipeline.upkeep.machine import Tidying
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 def serve(
@@ -40,11 +47,16 @@ def serve(
         from pytoon_pipeline.service.segment_work import open_bench
 
         bench = open_bench(settings)
-    app = make_app(settings, bench=bench)
+    app: ASGIApp = make_app(settings, bench=bench)
+    as_json = setup_logging(settings, also=("uvicorn",))
+    if as_json:
+        app = RequestLines(app)
     with listen(host, port) as here:
         config = uvicorn.Config(
             app,
             access_log=False,
+            # Its own set-up would put words between the lines.
+            log_config=None if as_json else uvicorn.config.LOGGING_CONFIG,
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=10,
@@ -53,14 +65,49 @@ def serve(
         port = here.getsockname()[1]
         print(f"Pytoon listens at http://{shown}:{port} . Ctrl-C ends it.", flush=True)
         if bench is not None:
-            print(
-                f"It renders segments for other Pytoons, {bench.workers} at a time.",
-                file=sys.stderr, flush=True,
-            )  # fmt: skip
-        print("Videos are made by a daemon beside it: `pytoon dev`.", file=sys.stderr, flush=True)
-        with _ended_by_signals(), contextlib.suppress(KeyboardInterrupt):
+            _tell(f"It renders segments for other Pytoons, {bench.workers} at a time.", as_json)
+        _tell("Videos are made by a daemon beside it: `pytoon dev`.", as_json)
+        with Tidying(), _ended_by_signals(), contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[here])
     return 0
+
+
+def _tell(text: str, as_json: bool) -> None:
+    if as_json:
+        say(line("message", source="serve", message=text))
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+class RequestLines:
+    """A line for each request, when it is answered: never its query, its headers or its body."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, status = time.monotonic(), 0
+
+        async def heard(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, heard)
+        finally:
+            said = {"method": scope["method"], "path": scope["path"], "status": status or 500}
+            say(
+                line(
+                    "request", level="error" if said["status"] >= 500 else "info", source="serve",
+                    seconds=time.monotonic() - began, **said,
+                    message=f"{said['method']} {said['path']} {said['status']}",
+                )
+            )  # fmt: skip
 
 
 @contextlib.contextmanager

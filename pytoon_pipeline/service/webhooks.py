@@ -98,7 +98,7 @@ class Courier:
         query = (
             job_query.where(
                 JOBS.c.webhook_state == "waiting",
-                JOBS.c.webhook_next <= time.time(),
+                JOBS.c.webhook_next <= self.jobs.ledger.now(),
                 api_state.in_(["completed", "failed", "cancelled"]),
             )
             .order_by(JOBS.c.webhook_next)
@@ -122,7 +122,7 @@ class Courier:
         if number > len(self.backoff):
             self._note(job, webhook_state="given_up")
         else:
-            self._note(job, webhook_next=time.time() + self.backoff[number - 1])
+            self._note(job, webhook_next=self.jobs.ledger.now() + self.backoff[number - 1])
 
     def _post(self, client: httpx.Client, job: JobRow) -> str:
         """Why it was not taken; empty when it was."""
@@ -155,7 +155,7 @@ class Courier:
                 JOBS.c.webhook_next == job.webhook_next,
             )
             .values(
-                webhook_next=time.time() + LEASE_SECONDS,
+                webhook_next=self.jobs.ledger.now() + LEASE_SECONDS,
                 webhook_attempts=job.webhook_attempts + 1,
             )
         )

@@ -23,13 +23,20 @@ from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
 from pytoon_pipeline.spec.model import RenderSpec
 from pytoon_pipeline.spec.timeline import Timeline, Window, timeline
 from pytoon_pipeline.stages.compile import spec_json
-from pytoon_pipeline.stages.documents import SegmentsDocument, SoundRecord, VideoDocument
+from pytoon_pipeline.stages.documents import (
+    LinkedDocument,
+    SegmentRecord,
+    SegmentsDocument,
+    SoundRecord,
+    VideoDocument,
+)
 from pytoon_pipeline.stages.finishing import Finishing
 from pytoon_pipeline.stages.labelling import disclosure, label_video, packet
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.segments import encoding_look, workdir
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.subtitles import srt, vtt
+from pytoon_pipeline.store.seen import still
 
 SOUND_RATE = 48000
 
@@ -58,7 +65,7 @@ def assemble(
     if [r.segment_id for r in records] != [s.id for s in spec.segments]:
         raise LinkError("The segments that came are not the segments of the plan.")
     for record in records:
-        if not store.exists(record.key):
+        if not still(store, record.key):
             raise StoreError(
                 f"{record.segment_id}: {record.key} is no longer in the store. "
                 "Materialize `segments` again."
@@ -85,10 +92,15 @@ def assemble(
     folder_key = f"videos/{key}"
     _write_documents(spec, services, folder_key)
     sidecar = f"linked/{key}.json"
+    made_of = {"parts": _parts(spec, records, windows, plan_mark), "takes": _takes(records)}
     if not fresh and store.exists(sidecar) and store.exists(f"{folder_key}/video.mp4"):
-        before = VideoDocument.model_validate_json(store.read_bytes(sidecar))
+        written = json.loads(store.read_bytes(sidecar))
+        # An earlier version did not write down what it is made of.
+        before = LinkedDocument.model_validate({**written, **made_of})
         if before.fingerprint == mark:
-            return before.model_copy(update={"cached": True, "seconds_spent": {}})
+            if written != before.model_dump(mode="json"):
+                store.put_bytes(sidecar, before.model_dump_json().encode())
+            return before.video.model_copy(update={"cached": True, "seconds_spent": {}})
 
     if identity:
         credentials.ready(identity)
@@ -96,8 +108,8 @@ def assemble(
     with workdir(services) as folder, ThreadPoolExecutor(services.settings.workers) as pool:
 
         def window_file(window: Window, name: str) -> Path:
-            place = f"windows/{name}.mp4"
-            if fresh or not store.exists(place):
+            place = _window(name)
+            if fresh or not still(store, place):
                 path = folder / f"window-{window.left:02d}.mp4"
                 _blend(window, jobs, records, services, path)
                 store.put(place, path)
@@ -129,7 +141,7 @@ def assemble(
         store.put(f"{folder_key}/video.mp4", video)
         spent["link"] = time.monotonic() - started
 
-    document = VideoDocument(
+    document = LinkedDocument(
         key=f"{folder_key}/video.mp4",
         sha256=digest,
         bytes=size,
@@ -145,9 +157,36 @@ def assemble(
         sound=heard,
         signer=identity.name if identity else None,
         seconds_spent={k: round(v, 3) for k, v in spent.items()},
+        **made_of,
     )
     store.put_bytes(sidecar, document.model_dump_json().encode())
-    return document
+    return document.video
+
+
+def _window(name: str) -> str:
+    return f"windows/{name}.mp4"
+
+
+def _sound_keys(mark: str) -> tuple[str, str]:
+    """Of the track, and of what was measured of it."""
+    return f"sound/{mark}.m4a", f"sound/{mark}.json"
+
+
+def _parts(
+    spec: RenderSpec, records: list[SegmentRecord], windows: list[str], sound_mark: str
+) -> list[str]:
+    """All in the store that the video is made of. As long as the video is there these stay."""
+    names = [
+        *(r.key for r in records),
+        *(_window(name) for name in windows),
+        *_sound_keys(sound_mark),
+        *(asset.key for asset in spec.assets),
+    ]
+    return list(dict.fromkeys(names))
+
+
+def _takes(records: list[SegmentRecord]) -> list[dict]:
+    return [r.take for r in records if r.take]
 
 
 def _digest(*parts: object) -> str:
@@ -284,8 +323,8 @@ def _sound(
 ) -> tuple[Path, SoundRecord]:
     """The sound track, laid once for each content."""
     store = services.store
-    track, report = f"sound/{mark}.m4a", f"sound/{mark}.json"
-    if fresh or not (store.exists(track) and store.exists(report)):
+    track, report = _sound_keys(mark)
+    if fresh or not (still(store, track) and still(store, report)):
         path = folder / "sound.m4a"
         rate = services.presets.facts().delivery.audio_kbps
         laid = sound.lay_sound(plan, path, bit_rate_kbps=rate)

@@ -84,6 +84,19 @@ class VideoDocument(_Document):
         return self.frames / self.rate
 
 
+class LinkedDocument(VideoDocument):
+    """The finished file, and what in the store it was made of: the document beside the store's
+    other intermediates, by which they are kept."""
+
+    parts: list[str] = Field(description="Keys of segments, windows, sound and media.")
+    takes: list[dict[str, Any]] = Field(description="Of its generated footage.")
+
+    @property
+    def video(self) -> VideoDocument:
+        """Without what is the store's own business."""
+        return VideoDocument(**self.model_dump(exclude={"parts", "takes"}))
+
+
 class ThumbnailDocument(_Document):
     key: str
     frame: int

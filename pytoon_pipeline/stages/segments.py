@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from pytoon_pipeline.locks import held
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.probe import probe
+from pytoon_pipeline.scratch import working_folder
 from pytoon_pipeline.spec.job import SegmentJob, fingerprint, segment_jobs
 from pytoon_pipeline.spec.model import RenderSpec
 from pytoon_pipeline.spec.timeline import timeline
@@ -33,6 +33,7 @@ from pytoon_pipeline.stages.finishing import Finishing
 from pytoon_pipeline.stages.labelling import take_of
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import Services
+from pytoon_pipeline.store.seen import still
 
 
 class SegmentsFailed(RenderError):
@@ -52,12 +53,8 @@ class SegmentsFailed(RenderError):
 @contextmanager
 def workdir(services: Services) -> Iterator[Path]:
     """A folder for working files, gone afterwards."""
-    services.settings.scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="render-", dir=services.settings.scratch))
-    try:
+    with working_folder(services.settings.scratch, "render-") as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _claim(services: Services, fingerprint: str) -> Path:
@@ -154,7 +151,7 @@ def render_segment(
         """The segment as the best engine that has made it before did."""
         for rank, engine in enumerate(engines):
             mark = name(engine)
-            if store.exists(place(mark)):
+            if still(store, place(mark)):
                 record = SegmentRecord(
                     segment_id=job.segment_id, fingerprint=mark, key=place(mark),
                     engine=engine.name, frames=job.count, seconds=0, cached=True,

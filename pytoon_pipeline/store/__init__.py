@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from pytoon_pipeline.errors import Problem, SettingsError
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.store.base import Store, Stored
+from pytoon_pipeline.store.base import Missing, Store, Stored
 from pytoon_pipeline.store.folder import FolderStore
+from pytoon_pipeline.store.s3 import S3Store, open_s3
 
-__all__ = ["FolderStore", "Store", "Stored", "open_store", "where"]
+__all__ = ["FolderStore", "Missing", "S3Store", "Store", "Stored", "open_store", "where"]
 
 
 def open_store(settings: Settings) -> Store:
-    """The store of the settings: a folder, or a bucket. SettingsError for an address of another
-    kind."""
+    """The store of the settings: a folder, or a bucket. Asks nothing of it yet. SettingsError for
+    an address that is neither."""
     address = settings.store
+    if address.startswith("s3://"):
+        return open_s3(settings)
     if "://" in address:
         raise SettingsError(
             Problem(
@@ -32,7 +33,5 @@ def open_store(settings: Settings) -> Store:
 
 def where(store: Store, key: str) -> str:
     """Where an object lies, for a person: a path where it is a file of this machine, else its
-    address."""
-    url = store.url(key)
-    parts = urlparse(url)
-    return url2pathname(parts.path) if parts.scheme == "file" else url
+    address in the store. What a browser opens is `store.url(key)`."""
+    return store.place(key)

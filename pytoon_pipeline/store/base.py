@@ -24,6 +24,10 @@ def checked_key(key: str) -> str:
     return key
 
 
+class Missing(StoreError):
+    """There is no object under this key."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """An object, as a listing tells of it."""
@@ -58,11 +62,11 @@ class Store(ABC):
     @abstractmethod
     def local(self, key: str) -> Path:
         """A local file to read this object from, as it is now; never written to, and good to read
-        for the length of a run. StoreError when absent."""
+        for the length of a run. Missing when absent."""
 
     @abstractmethod
     def read_bytes(self, key: str) -> bytes:
-        """A small document. StoreError when absent."""
+        """A small document. Missing when absent."""
 
     @abstractmethod
     def stat(self, key: str) -> Stored | None:
@@ -89,3 +93,11 @@ class Store(ABC):
     def url(self, key: str) -> str:
         """An address a person can open to look at this object; of a private store one that is good
         for a while only."""
+
+    def links_until(self) -> float | None:
+        """Unix time up to which a `url` asked for now is good; None where they are so for ever."""
+        return None
+
+    def place(self, key: str) -> str:
+        """Where an object lies, short enough to print: a path, or an address in the store."""
+        return self.url(key)

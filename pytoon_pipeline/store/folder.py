@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pytoon_pipeline.errors import StoreError
-from pytoon_pipeline.store.base import Store, Stored, checked_key
+from pytoon_pipeline.store.base import Missing, Store, Stored, checked_key
 
 
 class FolderStore(Store):
@@ -59,7 +59,7 @@ class FolderStore(Store):
     def local(self, key: str) -> Path:
         path = self._path(key)
         if not path.is_file():
-            raise StoreError(f"{key} is not in the store {self.root}.")
+            raise Missing(f"{key} is not in the store {self.root}.")
         return path
 
     def read_bytes(self, key: str) -> bytes:
@@ -98,3 +98,6 @@ class FolderStore(Store):
 
     def url(self, key: str) -> str:
         return self._path(key).as_uri()
+
+    def place(self, key: str) -> str:
+        return str(self._path(key))

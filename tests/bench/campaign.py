@@ -4,24 +4,30 @@
 
 Three tables: a look at 5,000 briefs; runs a minute of videos that are all in the store (what
 Dagster costs), with Pytoon's launcher and with Dagster's own taking turns; and where a run's
-time goes. Real daemons, real runs, 270x480.
+time goes. Real daemons, real runs, 270x480. `--servers` has it all on PostgreSQL, and a worker
+that takes its runs over Redis as a third.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dagster as dg
-from deployment import Deployment, ended, tiny
+from deployment import Deployment, Postgres, ended, tiny
+from redis_server import RedisServer
+from workers import WorkerProcess
 
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import content_hash
@@ -34,6 +40,10 @@ _WARM = """run_launcher:
   module: pytoon_pipeline.defs.launcher
   class: WarmRunLauncher
   config: {}"""
+_CELERY = """run_launcher:
+  module: pytoon_pipeline.defs.celery
+  class: CeleryLauncher
+  config: {broker: {env: PYTOON_BROKER}}"""
 _PLAIN = """run_launcher:
   module: dagster._core.launcher
   class: DefaultRunLauncher
@@ -73,12 +83,13 @@ def look(count: int) -> None:
         print(f"| when nothing is new ({gathered:.2f} s of it to find them) | {spent:.2f} |")
 
 
-def use_launcher(place: Deployment, warm: bool) -> None:
+def use_launcher(place: Deployment, chosen: str) -> None:
     file = place.dagster_home / "dagster.yaml"
     text = file.read_text()
     start = text.index("run_launcher:")
     end = text.index("\n\n", start)
-    text = text[:start] + (_WARM if warm else _PLAIN) + text[end:]
+    text = text[:start] + chosen + text[end:]
+    text = re.sub(r"max_concurrent_runs: \d+", "max_concurrent_runs: 8", text)
     file.write_text(text)
 
 
@@ -95,9 +106,9 @@ def prepare(place: Deployment, count: int) -> float:
     return 60 * count / spent
 
 
-def again(place: Deployment) -> tuple[float, list[dg.DagsterRun]]:
+def again(place: Deployment, worker: bool) -> tuple[float, list[dg.DagsterRun]]:
     """Runs a minute when all is in the store already, and the runs."""
-    with place:
+    with place, beside(place, worker):
         # Until the daemon and its code server are up.
         place.ledger.want([place.ledger.find()[0].key], "render")
         place.wait(lambda es: all(not e.wanted and e.state == "done" for e in es), 60)
@@ -114,6 +125,35 @@ def again(place: Deployment) -> tuple[float, list[dg.DagsterRun]]:
     with place.instance() as instance:
         runs = [r for r in instance.get_runs(limit=len(keys) + 20) if BRIEF_TAG in r.tags]
     return 60 * len(keys) / spent, runs[: len(keys)]
+
+
+@contextmanager
+def beside(place: Deployment, wanted: bool) -> Iterator[None]:
+    """A worker with two runs at once, which is what the others have on two cores."""
+    if not wanted:
+        yield
+        return
+    worker = WorkerProcess(place.root.parent / "worker", place.environment, "--at-once", "2")
+    try:
+        worker.wait_for("Ready", 120)
+        yield
+    finally:
+        worker.stop()
+        worker.log.unlink()
+
+
+@contextmanager
+def servers(wanted: bool, folder: Path) -> Iterator[dict[str, str]]:
+    """What an install is told of them; nothing without."""
+    if not wanted:
+        yield {}
+        return
+    postgres = Postgres()
+    try:
+        with RedisServer(folder / "redis") as redis:
+            yield {"PYTOON_DATABASE": postgres.url, "PYTOON_BROKER": redis.url}
+    finally:
+        postgres.close()
 
 
 def parts(place: Deployment, runs: list[dg.DagsterRun]) -> dict[str, float]:
@@ -139,32 +179,44 @@ def main() -> None:
     options.add_argument("--briefs", type=int, default=24)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--look", type=int, default=5000)
+    options.add_argument("--servers", action="store_true", help="PostgreSQL, Redis, a worker")
     chosen = options.parse_args()
     look(chosen.look)
     folder = Path(tempfile.mkdtemp(prefix="pytoon-bench-"))
+    launchers = {"Pytoon's launcher": _WARM, "Dagster's own": _PLAIN}
+    if chosen.servers:
+        launchers["a worker"] = _CELERY
     try:
-        place = Deployment(folder)
-        rate = prepare(place, chosen.briefs)
-        print(f"\n{chosen.briefs} briefs of 3 s at 270x480, rendered: {rate:.0f} videos a minute")
-        print("\n| all in the store already | round | runs a minute |\n|---|---|---|")
-        found: dict[str, list[float]] = defaultdict(list)
-        last: dict[str, dict[str, float]] = {}
-        for turn in range(chosen.rounds):
-            for name, warm in (("Pytoon's launcher", True), ("Dagster's own", False)):
-                use_launcher(place, warm)
-                rate, runs = again(place)
-                found[name].append(rate)
-                last[name] = parts(place, runs)
-                print(f"| {name} | {turn + 1} | {rate:.0f} |", flush=True)
-        ours, theirs = (statistics.median(v) for v in found.values())
-        print(f"\nMedians {ours:.0f} and {theirs:.0f}: ratio {ours / theirs:.1f}.")
-        print("\n| seconds of a run, median | " + " | ".join(last) + " |\n|---|---|---|")
-        names = dict.fromkeys(n for values in last.values() for n in values)
-        for name in names:
-            row = " | ".join(f"{values.get(name, 0):.2f}" for values in last.values())
-            print(f"| {name} | {row} |")
+        with servers(chosen.servers, folder) as told:
+            compare(Deployment(folder, **told), launchers, chosen.briefs, chosen.rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def compare(place: Deployment, launchers: dict[str, str], briefs: int, rounds: int) -> None:
+    use_launcher(place, _WARM)
+    rate = prepare(place, briefs)
+    print(f"\n{briefs} briefs of 3 s at 270x480, rendered: {rate:.0f} videos a minute")
+    print("\n| all in the store already | round | runs a minute |\n|---|---|---|")
+    found: dict[str, list[float]] = defaultdict(list)
+    last: dict[str, dict[str, float]] = {}
+    for turn in range(rounds):
+        for name, launcher in launchers.items():
+            use_launcher(place, launcher)
+            rate, runs = again(place, launcher == _CELERY)
+            found[name].append(rate)
+            last[name] = parts(place, runs)
+            print(f"| {name} | {turn + 1} | {rate:.0f} |", flush=True)
+    middle = {name: statistics.median(rates) for name, rates in found.items()}
+    print()
+    for name, rate in middle.items():
+        ratio = rate / middle["Dagster's own"]
+        print(f"Median of {name}: {rate:.0f} runs a minute, {ratio:.1f} of Dagster's own.")
+    print("\n| seconds of a run, median | " + " | ".join(last) + " |")
+    print("|---" * (len(last) + 1) + "|")
+    for name in dict.fromkeys(n for values in last.values() for n in values):
+        row = " | ".join(f"{values.get(name, 0):.2f}" for values in last.values())
+        print(f"| {name} | {row} |")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ A changed caption or crop finds its take there and costs no GPU."""
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from pytoon_pipeline.engines.comfyui.sizes import Shape
 from pytoon_pipeline.errors import EngineFailed, FfmpegError, StoreError
 from pytoon_pipeline.store import Store
+from pytoon_pipeline.store.seen import still
 
 _SECONDS = 120
 """For ffmpeg to copy a take."""
@@ -28,7 +29,7 @@ class Take:
 def kept(store: Store, key: str) -> Take | None:
     """The take of this name, if there is one."""
     clip, card = f"takes/{key}.mp4", f"takes/{key}.json"
-    if not (store.exists(clip) and store.exists(card)):
+    if not (still(store, clip) and still(store, card)):
         return None
     try:
         said = json.loads(store.read_bytes(card))
@@ -38,12 +39,25 @@ def kept(store: Store, key: str) -> Take | None:
 
 
 def keep(store: Store, key: str, take: Take, about: dict[str, Any]) -> Take:
-    """Put a take into the store; the same one, from there."""
+    """Put a take into the store; from there that of whoever put one first, which may be another
+    machine's."""
+    clip = f"takes/{key}.mp4"
+    if not store.put(clip, take.path, once=True):
+        first = kept(store, key)
+        if first is not None:
+            return first
+        # Its card is not there: not yet, damaged, or whoever put the clip was killed. What counts
+        # is the clip, so the card says what that one is.
+        try:
+            width, height, frames, rate = _measured(store.local(clip), "the store")
+        except (EngineFailed, StoreError):
+            store.put(clip, take.path)  # Nobody can use that one.
+        else:
+            shape = Shape(width, height, frames, round(rate))
+            take = take if shape == take.shape else replace(take, shape=shape, notes=())
     card = {"shape": asdict(take.shape), "notes": list(take.notes), **about}
     store.put_bytes(f"takes/{key}.json", json.dumps(card, sort_keys=True, indent=1).encode())
-    # Last: where there is a clip there is its card.
-    store.put(f"takes/{key}.mp4", take.path)
-    return Take(store.local(f"takes/{key}.mp4"), take.shape, take.notes)
+    return Take(store.local(clip), take.shape, take.notes)
 
 
 def cleaned(path: Path, target: Path, server: str) -> Path:
@@ -96,6 +110,20 @@ def _untagged(path: Path) -> str | None:
 
 def check(path: Path, shape: Shape, server: str) -> None:
     """Is it what was asked for? Decodes the whole of it. Raises EngineFailed."""
+    width, height, frames, rate = _measured(path, server)
+    # An average over few frames is a little off in some containers.
+    if (width, height, frames) != (shape.width, shape.height, shape.frames) or (
+        abs(rate - shape.fps) > Fraction(shape.fps, 50)
+    ):
+        raise EngineFailed(
+            f"{server} sent {width}x{height}, {frames} frames of {float(rate):g} a second in place "
+            f"of {shape}. Check the sizes, frames and fps of the workflow's binding."
+        )
+
+
+def _measured(path: Path, server: str) -> tuple[int, int, int, Fraction]:
+    """Width, height, frames and frames per second of a clip. Decodes the whole of it. Raises
+    EngineFailed where it does not decode."""
     import av
 
     from pytoon_pipeline.errors import MediaError
@@ -108,16 +136,8 @@ def check(path: Path, shape: Shape, server: str) -> None:
                 raise EngineFailed(f"{server} sent a file without a picture.", transient=True)
             width, height = stream.width, stream.height
             rate = Fraction(stream.average_rate or 0)
-            frames = sum(1 for _ in clip.decode(stream))
+            return width, height, sum(1 for _ in clip.decode(stream)), rate
     except (MediaError, av.FFmpegError, OSError, ValueError) as error:
         raise EngineFailed(
             f"{server} sent a video that does not decode: {reason(error)}.", transient=True
         ) from error
-    # An average over few frames is a little off in some containers.
-    if (width, height, frames) != (shape.width, shape.height, shape.frames) or (
-        abs(rate - shape.fps) > Fraction(shape.fps, 50)
-    ):
-        raise EngineFailed(
-            f"{server} sent {width}x{height}, {frames} frames of {float(rate):g} a second in place "
-            f"of {shape}. Check the sizes, frames and fps of the workflow's binding."
-        )

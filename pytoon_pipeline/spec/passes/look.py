@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 
+from pytoon_pipeline.briefs.reading import read_document
 from pytoon_pipeline.errors import PresetError
+from pytoon_pipeline.media.probe import UnreadableMedia, probe
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.presets import DEFAULT_PRESET, Brand
 
@@ -70,10 +73,54 @@ def _find_brand(d: Draft) -> Brand:
                     "brand",
                 )
                 return library.brand("neutral")
-            return library.brand_file(path)
+            return _own_kit(d, path)
         return library.brand(name)
     except KeyError:
         _unknown(d, "brand", name, library.brand_names(), "brand")
     except PresetError as error:
         d.problems.extend(error.problems)
     return library.brand("neutral")
+
+
+def _own_kit(d: Draft, path: Path) -> Brand:
+    """A kit that came with the brief, and so is to be trusted no more than the brief."""
+    library, name = d.shop.presets, d.spec.brand
+    data, problems = read_document(path, name)
+    if data is None:
+        d.problems.extend(problems)
+        return library.brand("neutral")
+    try:
+        brand = library.brand_file(path)
+    except PresetError as error:
+        for p in error.problems:
+            place = f"{name}: {p.field}" if p.field else name
+            d.error(p.code, f"the brand kit {place}: {p.message}", "Mend it there.", "brand")
+        return library.brand("neutral")
+    logo = brand.logo
+    if logo is None or all(_good_logo(d, brand, f) for f in (logo.on_pictures, logo.on_ground)):
+        return brand
+    return brand.model_copy(update={"logo": None})
+
+
+def _good_logo(d: Draft, brand: Brand, name: str | None) -> bool:
+    """A picture beside the kit; the problem is reported. That it is missing is said later."""
+    if name is None:
+        return True
+    folder = brand.folder.resolve()
+    inside = "\0" not in name and "\\" not in name and (folder / name).resolve()
+    if not inside or not inside.is_relative_to(folder) or ".." in Path(name).parts:
+        d.error(
+            "media.outside", f"the logo {name!r} leads out of the folder of the brand kit.",
+            "Copy the file beside the kit and name it from there.", "brand",
+        )
+        return False
+    if not inside.exists():
+        return True
+    try:
+        kind = probe(inside).kind
+    except UnreadableMedia as error:
+        d.error(error.code, error.message, error.remedy, "brand")
+        return False
+    if kind != "image":
+        d.error("media.kind", f"the logo {name} is no picture.", "Give a PNG.", "brand")
+    return kind == "image"

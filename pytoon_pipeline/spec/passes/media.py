@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from pytoon_pipeline.briefs.model import BackgroundItem
+from pytoon_pipeline.briefs.parcel import suffix_of
 from pytoon_pipeline.errors import FetchRefused
 from pytoon_pipeline.media.addresses import shown
 from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia, probe, sha256
@@ -289,7 +290,7 @@ def _asset(
         kind=info.kind,  # type: ignore[arg-type]
         source=source,
         sha256=digest,
-        suffix=path.suffix.lower() if path.suffix.isascii() and len(path.suffix) < 8 else "",
+        suffix=suffix_of(path.name),
         bytes=info.size_bytes,
         width=info.width,
         height=info.height,
@@ -377,7 +378,18 @@ def find_file(d: Draft, name: str, field: str) -> Path | None:
         return None
     full = root if outside else root / inside
     # Links are followed to see where they lead; one that leads out is refused like `..`.
-    if outside or not full.resolve().is_relative_to(root.resolve()):
+    try:
+        outside = outside or not full.resolve().is_relative_to(root.resolve())
+        there = not outside and full.exists()
+    except (OSError, RuntimeError):
+        d.error(
+            "media.missing",
+            f"{name} can't be reached.",
+            "A link leads to itself, or rights are missing: copy the file into the folder.",
+            field,
+        )
+        return None
+    if outside:
         d.error(
             "media.outside",
             f"{name!r} leads out of the folder of this brief.",
@@ -385,7 +397,7 @@ def find_file(d: Draft, name: str, field: str) -> Path | None:
             field,
         )
         return None
-    if not full.exists():
+    if not there:
         d.error(
             "media.missing",
             f"{name} does not exist.",

@@ -1,0 +1,52 @@
+"""`pytoon metrics`: the figures as text, for the node exporter's textfile collector or to look at.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from pytoon_pipeline.cli.terminal import OK, settings_and_logs
+from pytoon_pipeline.errors import Problem, UserError
+
+
+def metrics(out: Path | None) -> int:
+    """To stdout, or to a file that is never seen half written. Raises UserError where it can't be
+    written."""
+    from pytoon_pipeline.defs.gauges import figures_text
+
+    text = figures_text(settings_and_logs())
+    if out is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return OK
+    try:
+        write_whole(out, text)
+    except OSError as error:
+        raise UserError(
+            Problem(
+                "metrics.out", f"{out} can't be written: {error.strerror}.",
+                "Name a file in a folder that exists and may be written to.", field="--out",
+            )
+        ) from error  # fmt: skip
+    return OK
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Under a temporary name beside it, then renamed: the collector reads whatever is there, of
+    files that end in `.prom`. Others may read it."""
+    number, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise

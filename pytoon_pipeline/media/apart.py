@@ -1,0 +1,232 @@
+"""A process apart, in which files of people are opened for the first time.
+
+Decoders are large and written in C: a file made for it can keep one busy for ever, take all
+memory, or end the process. So what `probe` asks is found out in a small process of its own (140 ms
+to start, once in each process that probes): it has so much time and memory and no more, none of
+the environment's secrets, writes no file, and when a file ends it the next one gets another.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from pytoon_pipeline.errors import MediaError
+from pytoon_pipeline.media import limits
+from pytoon_pipeline.media.ffmpeg import plain_environment
+from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia
+from pytoon_pipeline.media.probe import examine as _examine
+
+_LONGEST = 1 << 20
+"""Bytes of an answer."""
+
+
+def examine(path: Path) -> MediaInfo:
+    """What a file is. Raises UnreadableMedia; `media.slow` where it took too long."""
+    path = path.absolute()
+    for last in (False, True):
+        try:
+            return _read(_ask(path))
+        except _Slow:
+            raise UnreadableMedia(
+                "media.slow",
+                f"{path.name} takes too long to be opened.",
+                "Export it again: a picture as JPEG or PNG, a clip as MP4 with H.264.",
+            ) from None
+        except _Gone as gone:
+            # Once may be somebody else's doing: the system's, where memory is short.
+            if last:
+                raise UnreadableMedia(
+                    "media.corrupt",
+                    f"{path.name} is damaged: the decoder did not survive it ({gone}).",
+                    "Copy or export it again.",
+                ) from None
+    raise AssertionError
+
+
+class _Slow(Exception):
+    pass
+
+
+class _Gone(Exception):
+    pass
+
+
+# On the side that asks ----------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_helper: _Helper | None = None
+
+
+class _Helper:
+    """A running process. Belongs to the process that started it: a fork starts its own."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _START, *_import_folders()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # What libraries say of broken files.
+            env={**plain_environment(), "MALLOC_ARENA_MAX": "2"},
+            bufsize=0,
+            process_group=0,  # Ctrl-C is ours to handle.
+        )
+        try:
+            self._line(b"")
+        except (_Slow, _Gone) as error:
+            self.end()
+            raise MediaError(
+                f"The process in which files are examined does not start ({error}). "
+                "`pytoon doctor` says whether Pillow and PyAV work here."
+            ) from None
+
+    def ask(self, path: Path) -> bytes:
+        """One line for one line. Raises _Slow or _Gone, and is of no more use then."""
+        return self._line(os.fsencode(path).hex().encode() + b"\n")
+
+    def _line(self, question: bytes) -> bytes:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        end, answer = time.monotonic() + limits.EXAMINE_SECONDS, b""
+        try:
+            self.process.stdin.write(question)
+            while not answer.endswith(b"\n"):
+                left = end - time.monotonic()
+                if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+                    raise _Slow
+                more = self.process.stdout.read(65536)
+                if not more or len(answer) > _LONGEST:
+                    raise BrokenPipeError
+                answer += more
+        except BrokenPipeError:
+            code = self.process.wait()
+            if code == -_SIGXCPU:
+                raise _Slow from None
+            raise _Gone(f"it ended with {code}") from None
+        return answer
+
+    def end(self) -> None:
+        if self.owner != os.getpid():
+            return
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+_SIGXCPU = 24  # Linux and macOS; `signal` has no such name on Windows.
+_START = "import sys; sys.path[:0] = sys.argv[1:]; " \
+         "from pytoon_pipeline.media.apart import serve; serve()"
+
+
+def _import_folders() -> list[str]:
+    """Where this process finds its modules; the folder it stands in is not meant."""
+    return [str(Path(__file__).parents[2]), *filter(None, sys.path)]
+
+
+def _ask(path: Path) -> bytes:
+    global _helper
+    with _lock:
+        if _helper is None or _helper.owner != os.getpid():
+            _helper = _Helper()
+        try:
+            return _helper.ask(path)
+        except BaseException:
+            # Whatever it was, half an answer may be on its way.
+            _helper.end()
+            _helper = None
+            raise
+
+
+def _after_fork() -> None:
+    """Of the parent's process nothing is used, and its lock may be held by a thread that is not
+    here."""
+    global _lock, _helper
+    _lock, _helper = threading.Lock(), None
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+@atexit.register
+def _stop() -> None:
+    if _helper is not None:
+        _helper.end()
+
+
+def _read(answer: bytes) -> MediaInfo:
+    said: dict[str, Any] = json.loads(answer)
+    if "code" in said:
+        raise UnreadableMedia(**said)
+    rate = said["frame_rate"]
+    return MediaInfo(**{**said, "frame_rate": rate and Fraction(rate)})
+
+
+# On the side that answers -------------------------------------------------------------------------
+
+
+def serve() -> None:
+    """Answer until whoever asks is gone."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # Nothing that a library prints is taken for an answer.
+    _bind()
+    answers.write(b"ready\n")
+    for line in sys.stdin.buffer:
+        _allow_cpu()
+        path = Path(os.fsdecode(bytes.fromhex(line.strip().decode())))
+        answers.write(json.dumps(_answer(path)).encode() + b"\n")
+
+
+def _answer(path: Path) -> dict[str, Any]:
+    try:
+        found = asdict(_examine(path))
+    except UnreadableMedia as error:
+        return {"code": error.code, "message": error.message, "remedy": error.remedy}
+    except OSError as error:
+        return {
+            "code": "media.missing",
+            "message": f"{path.name} can't be opened: {error.strerror}.",
+            "remedy": "Check that it is there and may be read.",
+        }
+    return {**found, "frame_rate": found["frame_rate"] and str(found["frame_rate"])}
+
+
+def _bind() -> None:
+    """What this process may have of the machine."""
+    with suppress(ImportError):
+        import resource
+
+        bounds = {
+            resource.RLIMIT_AS: limits.EXAMINE_BYTES,
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_FSIZE: 0,
+            resource.RLIMIT_NOFILE: 64,
+        }
+        for what, most in bounds.items():
+            with suppress(OSError, ValueError):
+                hard = resource.getrlimit(what)[1]
+                most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+                resource.setrlimit(what, (most, most))
+
+
+def _allow_cpu() -> None:
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        spent = time.process_time()
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        most = int(spent) + 1 + limits.EXAMINE_CPU_SECONDS
+        if hard == resource.RLIM_INFINITY or most <= hard:
+            resource.setrlimit(resource.RLIMIT_CPU, (most, hard))

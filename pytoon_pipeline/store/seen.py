@@ -1,0 +1,35 @@
+"""Objects taken up again: what a run finds in the store must not be tidied away under it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pytoon_pipeline.errors import StoreError
+from pytoon_pipeline.store.base import Store
+
+REFRESHED_AFTER = 12 * 3600.0
+"""Seconds. What is older and taken up again counts as new from then on."""
+SAFE_SECONDS = 2 * REFRESHED_AFTER
+"""Whatever was put or taken up within this time is in use, or may be: a run is far shorter. Nothing
+of that age is ever tidied away, whether anything refers to it yet or not."""
+
+
+def still(store: Store, key: str) -> bool:
+    """Is this object there, to be used from now on? One that has lain for long is marked as new, so
+    that it stays until what is being made refers to it.
+
+    Raises StoreError when the store can't be reached.
+    """
+    found = store.stat(key)
+    if found is None:
+        return False
+    if time.time() - found.modified > REFRESHED_AFTER:
+        try:
+            if store.shared:
+                store.put(key, store.local(key))
+            else:
+                os.utime(store.local(key))
+        except (StoreError, OSError):
+            return store.exists(key)  # It went just now; or it can't be marked, and is there.
+    return True
