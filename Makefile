@@ -4,14 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint bench bench-campaign proof schema clean
+.PHONY: help setup demo test lint bench bench-campaign bench-capacity proof proof-faults proof-fuzz \
+	schema clean
 
 help:
 	@echo "make demo    set up, render the campaign in briefs/, say where the videos lie"
 	@echo "make test    set up and run the tests"
 	@echo "make proof   campaigns at their size, killed daemons, every fault of an engine (minutes)"
+	@echo "make proof-faults  two workers, and everything that can go wrong with machines (20 minutes)"
+	@echo "make proof-fuzz  thousands of broken files and briefs"
 	@echo "make bench   time a 60 s render against x264 alone"
 	@echo "make bench-campaign  runs a minute, and where a run's time goes"
+	@echo "make bench-capacity  finished videos an hour, by processes"
 	@echo "make lint    ruff and the import walls"
 	@echo "make schema  write docs/*.schema.json from the models"
 	@echo "make clean   remove what was rendered (.pytoon)"
@@ -34,6 +38,7 @@ demo: setup
 
 test: setup
 	@sh tests/ensure_browser.sh
+	@sh tests/ensure_servers.sh
 	@$(BIN)/python -m pytest
 
 lint: setup
@@ -47,7 +52,18 @@ bench-campaign: setup
 	@$(BIN)/python tests/bench/campaign.py
 
 proof: setup
+	@sh tests/ensure_servers.sh
 	@$(BIN)/python -m pytest -s -o python_files='proof_*.py' tests/proofs
+
+proof-faults: setup
+	@sh tests/ensure_servers.sh
+	@$(BIN)/python -m pytest -s -x tests/proofs/proof_faults.py
+
+proof-fuzz: setup
+	@$(BIN)/python -m pytest -s tests/proofs/proof_fuzz.py
+
+bench-capacity: setup
+	@$(BIN)/python tests/bench/capacity.py
 
 schema: setup
 	@$(BIN)/pytoon schema

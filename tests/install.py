@@ -23,7 +23,7 @@ from pytoon_pipeline.defs.jobs import BRIEF_TAG
 from pytoon_pipeline.defs.run import prepare_home
 from pytoon_pipeline.media.probe import probe, sha256
 from pytoon_pipeline.settings import Settings, load_settings
-from pytoon_pipeline.stages.documents import SegmentsDocument, VideoDocument
+from pytoon_pipeline.stages.documents import LinkedDocument, SegmentsDocument
 from pytoon_pipeline.store import Store, open_store
 
 
@@ -93,7 +93,7 @@ class Machine:
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
                 said = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
-                if here in said and b"/segment.mp4" in said:
+                if here in said and b"/.segment.mp4.part" in said:
                     return int(entry.name)
         return None
 
@@ -171,7 +171,10 @@ class Install:
         )  # fmt: skip
 
     def start_worker(self, machine: Machine, at_once: int = 1, **more: str) -> None:
-        machine.start("worker", "pytoon_pipeline.cli", "worker", "--at-once", str(at_once), **more)
+        machine.start(
+            "worker", "pytoon_pipeline.cli", "worker", "--at-once", str(at_once), "--name",
+            machine.name, **more,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Everything, at the end; what does not listen is ended all the same."""
@@ -244,7 +247,7 @@ def faults_of(place: Install, entries: Sequence[Entry], runs: Sequence[dg.Dagste
         if good[key] != 1:
             found.append(f"{key} was delivered by {good[key]} runs")
         store = place.store
-        linked = VideoDocument.model_validate_json(store.read_bytes(f"linked/{key}.json"))
+        linked = LinkedDocument.model_validate_json(store.read_bytes(f"linked/{key}.json"))
         video = store.local(f"videos/{key}/video.mp4")
         if sha256(video) != linked.sha256 or probe(video).frames != linked.frames:
             found.append(f"{key}: its video is not the one that was linked")

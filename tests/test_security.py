@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import fuzz
 import fuzz_work
 import numpy as np
@@ -302,6 +303,7 @@ def _fetchers(port: int, other: Path) -> dict[str, bytes]:
     address = f"http://127.0.0.1:{port}/a.ts"
     return {
         "hls.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{address}\n".encode(),
+        "list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{address}\n".encode(),
         "local.mp4": f"#EXTM3U\n#EXTINF:9,\nfile://{other}\n#EXT-X-ENDLIST\n".encode(),
         "data.m3u8": b"#EXTM3U\n#EXTINF:9,\ndata:video/mp4;base64,AAAA\n",
         "concat.mp4": f"ffconcat version 1.0\nfile {address}\nfile {other}\n".encode(),
@@ -577,6 +579,24 @@ def test_broken_input_is_taken_or_refused_and_nothing_else(
             do = fuzz_work.medium if kind == fuzz_work.MEDIA else fuzz_work.document
             outcomes.add(do(services, _fresh(good), name, data))
     assert outcomes == {"accepted", "refused"}
+
+
+def test_what_fuzzing_found_stays_mended(services: Services, tmp_path: Path):
+    """A start beyond any clip; words of which nothing can be seen; a clip whose sound is broken."""
+    folder = tmp_path / "b"
+    picture(folder / "a.png")
+    made = clip(folder / "c.mp4").read_bytes()
+    late = [{"path": "a.png", "start": 1e18}, {"path": "c.mp4", "start": 1e18}]
+    assert [p.field for p in problems_of(services, folder, media=late)] == ["media[1].start"]
+    hidden = problems_of(services, folder, media=["a.png"], badge="\u200d" * 9)
+    assert [p.code for p in hidden] == ["badge.empty"]
+    with av.open(str(folder / "c.mp4")) as container:
+        spots = [(p.pos, p.size) for p in container.demux(audio=0) if p.size]
+    for at, size in spots:
+        made = made[:at] + b"\xff" * size + made[at + size :]
+    (folder / "c.mp4").write_bytes(made)
+    [found] = problems_of(services, folder, media=["c.mp4"])
+    assert found.code == "media.corrupt" and "its sound does not decode" in found.message
 
 
 # Secrets ------------------------------------------------------------------------------------------

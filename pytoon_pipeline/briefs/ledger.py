@@ -279,10 +279,13 @@ class Ledger:
         query = sa.select(_BRIEFS.c.campaign, sa.func.max(_BRIEFS.c.updated)).group_by("campaign")
         return {name: float(last) for name, last in self._rows(query)}
 
-    def stale_pages(self, now: float, settle: float, at_least: float) -> list[str]:
+    def stale_pages(
+        self, now: float, settle: float, at_least: float, good_for: float | None = None
+    ) -> list[str]:
         """Campaigns whose page is older than what became of their briefs and is not being made.
         One with work going on has its page made at most every `at_least` seconds, and any at most
-        every `settle`. `now` is that of `self.now()`."""
+        every `settle`; `good_for` is how long the links of a page lead somewhere. `now` is that of
+        `self.now()`."""
 
         def read(connection: sa.Connection) -> tuple[dict[str, Any], set[str], list[Any]]:
             pages = {r.campaign: r for r in connection.execute(sa.select(_PAGES))}
@@ -305,7 +308,8 @@ class Ledger:
             if page is not None:
                 pause = at_least if name in busy else settle
                 under_way = page.asked > page.made and now - page.asked < _LOST_SECONDS
-                if page.seen >= last or under_way or now - page.made < pause:
+                fresh = good_for is None or now - page.made < good_for
+                if (page.seen >= last and fresh) or under_way or now - page.made < pause:
                     continue
             stale.append(name)
         return stale

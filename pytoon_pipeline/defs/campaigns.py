@@ -3,8 +3,6 @@
 (No postponed annotations here: Dagster looks at the classes themselves.)
 """
 
-import time
-
 import dagster as dg
 
 from pytoon_pipeline.briefs.ledger import Ledger
@@ -31,7 +29,7 @@ def campaign_report(
     failed and why, and the same as a table."""
     campaign, seen = _campaign(context.partition_key, ledger)
     document = write_report(campaign, ledger, services.store)
-    ledger.note_page(campaign, made=time.time(), seen=seen)
+    ledger.note_page(campaign, made=ledger.now(), seen=seen)
     context.add_output_metadata(metadata.of_report(document, services.store))
     return document
 

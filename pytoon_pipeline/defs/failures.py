@@ -64,7 +64,9 @@ def told(
             description=str(error), metadata=metadata.of_failure(error), allow_retries=False
         ) from None
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
-        ledger.note(key, state="cancelled", error="")
+        # One that was declared dead says nothing over the run that took its place.
+        if ledger.entry(key).run_id == context.run.run_id:
+            ledger.note(key, state="cancelled", error="")
         counts.end(context, ledger, "cancelled")
         raise
     except BaseException as error:  # A fault of the program.

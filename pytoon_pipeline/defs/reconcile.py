@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import dagster as dg
 
 from pytoon_pipeline.briefs.ledger import OPEN, Entry, Ledger
+from pytoon_pipeline.defs.counting import count_lost
 from pytoon_pipeline.defs.jobs import BRIEF_TAG
 from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone
 
@@ -30,7 +29,7 @@ def reconcile(
 
     `confirmed` is the serial of the last request that Dagster acted on.
     """
-    now = time.time() if now is None else now
+    now = ledger.now() if now is None else now
     _look_after_unstarted(instance)
     stale = [
         entry
@@ -69,6 +68,14 @@ def _settle(instance: dg.DagsterInstance, ledger: Ledger, entry: Entry, now: flo
     if run.status == dg.DagsterRunStatus.SUCCESS:
         return ledger.settle(entry.key, OPEN, state="done", error="", progress=1.0)
     if run.status == dg.DagsterRunStatus.CANCELED:
-        return ledger.settle(entry.key, OPEN, state="cancelled", error="")
+        return _lost(ledger, entry, "cancelled", error="")
     said = "The run ended without a word; its process was killed. Run it again, or see its log."
-    return ledger.settle(entry.key, OPEN, state="failed", error=said, run_id=run.run_id)
+    return _lost(ledger, entry, "failed", error=said, run_id=run.run_id)
+
+
+def _lost(ledger: Ledger, entry: Entry, outcome: str, **values: str) -> bool:
+    """Note what became of a run that could not say so itself."""
+    settled = ledger.settle(entry.key, OPEN, state=outcome, **values)
+    if settled:
+        count_lost(ledger, entry.action, outcome)
+    return settled

@@ -80,7 +80,7 @@ def intake(
         PACE.looked(began, found.unfinished)
     for problem in problems:
         context.log.warning(str(problem))
-    pages = _pages(ledger)
+    pages = _pages(ledger, loaded)
     message = _summary(found, loaded, problems)
     if found.requests or found.waiting:
         context.log.info(message)
@@ -109,11 +109,13 @@ def intake(
     )
 
 
-def _pages(ledger: Ledger) -> list[dg.RunRequest]:
-    """Runs for the campaigns whose page is out of date."""
-    now = time.time()
+def _pages(ledger: Ledger, settings: Settings) -> list[dg.RunRequest]:
+    """Runs for the campaigns whose page is out of date, or soon leads nowhere: a bucket's links
+    end."""
+    now = ledger.now()
+    good_for = settings.link_seconds / 2 if settings.store.startswith("s3://") else None
     requests = []
-    for name in ledger.stale_pages(now, REPORT_SETTLE, REPORT_EVERY):
+    for name in ledger.stale_pages(now, REPORT_SETTLE, REPORT_EVERY, good_for):
         ledger.note_page(name, asked=now)
         requests.append(
             dg.RunRequest(

@@ -42,6 +42,7 @@ from pytoon_pipeline.figures import lines
 from pytoon_pipeline.locks import grasp
 from pytoon_pipeline.settings import Settings, cpus
 from pytoon_pipeline.store import open_store
+from pytoon_pipeline.upkeep.machine import Tidying
 
 ALIVE_SECONDS = 5
 """A worker says so often, in a file, that it is there."""
@@ -202,7 +203,7 @@ def _work(
     warm.load()
     gc.collect()
     gc.freeze()  # What lies here now is shared by all children, and never collected.
-    with _alive(alive_file(settings.home, name)):
+    with Tidying(), _alive(alive_file(settings.home, name)):
         worker.start()
     say("Ended.")
     return int(worker.exitcode or 0)

@@ -450,6 +450,8 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
     first = next(decoded(container, stream), None)
     if first is None:
         raise _corrupt(path, "no frame of it decodes")
+    if video is not None and audio is not None and not _heard(path):
+        audio = None
     sound = {
         "has_audio": audio is not None,
         "sample_rate": audio.rate if audio else None,
@@ -473,6 +475,30 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
         frames=video.frames or None,
         **common,
     )
+
+
+_TRIED = 100
+"""Packets of a sound of which one must decode."""
+
+
+def _heard(path: Path) -> bool:
+    """Does a clip's track of sound hold any? Raises UnreadableMedia where it is broken."""
+    fault: Exception | None = None
+    with open_clip(path) as container:
+        stream = next(s for s in container.streams.audio if s.codec_context is not None)
+        packets = container.demux(stream)
+        for _ in range(_TRIED):
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    break
+                if packet.decode():
+                    return True
+            except av.FFmpegError as error:  # The rest of a sound is heard all the same.
+                fault = error
+    if fault is not None:
+        raise _corrupt(path, f"its sound does not decode ({reason(fault)})") from fault
+    return False
 
 
 def decoded(

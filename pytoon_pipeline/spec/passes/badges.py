@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.picture.badge import TURN, fit_badge, forms
-from pytoon_pipeline.picture.text import TextStyle, fit
+from pytoon_pipeline.picture.text import TextStyle, fit, normalise
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Box, Caption, Overlay, TypeStyle
 from pytoon_pipeline.spec.timeline import frames_of, seconds_of, timeline
@@ -35,6 +35,12 @@ def place_badges(d: Draft) -> None:
             d.error(
                 "badge.archetype", "a meme has no badge.",
                 "Leave it out, or choose the archetype hero or overlay.", field,
+            )
+            continue
+        if not normalise(badge.text or ""):
+            d.error(
+                "badge.empty", "nothing of the badge's text can be seen.",
+                "Write a word or two, or leave the badge out.", field,
             )
             continue
         try:

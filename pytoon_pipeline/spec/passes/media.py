@@ -9,6 +9,7 @@ from pytoon_pipeline.briefs.model import BackgroundItem
 from pytoon_pipeline.briefs.parcel import suffix_of
 from pytoon_pipeline.errors import FetchRefused
 from pytoon_pipeline.media.addresses import shown
+from pytoon_pipeline.media.limits import MAX_FILE_BYTES, MAX_VIDEO_SECONDS
 from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia, probe, sha256
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import (
@@ -23,7 +24,6 @@ from pytoon_pipeline.spec.model import (
     Voice,
 )
 
-MAX_FILE_BYTES = 2_000_000_000
 MAX_NAME = 250
 """Bytes of a path that file systems surely take."""
 
@@ -74,7 +74,8 @@ def _from_brief(d: Draft) -> None:
             id=f"s{len(segments) + 1}",
             duration=item.duration,
             text=item.text,
-            audio=SegmentAudio(use=item.sound, start=item.start),
+            # No clip is longer; one of a shorter clip is refused below.
+            audio=SegmentAudio(use=item.sound, start=min(item.start, MAX_VIDEO_SECONDS)),
         )
         field = f"media[{i}]"
         names = item.paths or ([item.path] if item.path else [])
