@@ -42,7 +42,7 @@ class Settings:
     """Segments rendered at the same time."""
     log: str = "plain"
     """`plain` or `json`."""
-    briefs_table: str | None = None
+    briefs_table: str | None = field(default=None, repr=False)
     """A table of briefs in a database: a SQLAlchemy URL, the table's name after a `#`."""
     media_hosts: tuple[str, ...] = ()
     """Hosts that media may be fetched from over http(s); `*.example.com` means all below it."""

@@ -613,6 +613,7 @@ def _secrets(database: str) -> dict[str, str]:
         "PYTOON_DATABASE": f"postgresql://postgres:{HUSH}-database@/postgres?{host}",
         "AWS_ACCESS_KEY_ID": f"{HUSH}-id", "AWS_SECRET_ACCESS_KEY": f"{HUSH}-key",
         "AWS_SESSION_TOKEN": f"{HUSH}-session",
+        "PYTOON_BRIEFS_TABLE": f"postgresql://u:{HUSH}-table@127.0.0.1:9/shop#briefs",
     }  # fmt: skip
 
 

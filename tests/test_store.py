@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -54,7 +55,9 @@ def s3_store(
     monkeypatch.setattr(s3, "_pause", lambda attempt: time.sleep(0.01))
     # botocore waits by itself between tries, up to 16 s.
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", _at_once)
-    return S3Store("shop", f"te am/{uuid4().hex[:8]}", tmp_path / "cache", endpoint=proxy.url)
+    store = S3Store("shop", f"te am/{uuid4().hex[:8]}", tmp_path / "cache", endpoint=proxy.url)
+    store.patience = 0.0
+    return store
 
 
 def _at_once(*_: object) -> float:
@@ -426,3 +429,28 @@ def _asked(**headers: str) -> Request:
 
 async def _body(answer) -> bytes:
     return b"".join([piece async for piece in answer.body_iterator])
+
+
+def test_a_bucket_that_is_away_is_waited_for(
+    s3_store: S3Store, proxy: Trouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than a request is repeated; for what will not pass, nobody waits."""
+    monkeypatch.setattr(s3, "_AGAIN", 0.05)
+    s3_store.patience = 30.0
+    s3_store.put_bytes("videos/a/b/metrics.json", b"{}")
+    for away, back in ((proxy.__dict__, {"down": False}), ({}, {})):
+        if away:
+            proxy.down = True
+        else:
+            proxy.fail(3 * s3._ATTEMPTS)
+        threading.Timer(1.0, lambda back=back: vars(proxy).update(back)).start()
+        assert s3_store.read_bytes("videos/a/b/metrics.json") == b"{}"
+    proxy.fail(1, 403)
+    asked = len(proxy.requests)
+    with pytest.raises(StoreError, match="permission"):
+        s3_store.exists("videos/a/b/metrics.json")
+    assert len(proxy.requests) == asked + 1
+    s3_store.patience = 0.0
+    proxy.down = True
+    with pytest.raises(StoreError, match="reached"):
+        s3_store.exists("videos/a/b/metrics.json")

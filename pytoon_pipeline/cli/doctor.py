@@ -251,6 +251,7 @@ def _store(p: Patient) -> Iterator[Finding]:
     from pytoon_pipeline.store import S3Store, open_store
 
     store = open_store(p.settings)
+    store.patience = 0.0
     if isinstance(store, S3Store):
         yield from _bucket(store, p.settings.store)
         return

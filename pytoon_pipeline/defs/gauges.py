@@ -88,7 +88,9 @@ class Meter:
         return gauges
 
     def _of_store(self) -> Gauges:
-        store_answers(open_store(self._settings), self._settings)
+        store = open_store(self._settings)
+        store.patience = 0.0
+        store_answers(store, self._settings)
         return Gauges()
 
     def _of_dagster(self) -> Gauges:

@@ -71,7 +71,9 @@ def work(
     # The runs share the cores; a person may have said otherwise.
     os.environ.setdefault("PYTOON_WORKERS", str(max(1, cpus() // at_once)))
     ledger = open_ledger(settings.ledger)
-    open_store(settings).exists("segments/none")
+    store = open_store(settings)
+    store.patience = 0.0
+    store.exists("segments/none")
     launcher = _launcher(home)
     reach(launcher.celery)
     try:

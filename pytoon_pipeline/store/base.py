@@ -44,6 +44,9 @@ class Store(ABC):
 
     shared: bool
     """Do other machines see the same store? Then nothing may be known by its path on this one."""
+    patience: float = 0.0
+    """Seconds that a store which does not answer is waited for; whoever only wants to know whether
+    it does sets 0."""
 
     @abstractmethod
     def exists(self, key: str) -> bool:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import random
 import re
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, Concatenate, NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
@@ -29,6 +30,9 @@ from pytoon_pipeline.errors import Problem, SettingsError, StoreError
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store.base import Missing, Store, Stored, checked_key
 from pytoon_pipeline.store.cache import Cache
+
+log = logging.getLogger("pytoon.store")
+P, T = ParamSpec("P"), TypeVar("T")
 
 PART = 8 * 2**20
 """Bytes: what is longer goes up in parts of this size."""
@@ -41,6 +45,11 @@ _TRIES = 4
 itself."""
 _ATTEMPTS = 6
 """Of a request: with the waits between them some 15 seconds, at most 31."""
+PATIENCE = 60.0
+"""Seconds that a bucket is waited for when all those tries failed as it was away: its server is
+started again, a network breaks off. As long as a database is waited for."""
+_AGAIN = 2.0
+"""Seconds between two such looks."""
 LONGEST_LINK = 7 * 86400
 """Seconds; no signature is good for longer."""
 
@@ -163,6 +172,29 @@ def _open(endpoint: str | None, aws: tuple[tuple[str, str], ...], _pid: int) -> 
 # The store ---------------------------------------------------------------------------------------
 
 
+def _patiently(
+    method: Callable[Concatenate[S3Store, P], T],
+) -> Callable[Concatenate[S3Store, P], T]:
+    """Wait for a bucket that is away, and do it again. Whatever is done so may be done twice."""
+
+    @wraps(method)
+    def waiting(self: S3Store, *args: P.args, **kwargs: P.kwargs) -> T:
+        until = None
+        while True:
+            try:
+                return method(self, *args, **kwargs)
+            except StoreError as error:
+                now = time.monotonic()
+                if until is None and self.patience and _is_away(error.__cause__):
+                    log.warning("%s Waiting for it.", error)
+                    until = now + self.patience
+                if until is None or now >= until or not _is_away(error.__cause__):
+                    raise
+                time.sleep(_AGAIN)
+
+    return waiting
+
+
 class _Broken(Exception):
     """What came is not the object, or not the whole of it."""
 
@@ -203,6 +235,7 @@ class S3Store(Store):
         # they are asked before, too; see docs/s3.md.
         self._ask_first = _of_others(endpoint)
         self._conditional = True
+        self.patience = PATIENCE
 
     @property
     def _client(self) -> Any:
@@ -221,6 +254,7 @@ class S3Store(Store):
 
     # Looking ------------------------------------------------------------------------------------
 
+    @_patiently
     def _head(self, key: str) -> dict[str, Any] | None:
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -288,6 +322,7 @@ class S3Store(Store):
                 self.cache.keep(key, path, _version(version), time.time())
         return version is not None
 
+    @_patiently
     def _send(self, key: str, at: dict[str, str], draft: _Draft, once: bool) -> str | None:
         """The ETag of what was put, None where another was there first."""
         from botocore.exceptions import BotoCoreError, ClientError
@@ -405,6 +440,7 @@ class S3Store(Store):
         self._receive(key, to)
         return to.getvalue()
 
+    @_patiently
     def _receive(self, key: str, to: BinaryIO) -> dict[str, Any]:
         """The object into a file, from its beginning; returns what the server said of it. Whole
         and as it was put, or StoreError."""
@@ -451,6 +487,7 @@ class S3Store(Store):
 
     # Taking away --------------------------------------------------------------------------------
 
+    @_patiently
     def delete(self, key: str) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -572,6 +609,17 @@ def _code(error: Exception) -> str:
 def _tries(error: Exception) -> int:
     """How many times it was asked again."""
     return int(_answer(error).get("ResponseMetadata", {}).get("RetryAttempts", 0))
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Is it of the kind that passes: nobody answers, or the server says that it can't now?"""
+    from botocore import exceptions as known
+
+    if isinstance(error, known.ClientError):
+        return _status(error) >= 500 or _code(error) in ("SlowDown", "RequestTimeout")
+    if isinstance(error, (known.SSLError, known.ProxyConnectionError)):
+        return False
+    return isinstance(error, (known.ConnectionError, known.HTTPClientError))
 
 
 _LOGIN = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role that Pytoon runs with."
