@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -355,3 +356,33 @@ def test_a_taken_port_is_said(place: Place):
         other.listen()
         with pytest.raises(UserError, match="--port"):
             dev(place.settings, port=other.getsockname()[1])
+
+
+def test_a_sensor_ticks_again_after_its_clock_ran_ahead(settings: Settings) -> None:
+    """Dagster waits until the time of the last tick comes once more: two hours, if it was so far
+    ahead."""
+    from dagster._core.definitions.run_request import InstigatorType
+    from dagster._core.remote_origin import (
+        InProcessCodeLocationOrigin,
+        RemoteInstigatorOrigin,
+        RemoteRepositoryOrigin,
+    )
+    from dagster._core.scheduler.instigation import (
+        InstigatorState,
+        InstigatorStatus,
+        SensorInstigatorData,
+    )
+    from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+    place = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="m"), location_name="m")
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(place, "r"), "intake")
+    ahead = time.time() + 7200
+    with open_instance(settings) as instance:
+        data = SensorInstigatorData(last_tick_timestamp=ahead, last_tick_start_timestamp=ahead)
+        instance.add_instigator_state(
+            InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
+        )
+    with open_instance(settings) as instance:
+        [state] = instance.all_instigator_state()
+        assert state.instigator_data.last_tick_start_timestamp < time.time() + 1
+        assert state.status == InstigatorStatus.RUNNING

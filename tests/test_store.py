@@ -398,6 +398,7 @@ def test_what_is_wrong_is_said_with_its_remedy(
     proxy.fail(1, 403)
     assert "no permission for it. Allow s3:PutObject" in told(s3_store)
     closed = S3Store("shop", "", tmp_path, endpoint="http://127.0.0.1:9")
+    closed.patience = 0.0
     assert "can't be reached. Check PYTOON_S3_ENDPOINT" in told(closed)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)

@@ -15,11 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from pytoon_pipeline.defs.run import prepare_home
+from pytoon_pipeline.defs.run import open_instance, prepare_home
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.figures import lines
 from pytoon_pipeline.settings import Settings
 
+LOOK_SECONDS = 300.0
+"""Between two looks after what a killed process or a clock that jumped left behind."""
 GRACE_SECONDS = 20.0
 """A child that is told to end has this long to do so."""
 
@@ -74,7 +76,11 @@ def dev(
         try:
             for name, child in children.items():
                 threading.Thread(target=_relay, args=(name, child.stdout), daemon=True).start()
+            looked = time.monotonic()
             while not asked.wait(0.5):
+                if time.monotonic() - looked > LOOK_SECONDS:
+                    looked = time.monotonic()
+                    _look_after(settings)
                 for name, child in children.items():
                     if child.poll() is not None:
                         _say("dev", f"{name} ended with {child.returncode}; ending the rest.")
@@ -82,6 +88,14 @@ def dev(
             return 0
         finally:
             _end(children)
+
+
+def _look_after(settings: Settings) -> None:
+    """What nobody else sees to, as long as this goes on."""
+    try:
+        open_instance(settings).dispose()  # Opening it mends what was left wrong.
+    except Exception as error:  # A database that is away is the daemon's to tell.
+        _say("dev", f"WARNING: {type(error).__name__}: {str(error).splitlines()[0]}")
 
 
 def _claim(host: str, port: int) -> None:

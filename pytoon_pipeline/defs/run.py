@@ -25,6 +25,7 @@ from pytoon_pipeline.defs.jobs import brief_job, brief_tags
 from pytoon_pipeline.defs.metadata import log_tail
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, process_tag
+from pytoon_pipeline.defs.ticks import mend_ticks
 from pytoon_pipeline.defs.watch import CONTENTS_TAG
 from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, StoreError, UserError
 from pytoon_pipeline.settings import Settings, project_data
@@ -159,6 +160,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         ref = ref._replace(storage_data=kept)
     instance = dg.DagsterInstance.from_ref(ref)
     _end_dead_runs(instance)
+    mend_ticks(instance)
     return instance
 
 

@@ -28,6 +28,7 @@ from redis_server import RedisServer
 from s3_server import s3_server, trouble
 
 from pytoon_pipeline.defs.jobs import ACTION_TAG
+from pytoon_pipeline.defs.ticks import mend_ticks
 
 BRIEFS = 6
 RESTART = 3.0
@@ -340,12 +341,15 @@ def test_a_clock_jumps(place: Install, jump: str, row: str) -> None:
     try:
         campaign.finish(
             f"clock of a worker and of the daemon jumps {row}",
-            "times on Dagster's page are off", "beats and the ledger go by the database's clock: "
-            "no run is taken for dead", "mend the clock",
+            "runs seem as old as the jump: past `max_runtime_seconds` they are ended",
+            "those are taken up again; beats and ledger go by the database's clock",
+            "mend the clock; after a jump ahead `pytoon tidy` lets the sensor tick again",
         )  # fmt: skip
     finally:
         place.a.stop("worker")
         place.head.stop("daemon")
+        with place.instance() as instance:
+            mend_ticks(instance)  # As every command of Pytoon's does that opens the instance.
         place.start_worker(place.a)
         place.start_daemon()
 
