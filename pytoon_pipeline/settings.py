@@ -24,6 +24,18 @@ def cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def runs_at_once() -> int:
+    """Runs that a machine best has going at a time: half as many as cores, for each keeps two busy;
+    on two cores two (docs/capacity.md has the figures)."""
+    return max(cpus() // 2, min(2, cpus()))
+
+
+def scenes_at_once(runs: int) -> int:
+    """Segments that each of so many runs best renders side by side: its share of the cores. On a
+    small machine two all the same, or cores wait while a scene is begun and ended."""
+    return max(cpus() // runs, 2 if cpus() <= 4 else 1, 1)
+
+
 @dataclass(frozen=True)
 class Settings:
     home: Path

@@ -26,7 +26,7 @@ from dagster._serdes import ConfigurableClass, serialize_value
 from dagster._serdes.config_class import ConfigurableClassData
 
 from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, pid_of, process_tag
-from pytoon_pipeline.settings import cpus
+from pytoon_pipeline.settings import runs_at_once
 
 
 class WarmRunLauncher(RunLauncher, ConfigurableClass):
@@ -34,14 +34,14 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
     run is still there, so a run that was killed is found by the run monitoring, and any process
     of the machine can end a run. Runs outlive the daemon that launched them.
 
-    `at_once` runs go on at a time, one for each core where it is left out; let the queue's
+    `at_once` runs go on at a time, half as many as cores where it is left out; let the queue's
     `max_concurrent_runs` be a few more, so that the next is at hand when one ends: the queue itself
     looks only every second.
     """
 
     def __init__(self, at_once: int | None = None, inst_data: ConfigurableClassData | None = None):
         self._inst_data = inst_data
-        self._at_once = at_once or cpus()
+        self._at_once = at_once or runs_at_once()
         self._lock = threading.Lock()
         self._warm: subprocess.Popen[str] | None = None
         super().__init__()

@@ -28,11 +28,14 @@ from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handle
 
 from pytoon_pipeline.defs import interrupt
 from pytoon_pipeline.defs.process import PROCESS_TAG, process_tag
+from pytoon_pipeline.settings import scenes_at_once
 
 _MODULE = "pytoon_pipeline.definitions"
 
 
 def main(at_once: int) -> None:
+    # The runs share the cores; a person may have said otherwise.
+    os.environ.setdefault("PYTOON_WORKERS", str(scenes_at_once(at_once)))
     # The answers have this end to themselves; whatever a run prints goes where errors go.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

@@ -40,7 +40,7 @@ from pytoon_pipeline.defs.run import prepare_home
 from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, UserError
 from pytoon_pipeline.figures import lines
 from pytoon_pipeline.locks import grasp
-from pytoon_pipeline.settings import Settings, cpus
+from pytoon_pipeline.settings import Settings, runs_at_once, scenes_at_once
 from pytoon_pipeline.store import open_store
 from pytoon_pipeline.upkeep.machine import Tidying
 
@@ -64,12 +64,12 @@ def work(
     UserError when a worker of this name runs already.
     """
     name = name or socket.gethostname()
-    at_once = at_once or cpus()
+    at_once = at_once or runs_at_once()
     _need(settings)
     home = prepare_home(settings)
     os.environ["DAGSTER_HOME"] = str(home)
     # The runs share the cores; a person may have said otherwise.
-    os.environ.setdefault("PYTOON_WORKERS", str(max(1, cpus() // at_once)))
+    os.environ.setdefault("PYTOON_WORKERS", str(scenes_at_once(at_once)))
     ledger = open_ledger(settings.ledger)
     store = open_store(settings)
     store.patience = 0.0

@@ -257,7 +257,8 @@ def measure(processes: int, threads: int, options: argparse.Namespace) -> Row:
         for worker in workers:
             worker.start()
         for _ in workers:
-            told(ready, workers, 300)
+            if told(ready, workers, 600) is None:
+                sys.exit("The processes were not ready after ten minutes.")
         start.set()
         began, turn = time.monotonic(), 0
         counts = [0] * processes
