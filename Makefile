@@ -39,7 +39,7 @@ demo: setup
 test: setup
 	@sh tests/ensure_browser.sh
 	@sh tests/ensure_servers.sh
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	@$(BIN)/ruff check .
