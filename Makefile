@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo "make demo    set up, render the campaign in briefs/, say where the videos lie"
 	@echo "make test    set up and run the tests"
-	@echo "make proof   campaigns at their size, killed daemons, every fault of an engine (minutes)"
+	@echo "make proof   campaigns at their size, killed daemons, every fault of an engine or a machine, broken files (an hour)"
 	@echo "make proof-faults  two workers, and everything that can go wrong with machines (20 minutes)"
 	@echo "make proof-fuzz  thousands of broken files and briefs"
 	@echo "make bench   time a 60 s render against x264 alone"
@@ -57,7 +57,7 @@ proof: setup
 
 proof-faults: setup
 	@sh tests/ensure_servers.sh
-	@$(BIN)/python -m pytest -s -x tests/proofs/proof_faults.py
+	@$(BIN)/python -m pytest -s tests/proofs/proof_faults.py
 
 proof-fuzz: setup
 	@$(BIN)/python -m pytest -s tests/proofs/proof_fuzz.py

@@ -16,7 +16,7 @@ from pytoon_pipeline.defs.jobs import ACTION_TAG
 from pytoon_pipeline.figures import catalogue as c
 from pytoon_pipeline.figures.counts import Tally, write
 from pytoon_pipeline.stages.documents import MetricsDocument
-from pytoon_pipeline.stages.reporter import Reporter
+from pytoon_pipeline.stages.reporter import Relay, Reporter
 
 if TYPE_CHECKING:
     from pytoon_pipeline.errors import PytoonError
@@ -88,20 +88,12 @@ def count_lost(ledger: Ledger, action: str, outcome: str) -> None:
 # Segments ----------------------------------------------------------------------------------------
 
 
-class Counting(Reporter):
-    """Passes everything on, and counts the tries of engines that failed."""
+class Counting(Relay):
+    """Counts segments, and the tries of engines that failed."""
 
     def __init__(self, inner: Reporter, tally: Tally):
-        self._inner, self._tally = inner, tally
-
-    def stage(self, key: str, stage: str) -> None:
-        self._inner.stage(key, stage)
-
-    def segments(self, key: str, total_frames: int, segments: int) -> None:
-        self._inner.segments(key, total_frames, segments)
-
-    def progress(self, key: str, segment_id: str, frames: int) -> None:
-        self._inner.progress(key, segment_id, frames)
+        super().__init__(inner)
+        self._tally = tally
 
     def segment(self, key: str, record: SegmentRecord) -> None:
         count_segment(self._tally, record)
@@ -118,9 +110,6 @@ class Counting(Reporter):
         if isinstance(error, SegmentsFailed):
             self._tally.add(c.SEGMENTS_FAILED, amount=len(error.failed))
         self._inner.failed(key, error)
-
-    def finished(self, key: str, metrics: MetricsDocument) -> None:
-        self._inner.finished(key, metrics)
 
 
 _CLASSES = {

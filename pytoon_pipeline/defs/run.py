@@ -29,8 +29,8 @@ from pytoon_pipeline.defs.ticks import mend_ticks
 from pytoon_pipeline.defs.watch import CONTENTS_TAG
 from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, StoreError, UserError
 from pytoon_pipeline.settings import Settings, project_data
-from pytoon_pipeline.stages.documents import MetricsDocument, SegmentRecord
-from pytoon_pipeline.stages.reporter import Reporter
+from pytoon_pipeline.stages.documents import MetricsDocument
+from pytoon_pipeline.stages.reporter import Relay, Reporter
 
 if TYPE_CHECKING:
     from pytoon_pipeline.spec.model import RenderSpec
@@ -175,27 +175,12 @@ def _end_dead_runs(instance: dg.DagsterInstance) -> None:
 # A run -------------------------------------------------------------------------------------------
 
 
-class _Heard(Reporter):
-    """Passes everything on, and keeps what failed."""
+class _Heard(Relay):
+    """Keeps what failed."""
 
     def __init__(self, inner: Reporter):
-        self._inner = inner
+        super().__init__(inner)
         self.error: PytoonError | None = None
-
-    def stage(self, key: str, stage: str) -> None:
-        self._inner.stage(key, stage)
-
-    def segments(self, key: str, total_frames: int, segments: int) -> None:
-        self._inner.segments(key, total_frames, segments)
-
-    def progress(self, key: str, segment_id: str, frames: int) -> None:
-        self._inner.progress(key, segment_id, frames)
-
-    def segment(self, key: str, record: SegmentRecord) -> None:
-        self._inner.segment(key, record)
-
-    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
-        self._inner.retry(key, segment_id, engine, reason)
 
     def failed(self, key: str, error: PytoonError) -> None:
         self.error = error

@@ -32,3 +32,31 @@ class Reporter:
 
     def finished(self, key: str, metrics: MetricsDocument) -> None:
         """The brief is done."""
+
+
+class Relay(Reporter):
+    """Passes everything on to another."""
+
+    def __init__(self, inner: Reporter):
+        self._inner = inner
+
+    def stage(self, key: str, stage: str) -> None:
+        self._inner.stage(key, stage)
+
+    def segments(self, key: str, total_frames: int, segments: int) -> None:
+        self._inner.segments(key, total_frames, segments)
+
+    def progress(self, key: str, segment_id: str, frames: int) -> None:
+        self._inner.progress(key, segment_id, frames)
+
+    def segment(self, key: str, record: SegmentRecord) -> None:
+        self._inner.segment(key, record)
+
+    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
+        self._inner.retry(key, segment_id, engine, reason)
+
+    def failed(self, key: str, error: PytoonError) -> None:
+        self._inner.failed(key, error)
+
+    def finished(self, key: str, metrics: MetricsDocument) -> None:
+        self._inner.finished(key, metrics)
