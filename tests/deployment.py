@@ -45,7 +45,13 @@ class Postgres:
         self._server._stop()
 
     def start(self) -> None:
-        self._server.ensure_postgres_running()
+        for left in (2, 1, 0):  # On a busy machine it can come up too slowly for its own tool.
+            try:
+                return self._server.ensure_postgres_running()
+            except subprocess.CalledProcessError:
+                if not left:
+                    raise
+                time.sleep(1)
 
     def start_in(self, seconds: float) -> None:
         self._coming = threading.Timer(seconds, self.start)

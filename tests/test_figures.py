@@ -88,7 +88,7 @@ for number in range(25):
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "briefs.db")
-    return request.getfixturevalue("postgres")
+    return request.getfixturevalue("database")
 
 
 def test_processes_that_count_at_once_lose_nothing(place: str):

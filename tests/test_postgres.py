@@ -181,6 +181,19 @@ def _something() -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata={"x": 1})
 
 
+def test_rows_outlive_the_connection_they_came_over(database: str):
+    """Dagster asks one thing while it reads the answer to another."""
+    storage = KeptPostgresStorage(database)
+    end = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid")
+    with storage.run_storage.connect() as one, storage.run_storage.connect() as other:
+        pid = one.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+        rows = one.execute(sa.text("SELECT i FROM generate_series(1, 3) i")).mappings()
+        other.execute(end, {"pid": pid})
+        assert one.execute(sa.text("SELECT pg_backend_pid()")).scalar_one() != pid
+        assert [row["i"] for row in rows] == [1, 2, 3]
+    databases.dispose(database)
+
+
 def test_a_campaign_goes_on_when_the_server_was_away(own_postgres: Postgres, tmp_path: Path):
     """tests/proofs/proof_postgres.py has it stay away for longer."""
     place = Deployment(tmp_path, PYTOON_DATABASE=own_postgres.url)

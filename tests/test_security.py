@@ -30,6 +30,7 @@ import numpy as np
 import pytest
 from conftest import clip, picture, tone
 from PIL import Image, PngImagePlugin
+from sqlalchemy import make_url
 
 import pytoon_pipeline
 from pytoon_pipeline.briefs.reading import read_document
@@ -605,12 +606,14 @@ HUSH = "hush5ecret"
 
 
 def _secrets(database: str) -> dict[str, str]:
-    host = database.partition("?")[2]
+    url = make_url(database)
     return {
         "PYTOON_TOKEN": f"{HUSH}-token", "PYTOON_WEBHOOK_SECRET": f"{HUSH}-webhook",
         "PYTOON_COMFYUI_URL": "http://127.0.0.1:9", "PYTOON_COMFYUI_TOKEN": f"{HUSH}-comfy",
         "PYTOON_REMOTE_URL": "http://127.0.0.1:9", "PYTOON_REMOTE_TOKEN": f"{HUSH}-remote",
-        "PYTOON_DATABASE": f"postgresql://postgres:{HUSH}-database@/postgres?{host}",
+        "PYTOON_DATABASE": url.set(password=f"{HUSH}-database").render_as_string(
+            hide_password=False
+        ),
         "AWS_ACCESS_KEY_ID": f"{HUSH}-id", "AWS_SECRET_ACCESS_KEY": f"{HUSH}-key",
         "AWS_SESSION_TOKEN": f"{HUSH}-session",
         "PYTOON_BRIEFS_TABLE": f"postgresql://u:{HUSH}-table@127.0.0.1:9/shop#briefs",
@@ -630,7 +633,7 @@ for log, *call in json.loads(sys.argv[1]):
 """Several commands in one process: most of a command's time is its imports."""
 
 
-def test_no_secret_is_written_anywhere(tmp_path: Path, postgres: str):
+def test_no_secret_is_written_anywhere(tmp_path: Path, database: str):
     """Store, Dagster's home, event log and ledger in the database, logs, documents, doctor."""
     import psycopg2
 
@@ -643,7 +646,7 @@ def test_no_secret_is_written_anywhere(tmp_path: Path, postgres: str):
              ("plain", "report"), ("plain", "doctor")]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", _CALLS, json.dumps(calls)], cwd=tmp_path, text=True,
-        env={**kept, "PYTOON_HOME": str(tmp_path / "home"), **_secrets(postgres)},
+        env={**kept, "PYTOON_HOME": str(tmp_path / "home"), **_secrets(database)},
         capture_output=True, timeout=300, check=False,
     )  # fmt: skip
     said = done.stdout + done.stderr
@@ -653,11 +656,13 @@ def test_no_secret_is_written_anywhere(tmp_path: Path, postgres: str):
     assert len(written) > 10
     assert not [p for p in written if HUSH.encode() in p.read_bytes()]
     rows = 0
-    with psycopg2.connect(postgres) as database, database.cursor() as cursor:
-        cursor.execute("select table_name from information_schema.tables "
-                       "where table_schema = 'public'")  # fmt: skip
-        for (table,) in cursor.fetchall():
-            cursor.execute(f'select t::text from "{table}" t')
+    with psycopg2.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("select table_schema, table_name from information_schema.tables "
+                       "where table_schema in ('public', 'pytoon')")  # fmt: skip
+        tables = cursor.fetchall()
+        assert ("pytoon", "known_briefs") in tables
+        for schema, table in tables:
+            cursor.execute(f'select t::text from {schema}."{table}" t')
             for (row,) in cursor:
                 rows += 1
                 assert HUSH not in row, table
@@ -665,7 +670,7 @@ def test_no_secret_is_written_anywhere(tmp_path: Path, postgres: str):
 
 
 def test_settings_keep_their_secrets(caplog: pytest.LogCaptureFixture):
-    secrets = {**_secrets("postgresql:///x?host=/tmp"), "PYTOON_BROKER": f"redis://:{HUSH}@h/0"}
+    secrets = {**_secrets("postgresql://u@/x?host=/tmp"), "PYTOON_BROKER": f"redis://:{HUSH}@h/0"}
     settings = load_settings(secrets)
     assert HUSH in settings.database and HUSH in settings.broker and HUSH in settings.token
     assert HUSH not in repr(settings) and HUSH not in str(settings)

@@ -51,7 +51,12 @@ class _Connection(sa.Connection):
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         def send() -> Any:
-            return super(_Connection, self).execute(*args, **kwargs)
+            result = super(_Connection, self).execute(*args, **kwargs)
+            # Rows are taken out at once: they would be gone with the connection when a later
+            # statement of the same work has to be sent over another one. What was inserted is
+            # asked for by keys, which such rows don't have.
+            keeps = result.returns_rows and not result.context.isinsert
+            return result.freeze()() if keeps else result
 
         if self.get_execution_options().get("isolation_level"):
             return send()
