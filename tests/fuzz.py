@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import yaml
+from hypothesis import strategies as st
 from PIL import Image
 
 from pytoon_pipeline.media import ffmpeg
@@ -222,6 +223,21 @@ def brief(r: random.Random) -> dict[str, object]:
         if isinstance(item, list) and item and isinstance(item[0], dict):
             item[0][r.choice(ITEM_FIELDS)] = value(r, 1)
     return made
+
+
+def briefs() -> st.SearchStrategy[dict[str, object]]:
+    """The same of hypothesis' making: anything in any field, and what it finds is made small."""
+    leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)
+    anything = st.recursive(
+        leaf | st.sampled_from(WORDS),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
+            st.sampled_from(ITEM_FIELDS + FIELDS) | st.text(max_size=8), inner, max_size=4
+        ),
+        max_leaves=12,
+    )  # fmt: skip
+    media = st.just([{"path": "a.png", "duration": 1}]) | anything
+    others = {name: anything for name in FIELDS if name != "media"}
+    return st.fixed_dictionaries({"media": media}, optional=others)
 
 
 def spec(r: random.Random) -> dict[str, object]:

@@ -26,9 +26,11 @@ from pathlib import Path
 import av
 import fuzz
 import fuzz_work
+import hypothesis
 import numpy as np
 import pytest
 from conftest import clip, picture, tone
+from hypothesis import given
 from PIL import Image, PngImagePlugin
 from sqlalchemy import make_url
 
@@ -580,6 +582,16 @@ def test_broken_input_is_taken_or_refused_and_nothing_else(
             do = fuzz_work.medium if kind == fuzz_work.MEDIA else fuzz_work.document
             outcomes.add(do(services, _fresh(good), name, data))
     assert outcomes == {"accepted", "refused"}
+
+
+@given(data=fuzz.briefs())
+@hypothesis.settings(
+    max_examples=60, deadline=None, derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+def test_anything_in_a_brief_is_taken_or_refused(services: Services, good: Path, data: dict):
+    said = fuzz_work.document(services, _fresh(good), "brief.yaml", fuzz.as_json(data))
+    assert said in ("accepted", "refused")
 
 
 def test_what_fuzzing_found_stays_mended(services: Services, tmp_path: Path):

@@ -19,7 +19,12 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
 import fuzz  # noqa: E402
+import fuzz_work  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import given, seed, settings  # noqa: E402
+
+from pytoon_pipeline.settings import load_settings  # noqa: E402
+from pytoon_pipeline.stages.services import open_services  # noqa: E402
 
 SEED = int(os.environ.get("FUZZ_SEED", "20"))
 SCALE = float(os.environ.get("FUZZ_SCALE", "1"))
@@ -96,3 +101,23 @@ def test_nothing_but_results_and_refusals(kind: str, folder: Path) -> None:
     assert not faults, f"{faults[:5]} (see {folder})"
     assert len(seen) == round(SIZES[kind] * SCALE)
     assert max(e["rss"] for e in seen) < MOST_MB
+
+
+def test_briefs_by_hypothesis(folder: Path, tmp_path: Path) -> None:
+    """2,000 of them, in this process: what it finds it makes small."""
+    services = open_services(load_settings({"PYTOON_HOME": str(tmp_path / "home")}))
+    seen: Counter[str] = Counter()
+
+    @seed(SEED)
+    @settings(max_examples=int(2000 * SCALE), deadline=None, database=None)
+    @given(fuzz.briefs())
+    def each(data: dict) -> None:
+        place = folder / "input"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        said = fuzz_work.document(services, place, "brief.yaml", fuzz.as_json(data))
+        assert said in ("accepted", "refused")
+        seen[said] += 1
+
+    each()
+    print(f"\n| briefs by hypothesis | {seen.total()} | {dict(seen)} |", flush=True)
