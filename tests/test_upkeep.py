@@ -251,13 +251,18 @@ def test_every_kind_of_the_store_is_looked_through(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings_of_either(place: Place, request: pytest.FixtureRequest) -> Settings:
+    """With the ledger in a file, and on a server."""
+    if request.param == "sqlite":
+        return place.settings
+    return replace(place.settings, database=request.getfixturevalue("database"))
+
+
 def test_one_process_tidies_at_a_time(
-    kind: str, place: Place, request: pytest.FixtureRequest
+    place: Place, settings_of_either: Settings
 ) -> None:
-    settings = place.settings
-    if kind == "postgresql":
-        settings = replace(settings, database=request.getfixturevalue("database"))
+    settings = settings_of_either
     ledger = Ledger(settings.ledger)
     old = place.junk("segments/old.mp4", days=40)
     with leased(ledger, LEASE, 60) as mine:
@@ -405,17 +410,14 @@ def test_leftovers_go_when_they_are_old(place: Place) -> None:
     assert all(p.exists() for p in (*kept, *new))
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_requests_over_http_go_when_they_have_long_ended(
-    kind: str, place: Place, request: pytest.FixtureRequest
+    place: Place, settings_of_either: Settings
 ) -> None:
     from pytoon_pipeline.service.documents import RenderRequest
     from pytoon_pipeline.service.jobs import Jobs
     from pytoon_pipeline.service.request import Accepted
 
-    settings = place.settings
-    if kind == "postgresql":
-        settings = replace(settings, database=request.getfixturevalue("database"))
+    settings = settings_of_either
     ledger = Ledger(settings.ledger)
     jobs = Jobs(ledger, settings.home / "jobs")
     ids = {}

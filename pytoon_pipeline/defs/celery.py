@@ -208,7 +208,8 @@ class CeleryLauncher(CeleryRunLauncher):
         return False
 
     def resume_run(self, context: ResumeRunContext) -> None:
-        raise NotImplementedError("Runs are taken up again as new ones.")
+        run_id = context.dagster_run.run_id
+        raise BrokerError(f"Run {run_id} is not gone on with; it is taken up again as a new one.")
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         age = ages(self._ledger, [run.run_id]).get(run.run_id)

@@ -175,37 +175,26 @@ def test_a_worker_is_killed(place: Install) -> None:
     )  # fmt: skip
 
 
-def test_the_daemon_is_killed(place: Install) -> None:
-    campaign = Campaign(place, "daemon")
+@pytest.mark.parametrize(
+    ("part", "called", "happens", "mends"),
+    [
+        ("daemon", "daemon", "runs go on; nothing new is queued",
+         "started again, it goes on where it was"),
+        ("code", "code server",
+         "runs go on; the sensor's ticks fail, nothing new is requested",
+         "the next tick finds it again"),
+        ("web", "webserver", "the page is away; nothing else notices",
+         "started again, it is there"),
+    ],
+)  # fmt: skip
+def test_a_part_of_the_head_is_killed(
+    place: Install, part: str, called: str, happens: str, mends: str
+) -> None:
+    campaign = Campaign(place, part)
     campaign.mid_segment()
-    place.head.kill("daemon")
-    _back(place.start_daemon)
-    campaign.finish(
-        "daemon killed", "runs go on; nothing new is queued",
-        "started again, it goes on where it was", "start it, where nothing else does",
-    )  # fmt: skip
-
-
-def test_the_code_server_is_killed(place: Install) -> None:
-    campaign = Campaign(place, "code")
-    campaign.mid_segment()
-    place.head.kill("code", family=True)
-    _back(place.start_code)
-    campaign.finish(
-        "code server killed", "runs go on; the sensor's ticks fail, nothing new is requested",
-        "the next tick finds it again", "start it, where nothing else does",
-    )  # fmt: skip
-
-
-def test_the_page_is_killed(place: Install) -> None:
-    campaign = Campaign(place, "web")
-    campaign.mid_segment()
-    place.head.kill("web", family=True)
-    _back(place.start_web)
-    campaign.finish(
-        "webserver killed", "the page is away; nothing else notices", "started again, it is there",
-        "start it, where nothing else does",
-    )  # fmt: skip
+    place.head.kill(part, family=True)
+    _back(getattr(place, f"start_{part}"))
+    campaign.finish(f"{called} killed", happens, mends, "start it, where nothing else does")
 
 
 def test_postgres_is_stopped(place: Install) -> None:
