@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from rich.text import Text
 
 from pytoon_pipeline import __version__
 from pytoon_pipeline.cli.terminal import FAILED, OK, REFUSED, console, hang, print_json
-from pytoon_pipeline.errors import PytoonError, UserError
+from pytoon_pipeline.errors import FfmpegError, PytoonError, UserError
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.spec.presets import PresetLibrary, open_presets
@@ -156,14 +157,16 @@ def _examining(p: Patient) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory(prefix="pytoon-doctor-") as folder:
         still, moving = Path(folder, "picture.png"), Path(folder, "clip.mp4")
         Image.new("RGBA", (32, 18), (200, 90, 60, 128)).save(still)
-        ffmpeg.run(
-            ["-f", "lavfi", "-i", "testsrc2=size=64x36:rate=25:duration=0.2",
-             "-f", "lavfi", "-i", "sine=frequency=440:duration=0.2", "-pix_fmt", "yuv420p",
-             "-c:v", "libx264", "-c:a", "aac", ffmpeg.url(moving)],
-            "make a clip to open",
-            timeout=60,
-        )  # fmt: skip
-        files = {"picture": (still, "image"), "clip": (moving, "video")}
+        files = {"picture": (still, "image")}
+        with suppress(FfmpegError):  # Which is said where ffmpeg is tried.
+            ffmpeg.run(
+                ["-f", "lavfi", "-i", "testsrc2=size=64x36:rate=25:duration=0.2",
+                 "-f", "lavfi", "-i", "sine=frequency=440:duration=0.2", "-pix_fmt", "yuv420p",
+                 "-c:v", "libx264", "-c:a", "aac", ffmpeg.url(moving)],
+                "make a clip to open",
+                timeout=60,
+            )  # fmt: skip
+            files["clip"] = (moving, "video")
         tracks = sorted(p.library.tracks())
         if tracks:
             files["music"] = (p.library.track_file(tracks[0]), "audio")

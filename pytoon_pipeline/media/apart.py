@@ -7,7 +7,8 @@ the environment's secrets, writes no file, and when a file ends it the next one 
 
 What the file is to blame for and what Pytoon is are kept apart: a decoder that crashes is the
 file's doing, an exception that nobody expected is a defect (`InternalError`) and comes back with
-its text.
+its text. And before the first file is called damaged, small sound ones are opened in the same way:
+where these can't be read either, a library is not as Pytoon needs it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import traceback
 from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +238,8 @@ def _answer(path: Path) -> dict[str, Any]:
     try:
         found = asdict(_examine(path))
     except UnreadableMedia as error:
+        if error.code in ("media.corrupt", "media.not_media"):
+            _check_samples()
         return {"code": error.code, "message": error.message, "remedy": error.remedy}
     except OSError as error:
         return {
@@ -244,6 +248,30 @@ def _answer(path: Path) -> dict[str, Any]:
             "remedy": "Check that it is there and may be read.",
         }
     return {**found, "frame_rate": found["frame_rate"] and str(found["frame_rate"])}
+
+
+SAMPLES = tuple(
+    Path(__file__).with_name("samples") / name
+    for name in ("picture.png", "picture.jpg", "clip.gif", "sound.wav")
+)
+"""Small sound files, of the project's own making (CC0)."""
+
+
+@lru_cache(maxsize=1)
+def _check_samples() -> None:
+    """Raises InternalError where a sound file can't be read; looks once in a process."""
+    _allow_cpu()
+    for sample in SAMPLES:
+        try:
+            _examine(sample)
+        except UnreadableMedia as error:
+            if error.code in ("media.slow", "media.too_large"):
+                continue  # What was before it left it too little.
+            cause = error.__cause__ or error
+            raise InternalError(
+                f"not even {sample.name} of Pytoon's own can be read here "
+                f"({type(cause).__name__}: {cause})"
+            ) from error
 
 
 def _bind() -> None:
