@@ -164,7 +164,8 @@ def png_encoding(path: Path, has_profile: bool) -> Encoding | None:
             primaries = given
     if len(gamma) == 4 and (value := int.from_bytes(gamma, "big")):
         # 0.45455 is how sRGB has been written since before it had a chunk of its own.
-        power = None if 44000 <= value <= 46500 else 100000 / value
+        srgb = 44000 <= value <= 46500 and Encoding(primaries).is_srgb
+        power = None if srgb else 100000 / value
     encoding = Encoding(primaries, power=power if power is None or 0.1 < power < 10 else None)
     return None if encoding.is_srgb else encoding
 

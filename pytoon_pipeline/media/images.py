@@ -17,6 +17,7 @@ from PIL import Image, ImageCms
 
 from pytoon_pipeline.media.colours import (
     Encoding,
+    convert_to_srgb,
     exif_encoding,
     jp2_profile,
     movie_encoding,

@@ -65,13 +65,14 @@ def play_clip(path: Path, seek: int | None = None) -> Iterator[Shown]:
         if seek is not None:
             container.seek(seek, stream=stream, backward=True)
         clock = Clock(stream, clip_origin(container, stream), clock_may_leap(container))
+        turn = UPRIGHT
         for frame, pts, duration in _whole_frames(stream, _readable(container, stream)):
+            turn = clip_orientation(frame, turn)
             begins = clock.place(pts)
             if begins is None:
                 continue
             lasts = duration * stream.time_base if duration else clock.step
-            orientation = clip_orientation(frame)
-            yield Shown(frame, begins, lasts, display_size(stream, frame), orientation)
+            yield Shown(frame, begins, lasts, display_size(stream, frame, turn), turn)
 
 
 def picture_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:

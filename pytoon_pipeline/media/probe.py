@@ -461,10 +461,13 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
     return next(iter(default or streams), None)
 
 
-def clip_orientation(frame: av.VideoFrame) -> Orientation:
-    """How a decoded frame is turned and mirrored for display."""
+def clip_orientation(frame: av.VideoFrame, before: Orientation = UPRIGHT) -> Orientation:
+    """How a decoded frame is turned and mirrored for display. What a stream itself says (H.264,
+    HEVC) is said once and holds for the frames that follow, to the next keyframe."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
-    return UPRIGHT if matrix is None else matrix_orientation(bytes(matrix))
+    if matrix is None:
+        return UPRIGHT if frame.key_frame else before
+    return matrix_orientation(bytes(matrix))
 
 
 def frame_has_alpha(frame: av.VideoFrame) -> bool:
@@ -472,13 +475,15 @@ def frame_has_alpha(frame: av.VideoFrame) -> bool:
     return frame.format.name == "pal8" or any(c.is_alpha for c in frame.format.components)
 
 
-def display_size(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
+def display_size(
+    stream: av.VideoStream, frame: av.VideoFrame, orientation: Orientation
+) -> tuple[int, int]:
     """Width and height of a frame as displayed: turned, and with square pixels."""
     width, height = frame.width, frame.height
     aspect = stream.sample_aspect_ratio
     if aspect and 1 / MAX_ASPECT <= aspect <= MAX_ASPECT:
         width = max(1, round(width * aspect))
-    return clip_orientation(frame).shown_size(width, height)
+    return orientation.shown_size(width, height)
 
 
 def _probe_clip(path: Path, size: int, *, known: bool) -> MediaInfo:
@@ -512,9 +517,7 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
     if audio is not None:
         _check_sound(path, audio)
     seen = survey_clip(path) if video is not None else None
-    seconds = _seconds(container, stream)
-    if seen is not None:
-        seconds = seen.settle_length(seconds if video.duration else None)
+    seconds = _seconds(container, stream) if seen is None else seen.settle_length(_said(stream))
     most = MAX_SOUND_SECONDS if video is None else MAX_VIDEO_SECONDS
     if seconds is not None and seconds > most:
         raise too_large(
@@ -537,8 +540,8 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
         name = "m4a" if name == "mov" else name
         return MediaInfo("audio", name, **common)
     _check_side(path, first.width, first.height)
-    shown = display_size(video, first)
     turn = clip_orientation(first)
+    shown = display_size(video, first, turn)
     assert seen is not None
     return MediaInfo(
         "video",
@@ -674,11 +677,19 @@ def _rate(path: Path, video: av.VideoStream, seconds: float | None) -> Fraction 
     return next((Fraction(r) for r in said if r and 0 < r <= MAX_FRAME_RATE), None)
 
 
-def _seconds(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
-    """Length of the stream. Files written live (WebM from a browser, APNG) don't say theirs: the
-    packets are then read through, which decodes nothing, and the file is wound back."""
+def _said(stream: av.stream.Stream) -> float | None:
+    """Length of the stream, where its header has it."""
     if stream.duration and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
+    return None
+
+
+def _seconds(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
+    """Length of a sound. Files written live don't say theirs: the packets are then read through,
+    which decodes nothing, and the file is wound back."""
+    said = _said(stream)
+    if said is not None:
+        return said
     if container.duration and container.duration > 0:
         return container.duration / av.time_base
     first, end = None, None

@@ -20,6 +20,7 @@ from pytoon_pipeline.media.playback import (
 )
 from pytoon_pipeline.media.probe import (
     UnreadableMedia,
+    clip_orientation,
     decoded,
     decoder_of,
     display_size,
@@ -32,7 +33,7 @@ _FIRST_FRAMES = 8
 """Looked at for fields and sizes."""
 _LONG_GAP = 10
 """Seconds without a picture that are worth a word; less is usual where a screen was recorded."""
-_SAME_LENGTH = Fraction(1, 2)
+_SAME_LENGTH = Fraction(1, 8)
 """Seconds by which a container's own word of the length may differ from what its packets show."""
 
 
@@ -167,7 +168,7 @@ def _look_at_keyframes(path: Path, found: Survey, keys: list[int]) -> None:
                 if packet.size and number not in wanted:
                     continue
                 for frame in decode(packet):
-                    sizes.setdefault(display_size(stream, frame))
+                    sizes.setdefault(display_size(stream, frame, clip_orientation(frame)))
         except (av.FFmpegError, OSError):
             pass  # A broken tail.
     found.sizes = tuple(sizes)
