@@ -68,7 +68,7 @@ def play_clip(path: Path, seek: int | None = None) -> Iterator[Shown]:
         turn = UPRIGHT
         for frame, pts, duration in _whole_frames(stream, _readable(container, stream)):
             turn = clip_orientation(frame, turn)
-            begins = clock.place(pts)
+            begins = clock.place(pts, duration)
             if begins is None:
                 continue
             lasts = duration * stream.time_base if duration else clock.step
@@ -106,11 +106,13 @@ class Clock:
         self.step = 1 / Fraction(rate) if rate else Fraction(0)
         self._last: Fraction | None = None
 
-    def place(self, pts: int | None) -> Fraction | None:
-        """When the frame with this time begins; None where it is to be left out, for another one
-        begins then."""
+    def place(self, pts: int | None, duration: int) -> Fraction | None:
+        """When the frame with this time and length, in ticks, begins; None where it is to be left
+        out, for another one begins then."""
         last = self._last
         if pts is None:
+            # A bare stream: its frames follow one another.
+            self.step = duration * self.tick if duration else self.step
             begins = Fraction(0) if last is None else last + self.step
         else:
             begins = pts * self.tick - self.origin

@@ -112,7 +112,7 @@ def _read_packets(path: Path, found: Survey) -> list[int]:
         usual = 1 / Fraction(rate) if rate else Fraction(0)
         shift: Fraction | None = None  # from the file's clock to seconds of the clip
         last: Fraction | None = None
-        number, timeless = 0, 0
+        number, timeless = 0, Fraction(0)
         for packet in _packets(container, stream):
             if number >= MAX_PACKETS:
                 break
@@ -122,7 +122,7 @@ def _read_packets(path: Path, found: Survey) -> list[int]:
             if getattr(packet, "is_discard", False):
                 continue
             if packet.pts is None:
-                timeless += 1
+                timeless += packet.duration * tick if packet.duration else usual
                 continue
             begins = packet.pts * tick
             now = packet.dts * tick if packet.dts is not None else begins
@@ -135,11 +135,11 @@ def _read_packets(path: Path, found: Survey) -> list[int]:
                     found.starts.append((found.seconds, last, now))
                     shift = found.seconds - begins
                 elif ahead > _LONG_GAP or (leaps and ahead > 1):
-                    found.gaps.append((last + shift, now + shift))
+                    found.gaps.append((found.seconds, begins + shift))
             last = now
             found.seconds = max(found.seconds, begins + shift + lasts)
         if not found.seconds and timeless:
-            found.seconds = timeless * usual  # A bare stream: its pictures follow one another.
+            found.seconds = timeless  # A bare stream: its pictures follow one another.
     return keys
 
 
