@@ -180,10 +180,10 @@ class _Converter:
         stored = orientation.shown_size(*inner)
         alpha = frame_has_alpha(frame)
         key = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range,
-               frame.color_trc, frame.color_primaries, stored, orientation)
+               shown.transfer, shown.primaries, stored, orientation)
         if key != self._key:
-            turn = orientation.degrees
-            self._graph, self._key = _graph(frame, scale_options(frame, stored, turn), alpha), key
+            options = scale_options(shown, stored)
+            self._graph, self._key = _graph(frame, options, alpha), key
         assert self._graph is not None
         frame.pts = None  # frames are taken out of order of the graph's clock when the clip loops
         self._graph.push(frame)
@@ -262,8 +262,9 @@ def _inside(shape: tuple[int, int], place: tuple[int, int]) -> tuple[int, int]:
     )
 
 
-def scale_options(frame: av.VideoFrame, size: tuple[int, int], turn: int) -> dict[str, str]:
-    """Options of ffmpeg's `scale` for a decoded frame. Pure."""
+def scale_options(shown: Shown, size: tuple[int, int]) -> dict[str, str]:
+    """Options of ffmpeg's `scale` for a decoded frame, to a size as it is stored. Pure."""
+    frame, turn = shown.frame, shown.orientation.degrees
     width, height = size
     shrink = max(frame.width / width, frame.height / height)
     kernel = "area" if shrink > 3 else "bicubic"
@@ -283,7 +284,7 @@ def scale_options(frame: av.VideoFrame, size: tuple[int, int], turn: int) -> dic
             options["in_color_matrix"] = "bt709" if hd else "smpte170m"
         if name.startswith("yuvj"):
             options["in_range"] = "pc"
-    if frame.color_trc in (_PQ, _HLG) or frame.color_primaries in _WIDE_PRIMARIES:
+    if shown.transfer in (_PQ, _HLG) or shown.primaries in _WIDE_PRIMARIES:
         options |= {"out_transfer": "bt709", "out_primaries": "bt709"}
     return options
 

@@ -49,6 +49,10 @@ class Shown:
     size: tuple[int, int]
     """Width and height as displayed."""
     orientation: Orientation
+    transfer: int = 2
+    """Of ITU-T H.273, table 3; 2 says nothing."""
+    primaries: int = 2
+    """Of H.273, table 2."""
 
 
 def play_clip(path: Path, seek: int | None = None) -> Iterator[Shown]:
@@ -72,7 +76,17 @@ def play_clip(path: Path, seek: int | None = None) -> Iterator[Shown]:
             if begins is None:
                 continue
             lasts = duration * stream.time_base if duration else clock.step
-            yield Shown(frame, begins, lasts, display_size(stream, frame, turn), turn)
+            size = display_size(stream, frame, turn)
+            yield Shown(frame, begins, lasts, size, turn, *_colours(stream, frame))
+
+
+def _colours(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
+    """Transfer and primaries; frames of PyAV before 17 don't have them, their decoder does."""
+    context = stream.codec_context
+    return (
+        int(getattr(frame, "color_trc", context.color_trc)),
+        int(getattr(frame, "color_primaries", context.color_primaries)),
+    )
 
 
 def picture_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
