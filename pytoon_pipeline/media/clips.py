@@ -17,6 +17,7 @@ from pytoon_pipeline.media.playback import (
     Shown,
     clip_origin,
     clock_may_leap,
+    one_thread_graph,
     picture_stream,
     play_clip,
 )
@@ -290,8 +291,7 @@ def scale_options(shown: Shown, size: tuple[int, int]) -> dict[str, str]:
 
 
 def _graph(frame: av.VideoFrame, options: dict[str, str], alpha: bool) -> av.filter.Graph:
-    graph = av.filter.Graph()
-    graph.threads = 1
+    graph = one_thread_graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
     )

@@ -209,9 +209,17 @@ def _pull(graph: av.filter.Graph, waiting: deque[tuple[int | None, int]]) -> Ite
         yield frame, *waiting.popleft()
 
 
-def _deinterlacer(frame: av.VideoFrame, parity: str | None) -> av.filter.Graph:
+def one_thread_graph() -> av.filter.Graph:
+    """An empty graph of filters that starts no threads, as far as this PyAV lets one say so:
+    segments run side by side."""
     graph = av.filter.Graph()
-    graph.threads = 1
+    if hasattr(graph, "threads"):
+        graph.threads = 1
+    return graph
+
+
+def _deinterlacer(frame: av.VideoFrame, parity: str | None) -> av.filter.Graph:
+    graph = one_thread_graph()
     chain = [
         graph.add_buffer(width=frame.width, height=frame.height, format=frame.format,
                          time_base=Fraction(1, 1000)),
