@@ -18,6 +18,7 @@ import av.filter
 
 from pytoon_pipeline.media.orientation import UPRIGHT, Orientation
 from pytoon_pipeline.media.probe import (
+    MAY_BE_JOINED,
     UnreadableMedia,
     clip_orientation,
     decoded,
@@ -32,8 +33,6 @@ STARTS_AGAIN = Fraction(1, 10)
 LEAP = 10
 """Seconds by which the clock of a stream that is meant to be joined (a transport stream) leaps
 where another recording begins. Both as ffmpeg has it, which decodes the sound."""
-_JOINED = 0x0200
-"""Of a container's flags: times may start again (AVFMT_TS_DISCONT)."""
 _THREADS = 2
 
 
@@ -108,7 +107,7 @@ def clip_origin(container: av.container.InputContainer, stream: av.VideoStream) 
 
 def clock_may_leap(container: av.container.InputContainer) -> bool:
     """Is the container of a kind that recordings are joined in, end to end?"""
-    return bool(container.format.flags & _JOINED)
+    return bool(container.format.flags & MAY_BE_JOINED)
 
 
 class Clock:

@@ -80,6 +80,8 @@ pillow_heif.register_heif_opener(
     decode_threads=2, thumbnails=False, depth_images=False, aux_images=False
 )
 
+MAY_BE_JOINED = 0x0200
+"""Of a container's flags: recordings are joined in it end to end (AVFMT_TS_DISCONT)."""
 _MOVIE_FORMATS = {"mov": "mp4", "matroska": "matroska", "asf": "wmv"}
 _USUAL = "Give a JPEG, PNG or WebP picture, an MP4 clip, or a WAV, MP3 or M4A sound."
 
@@ -481,6 +483,9 @@ def display_size(
     """Width and height of a frame as displayed: turned, and with square pixels."""
     width, height = frame.width, frame.height
     aspect = stream.sample_aspect_ratio
+    if stream.container.format.flags & MAY_BE_JOINED:
+        # It may change part way, which only the decoder knows.
+        aspect = stream.codec_context.sample_aspect_ratio or aspect
     if aspect and 1 / MAX_ASPECT <= aspect <= MAX_ASPECT:
         width = max(1, round(width * aspect))
     return orientation.shown_size(width, height)
