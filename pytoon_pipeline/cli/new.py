@@ -17,8 +17,10 @@ from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.spec.presets import DEFAULT_PRESET, open_presets
 
 # By their names only: `pytoon check` looks inside.
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
-_CLIPS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif",
+             ".heic", ".heif", ".hif", ".jp2")
+_CLIPS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
+          ".3gp", ".wmv", ".ogv", ".flv", ".mxf")
 _SOUNDS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg")
 _MOST_MEDIA = 10
 """Pictures listed; at the presets' pace these fill a video."""

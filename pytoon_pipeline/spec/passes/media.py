@@ -348,6 +348,11 @@ def _take(
             "media.kind", f"{name} is {has}; {wanted} is needed here.", "Give another file.", field
         )
         return None
+    for text in info.notes:
+        d.note(f"{name}: {text}")
+    for code, text, remedy in info.warnings:
+        if not any(p.code == code and p.field == field for p in d.problems):
+            d.warn(code, f"{name} {text}", remedy, field)
     return _asset(d, path, name, info, known.licence if known else None, known and known.id)
 
 
