@@ -18,6 +18,7 @@ from pytoon_pipeline.spec.passes.media import gather_media
 from pytoon_pipeline.spec.passes.motion import set_motion
 from pytoon_pipeline.spec.passes.overlays import place_overlays
 from pytoon_pipeline.spec.passes.pacing import set_durations
+from pytoon_pipeline.spec.passes.plain_texts import set_plain_texts
 from pytoon_pipeline.spec.passes.scenes import plan_scenes
 from pytoon_pipeline.spec.passes.sound import plan_sound
 from pytoon_pipeline.spec.passes.transitions import set_transitions
@@ -25,6 +26,7 @@ from pytoon_pipeline.spec.passes.typography import set_styles
 
 PASSES: tuple[Callable[[Draft], None], ...] = (
     choose_look,
+    set_plain_texts,
     apply_brand_safety,
     gather_media,
     plan_scenes,
