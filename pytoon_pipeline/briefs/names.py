@@ -77,7 +77,7 @@ def leads_out(path: str) -> bool:
     return (
         "\0" in path
         or path.startswith(("/", "~"))
-        or bool(re.match("[A-Za-z]:", path))
+        or bool(re.match("[A-Za-z]:/", path))
         or ".." in path.split("/")
     )
 

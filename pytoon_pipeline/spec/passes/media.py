@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from pytoon_pipeline.briefs.model import BackgroundItem
+from pytoon_pipeline.briefs.model import BackgroundItem, is_none
 from pytoon_pipeline.briefs.names import (
     MAX_NAME,
     Sought,
@@ -17,6 +18,7 @@ from pytoon_pipeline.briefs.names import (
     without_unseen,
 )
 from pytoon_pipeline.briefs.parcel import suffix_of
+from pytoon_pipeline.briefs.reading import validate
 from pytoon_pipeline.errors import FetchRefused
 from pytoon_pipeline.media.addresses import shown
 from pytoon_pipeline.media.limits import MAX_FILE_BYTES, MAX_VIDEO_SECONDS
@@ -184,33 +186,23 @@ def _background(d: Draft, item: BackgroundItem, field: str) -> Background | None
 def _spec_audio(d: Draft, given: dict[str, Asset]) -> None:
     """`audio`, and the short form `audioTrack` of hand-written specs."""
     track, d.spec.audio_track = d.spec.audio_track, None
-    if track is False:
+    if is_none(track) or track == "":
         d.spec.audio = d.spec.audio or Audio()
     elif track is not None:
-        gain = 0.0
+        licence, field = None, "audioTrack"
         if isinstance(track, dict):
-            known = {"src", "path", "source", "media", "url", "name"}
-            names = [track[k] for k in sorted(known & set(track))]
-            extra = sorted(set(track) - known - {"volume", "volume_db", "volumeDb", "licence"})
-            if extra or len(names) != 1:
-                d.error(
-                    "field.unknown" if extra else "field.missing",
-                    f"{', '.join(extra)} is not known here." if extra else "names no track.",
-                    "Write a path or a track's name, or {path, volume_db}.",
-                    "audioTrack",
-                )
-            gain = track.get("volume_db", track.get("volumeDb", 0.0))
-            track = names[0] if names else None
-        if isinstance(track, str) and track:
-            asset = _take_track(d, track, "audioTrack", None)
-            if asset:
-                d.spec.audio = d.spec.audio or Audio()
-                d.spec.audio.music = Music(media=asset.id, gain_db=float(gain))
-            return
-        if track is not None:
-            d.error(
-                "field.type", f"{track!r} is not a path.", "Write a path or false.", "audioTrack"
-            )
+            licence = track.pop("licence", track.pop("license", None))
+            music, problems = validate(Music, track, d.file)
+            d.problems += [replace(p, field=f"{field}.{p.field}") for p in problems]
+        elif isinstance(track, str):
+            music = Music(media=track)
+        else:
+            d.error("field.type", "true is no track.", "Write a path, or false for none.", field)
+            music = None
+        asset = _take_track(d, music.media, field, licence) if music else None
+        if asset and music:
+            d.spec.audio = d.spec.audio or Audio()
+            d.spec.audio.music = music.model_copy(update={"media": asset.id})
         return
     audio = d.spec.audio
     if audio and audio.music:
@@ -429,7 +421,7 @@ def _outside(name: str, plain: str) -> tuple[str, str]:
     """What is said of a path that leads out of the folder: message and remedy."""
     last = plain.rstrip("/").rpartition("/")[2]
     last = last if last not in ("", ".", "..") and "\0" not in last else "front.jpg"
-    if plain.startswith(("/", "~", "file:")) or re.match("[A-Za-z]:", plain):
+    if plain.startswith(("/", "~", "file:")) or re.match("[A-Za-z]:/", plain):
         return (
             f"{name!r} is a path of one computer, outside of the folder of this brief.",
             f"Copy the file into the folder and write its name alone: {last} .",
