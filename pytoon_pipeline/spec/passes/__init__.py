@@ -13,6 +13,7 @@ from pytoon_pipeline.spec.passes.badges import place_badges
 from pytoon_pipeline.spec.passes.brand_safety import apply_brand_safety, flag_review_words
 from pytoon_pipeline.spec.passes.captions import set_captions
 from pytoon_pipeline.spec.passes.composition import compose
+from pytoon_pipeline.spec.passes.fitness import check_picture_sizes, check_words
 from pytoon_pipeline.spec.passes.look import choose_look
 from pytoon_pipeline.spec.passes.media import gather_media
 from pytoon_pipeline.spec.passes.motion import set_motion
@@ -34,9 +35,11 @@ PASSES: tuple[Callable[[Draft], None], ...] = (
     set_durations,
     set_transitions,
     compose,
+    check_picture_sizes,
     set_motion,
     place_overlays,
     set_captions,
+    check_words,
     place_badges,
     flag_review_words,
     plan_sound,
