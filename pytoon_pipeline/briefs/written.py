@@ -207,7 +207,7 @@ def _decide(scalar: Scalar, kind: Any, path: tuple, unclear: list[Unclear]) -> A
         return None
     if text and scalar.mark:
         unclear.append(Unclear(path, "mark", scalar))
-    elif text and scalar.comment:
+    elif free and scalar.comment:
         unclear.append(Unclear(path, "comment", scalar))
     elif free and _OTHER_VALUES.fullmatch(scalar.text):
         unclear.append(Unclear(path, "word", scalar))
