@@ -128,7 +128,8 @@ def corner(value: Any) -> Any:
     numbers = []
     for each in value:
         if isinstance(each, str):
-            each = share(pixels(each))
+            plain = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*", each)
+            each = float(plain[1]) if plain else share(pixels(each))
         if isinstance(each, bool) or not isinstance(each, int | float):
             return None
         numbers.append(each)
