@@ -334,3 +334,29 @@ def test_words_nobody_changed_and_hooks_nobody_can_read_are_named(tmp_path: Path
     assert not compile_in(brief(tmp_path, text.format(5, hook))).problems
     result = compile_in(brief(tmp_path, text.format(5, "When this happens")))
     assert [p.code for p in result.problems] == ["text.template"]
+
+
+def test_capitals_of_fields_and_choices_do_not_matter(tmp_path: Path) -> None:
+    picture(tmp_path / "Front.jpg", (90, 160))
+    text = "Media: front.JPG\nHOOK: 19.90\nBrand safe: no\nbrand: Morrow\narchetype: Hero\n"
+    result = compile_in(brief(tmp_path, text + "Variants:\n"))
+    assert words(result) == ["19.90"] and result.spec.brand == "morrow"
+    assert not result.spec.brand_safe
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("media: front.jpg, side.jpg", "as a list, [front.jpg, side.jpg]"),
+        ("media:\n  - front.jpg:\n      duration: 2", "{path: front.jpg, ...}"),
+        ("media: front", "There is front.jpg"), ("media: www.example.com/a.jpg", "https://"),
+        ("media: front.jpg\nheadline: Hello", "'hook'"),
+        ("media: front.jpg\n---\nmedia: front.jpg", "a file for each"),
+        ("media: front.jpg\nduration: long", "Write a number"),
+    ],
+)  # fmt: skip
+def test_slips_come_with_what_to_write(text: str, remedy: str, tmp_path: Path) -> None:
+    for name in ("front.jpg", "side.jpg"):
+        picture(tmp_path / name, (90, 160))
+    problems = compile_in(brief(tmp_path, text + "\n")).problems
+    assert any(remedy in p.remedy for p in problems if p.severity == "error"), problems

@@ -9,8 +9,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from pytoon_pipeline.briefs.written import Drawn
 
-Archetype = Literal["hero", "overlay", "meme"]
-EnginePolicy = Literal["local_only", "local_preferred", "api_only"]
+
+def _word(value: Any) -> Any:
+    """A word to choose, whatever its capitals."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+Archetype = Annotated[Literal["hero", "overlay", "meme"], BeforeValidator(_word)]
+EnginePolicy = Annotated[
+    Literal["local_only", "local_preferred", "api_only"], BeforeValidator(_word)
+]
 
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -93,7 +101,7 @@ class MediaItem(_Strict):
     paths: list[Annotated[str, Field(min_length=1)]] | None = Field(
         None, min_length=2, max_length=4, description="Files that share one frame."
     )
-    arrange: Literal["auto", "split", "stack", "pip"] = Field(
+    arrange: Annotated[Literal["auto", "split", "stack", "pip"], BeforeValidator(_word)] = Field(
         "auto",
         description="Of `paths`: side by side, one above the other, or the second as a small card "
         "in a corner of the first; by their shapes if auto.",
@@ -105,7 +113,7 @@ class MediaItem(_Strict):
     duration: Annotated[float | None, BeforeValidator(as_seconds)] = Field(
         None, gt=0, le=60, description="Seconds on screen."
     )
-    fit: Literal["auto", "cover", "contain"] = Field(
+    fit: Annotated[Literal["auto", "cover", "contain"], BeforeValidator(_word)] = Field(
         "auto", description="Fill the frame, show the picture whole, or let the preset decide."
     )
     subject: tuple[_Fraction, _Fraction, _Fraction, _Fraction] | None = Field(

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pytoon_pipeline.briefs.cells import hint
 from pytoon_pipeline.briefs.names import without_unseen
 from pytoon_pipeline.briefs.written import (
     NotText,
@@ -187,6 +188,11 @@ def _no_yaml(error: Exception, text: str) -> tuple[str, str]:
     mark = getattr(error, "problem_mark", None)
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     what = getattr(error, "problem", None) or "it can't be read"
+    if "another document" in what:
+        return (
+            f"holds more than one document: the second begins in line {mark.line + 1}.",
+            "Make a file for each, and take the lines of --- out.",
+        )
     if "\\t" in what:
         return f"is not valid YAML: {place}{what}.", "Indent with spaces instead of tabs."
     written = quoting_remedy(text, mark.line) if mark else ""
@@ -382,7 +388,12 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
     if kind == "extra_forbidden":
         known = _names(model, loc)
         close = difflib.get_close_matches(str(loc[-1]), known, 1, 0.6)
-        remedy = f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}."
+        meant = close[0] if close else hint(str(loc[-1])) if len(loc) == 1 else None
+        remedy = f"Known here: {', '.join(known)}."
+        if meant in known:
+            remedy = f"Did you mean {meant!r}?"
+        elif isinstance(value, dict) and "path" in known and "." in str(loc[-1]):
+            remedy = f"Write {{path: {loc[-1]}, ...}} for a file of which more is said."
         return Problem(
             "field.unknown", f"{loc[-1]!r} is not a known field.", remedy, "error", shown,
             _field(loc),
@@ -416,7 +427,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
         "float_type": "a number", "int_type": "a whole number", "bool_parsing": "true or false",
         "bool_type": "true or false", "list_type": "a list", "dict_type": "a mapping of fields",
         "model_type": "a mapping of fields", "model_attributes_type": "a mapping of fields",
-        "int_from_float": "a whole number",
+        "int_from_float": "a whole number", "tuple_type": "a list of numbers in [ ]",
     }.get(kind)
     if kind == "string_type" and (whole := _one_text(value)):
         return Problem(

@@ -15,7 +15,7 @@ from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.source import BriefSource, Document
 from pytoon_pipeline.errors import Problem
 
-_MENTIONED = re.compile(b"v\0?a\0?r\0?i\0?a\0?n\0?t\0?s")
+_MENTIONED = re.compile(b"v\0?a\0?r\0?i\0?a\0?n\0?t\0?s", re.IGNORECASE)
 """The field in a file, in UTF-8 or UTF-16."""
 
 

@@ -177,6 +177,7 @@ def _resolve(data: Any, kind: Any, path: tuple, unclear: list[Unclear], names: d
     if isinstance(data, Scalar):
         return _decide(data, kind, path, unclear)
     if isinstance(data, dict):
+        data = _with_own_names(data, kind, names)
         return {
             key: _resolve(value, _inside(kind, key, names), (*path, key), unclear, names)
             for key, value in data.items()
@@ -301,6 +302,20 @@ def _inside(kind: Any, key: str, names: dict) -> Any:
             if found is not Any:
                 return found
     return Any
+
+
+def _with_own_names(data: dict, kind: Any, names: dict) -> dict:
+    """Keys in another case, `Hook` or `Brand safe`, as the model has them."""
+    for part in _parts(kind):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            fields = names.setdefault(part, _fields(part))
+            made = {}
+            for key, value in data.items():
+                plain = re.sub(r"[\s_-]+", "_", str(key).strip().lower())
+                other = key not in fields and plain in fields and plain not in data
+                made[plain if other and plain not in made else key] = value
+            return made
+    return data
 
 
 def _fields(model: type[BaseModel]) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from pytoon_pipeline.errors import FetchRefused
 from pytoon_pipeline.media.addresses import shown
 from pytoon_pipeline.media.limits import MAX_FILE_BYTES, MAX_VIDEO_SECONDS
 from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia, probe, sha256
+from pytoon_pipeline.spec import spellings
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import (
     Asset,
@@ -168,7 +169,7 @@ def _background(d: Draft, item: BackgroundItem, field: str) -> Background | None
         return Background(kind="picture", media=asset.id, blur=item.blur, darken=darken)
     colours = []
     for n, role in enumerate(item.colors):
-        colour = d.brand.color(role)
+        colour = d.brand.color(role) or spellings.colour(role)
         if colour is None or not re.fullmatch("#[0-9A-Fa-f]{6}", colour):
             d.error(
                 "background.color",
@@ -439,6 +440,9 @@ def _proposal(root: Path, path: str, found: Sought) -> str:
         return f"Which of these is meant: {', '.join(nearly[:4])}?"
     if nearly:
         return f"There is {nearly[0]}: did you mean that?"
+    parts = [part for part in (without_unseen(p) for p in re.split(r"[,;|\n]", path)) if part]
+    if len(parts) > 1 and all(find_path(root, part).there for part in parts):
+        return f"These are several files: write them as a list, [{', '.join(parts)}]."
     if re.match(r"www\.[\w.-]+/", path):
         return "An address begins with https:// ."
     return "Check the spelling, or copy the file there."
