@@ -11,6 +11,7 @@ import pytest
 from conftest import picture
 from PIL import Image
 from test_spec import SHOP, brief, compile_in, compiled
+from typer.testing import CliRunner
 
 from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.markup import plain_text
@@ -18,6 +19,7 @@ from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.source import content_hash
 from pytoon_pipeline.briefs.table import read_table
+from pytoon_pipeline.cli import app
 from pytoon_pipeline.spec.compile import Compiled, compile_file
 
 CASES = Path(__file__).parent / "fixtures" / "cases"
@@ -340,7 +342,7 @@ def test_capitals_of_fields_and_choices_do_not_matter(tmp_path: Path) -> None:
     picture(tmp_path / "Front.jpg", (90, 160))
     text = "Media: front.JPG\nHOOK: 19.90\nBrand safe: no\nbrand: Morrow\narchetype: Hero\n"
     result = compile_in(brief(tmp_path, text + "Variants:\n"))
-    assert words(result) == ["19.90"] and result.spec.brand == "morrow"
+    assert words(result)[0] == "19.90" and result.spec.brand == "morrow"
     assert not result.spec.brand_safe
 
 
@@ -360,3 +362,19 @@ def test_slips_come_with_what_to_write(text: str, remedy: str, tmp_path: Path) -
         picture(tmp_path / name, (90, 160))
     problems = compile_in(brief(tmp_path, text + "\n")).problems
     assert any(remedy in p.remedy for p in problems if p.severity == "error"), problems
+
+
+def test_what_a_table_decides_for_all_its_rows_is_said_once(tmp_path: Path, settings) -> None:
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / name, hue=(200, 90, 60 if name < "b" else 160))
+    rows = [f"row-{n},a.png | b.png,{'A line of some length ' * n},5" for n in (1, 2, 3)]
+    (tmp_path / "spring.csv").write_text("\n".join(["name,media,hook,duration", *rows]) + "\n")
+    (tmp_path / "spring.mapping.yaml").write_text("defaults: {brand: morrow, cta: Order today}\n")
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "spring.csv")])
+    assert result.exit_code == 2
+    assert result.stdout.count("[duration.too_much]") == 1, result.stdout
+    assert "3 of its briefs (row-1, row-2, row-3)" in result.stdout
+    assert "end card" in result.stdout and "end_card: false" not in result.stdout
+    lines = CliRunner().invoke(app, ["check", "--json", str(tmp_path / "spring.csv")]).stdout
+    codes = [[p["code"] for p in json.loads(one)["problems"]] for one in lines.splitlines()]
+    assert codes == [["duration.too_much"]] * 3  # Programs hear it of each.

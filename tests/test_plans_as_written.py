@@ -262,6 +262,8 @@ REFUSED = [
      "segments[0].textStyle.backgroundColor", "backgroundColor"),
     ({"segments": [{"media": "a.png", "filter": "sepia"}]}, "segments[0].filter", "filter"),
     ({"audioTrack": {"src": "song.wav", "volume": 3000}}, "audioTrack", "volume"),
+    ({"segments": [{"media": "a.png", "start": 0, "end": 3},
+                   {"media": "b.png", "start": 2, "end": 5}]}, "", "segments[1]"),
 ]  # fmt: skip
 
 

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pytoon_pipeline.briefs.model import as_seconds
+
 
 def snake(name: str) -> str:
     """`fadeBlack`, `fade-black` and `Fade black` -> `fade_black`."""
@@ -239,9 +241,29 @@ def whole_plan(value: Any) -> Any:
     if about:
         rest = made.get("metadata")
         made["metadata"] = {**about, **rest} if isinstance(rest, dict) else about
+    _check_order(made.get("segments"))
     if isinstance(made.get("audio"), str) and "audio_track" not in made:
         made["audio_track"] = made.pop("audio")
     return made
+
+
+def _check_order(segments: Any) -> None:
+    """Raises ValueError where segments with times of their own leave a gap, or lie over each other:
+    here they follow one after the other."""
+    if not isinstance(segments, list) or not all(isinstance(s, dict) for s in segments):
+        return
+    times = [timed(s) for s in segments]
+    spans = [(as_seconds(s.get("start")), as_seconds(s.get("end"))) for s in times]
+    if not all(isinstance(t, int | float) for span in spans for t in span):
+        return
+    at = 0.0
+    for n, (start, end) in enumerate(spans):
+        if abs(start - at) > 0.05 or end <= start:
+            raise ValueError(
+                f"segments[{n}] is to be seen from {start:g} to {end:g} s, and the one before ends "
+                f"at {at:g} s: segments follow one after the other"
+            )
+        at = end
 
 
 def aspect_ratio(value: Any) -> Any:
