@@ -3,7 +3,7 @@
     <campaign>/<brief>/brief.yaml         media beside it
     <campaign>/<brief>/render_spec.json   media beside it
     <campaign>/<brief>.yaml               media beside it, shared by the campaign's briefs
-    <campaign>.csv, .tsv, .xlsx           a brief a row; media beside it
+    <campaign>.csv, .xlsx, .ods, .xml     a brief a row; media beside it
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES, YAML, BriefSource
-from pytoon_pipeline.briefs.table import TABLES, read_table
+from pytoon_pipeline.briefs.table import TABLE_LIKE, read_table
 from pytoon_pipeline.briefs.variants import expand
 from pytoon_pipeline.briefs.written import decode_document
 from pytoon_pipeline.errors import Problem, UserError
@@ -139,6 +139,9 @@ def _walk(folder: Path, root: Path, problems: list[Problem]) -> list[BriefSource
         for entry in _entries(here, root, problems):
             path = Path(entry.path)
             if entry.is_dir():
+                if path.suffix.lower() == ".numbers":  # A document that is a folder.
+                    problems += read_table(path)[1]
+                    continue
                 own = _own(path, campaign)
                 if own is None:
                     # A link may lead back up.
@@ -149,7 +152,7 @@ def _walk(folder: Path, root: Path, problems: list[Problem]) -> list[BriefSource
                 continue
             elif _is_flat_brief(entry.name):
                 sources.append(_source(path, None, campaign))
-            elif path.suffix.lower() in TABLES:
+            elif path.suffix.lower() in TABLE_LIKE:
                 rows, found = read_table(path)
                 sources += rows
                 problems += found
@@ -213,7 +216,7 @@ def find_sources(
         elif path.suffix.lower() in (*YAML, ".json"):
             own = path.name in (*BRIEF_FILES, *SPEC_FILES)
             sources = expand(_source(path, path.parent if own else None))
-        elif path.suffix.lower() in TABLES:
+        elif path.suffix.lower() in TABLE_LIKE:
             rows, faults = read_table(path)
             sources = [each for row in rows for each in expand(row)]
             problems += faults

@@ -24,7 +24,11 @@ class Said:
     places: dict[str, str] = field(default_factory=dict)
     """Field -> where a person finds it."""
     problems: list[tuple[str, CellError]] = field(default_factory=list)
-    """Where, and what is wrong there."""
+    """Where, and what is wrong or doubtful there."""
+
+    @property
+    def is_wrong(self) -> bool:
+        return any(error.severity == "error" for _, error in self.problems)
 
 
 def read_row(given: Iterable[tuple[Target, Any, str]], separator: str | None = None) -> Said:
@@ -155,7 +159,7 @@ def sources_of(whole: Whole, rows: Iterable[Row]) -> tuple[list[BriefSource], li
         first = seen.get(part)
         if first is None:
             seen[part] = (row, row.said.data)
-        elif first[1] == row.said.data and not row.said.problems:
+        elif first[1] == row.said.data and not row.said.is_wrong:
             equal.append(f"{row.place} ({name})")
             continue
         else:
@@ -173,7 +177,7 @@ def sources_of(whole: Whole, rows: Iterable[Row]) -> tuple[list[BriefSource], li
         for place, error in row.said.problems:
             problems.append(
                 Problem(
-                    "table.cell", error.message, error.remedy, file=whole.shown, field=place
+                    "table.cell", error.message, error.remedy, error.severity, whole.shown, place
                 )
             )
         places = {"": row.place, **row.said.places}
