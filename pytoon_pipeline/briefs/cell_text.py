@@ -86,9 +86,9 @@ class CellReader:
         for at, kind in self.kinds.items():
             value = cells[at] if at < len(cells) else None
             fault = self.faults.get((number, at))
-            if kind is CellKind.MEDIA and (link := self.links.get((number, at))):
-                if isinstance(value, str) and _is_media_link(link) and not _is_file(value):
-                    value, fault = link, None
+            link = self.links.get((number, at)) if kind is CellKind.MEDIA else None
+            if link and _SUFFIX.search(link) and not _is_file(str(value or "")):
+                value, fault = link, None
             if value is None or value == "":
                 if fault is not None:
                     found.append((f"{shown}, column {self.header[at]}", fault))
@@ -218,7 +218,3 @@ def _is_file(text: str) -> bool:
     if _ADDRESS.match(text):
         return "," not in text or bool(_SUFFIX.search(text))
     return bool(_SUFFIX.search(text))
-
-
-def _is_media_link(link: str) -> bool:
-    return bool(_SUFFIX.search(link))

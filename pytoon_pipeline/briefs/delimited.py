@@ -25,12 +25,10 @@ def split_text(text: str, suffix: str, shown: str) -> Iterator[tuple[int, list[s
     separator, start, above = _layout(text, suffix)
     for number, cells in _parse(text[start:], separator, above, shown):
         if len(cells) > MOST_COLUMNS:
-            if any(cells[MOST_COLUMNS:]):
-                raise refuse_table(
-                    "table.too_large", f"has more than {MOST_COLUMNS:,} columns.",
-                    "Take out those that no brief needs.", shown, f"row {number}",
-                )  # fmt: skip
-            del cells[MOST_COLUMNS:]
+            raise refuse_table(
+                "table.too_large", f"has more than {MOST_COLUMNS:,} columns.",
+                "Take out those that no brief needs.", shown, f"row {number}",
+            )  # fmt: skip
         yield number, cells
 
 

@@ -127,21 +127,22 @@ def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[s
         Problem(
             "table.encoding",
             f"is not UTF-8; it was read as {best.candidate.shown}: {best.sample!r}.",
-            f"Where letters look wrong, {_REMEDY}",
+            f"Where letters look wrong, {_remedy(best.candidate.codec)}",
             "warning",
             shown,
         )
     ]
 
 
-_REMEDY = (
-    "save it as 'CSV UTF-8' or as XLSX, or name its encoding in a mapping file beside it "
-    "(encoding: windows-1252)."
-)
+def _remedy(codec: str) -> str:
+    return (
+        "save it as 'CSV UTF-8' or as XLSX, or name its encoding in a mapping file beside it "
+        f"(encoding: {codec.replace('cp125', 'windows-125')})."
+    )
 
 
 def _refusal(shown: str, message: str, codec: str = "cp1252") -> UserError:
-    remedy = _REMEDY.replace("windows-1252", codec.replace("cp125", "windows-125"))
+    remedy = _remedy(codec)
     return UserError(
         Problem("table.encoding", message, remedy[0].upper() + remedy[1:], file=shown)
     )
@@ -152,7 +153,7 @@ def _decode_as(data: bytes, shown: str, encoding: str) -> str:
         codec = codecs.lookup(_ALIASES.get(re.sub(r"[\W_]+", "", encoding.lower()), encoding))
         if codec.name == "utf-8":
             codec = codecs.lookup("utf-8-sig")
-        if codec.name.startswith(("idna", "punycode", "unicode_escape", "raw_unicode", "undefined")):
+        if codec.name.startswith(("idna", "punycode", "unicode_", "raw_unicode", "undefined")):
             raise LookupError
         text, _ = codec.decode(data, "strict")
         if not isinstance(text, str):
@@ -411,9 +412,5 @@ def _phrases(language: str) -> Iterator[str]:
     for table in (locale.months["format"], locale.days["format"]):
         for width in ("wide", "abbreviated"):
             yield from (str(text) for text in table[width].values())
-    units = locale._data["unit_display_names"] if "unit_display_names" in locale._data else {}
-    for unit in dict(units).values():
-        if isinstance(unit, str):
-            yield unit
-        else:
-            yield from (str(text) for text in dict(unit).values())
+    for widths in dict(locale.unit_display_names).values():
+        yield from (str(text) for text in dict(widths).values())

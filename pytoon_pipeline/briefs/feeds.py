@@ -28,6 +28,8 @@ _ITEMS = ("item", "entry", "product", "offer", "shopitem", "listing")
 _OTHER_PREFIXES = ("media", "content", "dc", "wfw", "slash", "sy", "itunes", "georss")
 """Of what blogs say beside; `media:content` is no description."""
 _MOST_ELEMENTS = 3_000_000
+_MOST_REPEATED = 1_000
+"""Times that an element counts in one product."""
 _OWN = ("amp", "lt", "gt", "quot", "apos")
 _KNOWN_ROOTS = {
     "workbook": "is an XML workbook of Excel 2003",
@@ -108,7 +110,7 @@ class _Products:
         self.root = ""
         self.too_many = False
         self._item = ""
-        self._row: dict[str, str] = {}
+        self._row: dict[str, dict[str, None]] = {}
         self._depth = self._elements = self._kept = 0
         self._name: str | None = None
         self._text: list[str] = []
@@ -123,7 +125,7 @@ class _Products:
             if bare.lower() in _ITEMS and prefix.lower() not in _OTHER_PREFIXES:
                 self._item, self._row, self._depth = name, {}, 0
                 if attributes.get("id"):
-                    self._row["id"] = attributes["id"].strip()
+                    self._row["id"] = {attributes["id"].strip(): None}
             return
         self._depth += 1
         if self._depth == 1:
@@ -149,20 +151,20 @@ class _Products:
             return
         if self._depth == 1 and self._name is not None:
             text = "".join(self._text).strip()[:MOST_TEXT]
-            known = self._row.get(self._name)
-            if text and known is not None and text not in known.split("\n"):
-                self._row[self._name] = f"{known}\n{text}"
-            elif known is None:
-                self._row[self._name] = text
+            values = self._row.setdefault(self._name, {})
+            if text and len(values) < _MOST_REPEATED:
+                values[text] = None
             self._kept += len(text)
             self._name = None
         self._depth -= 1
 
     def _take(self) -> None:
-        for other in ("summary", "content"):
-            if not self._row.get("description") and self._row.get(other):
-                self._row["description"] = self._row[other]
-        self.rows.append(self._row)
+        row = {name: "\n".join(values) for name, values in self._row.items()}
+        # Atom has no description.
+        row["description"] = next(
+            (t for n in ("description", "summary", "content") if (t := row.get(n))), ""
+        )
+        self.rows.append(row)
         if len(self.rows) > MOST_ROWS or self._kept > 2 * 50_000_000:
             self._stop()
 

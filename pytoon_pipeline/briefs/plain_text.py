@@ -60,7 +60,7 @@ _INLINE = (
     "label|mark|meta|noscript|picture|q|s|small|source|span|strike|strong|sub|sup|tt|u|var|video|"
     r"wbr|o:p|w:\w{1,20}|g:\w{1,20}"
 )
-_BLOCK_TAG = re.compile(rf"\s*</?(?:{_BLOCKS})(?:\s[^<>]*)?/?>\s*", re.I)
+_BLOCK_TAG = re.compile(rf"</?(?:{_BLOCKS})(?:\s[^<>]*)?/?>", re.I)
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]*)?/?>", re.I)
 _RAISED = re.compile(r"<(sup|sub)>([0-9+\-]{1,8})</\1>", re.I)
 _SMALL = {
@@ -215,24 +215,22 @@ def looks_saved_twice(text: str) -> bool:
 
 # What stands where there is no value -------------------------------------------------------------
 
-_ERRORS = frozenset(
-    """
-    #N/A #REF! #VALUE! #NAME? #DIV/0! #NULL! #NUM! #SPILL! #CALC! #FIELD! #BLOCKED! #CONNECT!
-    #BUSY! #UNKNOWN! #GETTING_DATA #ERROR! #PYTHON! #EXTERNAL! #TIMEOUT!
-    #NV #BEZUG! #WERT! #ZAHL! #ÜBERLAUF! #KALK! #FELD! #BLOCKIERT! #VERBINDEN! #UNBEKANNT!
-    #FEHLER! #LEER! #VALEUR! #NOM? #NOMBRE! #NUL! #PROPAGATION! #EPARS! #CHAMP! #BLOQUÉ! #ERREUR!
-    #N/D #N/D! #¡REF! #¡VALOR! #¿NOMBRE? #¡NUM! #¡DIV/0! #¡NULO! #¡DESBORDAMIENTO! #¡CALC!
-    #¡CAMPO! #RIF! #VALORE! #NOME? #NULLO! #ESPANSIONE! #CAMPO! #ERRORE!
-    #N/B #VERW! #WAARDE! #NAAM? #GETAL! #DEEL/0! #LEEG! #OVERLOOP! #VALOR! #NÚM! #NULO! #DESPEJAR!
-    #ADR! #ARG! #NAZWA? #LICZBA! #DZIEL/0! #ZERO! #ROZLANIE!
-    #Н/Д #ССЫЛКА! #ЗНАЧ! #ИМЯ? #ЧИСЛО! #ДЕЛ/0! #ПУСТО! #ПЕРЕНОС! #ВЫЧИСЛ!
-    #SAKNAS! #REFERENS! #VÄRDEFEL! #NAMN? #OGILTIGT! #DIVISION/0! #SKÄRNING! #SPILL!
-    #I/T #REFERENCE! #VÆRDI! #NAVN? #VERDI! #PUUTTUU! #VIITTAUS! #ARVO! #NIMI? #LUKU! #JAKO/0!
-    #TYHJÄ! #YOK #BAŞV! #DEĞER! #AD? #SAYI! #SAYI/0! #BOŞ! #TAŞMA!
-    #NENÍ_K_DISPOZICI #ODKAZ! #HODNOTA! #NÁZEV? #ČÍSLO! #DĚLENÍ_NULOU! #NEDOSTUPNÝ
-    #HIÁNYZIK #HIV! #ÉRTÉK! #NÉV? #SZÁM! #ZÉRÓOSZTÓ! #NULLA!
-    """.split()
-)  # fmt: skip
+_ERROR_WORDS = """
+#N/A #REF! #VALUE! #NAME? #DIV/0! #NULL! #NUM! #SPILL! #CALC! #FIELD! #BLOCKED! #CONNECT! #BUSY!
+#UNKNOWN! #GETTING_DATA #ERROR! #PYTHON! #EXTERNAL! #TIMEOUT! #NV #BEZUG! #WERT! #ZAHL! #ÜBERLAUF!
+#KALK! #FELD! #BLOCKIERT! #VERBINDEN! #UNBEKANNT! #FEHLER! #LEER! #VALEUR! #NOM? #NOMBRE! #NUL!
+#PROPAGATION! #EPARS! #CHAMP! #BLOQUÉ! #ERREUR! #N/D #N/D! #¡REF! #¡VALOR! #¿NOMBRE? #¡NUM!
+#¡DIV/0! #¡NULO! #¡DESBORDAMIENTO! #¡CALC! #¡CAMPO! #RIF! #VALORE! #NOME? #NULLO! #ESPANSIONE!
+#CAMPO! #ERRORE! #N/B #VERW! #WAARDE! #NAAM? #GETAL! #DEEL/0! #LEEG! #OVERLOOP! #VALOR! #NÚM!
+#NULO! #DESPEJAR! #ADR! #ARG! #NAZWA? #LICZBA! #DZIEL/0! #ZERO! #ROZLANIE! #Н/Д #ССЫЛКА! #ЗНАЧ!
+#ИМЯ? #ЧИСЛО! #ДЕЛ/0! #ПУСТО! #ПЕРЕНОС! #ВЫЧИСЛ! #SAKNAS! #REFERENS! #VÄRDEFEL! #NAMN? #OGILTIGT!
+#DIVISION/0! #SKÄRNING! #I/T #REFERENCE! #VÆRDI! #NAVN? #VERDI! #PUUTTUU! #VIITTAUS! #ARVO! #NIMI?
+#LUKU! #JAKO/0! #TYHJÄ! #YOK #BAŞV! #DEĞER! #AD? #SAYI! #SAYI/0! #BOŞ! #TAŞMA! #NENÍ_K_DISPOZICI
+#ODKAZ! #HODNOTA! #NÁZEV? #ČÍSLO! #DĚLENÍ_NULOU! #NEDOSTUPNÝ #HIÁNYZIK #HIV! #ÉRTÉK! #NÉV? #SZÁM!
+#ZÉRÓOSZTÓ! #NULLA!
+"""
+_ERRORS = frozenset(_ERROR_WORDS.split())
+"""As Excel, LibreOffice, Numbers and Google Sheets write them, in the languages of Europe."""
 _INSIDE = re.compile(r"(?<!\w)(#N/A(?!\w)|#DIV/0!|#REF!|#VALUE!|#NAME\?|#NULL!|#NUM!)")
 _WAITING = re.compile(
     r"(?i)(loading|wird geladen|chargement|cargando|caricamento|carregando|laden|ladowanie|"
@@ -252,14 +250,11 @@ def find_error_value(text: str) -> str | None:
     return found[1] if found else None
 
 
-_EMPTY_WORDS = frozenset(
-    """
-    nan null (null) none nil undefined n/a n.a. na true false wahr falsch vrai faux verdadero falso
-    vero - -- --- – — ? ?? . / tbd todo [object object] {} [] \\n \\N #n nat <na> (blank) (leer)
-    (empty) missing
-    """.lower().split()
-    + ["[object object]"]
-)
+_NO_VALUE = """
+nan null (null) none nil undefined n/a n.a. na true false wahr falsch vrai faux verdadero falso vero
+- -- --- – — ? ?? . / tbd todo {} [] \\n nat <na> (blank) (leer) (empty) missing
+"""
+_EMPTY_WORDS = frozenset([*_NO_VALUE.split(), "[object object]"])
 
 
 def is_empty_word(text: str) -> bool:

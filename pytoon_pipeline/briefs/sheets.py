@@ -219,12 +219,11 @@ def _hidden_rows(grid: Grid, shown: str) -> list[Problem]:
         return []
     listed = ", ".join(str(n) for n in hidden[:8])
     listed += f" and {len(hidden) - 8} more" if len(hidden) > 8 else ""
-    are = "rows are" if len(hidden) > 1 else "row is"
+    are = "rows {} are" if len(hidden) > 1 else "row {} is"
     return [
         Problem(
-            "table.hidden", f"hidden {are} left out: {listed}.",
-            "Show them, or take out the filter, where they are meant.", "warning", shown,
-            f"row {hidden[0]}",
+            "table.hidden", f"{are.format(listed)} hidden and left out.",
+            "Show them, or take the filter off, where they are meant.", "warning", shown,
         )
     ]  # fmt: skip
 
@@ -235,12 +234,11 @@ def _hidden_columns(grid: Grid, sheet: Sheet, shown: str) -> list[Problem]:
     if not hidden:
         return []
     listed = ", ".join(repr(name[:40]) for name in hidden[:8])
-    are = "columns are" if len(hidden) > 1 else "column is"
+    are = "columns {} are" if len(hidden) > 1 else "column {} is"
     return [
         Problem(
-            "table.hidden", f"hidden {are} taken, too: {listed}.",
+            "table.hidden", f"{are.format(listed)} hidden and taken all the same.",
             "Delete what is not meant, or begin its name with _.", "warning", shown,
-            f"column {hidden[0]}",
         )
     ]  # fmt: skip
 

@@ -276,7 +276,7 @@ class _Reader:
     def _read_sheet(self, part: str) -> Grid:
         grid = Grid()
         links: dict[str, str] = {}
-        row = column = cells = empty = 0
+        row = column = cells = empty = kept = 0
         kind = style = ""
         value: list[str] = []
         formula: list[str] = []
@@ -292,10 +292,7 @@ class _Reader:
             if name == "c":
                 cells += 1
                 if cells > 2 * MOST_CELLS:
-                    raise refuse_table(
-                        "table.too_large", f"has more than {2 * MOST_CELLS:,} cells.",
-                        "Split it, or copy the rows into a new workbook.", self.shown,
-                    )  # fmt: skip
+                    raise self._too_many(2 * MOST_CELLS)
                 place = attributes.get("r")
                 column = _column_of(place) if place else column + 1
                 kind, style = attributes.get("t", "n"), attributes.get("s", "")
@@ -330,7 +327,7 @@ class _Reader:
                     links[attributes.get("ref", "")] = link
 
         def end(name: str) -> None:
-            nonlocal inside, empty, phonetic
+            nonlocal inside, empty, phonetic, kept
             if ":" in name:
                 name = local_name(name)
             inside = ""
@@ -345,7 +342,7 @@ class _Reader:
                         grid.links[at] = link
                     # A program wrote it, and no spreadsheet has worked it out; one that has says
                     # `str` where the outcome is no text at all.
-                    if not has_value and kind == "n":
+                    if not "".join(value) and kind == "n":
                         fault = uncounted_formula()
                 if fault is not None:
                     grid.faults[at] = fault
@@ -359,8 +356,9 @@ class _Reader:
                 empty = 0 if texts else empty + 1
                 if texts:
                     grid.rows[row] = list(texts)
-                    if len(grid.rows) > MOST_LINES:
-                        raise StopReading
+                    kept += len(texts)
+                    if kept > MOST_CELLS:
+                        raise self._too_many(MOST_CELLS)
                 elif empty > GAP:
                     raise StopReading
             elif name == "rPh":
@@ -383,6 +381,12 @@ class _Reader:
                     for each in range(column, min(last_column, column + 20) + 1):
                         grid.links.setdefault((number, each), target)
         return grid
+
+    def _too_many(self, most: int) -> Exception:
+        return refuse_table(
+            "table.too_large", f"has more than {most:,} cells.",
+            "Split it, or copy the rows into a new workbook.", self.shown,
+        )  # fmt: skip
 
     def _show(self, kind: str, style: str, value: str | None) -> tuple[str, CellError | None]:
         """A cell's text, and what is to be said of it."""
@@ -481,8 +485,9 @@ def _link_of(formula: str) -> str | None:
 
 def _serial(value: str, from_1904: bool) -> float:
     """The number of an ISO date."""
-    moment = dt.datetime.fromisoformat(value.replace("Z", "")) if "T" in value or "-" in value else (
-        dt.datetime.combine(dt.date(1899, 12, 30), dt.time.fromisoformat(value))
-    )  # fmt: skip
+    if "-" in value:
+        moment = dt.datetime.fromisoformat(value)
+    else:
+        moment = dt.datetime.combine(dt.date(1899, 12, 30), dt.time.fromisoformat(value))
     start = dt.datetime(1904, 1, 1) if from_1904 else dt.datetime(1899, 12, 30)
     return (moment.replace(tzinfo=None) - start) / dt.timedelta(days=1)

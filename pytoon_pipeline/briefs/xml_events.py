@@ -56,7 +56,7 @@ def read_events(
         end(name)
 
     def forbid_entity(name: str, *rest: Any) -> None:
-        raise EntitiesForbidden(name, *rest[:6])
+        raise EntitiesForbidden(name, None, None, None, None, None)
 
     def forbid_external(context: Any, base: Any, system: Any, public: Any) -> int:
         raise ExternalReferenceForbidden(context, base, system, public)
