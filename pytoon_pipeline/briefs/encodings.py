@@ -99,7 +99,7 @@ def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[s
     name = _wide(data)
     if name is not None:
         return _decode_as(data, shown, name), []
-    if b"\x1b$" in data[:_MOST_JUDGED]:
+    if b"\x1b$" in data[:_MOST_JUDGED] and data.isascii():
         return _decode_as(data, shown, "iso2022_jp"), []
     try:
         return data.decode("utf-8"), []
@@ -134,10 +134,17 @@ def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[s
     ]
 
 
+_PUBLIC = {
+    "cp932": "shift-jis", "gb18030": "gbk", "cp950": "big5", "cp949": "euc-kr", "koi8_r": "koi8-r",
+    "koi8_u": "koi8-u", "mac_roman": "macroman", "mac_cyrillic": "x-mac-cyrillic",
+    "euc_jp": "euc-jp", "cp874": "windows-874", "mac_latin2": "mac-latin2",
+}  # fmt: skip
+
+
 def _remedy(codec: str) -> str:
     return (
         "save it as 'CSV UTF-8' or as XLSX, or name its encoding in a mapping file beside it "
-        f"(encoding: {codec.replace('cp125', 'windows-125')})."
+        f"(encoding: {_PUBLIC.get(codec, codec.replace('cp125', 'windows-125'))})."
     )
 
 

@@ -21,7 +21,7 @@ from pytoon_pipeline.briefs.xml_events import (
     TooDeep,
     read_events,
 )
-from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.errors import Problem, UserError
 
 _ITEMS = ("item", "entry", "product", "offer", "shopitem", "listing")
 """What feeds call one product."""
@@ -69,20 +69,31 @@ def read_feed(data: bytes, shown: str) -> tuple[list[str], list[list[str]], list
             f"has more than {MOST_ROWS:,} products, or too much in each.", "Split it.", shown,
         )  # fmt: skip
     if not products.rows:
-        what = _KNOWN_ROOTS.get(products.root.lower(), f"is XML of a kind that is not known "
-                                f"(<{products.root[:40]}>), and no feed of products")  # fmt: skip
-        empty = products.root.lower() in ("rss", "feed", "channel", "rdf")
-        raise refuse_table(
-            "table.xml",
-            "is a feed without any product." if empty else f"{what}; it can't be read as a table.",
-            "Save the table as CSV or XLSX; where it is none, give it a name that begins with _.",
-            shown,
-        )
+        raise UserError(_no_feed(products.root, shown))
     columns = list(dict.fromkeys(name for row in products.rows for name in row))[:MOST_COLUMNS]
     if len(columns) * len(products.rows) > MOST_CELLS:
         raise refuse_table("table.too_large", f"has more than {MOST_CELLS:,} cells.", "Split it.",
                            shown)  # fmt: skip
     return columns, [[row.get(c, "") for c in columns] for row in products.rows], problems
+
+
+def _no_feed(root: str, shown: str) -> Problem:
+    """Of XML without a product. Only what is meant as a table is wrong; other XML may lie there for
+    a reason of its own."""
+    kind = root.lower()
+    if kind in ("rss", "feed", "channel", "rdf"):
+        return Problem(
+            "table.xml", "is a feed without any product.", "Export it again.", file=shown
+        )
+    what = _KNOWN_ROOTS.get(
+        kind, f"is XML of a kind that is not known (<{root[:40]}>), and no feed of products"
+    )
+    severity = "error" if kind == "workbook" else "warning"
+    return Problem(
+        "table.kind", f"{what}; it can't be read as a table.",
+        "Save the table as CSV or XLSX; where it is none, give it a name that begins with _.",
+        severity, shown,
+    )  # fmt: skip
 
 
 def _mended(text: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES, YAML, BriefSource
-from pytoon_pipeline.briefs.table import TABLE_LIKE, read_table
+from pytoon_pipeline.briefs.table import looks_like_table, read_table
 from pytoon_pipeline.briefs.variants import expand
 from pytoon_pipeline.briefs.written import decode_document
 from pytoon_pipeline.errors import Problem, UserError
@@ -152,7 +152,7 @@ def _walk(folder: Path, root: Path, problems: list[Problem]) -> list[BriefSource
                 continue
             elif _is_flat_brief(entry.name):
                 sources.append(_source(path, None, campaign))
-            elif path.suffix.lower() in TABLE_LIKE:
+            elif looks_like_table(path):
                 rows, found = read_table(path)
                 sources += rows
                 problems += found
@@ -204,7 +204,7 @@ def find_sources(
         if path.is_dir():
             sources, faults = scan(path)
             problems += faults
-            if not sources and not faults:
+            if not sources and not any(fault.severity == "error" for fault in faults):
                 problems.append(
                     _problem(
                         "call.nothing",
@@ -216,7 +216,7 @@ def find_sources(
         elif path.suffix.lower() in (*YAML, ".json"):
             own = path.name in (*BRIEF_FILES, *SPEC_FILES)
             sources = expand(_source(path, path.parent if own else None))
-        elif path.suffix.lower() in TABLE_LIKE:
+        elif looks_like_table(path):
             rows, faults = read_table(path)
             sources = [each for row in rows for each in expand(row)]
             problems += faults

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,34 @@ from pytoon_pipeline.errors import Problem, UserError
 
 TABLE_LIKE = (*TABLES, *UNREADABLE)
 """Endings of files that are tables, or look like it: what can't be read is said."""
+_MAYBE = ".txt"
+"""Ending of tables in tabs (feeds, Excel's Unicode text) and of much else: its columns tell."""
 _MOST_KNOWN = 256
 _KNOWN: dict[Path, tuple[Any, tuple[BriefSource, ...], tuple[Problem, ...]]] = {}
 """What was last read of each table, as long as it and its mapping stand as they did. Entries are
 replaced whole, so threads need no lock."""
+
+
+def looks_like_table(path: Path) -> bool:
+    """Is a file to be read as a table, or to be named as one that can't be read?"""
+    suffix = path.suffix.lower()
+    if suffix != _MAYBE:
+        return suffix in TABLE_LIKE
+    try:
+        info = path.stat()
+        return _has_columns(path, info.st_size, info.st_mtime_ns)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _has_columns(path: Path, size: int, _mtime_ns: int) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4_000)
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    lines = head.decode(encoding, "replace").splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    return "\t" in first and _is_header(first.split("\t"), read_mapping(mapping_path(path))[0])
 
 
 def read_table(path: Path) -> tuple[list[BriefSource], list[Problem]]:
@@ -186,7 +211,8 @@ def read_columns(header: Sequence[str], shown: str, silent: Sequence[str] = ()) 
     columns.fields.sort(key=lambda f: (len(f[1].path), f[1].place or 0))
     known = {target.path[0] for _, target, _ in columns.fields}
     known |= {target.path[-1].removesuffix("s") for _, target, _ in columns.fields}
-    if not known & set(SHOWN) and not columns.slips:
+    known |= {close.partition("_")[0] for _, name in columns.slips if (close := close_to(name))}
+    if not known & set(SHOWN):
         columns.hopeless = _hopeless(header, shown)
     if unknown:
         columns.problems.append(_unknown(unknown, shown))
