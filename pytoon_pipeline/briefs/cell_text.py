@@ -166,7 +166,8 @@ class CellReader:
         """`front.jpg, side.jpg`, where each part is a file by its name."""
         if not re.search(r"[,;]", text) or self._exists(text):
             return [text]
-        for mark in (r"\s*;\s*", r"\s*,\s*", r"\s*[,;]\s*"):
+        # The first: an address may have commas in it.
+        for mark in (r"\s*[,;]\s*(?=(?:https?:)?//)", r"\s*;\s*", r"\s*,\s*", r"\s*[,;]\s*"):
             parts = [p for p in re.split(mark, text) if p]
             if len(parts) > 1 and all(_is_file(p) for p in parts):
                 return parts
@@ -215,6 +216,4 @@ def _read_words(value: str) -> tuple[str, list[CellError]]:
 def _is_file(text: str) -> bool:
     """Is a text a file's name, or an address, by its looks?"""
     text = text.strip()
-    if _ADDRESS.match(text):
-        return "," not in text or bool(_SUFFIX.search(text))
-    return bool(_SUFFIX.search(text))
+    return bool(_ADDRESS.match(text)) or bool(_SUFFIX.search(text))

@@ -21,8 +21,10 @@ from unicodedata import category
 
 from pytoon_pipeline.errors import Problem, UserError
 
-_SAMPLE = 400
-"""Words that are judged."""
+_SAMPLE = 200
+"""Cells that are judged."""
+_OTHER_LANGUAGE = 4.0
+"""What it costs a cell to be of another language than the table."""
 _MOST_JUDGED = 400_000
 """Bytes that they are looked for in."""
 
@@ -65,9 +67,9 @@ _CANDIDATES = (
     _Candidate("cp949", "EUC-KR (Korean)", ("ko",), -2),
     _Candidate("koi8_r", "KOI8-R (Cyrillic)", ("ru", "bg"), -4),
     _Candidate("koi8_u", "KOI8-U (Cyrillic)", ("uk",), -5),
-    _Candidate("mac_roman", "MacRoman", _WESTERN, -3),
+    _Candidate("mac_roman", "MacRoman", _WESTERN, -4),
     _Candidate("mac_cyrillic", "MacCyrillic", ("ru", "uk"), -5),
-    _Candidate("mac_latin2", "MacCentralEurope", _CENTRAL, -5),
+    _Candidate("mac_latin2", "MacCentralEurope", _CENTRAL, -7),
     _Candidate("iso8859_2", "ISO 8859-2 (Central European)", _CENTRAL, -3),
     _Candidate("iso8859_15", "ISO 8859-15 (Western)", _WESTERN, -4),
     _Candidate("cp850", "DOS 850 (Western)", _WESTERN, -6),
@@ -229,16 +231,13 @@ def _judge(data: bytes) -> list[_Reading]:
             part.decode(candidate.codec)
         except UnicodeDecodeError:
             continue
-        words = [
-            word
-            for phrase in _PHRASE.findall(text) if not phrase.isascii()
-            for word in _RUN.findall(phrase)
-        ][:_SAMPLE]  # fmt: skip
+        phrases = [
+            _RUN.findall(phrase) for phrase in _PHRASE.findall(text) if not phrase.isascii()
+        ][:_SAMPLE]
+        words = [word for phrase in phrases for word in phrase]
         if not words or any(_is_control(c) for w in words for c in w):
             continue
-        language, score, letters = max(
-            ((name, *_score(words, name)) for name in candidate.languages), key=lambda s: s[1]
-        )
+        score, letters = _score_all(phrases, candidate.languages)
         reading = _Reading(
             candidate, score + candidate.prior, score / max(1, letters),
             sum(c > "\x7f" for w in words for c in w), _shown_sample(text),
@@ -260,6 +259,18 @@ def _shown_sample(text: str) -> str:
     start = max(text.rfind(mark, 0, at) for mark in ";,\t\n\"") + 1
     end = min((e for mark in ";,\t\n\"\r" if (e := text.find(mark, at)) >= 0), default=len(text))
     return text[max(start, at - 20) : min(end, at + 30)].strip()
+
+
+def _score_all(phrases: list[list[str]], languages: tuple[str, ...]) -> tuple[float, int]:
+    """As `_score`, in the language that fits best; single phrases may be of another one, as in a
+    table of several locales."""
+    by_language = [[_score(words, name) for words in phrases] for name in languages]
+    best = [max(scores) for scores in zip(*by_language, strict=True)]
+    totals = [
+        sum(max(own[0], other[0] - _OTHER_LANGUAGE) for own, other in zip(row, best, strict=True))
+        for row in by_language
+    ]
+    return max(totals), sum(letters for _, letters in best)
 
 
 def _score(words: list[str], language: str) -> tuple[float, int]:
@@ -307,6 +318,7 @@ _BESIDE = frozenset("–—“”„’‘«»…®™©°€\u00a0")
 """Signs that stand right beside a word."""
 _SIGNS = {
     **dict.fromkeys("–—“”„’‘«»…®™©°€£§·•×¡¿²³½¼´\u00a0、。・「」，！？：；（）％", -5.5),
+    **dict.fromkeys("×¡¿€°", -3.0),
     **dict.fromkeys("‚‹›†‡‰¢¥¤¦¨¬¯±µ¶¹º¾÷№", -8.0),
 }
 _RARE_SIGN = -12.0

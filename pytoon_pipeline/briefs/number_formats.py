@@ -98,6 +98,8 @@ def show_number(value: float | int, code: str, from_1904: bool = False) -> str:
     if value != value or value in (float("inf"), float("-inf")):
         raise NotShown("no number")
     sections = [s for s in _sections(code)]
+    if abs(value) >= 1e15:
+        raise NotShown("longer than spreadsheets are exact")
     exact = Decimal(f"{value:.15g}")
     section, sign = _choose(sections, exact)
     if section is None:
