@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -256,6 +257,20 @@ def read_mapping(beside: Path | None) -> tuple[MappingFile | None, list[Problem]
     return _read(beside, beside.name) if beside is not None else (None, [])
 
 
+@lru_cache(maxsize=64)
+def _read_once(
+    path: Path, shown: str, _mtime_ns: int
+) -> tuple[MappingFile | None, tuple[Problem, ...]]:
+    mapping, problems = _read(path, shown)
+    return mapping, tuple(problems)
+
+
+def _read_built_in(path: Path) -> tuple[MappingFile | None, list[Problem]]:
+    shown = f"presets/mappings/{path.name}"
+    mapping, problems = _read_once(path, shown, path.stat().st_mtime_ns)
+    return mapping, list(problems)
+
+
 def plan_for(
     header: Sequence[str], own: MappingFile | None, shown: str
 ) -> tuple[Plan | None, list[Problem]]:
@@ -267,14 +282,13 @@ def plan_for(
     if _is_plain(header):
         return None, []
     for name, path in _built_in().items():
-        built_in = f"presets/mappings/{path.name}"
-        given, problems = _read(path, built_in)
+        given, problems = _read_built_in(path)
         if problems or given is None:
             return None, problems
         if _matches(given, header):
             if own is not None:
                 return _lay(own.model_copy(update={"use": name}), header, shown)
-            return _lay(given, header, built_in)
+            return _lay(given, header, f"presets/mappings/{path.name}")
     return (None, []) if own is None else _lay(own, header, shown)
 
 
@@ -292,7 +306,7 @@ def _matches(mapping: MappingFile, header: Sequence[str]) -> bool:
 def knows_header(own: MappingFile | None, header: Sequence[str]) -> bool:
     """Are these names of columns that a mapping knows: the one beside the table, else one of those
     that are built in?"""
-    mappings = [m for path in _built_in().values() if (m := _read(path, path.name)[0])]
+    mappings = [m for path in _built_in().values() if (m := _read_built_in(path)[0])]
     if any(_matches(mapping, header) for mapping in mappings):
         return True
     if own is None or not (own.fields or own.match):
@@ -387,7 +401,7 @@ def _whole(own: MappingFile, shown: str) -> tuple[MappingFile | None, list[Probl
                 f"There are {', '.join(known)}.", file=shown, field="use",
             )
         ]  # fmt: skip
-    base, problems = _read(known[own.use], f"presets/mappings/{own.use}.yaml")
+    base, problems = _read_built_in(known[own.use])
     if base is None or problems:
         return None, problems
     said = own.model_dump(exclude_unset=True)
