@@ -97,6 +97,16 @@ def test_a_mapping_that_starts_from_shopify_knows_both_names_of_a_column(tmp_pat
             assert first["hook"] in ("Clay Jug by Morrow, J-S", "Dawn Kettle by Morrow, DK-CREAM")
 
 
+def test_rows_without_a_handle_continue_the_one_above(tmp_path: Path):
+    path = write(
+        tmp_path / "shop.csv",
+        "Handle,Title,Image Src,Image Position\njug,Jug,a.jpg,2\n,,b.jpg,1\n,Cup,c.jpg,1\n",
+    )
+    assert {n: b["media"] for n, b in briefs(path).items()} == {
+        "jug": ["b.jpg", "a.jpg"], "row-0004": ["c.jpg"],
+    }  # fmt: skip
+
+
 def test_woocommerce_in_german():
     found = briefs(EXPORTS / "woocommerce_de.csv")
     assert list(found) == ["KURS", "KRUG", "34", "EXT"]

@@ -135,15 +135,27 @@ class Plan:
         the reason."""
         where = None if self.group_by is None else self.columns.get(self.group_by)
         groups: dict[Any, list[Cells]] = {}
+        above: list[Cells] | None = None
         for number, cells in rows:
             value = "".join(as_name(cells[where]).casefold().split()) if where is not None else ""
-            groups.setdefault(value or number, []).append((number, cells))
+            if not value and above is not None and where is not None and self._continues(cells):
+                above.append((number, cells))
+                continue
+            above = groups.setdefault(value or number, [])
+            above.append((number, cells))
         for group in groups.values():
             reason = self._reason_to_skip(group)
             if reason is None:
                 yield group
             elif passed is not None:
                 passed.setdefault(reason, []).append(group[0][0])
+
+    def _continues(self, cells: Sequence[Any]) -> bool:
+        """Does a row without a group say more of the one above? It has no title of its own."""
+        titles = [c for target, templates in self.fields if target.path == ("hook",)
+                  for template in templates for c in template.columns]  # fmt: skip
+        places = [at for c in titles if (at := self.columns.get(c)) is not None]
+        return bool(places) and not any(clean(str(cells[at] or "")) for at in places)
 
     def _in_order(self, group: Sequence[Cells]) -> Sequence[Cells]:
         """Rows by the number that the table gives them; those without one stay behind."""
