@@ -292,6 +292,17 @@ def test_an_encoding_can_be_named(tmp_path: Path):
     assert briefs(shop)["jug"]["hook"] == "Größe"
 
 
+def test_a_file_of_two_encodings_is_refused_by_its_line(tmp_path: Path):
+    head = "name,media,hook\na,a.jpg,Größe für Küchen\n".encode()
+    path = tmp_path / "t.csv"
+    path.write_bytes(head + "b,b.jpg,Größe\n".encode("cp1252"))
+    (problem,) = read_table(path)[1]
+    assert "is UTF-8, but not in line 3" in problem.message and "CSV UTF-8" in problem.remedy
+    # UTF-16 without its mark, mostly of letters that are not ASCII.
+    text = "name\tmedia\thook\njug\ta.jpg\t" + "Новая коллекция " * 20
+    assert briefs(write(path, text, "utf-16-be"))["jug"]["hook"].startswith("Новая")
+
+
 def test_characters_that_cannot_be_seen_fall_off_names(tmp_path: Path):
     assert briefs(case("spreadsheets/unseen-characters"))["jug"]["media"] == ["front.jpg"]
     path = write(
@@ -320,6 +331,11 @@ def test_errors_and_words_for_nothing(tmp_path: Path):
         assert find_error_value(text), text
     for text in ("#SALE!", "#1", "#new", "Loading the van", "C#", "N/A", "#NATURE"):
         assert find_error_value(text) is None, text
+    write(tmp_path / "t.csv", "name,media,metadata.n,brand\n#REF!,a.jpg,#N/A,#N/A\nnan,a.jpg,,\n")
+    assert {(p.severity, p.field) for p in row_problems(tmp_path / "t.csv")} == {
+        ("warning", "row 2, column metadata.n"), ("error", "row 2, column brand"),
+        ("error", "row 2, column name"), ("warning", "row 3, column name"),
+    }  # fmt: skip
     # Only what is read counts: a column of one's own, and what is no text, may hold anything.
     write(tmp_path / "t.csv", "name,media,music,brand safe,_n,badge\na,a.jpg,none,TRUE,#N/A,-\n")
     assert [p.field for p in row_problems(tmp_path / "t.csv")] == ["row 2, column badge"]
@@ -334,16 +350,26 @@ def test_pictures_with_a_comma_between_them(tmp_path: Path):
         "a.jpg, b.JPG;x\n"
         '"a.jpg;b.mp4 | c.png";x\n'
         '"https://x.example/w_1,h_2/a.jpg, https://x.example/b?c=1";x\n'
-        "Vase, blue.jpg;x\n",
+        "Vase, blue.jpg;x\n"
+        "a.jpg + b.jpg & c.jpg;x\n"
+        "a.jpg b.jpg;x\n"
+        "my photo.jpg;x\n"
+        "Vase, red.jpg;x\n"
+        "a.jpg, b.jpg;x\n"
+        "KÃ¼che.jpg;x\n",
     )
-    (tmp_path / "Vase, red.jpg").touch()
+    for name in ("Vase, red.jpg", "Küche.jpg"):
+        (tmp_path / name).touch()
     rows = [document(s).data["media"] for s in read_table(tmp_path / "t.csv")[0]]
     assert rows == [
         ["a.jpg", "b.JPG"], ["a.jpg", "b.mp4", "c.png"],
         ["https://x.example/w_1,h_2/a.jpg", "https://x.example/b?c=1"], ["Vase, blue.jpg"],
+        ["a.jpg", "b.jpg", "c.jpg"], ["a.jpg", "b.jpg"], ["my photo.jpg"], ["Vase, red.jpg"],
+        ["a.jpg", "b.jpg"], ["Küche.jpg"],
     ]  # fmt: skip
-    (problem,) = row_problems(tmp_path / "t.csv")
-    assert problem.severity == "warning" and "' | '" in problem.remedy
+    comma, saved_twice = row_problems(tmp_path / "t.csv")
+    assert comma.severity == "warning" and "' | '" in comma.remedy
+    assert saved_twice.severity == "warning" and "Küche.jpg" in saved_twice.message
 
 
 @pytest.mark.parametrize(
@@ -399,6 +425,8 @@ def test_a_workbook_is_read_as_it_is_seen(tmp_path: Path):
     sheet.append(["b", '=HYPERLINK("https://x.example/b.png","Side")', None, "Two"])
     sheet.append(["c", "c.jpg", None, "#DIV/0!"])
     sheet["D5"].data_type = "e"
+    sheet["G5"] = 24.5
+    sheet["G5"].number_format = '"$"#,##0.00_);[Red]("$"#,##0.00)'
     sheet.merge_cells("E3:E5")
     sheet.column_dimensions["G"].hidden = True
     book.save(tmp_path / "t.xlsx")
@@ -412,7 +440,10 @@ def test_a_workbook_is_read_as_it_is_seen(tmp_path: Path):
     assert [(p.severity, p.field) for p in first.problems] == [
         ("warning", "row 3, column badge"), ("warning", "row 3, column cta"),
     ]  # fmt: skip
-    assert [(p.severity, p.field) for p in third.problems] == [("error", "row 5, column hook")]
+    assert [(p.severity, p.field) for p in third.problems] == [
+        ("error", "row 5, column hook"), ("warning", "row 5, column cta"),
+    ]  # fmt: skip
+    assert third.data["cta"] == "$24.50"
     assert [p.message for p in problems if p.code == "table.hidden"] == [
         "column 'cta' is hidden and taken all the same."
     ]
@@ -442,6 +473,8 @@ def test_an_ods_workbook_is_read(tmp_path: Path):
     assert briefs(tmp_path / "t.ods") == {
         "00417": {"media": ["https://x.example/a.jpg"], "hook": "24,50 €"}
     }
+    write(tmp_path / "flat.fods", CONTENT.replace("\n", ""))
+    assert briefs(tmp_path / "flat.fods") == briefs(tmp_path / "t.ods")
     sources, problems = read_table(tmp_path / "t.ods")
     assert document(sources[0]).place("hook") == "row 6, column hook"
     assert [p.message for p in problems] == ["row 2 is hidden and left out."]

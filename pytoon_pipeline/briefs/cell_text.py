@@ -33,6 +33,12 @@ _SUFFIX = re.compile(
     r"m?ts|3gp|ogv|wmv|svg|mp3|wav|m4a|aac|ogg|opus|flac)(?:[?#][^\s]*)?$",
     re.I,
 )
+_BETWEEN = re.compile(r"[,;+&/\s]")
+_MARKS = (
+    r"\s*[,;]\s*(?=(?:https?:)?//)",  # An address may have commas in it.
+    r"\s*;\s*", r"\s*,\s*", r"\s*[,;]\s*", r"\s*[,;+&]\s*|\s+/\s+", r"\s*[,;+&]\s*|\s+/\s+|\s+",
+)  # fmt: skip
+"""What people write between several files."""
 _ADDRESS = re.compile(r"(?:https?:)?//[^\s/]+\.?[^\s]*$", re.I)
 
 
@@ -43,7 +49,11 @@ class CellKind(Enum):
     PATH = "path"
     SHOWN = "shown"
     """Words that a viewer reads."""
+    NAME = "name"
+    """Of a brief, or of its campaign."""
     OTHER = "other"
+    OWN = "own"
+    """What is kept with the video, and means nothing to it."""
 
 
 def kind_of(target: Target) -> CellKind:
@@ -57,7 +67,7 @@ def kind_of(target: Target) -> CellKind:
         inner in ("hooks", "ctas") or inner in _SHOWN_TEXTS
     ):
         return CellKind.SHOWN
-    return CellKind.OTHER
+    return CellKind.OWN if head == "metadata" else CellKind.OTHER
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ class CellReader:
                 continue
             if isinstance(value, str):
                 new, notes = self._read_text(value, kind, fault)
-            elif isinstance(value, list) and kind is not CellKind.OTHER:
+            elif isinstance(value, list) and kind not in (CellKind.OTHER, CellKind.OWN):
                 new, notes = self._read_list(value, kind)
             else:
                 continue
@@ -118,7 +128,7 @@ class CellReader:
         notes = [fault] if fault is not None else []
         wrong = find_error_value(value) if "#" in value or len(value) < 40 else None
         if wrong is not None and not (fault and fault.severity == "error"):
-            severity = "warning" if kind is CellKind.OTHER else "error"
+            severity = "warning" if kind is CellKind.OWN else "error"
             notes.append(
                 CellError(
                     f"holds {wrong!r}, which a spreadsheet writes where it has no value.",
@@ -130,7 +140,9 @@ class CellReader:
         if kind in (CellKind.MEDIA, CellKind.PATH):
             return self._read_path(value, kind, notes)
         value, more = _read_words(value)
-        if kind is CellKind.SHOWN:
+        if kind in (CellKind.NAME, CellKind.OTHER):
+            value = clean_file_name(value)
+        if kind in (CellKind.SHOWN, CellKind.NAME):
             if self.line_break:
                 value = value.replace(self.line_break, "\n")
             if is_empty_word(value):
@@ -157,21 +169,36 @@ class CellReader:
             return value, notes  # JSON.
         lines = [clean_file_name(unescape_address(line)) for line in value.split("\n")]
         value = "\n".join(line for line in lines if line)
-        if kind is CellKind.MEDIA and self.splits and ("," in value or ";" in value):
+        if kind is CellKind.MEDIA and self.splits and _BETWEEN.search(value):
             parts = [p.strip() for p in re.split(r"[|\n]", value)]
             value = " | ".join(each for part in parts for each in self._split_files(part, notes))
+        if not value.isascii() and self.folder is not None:
+            value = self._mend_name(value, notes)
         return value, notes
+
+    def _mend_name(self, value: str, notes: list[CellError]) -> str:
+        """The name of a file that was saved in a wrong encoding, where the right one is there."""
+        mended = repair_saved_twice(value)
+        if mended is None or self._exists(value) or not self._exists(mended):
+            return value
+        notes.append(
+            CellError(
+                f"was saved in a wrong encoding; it is read as {mended[:60]!r}.",
+                "Save the table as 'CSV UTF-8' or XLSX from the program that it was written in.",
+                "warning",
+            )
+        )
+        return mended
 
     def _split_files(self, text: str, notes: list[CellError]) -> list[str]:
         """`front.jpg, side.jpg`, where each part is a file by its name."""
-        if not re.search(r"[,;]", text) or self._exists(text):
+        if not _BETWEEN.search(text) or self._exists(text):
             return [text]
-        # The first: an address may have commas in it.
-        for mark in (r"\s*[,;]\s*(?=(?:https?:)?//)", r"\s*;\s*", r"\s*,\s*", r"\s*[,;]\s*"):
+        for mark in _MARKS:
             parts = [p for p in re.split(mark, text) if p]
             if len(parts) > 1 and all(_is_file(p) for p in parts):
                 return parts
-        if self.folder is not None and not _ADDRESS.match(text):
+        if self.folder is not None and re.search("[,;]", text) and not _ADDRESS.match(text):
             notes.append(
                 CellError(
                     f"names no file that there is: {text[:80]!r}.",
@@ -181,7 +208,7 @@ class CellReader:
         return [text]
 
     def _exists(self, name: str) -> bool:
-        if self.folder is None:
+        if self.folder is None or name.startswith("/") or ".." in name:
             return False
         try:
             return os.path.lexists(self.folder / name)

@@ -107,6 +107,7 @@ def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[s
         return data.decode("utf-8"), []
     except UnicodeDecodeError:
         pass
+    _refuse_mixed(data, shown)
     readings = _judge(data)
     if not readings:
         raise _refusal(shown, "is not text in a known encoding.")
@@ -134,6 +135,17 @@ def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[s
             shown,
         )
     ]
+
+
+def _refuse_mixed(data: bytes, shown: str) -> None:
+    """A file that is UTF-8 in most places: rows of two programs were put together."""
+    text = data[:_MOST_JUDGED].decode("utf-8", "surrogateescape")
+    other = [c for c in text if c > "\x7f"]
+    wrong = sum("\udc80" <= c <= "\udcff" for c in other)
+    if wrong and len(other) - wrong > wrong:
+        at = next(i for i, c in enumerate(text) if "\udc80" <= c <= "\udcff")
+        line = text.count("\n", 0, at) + 1
+        raise _refusal(shown, f"is UTF-8, but not in line {line}.")
 
 
 _PUBLIC = {
@@ -190,9 +202,10 @@ _ALIASES = {
 def _wide(data: bytes) -> str | None:
     """UTF-16 without its mark: every other byte of most scripts is nought, or one and the same."""
     head = data[:2_000]
-    if head[1::2].count(0) > len(head) // 4:
+    # Names of columns are mostly ASCII, whatever stands below them.
+    if head[1::2].count(0) > len(head) // 4 or head[1:8:2] == b"\0\0\0\0" != head[:7:2]:
         return "utf-16-le"
-    if head[::2].count(0) > len(head) // 4:
+    if head[::2].count(0) > len(head) // 4 or head[:7:2] == b"\0\0\0\0" != head[1:8:2]:
         return "utf-16-be"
     return None
 

@@ -41,7 +41,9 @@ _KNOWN_ROOTS = {
 }
 
 
-def read_feed(data: bytes, shown: str) -> tuple[list[str], list[list[str]], list[Problem]]:
+def read_feed(
+    data: bytes, shown: str, encoding: str | None = None
+) -> tuple[list[str], list[list[str]], list[Problem]]:
     """The columns of a feed, its products with a cell for each, and what is to be said of it.
 
     A column is an element's name without its prefix (`g:image_link` -> `image_link`); what is
@@ -49,7 +51,8 @@ def read_feed(data: bytes, shown: str) -> tuple[list[str], list[list[str]], list
     """
     told = re.match(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})", data)
     wide = data[:4].count(0) or data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    encoding = told[1].decode() if told and not wide else None
+    if encoding is None and told and not wide:
+        encoding = told[1].decode()
     text, problems = decode_text(data, shown, encoding)
     text = re.sub(r"^\s*<\?xml[^>]{0,200}\?>", "", text.lstrip("\ufeff"))
     products = _Products()

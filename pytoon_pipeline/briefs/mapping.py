@@ -118,14 +118,17 @@ class Plan:
 
     def kinds(self) -> dict[int, CellKind]:
         """Position of each column that is used -> what its cells are."""
-        kinds = dict.fromkeys(self.columns.values(), CellKind.OTHER)
+        kinds = dict.fromkeys(self.columns.values(), CellKind.OWN)
+        names = [*self.name, *([self.campaign] if self.campaign else [])]
+        said = [(kind_of(target), templates) for target, templates in self.fields]
+        used = [(kind, c) for kind, templates in [*said, (CellKind.NAME, tuple(names))]
+                for template in templates for c in template.columns]  # fmt: skip
+        used += [(CellKind.OTHER, column) for column in (self.group_by, *self.skip) if column]
         order = list(CellKind)
-        for target, templates in self.fields:
-            kind = kind_of(target)
-            for column in (c for template in templates for c in template.columns):
-                at = self.columns.get(column)
-                if at is not None and order.index(kind) < order.index(kinds[at]):
-                    kinds[at] = kind
+        for kind, column in used:
+            at = self.columns.get(column)
+            if at is not None and order.index(kind) < order.index(kinds[at]):
+                kinds[at] = kind
         return kinds
 
     def groups(

@@ -41,8 +41,13 @@ _BUILT_IN = {
 }  # fmt: skip
 SYSTEM_DATE = "[$-F800]"
 """A date that each computer shows in its own way."""
-_SYSTEM = {14: SYSTEM_DATE, 22: f"{SYSTEM_DATE} h:mm", **dict.fromkeys(
-    (5, 6, 7, 8, 41, 42, 43, 44), "")}  # fmt: skip
+SYSTEM_MONEY = "[$-system]"
+"""An amount in the currency that each computer has; dollars, where the format is from."""
+_SYSTEM = {
+    14: SYSTEM_DATE, 22: f"{SYSTEM_DATE} h:mm", 41: "#,##0", 43: "#,##0.00",
+    **dict.fromkeys((5, 6, 42), f'{SYSTEM_MONEY}"$"#,##0'),
+    **dict.fromkeys((7, 8, 44), f'{SYSTEM_MONEY}"$"#,##0.00'),
+}  # fmt: skip
 
 
 class NotShown(ValueError):
@@ -62,10 +67,9 @@ class _Section:
 
 
 def built_in_format(number: int) -> str:
-    """The code of a format that files name by its number only. Accounting formats of the system's
-    currency have none in the file; they are amounts with two decimals or none."""
+    """The code of a format that files name by its number only."""
     if number in _SYSTEM:
-        return _SYSTEM[number] or ("#,##0" if number in (5, 6, 41, 42) else "#,##0.00")
+        return _SYSTEM[number]
     return _BUILT_IN.get(number, SYSTEM_DATE if 27 <= number <= 36 or 50 <= number <= 58 else
                          "General")  # fmt: skip
 

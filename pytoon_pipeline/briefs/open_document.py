@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 from pytoon_pipeline.briefs.cells import CellError
 from pytoon_pipeline.briefs.limits import (
@@ -31,13 +34,18 @@ def read_open_document(path: Path, shown: str) -> Grid:
 
     Raises UserError where the file is no workbook, or can't be read, OSError when the file can't.
     """
-    with open_archive(path, shown, "an ODS") as archive:
+    sheets = _Sheets()
+    with ExitStack() as stack:
+        if path.suffix.lower() == ".fods":  # The same, not packed.
+            part: IO[bytes] = stack.enter_context(path.open("rb"))
+        else:
+            archive = stack.enter_context(open_archive(path, shown, "an ODS"))
         try:
-            sheets = _Sheets()
-            with archive.open("content.xml") as part:
-                read_events(part, sheets.start, sheets.end, sheets.data)
+            if path.suffix.lower() != ".fods":
+                part = stack.enter_context(archive.open("content.xml"))
+            read_events(part, sheets.start, sheets.end, sheets.data)
         except (*XML_ERRORS, TooDeep, KeyError, ValueError, RuntimeError, NotImplementedError,
-                zipfile.BadZipFile, EOFError) as error:  # fmt: skip
+                zipfile.BadZipFile, zlib.error, EOFError) as error:  # fmt: skip
             what = str(error).strip("'\"").rstrip(".") or type(error).__name__
             raise refuse_table(
                 "table.ods", f"can't be read as a workbook: {what[:200]}.",

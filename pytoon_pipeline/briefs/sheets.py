@@ -24,7 +24,7 @@ from pytoon_pipeline.briefs.plain_text import clean_file_name, strip_unseen
 from pytoon_pipeline.briefs.workbook import Grid, read_workbook
 from pytoon_pipeline.errors import Problem
 
-TABLES = (".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".xltx", ".ods", ".ots", ".xml")
+TABLES = (".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".xltx", ".ods", ".ots", ".fods", ".xml")
 """Endings of files that are read as tables."""
 UNREADABLE = {
     ".xls": "is a workbook of Excel 97, which can't be read",
@@ -32,13 +32,16 @@ UNREADABLE = {
     ".xlsb": "is a binary workbook, which can't be read",
     ".numbers": "is a document of Numbers, which can't be read",
     ".gsheet": "only points to a sheet of Google, which can't be read from here",
-    ".fods": "is a flat ODS workbook, which can't be read",
     ".sxc": "is a workbook of OpenOffice 1, which can't be read",
     ".et": "is a workbook of WPS, which can't be read",
     ".wks": "is a workbook of Works, which can't be read",
     ".dbf": "is a table of dBase, which can't be read",
     ".dif": "is a table in DIF, which can't be read",
     ".slk": "is a table in SYLK, which can't be read",
+    ".jsonl": "is a list in JSON, which can't be read",
+    ".ndjson": "is a list in JSON, which can't be read",
+    ".accdb": "is a database of Access, which can't be read",
+    ".mdb": "is a database of Access, which can't be read",
     ".parquet": "is a table in Parquet, which can't be read",
 }
 """Endings of files that look like tables and can't be read, and what they are."""
@@ -115,11 +118,11 @@ def read_sheet(
     suffix, head = path.suffix.lower(), _head(path)
     if suffix in (".xlsx", ".xlsm", ".xltx"):
         return _of_grid(read_workbook(path, shown), shown, is_header)
-    if suffix in (".ods", ".ots"):
+    if suffix in (".ods", ".ots", ".fods"):
         return _of_grid(read_open_document(path, shown), shown, is_header)
     _refuse_other_kinds(head, shown)
     if suffix == ".xml" or looks_like_feed(head):
-        return _of_feed(path.read_bytes(), shown)
+        return _of_feed(path.read_bytes(), shown, encoding)
     text, problems = decode_text(path.read_bytes(), shown, encoding)
     return _trim(split_text(text, suffix, shown), shown, is_header, problems)
 
@@ -150,6 +153,7 @@ def _trim(
     first: list[tuple[int, list[str]]] = []
     kept: list[tuple[int, list[str]]] = []
     header: list[str] | None = None
+    header_cells: list[str] = []
     cells_kept = 0
     for number, cells in rows:
         if not any(c and not c.isspace() for c in cells):
@@ -157,11 +161,13 @@ def _trim(
         if header is None:
             first.append((number, cells))
             if is_header(_names(cells)):
-                header = _names(cells)
+                header, header_cells = _names(cells), cells
             elif len(first) >= _ABOVE:
-                header = _names(first[0][1])
+                header, header_cells = _names(first[0][1]), first[0][1]
                 kept += first[1:]
             continue
+        if cells[0] == header_cells[0] and _names(cells) == header:
+            continue  # Several exports, one below the other.
         kept.append((number, cells))
         cells_kept += max(len(header), len(cells))
         _bound(len(kept), cells_kept, shown)
@@ -243,6 +249,6 @@ def _hidden_columns(grid: Grid, sheet: Sheet, shown: str) -> list[Problem]:
     ]  # fmt: skip
 
 
-def _of_feed(data: bytes, shown: str) -> Sheet:
-    columns, rows, problems = read_feed(data, shown)
+def _of_feed(data: bytes, shown: str, encoding: str | None) -> Sheet:
+    columns, rows, problems = read_feed(data, shown, encoding)
     return Sheet(columns, list(enumerate(rows, 1)), problems, unit="item")

@@ -181,7 +181,7 @@ class Columns:
         kinds = {at: kind_of(target) for at, target, _ in self.fields}
         for at in (self.name, self.campaign):
             if at is not None:
-                kinds[at] = CellKind.OTHER
+                kinds[at] = CellKind.NAME
         return kinds
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 import posixpath
 import re
 import zipfile
+import zlib
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from pytoon_pipeline.briefs.limits import (
 )
 from pytoon_pipeline.briefs.number_formats import (
     SYSTEM_DATE,
+    SYSTEM_MONEY,
     NotShown,
     built_in_format,
     is_date_format,
@@ -130,20 +132,13 @@ def read_workbook(path: Path, shown: str) -> Grid:
             return _Reader(archive, shown).read()
         except (
             *XML_ERRORS, TooDeep, KeyError, IndexError, ValueError, zipfile.BadZipFile,
-            NotImplementedError, RuntimeError, EOFError,
+            zlib.error, NotImplementedError, RuntimeError, EOFError,
         ) as error:  # fmt: skip
             what = str(error).strip("'\"").rstrip(".") or type(error).__name__
             raise refuse_table(
                 "table.xlsx", f"can't be read as a workbook: {what[:200]}.",
                 "Open it in a spreadsheet program and save it again.", shown,
             ) from error  # fmt: skip
-        except Exception as error:
-            if type(error).__module__ == "zlib":
-                raise refuse_table(
-                    "table.xlsx", "can't be read as a workbook: it is damaged.",
-                    "Open it in a spreadsheet program and save it again.", shown,
-                ) from error  # fmt: skip
-            raise
 
 
 class _Reader:
@@ -429,19 +424,24 @@ class _Reader:
         if code in ("General", "@"):
             return show_general(number), None
         try:
-            return show_number(number, code, self.from_1904), None
+            text = show_number(number, code, self.from_1904)
+            if not code.startswith(SYSTEM_MONEY):
+                return text, None
         except NotShown:
             text = show_general(number)
         if is_date_format(code) or code.startswith(SYSTEM_DATE):
             try:
                 moment = to_datetime(number, self.from_1904)
-                whole = moment.time() == dt.time()
-                text = moment.date().isoformat() if whole else moment.isoformat(" ", "minutes")
+                text = moment.date().isoformat()
+                if number < 1:
+                    text = moment.time().isoformat("minutes")
+                elif moment.time() != dt.time():
+                    text = moment.isoformat(" ", "minutes")
             except NotShown:
                 pass
         what = (
             "is shown in the way of each computer's own settings"
-            if code.startswith(SYSTEM_DATE)
+            if code.startswith((SYSTEM_DATE, SYSTEM_MONEY))
             else f"has a number format that can't be followed ({code[:60]})"
         )
         return text, CellError(
@@ -455,7 +455,10 @@ def _unescape(text: str) -> str:
     """Characters that XML can't hold are written `_x000D_`."""
     if "_x" not in text:
         return text
-    text = re.sub(r"_x([0-9A-Fa-f]{4})_", lambda m: chr(int(m[1], 16)), text)
+    text = re.sub(
+        r"_x([0-9A-Ca-cE-Fe-f][0-9A-Fa-f]{3}|[Dd][0-7][0-9A-Fa-f]{2})_",
+        lambda m: chr(int(m[1], 16)), text,
+    )  # fmt: skip
     return text.replace("\r\n", "\n").replace("\r", "")
 
 
