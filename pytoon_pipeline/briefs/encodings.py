@@ -396,14 +396,10 @@ def _common_characters(language: str) -> Iterator[str]:
 def _model(language: str) -> _Model:
     """Of pairs of letters, from the words that CLDR has in a language."""
     words = [w for phrase in _phrases(language) for w in _WORD.findall(phrase)]
-    triples: Counter[str] = Counter()
-    pairs: Counter[str] = Counter()
-    singles: Counter[str] = Counter()
-    for word in words:
-        spaced = f"  {word.lower()} "
-        triples.update(spaced[i : i + 3] for i in range(len(spaced) - 2))
-        pairs.update(spaced[i : i + 2] for i in range(1, len(spaced) - 1))
-        singles.update(spaced[2:])
+    spaced = [f"  {word.lower()} " for word in words]
+    triples = Counter(text[i : i + 3] for text in spaced for i in range(len(text) - 2))
+    pairs = Counter(text[i : i + 2] for text in spaced for i in range(1, len(text) - 1))
+    singles = Counter("".join(text[2:] for text in spaced))
     # Scripts with thousands of characters: their commonest are known from elsewhere, too.
     for character in _common_characters(language):
         singles[character] += 2
