@@ -318,21 +318,6 @@ def test_a_mapping_that_is_wrong_is_said_by_file_and_field(tmp_path: Path):
     assert [p.field for p in document(source).problems] == ["row 2, column Cost"]
 
 
-@pytest.mark.parametrize(
-    "value, how, expected",
-    [
-        ("1299.00", "EUR", "€1,299"), ("1.299,50", "EUR de", "1.299,50 €"), ("19,9", "", "19.90"),
-        ("24.90 USD", "EUR", "$24.90"), ("1,299", "CHF", "CHF 1,299"), ("£5", "", "£5"),
-    ],
-)  # fmt: skip
-def test_prices(tmp_path: Path, value: str, how: str, expected: str):
-    table(tmp_path / "shop.csv", [["id", "Pic", "Cost"], ["cup", "a.jpg", value]])
-    (tmp_path / "mapping.yaml").write_text(
-        f'name: id\nfields: {{media: "{{Pic}}", cta: "{{Cost|price {how}}}"}}\n'
-    )
-    assert said(tmp_path / "shop.csv")["shop/cup"]["cta"] == expected
-
-
 # What is no table, and what is too much ----------------------------------------------------------
 
 

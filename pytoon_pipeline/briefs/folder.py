@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 from collections.abc import Sequence
@@ -128,7 +129,9 @@ def _own(folder: Path, campaign: str | None = None) -> BriefSource | None:
     return None
 
 
-def _walk(folder: Path, root: Path, problems: list[Problem]) -> list[BriefSource]:
+def _walk(
+    folder: Path, root: Path, problems: list[Problem], now: dt.datetime | None
+) -> list[BriefSource]:
     """The briefs of a folder and of all below it, as their files stand there."""
     sources: list[BriefSource] = []
     pending = [folder]
@@ -153,15 +156,18 @@ def _walk(folder: Path, root: Path, problems: list[Problem]) -> list[BriefSource
             elif _is_flat_brief(entry.name):
                 sources.append(_source(path, None, campaign))
             elif looks_like_table(path):
-                rows, found = read_table(path)
+                rows, found = read_table(path, now)
                 sources += rows
                 problems += found
     return sources
 
 
-def scan(root: Path) -> tuple[list[BriefSource], list[Problem]]:
+def scan(
+    root: Path, now: dt.datetime | None = None
+) -> tuple[list[BriefSource], list[Problem]]:
     """All briefs below a folder of campaigns (or a campaign, or a brief), in order of their paths,
-    rows and variants each by itself, and what kept parts of it from being looked at. Never raises.
+    rows and variants each by itself, and what kept parts of it from being looked at. Offers of
+    tables are those of `now`, the present if left out. Never raises.
     """
     try:
         root = root.resolve(strict=True)
@@ -171,7 +177,7 @@ def scan(root: Path) -> tuple[list[BriefSource], list[Problem]]:
         ]
     own = _own(root)
     problems: list[Problem] = []
-    sources = [own] if own is not None else _walk(root, root, problems)
+    sources = [own] if own is not None else _walk(root, root, problems, now)
     # Stable: rows and variants keep the order they were written in.
     sources.sort(key=lambda source: str(source.path))
     return [each for source in sources for each in expand(source)], problems

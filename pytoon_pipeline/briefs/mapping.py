@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +16,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pytoon_pipeline.briefs.cell_text import CellKind, kind_of
 from pytoon_pipeline.briefs.cells import CellError, Target, clean, hint, plain, target_of
+from pytoon_pipeline.briefs.money import Writing
+from pytoon_pipeline.briefs.offers import (
+    UNTIL,
+    OfferColumns,
+    Offers,
+    find_offers,
+    first_change,
+)
 from pytoon_pipeline.briefs.plain_text import clean_file_name
 from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.rows import Row, Said, add_defaults, as_name, read_row
-from pytoon_pipeline.briefs.templates import Template, parse
+from pytoon_pipeline.briefs.templates import Taken, Template, parse
 from pytoon_pipeline.briefs.written import AsWritten
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.settings import load_settings
@@ -88,6 +98,10 @@ class MappingFile(BaseModel):
     skip: dict[str, _Texts] = Field(
         default_factory=dict, description="Column -> values; rows that hold one are passed over."
     )
+    prices: OfferColumns = Field(
+        default_factory=OfferColumns,
+        description="Columns of prices and of a sale's dates, and the currency of those without.",
+    )
 
 
 # A mapping for a table ---------------------------------------------------------------------------
@@ -115,6 +129,11 @@ class Plan:
     skip: Mapping[str, frozenset[str]]
     unit: str = "row"
     """What a row is called in messages."""
+    now: dt.datetime | None = None
+    """When its offers are to be true; None where nobody asks for them."""
+    offers: Offers | None = None
+    lowest: frozenset[str] = frozenset()
+    """Columns of which the lowest price is taken."""
 
     def kinds(self) -> dict[int, CellKind]:
         """Position of each column that is used -> what its cells are."""
@@ -172,11 +191,71 @@ class Plan:
 
         return sorted(group, key=place)
 
-    def _values(self, group: Sequence[Cells], column: str) -> list[str]:
+    def _values(
+        self, group: Sequence[Cells], column: str, locale: str | None = None
+    ) -> list[str]:
+        """What a column says in each row that it says something in. A sale price that does not hold
+        is nothing. Raises CellError."""
         where = self.columns.get(column)
         if where is None:
             return []
-        return [text for _, cells in group if (text := clean(cells[where]))]
+        part = next((p for p in ("sale", "was") if where == self._where(p)), None)
+        found = []
+        for _, cells in group:
+            text = clean(cells[where])
+            if not text or (part and not self._counts(part, cells, locale)):
+                continue
+            found.append((cells, text))
+        if column in self.lowest:  # Drafts have prices, too, and nobody can pay them.
+            found = [(c, t) for c, t in found if not self._is_passed_over(c)]
+        return [text for _, text in found]
+
+    def _counts(self, part: str, cells: Sequence[Any], locale: str | None) -> bool:
+        """Whether a row's sale price, or its former price, is true now."""
+        if self.offers is None or self.now is None:
+            return False
+        return self.offers.counts(part, lambda c: self._cell(cells, c), locale, self.now)
+
+    def _where(self, part: str) -> int | None:
+        """Position of a column of prices, under whichever name a template has it."""
+        return self.columns.get(self.offers.columns.get(part, "")) if self.offers else None
+
+    def _cell(self, cells: Sequence[Any], column: str) -> str:
+        where = self.columns.get(column)
+        return "" if where is None else clean(cells[where])
+
+    def _is_passed_over(self, cells: Sequence[Any]) -> bool:
+        return any(
+            self._cell(cells, column).lower() in refused for column, refused in self.skip.items()
+        )
+
+    def _locale(self, group: Sequence[Cells]) -> str | None:
+        """Of a row; None where neither it nor the mapping names one."""
+        for target, templates in self.fields:
+            if target.path == ("locale",):
+                for template in templates:
+                    with suppress(CellError):  # Said where the field itself is filled.
+                        text = template.fill(lambda c: self._values(group, c))
+                        if text:
+                            return text
+        named = (value for target, value, _ in self.defaults if target.path == ("locale",))
+        return next((value for value in named if isinstance(value, str)), None)
+
+    def _next_change(self, group: Sequence[Cells], locale: str | None) -> dt.datetime | None:
+        """When something that is said of the group's prices may be true no more."""
+        if self.offers is None or self.now is None or not self._says_sale():
+            return None
+        return first_change(
+            self.offers.next_change(lambda c, cells=cells: self._cell(cells, c), locale, self.now)
+            for _, cells in group
+        )
+
+    def _says_sale(self) -> bool:
+        said = [t for _, templates in self.fields for t in templates]
+        sale = self._where("sale")
+        return sale is not None and any(
+            self.columns.get(column) == sale for each in said for column in each.columns
+        )
 
     def _reason_to_skip(self, group: Sequence[Cells]) -> str | None:
         for column, refused in self.skip.items():
@@ -193,9 +272,18 @@ class Plan:
         """The brief of some rows."""
         number = group[0][0]
         errors: list[tuple[str, CellError]] = []
-        said = read_row(self._given(group, errors), self.separator)
-        said.problems += errors
-        return self.finish(said, group, number)
+        locale = self._locale(group)
+        said = read_row(self._given(group, errors, locale), self.separator)
+        seen: set[tuple[str, str]] = set()
+        for place, error in errors:  # A price may stand in several fields.
+            if (place, error.message) not in seen:
+                seen.add((place, error.message))
+                said.problems.append((place, error))
+        until = self._next_change(group, locale)
+        if until is not None and isinstance(said.data.setdefault("metadata", {}), dict):
+            said.data["metadata"][UNTIL] = until.isoformat()
+        row = self.finish(said, group, number)
+        return row if until is None else replace(row, until=until.isoformat())
 
     def finish(
         self, said: Said, group: Sequence[Cells], number: int,
@@ -219,8 +307,21 @@ class Plan:
                 campaign = as_name(text)
         return Row(f"{self.unit} {number}", number, own_name or name, campaign, said)
 
+    def _writing(self, group: Sequence[Cells], locale: str | None) -> Writing:
+        """What is known of the prices of a group. Raises CellError."""
+        if self.offers is None:
+            return Writing(None, locale)
+        column = self.offers.columns.get("currency", "")
+        named = {text.upper() for _, cells in group if (text := self._cell(cells, column))}
+        if len(named) > 1:
+            raise CellError(
+                f"prices of one brief are in {' and in '.join(sorted(named))}.",
+                "Write them in one currency.",
+            )
+        return self.offers.writing(lambda c: self._cell(group[0][1], c), locale)
+
     def _given(
-        self, group: Sequence[Cells], errors: list[tuple[str, CellError]]
+        self, group: Sequence[Cells], errors: list[tuple[str, CellError]], locale: str | None
     ) -> Iterator[tuple[Target, Any, str]]:
         for target, templates in self.fields:
             # One line is of the whole group; a list has something of each row.
@@ -231,7 +332,10 @@ class Plan:
                 for part in parts:
                     place = f"{self.unit} {part[0][0]}, {_columns(template.columns)}"
                     try:
-                        text = template.fill(lambda c, part=part: self._values(part, c))
+                        text = template.fill(
+                            lambda c, part=part: self._values(part, c, locale),
+                            self._writing(part, locale) if template.says_price else Writing(),
+                        )
                     except CellError as error:
                         errors.append((place, error))
                         continue
@@ -389,7 +493,16 @@ def _lay(own: MappingFile, header: Sequence[str], shown: str) -> tuple[Plan | No
         laid.find(whole.order_by, "order_by", strict and "order_by" in own.model_fields_set)
     for column in whole.skip:
         laid.find(column, f"skip.{column}", strict and column in own.skip)
+
+    def has(part: str, column: str, needed: bool) -> bool:
+        needed = needed and strict and part in own.prices.model_fields_set
+        laid.find(column, f"prices.{part}", needed)
+        return column in laid.columns
+
+    taken = [p for _, ts in fields for t in ts for p in t.pieces if isinstance(p, Taken)]
     plan = Plan(
+        offers=find_offers(whole.prices, has),
+        lowest=frozenset(p.column for p in taken if p.lowest),
         columns=laid.columns,
         name=naming("name", whole.name or []),
         campaign=next(iter(naming("campaign", [whole.campaign] if whole.campaign else [])), None),
@@ -420,6 +533,10 @@ def _whole(own: MappingFile, shown: str) -> tuple[MappingFile | None, list[Probl
     if base is None or problems:
         return None, problems
     said = own.model_dump(exclude_unset=True)
+    if own.prices.model_fields_set:
+        said["prices"] = {
+            **base.prices.model_dump(exclude_unset=True), **said.get("prices", {})
+        }  # fmt: skip
     for part in ("fields", "defaults", "skip", "aliases"):
         said[part] = {**getattr(base, part), **getattr(own, part)}
     return MappingFile.model_validate({**base.model_dump(exclude_unset=True), **said}), []

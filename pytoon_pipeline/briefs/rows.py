@@ -139,6 +139,8 @@ class Row:
     identity: str = ""
     """Tells it from others where the name does not."""
     problems: tuple[Problem, ...] = ()
+    until: str = ""
+    """When what it says may be true no more (ISO 8601); empty for never."""
 
 
 def as_name(value: str) -> str:
@@ -190,6 +192,7 @@ def sources_of(whole: Whole, rows: Iterable[Row]) -> tuple[list[BriefSource], li
             whole=whole.whole,
             places=places,
             problems=tuple(problems),
+            until=row.until,
         )
         sources.append(
             BriefSource(whole.path, "brief", campaign, name, whole.folder, document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ from pytoon_pipeline.briefs.mapping import (
     plan_for,
     read_mapping,
 )
+from pytoon_pipeline.briefs.offers import Period, first_change
 from pytoon_pipeline.briefs.rows import Row, Said, Whole, as_name, read_row, sources_of
 from pytoon_pipeline.briefs.sheets import (
     TABLES,
@@ -47,9 +49,9 @@ TABLE_LIKE = (*TABLES, *UNREADABLE)
 _MAYBE = ".txt"
 """Ending of tables in tabs (feeds, Excel's Unicode text) and of much else: its columns tell."""
 _MOST_KNOWN = 256
-_KNOWN: dict[Path, tuple[Any, tuple[BriefSource, ...], tuple[Problem, ...]]] = {}
-"""What was last read of each table, as long as it and its mapping stand as they did. Entries are
-replaced whole, so threads need no lock."""
+_KNOWN: dict[Path, tuple[Any, Period, tuple[BriefSource, ...], tuple[Problem, ...]]] = {}
+"""What was last read of each table, as long as it and its mapping stand as they did and no offer of
+it begins or ends. Entries are replaced whole, so threads need no lock."""
 
 
 def looks_like_table(path: Path) -> bool:
@@ -74,9 +76,13 @@ def _has_columns(path: Path, size: int, _mtime_ns: int) -> bool:
     return "\t" in first and _is_header(first.split("\t"), read_mapping(mapping_path(path))[0])
 
 
-def read_table(path: Path) -> tuple[list[BriefSource], list[Problem]]:
-    """The rows of a table as briefs, and what keeps the table from being read. Never raises."""
+def read_table(
+    path: Path, now: dt.datetime | None = None
+) -> tuple[list[BriefSource], list[Problem]]:
+    """The rows of a table as briefs, and what keeps the table from being read. Offers are those of
+    `now`, which is the present where it is left out. Never raises."""
     path = Path(path)
+    now = dt.datetime.now(dt.UTC) if now is None else now
     if path.name.startswith("~$"):
         return [], []  # Excel keeps one beside each workbook that is open.
     if path.suffix.lower() in UNREADABLE:
@@ -85,8 +91,9 @@ def read_table(path: Path) -> tuple[list[BriefSource], list[Problem]]:
         beside = mapping_path(path)
         state = (_state(path), beside, beside and _state(beside))
         known = _KNOWN.get(path)
-        if known is None or known[0] != state:
-            known = _KNOWN[path] = (state, *_read(path, beside))
+        if known is None or known[0] != state or not known[1].holds(now):
+            sources, problems = _read(path, beside, now)
+            known = _KNOWN[path] = (state, _span(sources, now), sources, problems)
             for old in list(_KNOWN)[:-_MOST_KNOWN]:
                 _KNOWN.pop(old, None)
     except (OSError, ValueError) as error:
@@ -95,7 +102,7 @@ def read_table(path: Path) -> tuple[list[BriefSource], list[Problem]]:
         return [], [
             Problem("table.unreadable", f"can't be read: {what}.", "Check its rights.", file=shown)
         ]
-    return list(known[1]), list(known[2])
+    return list(known[2]), list(known[3])
 
 
 def _state(path: Path) -> tuple[int, ...]:
@@ -103,7 +110,15 @@ def _state(path: Path) -> tuple[int, ...]:
     return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
 
 
-def _read(path: Path, beside: Path | None) -> tuple[tuple[BriefSource, ...], tuple[Problem, ...]]:
+def _span(sources: Sequence[BriefSource], now: dt.datetime) -> Period:
+    """From when until when the rows say what they say now."""
+    ends = (s.document.until for s in sources if s.document and s.document.until)
+    return Period(now, first_change(dt.datetime.fromisoformat(end) for end in ends))
+
+
+def _read(
+    path: Path, beside: Path | None, now: dt.datetime
+) -> tuple[tuple[BriefSource, ...], tuple[Problem, ...]]:
     whole = Whole(path, path.parent, path.stem, path.name)
     own, problems = read_mapping(beside)
     if problems:
@@ -119,7 +134,7 @@ def _read(path: Path, beside: Path | None) -> tuple[tuple[BriefSource, ...], tup
     if problems:
         return (), tuple(problems)
     if plan is not None:
-        plan = replace(plan, unit=sheet.unit)
+        plan = replace(plan, unit=sheet.unit, now=now)
     columns = None
     if plan is None or not plan.fields:
         columns = read_columns(sheet.header, path.name)
