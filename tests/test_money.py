@@ -305,17 +305,19 @@ def test_a_sale_of_woocommerce_ends_with_its_last_day(tmp_path: Path):
 def test_dates_and_prices_of_a_workbook(tmp_path: Path):
     book = openpyxl.Workbook()
     book.active.append(["id", "title", "image_link", "price", "sale_price", "from", "to"])
-    for format_ in ("General", '#,##0.00\\ "€"', "[$€-407] #,##0.00"):
+    for money, day in (
+        ("General", "yyyy-mm-dd"), ('#,##0\\ "€"', "dd/mm/yyyy"), ("[$€-407] #,##0.000", "d. mmm"),
+    ):  # fmt: skip
         book.active.append(
-            [format_, "Cup", "a.jpg", 1299.5, 999, dt.date(2026, 3, 1), dt.datetime(2026, 3, 10)]
+            [money, "Cup", "a.jpg", 1300, 1299, dt.date(2026, 3, 1), dt.datetime(2026, 3, 10)]
         )
-        for column in "DE":
+        for column, format_ in zip("DEFG", (money, money, day, day), strict=True):
             book.active[f"{column}{book.active.max_row}"].number_format = format_
     book.save(tmp_path / "shop.xlsx")
     (tmp_path / "shop.mapping.yaml").write_text(
         "use: merchant\nprices: {starts: from, ends: to, currency: EUR}\n"
     )
-    for day, words in ((0, "Now €999"), (1, "Yours for €1,299.50")):
+    for day, words in ((0, "Now €1,299"), (1, "Yours for €1,300")):
         found = read(tmp_path / "shop.xlsx", NOW + dt.timedelta(days=day)).values()
         assert [cta(s) for s in found] == [words] * 3
 

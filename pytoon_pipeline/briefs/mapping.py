@@ -150,6 +150,14 @@ class Plan:
                 kinds[at] = kind
         return kinds
 
+    def price_columns(self) -> list[int]:
+        """Positions of columns of prices and of their dates: what counts there is a cell's value,
+        not how its sheet shows it."""
+        said = [t for _, templates in self.fields for t in templates]
+        names = {c for template in said for c in template.price_columns}
+        names |= set(self.offers.columns.values()) if self.offers else set()
+        return sorted({at for name in names if (at := self.columns.get(name)) is not None})
+
     def groups(
         self, rows: Iterable[Cells], passed: dict[str, list[int]] | None = None
     ) -> Iterator[list[Cells]]:
@@ -334,7 +342,7 @@ class Plan:
                     try:
                         text = template.fill(
                             lambda c, part=part: self._values(part, c, locale),
-                            self._writing(part, locale) if template.says_price else Writing(),
+                            self._writing(part, locale) if template.price_columns else Writing(),
                         )
                     except CellError as error:
                         errors.append((place, error))

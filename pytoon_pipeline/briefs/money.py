@@ -690,8 +690,9 @@ def _as_written(price: Price) -> str:
     """With the sign and the separators that it was written with."""
     digits = _shown_decimals(price.amount, price.code)
     text = f"{price.amount:,.{digits}f}"
-    text = text.translate(str.maketrans({",": price.group, ".": price.decimal}))
-    attached = price.sign[-1:] and unicodedata.category(price.sign[-1]) == "Sc"
+    attached = unicodedata.category(price.sign[-1]) == "Sc"
+    group = price.group or ("," if attached and price.decimal == "." else "")
+    text = text.translate(str.maketrans({",": group, ".": price.decimal}))
     if price.before:
         return f"{price.sign}{text}" if attached else f"{price.sign} {text}"
     return f"{text} {price.sign}"

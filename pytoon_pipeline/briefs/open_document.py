@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -144,6 +145,12 @@ class _Sheets:
             text = get("date-value", "").removesuffix("T00:00:00")
         elif not text and kind == "boolean":
             text = get("boolean-value", "").upper()
+        if text and kind == "date" and get("date-value"):
+            self.grid.exact[at] = get("date-value", "").removesuffix("T00:00:00")
+        elif text and kind == "currency" and get("value") and get("currency"):
+            self.grid.exact[at] = f"{show_general(float(get('value', '0')))} {get('currency')}"
+        elif text and kind == "float" and re.fullmatch(r"[\d.,'\s]+", text) and get("value"):
+            self.grid.exact[at] = show_general(float(get("value", "0")))
         if get("formula") and not kind and not text and self.column < MOST_COLUMNS:
             self.grid.faults[at] = uncounted_formula()
         if "value-type" in self.cell and get("value-type") == "error" or text.startswith("Err:"):

@@ -67,6 +67,9 @@ class Sheet:
     """Number of the row and column -> the address that the cell leads to."""
     unit: str = "row"
     """What a row is called in messages: that of a feed is an `item`."""
+    exact: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    """Number of the row and column -> a number or a date of the cell that can't be misread, where
+    the cell shows it otherwise."""
 
 
 def refuse_unreadable(path: Path, shown: str) -> Problem:
@@ -215,7 +218,9 @@ def _of_grid(grid: Grid, shown: str, is_header: Callable[[Sequence[str]], bool])
         (n, grid.rows[n] + [""] * (len(sheet.header) - len(grid.rows[n]))) for n in numbers
     ]
     problems = [*_hidden_rows(grid, shown), *_hidden_columns(grid, sheet, shown)]
-    return Sheet(sheet.header, padded, problems, grid.faults, grid.links)
+    return Sheet(
+        sheet.header, padded, problems, grid.faults, grid.links, exact=grid.exact
+    )
 
 
 def _hidden_rows(grid: Grid, shown: str) -> list[Problem]:

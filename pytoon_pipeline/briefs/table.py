@@ -315,12 +315,15 @@ def _rows(
         splits=plan is None or plan.separator is None,
         line_break=plan.line_break if plan is not None else None,
     )
+    of_money = plan.price_columns() if plan is not None else ()
     groups = plan.groups(sheet.rows, passed) if plan else ([row] for row in sheet.rows)
     for group in groups:
         tidy, found = [], []
         for number, cells in group:
             place = f"{sheet.unit} {number}"
             new, notes = reader.read(number, cells, place)
+            for at in of_money:
+                new[at] = sheet.exact.get((number, at), new[at])
             tidy.append((number, new))
             found += notes
         row = plan.row(tidy) if columns is None else row_of(columns, tidy, plan)

@@ -147,9 +147,12 @@ class Template:
         )
 
     @property
-    def says_price(self) -> bool:
+    def price_columns(self) -> list[str]:
+        """Columns that are read as prices."""
         taken = [p for p in self.pieces if isinstance(p, Taken)]
-        return any(p.lowest or any(f in _PRICES for f, _ in p.filters) for p in taken)
+        return [
+            p.column for p in taken if p.lowest or any(f in _PRICES for f, _ in p.filters)
+        ]
 
     def fill(
         self, cells: Callable[[str], Sequence[str]], writing: Writing = Writing()  # noqa: B008

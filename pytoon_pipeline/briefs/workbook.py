@@ -55,6 +55,9 @@ class Grid:
     """Row, and column from 0 -> what is to be said of a cell."""
     links: dict[tuple[int, int], str] = field(default_factory=dict)
     """Row, and column from 0 -> the address that a cell leads to."""
+    exact: dict[tuple[int, int], str] = field(default_factory=dict)
+    """Row, and column from 0 -> a number without separators of thousands, or a date in ISO 8601,
+    where the cell shows it otherwise."""
     hidden_rows: set[int] = field(default_factory=set)
     hidden_columns: set[int] = field(default_factory=set)
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)
@@ -341,6 +344,9 @@ class _Reader:
                         fault = uncounted_formula()
                 if fault is not None:
                     grid.faults[at] = fault
+                exact = self._exact(kind, style, "".join(value), text) if text else text
+                if exact != text:
+                    grid.exact[at] = exact
                 if text:
                     if len(texts) < column:
                         texts.extend([""] * (column - len(texts)))
@@ -406,6 +412,22 @@ class _Reader:
             if len(self.shown_as) < 100_000:
                 self.shown_as[style, value] = known
         return known
+
+    def _exact(self, kind: str, style: str, value: str, text: str) -> str:
+        """What a number or a date says however it is shown: `1,299 €` is 1299, not 1.299."""
+        code = self._code(style)
+        if kind not in ("n", "d") or code == "General":
+            return text
+        if not is_date_format(code):
+            whole = re.sub(r"(?<=\d),(?=\d{3})", "", text)
+            return re.sub(r"(\.\d\d\d*?)0+(?!\d)", r"\1", whole)
+        try:
+            number = _serial(value, self.from_1904) if kind == "d" else float(value)
+            moment = to_datetime(number, self.from_1904)
+        except (NotShown, ValueError, OverflowError):
+            return text
+        whole = moment.time() == dt.time()
+        return moment.date().isoformat() if whole else moment.isoformat(" ", "seconds")
 
     def _code(self, style: str) -> str:
         at = int(style) if style else 0
