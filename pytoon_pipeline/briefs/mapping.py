@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -207,7 +207,7 @@ class Plan:
         where = self.columns.get(column)
         if where is None:
             return []
-        part = next((p for p in ("sale", "was") if where == self._where(p)), None)
+        part = self._offered.get(where)
         found = []
         for _, cells in group:
             text = clean(cells[where])
@@ -224,9 +224,12 @@ class Plan:
             return False
         return self.offers.counts(part, lambda c: self._cell(cells, c), locale, self.now)
 
-    def _where(self, part: str) -> int | None:
-        """Position of a column of prices, under whichever name a template has it."""
-        return self.columns.get(self.offers.columns.get(part, "")) if self.offers else None
+    @cached_property
+    def _offered(self) -> dict[int, str]:
+        """Position of the columns of sale prices and of former prices, under whichever name a
+        template has them -> which it is."""
+        named = self.offers.columns if self.offers else {}
+        return {self.columns[named[part]]: part for part in ("was", "sale") if part in named}
 
     def _cell(self, cells: Sequence[Any], column: str) -> str:
         where = self.columns.get(column)
@@ -251,19 +254,17 @@ class Plan:
 
     def _next_change(self, group: Sequence[Cells], locale: str | None) -> dt.datetime | None:
         """When something that is said of the group's prices may be true no more."""
-        if self.offers is None or self.now is None or not self._says_sale():
+        if self.offers is None or self.now is None or not self._says_sale:
             return None
         return first_change(
             self.offers.next_change(lambda c, cells=cells: self._cell(cells, c), locale, self.now)
             for _, cells in group
         )
 
+    @cached_property
     def _says_sale(self) -> bool:
-        said = [t for _, templates in self.fields for t in templates]
-        sale = self._where("sale")
-        return sale is not None and any(
-            self.columns.get(column) == sale for each in said for column in each.columns
-        )
+        said = [c for _, templates in self.fields for t in templates for c in t.columns]
+        return any(self._offered.get(self.columns.get(column, -1)) == "sale" for column in said)
 
     def _reason_to_skip(self, group: Sequence[Cells]) -> str | None:
         for column, refused in self.skip.items():

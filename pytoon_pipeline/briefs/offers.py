@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -91,6 +92,7 @@ class Period:
         return min((t for t in (self.start, self.end) if t is not None and t > now), default=None)
 
 
+@lru_cache(maxsize=4096)
 def read_period(text: str, zone: dt.tzinfo = dt.UTC, locale: str | None = None) -> Period:
     """The dates of an offer, `start/end` in ISO 8601 as Google Merchant takes them; either side may
     be empty. A day without a time is meant from its beginning, or to its end.
@@ -118,6 +120,7 @@ def _sides(text: str) -> tuple[str, str] | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def read_moment(
     text: str, zone: dt.tzinfo = dt.UTC, locale: str | None = None, *, end: bool = False
 ) -> dt.datetime | None:
@@ -235,25 +238,29 @@ class Offers:
         code = said.strip().upper() or self.currency
         if code and code not in currency_codes():
             raise CellError(f"{said[:20]!r} is no currency.", "Write its code, as EUR.")
-        if code is None and "price" in self.columns:
-            with suppress(CellError):
-                code = parse_price(cell(self.columns["price"]), Writing(None, locale)).code
+        if not code and "price" in self.columns:
+            code = _code_of(cell(self.columns["price"]), locale)
         return Writing(code or None, locale)
 
     def _is_sale(self, cell: Cell, locale: str | None) -> bool:
         return self._is_below("sale", "price", cell, locale)
 
     def _is_below(self, low: str, high: str, cell: Cell, locale: str | None) -> bool:
-        prices: list[Price] = []
+        texts = []
         for name in (low, high):
             column = self.columns.get(name)
-            text = cell(column).strip() if column else ""
+            text = cell(column) if column else ""
             if not any(c.isdigit() for c in text):
                 return False  # Nothing, or `none`, `-`.
+            texts.append(text)
+        writing = self.writing(cell, locale)
+        prices: list[Price] = []
+        for name, text in zip((low, high), texts, strict=True):
             try:
-                prices.append(parse_price(text, self.writing(cell, locale)))
+                prices.append(parse_price(text, writing))
             except CellError as error:
-                raise CellError(f"column {column}: {error.message}", error.remedy) from error
+                message = f"column {self.columns[name]}: {error.message}"
+                raise CellError(message, error.remedy) from error
         lower, higher = prices
         # One of them may name the currency of both.
         same = lower.currency == higher.currency or not (lower.currency and higher.currency)
@@ -276,6 +283,14 @@ class Offers:
             except CellError as error:
                 raise CellError(f"column {column}: {error.message}", error.remedy) from error
         return whole
+
+
+@lru_cache(maxsize=4096)
+def _code_of(text: str, locale: str | None) -> str | None:
+    """The currency that a price names; None where it names none, or is none."""
+    with suppress(CellError):
+        return parse_price(text, Writing(None, locale)).code
+    return None
 
 
 def find_offers(given: OfferColumns, has: Callable[[str, str, bool], bool]) -> Offers:

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from pytoon_pipeline.briefs.money import (
     NoCurrency,
@@ -135,7 +136,7 @@ class Template:
 
     pieces: tuple[str | Taken, ...]
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         return list(dict.fromkeys(p.column for p in self.pieces if isinstance(p, Taken)))
 
@@ -146,7 +147,7 @@ class Template:
             self.pieces[0].filters or self.pieces[0].lowest
         )
 
-    @property
+    @cached_property
     def price_columns(self) -> list[str]:
         """Columns that are read as prices."""
         taken = [p for p in self.pieces if isinstance(p, Taken)]
