@@ -272,6 +272,8 @@ _NUMBER = re.compile(r"\d+(?:[ .,'٫٬]\d+)*")
 _POINT_FIRST = re.compile(r"(?<![^\s$£€¥])[.,٫](\d{1,2})(?!\d|[.,٫]\d)")
 _SIGN_AS_POINT = re.compile(r"(\d)\s?([€£])\s?(\d\d)$")
 _OLD_SWEDISH = re.compile(r"(\d):(\d\d)(?!\d)")
+_IN_A_FEED = re.compile(r"([0-9]{1,12})(?:\.([0-9]{2}))? ([A-Z]{3})")
+"""What most cells of a feed are, and nothing has to be found out of: `1299.00 EUR`."""
 _REMEDY = "Write one amount with its currency, as 19.90 EUR."
 
 
@@ -302,6 +304,9 @@ def parse_price(text: str, writing: Writing = Writing()) -> Price:  # noqa: B008
     Raises CellError for what is no single price from zero up, and for what can be read in two ways:
     three digits after the only separator, where neither the currency nor the locale tells.
     """
+    usual = _IN_A_FEED.fullmatch(text)
+    if usual and usual[3] in currency_codes() and (not usual[2] or _decimals(usual[3]) == 2):
+        return Price(Decimal(f"{usual[1]}.{usual[2] or 0}"), usual[3], before=False)
     plain = html.unescape(html.unescape(text)) if "&" in text else text
     if "<" in plain:
         plain = _TAG.sub(" ", plain)
