@@ -449,6 +449,15 @@ def test_a_workbook_is_read_as_it_is_seen(tmp_path: Path):
     ]
 
 
+def test_names_of_columns_may_be_hidden(tmp_path: Path):
+    book = openpyxl.Workbook()
+    for row in (["name", "media"], ["Product", "Picture"], ["a", "a.jpg"]):
+        book.active.append(row)
+    book.active.row_dimensions[1].hidden = True
+    book.save(tmp_path / "t.xlsx")
+    assert briefs(tmp_path / "t.xlsx")["a"] == {"media": ["a.jpg"]}
+
+
 CONTENT = """<?xml version="1.0"?><office:document-content xmlns:office="o" xmlns:table="t"
  xmlns:text="x" xmlns:xlink="l"><office:body><office:spreadsheet><table:table table:name="A">
 <table:table-row><table:table-cell><text:p>name</text:p></table:table-cell><table:table-cell>
