@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from pytoon_pipeline.briefs.encodings import decode_text
 from pytoon_pipeline.briefs.folder import find_sources, scan
+from pytoon_pipeline.briefs.markup import plain_text
 from pytoon_pipeline.briefs.number_formats import NotShown, show_number
 from pytoon_pipeline.briefs.plain_text import (
     find_error_value,
     repair_saved_twice,
-    to_plain_text,
 )
 from pytoon_pipeline.briefs.source import BriefSource, Document
 from pytoon_pipeline.briefs.table import read_table
@@ -189,14 +189,14 @@ def test_files_that_look_like_tables_and_cannot_be_read_are_said_once(tmp_path: 
     ],
 )  # fmt: skip
 def test_html_becomes_plain_text_and_nothing_else_is_touched(text: str, plain: str):
-    assert to_plain_text(text) == plain
+    assert plain_text(text) == plain
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="abc <>&;/#x1pbr\n", max_size=60))
 def test_plain_text_stays_as_it_is(text: str):
-    once = to_plain_text(to_plain_text(to_plain_text(to_plain_text(text))))
-    assert to_plain_text(once) == once
+    once = plain_text(plain_text(plain_text(plain_text(text))))
+    assert plain_text(once) == once
 
 
 @pytest.mark.parametrize("wrong", ["cp1252", "cp1251", "cp1250", "mac_roman"])
@@ -447,6 +447,15 @@ def test_a_workbook_is_read_as_it_is_seen(tmp_path: Path):
     assert [p.message for p in problems if p.code == "table.hidden"] == [
         "column 'cta' is hidden and taken all the same."
     ]
+
+
+def test_names_of_columns_may_be_hidden(tmp_path: Path):
+    book = openpyxl.Workbook()
+    for row in (["name", "media"], ["Product", "Picture"], ["a", "a.jpg"]):
+        book.active.append(row)
+    book.active.row_dimensions[1].hidden = True
+    book.save(tmp_path / "t.xlsx")
+    assert briefs(tmp_path / "t.xlsx")["a"] == {"media": ["a.jpg"]}
 
 
 CONTENT = """<?xml version="1.0"?><office:document-content xmlns:office="o" xmlns:table="t"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytoon_pipeline.briefs.cells import CellError, Target
+from pytoon_pipeline.briefs.markup import plain_text, unescape_address
 from pytoon_pipeline.briefs.plain_text import (
     LOST,
     clean_file_name,
@@ -21,8 +22,6 @@ from pytoon_pipeline.briefs.plain_text import (
     is_empty_word,
     looks_saved_twice,
     repair_saved_twice,
-    to_plain_text,
-    unescape_address,
 )
 
 _PATHS = ("media", "logo", "voice", "music", "background")
@@ -218,7 +217,7 @@ class CellReader:
 
 def _read_words(value: str) -> tuple[str, list[CellError]]:
     """A text without HTML, and as it was before it was saved in a wrong encoding."""
-    value = to_plain_text(value)
+    value = plain_text(value)
     if value.isascii():
         return value, []
     mended = repair_saved_twice(value)

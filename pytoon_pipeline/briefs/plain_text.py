@@ -1,6 +1,6 @@
 """Text as other programs leave it in tables -> the text that its author meant.
 
-HTML and its entities, characters that can't be seen, UTF-8 that was read in another encoding and
+Characters that can't be seen, UTF-8 that was read in another encoding and
 saved again, and what spreadsheets write where there is no value.
 """
 
@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from html.entities import html5
 
-_MOST_HTML = 100_000
-"""Characters of a cell that are looked at for HTML; spreadsheets take 32,767."""
 _MOST_TIMES = 3
-"""Times that a text may have been escaped, or saved in a wrong encoding."""
+"""Times that a text may have been saved in a wrong encoding."""
 
 
 # Characters that can't be seen -------------------------------------------------------------------
@@ -47,94 +44,6 @@ def clean_file_name(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text.strip()
     return _IN_NAMES.sub("", text).strip(" \t\r\n\u200c\u200d\u00a0").strip()
-
-
-# HTML --------------------------------------------------------------------------------------------
-
-_BLOCKS = (
-    "address|article|aside|blockquote|br|dd|div|dl|dt|figcaption|figure|footer|h[1-6]|header|hr|li|"
-    "main|nav|ol|p|pre|section|table|tbody|td|tfoot|th|thead|tr|ul"
-)
-_INLINE = (
-    "a|abbr|b|big|body|button|caption|center|cite|code|del|em|font|head|html|i|iframe|img|ins|kbd|"
-    "label|mark|meta|noscript|picture|q|s|small|source|span|strike|strong|sub|sup|tt|u|var|video|"
-    r"wbr|o:p|w:\w{1,20}|g:\w{1,20}"
-)
-_BLOCK_TAG = re.compile(rf"</?(?:{_BLOCKS})(?:\s[^<>]*)?/?>", re.I)
-_INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]*)?/?>", re.I)
-_RAISED = re.compile(r"<(sup|sub)>([0-9+\-]{1,8})</\1>", re.I)
-_SMALL = {
-    "sup": str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"),
-    "sub": str.maketrans("0123456789+-", "₀₁₂₃₄₅₆₇₈₉₊₋"),
-}
-_HIDDEN = re.compile(r"(?is)<(!--|script\b|style\b)")
-_CLOSED = {"!--": "-->", "script": "</script", "style": "</style"}
-_ENTITY = re.compile(r"&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));")
-_WINDOWS = {n: bytes([n]).decode("cp1252", "replace") for n in range(0x80, 0xA0)}
-
-
-def to_plain_text(text: str) -> str:
-    """A text without HTML: tags are taken out, blocks become lines, entities characters, also
-    where they are escaped several times. `a < b`, `AT&T` and `<3` stay as they are: only tags and
-    entities of HTML count, and entities only with their semicolon."""
-    if "<" not in text and "&" not in text:
-        return text
-    head, tail = text[:_MOST_HTML], text[_MOST_HTML:]
-    found = False
-    for _ in range(_MOST_TIMES):
-        bare = _without_tags(head)
-        found = found or bare != head
-        new = _ENTITY.sub(_character, bare)
-        if new == head:
-            break
-        head = new
-    if found:
-        lines = (re.sub(r"[ \t\r\f\v]+", " ", line).strip() for line in head.split("\n"))
-        head = "\n".join(line for line in lines if line)
-    return head + tail
-
-
-def unescape_address(text: str) -> str:
-    """A file name or address without entities."""
-    return _ENTITY.sub(_character, text) if "&" in text and ";" in text else text
-
-
-def _character(found: re.Match[str]) -> str:
-    decimal, hexadecimal, name = found.groups()
-    if name:
-        return html5.get(f"{name};") or html5.get(f"{name.lower()};") or found[0]
-    code = int(decimal) if decimal else int(hexadecimal, 16)
-    if code in _WINDOWS:
-        return _WINDOWS[code]  # As browsers do.
-    if code < 32 and code not in (9, 10, 13) or code > 0x10FFFF or 0xD800 <= code < 0xE000:
-        return ""
-    return chr(code)
-
-
-def _without_tags(text: str) -> str:
-    if "<" not in text:
-        return text
-    text = _without_hidden(text)
-    text = _RAISED.sub(lambda m: m[2].translate(_SMALL[m[1].lower()]), text)
-    return _INLINE_TAG.sub("", _BLOCK_TAG.sub("\n", text))
-
-
-def _without_hidden(text: str) -> str:
-    """Without comments, scripts and styles that are closed; in one pass."""
-    kept, at, open_for_good = [], 0, set()
-    lower = text.lower()
-    while found := _HIDDEN.search(text, at):
-        kind = found[1].lower()
-        end = -1 if kind in open_for_good else lower.find(_CLOSED[kind], found.end())
-        if end < 0:
-            open_for_good.add(kind)
-            kept.append(text[at : found.end()])
-            at = found.end()
-            continue
-        close = text.find(">", end)
-        kept += [text[at : found.start()], " "]
-        at = len(text) if close < 0 else close + 1
-    return "".join([*kept, text[at:]])
 
 
 # Saved twice -------------------------------------------------------------------------------------

@@ -209,6 +209,13 @@ def _names(cells: Sequence[str]) -> list[str]:
 def _of_grid(grid: Grid, shown: str, is_header: Callable[[Sequence[str]], bool]) -> Sheet:
     """A workbook's sheet: rows that are hidden are left out, and said."""
     visible = sorted(n for n in grid.rows if n not in grid.hidden_rows)
+    if not any(is_header(_names(grid.rows[n])) for n in visible[:_ABOVE]):
+        # Names of columns may be hidden under prettier ones.
+        head = sorted(grid.hidden_rows & grid.rows.keys())[:_ABOVE]
+        named = next((n for n in head if is_header(_names(grid.rows[n]))), None)
+        if named is not None:
+            grid.hidden_rows.discard(named)
+            visible = sorted([*visible, named])
     for number in visible[:_ABOVE]:
         grid.fill_header(number)
     sheet = _trim(((n, grid.rows[n]) for n in visible), shown, is_header)
