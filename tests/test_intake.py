@@ -13,8 +13,10 @@ import sqlalchemy as sa
 
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs import sensors, watch
+from pytoon_pipeline.defs.pages import WrittenPage, write_page
 from pytoon_pipeline.defs.resources import SettingsResource
 from pytoon_pipeline.defs.sensors import intake
+from pytoon_pipeline.store import open_store
 
 
 def write(path: Path, text: str) -> Path:
@@ -36,6 +38,12 @@ class Folder:
         self.instance = dg.DagsterInstance.ephemeral()
         monkeypatch.setattr(watch.time, "time", lambda: self._now() + self.later)
         monkeypatch.setattr(sensors, "PACE", sensors.Pace(least=0, share=0))
+        self.asked: list[str] = []
+        self.written: list[WrittenPage] = []
+        writer = sensors.PageWriter()
+        monkeypatch.setattr(writer, "begin", lambda name, *_: self.asked.append(name))
+        monkeypatch.setattr(writer, "take_written", lambda: [*self.written])
+        monkeypatch.setattr(sensors, "PAGES", writer)
 
     _now = staticmethod(time.time)
 
@@ -49,12 +57,18 @@ class Folder:
         assert isinstance(result, dg.SensorResult)
         self.skipped = result.skip_reason.skip_message if result.skip_reason else ""
         added = [k for r in result.dynamic_partitions_requests or [] for k in r.partition_keys]
-        assert added == [r.partition_key for r in result.run_requests or []]
+        requests = list(result.run_requests or [])
+        self.shown = [str(e.partition) for e in result.asset_events]
+        assert added == [r.partition_key for r in requests] + self.shown
         if acted_on:
             self.cursor = result.cursor
-        requests = list(result.run_requests or [])
-        self.pages = [r.partition_key for r in requests if r.job_name == "report_job"]
-        return [r for r in requests if r.job_name != "report_job"]
+        return requests
+
+    @property
+    def pages(self) -> list[str]:
+        """Campaigns whose pages were asked for since this was last looked at."""
+        asked, self.asked[:] = list(self.asked), []
+        return asked
 
     def rendered(self) -> list[str]:
         return [r.partition_key for r in self.tick()]
@@ -158,7 +172,20 @@ def test_a_campaign_has_its_page_made_when_something_became_of_it(folder: Folder
     folder.later += 60
     assert folder.tick() == [] and folder.pages == []
     folder.later += 100
-    assert folder.tick() == [] and folder.pages == ["spring"], "the run of it was lost"
+    assert folder.tick() == [] and folder.pages == ["spring"], "whoever wrote it was killed"
+
+
+def test_a_page_is_shown_as_an_asset_without_a_run(folder: Folder):
+    folder.brief("spring/a")
+    folder.tick()
+    folder.ledger.note("spring/a", state="done")
+    store = open_store(folder.settings.load())
+    folder.written = [write_page(name, folder.ledger, store) for name in ("spring", "?")]
+    assert [p.document is not None for p in folder.written] == [True, False]
+    assert store.exists("reports/spring/index.html")
+    assert folder.tick() == [] and folder.shown == ["spring"], "no run is asked for"
+    assert "the page of ? was not written" in folder.skipped
+    assert folder.pages == [], "the ledger knows that it was made"
 
 
 def test_what_a_person_wants_is_requested_by_priority(folder: Folder):

@@ -24,6 +24,7 @@ from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.jobs import brief_job, brief_tags
 from pytoon_pipeline.defs.metadata import log_tail
 from pytoon_pipeline.defs.partitions import BRIEFS
+from pytoon_pipeline.defs.planned_checks import forget_planned_checks_of_ended_runs
 from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, process_tag
 from pytoon_pipeline.defs.ticks import mend_ticks
 from pytoon_pipeline.defs.watch import CONTENTS_TAG
@@ -161,6 +162,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     instance = dg.DagsterInstance.from_ref(ref)
     _end_dead_runs(instance)
     mend_ticks(instance)
+    forget_planned_checks_of_ended_runs(instance)
     return instance
 
 
