@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +187,37 @@ def test_a_page_is_shown_as_an_asset_without_a_run(folder: Folder):
     assert folder.tick() == [] and folder.shown == ["spring"], "no run is asked for"
     assert "the page of ? was not written" in folder.skipped
     assert folder.pages == [], "the ledger knows that it was made"
+
+
+def test_what_is_gone_is_marked_until_it_is_back(folder: Folder):
+    folder.brief("c/kept")
+    folder.brief("c/gone")
+    folder.brief("c/many", "media: [a.jpg]\nvariants: {hooks: [One, Two]}\n")
+    table = write(folder.root / "c/spring.csv", "name,media\nlamp,kept/a.jpg\npot,kept/a.jpg\n")
+    folder.tick()
+    rows = {e.key for e in folder.ledger.find() if e.source.path == table}
+    assert len(rows) == 2
+    for entry in folder.ledger.find():
+        folder.ledger.note(entry.key, state="done")
+
+    def deleted() -> set[str]:
+        folder.tick()
+        return {e.key for e in folder.ledger.find() if e.is_deleted}
+
+    assert deleted() == set()
+    shutil.rmtree(folder.root / "c/gone")
+    folder.brief("c/many", "media: [a.jpg]\nvariants: {hooks: [One]}\n")
+    write(table, "name,media\nlamp,kept/a.jpg\n")
+    assert len(deleted() & rows) == 1 and {"c/gone", "c/many-h2"} <= deleted()
+    assert len(deleted()) == 3
+    table.write_bytes(b"\xff\xfe\x00broken")
+    assert len(deleted() & rows) == 1, "a table that can't be read has lost nothing more"
+    aside = folder.root.rename(folder.root.with_name("aside"))
+    assert len(deleted()) == 3, "nor has a folder that is not mounted"
+    aside.rename(folder.root)
+    folder.brief("c/gone")
+    folder.tick()
+    assert not folder.ledger.entry("c/gone").deleted
 
 
 def test_what_a_person_wants_is_requested_by_priority(folder: Folder):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from pytoon_pipeline.briefs.deleted import mark_deleted
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.defs import metadata
@@ -80,6 +81,7 @@ def intake(
     found = look_around(ledger, sources, confirmed, loaded.media_roots, packing=parcels)
     problems += found.problems
     if sources is not None:
+        mark_deleted(ledger, sources, loaded.briefs_dir)
         problems += report_back(loaded, ledger)
         PACE.looked(began, found.unfinished)
     _ask_for_pages(ledger, loaded)
