@@ -6,8 +6,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pytoon_pipeline.cli.terminal import FAILED, OK, console, plain, print_json, settings_and_logs
+from pytoon_pipeline.cli.terminal import (
+    FAILED,
+    OK,
+    console,
+    plain,
+    print_json,
+    settings_and_logs,
+    show_problem,
+)
+from pytoon_pipeline.spec.kit_findings import survey
 from pytoon_pipeline.spec.presets import DEFAULT_PRESET, open_presets
+from pytoon_pipeline.stages.services import open_fonts
 
 DEFAULT_BRAND = "neutral"
 DEFAULT_PLATFORM = "universal_ads"
@@ -42,8 +52,8 @@ def _box(box: tuple[int, int, int, int]) -> str:
 def presets(as_json: bool) -> int:
     settings = settings_and_logs()
     library = open_presets(settings.presets_dir)
-    looks = library.presets()
-    brands = {name: library.brand(name) for name in library.brand_names()}
+    found = survey(library, open_fonts(settings))
+    looks, brands = found.presets, found.brands
     profiles = library.facts().profiles
     tracks = library.tracks()
     if as_json:
@@ -77,6 +87,11 @@ def presets(as_json: bool) -> int:
                     for name, profile in profiles.items()
                 ],
                 "music": [{"name": name, **track} for name, track in tracks.items()],
+                "problems": [
+                    {"of": "/".join(place), **problem.as_dict()}
+                    for place, problems in found.problems.items()
+                    for problem in problems
+                ],
             }
         )
         return OK
@@ -115,6 +130,10 @@ def presets(as_json: bool) -> int:
         )
     if tracks:
         show(to, made)
+    for (kind, name), problems in found.problems.items():
+        to.print(Text(f"{kind} {plain(name)}", "bold"), soft_wrap=True)
+        for problem in problems:
+            show_problem(to, problem)
     return OK
 
 

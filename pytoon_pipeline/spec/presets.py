@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -379,14 +380,15 @@ class PresetLibrary:
         return self.folder / name if (self.folder / name).is_file() else None
 
     def presets(self) -> dict[str, dict[str, Preset]]:
-        """archetype -> name -> preset, both sorted."""
-        return {
-            archetype: {
-                path.stem: self.preset(archetype, path.stem)
-                for path in sorted((self.folder / archetype).glob("*.yaml"))
-            }
-            for archetype in sorted(DEFAULT_PRESET)
-        }
+        """archetype -> name -> preset, both sorted, of those whose files can be used
+        (`spec.kit_findings` says what is wrong with the others)."""
+        found: dict[str, dict[str, Preset]] = {}
+        for archetype in sorted(DEFAULT_PRESET):
+            found[archetype] = {}
+            for name in self.preset_names(archetype):
+                with suppress(PresetError):
+                    found[archetype][name] = self.preset(archetype, name)
+        return found
 
     def preset_names(self, archetype: str) -> list[str]:
         return sorted(p.stem for p in (self.folder / archetype).glob("*.yaml"))

@@ -43,12 +43,17 @@ class Services:
         return video_settings(self.presets)
 
 
+def open_fonts(settings: Settings) -> FontLibrary:
+    """The project's own come first, so that what it has is drawn the same on every machine."""
+    return FontLibrary(
+        [settings.presets_dir / "fonts", *settings.fonts_dirs, *SYSTEM_FONT_FOLDERS]
+    )
+
+
 def open_services(settings: Settings) -> Services:
     """Raises SettingsError or PresetError, naming the setting or file."""
-    # The project's own come first, so that what it has is drawn the same on every machine.
-    folders = [settings.presets_dir / "fonts", *settings.fonts_dirs, *SYSTEM_FONT_FOLDERS]
     store, presets = open_store(settings), open_presets(settings.presets_dir)
-    fonts = FontLibrary(folders)
+    fonts = open_fonts(settings)
     return Services(
         settings=settings,
         store=store,
