@@ -89,6 +89,23 @@ def new(
     return run(folder, archetype)
 
 
+@_command(_MAKE, "new-brand")
+def new_brand(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As briefs will call it.")],
+    logo: Annotated[
+        Path,
+        typer.Option("--logo", metavar="FILE", help="PNG with a transparent ground is best."),
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="In place of a kit that is there.")
+    ] = False,
+) -> int | None:
+    """Write a brand kit to start from, its colours and versions of the logo made from a picture."""
+    from pytoon_pipeline.cli.new_brand import new_brand as run
+
+    return run(name, logo, force)
+
+
 @_command(_MAKE)
 def check(
     briefs: Briefs,
@@ -388,7 +405,7 @@ def schema(
         "docs"
     ),
 ) -> int | None:
-    """Write the JSON Schemas of Brief and RenderSpec."""
+    """Write the JSON Schemas of briefs, plans, brand kits, presets and the API."""
     from pytoon_pipeline.cli.schema import write_schemas as run
 
     return run(out)

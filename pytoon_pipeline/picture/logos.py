@@ -15,6 +15,8 @@ from pytoon_pipeline.picture.contrast import contrast, relative_luminance
 
 READABLE = 4.5
 """Contrast of words to what they stand on (WCAG 2.1, 1.4.3)."""
+LOST = 2.0
+"""A logo with less contrast than this to its ground is as good as gone."""
 LARGEST = 1600
 """Pixels of a logo's longer side; no frame shows more."""
 _PLAIN = 14.0
@@ -328,9 +330,14 @@ def propose_colours(logo: Logo) -> dict[str, str]:
     if contrast_of(on_accent, accent) < READABLE:
         accent = readable_near(accent, (on_accent,))
     deep = readable_near(deep, (text,), 7.0)
+    ground, ground_deep, on_ground = tint(94, 5), tint(84, 11), ink
+    lost = contrast(luminance_of(logo.rgba), relative_luminance(ground)) < LOST
+    if lost and not logo.opaque and dark_version(logo, ink) is None:
+        # A light logo of several colours, which would not be seen on a pale ground.
+        ground, ground_deep, on_ground = deep, tint(10, 9), text
     return {
         "text": text, "accent": accent, "on_accent": on_accent,
-        "ground": tint(94, 5), "ground_deep": tint(84, 11), "on_ground": ink,
+        "ground": ground, "ground_deep": ground_deep, "on_ground": on_ground,
         "deep": deep, "deep_low": tint(10, 9), "on_deep": text,
         "paper": "#FFFFFF", "on_paper": ink, "ink": ink,
     }  # fmt: skip

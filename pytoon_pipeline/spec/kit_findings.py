@@ -17,7 +17,13 @@ from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.probe import UnreadableMedia, probe
 from pytoon_pipeline.picture.contrast import contrast, relative_luminance
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.logos import READABLE, contrast_of, luminance_of, readable_near
+from pytoon_pipeline.picture.logos import (
+    LOST,
+    READABLE,
+    contrast_of,
+    luminance_of,
+    readable_near,
+)
 from pytoon_pipeline.spec.model import MOTIONS
 from pytoon_pipeline.spec.presets import (
     DEFAULT_PRESET,
@@ -35,8 +41,6 @@ MARK_HEIGHT = 84
 """Pixels of such a frame that a watermark may be high."""
 CARD_LOGO = 620, 420
 """Most pixels of such a frame that the logo of an end card is wide and high."""
-LOST = 2.0
-"""A logo with less contrast than this to its ground is as good as gone."""
 SEE_THROUGH = 250
 """Alpha above which a pixel hides what is behind it."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,:;!?%&+-/()'\""
