@@ -1,7 +1,7 @@
 """`pytoon`: the command line.
 
 Each command's work lies in a module of its own and is imported when the command runs, so that
-`pytoon --help` and the listings start without Dagster, OpenCV or PyAV.
+`pytoon --help` and what only writes a file start without Dagster, OpenCV or PyAV.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -168,8 +168,7 @@ def _presets(p: Patient) -> Iterator[Finding]:
         for t in library.tracks().values()
         if not (library.folder / "music" / t["file"]).is_file()
     ]
-    for name in library.brand_names():
-        brand = library.brand(name)
+    for name, brand in library.brands().items():
         files = [brand.logo.on_pictures, brand.logo.on_ground] if brand.logo else []
         lost += [f"{name}/{f}" for f in files if f and not (brand.folder / f).is_file()]
     count = sum(len(named) for named in looks.values())
@@ -180,7 +179,10 @@ def _presets(p: Patient) -> Iterator[Finding]:
     if lost:
         yield Finding("presets", "fail", f"files are missing: {', '.join(lost)}",
                       "Restore them, or take their entries out.")
-    else:
+    broken = library.problems()
+    for problem in broken:
+        yield Finding("presets", "fail", str(replace(problem, remedy="")), problem.remedy)
+    if not lost and not broken:
         yield Finding("presets", "ok", detail)
 
 
@@ -188,8 +190,8 @@ def _fonts(p: Patient) -> Iterator[Finding]:
     library, fonts = p.library, p.fonts
     known = {f.casefold() for f in fonts.families()}
     needed = set()
-    for name in library.brand_names():
-        chosen = library.brand(name).fonts
+    for brand in library.brands().values():
+        chosen = brand.fonts
         needed |= {chosen.heading, chosen.body} if chosen else set()
     for named in library.presets().values():
         for look in named.values():

@@ -408,6 +408,26 @@ class PresetLibrary:
             raise KeyError(name)
         return self.brand_file(self.folder / "brands" / name / "brand.yaml")
 
+    def brands(self) -> dict[str, Brand]:
+        """name -> kit, of those whose files can be used."""
+        found: dict[str, Brand] = {}
+        for name in self.brand_names():
+            with suppress(PresetError):
+                found[name] = self.brand(name)
+        return found
+
+    def problems(self) -> list[Problem]:
+        """Why the others of `presets` and `brands` can't be used."""
+        asked = [(self.preset, (a, n)) for a in DEFAULT_PRESET for n in self.preset_names(a)]
+        asked += [(self.brand, (name,)) for name in self.brand_names()]
+        found: list[Problem] = []
+        for read, name in asked:
+            try:
+                read(*name)
+            except PresetError as error:
+                found += error.problems
+        return found
+
     def brand_file(self, path: Path) -> Brand:
         """A kit from a file; roles and fonts that it leaves out come from the neutral kit."""
         brand: Brand = _read(path, Brand, folder=path.parent)  # type: ignore[assignment]
