@@ -2,14 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# What videos are made with, and what only tests and several machines need besides.
+RUNTIME := $(VENV)/.installed-runtime
+TESTS := $(VENV)/.installed-tests
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup demo test lint bench bench-campaign bench-capacity proof proof-faults proof-fuzz \
+.PHONY: help setup setup-tests demo test test-wheel lint bench bench-campaign bench-capacity proof proof-faults proof-fuzz \
 	schema clean
 
 help:
 	@echo "make demo    set up, render the campaign in briefs/, say where the videos lie"
 	@echo "make test    set up and run the tests"
+	@echo "make test-wheel  build the wheel, install it with the newest of everything in each Python here, render with it"
 	@echo "make proof   campaigns at their size, killed daemons, every fault of an engine or a machine, broken files (an hour)"
 	@echo "make proof-faults  two workers, and everything that can go wrong with machines (20 minutes)"
 	@echo "make proof-fuzz  thousands of broken files and briefs"
@@ -20,14 +24,25 @@ help:
 	@echo "make schema  write docs/*.schema.json from the models"
 	@echo "make clean   remove what was rendered (.pytoon)"
 
-setup: $(STAMP)
+setup: $(RUNTIME)
 
-$(STAMP): pyproject.toml constraints.txt
+setup-tests: $(TESTS)
+
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pytoon needs Python 3.11 or newer; set PYTHON=...")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing Pytoon and what it needs (once, a minute or two) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Pytoon and what it needs into $(VENV) (once, a minute or two) ..."
+	@$(BIN)/python -m pip uninstall --quiet --yes pytoon 2>/dev/null || true  # Its name of old.
+	@$(PIP) --editable .
 	@touch $@
+
+$(TESTS): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Pytoon and what its tests need into $(VENV) (once, a minute or two) ..."
+	@$(BIN)/python -m pip uninstall --quiet --yes pytoon 2>/dev/null || true  # Its name of old.
+	@$(PIP) --editable '.[dev]'
+	@touch $(RUNTIME) $@
 
 demo: setup
 	@$(BIN)/pytoon render briefs
@@ -36,33 +51,36 @@ demo: setup
 	@echo "  $(BIN)/pytoon sheet VIDEO -o sheet.jpg    lays a video's frames out on one picture"
 	@echo "  $(BIN)/pytoon dev                         shows these runs and their checks in Dagster"
 
-test: setup
-	@sh tests/ensure_browser.sh
-	@sh tests/ensure_servers.sh
+test: setup-tests
+	@sh tests/ensure_programs.sh $(BIN) redis browser
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: setup
+test-wheel: setup
+	@$(BIN)/python tests/wheel.py
+
+lint: setup-tests
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
 
-bench: setup
+bench: setup-tests
 	@$(BIN)/python tests/bench/render_ratio.py
 
-bench-campaign: setup
+bench-campaign: setup-tests
+	@sh tests/ensure_programs.sh $(BIN) redis
 	@$(BIN)/python tests/bench/campaign.py
 
-proof: setup
-	@sh tests/ensure_servers.sh
+proof: setup-tests
+	@sh tests/ensure_programs.sh $(BIN) redis
 	@$(BIN)/python -m pytest -s -o python_files='proof_*.py' tests/proofs
 
-proof-faults: setup
-	@sh tests/ensure_servers.sh
+proof-faults: setup-tests
+	@sh tests/ensure_programs.sh $(BIN) redis
 	@$(BIN)/python -m pytest -s tests/proofs/proof_faults.py
 
-proof-fuzz: setup
+proof-fuzz: setup-tests
 	@$(BIN)/python -m pytest -s tests/proofs/proof_fuzz.py
 
-bench-capacity: setup
+bench-capacity: setup-tests
 	@$(BIN)/python tests/bench/capacity.py
 
 schema: setup

@@ -69,6 +69,12 @@ class MediaError(PytoonError):
     """A media file can't be read as what it should be."""
 
 
+class InternalError(Exception):
+    """A defect of Pytoon, or a library that is not as Pytoon needs it, found where a file or a
+    process is looked after. No PytoonError, so that it is nowhere taken for a fault of the file:
+    it ends what is done, and is reported as a fault of Pytoon with its text."""
+
+
 class FetchRefused(MediaError):
     """A file at an address may not be fetched, or can't be."""
 

@@ -13,10 +13,25 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def project_data(name: str) -> Path:
-    """A data folder of the project (`presets`, `briefs`): beside the package in a checkout, inside
-    it in an installed wheel."""
+    """A data folder that Pytoon carries (`presets`, `briefs`, `deploy`): beside the package in a
+    checkout, inside it in an installed wheel, or in `PYTOON_DATA_DIR` where that is set. Nothing
+    is written there."""
+    if elsewhere := os.environ.get("PYTOON_DATA_DIR"):
+        return Path(elsewhere).expanduser().absolute() / name
+    # The folder of a checkout, and not one that lies beside an installed package by chance.
     beside = _PACKAGE.parent / name
-    return beside if beside.is_dir() else _PACKAGE / f"_{name}"
+    return beside if (_PACKAGE.parent / "pyproject.toml").is_file() else _PACKAGE / f"_{name}"
+
+
+def preset_folders(own: Path, home: Path) -> tuple[Path, ...]:
+    """Where presets, brand kits, fonts, mappings, workflows and music are looked for, the first
+    first: a folder of one's own, the one in `home`, and what Pytoon carries. Those that are not
+    there are left out, and none comes twice."""
+    found: dict[Path, Path] = {}
+    for folder in (own, home / "presets", project_data("presets")):
+        if folder.is_dir():
+            found.setdefault(folder.resolve(), folder)
+    return tuple(found.values())
 
 
 def cpus() -> int:
@@ -45,7 +60,7 @@ class Settings:
     briefs_dir: Path
     """The folder that the sensor watches."""
     presets_dir: Path
-    """Presets, brand kits, fonts, music and platform facts."""
+    """Presets, brand kits, fonts, music and the like of one's own; need not be there."""
     fonts_dirs: tuple[Path, ...] = ()
     """More folders to look for fonts in."""
     media_roots: Mapping[str, Path] = field(default_factory=dict)
@@ -118,6 +133,12 @@ class Settings:
     @property
     def dagster_home(self) -> Path:
         return Path(os.environ.get("DAGSTER_HOME") or self.home / "dagster")
+
+    @property
+    def presets_dirs(self) -> tuple[Path, ...]:
+        """Folders that hold presets, brand kits, fonts and the like, the first first
+        (`preset_folders`)."""
+        return preset_folders(self.presets_dir, self.home)
 
     @property
     def scratch(self) -> Path:
@@ -249,6 +270,22 @@ def _file(name: str, env: Mapping[str, str]) -> Path | None:
     return path
 
 
+def _presets_dir(env: Mapping[str, str]) -> Path:
+    """`./presets` need not be there; a folder that is named has to be."""
+    text = env.get("PYTOON_PRESETS_DIR")
+    folder = Path(text or "presets").expanduser().absolute()
+    if text and not folder.is_dir():
+        raise SettingsError(
+            Problem(
+                "settings.folder",
+                f"{folder} is not a folder.",
+                "Point it to a folder of presets of your own, or leave it unset.",
+                field="PYTOON_PRESETS_DIR",
+            )
+        )
+    return folder
+
+
 def _workers(text: str | None) -> int:
     if not text:
         return max(1, min(8, cpus()))
@@ -288,12 +325,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         home=home,
         store=env.get("PYTOON_STORE") or str(home / "store"),
-        briefs_dir=Path(env.get("PYTOON_BRIEFS_DIR") or project_data("briefs"))
-        .expanduser()
-        .absolute(),
-        presets_dir=Path(env.get("PYTOON_PRESETS_DIR") or project_data("presets"))
-        .expanduser()
-        .absolute(),
+        briefs_dir=Path(env.get("PYTOON_BRIEFS_DIR") or "briefs").expanduser().absolute(),
+        presets_dir=_presets_dir(env),
         fonts_dirs=_folders("PYTOON_FONTS_DIR", env.get("PYTOON_FONTS_DIR", "")),
         media_roots=_media_roots(env.get("PYTOON_MEDIA_ROOTS", "")),
         workers=_workers(env.get("PYTOON_WORKERS")),

@@ -13,12 +13,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from shipped import VARIABLE, lay_out_shipped_data
 
-from pytoon_pipeline.media import ffmpeg
-from pytoon_pipeline.settings import Settings, load_settings
+# Before any test is imported: many open what is shipped then.
+lay_out_shipped_data()
+
+from pytoon_pipeline.media import ffmpeg  # noqa: E402
+from pytoon_pipeline.settings import Settings, load_settings  # noqa: E402
 
 if TYPE_CHECKING:
     from deployment import Postgres
+
+
+@pytest.fixture(scope="session", autouse=True)
+def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests stand in a folder without `presets` and `briefs` of a person's own."""
+    import os
+
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("away"))
+    yield
+    os.chdir(before)
 
 
 @pytest.fixture
@@ -27,7 +42,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     import os
 
     for name in list(os.environ):
-        if name.startswith("PYTOON_") or name == "DAGSTER_HOME":
+        if name.startswith("PYTOON_") and name != VARIABLE or name == "DAGSTER_HOME":
             monkeypatch.delenv(name)
     monkeypatch.setenv("PYTOON_HOME", str(tmp_path / "home"))
     return load_settings()

@@ -20,6 +20,7 @@ import cv2
 import dagster as dg
 import numpy as np
 import sqlalchemy as sa
+from shipped import plain_environment
 
 from pytoon_pipeline.briefs.ledger import Entry, Ledger
 from pytoon_pipeline.defs.jobs import BRIEF_TAG
@@ -87,10 +88,7 @@ class Deployment:
         own = {
             "PYTOON_HOME": str(home / "home"), "PYTOON_BRIEFS_DIR": str(self.root), **environment,
         }  # fmt: skip
-        kept = {
-            k: v for k, v in os.environ.items()
-            if not k.startswith("PYTOON_") and k != "DAGSTER_HOME"
-        }  # fmt: skip
+        kept = plain_environment()
         self.own = own
         self.settings: Settings = load_settings(own)
         self.dagster_home = prepare_home(self.settings)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 import yaml
+from shipped import plain_environment
 
 from pytoon_pipeline.briefs.ledger import Entry, Ledger
 from pytoon_pipeline.defs.jobs import BRIEF_TAG
@@ -139,10 +140,7 @@ class Install:
             "PYTOON_HOME": str(home / "home"), "PYTOON_BRIEFS_DIR": str(home / "no-briefs"),
             **self.shared, **environment,
         }  # fmt: skip
-        kept = {
-            k: v for k, v in os.environ.items()
-            if not k.startswith(("PYTOON_", "AWS_")) and k != "DAGSTER_HOME"
-        }  # fmt: skip
+        kept = plain_environment(without=("AWS_",))
         settings = load_settings(own)
         with _environment({**kept, **own}):
             dagster_home = prepare_home(settings)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import redis
+from needs import need_redis
 
 
 class RedisServer:
@@ -27,7 +28,7 @@ class RedisServer:
     def start(self) -> RedisServer:
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
+                [need_redis(), "--port", str(self.port), "--bind", "127.0.0.1",
                  "--dir", str(self.folder), "--save", "", "--appendonly",
                  "yes" if self._lasting else "no"],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,

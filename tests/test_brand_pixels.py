@@ -16,10 +16,11 @@ from test_engines import job_of
 
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.picture.yuv import planes_to_rgb, rgb_to_planes
+from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.spec.job import SegmentJob
 from pytoon_pipeline.spec.model import MOTIONS, Background, Layout, Motion
 
-FONT = Path(__file__).parent.parent / "presets" / "fonts" / "montserrat"
+FONT = project_data("presets") / "fonts" / "montserrat"
 MARK = (230, 30, 220)
 SIZE = (600, 800)
 SUBJECT = (0.08, 0.30, 0.58, 0.80)

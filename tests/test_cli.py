@@ -265,10 +265,20 @@ def test_new_makes_the_folder_and_never_overwrites(tmp_path):
     with pytest.raises(FileExistsError):  # Also when it comes to lie there at the last moment.
         write_text(folder / "brief.yaml", "mine", replace=False)
     assert (folder / "brief.yaml").read_bytes() == before
-    assert [p.name for p in folder.iterdir()] == ["brief.yaml"]
+    assert sorted(p.name for p in folder.iterdir()) == ["brief.yaml", "sample.jpg"]
     (tmp_path / "file").write_text("x")
     assert pytoon("new", tmp_path / "file").exit_code == 2
-    assert "media.none" in pytoon("check", folder).stdout
+
+
+@pytest.mark.parametrize("archetype", ["hero", "overlay", "meme"])
+def test_a_new_brief_is_sound_as_it_stands(tmp_path, archetype):
+    assert pytoon("new", tmp_path / "x", "--archetype", archetype).exit_code == 0
+    found = pytoon("check", tmp_path / "x")
+    assert found.exit_code == 0, found.stdout
+    # Where pictures lie already, none is put beside them.
+    picture(tmp_path / "y" / "mine.png")
+    assert pytoon("new", tmp_path / "y", "--archetype", archetype).exit_code == 0
+    assert sorted(p.name for p in (tmp_path / "y").iterdir()) == ["brief.yaml", "mine.png"]
 
 
 def test_presets_lists_what_there_is(services):
@@ -288,9 +298,24 @@ def test_presets_lists_what_there_is(services):
 
 def test_engines_tells_health(services):
     said = json.loads(pytoon("engines", "--json").stdout)
-    assert [e["name"] for e in said] == [e.name for e in services.engines.all()]
-    assert all(e["ok"] for e in said if e["name"] == "compositor")
-    assert "compositor" in pytoon("engines").stdout
+    assert [e["name"] for e in said] == ["compositor", "comfyui", "comfyui_cloud", "remote"]
+    assert [e["ok"] for e in said] == [e["in_use"] for e in said] == [True, False, False, False]
+    words = pytoon("engines").stdout
+    assert "compositor" in words
+    assert all(f"set PYTOON_{n}_URL" in words for n in ("COMFYUI", "REMOTE"))
+    found = json.loads(pytoon("doctor", "--json").stdout)["findings"]
+    assert {f["name"]: f["state"] for f in found}["engine remote"] == "off"
+
+
+def test_engines_names_what_is_switched_off(services, monkeypatch):
+    monkeypatch.setenv("PYTOON_REMOTE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("PYTOON_REMOTE_TOKEN", "a-token-long-enough")
+    monkeypatch.setenv("PYTOON_ENGINES_OFF", "remote")
+    said = {e["name"]: e for e in json.loads(pytoon("engines", "--json").stdout)}
+    assert not said["remote"]["in_use"] and "PYTOON_ENGINES_OFF" in said["remote"]["detail"]
+    monkeypatch.delenv("PYTOON_ENGINES_OFF")
+    said = {e["name"]: e for e in json.loads(pytoon("engines", "--json").stdout)}
+    assert said["remote"]["in_use"] and not said["remote"]["ok"]
 
 
 def test_published_schemas_are_those_of_the_models(tmp_path):

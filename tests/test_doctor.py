@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pytoon_pipeline.cli import app
+from pytoon_pipeline.settings import project_data
 
 
 def doctor(*args: str):
@@ -84,25 +85,25 @@ def test_a_home_that_is_a_file(settings, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def own_presets(settings, monkeypatch, tmp_path) -> Path:
-    folder = tmp_path / "presets"
-    shutil.copytree(settings.presets_dir, folder)
-    monkeypatch.setenv("PYTOON_PRESETS_DIR", str(folder))
-    return folder
+def carried(settings, monkeypatch, tmp_path) -> Path:
+    """The presets that Pytoon carries, to be damaged."""
+    shutil.copytree(project_data("presets"), tmp_path / "data" / "presets")
+    monkeypatch.setenv("PYTOON_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data" / "presets"
 
 
-def test_a_font_that_presets_need(own_presets):
-    shutil.rmtree(own_presets / "fonts" / "anton")
+def test_a_font_that_presets_need(carried):
+    shutil.rmtree(carried / "fonts" / "anton")
     code, found = findings()
     assert code == 1 and found["fonts"]["detail"] == "no Anton"
 
 
-def test_a_broken_preset_and_a_lost_track(own_presets):
-    lost = next((own_presets / "music").glob("*.flac"))
+def test_a_broken_preset_and_a_lost_track(carried):
+    lost = next((carried / "music").glob("*.flac"))
     lost.unlink()
     code, found = findings()
     assert code == 1 and lost.name in found["presets"]["detail"]
-    (own_presets / "hero" / "bold.yaml").write_text("title: Bold\n")
+    (carried / "hero" / "bold.yaml").write_text("title: Bold\n")
     code, found = findings()
     assert code == 1 and "bold.yaml" in found["presets"]["detail"]
 

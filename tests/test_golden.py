@@ -21,6 +21,7 @@ from PIL import Image
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.yuv import planes_to_rgb
+from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.spec.compile import compile_file
 from pytoon_pipeline.spec.draft import Workshop
 from pytoon_pipeline.spec.job import segment_jobs
@@ -28,11 +29,10 @@ from pytoon_pipeline.spec.presets import DEFAULT_PRESET, PresetLibrary
 from pytoon_pipeline.spec.timeline import timeline
 from pytoon_pipeline.stages.finishing import Finishing
 
-ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
-MEDIA = ROOT / "briefs" / "morrow"
-LIBRARY = PresetLibrary(ROOT / "presets")
-FONTS = FontLibrary([ROOT / "presets" / "fonts"])
+MEDIA = project_data("briefs") / "morrow"
+LIBRARY = PresetLibrary(project_data("presets"))
+FONTS = FontLibrary([project_data("presets") / "fonts"])
 
 LEAST_MEAN_SSIM = 0.97
 """Structural similarity (Wang et al., 2004) of luma, over the whole picture."""

@@ -42,7 +42,7 @@ from pytoon_pipeline.errors import BriefError, StoreError, UserError
 from pytoon_pipeline.service.documents import RenderRequest
 from pytoon_pipeline.service.jobs import Jobs
 from pytoon_pipeline.service.request import Accepted
-from pytoon_pipeline.settings import Settings, load_settings
+from pytoon_pipeline.settings import Settings, load_settings, project_data
 from pytoon_pipeline.stages.compile import compile_parcel, compile_source
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import Services, open_services
@@ -71,7 +71,7 @@ class Machine:
     def __init__(self, home: Path, bucket: Path, roots: dict[str, Path] | None = None):
         settings = Settings(
             home=home, store="", briefs_dir=home / "briefs", media_roots=roots or {},
-            presets_dir=Path(__file__).parents[1] / "presets",
+            presets_dir=project_data("presets"),
         )  # fmt: skip
         self.services: Services = replace(
             open_services(replace(settings, store=str(home / "store"))), store=Shared(bucket)

@@ -23,6 +23,7 @@ from pytoon_pipeline.picture.text import draw, fit
 from pytoon_pipeline.quality import words
 from pytoon_pipeline.quality.checks import CHECK_NAMES, WORD_CHECKS, Expected, Verdict, run_checks
 from pytoon_pipeline.quality.words import look, plan
+from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.spec.model import (
     Asset,
     Caption,
@@ -147,7 +148,7 @@ def test_flashing_is_found_and_movement_is_not(picture: str, fails: bool, tmp_pa
 
 # --- words on the frame
 
-FONTS = FontLibrary([Path(__file__).parent.parent / "presets" / "fonts"])
+FONTS = FontLibrary([project_data("presets") / "fonts"])
 TEXT_BOX = (40, 120, 230, 220)
 
 

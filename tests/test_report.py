@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 from conftest import picture
+from needs import need_browser
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from s3_server import s3_server
 
@@ -123,9 +124,7 @@ def address(campaign: Campaign) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    assert found, "These tests need a browser: install Chromium (apt-get install chromium)."
+    found = need_browser()
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=found, args=flags)

@@ -8,12 +8,13 @@ import pytest
 from conftest import picture
 
 from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.spec.compile import Compiled, compile_file
 from pytoon_pipeline.spec.draft import Workshop
 from pytoon_pipeline.spec.presets import PresetLibrary
 
-ROOT = Path(__file__).parent.parent
-SHOP = Workshop(PresetLibrary(ROOT / "presets"), FontLibrary([ROOT / "presets" / "fonts"]))
+PRESETS = project_data("presets")
+SHOP = Workshop(PresetLibrary(PRESETS), FontLibrary([PRESETS / "fonts"]))
 
 
 def compiled(folder: Path, text: str) -> Compiled:

@@ -6,7 +6,6 @@ The fonts are the project's own; line breaks of scripts without a font here are 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,8 +32,9 @@ from pytoon_pipeline.picture.text import (
     fit,
     split,
 )
+from pytoon_pipeline.settings import project_data
 
-FONTS = Path(__file__).parents[1] / "presets" / "fonts"
+FONTS = project_data("presets") / "fonts"
 LIBRARY = FontLibrary([FONTS])
 LATIN_ONLY = FontLibrary([FONTS / "montserrat", FONTS / "inter"])
 BOLD = FontSpec("Montserrat", 700)

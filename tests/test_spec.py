@@ -22,7 +22,7 @@ from pytoon_pipeline.spec.timeline import MIN_COPIED, timeline
 
 FIXTURES = Path(__file__).parent / "fixtures" / "briefs"
 PRESETS = open_presets(project_data("presets"))
-SHOP = Workshop(PRESETS, FontLibrary([PRESETS.folder / "fonts"]))
+SHOP = Workshop(PRESETS, FontLibrary([project_data("presets") / "fonts"]))
 
 
 def compile_in(folder: Path) -> Compiled:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -32,8 +31,9 @@ from pytoon_pipeline.picture.text import (
     measure,
     split,
 )
+from pytoon_pipeline.settings import project_data
 
-FONTS = Path(__file__).parents[1] / "presets" / "fonts"
+FONTS = project_data("presets") / "fonts"
 LIBRARY = FontLibrary([FONTS])
 WITH_SYSTEM = FontLibrary([FONTS, *SYSTEM_FONT_FOLDERS])
 FAMILIES = ["Anton", "Bebas Neue", "Inter", "Montserrat", "Oswald"]

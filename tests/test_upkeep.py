@@ -16,6 +16,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from deployment import tiny
+from shipped import plain_environment
 from typer.testing import CliRunner
 
 from pytoon_pipeline.briefs.folder import find_sources
@@ -56,7 +57,7 @@ class Place:
             "PYTOON_HOME": str(home / "home"), "PYTOON_BRIEFS_DIR": str(home / "briefs"),
             **environment,
         }  # fmt: skip
-        for name in [n for n in os.environ if n.startswith("PYTOON_") or n == "DAGSTER_HOME"]:
+        for name in set(os.environ) - set(plain_environment()):
             monkeypatch.delenv(name)
         for name, value in own.items():
             monkeypatch.setenv(name, value)

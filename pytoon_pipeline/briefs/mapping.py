@@ -15,7 +15,7 @@ from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.rows import Row, Said, add_defaults, as_name, read_row
 from pytoon_pipeline.briefs.templates import Template, parse
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.settings import project_data
+from pytoon_pipeline.settings import load_settings
 
 
 def _listed(value: Any) -> Any:
@@ -176,7 +176,12 @@ def mapping_path(table: Path) -> Path | None:
 
 
 def _built_in() -> dict[str, Path]:
-    return {p.stem: p for p in sorted((project_data("presets") / "mappings").glob("*.yaml"))}
+    """Mappings by name, one's own before those that Pytoon carries."""
+    found: dict[str, Path] = {}
+    for folder in load_settings().presets_dirs:
+        for path in sorted((folder / "mappings").glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return found
 
 
 def plan_for(

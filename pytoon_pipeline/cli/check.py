@@ -171,7 +171,7 @@ def _checked_kits(paths: Sequence[Path], settings: Settings):
     from pytoon_pipeline.spec.presets import open_presets
     from pytoon_pipeline.stages.services import open_fonts
 
-    library, fonts = open_presets(settings.presets_dir), open_fonts(settings)
+    library, fonts = open_presets(*settings.presets_dirs), open_fonts(settings)
     for path in paths:
         file = path.absolute()
         if path.name == KIT_FILE:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +20,11 @@ from rich.text import Text
 
 from pytoon_pipeline import __version__
 from pytoon_pipeline.cli.terminal import FAILED, OK, REFUSED, console, hang, print_json
-from pytoon_pipeline.errors import PytoonError, UserError
-from pytoon_pipeline.picture.fonts import SYSTEM_FONT_FOLDERS, FontLibrary
+from pytoon_pipeline.errors import FfmpegError, PytoonError, UserError
+from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.spec.presets import PresetLibrary, open_presets
+from pytoon_pipeline.stages.services import engine_states, open_fonts, open_services
 
 if TYPE_CHECKING:
     from pytoon_pipeline.store import S3Store
@@ -50,7 +52,7 @@ SCRIPTS = {
 class Finding:
     name: str
     state: str
-    """`ok`, `warn` or `fail`."""
+    """`ok`, `warn`, `fail`, or `off` for what is not set up and need not be."""
     detail: str
     remedy: str = ""
 
@@ -64,15 +66,15 @@ class Patient:
 
     @cached_property
     def library(self) -> PresetLibrary:
-        return open_presets(self.settings.presets_dir)
+        return open_presets(*self.settings.presets_dirs)
 
     @cached_property
     def own_fonts(self) -> FontLibrary:
-        return FontLibrary([self.library.folder / "fonts", *self.settings.fonts_dirs])
+        return open_fonts(self.settings, system=False)
 
     @cached_property
     def fonts(self) -> FontLibrary:
-        return FontLibrary([*self.own_fonts.folders, *SYSTEM_FONT_FOLDERS])
+        return open_fonts(self.settings)
 
 
 def _python(_: Patient) -> Iterator[Finding]:
@@ -92,8 +94,7 @@ def _settings(p: Patient) -> Iterator[Finding]:
         yield Finding("briefs", "ok", f"the sensor watches {s.briefs_dir}")
     else:
         yield Finding(
-            "briefs", "warn", f"{s.briefs_dir} is not there",
-            "Create it, or set PYTOON_BRIEFS_DIR; `pytoon render` does without.",
+            "briefs", "off", f"{s.briefs_dir} is not there: `pytoon dev` makes it and watches it"
         )
 
 
@@ -146,6 +147,45 @@ def _decoders(_: Patient) -> Iterator[Finding]:
         yield Finding("clips", "ok", f"{detail} reads H.264, HEVC, VP9, ProRes, AAC, MP3, FLAC")
 
 
+def _examining(p: Patient) -> Iterator[Finding]:
+    """A picture, a clip and a sound, opened as those of briefs are: in the process apart."""
+    from PIL import Image
+
+    from pytoon_pipeline.media import ffmpeg
+    from pytoon_pipeline.media.probe import UnreadableMedia, probe
+
+    with tempfile.TemporaryDirectory(prefix="pytoon-doctor-") as folder:
+        still, moving = Path(folder, "picture.png"), Path(folder, "clip.mp4")
+        Image.new("RGBA", (32, 18), (200, 90, 60, 128)).save(still)
+        files = {"picture": (still, "image")}
+        with suppress(FfmpegError):  # Which is said where ffmpeg is tried.
+            ffmpeg.run(
+                ["-f", "lavfi", "-i", "testsrc2=size=64x36:rate=25:duration=0.2",
+                 "-f", "lavfi", "-i", "sine=frequency=440:duration=0.2", "-pix_fmt", "yuv420p",
+                 "-c:v", "libx264", "-c:a", "aac", ffmpeg.url(moving)],
+                "make a clip to open",
+                timeout=60,
+            )  # fmt: skip
+            files["clip"] = (moving, "video")
+        tracks = sorted(p.library.tracks())
+        if tracks:
+            files["music"] = (p.library.track_file(tracks[0]), "audio")
+        for what, (path, kind) in files.items():
+            try:
+                found = probe(path)
+            except UnreadableMedia as error:
+                yield Finding(
+                    "files", "fail", f"a sound {what} can't be opened: {error.message}",
+                    REMEDIES["files"],
+                )
+                return
+            if found.kind != kind:
+                yield Finding("files", "fail", f"a {what} is taken for {found.kind}",
+                              REMEDIES["files"])
+                return
+    yield Finding("files", "ok", f"{', '.join(files)}: opened as those of briefs are")
+
+
 def _opencv(_: Patient) -> Iterator[Finding]:
     import cv2
     import numpy as np
@@ -164,9 +204,9 @@ def _presets(p: Patient) -> Iterator[Finding]:
     looks = library.presets()
     library.facts()
     lost = [
-        f"music/{t['file']}"
-        for t in library.tracks().values()
-        if not (library.folder / "music" / t["file"]).is_file()
+        f"music/{entry['file']}"
+        for name, entry in library.tracks().items()
+        if not library.track_file(name).is_file()
     ]
     for name, brand in library.brands().items():
         files = [brand.logo.on_pictures, brand.logo.on_ground] if brand.logo else []
@@ -174,7 +214,7 @@ def _presets(p: Patient) -> Iterator[Finding]:
     count = sum(len(named) for named in looks.values())
     detail = (
         f"{count} presets, {len(library.brand_names())} brands, {len(library.tracks())} tracks"
-        f" in {library.folder}"
+        f" in {', '.join(map(str, library.folders))}"
     )
     if lost:
         yield Finding("presets", "fail", f"files are missing: {', '.join(lost)}",
@@ -201,7 +241,7 @@ def _fonts(p: Patient) -> Iterator[Finding]:
     lacking = sorted(f for f in needed if f.casefold() not in known)
     if lacking:
         yield Finding("fonts", "fail", f"no {', '.join(lacking)}",
-                      f"Put their files into {library.folder / 'fonts'}.")
+                      f"Put their files into {p.settings.presets_dir / 'fonts'}.")
     else:
         yield Finding("fonts", "ok", ", ".join(p.own_fonts.families()))
     for problem in p.own_fonts.skipped:
@@ -312,13 +352,11 @@ def _dagster(p: Patient) -> Iterator[Finding]:
 
 
 def _engines(p: Patient) -> Iterator[Finding]:
-    from pytoon_pipeline.stages.services import open_services
-
-    for engine in open_services(p.settings).engines.all():
-        health = engine.health()
+    for name, ready, detail in engine_states(open_services(p.settings)):
         # The compositor renders what no other engine does; the others are a choice.
-        bad = "fail" if engine.name == "compositor" else "warn"
-        yield Finding(f"engine {engine.name}", "ok" if health.ok else bad, health.detail)
+        bad = "fail" if name == "compositor" else "warn"
+        state = "ok" if ready else "off" if ready is None else bad
+        yield Finding(f"engine {name}", state, detail)
 
 
 def _credentials(p: Patient) -> Iterator[Finding]:
@@ -335,12 +373,14 @@ def _credentials(p: Patient) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
-    _python, _settings, _ffmpeg, _decoders, _opencv, _presets, _fonts, _shaping, _store, _dagster,
-    _engines, _credentials,
+    _python, _settings, _ffmpeg, _decoders, _examining, _opencv, _presets, _fonts, _shaping, _store,
+    _dagster, _engines, _credentials,
 )  # fmt: skip
 
 
 REMEDIES = {
+    "files": "Install Pytoon anew with its own versions of av and pillow (constraints.txt).",
+    "examining": "Install Pytoon anew with its own versions of av and pillow (constraints.txt).",
     "ffmpeg": "Unset PYTOON_FFMPEG, or reinstall imageio-ffmpeg.",
     "store": "Set PYTOON_HOME or PYTOON_STORE to a place that can be written to.",
     "dagster": "Set PYTOON_HOME or DAGSTER_HOME to a folder that can be written to.",
@@ -381,7 +421,10 @@ def doctor(as_json: bool) -> int:
         return REFUSED
     to = console()
     findings = []
-    styles = {"ok": ("ok", "green"), "warn": ("warn", "bold yellow"), "fail": ("FAIL", "bold red")}
+    styles = {
+        "ok": ("ok", "green"), "off": ("-", "dim"), "warn": ("warn", "bold yellow"),
+        "fail": ("FAIL", "bold red"),
+    }  # fmt: skip
     for finding in examine(patient):
         findings.append(finding)
         if as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +17,8 @@ from pytoon_pipeline.cli.terminal import (
     settings_and_logs,
     show_problem,
 )
+from pytoon_pipeline.errors import PresetError
+from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.spec.kit_findings import survey
 from pytoon_pipeline.spec.presets import DEFAULT_PRESET, open_presets
 from pytoon_pipeline.stages.services import open_fonts
@@ -49,13 +53,35 @@ def _box(box: tuple[int, int, int, int]) -> str:
     return f"x {box[0]}-{box[2]}, y {box[1]}-{box[3]}"
 
 
+def _origin(folder: Path) -> str:
+    """Where an entry comes from: a folder of one's own, or Pytoon itself."""
+    if folder.is_relative_to(Path.cwd()):
+        return folder.relative_to(Path.cwd()).as_posix()
+    return "pytoon" if folder == project_data("presets") else str(folder)
+
+
 def presets(as_json: bool) -> int:
     settings = settings_and_logs()
-    library = open_presets(settings.presets_dir)
+    library = open_presets(*settings.presets_dirs)
     found = survey(library, open_fonts(settings))
     looks, brands = found.presets, found.brands
     profiles = library.facts().profiles
-    tracks = library.tracks()
+    try:
+        tracks = library.tracks()
+    except PresetError as error:  # Music that can't be listed hides nothing else.
+        tracks = {}
+        found.problems["music", "ledger"] = error.problems
+    from_ = {
+        **{
+            (archetype, name): _origin(
+                library.folder_of(library.find(f"{archetype}/{name}.yaml"))  # type: ignore
+            )
+            for archetype, named in looks.items()
+            for name in named
+        },
+        **{("brand", n): _origin(library.folder_of(b.folder)) for n, b in brands.items()},
+        **{("music", n): _origin(library.folder_of(library.track_file(n))) for n in tracks},
+    }
     if as_json:
         print_json(
             {
@@ -67,6 +93,7 @@ def presets(as_json: bool) -> int:
                         "summary": look.summary,
                         "default": DEFAULT_PRESET[archetype] == name,
                         "music": look.music,
+                        "from": from_[archetype, name],
                     }
                     for archetype, named in looks.items()
                     for name, look in named.items()
@@ -79,6 +106,7 @@ def presets(as_json: bool) -> int:
                         "colors": brand.colors,
                         "fonts": brand.fonts.model_dump() if brand.fonts else None,
                         "logo": brand.logo is not None,
+                        "from": from_["brand", name],
                     }
                     for name, brand in brands.items()
                 ],
@@ -86,7 +114,10 @@ def presets(as_json: bool) -> int:
                     {"name": name, "default": name == DEFAULT_PLATFORM, **profile.model_dump()}
                     for name, profile in profiles.items()
                 ],
-                "music": [{"name": name, **track} for name, track in tracks.items()],
+                "music": [
+                    {"name": name, **track, "from": from_["music", name]}
+                    for name, track in tracks.items()
+                ],
                 "problems": [
                     {"of": "/".join(place), **problem.as_dict()}
                     for place, problems in found.problems.items()
@@ -96,20 +127,23 @@ def presets(as_json: bool) -> int:
         )
         return OK
     to = console()
-    made = table(to, "Presets (* is the default)", "archetype", "preset", "title", "what it is")
+    made = table(
+        to, "Presets (* is the default)", "archetype", "preset", "title", "from", "what it is"
+    )
     for archetype, named in looks.items():
         for name, look in named.items():
             mark = " *" if DEFAULT_PRESET[archetype] == name else ""
-            made.add_row(archetype, Text(name + mark, "bold"), look.title, look.summary)
+            made.add_row(archetype, Text(name + mark, "bold"), look.title,
+                         plain(from_[archetype, name]), look.summary)
     show(to, made)
-    made = table(to, "Brands", "brand", "name", "fonts", "logo")
+    made = table(to, "Brands", "brand", "name", "fonts", "logo", "from")
     for name, brand in brands.items():
         fonts = ", ".join(dict.fromkeys([brand.fonts.heading, brand.fonts.body])) if (
             brand.fonts
         ) else ""
         made.add_row(
             Text(name + (" *" if name == DEFAULT_BRAND else ""), "bold"), plain(brand.name), fonts,
-            "yes" if brand.logo else "no",
+            "yes" if brand.logo else "no", plain(from_["brand", name]),
         )
     show(to, made)
     made = table(to, "Platforms (where words and logos may stand, of 1080x1920)", "platform",
@@ -120,13 +154,13 @@ def presets(as_json: bool) -> int:
             _box(profile.clear_box),
         )
     show(to, made)
-    made = table(to, "Music", "track", "title", "length", "licence")
+    made = table(to, "Music", "track", "title", "length", "licence", "from")
     for name, track in tracks.items():
         seconds = track.get("seconds")
         made.add_row(
             Text(name, "bold"), plain(track.get("title", "")),
             f"{seconds:.0f} s" if isinstance(seconds, int | float) else "",
-            plain(track.get("licence", "")),
+            plain(track.get("licence", "")), plain(from_["music", name]),
         )
     if tracks:
         show(to, made)
@@ -139,17 +173,21 @@ def presets(as_json: bool) -> int:
 
 def engines(as_json: bool) -> int:
     """Exit code 1 when not one engine is ready."""
-    from pytoon_pipeline.stages.services import open_services
+    from pytoon_pipeline.stages.services import engine_states, open_services
 
-    services = open_services(settings_and_logs())
-    health = [(engine.name, engine.health()) for engine in services.engines.all()]
+    states = engine_states(open_services(settings_and_logs()))
     if as_json:
-        print_json([{"name": name, "ok": h.ok, "detail": h.detail} for name, h in health])
+        print_json(
+            [
+                {"name": name, "ok": ready is True, "in_use": ready is not None, "detail": detail}
+                for name, ready, detail in states
+            ]
+        )
     else:
         to = console()
         made = table(to, "Engines", "engine", "ready", "detail")
-        for name, h in health:
-            state = Text("yes", "green") if h.ok else Text("NO", "bold red")
-            made.add_row(Text(name, "bold"), state, plain(h.detail))
+        shown = {True: ("yes", "green"), False: ("NO", "bold red"), None: ("-", "dim")}
+        for name, ready, detail in states:
+            made.add_row(Text(name, "bold"), Text(*shown[ready]), plain(detail))
         show(to, made)
-    return OK if any(h.ok for _, h in health) else FAILED
+    return OK if any(ready for _, ready, _ in states) else FAILED

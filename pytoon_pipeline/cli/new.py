@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 
 import yaml
 from rich.text import Text
 
 from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES
-from pytoon_pipeline.cli.files import write_text
+from pytoon_pipeline.cli.files import cannot_write, write_text
 from pytoon_pipeline.cli.terminal import console, settings_and_logs
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.spec.presets import DEFAULT_PRESET, open_presets
 
 # By their names only: `pytoon check` looks inside.
@@ -41,6 +43,14 @@ _ABOUT = {
 }
 
 
+_SAMPLES = {
+    "hero": "morrow/kettle/front.jpg",
+    "overlay": "morrow/candle-offer/candle.png",
+    "meme": "morrow/monday/cactus.jpg",
+}
+"""Pictures of the demo, so that a brief can be rendered before there are any of one's own."""
+
+
 def _yaml(text: str) -> str:
     """As YAML that can't be misread, whatever the name is; quoted only where it has to be."""
     return yaml.safe_dump([text], allow_unicode=True, width=float("inf")).strip()[2:]
@@ -59,8 +69,19 @@ def _files(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
     return sorted(n for n in names if not n.startswith((".", "_")))
 
 
-def brief_text(folder: Path, archetype: str, presets: list[str], brands: list[str]) -> str:
-    """A commented brief.yaml for the media that lie in a folder."""
+def _sample(folder: Path, archetype: str) -> tuple[Path, str] | None:
+    """A picture to begin with, and its name, for a folder that has none of its own."""
+    picture = project_data("briefs") / _SAMPLES[archetype]
+    if _files(folder, _PICTURES + _CLIPS) or not picture.is_file():
+        return None
+    return picture, f"sample{picture.suffix}"
+
+
+def brief_text(
+    folder: Path, archetype: str, presets: list[str], brands: list[str], sample: str | None = None
+) -> str:
+    """A commented brief.yaml for the media that lie in a folder, or for a picture that is put
+    there with it."""
     seen = _files(folder, _PICTURES + _CLIPS)
     logos = [n for n in seen if "logo" in n.lower() and not n.lower().endswith(_CLIPS)]
     media = [n for n in seen if n not in logos]
@@ -89,11 +110,11 @@ def brief_text(folder: Path, archetype: str, presets: list[str], brands: list[st
         lines += [f"  - {_yaml(n)}" for n in media[:_MOST_MEDIA]]
         lines += [f"  # - {_yaml(n)}" for n in media[_MOST_MEDIA:]]
     else:
-        lines += [
-            "# There were none yet when this was written: copy some here and list them.",
-            "media:",
-            "  # - front.jpg",
-        ]
+        lines.append(
+            "# There were none yet when this was written: copy some here and list them"
+            + (f" in place of {sample}." if sample else ".")
+        )
+        lines += ["media:", f"  - {sample}" if sample else "  # - front.jpg"]
     lines += [
         "  # More can be said of each:",
         "  # - {path: front.jpg, duration: 2.5, text: A line of its own}",
@@ -134,14 +155,18 @@ def new(folder: Path, archetype: str) -> int:
     Raises UserError where a brief lies there already.
     """
     settings = settings_and_logs()
-    library = open_presets(settings.presets_dir)
+    library = open_presets(*settings.presets_dirs)
     target = folder / "brief.yaml"
     if folder.exists() and not folder.is_dir():
         raise UserError(
             Problem("new.not_a_folder", "is not a folder.", "Name a folder.", file=str(folder))
         )
     there = next((folder / n for n in (*BRIEF_FILES, *SPEC_FILES) if (folder / n).exists()), None)
-    text = brief_text(folder, archetype, library.preset_names(archetype), library.brand_names())
+    sample = _sample(folder, archetype)
+    text = brief_text(
+        folder, archetype, library.preset_names(archetype), library.brand_names(),
+        sample[1] if sample else None,
+    )  # fmt: skip
     try:
         if there is not None:
             raise FileExistsError
@@ -157,7 +182,20 @@ def new(folder: Path, archetype: str) -> int:
         ) from None
     to = console()
     to.print(Text(f"Wrote {target}"), soft_wrap=True)
-    if yaml.safe_load(text)["media"]:
+    if sample:
+        picture, name = sample
+        try:
+            shutil.copyfile(picture, folder / name)
+        except OSError as error:
+            raise cannot_write(folder / name, error) from error
+        to.print(
+            Text(
+                f"Wrote {folder / name}, a picture of Pytoon's own to try it with\n"
+                f"Next: pytoon render {folder} ; then put your own pictures and words in place."
+            ),
+            soft_wrap=True,
+        )
+    elif yaml.safe_load(text)["media"]:
         to.print(Text(f"Next: change its words, then  pytoon check {folder}"), soft_wrap=True)
     else:
         to.print(

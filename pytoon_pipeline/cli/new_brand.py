@@ -41,7 +41,7 @@ def new_brand(name: str, logo_file: Path, force: bool = False) -> int:
     Raises UserError where there is one already, or where the logo can't be used.
     """
     settings = settings_and_logs()
-    library = open_presets(settings.presets_dir)
+    library = open_presets(*settings.presets_dirs)
     brands = Path(settings.presets_dir) / "brands"
     if not _NAME.fullmatch(name):
         raise UserError(
@@ -169,7 +169,7 @@ def _tell(name: str, target: Path, logo: Logo, files: dict[str, str], settings) 
         to.print("logo.png is for pictures, logo_dark.png for light grounds.", soft_wrap=True)
     else:
         to.print("One version of the logo is used everywhere.", soft_wrap=True)
-    library = open_presets(settings.presets_dir)
+    library = open_presets(*settings.presets_dirs)
     kit = (target / "brand.yaml").absolute()
     problems = brand_findings(library, kit, open_fonts(settings))
     for problem in problems:

@@ -16,9 +16,9 @@ from pytoon_pipeline.errors import MediaError, Problem, UserError
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.images import save_jpeg
 from pytoon_pipeline.media.probe import probe
-from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.yuv import planes_to_rgb
 from pytoon_pipeline.spec.presets import open_presets
+from pytoon_pipeline.stages.services import open_fonts
 
 FRAME_WIDTH, MARGIN, BAND = 270, 10, 26
 """Pixels: of a frame on the sheet, between frames, of the line with its time."""
@@ -49,7 +49,7 @@ def sheet(
 ) -> int:
     """Write the sheet as a JPEG. Raises UserError for a wrong call."""
     settings = settings_and_logs()
-    library = open_presets(settings.presets_dir)
+    library = open_presets(*settings.presets_dirs)
     profiles = library.facts().profiles
     if safe_zone is not None and safe_zone not in profiles:
         raise UserError(
@@ -83,7 +83,7 @@ def sheet(
                     "Leave --safe-zone out.", file=str(video), field="--safe-zone")
         )
     box = profiles[safe_zone].clear_box if safe_zone else None
-    face = FontLibrary([library.folder / "fonts", *settings.fonts_dirs]).require("Inter", 500)
+    face = open_fonts(settings, system=False).require("Inter", 500)
     made = _lay_out(taken, columns, box, ImageFont.truetype(str(face.path), 15))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

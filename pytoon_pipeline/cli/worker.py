@@ -20,7 +20,8 @@ def worker(at_once: int | None, queues: str | None, name: str | None) -> int:
         raise SettingsError(
             Problem(
                 "worker.missing", f"{error.name} is not installed.",
-                "Install what workers need: pip install 'pytoon[cluster]'.",
+                "Install Pytoon with what workers need: the wheel file as 'pytoon_pipeline-....whl"
+                "[cluster]', or '.[cluster]' in a checkout.",
             )
         ) from error  # fmt: skip
     from pytoon_pipeline.defs.worker import work

@@ -136,7 +136,7 @@ def _environment(settings: Settings, home: Path) -> dict[str, str]:
         "PYTOON_HOME": str(settings.home),
         "PYTOON_STORE": settings.store,
         "PYTOON_BRIEFS_DIR": str(settings.briefs_dir),
-        "PYTOON_PRESETS_DIR": str(settings.presets_dir),
+        "PYTOON_PRESETS_DIR": str(settings.presets_dir) if settings.presets_dir.is_dir() else "",
     }
 
 

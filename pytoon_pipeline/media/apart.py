@@ -4,6 +4,11 @@ Decoders are large and written in C: a file made for it can keep one busy for ev
 memory, or end the process. So what `probe` asks is found out in a small process of its own (140 ms
 to start, once in each process that probes): it has so much time and memory and no more, none of
 the environment's secrets, writes no file, and when a file ends it the next one gets another.
+
+What the file is to blame for and what Pytoon is are kept apart: a decoder that crashes is the
+file's doing, an exception that nobody expected is a defect (`InternalError`) and comes back with
+its text. And before the first file is called damaged, small sound ones are opened in the same way:
+where these can't be read either, a library is not as Pytoon needs it.
 """
 
 from __future__ import annotations
@@ -16,13 +21,15 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pytoon_pipeline.errors import MediaError
+from pytoon_pipeline.errors import InternalError
 from pytoon_pipeline.media import limits
 from pytoon_pipeline.media.ffmpeg import plain_environment
 from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia
@@ -33,11 +40,12 @@ _LONGEST = 1 << 20
 
 
 def examine(path: Path) -> MediaInfo:
-    """What a file is. Raises UnreadableMedia; `media.slow` where it took too long."""
+    """What a file is. Raises UnreadableMedia, `media.slow` where it took too long; InternalError
+    where Pytoon itself failed."""
     path = path.absolute()
     for last in (False, True):
         try:
-            return _read(_ask(path))
+            return _read(_ask(path), path.name)
         except _Slow:
             raise UnreadableMedia(
                 "media.slow",
@@ -46,6 +54,11 @@ def examine(path: Path) -> MediaInfo:
             ) from None
         except _Gone as gone:
             # Once may be somebody else's doing: the system's, where memory is short.
+            if last and gone.code >= 0:  # It ended by itself, so no decoder was to blame.
+                raise InternalError(
+                    f"{path.name} could not be examined: the process that does so ended with "
+                    f"{gone.code}"
+                ) from None
             if last:
                 raise UnreadableMedia(
                     "media.corrupt",
@@ -60,7 +73,9 @@ class _Slow(Exception):
 
 
 class _Gone(Exception):
-    pass
+    def __init__(self, code: int):
+        super().__init__(f"it ended with {code}")
+        self.code = code
 
 
 # On the side that asks ----------------------------------------------------------------------------
@@ -84,13 +99,18 @@ class _Helper:
             process_group=0,  # Ctrl-C is ours to handle.
         )
         try:
-            self._line(b"")
+            said = self._line(b"")
         except (_Slow, _Gone) as error:
             self.end()
-            raise MediaError(
-                f"The process in which files are examined does not start ({error}). "
-                "`pytoon doctor` says whether Pillow and PyAV work here."
+            raise InternalError(
+                "the process in which files are examined does not start "
+                f"({str(error) or 'it took too long'}); `pytoon doctor` says what does not work"
             ) from None
+        if said != _READY:
+            self.end()
+            raise _defect(
+                "the process in which files are examined does not start", json.loads(said)
+            )
 
     def ask(self, path: Path) -> bytes:
         """One line for one line. Raises _Slow or _Gone, and is of no more use then."""
@@ -113,7 +133,7 @@ class _Helper:
             code = self.process.wait()
             if code == -_SIGXCPU:
                 raise _Slow from None
-            raise _Gone(f"it ended with {code}") from None
+            raise _Gone(code) from None
         return answer
 
     def end(self) -> None:
@@ -127,8 +147,19 @@ class _Helper:
 
 
 _SIGXCPU = 24  # Linux and macOS; `signal` has no such name on Windows.
-_START = "import sys; sys.path[:0] = sys.argv[1:]; " \
-         "from pytoon_pipeline.media.apart import serve; serve()"
+_READY = b"ready\n"
+_START = """
+import sys
+sys.path[:0] = sys.argv[1:]
+try:
+    from pytoon_pipeline.media.apart import serve
+except Exception as error:
+    import json, traceback
+    said = f"{type(error).__name__}: {error}"
+    print(json.dumps({"defect": said, "details": traceback.format_exc()}), flush=True)
+    sys.exit(1)
+serve()
+"""
 
 
 def _import_folders() -> list[str]:
@@ -166,8 +197,17 @@ def _stop() -> None:
         _helper.end()
 
 
-def _read(answer: bytes) -> MediaInfo:
+def _defect(what: str, said: dict[str, Any]) -> InternalError:
+    """What the process apart told of a defect, as an exception of this one."""
+    error = InternalError(f"{what}: {said['defect']}")
+    error.add_note(f"In the process apart:\n{said['details']}")
+    return error
+
+
+def _read(answer: bytes, name: str) -> MediaInfo:
     said: dict[str, Any] = json.loads(answer)
+    if "defect" in said:
+        raise _defect(f"{name} could not be examined", said)
     if "code" in said:
         raise UnreadableMedia(**said)
     rate = said["frame_rate"]
@@ -182,17 +222,24 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # Nothing that a library prints is taken for an answer.
     _bind()
-    answers.write(b"ready\n")
+    answers.write(_READY)
     for line in sys.stdin.buffer:
         _allow_cpu()
         path = Path(os.fsdecode(bytes.fromhex(line.strip().decode())))
-        answers.write(json.dumps(_answer(path)).encode() + b"\n")
+        try:
+            answer = json.dumps(_answer(path))
+        except Exception as error:  # Not foreseen, so ours: the file is not blamed for it.
+            said = {"defect": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
+            answer = json.dumps(said)
+        answers.write(answer.encode() + b"\n")
 
 
 def _answer(path: Path) -> dict[str, Any]:
     try:
         found = asdict(_examine(path))
     except UnreadableMedia as error:
+        if error.code in ("media.corrupt", "media.not_media"):
+            _check_samples()
         return {"code": error.code, "message": error.message, "remedy": error.remedy}
     except OSError as error:
         return {
@@ -201,6 +248,30 @@ def _answer(path: Path) -> dict[str, Any]:
             "remedy": "Check that it is there and may be read.",
         }
     return {**found, "frame_rate": found["frame_rate"] and str(found["frame_rate"])}
+
+
+SAMPLES = tuple(
+    Path(__file__).with_name("samples") / name
+    for name in ("picture.png", "picture.jpg", "clip.gif", "sound.wav")
+)
+"""Small sound files, of the project's own making (CC0)."""
+
+
+@lru_cache(maxsize=1)
+def _check_samples() -> None:
+    """Raises InternalError where a sound file can't be read; looks once in a process."""
+    _allow_cpu()
+    for sample in SAMPLES:
+        try:
+            _examine(sample)
+        except UnreadableMedia as error:
+            if error.code in ("media.slow", "media.too_large"):
+                continue  # What was before it left it too little.
+            cause = error.__cause__ or error
+            raise InternalError(
+                f"not even {sample.name} of Pytoon's own can be read here "
+                f"({type(cause).__name__}: {cause})"
+            ) from error
 
 
 def _bind() -> None:

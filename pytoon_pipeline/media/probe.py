@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -61,6 +62,10 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
 # One for each core otherwise, and each has memory of its own.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 2
+
+# Metadata in another encoding than UTF-8 is no fault. PyAV 19 replaces what it can't read by itself
+# and no longer takes the argument.
+_LENIENT = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 _MOVIE_FORMATS = {"mov": "mp4", "matroska": "matroska", "asf": "wmv"}
 _USUAL = "Give a JPEG, PNG or WebP picture, an MP4 clip, or a WAV, MP3 or M4A sound."
@@ -251,6 +256,24 @@ def too_large(message: str, remedy: str) -> UnreadableMedia:
     return UnreadableMedia("media.too_large", message, remedy)
 
 
+_OURS = str(Path(__file__).resolve().parents[1])
+_CALLED_WRONG = re.compile(r"\(\) (got an unexpected|got multiple|takes|missing) ")
+
+
+def is_defect(error: BaseException) -> bool:
+    """Whether an exception tells of a fault in this program, or of a library that is not as it was,
+    rather than of a broken file: a name that is not there, a function that is called wrong. What
+    libraries raise in their own lines on broken data is none."""
+    if isinstance(error, TypeError) and _CALLED_WRONG.search(str(error)):
+        return True
+    if not isinstance(error, (TypeError, AttributeError, NameError, ImportError, AssertionError)):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS)
+
+
 def _greedy(path: Path) -> UnreadableMedia:
     return too_large(
         f"{path.name} needs more memory than a file may.", "Export it again, smaller."
@@ -272,7 +295,7 @@ def _corrupt(path: Path, reason: object) -> UnreadableMedia:
 def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """A picture opened lazily by Pillow, its size checked against `MAX_IMAGE_PIXELS`.
 
-    Any failure inside the block comes out as UnreadableMedia.
+    Any failure inside the block comes out as UnreadableMedia, but for defects (`is_defect`).
     """
     path = Path(path)
     try:
@@ -304,6 +327,8 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     except Exception as e:
         # Pillow's plugins raise nearly anything on broken data: OSError, SyntaxError, ValueError,
         # EOFError, IndexError, struct.error, zlib.error.
+        if is_defect(e):
+            raise
         raise _corrupt(path, e) from e
 
 
@@ -372,7 +397,7 @@ def open_clip(path: str | os.PathLike[str]) -> Iterator[av.container.InputContai
             "max_pixels": str(MAX_VIDEO_PIXELS),
         }
         container = av.open(
-            f"file:{path}", options=options, metadata_errors="replace", timeout=READ_SECONDS
+            f"file:{path}", options=options, timeout=READ_SECONDS, **_LENIENT
         )
     except MemoryError as e:  # PyAV's own is one, too.
         raise _greedy(path) from e
@@ -426,6 +451,8 @@ def _probe_clip(path: Path, size: int, *, known: bool) -> MediaInfo:
         raise _greedy(path) from e
     except (av.FFmpegError, OSError, ValueError, ArithmeticError, AttributeError) as e:
         # The last two: a track without a decoder, a clock of no ticks.
+        if is_defect(e):
+            raise
         raise _corrupt(path, reason(e)) from e
 
 
@@ -436,6 +463,8 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
     if stream is None:
         raise _corrupt(path, "it has neither picture nor sound")
     _check_tracks(path, container)
+    if stream.codec_context is None:
+        raise _corrupt(path, "nothing here decodes its picture")
     if video is not None:
         _check_side(path, video.width, video.height)
     if audio is not None:

@@ -108,13 +108,14 @@ def _rank_weight(wanted: int, weight: int) -> tuple[int, int]:
 
 class FontLibrary:
     """The fonts of some folders, found by family and weight or by the characters they cover.
+    Several folders in a tuple are taken for one; of two fonts alike the earlier folder's counts.
 
     Safe to share between threads. Files that can't be read as fonts are passed over and listed in
     `skipped`.
     """
 
-    def __init__(self, folders: Sequence[Path | str]):
-        self.folders = tuple(Path(f) for f in folders)
+    def __init__(self, folders: Sequence[Path | str | tuple[Path, ...]]):
+        self.folders = tuple(f if isinstance(f, tuple) else (Path(f),) for f in folders)
         self.skipped: list[Problem] = []
         self._scanned: list[list[Face]] = []
         self._fonts: dict[Face, hb.Font] = {}
@@ -279,15 +280,16 @@ class FontLibrary:
             return outlines
 
     def _folders(self) -> Iterator[list[Face]]:
-        for number, folder in enumerate(self.folders):
+        for number, together in enumerate(self.folders):
             with self._lock:
                 if number == len(self._scanned):
-                    self._scanned.append(self._scan(folder))
+                    self._scanned.append([face for f in together for face in self._scan(f)])
             yield self._scanned[number]
 
     def _scan(self, folder: Path) -> list[Face]:
         faces: list[Face] = []
-        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES):
+        found = (p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+        for path in sorted(found, key=str):
             try:
                 faces.extend(_read(path))
             except (OSError, ValueError, hb.HarfBuzzError, struct.error) as error:
@@ -304,7 +306,8 @@ class FontLibrary:
 
 
 def _nearest(faces: list[Face], weight: int, italic: bool) -> Face:
-    """The match by style, then weight; of a variable font, the instance of the weight."""
+    """The match by style, then weight, the first of several; of a variable font, the instance of
+    the weight."""
 
     def at(face: Face) -> Face:
         if face.weights is None:
@@ -314,7 +317,7 @@ def _nearest(faces: list[Face], weight: int, italic: bool) -> Face:
 
     return min(
         (at(f) for f in faces),
-        key=lambda f: (f.italic != italic, _rank_weight(weight, f.weight), str(f.path), f.index),
+        key=lambda f: (f.italic != italic, _rank_weight(weight, f.weight)),
     )
 
 

@@ -361,15 +361,16 @@ def _read(path: Path, model: type[D], **extra: object) -> D:
 
 
 class PresetLibrary:
-    """What lies in a presets folder."""
+    """What lies in folders of presets, by name: a file of an earlier folder stands in for that of
+    a later one, and what a folder does not have comes from those behind it."""
 
-    def __init__(self, folder: Path):
-        self.folder = Path(folder)
-        if not (self.folder / "platforms.yaml").is_file():
+    def __init__(self, *folders: Path):
+        self.folders = tuple(Path(f) for f in folders)
+        if self.find("platforms.yaml") is None:
             raise PresetError(
                 Problem(
                     "preset.folder",
-                    f"{self.folder} holds no platforms.yaml.",
+                    f"there is no platforms.yaml in {', '.join(map(str, self.folders))}.",
                     "Point PYTOON_PRESETS_DIR to a presets folder, or leave it unset.",
                     field="PYTOON_PRESETS_DIR",
                 )
@@ -377,7 +378,15 @@ class PresetLibrary:
 
     def find(self, name: str) -> Path | None:
         """The file (`hero/bold.yaml`) in the first folder that has it."""
-        return self.folder / name if (self.folder / name).is_file() else None
+        return next((f / name for f in self.folders if (f / name).is_file()), None)
+
+    def folder_of(self, path: Path) -> Path:
+        """The one of the folders that a file found here lies in."""
+        return next(f for f in self.folders if path.is_relative_to(f))
+
+    def _named(self, pattern: str) -> set[Path]:
+        """Files of all folders that match, below their folder."""
+        return {p.relative_to(f) for f in self.folders for p in f.glob(pattern)}
 
     def presets(self) -> dict[str, dict[str, Preset]]:
         """archetype -> name -> preset, both sorted, of those whose files can be used
@@ -391,22 +400,22 @@ class PresetLibrary:
         return found
 
     def preset_names(self, archetype: str) -> list[str]:
-        return sorted(p.stem for p in (self.folder / archetype).glob("*.yaml"))
+        return sorted(p.stem for p in self._named(f"{archetype}/*.yaml"))
 
     def preset(self, archetype: str, name: str) -> Preset:
         """Raises PresetError when the file is wrong, KeyError when there is none."""
         if name not in self.preset_names(archetype):
             raise KeyError(name)
-        return _read(self.folder / archetype / f"{name}.yaml", Preset, name=name)  # type: ignore
+        return _read(self.find(f"{archetype}/{name}.yaml"), Preset, name=name)  # type: ignore
 
     def brand_names(self) -> list[str]:
-        return sorted(p.parent.name for p in (self.folder / "brands").glob("*/brand.yaml"))
+        return sorted(p.parent.name for p in self._named("brands/*/brand.yaml"))
 
     def brand(self, name: str) -> Brand:
         """A kit by name. Raises as `preset`."""
         if name not in self.brand_names():
             raise KeyError(name)
-        return self.brand_file(self.folder / "brands" / name / "brand.yaml")
+        return self.brand_file(self.find(f"brands/{name}/brand.yaml"))  # type: ignore[arg-type]
 
     def brands(self) -> dict[str, Brand]:
         """name -> kit, of those whose files can be used."""
@@ -431,9 +440,13 @@ class PresetLibrary:
     def brand_file(self, path: Path) -> Brand:
         """A kit from a file; roles and fonts that it leaves out come from the neutral kit."""
         brand: Brand = _read(path, Brand, folder=path.parent)  # type: ignore[assignment]
-        if path == self.folder / "brands" / "neutral" / "brand.yaml":
+        plain = [f / "brands" / "neutral" / "brand.yaml" for f in self.folders]
+        # A neutral kit of one's own is filled up from the one that it stands in for.
+        behind = plain[plain.index(path) + 1 :] if path in plain else plain
+        base = next((p for p in behind if p.is_file()), None)
+        if base is None:
             return brand
-        neutral = self.brand("neutral")
+        neutral = self.brand_file(base)
         return brand.model_copy(
             update={
                 "colors": {**neutral.colors, **brand.colors},
@@ -443,7 +456,7 @@ class PresetLibrary:
 
     @cached_property
     def _facts(self) -> PlatformFacts:
-        return _read(self.folder / "platforms.yaml", PlatformFacts)  # type: ignore[return-value]
+        return _read(self.find("platforms.yaml"), PlatformFacts)  # type: ignore
 
     def facts(self) -> PlatformFacts:
         """`platforms.yaml`, read once."""
@@ -451,8 +464,8 @@ class PresetLibrary:
 
     @cached_property
     def _review(self) -> ReviewList:
-        path = self.folder / "review_words.yaml"
-        return _read(path, ReviewList) if path.is_file() else ReviewList()  # type: ignore
+        path = self.find("review_words.yaml")
+        return _read(path, ReviewList) if path else ReviewList()  # type: ignore
 
     def review_words(self, locale: str) -> list[ReviewEntry]:
         """The list of a language (`de-CH` is `de`), English for one that has none."""
@@ -461,16 +474,47 @@ class PresetLibrary:
         return languages.get(language, languages.get("en", []))
 
     def tracks(self) -> dict[str, dict]:
-        """The music of the project, by name: `presets/music/ledger.yaml`."""
-        ledger = self.folder / "music" / "ledger.yaml"
-        if not ledger.is_file():
-            return {}
-        entries = yaml.safe_load(ledger.read_text(encoding="utf-8"))
-        tracks = entries["tracks"] if isinstance(entries, dict) else entries
-        return {t["name"]: t for t in tracks}
+        """Music by name, as `music/ledger.yaml` of each folder has it."""
+        return {name: entry for name, (entry, _) in self._tracks().items()}
+
+    def track_file(self, name: str) -> Path:
+        """The file of a track that `tracks` lists, beside the ledger that names it."""
+        entry, folder = self._tracks()[name]
+        return folder / entry["file"]
+
+    def _tracks(self) -> dict[str, tuple[dict, Path]]:
+        found: dict[str, tuple[dict, Path]] = {}
+        for folder in reversed(self.folders):
+            ledger = folder / "music" / "ledger.yaml"
+            if ledger.is_file():
+                for entry in _read_ledger(ledger):
+                    found[entry["name"]] = (entry, ledger.parent)
+        return found
+
+
+def _read_ledger(path: Path) -> list[dict]:
+    """The entries of a ledger of music. Raises PresetError."""
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PresetError(
+            Problem("preset.yaml", f"is not valid YAML: {error}", file=str(path))
+        ) from error
+    entries = said.get("tracks") if isinstance(said, dict) else said
+    for number, entry in enumerate(entries or []):
+        for key in ("name", "file", "licence"):
+            if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
+                raise PresetError(
+                    Problem(
+                        "preset.field", f"a track needs `{key}`, as text.",
+                        "Give every track name, file and licence.",
+                        file=str(path), field=f"tracks[{number}].{key}",
+                    )
+                )  # fmt: skip
+    return entries or []
 
 
 @lru_cache(maxsize=8)
-def open_presets(folder: Path) -> PresetLibrary:
-    """The library of a folder, looked up once per process."""
-    return PresetLibrary(folder)
+def open_presets(*folders: Path) -> PresetLibrary:
+    """The library of some folders, the first first, opened once per process."""
+    return PresetLibrary(*folders)

@@ -72,6 +72,6 @@ def _font(face: Face, services: Services) -> LicenceRecord:
 
 
 def _shown(path: Path, services: Services) -> str:
-    """A path in the presets folder without the places of this machine."""
-    folder = services.settings.presets_dir
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+    """A path in a folder of presets without the places of this machine."""
+    folder = next((f for f in services.presets.folders if path.is_relative_to(f)), path.parent)
+    return path.relative_to(folder).as_posix()

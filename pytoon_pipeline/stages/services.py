@@ -43,16 +43,9 @@ class Services:
         return video_settings(self.presets)
 
 
-def open_fonts(settings: Settings) -> FontLibrary:
-    """The project's own come first, so that what it has is drawn the same on every machine."""
-    return FontLibrary(
-        [settings.presets_dir / "fonts", *settings.fonts_dirs, *SYSTEM_FONT_FOLDERS]
-    )
-
-
 def open_services(settings: Settings) -> Services:
     """Raises SettingsError or PresetError, naming the setting or file."""
-    store, presets = open_store(settings), open_presets(settings.presets_dir)
+    store, presets = open_store(settings), open_presets(*settings.presets_dirs)
     fonts = open_fonts(settings)
     return Services(
         settings=settings,
@@ -64,6 +57,39 @@ def open_services(settings: Settings) -> Services:
             settings.home / "fetched", hosts=settings.media_hosts, buckets=settings.media_buckets
         ),
     )
+
+
+NOT_SET_UP = {
+    "comfyui": "set PYTOON_COMFYUI_URL to a ComfyUI server on this machine or network",
+    "comfyui_cloud": "set PYTOON_COMFYUI_URL to an https address, and PYTOON_COMFYUI_TOKEN",
+    "remote": "set PYTOON_REMOTE_URL, and PYTOON_REMOTE_TOKEN, to a `pytoon serve --segments`",
+}
+"""Engine -> how it is set up; the compositor always is."""
+
+
+def engine_states(services: Services) -> list[tuple[str, bool | None, str]]:
+    """Every engine that Pytoon knows: its name, whether it is ready (None: it is not set up, or
+    switched off), and the details."""
+    engines = services.engines
+    found: dict[str, tuple[bool | None, str]] = {}
+    for engine in engines.all():
+        if engine.name in engines.off:
+            found[engine.name] = (None, "switched off by PYTOON_ENGINES_OFF")
+        elif engines.only and engine.name not in engines.only:
+            found[engine.name] = (None, "switched off by PYTOON_ENGINES_ONLY")
+        else:
+            health = engine.health()
+            found[engine.name] = (health.ok, health.detail)
+    for name, how in NOT_SET_UP.items():
+        found.setdefault(name, (None, f"not set up: {how}"))
+    return [(name, *state) for name, state in found.items()]
+
+
+def open_fonts(settings: Settings, *, system: bool = True) -> FontLibrary:
+    """The fonts of an install. Those of presets come first, so that what they have is drawn the
+    same on every machine; the system's last, or not at all."""
+    presets = tuple(folder / "fonts" for folder in settings.presets_dirs)
+    return FontLibrary([presets, *settings.fonts_dirs, *(SYSTEM_FONT_FOLDERS if system else ())])
 
 
 def video_settings(presets: PresetLibrary) -> VideoSettings:
@@ -87,7 +113,7 @@ def _engines(
                     ComfyUI(
                         urls,
                         token=settings.comfyui_token,
-                        workflows=settings.presets_dir / "workflows",
+                        workflows=[f / "workflows" for f in presets.folders],
                         chosen=settings.comfyui_workflows,
                         store=store,
                         folder=settings.home / "engines",

@@ -55,7 +55,7 @@ class ComfyUI(Engine):
         urls: Sequence[str],
         *,
         token: str | None = None,
-        workflows: Path,
+        workflows: Path | Sequence[Path],
         chosen: Mapping[str, str] | None = None,
         store: Store,
         folder: Path,
@@ -66,9 +66,10 @@ class ComfyUI(Engine):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ):
-        """`workflows` is the folder of workflows, `chosen` (`i2v`, `t2v` -> name) those that are
-        used. `folder` holds locks and notes that all processes of this install share. `clock` and
-        `sleep` are for tests. Raises PresetError where a workflow is wrong."""
+        """`workflows` is the folder of workflows, or several of which the first counts; `chosen`
+        (`i2v`, `t2v` -> name) those that are used. `folder` holds locks and notes that all
+        processes of this install share. `clock` and `sleep` are for tests. Raises PresetError
+        where a workflow is wrong."""
         self.name, self.local = name, local
         self.limits = limits or Limits()
         self._folder, self._store = folder, store
@@ -255,10 +256,10 @@ class ComfyUI(Engine):
         raise AssertionError
 
 
-def _of_kind(folder: Path, kind: str, name: str) -> Workflow:
+def _of_kind(folders: Path | Sequence[Path], kind: str, name: str) -> Workflow:
     from pytoon_pipeline.errors import PresetError, Problem
 
-    workflow = load_workflow(folder, name)
+    workflow = load_workflow(folders, name)
     if workflow.binding.kind != kind:
         raise PresetError(
             Problem(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -164,11 +164,14 @@ class Workflow:
         return filled
 
 
-def load_workflow(folder: Path, name: str) -> Workflow:
-    """Raises PresetError, naming file and field."""
+def load_workflow(folders: Path | Sequence[Path], name: str) -> Workflow:
+    """A workflow by name, from the first folder that has it. Raises PresetError, naming file and
+    field."""
+    folders = [folders] if isinstance(folders, Path) else list(folders)
+    folder = next((f for f in folders if (f / f"{name}.yaml").is_file()), folders[-1])
     path, graph_path = folder / f"{name}.yaml", folder / f"{name}.json"
     if not path.is_file():
-        known = ", ".join(names(folder)) or "none"
+        known = ", ".join(sorted({n for f in folders for n in names(f)})) or "none"
         raise PresetError(
             Problem(
                 "workflow.unknown",

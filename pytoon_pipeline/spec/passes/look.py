@@ -66,11 +66,12 @@ def _choose_preset(d: Draft) -> None:
 def _say(d: Draft, findings: list[Problem]) -> None:
     """Files of presets are named from their own folder, which is elsewhere on each machine: what is
     said of a plan is kept in it."""
-    folder = d.shop.presets.folder
     for p in findings:
-        path = Path(p.file or "")
-        inside = path.is_relative_to(folder)
-        shown = f"presets/{path.relative_to(folder).as_posix()}" if inside else p.file
+        path, shown = Path(p.file or ""), p.file
+        for folder in d.shop.presets.folders:
+            if path.is_relative_to(folder):
+                shown = f"presets/{path.relative_to(folder).as_posix()}"
+                break
         d.problems.append(replace(p, file=shown))
 
 

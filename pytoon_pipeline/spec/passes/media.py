@@ -225,7 +225,7 @@ def _take_track(d: Draft, name: str, field: str, licence: str | None) -> Asset |
     tracks = d.shop.presets.tracks()
     if name in tracks:
         return take_project_file(
-            d, d.shop.presets.folder / "music" / tracks[name]["file"], name, tracks[name]["licence"]
+            d, d.shop.presets.track_file(name), name, tracks[name]["licence"]
         )
     if "." not in name:
         d.error(
@@ -252,14 +252,13 @@ def _take_track(d: Draft, name: str, field: str, licence: str | None) -> Asset |
 def _project_file(d: Draft, source: str) -> Path | None:
     """The file of a track or of a brand's logo that an earlier compilation took."""
     library = d.shop.presets
-    track = library.tracks().get(source)
-    if track:
-        return library.folder / "music" / track["file"]
+    if source in library.tracks():
+        return library.track_file(source)
     brand, _, file = source.partition("/")
     if brand in library.brand_names() and file in (
         library.brand(brand).logo.model_dump().values() if library.brand(brand).logo else ()
     ):
-        return library.folder / "brands" / brand / file
+        return library.brand(brand).folder / file
     return None
 
 

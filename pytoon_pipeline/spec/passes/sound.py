@@ -44,6 +44,6 @@ def _preset_music(d: Draft) -> Music | None:
     name, tracks = d.preset.music, d.shop.presets.tracks()
     if name is None or name not in tracks:
         return None
-    path = d.shop.presets.folder / "music" / tracks[name]["file"]
+    path = d.shop.presets.track_file(name)
     asset = take_project_file(d, path, name, tracks[name]["licence"])
     return Music(media=asset.id)
