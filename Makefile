@@ -7,7 +7,8 @@ RUNTIME := $(VENV)/.installed-runtime
 TESTS := $(VENV)/.installed-tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup setup-tests demo test test-wheel lint bench bench-campaign bench-capacity proof proof-faults proof-fuzz \
+.PHONY: help setup setup-tests demo test test-wheel lint bench bench-campaign bench-capacity proof \
+	proof-faults proof-fuzz proof-words \
 	schema clean
 
 help:
@@ -17,6 +18,7 @@ help:
 	@echo "make proof   campaigns at their size, killed daemons, every fault of an engine or a machine, broken files (an hour)"
 	@echo "make proof-faults  two workers, and everything that can go wrong with machines (20 minutes)"
 	@echo "make proof-fuzz  thousands of broken files and briefs"
+	@echo "make proof-words  read 200 finished videos with OCR and compare them with their feed (tesseract from Debian)"
 	@echo "make bench   time a 60 s render against x264 alone"
 	@echo "make bench-campaign  runs a minute, and where a run's time goes"
 	@echo "make bench-capacity  finished videos an hour, by processes"
@@ -88,3 +90,6 @@ schema: setup
 
 clean:
 	rm -rf .pytoon
+
+proof-words: setup-tests
+	@$(BIN)/python -m pytest -s tests/proofs/proof_words.py

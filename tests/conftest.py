@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ lay_out_shipped_data()
 
 from pytoon_pipeline.media import ffmpeg  # noqa: E402
 from pytoon_pipeline.settings import Settings, load_settings  # noqa: E402
+from pytoon_pipeline.spec.passes import fitness  # noqa: E402
 
 if TYPE_CHECKING:
     from deployment import Postgres
@@ -34,6 +36,26 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.chdir(tmp_path_factory.mktemp("away"))
     yield
     os.chdir(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_pictures() -> Iterator[None]:
+    """Tests draw with few pixels, to be fast, and nothing is said of that; `picture_sizes` asks for
+    what people are told."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fitness, "ENLARGED", math.inf)
+        patched.setattr(fitness, "LEAST_SHARE", 0.0)
+        yield
+
+
+@pytest.fixture
+def picture_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that are too small are named, as they are outside of tests."""
+    monkeypatch.setattr(fitness, "ENLARGED", _ENLARGED)
+    monkeypatch.setattr(fitness, "LEAST_SHARE", _LEAST_SHARE)
+
+
+_ENLARGED, _LEAST_SHARE = fitness.ENLARGED, fitness.LEAST_SHARE
 
 
 @pytest.fixture

@@ -252,6 +252,12 @@ def test_new_lists_what_lies_there_and_checks_out(archetype, tmp_path):
     text = (folder / "brief.yaml").read_text(encoding="utf-8")
     assert sorted(yaml.safe_load(text)["media"]) == sorted([*names, "move.mp4"])
     assert "# voice: voice.wav" in text and "# logo: logo.png" in text
+    untouched = pytoon("check", "--strict", folder)
+    assert untouched.exit_code == 2 and "hook" in untouched.stdout, untouched.stdout
+    said = yaml.safe_load(text)
+    for n, line in enumerate((said["hook"], *said["beats"])):
+        text = text.replace(line, f"Own words, {n}")
+    (folder / "brief.yaml").write_text(text, encoding="utf-8")
     assert pytoon("check", "--strict", folder).exit_code == 0, pytoon("check", folder).stdout
 
 

@@ -472,7 +472,8 @@ BOMBS: dict[str, bytes] = {
     "zero.json": b'{"hook": "a\\u0000b"}',
     "zero.yaml": b"hook: a\0b",
     "nan.json": b'{"duration": NaN}',
-    "utf16.yaml": "hook: a".encode("utf-16"),
+    "western.yaml": "hook: Größe".encode("cp1252"),
+    "half.yaml": "hook: a".encode("utf-16")[:-1],
     "line.yaml": b"hook: " + b"x" * 2_000_000,
 }  # fmt: skip
 

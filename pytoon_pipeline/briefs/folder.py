@@ -18,6 +18,7 @@ from typing import Literal
 from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES, YAML, BriefSource
 from pytoon_pipeline.briefs.table import TABLES, read_table
 from pytoon_pipeline.briefs.variants import expand
+from pytoon_pipeline.briefs.written import decode_document
 from pytoon_pipeline.errors import Problem, UserError
 
 _SMALL = 1_000_000
@@ -47,8 +48,8 @@ def _kind(path: Path) -> Literal["brief", "spec"]:
 @lru_cache(maxsize=32768)
 def _kind_inside(path: Path, size: int, _mtime_ns: int) -> Literal["brief", "spec"]:
     try:
-        text = path.read_text(encoding="utf-8-sig") if size <= _SMALL else ""
-    except (OSError, UnicodeDecodeError):
+        text = decode_document(path.read_bytes()) if size <= _SMALL else ""
+    except (OSError, ValueError):
         return "brief"
     if path.suffix.lower() == ".json":
         return "spec" if '"segments"' in text else "brief"

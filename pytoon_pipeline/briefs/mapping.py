@@ -14,6 +14,7 @@ from pytoon_pipeline.briefs.cells import CellError, Target, clean, hint, plain, 
 from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.rows import Row, Said, add_defaults, as_name, read_row
 from pytoon_pipeline.briefs.templates import Template, parse
+from pytoon_pipeline.briefs.written import AsWritten
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.settings import load_settings
 
@@ -57,7 +58,7 @@ class MappingFile(BaseModel):
         description="Field -> template. Of several for one line the first that is filled counts; "
         "lists take all of them.",
     )
-    defaults: dict[str, Any] = Field(
+    defaults: Annotated[dict[str, Any], AsWritten] = Field(
         default_factory=dict, description="What a brief says where the table says nothing."
     )
     skip: dict[str, _Texts] = Field(
@@ -208,11 +209,11 @@ def plan_for(
 
 
 def _read(path: Path, shown: str) -> tuple[MappingFile | None, list[Problem]]:
-    data, problems = read_document(path, shown)
+    data, unclear = read_document(path, shown, MappingFile)
     if data is None:
-        return None, problems
+        return None, unclear
     mapping, problems = validate(MappingFile, data, shown)
-    return mapping, problems
+    return mapping, [p for p in unclear if p.severity == "error"] + problems
 
 
 def _lay(own: MappingFile, header: Sequence[str], shown: str) -> tuple[Plan | None, list[Problem]]:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Archetype = Literal["hero", "overlay", "meme"]
-EnginePolicy = Literal["local_only", "local_preferred", "api_only"]
+from pytoon_pipeline.briefs.written import Drawn
+
+
+def _word(value: Any) -> Any:
+    """A word to choose, whatever its capitals."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+Archetype = Annotated[Literal["hero", "overlay", "meme"], BeforeValidator(_word)]
+EnginePolicy = Annotated[
+    Literal["local_only", "local_preferred", "api_only"], BeforeValidator(_word)
+]
 
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -17,7 +28,29 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Text = Annotated[str, Field(min_length=1, max_length=2000), BeforeValidator(_as_text)]
+Text = Annotated[str, Field(min_length=1, max_length=2000), BeforeValidator(_as_text), Drawn()]
+
+
+_SECONDS = re.compile(
+    r"(?:(\d{1,2}):)?(\d{1,4})(?:[.,](\d{1,6}))?\s*(?:s|secs?|seconds?)?", re.IGNORECASE
+)
+
+
+def as_seconds(value: Any) -> Any:
+    """`15 s`, `2,5` and `0:15` as people write them; all else as it is."""
+    if not isinstance(value, str):
+        return value
+    found = _SECONDS.fullmatch(value.strip())
+    if not found:
+        return value
+    return 60 * int(found[1] or 0) + float(f"{found[2]}.{found[3] or 0}")
+
+
+def is_none(value: Any) -> bool:
+    """Does it say that there is to be nothing: false, `none`, `no`, `off`?"""
+    return value is False or (
+        isinstance(value, str) and value.strip().lower() in ("none", "no", "off", "false")
+    )
 
 
 class _Strict(BaseModel):
@@ -51,6 +84,8 @@ class BackgroundItem(_Strict):
 
 def _background(value: Any) -> Any:
     """A string is a kind, a file (it has an ending), a colour, or a role of the brand kit."""
+    if is_none(value):
+        return None
     if not isinstance(value, str):
         return value
     plain = value.strip()
@@ -66,7 +101,7 @@ class MediaItem(_Strict):
     paths: list[Annotated[str, Field(min_length=1)]] | None = Field(
         None, min_length=2, max_length=4, description="Files that share one frame."
     )
-    arrange: Literal["auto", "split", "stack", "pip"] = Field(
+    arrange: Annotated[Literal["auto", "split", "stack", "pip"], BeforeValidator(_word)] = Field(
         "auto",
         description="Of `paths`: side by side, one above the other, or the second as a small card "
         "in a corner of the first; by their shapes if auto.",
@@ -75,8 +110,10 @@ class MediaItem(_Strict):
         None, description="What lies behind this picture, in place of the preset's."
     )
     text: Text | None = Field(None, description="Caption over this picture, or text of a card.")
-    duration: float | None = Field(None, gt=0, le=60, description="Seconds on screen.")
-    fit: Literal["auto", "cover", "contain"] = Field(
+    duration: Annotated[float | None, BeforeValidator(as_seconds)] = Field(
+        None, gt=0, le=60, description="Seconds on screen."
+    )
+    fit: Annotated[Literal["auto", "cover", "contain"], BeforeValidator(_word)] = Field(
         "auto", description="Fill the frame, show the picture whole, or let the preset decide."
     )
     subject: tuple[_Fraction, _Fraction, _Fraction, _Fraction] | None = Field(
@@ -135,10 +172,16 @@ class GenerateItem(_Strict):
         description="footage fills the frame; background lies behind pictures. Unset, a prompt of "
         "an overlay is the background of its pictures.",
     )
-    duration: float | None = Field(None, gt=0, le=60, description="Seconds on screen.")
+    duration: Annotated[float | None, BeforeValidator(as_seconds)] = Field(
+        None, gt=0, le=60, description="Seconds on screen."
+    )
     seed: int | None = Field(
         None, ge=0, lt=2**63, description="Another one makes another take of the same prompt."
     )
+
+
+def _voice(value: Any) -> Any:
+    return None if is_none(value) else _item(value)
 
 
 def _item(value: Any) -> Any:
@@ -152,7 +195,7 @@ def _prompt(value: Any) -> Any:
 def _music(value: Any) -> Any:
     """A string with a file ending is a file; without, it is the name of a track; no, false and
     none mean silence."""
-    if value is False or (isinstance(value, str) and value.lower() in ("none", "no", "off")):
+    if is_none(value):
         return False
     if isinstance(value, str):
         return {"path": value} if "." in value else {"name": value}
@@ -194,7 +237,7 @@ class LocaleWords(_Strict):
     cta: Text | None = None
     ctas: Annotated[list[Text], BeforeValidator(_many)] = Field(default_factory=list)
     badge: Text | None = None
-    voice: Annotated[VoiceItem | None, BeforeValidator(_item)] = None
+    voice: Annotated[VoiceItem | None, BeforeValidator(_voice)] = None
 
     @model_validator(mode="after")
     def _one(self) -> LocaleWords:
@@ -286,7 +329,9 @@ class Brief(_Strict):
     brand_safe: bool = True
     engine_policy: EnginePolicy = "local_preferred"
     platform: str = Field("universal_ads", description="Safe zone that text keeps to.")
-    duration: float | None = Field(None, ge=3, le=60, description="Seconds of the whole video.")
+    duration: Annotated[float | None, BeforeValidator(as_seconds)] = Field(
+        None, ge=3, le=60, description="Seconds of the whole video."
+    )
     media: Annotated[
         list[Annotated[MediaItem, BeforeValidator(_item)]], BeforeValidator(_many)
     ] = Field(default_factory=list, max_length=60)
@@ -307,9 +352,11 @@ class Brief(_Strict):
     watermark: bool | None = Field(
         None, description="The brand's mark over the video; always there when brand safe."
     )
-    logo: str | None = Field(None, min_length=1, description="Watermark in place of the brand's.")
+    logo: Annotated[str | None, BeforeValidator(lambda v: None if is_none(v) else v)] = Field(
+        None, min_length=1, description="Watermark in place of the brand's."
+    )
     music: Annotated[MusicItem | Literal[False] | None, BeforeValidator(_music)] = None
-    voice: Annotated[VoiceItem | None, BeforeValidator(_item)] = None
+    voice: Annotated[VoiceItem | None, BeforeValidator(_voice)] = None
     generate: Annotated[
         list[Annotated[GenerateItem, BeforeValidator(_prompt)]], BeforeValidator(_many)
     ] = Field(default_factory=list, max_length=20)

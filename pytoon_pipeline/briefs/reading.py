@@ -14,6 +14,20 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pytoon_pipeline.briefs.cells import hint
+from pytoon_pipeline.briefs.names import without_unseen
+from pytoon_pipeline.briefs.written import (
+    NotText,
+    Scalar,
+    Unclear,
+    decode_document,
+    mend_yaml,
+    number_of,
+    quoted,
+    quoting_remedy,
+    resolve,
+    unprinted,
+)
 from pytoon_pipeline.errors import Problem
 
 MAX_BYTES = 1_000_000
@@ -30,18 +44,27 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people write it: dates and times stay text, a key twice is a mistake."""
+    """YAML as people write it: what stands without quotes keeps its characters, dates and `=` are
+    text, a key twice is a mistake."""
+
+    def __init__(self, text: str, labels: frozenset[str] = frozenset()):
+        super().__init__(text)
+        self.whole, self.labels = text, labels
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in pairs if tag != "tag:yaml.org,2002:timestamp"]
+    first: [
+        (tag, regexp)
+        for tag, regexp in pairs
+        if tag.rpartition(":")[2] not in ("timestamp", "value")
+    ]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 # What JSON has, and nothing else: no sets, no bytes, no dates.
 _Loader.yaml_constructors = {
     tag: make
     for tag, make in yaml.SafeLoader.yaml_constructors.items()
-    if tag is None or tag.rpartition(":")[2] in ("map", "seq", "str", "bool", "null")
+    if tag is None or tag.rpartition(":")[2] in ("map", "seq")
 }
 
 
@@ -52,28 +75,49 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
             raise yaml.constructor.ConstructorError(
                 None, None, "a list or a mapping stands where a name belongs", key.start_mark
             )
+        key.value = without_unseen(key.value)
         if key.value in seen:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {key.value!r} stands here twice", key.start_mark
             )
         seen.add(key.value)
-    return loader.construct_mapping(node, deep=True)
+    loader.flatten_mapping(node)
+    # Keys are names: `no` is Norwegian, and `2024` a year.
+    return {key.value: loader.construct_object(value, deep=True) for key, value in node.value}
 
 
-def _number(kind: str) -> Callable[[_Loader, yaml.ScalarNode], Any]:
+_COMMENT = re.compile(r"[ \t]*(?<=[\s:\-,])(#[^\s#][^\r\n]*)")
+
+
+def _scalar(kind: str) -> Callable[[_Loader, yaml.ScalarNode], Any]:
     def construct(loader: _Loader, node: yaml.ScalarNode) -> Any:
-        if len(node.value) > _DIGITS:
+        if kind in ("int", "float") and len(node.value) > _DIGITS:
             raise yaml.constructor.ConstructorError(
                 None, None, f"a number of {len(node.value):,} digits stands here", node.start_mark
             )
-        return getattr(loader, f"construct_yaml_{kind}")(node)
+        make = getattr(loader, f"construct_yaml_{kind}")
+        value = number_of(node.value, lambda: make(node)) if kind == "int" else make(node)
+        if node.style is not None:
+            return value
+        begin, end = node.start_mark.index, node.end_mark.index
+        comment = _COMMENT.match(loader.whole, end)
+        mark = _mark(loader, begin)
+        if kind == "str" and not comment and not mark:
+            return value
+        return Scalar(node.value, value, comment[1].strip() if comment else "", mark)
 
     return construct
 
 
+def _mark(loader: _Loader, begin: int) -> str:
+    """& and ! before a text that was meant to begin with them."""
+    found = re.compile(r"&([^\s,\[\]{}]*)|!(?!!)").match(loader.whole, begin)
+    return "" if not found or found[1] in loader.labels else found[0][0]
+
+
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-_Loader.add_constructor("tag:yaml.org,2002:int", _number("int"))
-_Loader.add_constructor("tag:yaml.org,2002:float", _number("float"))
+for _kind in ("str", "int", "float", "bool", "null"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _scalar(_kind))
 
 
 class _Refused(Exception):
@@ -86,26 +130,36 @@ _MANY = (
 )
 
 
-def read_document(path: Path, shown: str) -> tuple[dict[str, Any] | None, list[Problem]]:
+def read_document(
+    path: Path, shown: str, model: Any = Any
+) -> tuple[dict[str, Any] | None, list[Problem]]:
     """A YAML or JSON file as a mapping, or the problems that keep it from being one. What comes
-    out are JSON values that every later stage, file and database can take."""
+    out are JSON values that every later stage, file and database can take.
+
+    `model`, a pydantic model, says which fields hold text: those keep the characters that stand in
+    the file, `19.90` and `no`. Without one they are numbers, and false. With problems that are
+    errors the data may still be there, as far as they could be read.
+    """
 
     def fail(code: str, message: str, remedy: str) -> tuple[None, list[Problem]]:
         return None, [Problem(code, message, remedy, file=shown)]
 
+    text = ""
     try:
         if path.stat().st_size > MAX_BYTES:
             return fail("file.too_large", "is over 1 MB.", "A brief is a page of text.")
-        text = path.read_text(encoding="utf-8-sig")
+        text = decode_document(path.read_bytes())
     except FileNotFoundError:
         return fail("file.missing", "does not exist.", "Check the path.")
-    except UnicodeDecodeError:
-        return fail("file.encoding", "is not UTF-8 text.", "Save it as UTF-8.")
+    except NotText as error:
+        return fail("file.encoding", error.message, error.remedy)
     except OSError as error:
         return fail("file.unreadable", f"can't be read: {error.strerror}.", "Check its rights.")
     try:
         data = _json(text) if path.suffix.lower() == ".json" else _yaml(text)
         data = _kept(data)
+        found = resolve(data, model)
+        data = _kept(found.data)
     except _Refused as refused:
         return fail(*refused.args)
     except json.JSONDecodeError as error:
@@ -115,19 +169,63 @@ def read_document(path: Path, shown: str) -> tuple[dict[str, Any] | None, list[P
             "Mend that line.",
         )
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        what = getattr(error, "problem", None) or "it can't be read"
-        return fail(
-            "file.yaml",
-            f"is not valid YAML: {place}{what}.",
-            'Mend that line; text with a colon or a leading sign goes in "quotes".',
-        )
+        return fail("file.yaml", *_no_yaml(error, text))
     if data is None:
         return fail("file.empty", "is empty.", "`pytoon new` writes a brief to start from.")
     if not isinstance(data, dict):
         return fail("file.shape", "is not a mapping of fields.", "Write `field: value` lines.")
-    return data, []
+    return data, [_unclear(each, shown) for each in found.unclear[:_MOST_PROBLEMS]]
+
+
+def _no_yaml(error: Exception, text: str) -> tuple[str, str]:
+    """What keeps a text from being YAML, and what to write instead."""
+    odd = unprinted(text)
+    if isinstance(error, yaml.reader.ReaderError) and odd:
+        return (
+            f"line {odd[0]} holds the control character {ord(odd[1]):#04x}.",
+            "Take it out; it came of a copy from another program.",
+        )
+    mark = getattr(error, "problem_mark", None)
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    what = getattr(error, "problem", None) or "it can't be read"
+    if "another document" in what:
+        return (
+            f"holds more than one document: the second begins in line {mark.line + 1}.",
+            "Make a file for each, and take the lines of --- out.",
+        )
+    if "\\t" in what:
+        return f"is not valid YAML: {place}{what}.", "Indent with spaces instead of tabs."
+    written = quoting_remedy(text, mark.line) if mark else ""
+    return (
+        f"is not valid YAML: {place}{what}.",
+        f"{written} ." if written else
+        'Mend that line; text with a colon, a # or a leading sign goes in "quotes".',
+    )  # fmt: skip
+
+
+def _unclear(each: Unclear, shown: str) -> Problem:
+    """What is said of a text that YAML reads otherwise than it was most likely meant."""
+    field, scalar = _field(each.path), each.scalar
+    name = "- " if each.path and isinstance(each.path[-1], int) else f"{field.split('.')[-1]}: "
+    if each.kind in ("comment", "lost"):
+        whole = f"{scalar.text} {scalar.comment}".strip()
+        message = (
+            f"YAML takes {scalar.comment!r} for a comment, so "
+            + ("the field is empty." if each.kind == "lost" else "it would not be shown.")
+        )
+        return Problem(
+            "text.comment", message,
+            f"Write  {name}{quoted(whole)}  or, for a comment, leave a space after the #.",
+            "error", shown, field,
+        )  # fmt: skip
+    if each.kind == "mark":
+        return Problem(
+            "text.mark", f"YAML takes a leading {scalar.mark} for a sign of its own.",
+            f'Put the whole text in quotes:  {name}"{scalar.mark}..." .', "error", shown, field,
+        )  # fmt: skip
+    remedy = f"Write  {name}{quoted(scalar.text)}  if that is meant; for nothing, leave it out."
+    what = "is shown as this word" if each.kind == "word" else "means nothing, and is left out"
+    return Problem("text.word", f"{scalar.text} {what}.", remedy, "warning", shown, field)
 
 
 def _json(text: str) -> Any:
@@ -136,10 +234,13 @@ def _json(text: str) -> Any:
             raise _Refused(
                 "file.json", f"holds a number of {len(digits):,} digits.", "Write a smaller one."
             )
-        return int(digits)
+        return Scalar(digits, int(digits))
+
+    def broken(digits: str) -> Any:
+        return Scalar(digits, float(digits))
 
     try:
-        return json.loads(text, parse_int=whole)
+        return json.loads(text, parse_int=whole, parse_float=broken)
     except RecursionError:
         raise _Refused(*_DEEP) from None
 
@@ -147,19 +248,22 @@ def _json(text: str) -> Any:
 def _yaml(text: str) -> Any:
     """Looked through before it is built: what PyYAML makes of a deep or self-repeating document
     takes time and memory that grow much faster than the document."""
-    depth = nodes = aliases = 0
-    for event in yaml.parse(text, _Loader):
+    text = mend_yaml(text)
+    depth = nodes = 0
+    labels = []
+    for event in yaml.parse(text, yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         nodes += isinstance(event, yaml.NodeEvent)
-        aliases += isinstance(event, yaml.AliasEvent)
+        if isinstance(event, yaml.AliasEvent):
+            labels.append(event.anchor)
         if depth > DEEPEST:
             raise _Refused(*_DEEP)
         if nodes > MOST_NODES:
             raise _Refused(*_MANY)
-        if aliases > 100:
+        if len(labels) > 100:
             raise _Refused("file.yaml", "uses too many aliases.", "Write the values out.")
-    loader = _Loader(text)
+    loader = _Loader(text, frozenset(labels))
     try:
         node = loader.get_single_node()
         if node is None:
@@ -209,6 +313,9 @@ def _kept(data: Any) -> Any:
             return {keep(str(k), depth): keep(v, depth + 1) for k, v in value.items()}
         if isinstance(value, list):
             return [keep(v, depth + 1) for v in value]
+        if isinstance(value, Scalar):
+            keep(value.text, depth)
+            return value
         if isinstance(value, float) and not math.isfinite(value):
             raise _Refused(
                 "file.number", f"holds {value!r}, which is no number.", "Write a number."
@@ -281,7 +388,12 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
     if kind == "extra_forbidden":
         known = _names(model, loc)
         close = difflib.get_close_matches(str(loc[-1]), known, 1, 0.6)
-        remedy = f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}."
+        meant = close[0] if close else hint(str(loc[-1])) if len(loc) == 1 else None
+        remedy = f"Known here: {', '.join(known)}."
+        if meant in known:
+            remedy = f"Did you mean {meant!r}?"
+        elif isinstance(value, dict) and "path" in known and "." in str(loc[-1]):
+            remedy = f"Write {{path: {loc[-1]}, ...}} for a file of which more is said."
         return Problem(
             "field.unknown", f"{loc[-1]!r} is not a known field.", remedy, "error", shown,
             _field(loc),
@@ -315,8 +427,13 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
         "float_type": "a number", "int_type": "a whole number", "bool_parsing": "true or false",
         "bool_type": "true or false", "list_type": "a list", "dict_type": "a mapping of fields",
         "model_type": "a mapping of fields", "model_attributes_type": "a mapping of fields",
-        "int_from_float": "a whole number",
+        "int_from_float": "a whole number", "tuple_type": "a list of numbers in [ ]",
     }.get(kind)
+    if kind == "string_type" and (whole := _one_text(value)):
+        return Problem(
+            "field.type", f"{got} is not text: YAML takes its signs for a mapping or a list.",
+            f"Put it in quotes:  {quoted(whole)} .", "error", shown, _field(loc),
+        )  # fmt: skip
     if expected:
         return Problem(
             "field.type", f"{got} is not {expected}.", f"Write {expected}.", "error", shown,
@@ -327,6 +444,16 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
     return Problem(
         "field.value", f"{got}: {message}.", "Correct the value.", "error", shown, _field(loc)
     )
+
+
+def _one_text(value: Any) -> str:
+    """The text that YAML made a mapping or a list of: `Note: read this`, `[New]`."""
+    if isinstance(value, dict) and len(value) == 1:
+        [(name, rest)] = value.items()
+        return f"{name}: {rest}" if isinstance(rest, str | int | float) else ""
+    if isinstance(value, list) and all(isinstance(v, str | int | float) for v in value):
+        return f"[{', '.join(map(str, value))}]"
+    return ""
 
 
 def _remove(data: Any, loc: tuple[str | int, ...]) -> bool:

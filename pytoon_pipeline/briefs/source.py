@@ -17,6 +17,8 @@ from unicodedata import category, normalize
 
 import yaml
 
+from pytoon_pipeline.briefs.names import find_path, leads_out, spellings
+from pytoon_pipeline.briefs.written import decode_document, mend_yaml
 from pytoon_pipeline.errors import Problem
 
 BRIEF_FILES = ("brief.yaml", "brief.yml")
@@ -29,6 +31,8 @@ MAX_FILE_BYTES = 2_000_000_000
 _SMALL = 1_000_000
 """Bytes of the largest file that is read for names of other files."""
 
+_ENDING = re.compile(r"\.\w{2,5}[^\w.]{0,3}$")
+"""Of words that may name a file."""
 _EventLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -167,12 +171,12 @@ def _words(path: str, size: int, _mtime_ns: int) -> tuple[str, ...]:
     if size > _SMALL:
         return ()
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = decode_document(Path(path).read_bytes())
         if path.lower().endswith(".json"):
             words: Iterable[str] = _strings(json.loads(text))
         else:
             # Events, not values: nothing is built, so nothing can blow up.
-            events = yaml.parse(text, _EventLoader)
+            events = yaml.parse(mend_yaml(text), _EventLoader)
             words = (e.value for e in events if isinstance(e, yaml.ScalarEvent))
         return tuple(w for w in dict.fromkeys(words) if len(w) < 1000)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
@@ -205,12 +209,10 @@ def _mention(
 ) -> Mention | None:
     """The place that a word names in the folder `within` of a base; None where no file is there,
     unless those are asked for, too. Words that lead out of the base name none."""
-    if word.startswith("/") or "\0" in word or (".." in word and ".." in word.split("/")):
-        return None
-    # File systems differ in how they write an accent: as one character, or as two.
-    forms = [word] if word.isascii() else [word, *(normalize(f, word) for f in ("NFC", "NFD"))]
     found = None
-    for form in dict.fromkeys(forms):
+    for form in spellings(word):
+        if leads_out(form.replace("\\", "/")):
+            continue
         path = f"{within}/{form}" if within else form
         at = f"{base}/{path}"
         info = _file(at)
@@ -218,6 +220,14 @@ def _mention(
             return Mention(root, normpath(path), at, info)
         if missing and found is None:
             found = Mention(root, normpath(path), at, None)
+    if _ENDING.search(word):
+        # What the compiler takes for it: a name in other capitals.
+        sought = find_path(f"{base}/{within}" if within else base, word)
+        if sought.there and not sought.spelled:
+            path = f"{within}/{sought.path}" if within else sought.path
+            info = _file(f"{base}/{path}")
+            if info is not None:
+                return Mention(root, normpath(path), f"{base}/{path}", info)
     return found
 
 
@@ -305,8 +315,8 @@ def hints(source: BriefSource) -> Hints:
         said, generates = data.get("priority"), bool(data.get("generate"))
     else:
         try:
-            text = source.path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError):
+            text = decode_document(source.path.read_bytes())
+        except (OSError, ValueError):
             return Hints()
         found = re.search(r"^priority\s*:\s*(-?\d{1,3})\s*(#.*)?$", text, re.MULTILINE)
         said = int(found[1]) if found else 0

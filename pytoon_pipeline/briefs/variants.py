@@ -3,15 +3,20 @@ brief of its own; what they have in common is rendered once, since segments are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 from typing import Any
 
-from pytoon_pipeline.briefs.model import ArchetypeCell, LocaleWords, Variants
+from pytoon_pipeline.briefs.model import ArchetypeCell, Brief, LocaleWords, Variants
 from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.source import BriefSource, Document
+from pytoon_pipeline.errors import Problem
+
+_MENTIONED = re.compile(b"v\0?a\0?r\0?i\0?a\0?n\0?t\0?s", re.IGNORECASE)
+"""The field in a file, in UTF-8 or UTF-16."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +98,19 @@ def expand(source: BriefSource) -> list[BriefSource]:
 
 @lru_cache(maxsize=32768)
 def _of_file(source: BriefSource, size: int, _mtime_ns: int) -> tuple[BriefSource, ...]:
-    if size > 1_000_000 or b"variants" not in source.path.read_bytes():
+    if size > 1_000_000 or not _MENTIONED.search(source.path.read_bytes()):
         return (source,)
-    data, _ = read_document(source.path, source.shown)
+    data, found = read_document(source.path, source.shown, Brief)
     if not data or not data.get("variants"):
         return (source,)
-    return tuple(_cells(source, data, None))
+    return tuple(_cells(source, data, None, tuple(found)))
 
 
 def _cells(
-    source: BriefSource, data: Mapping[str, Any], whole: Document | None
+    source: BriefSource,
+    data: Mapping[str, Any],
+    whole: Document | None,
+    found: tuple[Problem, ...] = (),
 ) -> list[BriefSource]:
     wanted = data["variants"]
     if not isinstance(wanted, dict):
@@ -115,7 +123,7 @@ def _cells(
     made = []
     for cell in _each(variants):
         changed, at = cell.fields(rest)
-        found = {k: _at(places, "variants", v) for k, v in at.items()}
+        moved = {k: _at(places, "variants", v) for k, v in at.items()}
         part = "-".join(p for p in ((whole.part if whole else ""), cell.mark) if p)
         document = Document(
             part=part,
@@ -123,9 +131,9 @@ def _cells(
             shown=source.shown,
             of=whole.part if whole else "",
             whole=whole.whole if whole else "",
-            places={**places, **found},
+            places={**places, **moved},
             files=whole.files if whole else {},
-            problems=whole.problems if whole else (),
+            problems=whole.problems if whole else found,
         )
         made.append(
             BriefSource(

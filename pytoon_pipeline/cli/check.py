@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -85,6 +86,51 @@ def show_brief(
         show_problem(to, problem, with_file=problem.file not in own)
 
 
+@dataclass
+class Shared:
+    """What is wrong in the same way with several rows of a table, or variants of a brief, said once
+    for all of them."""
+
+    found: dict[tuple[str, ...], list[tuple[str, Problem]]] = field(default_factory=dict)
+
+    def take(self, source: BriefSource, problems: Sequence[Problem]) -> list[Problem]:
+        """Those problems that are of this brief alone; the others are kept to be shown together."""
+        if source.document is None:
+            return list(problems)
+        own = []
+        for problem in problems:
+            if problem.code.startswith(_OF_ALL):
+                key = (str(source.path), problem.code, problem.severity)
+                self.found.setdefault(key, []).append((source.name, problem))
+            else:
+                own.append(problem)
+        return own
+
+    def show(self, to: Console) -> None:
+        for (path, _, _), found in self.found.items():
+            names = list(dict.fromkeys(name for name, _ in found))
+            first = found[0][1]
+            most = max((p for _, p in found), key=lambda p: _number_in(p.message))
+            listed = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if names[6:] else "")
+            if len(names) == 1:
+                message = f"{listed}: {first.message}"
+            else:
+                message = f"{len(names)} of its briefs ({listed}); most of all: {most.message}"
+            place = first.field if len({p.field for _, p in found}) == 1 else None
+            said = replace(most, message=message, file=shown_path(Path(path)), field=place)
+            show_problem(to, said)
+
+
+_OF_ALL = ("duration.", "media.enlarged", "text.template", "caption.fast", "music.licence")
+"""Beginnings of the codes of what a table or a mapping decides for all of its rows."""
+
+
+def _number_in(message: str) -> float:
+    """The seconds or the factor that a problem names, to tell the worst of several."""
+    found = re.search(r"(?:need|needs|enlarged|is) (\d+(?:\.\d+)?)", message)
+    return float(found[1]) if found else 0.0
+
+
 def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
     """Exit code 2 when there is an error, or with `strict` a warning."""
     settings = settings_and_logs()
@@ -104,6 +150,7 @@ def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
         else:
             state, style = ("ok", "bold green") if ok else ("refused", "bold red")
             show_brief(to, plain(path), path, state, style, problems)
+    shared = Shared()
     for path, problems in refused:
         everything += problems
         if as_json:
@@ -122,8 +169,10 @@ def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
             _print_json(str(source.path), source.key, source.campaign, ok, problems)
             continue
         state, style = ("ok", "bold green") if ok else ("refused", "bold red")
-        show_brief(to, source.key, source.path, state, style, problems)
+        own = shared.take(source, problems)
+        show_brief(to, source.key, source.path, state, style, own)
     if not as_json:
+        shared.show(to)
         if everything or len(sources) > 1:
             to.print()
         looked_at = [counted(n, what) for n, what in (

@@ -10,6 +10,7 @@ import yaml
 from rich.text import Text
 
 from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES
+from pytoon_pipeline.briefs.starter import STARTER_TEXT, STARTER_WORDS
 from pytoon_pipeline.cli.files import cannot_write, write_text
 from pytoon_pipeline.cli.terminal import console, settings_and_logs
 from pytoon_pipeline.errors import Problem, UserError
@@ -17,25 +18,14 @@ from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.spec.presets import DEFAULT_PRESET, open_presets
 
 # By their names only: `pytoon check` looks inside.
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
-_CLIPS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif",
+             ".heic", ".heif", ".hif", ".jp2")
+_CLIPS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
+          ".3gp", ".wmv", ".ogv", ".flv", ".mxf")
 _SOUNDS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg")
 _MOST_MEDIA = 10
 """Pictures listed; at the presets' pace these fill a video."""
 
-_WORDS = {
-    "hero": (
-        "The line that opens the video",
-        ["What it is, in a few words", "Why it is worth having"],
-        "Shop now",
-    ),
-    "overlay": (
-        "The product's name",
-        ["What it is, in a few words", "Why it is worth having"],
-        "Order yours",
-    ),
-    "meme": ("When this happens", ["And you do that"], "Get yours"),
-}
 _ABOUT = {
     "hero": "the pictures fill the frame, one after the other, the lines stand on them",
     "overlay": "the product stands on the brand's ground, the lines around it",
@@ -88,7 +78,7 @@ def brief_text(
     sounds = _files(folder, _SOUNDS)
     voices = [n for n in sounds if "voice" in n.lower()]
     music = [n for n in sounds if n not in voices]
-    hook, beats, cta = _WORDS[archetype]
+    hook, beats, cta = STARTER_WORDS[archetype]
     others = ", ".join(p for p in presets if p != DEFAULT_PRESET[archetype]) or "none yet"
 
     lines = [
@@ -117,7 +107,7 @@ def brief_text(
         lines += ["media:", f"  - {sample}" if sample else "  # - front.jpg"]
     lines += [
         "  # More can be said of each:",
-        "  # - {path: front.jpg, duration: 2.5, text: A line of its own}",
+        "  # - {path: front.jpg, duration: 2.5, text: " + STARTER_TEXT + "}",
         "",
         "# The words. Short lines read best: two lines of 26 letters at most.",
         f"hook: {_yaml(hook)}",

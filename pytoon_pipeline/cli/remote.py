@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unicodedata import normalize
 
 import httpx
 from rich.console import Console
@@ -22,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytoon_pipeline.briefs.model import Brief
+from pytoon_pipeline.briefs.names import find_path, is_address, leads_out, without_unseen
 from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.cli.check import gather, show_brief
@@ -271,7 +271,9 @@ def _prepared(
     """What a brief says, as JSON, and the files of this machine that it names."""
     document = source.document
     if document is None:
-        data, problems = read_document(source.path, source.shown)
+        kind = Brief if source.kind == "brief" else RenderSpec
+        data, problems = read_document(source.path, source.shown, kind)
+        problems = [p for p in problems if p.severity == "error"]
     else:
         data = dict(document.data)
         problems = [p for p in document.problems if p.severity == "error"]
@@ -284,8 +286,8 @@ def _prepared(
         data = model.model_dump(mode="json", exclude_unset=True)
     files: dict[str, Path] = {}
     for each in named_files(model) if model is not None else ():
-        root, colon, _ = each.name.partition(":")
-        if "://" in each.name or (colon and root in settings.media_roots):
+        root, colon, _ = without_unseen(each.name).partition(":")
+        if is_address(each.name) or (colon and root in settings.media_roots):
             continue  # The server takes these from there.
         known = document.files.get(each.name, each.name) if document else each.name
         found = _inside(source.folder, known)
@@ -307,16 +309,13 @@ def _prepared(
 
 def _inside(folder: Path, name: str) -> Path | None:
     """A file inside the folder of a brief; links that lead out are followed by nobody."""
-    if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
-        return None
-    # File systems differ in how they write an accent.
-    for form in dict.fromkeys([name, normalize("NFC", name), normalize("NFD", name)]):
-        path = folder / form
-        try:
-            if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
-                return path
-        except OSError:
-            continue
+    path = folder / find_path(folder, name).path
+    try:
+        inside = not leads_out(without_unseen(name).replace("\\", "/")) and path.is_file()
+        if inside and path.resolve().is_relative_to(folder.resolve()):
+            return path
+    except (OSError, ValueError):
+        pass
     return None
 
 

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline.engines.base import Engine, Footage, Health, Media, Progress
+from pytoon_pipeline.engines.compositor.windows import fit_box
 from pytoon_pipeline.errors import PytoonError
-from pytoon_pipeline.media.clips import ClipFrames
+from pytoon_pipeline.media.clips import ClipFrames, lay_over
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture import grounds
 from pytoon_pipeline.picture.layers import new_frame
@@ -54,8 +55,13 @@ def _picture(job: SegmentJob, media: Media) -> np.ndarray:
     ground = grounds.gradient(width, height, job.background.colors or ["#000000"])
     for asset in job.media:
         try:
+            if asset.kind == "video" and asset.has_alpha:
+                return _clip_before(ground, job, media[asset.id])
             if asset.kind == "video":
-                clip = ClipFrames(media[asset.id], None, job.rate, start=job.clip_start, count=1)
+                clip = ClipFrames(
+                    media[asset.id], None, job.rate, start=job.clip_start, count=1,
+                    ground=(job.background.colors or ["#000000"])[0],
+                )
                 rgb = planes_to_rgb(next(iter(clip)))
             else:
                 picture = load_image(media[asset.id], min_side=max(width, height))
@@ -66,6 +72,22 @@ def _picture(job: SegmentJob, media: Media) -> np.ndarray:
             continue
         return _whole(rgb, width, height)
     return ground
+
+
+def _clip_before(ground: np.ndarray, job: SegmentJob, path: Path) -> np.ndarray:
+    """The first frame of a clip with transparency, whole and as large as it can be in its box."""
+    asset = next(a for a in job.media if a.kind == "video" and a.has_alpha)
+    x0, y0, x1, y1 = fit_box(
+        job.layout.box or (0, 0, job.width, job.height), asset.width or 2, asset.height or 2
+    )
+    clip = ClipFrames(
+        path, (x1 - x0, y1 - y0), job.rate, start=job.clip_start, count=1, transparent=True
+    )
+    planes = rgb_to_planes(ground)
+    y, u, v = planes
+    half = slice(y0 // 2, y1 // 2), slice(x0 // 2, x1 // 2)
+    lay_over(next(iter(clip)), (y[y0:y1, x0:x1], u[half], v[half]))
+    return planes_to_rgb(planes)
 
 
 def _before(ground: np.ndarray, picture: np.ndarray, box: Box) -> np.ndarray:

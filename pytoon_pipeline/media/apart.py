@@ -211,7 +211,13 @@ def _read(answer: bytes, name: str) -> MediaInfo:
     if "code" in said:
         raise UnreadableMedia(**said)
     rate = said["frame_rate"]
-    return MediaInfo(**{**said, "frame_rate": rate and Fraction(rate)})
+    # JSON has no tuples.
+    several = {
+        "sizes": tuple((w, h) for w, h in said["sizes"]),
+        "notes": tuple(said["notes"]),
+        "warnings": tuple((code, text, remedy) for code, text, remedy in said["warnings"]),
+    }
+    return MediaInfo(**{**said, **several, "frame_rate": rate and Fraction(rate)})
 
 
 # On the side that answers -------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,16 +11,25 @@ import av
 import av.filter
 import numpy as np
 
+from pytoon_pipeline.media.playback import (
+    LEAP,
+    STARTS_AGAIN,
+    Shown,
+    clip_origin,
+    clock_may_leap,
+    one_thread_graph,
+    picture_stream,
+    play_clip,
+)
 from pytoon_pipeline.media.probe import (
     UnreadableMedia,
-    clip_rotation,
     decoded,
-    display_size,
+    frame_has_alpha,
     open_clip,
-    video_stream,
 )
+from pytoon_pipeline.media.webp import is_animated_webp
 
-Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
+Planes = tuple[np.ndarray, ...]
 
 # Numbers of ITU-T H.273, tables 2 to 4.
 _UNSPECIFIED = 2
@@ -32,7 +40,10 @@ _NO_MATRIX = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "gray
 # Times in a file are rounded to its clock. WebM's ticks are milliseconds: the frame that begins at
 # 2/30 s says 0.067 there, and is still the one to show at 2/30.
 _ROUNDING = Fraction(1, 2000)
-_THREADS = 2
+# A place that differs from a frame's own shape by no more pixels is filled by it: sizes are made
+# even, and rounded more than once.
+_SLACK = 4
+BLACK = "#000000"
 
 
 class ClipFrames:
@@ -41,14 +52,20 @@ class ClipFrames:
     Frame n is the source frame that is on the screen at (start + n) / rate seconds, that is, the
     last that has begun by then; before the first one has, the first. `start` counts frames at
     `rate` and may be negative. After the clip's end it begins anew, or with `loop` off its last
-    frame stays. Where decoding fails part way, the clip ends there.
+    frame stays. Where decoding fails part way, the clip ends there. Where its clock starts again,
+    what follows is shown right after what was before.
 
-    Frames are scaled to `size` (width, height; None: as displayed, made even), turned as the file
-    says, and converted to BT.709 limited range 4:2:0 from what the file says of its matrix and
-    range (SD that says nothing is BT.601). HDR (PQ, HLG) and wide gamuts are converted by
-    swscale's colour management, relative colorimetric: what is up to diffuse white, 203 cd/m2
+    Frames are scaled to `size` (width, height; None: as displayed, made even), turned and mirrored
+    as the file says, and converted to BT.709 limited range 4:2:0 from what the file says of its
+    matrix and range (SD that says nothing is BT.601). HDR (PQ, HLG) and wide gamuts are converted
+    by swscale's colour management, relative colorimetric: what is up to diffuse white, 203 cd/m2
     (BT.2408), comes out as graded, highlights above it are clipped; preparing that takes a second
-    or two per clip. Transparency is ignored, interlaced pictures stay as they are.
+    or two per clip. Interlaced frames are made whole. A frame of another shape than `size` keeps
+    its own, as large as it can be in the middle of it.
+
+    What a frame leaves free, or is transparent, shows `ground` (#RRGGBB). With `transparent`,
+    frames are four planes: Y, U and V multiplied by their coverage (16, 128 and 128 where there is
+    none), and that coverage, 0 to 255, at the size of Y.
 
     Equal neighbours are the same arrays, yielded again. One frame is held at a time. Each iteration
     decodes anew. Iterating raises UnreadableMedia when not one frame decodes.
@@ -62,24 +79,27 @@ class ClipFrames:
         start: int = 0,
         count: int = 0,
         loop: bool = True,
+        ground: str = BLACK,
+        transparent: bool = False,
     ):
         if size is not None and (size[0] % 2 or size[1] % 2 or min(size) < 2):
             raise ValueError(f"4:2:0 needs an even width and height, not {size}")
         self.path, self.size, self.rate = Path(path), size, Fraction(rate)
         self.start, self.count, self.loop = start, count, loop
+        self.ground, self.transparent = ground, transparent
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[Planes]:
-        convert = _Converter(self.size)
+        convert = _Converter(self.size, self.ground, self.transparent)
         n = 0
         base = Fraction(0)  # when the present pass over the clip began
         skip_to: Fraction | None = self.start / self.rate
         while n < self.count:
-            held: _Shown | None = None
+            held: Shown | None = None
             planes: Planes | None = None
-            for following in self._pass(self._seek(skip_to) if skip_to else None):
+            for following in play_clip(self.path, self._seek(skip_to) if skip_to else None):
                 while n < self.count and held and self._time(n) < base + following.begins:
                     planes = planes or convert(held)
                     yield planes
@@ -106,15 +126,18 @@ class ClipFrames:
     def _seek(self, to: Fraction) -> int | None:
         """Where to seek, in ticks, to land on a keyframe at or before `to`; None when it is not
         worth it, seeking in this file does not do that, or `to` is about the clip's end."""
-        if to < 1:
+        if to < 1 or is_animated_webp(self.path):
             return None
         try:
             with open_clip(self.path) as container:
-                stream = self._stream(container)
+                if clock_may_leap(container) and self._leaps(container):
+                    return None
+            with open_clip(self.path) as container:
+                stream = picture_stream(container, self.path)
                 known = stream.duration and stream.duration * stream.time_base
                 if not known or to >= known - 1:
                     return None
-                origin = self._origin(container, stream)
+                origin = clip_origin(container, stream)
                 target = int((origin + to) / stream.time_base)
                 container.seek(target, stream=stream, backward=True)
                 landed = next(decoded(container, stream), None)
@@ -124,95 +147,125 @@ class ClipFrames:
         except av.FFmpegError:
             return None
 
-    def _pass(self, seek: int | None) -> Iterator[_Shown]:
-        """One pass over the clip, from its first frame or from the keyframe that `seek` finds."""
-        with open_clip(self.path) as container:
-            stream = self._stream(container)
-            stream.codec_context.thread_count = _THREADS
-            stream.thread_type = "AUTO"
-            if seek is not None:
-                container.seek(seek, stream=stream, backward=True)
-            origin, tick = self._origin(container, stream), stream.time_base
-            usual = 1 / stream.average_rate if stream.average_rate else Fraction(0)
-            previous: Fraction | None = None
-            step = usual
-            frames = decoded(container, stream)
-            while True:
-                try:
-                    frame = next(frames, None)
-                except (av.FFmpegError, OSError):
-                    return  # a broken tail; none at all is found by whoever counts
-                if frame is None:
-                    return
-                if frame.pts is not None:
-                    begins = frame.pts * tick - origin
-                else:
-                    begins = Fraction(0) if previous is None else previous + step
-                if previous is not None:
-                    if begins <= previous:
-                        continue
-                    step = begins - previous
-                previous = begins
-                lasts = frame.duration * tick if frame.duration else step
-                yield _Shown(frame, begins, lasts, display_size(stream, frame))
-
-    def _stream(self, container: av.container.InputContainer) -> av.VideoStream:
-        stream = video_stream(container)
-        if stream is None:
-            raise UnreadableMedia(
-                "media.not_media", f"{self.path.name} has no picture.", "Give a clip with one."
-            )
-        return stream
-
-    @staticmethod
-    def _origin(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
-        """The clip's zero, in seconds: where the earliest stream begins, so that picture and sound
-        stay together."""
-        if container.start_time is not None:
-            return Fraction(container.start_time, av.time_base)
-        return (stream.start_time or 0) * stream.time_base
-
-
-@dataclass(frozen=True)
-class _Shown:
-    frame: av.VideoFrame
-    begins: Fraction
-    """Seconds from the clip's zero."""
-    lasts: Fraction
-    size: tuple[int, int]
-    """Width and height as displayed."""
+    def _leaps(self, container: av.container.InputContainer) -> bool:
+        """Does the clock of a stream start again or leap? Then a time names no one place in it."""
+        stream = picture_stream(container, self.path)
+        last: int | None = None
+        for packet in container.demux(stream):
+            if packet.dts is None:
+                continue
+            if last is not None:
+                ahead = (packet.dts - last) * stream.time_base
+                if ahead < -STARTS_AGAIN or ahead > LEAP:
+                    return True
+            last = packet.dts
+        return False
 
 
 class _Converter:
     """Decoded frames to planes; the scaler is made once for each kind of frame."""
 
-    def __init__(self, size: tuple[int, int] | None):
-        self.size = size
+    def __init__(self, size: tuple[int, int] | None, ground: str, transparent: bool):
+        self.size, self.transparent = size, transparent
+        self.ground = _limited(ground)
         self._key: tuple[object, ...] | None = None
         self._graph: av.filter.Graph | None = None
 
-    def __call__(self, shown: _Shown) -> Planes:
+    def __call__(self, shown: Shown) -> Planes:
         frame = shown.frame
-        turn = clip_rotation(frame)
+        orientation = shown.orientation
         if self.size is None:
             width, height = shown.size
             self.size = max(2, width & ~1), max(2, height & ~1)
-        size = self.size if turn in (0, 180) else (self.size[1], self.size[0])
+        inner = _inside(shown.size, self.size)
+        stored = orientation.shown_size(*inner)
+        alpha = frame_has_alpha(frame)
         key = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range,
-               frame.color_trc, frame.color_primaries, turn)
+               shown.transfer, shown.primaries, stored, orientation)
         if key != self._key:
-            self._graph, self._key = _graph(frame, scale_options(frame, size, turn)), key
+            options = scale_options(shown, stored)
+            self._graph, self._key = _graph(frame, options, alpha), key
         assert self._graph is not None
         frame.pts = None  # frames are taken out of order of the graph's clock when the clip loops
         self._graph.push(frame)
         scaled = self._graph.pull()
-        planes = tuple(_plane(p, turn) for p in scaled.planes)
-        assert len(planes) == 3
-        return planes
+        planes = [orientation.turn_array(_stored(p)) for p in scaled.planes]
+        assert len(planes) == (4 if alpha else 3)
+        if not alpha and self.transparent:
+            planes.append(np.full(planes[0].shape, 255, np.uint8))
+        if inner != self.size:
+            planes = self._placed(planes)
+        if len(planes) == 4 and not self.transparent:
+            planes = self._on_ground(planes)
+        # The decoder takes its buffers back: what is handed out are copies.
+        copies = tuple(np.array(plane, order="C") for plane in planes)
+        for copy in copies:
+            copy.setflags(write=False)
+        return copies
+
+    def _placed(self, planes: list[np.ndarray]) -> list[np.ndarray]:
+        """Smaller planes in the middle of the size that is wanted."""
+        assert self.size is not None
+        height, width = planes[0].shape
+        left, top = (self.size[0] - width) // 4 * 2, (self.size[1] - height) // 4 * 2
+        empty = (16, 128, 128, 0) if len(planes) == 4 else self.ground
+        placed = []
+        for n, (plane, value) in enumerate(zip(planes, empty, strict=True)):
+            half = 2 if n in (1, 2) else 1
+            whole = np.full((self.size[1] // half, self.size[0] // half), value, np.uint8)
+            y, x = top // half, left // half
+            whole[y : y + plane.shape[0], x : x + plane.shape[1]] = plane
+            placed.append(whole)
+        return placed
+
+    def _on_ground(self, planes: list[np.ndarray]) -> list[np.ndarray]:
+        flat = tuple(
+            np.full(plane.shape, value, np.uint8)
+            for plane, value in zip(planes[:3], self.ground, strict=True)
+        )
+        lay_over(tuple(planes), flat)
+        return list(flat)
 
 
-def scale_options(frame: av.VideoFrame, size: tuple[int, int], turn: int) -> dict[str, str]:
-    """Options of ffmpeg's `scale` for a decoded frame. Pure."""
+def lay_over(planes: Planes, under: Planes) -> None:
+    """Draw the four planes of a transparent frame over three of the same size, in place."""
+    alpha = planes[3].astype(np.float32)
+    h, w = alpha.shape
+    small = alpha.reshape(h // 2, 2, w // 2, 2).mean(axis=(1, 3))
+    for n, (over, plane) in enumerate(zip(planes[:3], under, strict=True)):
+        zero = 128 if n else 16
+        seen = 1 - (small if n else alpha) / 255
+        mixed = over + (plane.astype(np.float32) - zero) * seen
+        plane[...] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+
+
+def _limited(colour: str) -> tuple[int, int, int]:
+    """#RRGGBB as Y, U and V of BT.709, limited range."""
+    r, g, b = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    luma = 0.2126 * r + 0.7152 * g + 0.0722 * b
+    return (
+        round(16 + 219 * luma),
+        round(128 + 224 * (b - luma) / 1.8556),
+        round(128 + 224 * (r - luma) / 1.5748),
+    )
+
+
+def _inside(shape: tuple[int, int], place: tuple[int, int]) -> tuple[int, int]:
+    """The even size at which a shape is wholly inside a place; the place's own where it differs by
+    what rounding makes."""
+    scale = min(place[0] / shape[0], place[1] / shape[1])
+    width, height = shape[0] * scale, shape[1] * scale
+    if place[0] - width <= _SLACK and place[1] - height <= _SLACK:
+        return place
+    return (
+        min(place[0], max(2, round(width / 2) * 2)),
+        min(place[1], max(2, round(height / 2) * 2)),
+    )
+
+
+def scale_options(shown: Shown, size: tuple[int, int]) -> dict[str, str]:
+    """Options of ffmpeg's `scale` for a decoded frame, to a size as it is stored. Pure."""
+    frame, turn = shown.frame, shown.orientation.degrees
     width, height = size
     shrink = max(frame.width / width, frame.height / height)
     kernel = "area" if shrink > 3 else "bicubic"
@@ -232,31 +285,34 @@ def scale_options(frame: av.VideoFrame, size: tuple[int, int], turn: int) -> dic
             options["in_color_matrix"] = "bt709" if hd else "smpte170m"
         if name.startswith("yuvj"):
             options["in_range"] = "pc"
-    if frame.color_trc in (_PQ, _HLG) or frame.color_primaries in _WIDE_PRIMARIES:
+    if shown.transfer in (_PQ, _HLG) or shown.primaries in _WIDE_PRIMARIES:
         options |= {"out_transfer": "bt709", "out_primaries": "bt709"}
     return options
 
 
-def _graph(frame: av.VideoFrame, options: dict[str, str]) -> av.filter.Graph:
-    graph = av.filter.Graph()
-    graph.threads = 1
+def _graph(frame: av.VideoFrame, options: dict[str, str], alpha: bool) -> av.filter.Graph:
+    graph = one_thread_graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
     )
-    chain = [source, graph.add("scale", **options), graph.add("format", "yuv420p"),
-             graph.add("buffersink")]
+    if alpha:
+        # Multiplied at its own size, so that what is hidden under transparency does not seep into
+        # the edges when it is scaled.
+        own = options | {"w": str(frame.width), "h": str(frame.height)}
+        sized = {k: options[k] for k in ("w", "h", "flags", "out_chroma_loc")}
+        chain = [source, graph.add("scale", **own), graph.add("format", "yuva444p"),
+                 graph.add("premultiply", inplace="1"), graph.add("scale", **sized),
+                 graph.add("format", "yuva420p")]  # fmt: skip
+    else:
+        chain = [source, graph.add("scale", **options), graph.add("format", "yuv420p")]
+    chain.append(graph.add("buffersink"))
     for a, b in zip(chain, chain[1:], strict=False):
         a.link_to(b)
     graph.configure()
     return graph
 
 
-def _plane(plane: av.video.plane.VideoPlane, turn: int) -> np.ndarray:
+def _stored(plane: av.video.plane.VideoPlane) -> np.ndarray:
+    """A view of a plane's pixels."""
     stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    shown = np.rot90(stored[: plane.height, : plane.width], -turn // 90)
-    # The decoder takes its buffer back: what is handed out is a copy.
-    copy = np.array(shown, order="C")
-    copy.setflags(write=False)
-    return copy
-
-
+    return stored[: plane.height, : plane.width]

@@ -5,27 +5,47 @@ from __future__ import annotations
 import io
 import math
 import os
+from fractions import Fraction
 from pathlib import Path
 
+import av
+import av.filter
+import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+import pillow_heif
+from PIL import Image, ImageCms
 
+from pytoon_pipeline.media.colours import (
+    Encoding,
+    convert_to_srgb,
+    exif_encoding,
+    jp2_profile,
+    movie_encoding,
+    png_encoding,
+    profile_encoding,
+)
 from pytoon_pipeline.media.limits import MAX_PROFILE_BYTES
-from pytoon_pipeline.media.probe import open_image
+from pytoon_pipeline.media.orientation import UPRIGHT
+from pytoon_pipeline.media.probe import image_orientation, open_image
 
 _SRGB = ImageCms.createProfile("sRGB")
 # Which colour space a profile must be of to be meant for pixels of a mode.
-_PROFILE_SPACE = {"RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK", "L": "GRAY", "LA": "GRAY"}
+_PROFILE_SPACE = {
+    "RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK", "L": "GRAY", "LA": "GRAY", "LAB": "Lab",
+}
 
 
 def load_image(path: str | os.PathLike[str], *, min_side: int | None = None) -> np.ndarray:
     """The picture as displayed, sRGB: uint8 (h, w, 3), or (h, w, 4) with straight alpha where some
     pixel is not opaque. The array is read-only.
 
-    EXIF orientation is applied, an embedded colour profile is converted to sRGB, 16-bit pictures
-    are scaled to 8. With `min_side`, a picture whose smaller side has at least twice as many pixels
-    comes back at a half, third, ... of its size, still with at least `min_side`; for a large JPEG
-    that saves most of the time and memory.
+    It is turned and mirrored as its EXIF data or its boxes say, an embedded colour profile is
+    converted to sRGB, 16-bit pictures are scaled to 8. HDR and wide gamuts that a PNG, AVIF or HEIC
+    describes by numbers are converted, too: diffuse white, 203 cd/m2, is white, and highlights
+    above it are clipped. Of several pictures in one file the primary one is taken. With `min_side`,
+    a picture whose smaller side has at least twice as many pixels comes back at a half, third, ...
+    of its size, still with at least `min_side`; for a large JPEG that saves most of the time and
+    memory.
 
     Raises UnreadableMedia.
     """
@@ -34,18 +54,115 @@ def load_image(path: str | os.PathLike[str], *, min_side: int | None = None) -> 
             scale = min(1.0, min_side / min(image.size))
             image.draft(None, tuple(math.ceil(side * scale) for side in image.size))
         image.load()
-        profile = image.info.get("icc_profile")
-        orientation = image.getexif().get(0x0112, 1)
+        profile, encoding = _described(Path(path), image)
+        # Pillow turns a TIFF by itself.
+        orientation = UPRIGHT if image.format == "TIFF" else image_orientation(image)
         plain = _plain(image)
+        if encoding is not None:
+            plain = _from_encoding(Path(path), image, plain, encoding)
         factor = min(plain.size) // min_side if min_side else 1
         if factor > 1:
             plain = plain.reduce(factor)
-        plain = _to_srgb(plain, profile)
-        plain.getexif()[0x0112] = orientation
-        ImageOps.exif_transpose(plain, in_place=True)
+        plain = convert_profile(plain, profile)
         if plain.mode == "RGBA" and plain.getchannel("A").getextrema()[0] == 255:
             plain = plain.convert("RGB")
-        return np.asarray(plain)
+        shown = np.ascontiguousarray(orientation.turn_array(np.asarray(plain)))
+        shown.setflags(write=False)
+        return shown
+
+
+def _described(path: Path, image: Image.Image) -> tuple[bytes | None, Encoding | None]:
+    """The profile to be converted from, or else the encoding, of a picture."""
+    profile = image.info.get("icc_profile") or None
+    if image.format == "JPEG2000":
+        profile = jp2_profile(path)
+    if profile and len(profile) > MAX_PROFILE_BYTES:
+        profile = None
+    encoding = None
+    if profile:
+        encoding = profile_encoding(profile, _profile_name(profile))
+    if image.format == "PNG":
+        encoding = png_encoding(path, bool(profile)) or encoding
+    elif image.format in ("AVIF", "HEIF"):
+        said = movie_encoding(path)
+        if said is not None and (not profile or said.is_hdr):
+            encoding = said
+    elif not profile and image.format in ("JPEG", "MPO"):
+        encoding = exif_encoding(image.getexif())
+    if encoding is None:
+        return profile, None
+    return None, None if encoding.is_srgb else encoding
+
+
+def _profile_name(icc: bytes) -> str:
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc)))
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return ""
+
+
+def _from_encoding(
+    path: Path, image: Image.Image, plain: Image.Image, encoding: Encoding
+) -> Image.Image:
+    """The picture in sRGB, from numbers as deep as the file has them: 8 bits are too few for HDR,
+    where they span fifty times the light."""
+    alpha = plain.getchannel("A") if plain.mode in ("RGBA", "LA") else None
+    pixels = _deep_pixels(path, image)
+    if pixels is None or pixels.shape[:2] != (plain.height, plain.width):
+        pixels = np.asarray(plain.convert("RGB"))
+    colour = Image.fromarray(convert_to_srgb(pixels, encoding))
+    if alpha is not None:
+        colour.putalpha(alpha)
+    return colour
+
+
+def _deep_pixels(path: Path, image: Image.Image) -> np.ndarray | None:
+    """uint16 (h, w, 3), as stored, of a picture of more than 8 bits; Pillow gives 8 of them. None
+    where there are no more, or they can't be had."""
+    try:
+        if image.format == "PNG":
+            found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+            if found is None or found.dtype != np.uint16:
+                return None
+            if found.ndim == 2:
+                return np.repeat(found[..., None], 3, axis=2)
+            return np.ascontiguousarray(found[..., 2::-1])
+        if image.format == "HEIF" and image.info.get("bit_depth", 8) > 8:
+            file = pillow_heif.open_heif(path, convert_hdr_to_8bit=False)
+            found = np.asarray(file)
+            return found[..., :3] if found.dtype == np.uint16 and found.ndim == 3 else None
+        if image.format == "AVIF":
+            return _deep_avif(path)
+    except (av.FFmpegError, cv2.error, OSError, ValueError, IndexError):
+        return None
+    return None
+
+
+def _deep_avif(path: Path) -> np.ndarray | None:
+    """An AVIF that is not made of tiles, by ffmpeg's decoder."""
+    options = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2"}
+    with av.open(f"file:{path}", options=options) as container:
+        frame = next(container.decode(container.streams.video[0]))
+    if max(c.bits for c in frame.format.components) <= 8:
+        return None
+    graph = av.filter.Graph()
+    chain = [
+        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format,
+                         time_base=Fraction(1, 1000)),
+        graph.add("scale", flags="bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact",
+                  out_range="pc"),
+        graph.add("format", "gbrp16le"),
+        graph.add("buffersink"),
+    ]  # fmt: skip
+    for a, b in zip(chain, chain[1:], strict=False):
+        a.link_to(b)
+    graph.configure()
+    graph.push(frame)
+    green, blue, red = (
+        np.frombuffer(p, np.uint16).reshape(p.height, -1)[:, : p.width]
+        for p in graph.pull().planes
+    )
+    return np.stack([red, green, blue], axis=-1)
 
 
 def save_jpeg(rgb: np.ndarray, path: str | os.PathLike[str], quality: int = 90) -> None:
@@ -90,11 +207,17 @@ def _scale_to_bytes(grey: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
 
-def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+def convert_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
     """RGB or RGBA in sRGB. A profile that is broken or of another colour space is left out."""
     alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
     target = "RGB" if alpha is None else "RGBA"
-    if not icc or len(icc) > MAX_PROFILE_BYTES:
+    if image.mode == "LAB":
+        # Its numbers have a meaning of their own; Pillow has no plain conversion for them.
+        lab = ImageCms.createProfile("LAB")
+        made = ImageCms.profileToProfile(image, lab, _SRGB, outputMode="RGB")
+        assert made is not None
+        return made
+    if not icc:
         return image.convert(target)
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))

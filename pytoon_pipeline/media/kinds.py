@@ -8,6 +8,9 @@ HEAD_BYTES = 4096
 _MAGIC = (
     (b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF87a", ".gif"),
     (b"GIF89a", ".gif"), (b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"),
+    (b"II*\0", ".tif"), (b"MM\0*", ".tif"), (b"FLV\x01", ".flv"), (b"\x00\x00\x01\xba", ".mpg"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", ".wmv"), (b"\x06\x0e\x2b\x34\x02\x05\x01\x01", ".mxf"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", ".jp2"),
 )
 
 
@@ -17,7 +20,9 @@ def suffix_of(head: bytes) -> str | None:
         if head.startswith(magic):
             return suffix
     if head[:4] == b"RIFF":
-        return {b"WEBP": ".webp", b"WAVE": ".wav"}.get(head[8:12])
+        return {b"WEBP": ".webp", b"WAVE": ".wav", b"AVI ": ".avi"}.get(head[8:12])
+    if head[:1] == b"\x47" and head[188:189] == b"\x47":
+        return ".ts"  # MPEG transport stream
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return ".webm" if b"webm" in head[:64] else ".mkv"
     if head[4:8] == b"ftyp":

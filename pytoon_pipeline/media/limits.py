@@ -45,6 +45,11 @@ Each takes 24 bytes of index in memory, and a header of ten bytes can announce f
 MAX_ASPECT = 4
 """A pixel is at most this much wider than high, or higher than wide (anamorphic lenses make 2);
 another aspect is a slip, and is not heeded."""
+MAX_ALPHA_PIXELS = 150_000_000
+"""Of a clip's frames, taken together, that are looked through for a transparent one: 70 frames of
+1080x1920. Where none is among them and there are more, the clip is drawn as if it were."""
+SURVEYED_KEYFRAMES = 40
+"""Of a clip, evenly spread: what is looked at to find that its size changes."""
 MAX_CHANNELS = 64
 """Of sound: the most that ffmpeg names a layout for."""
 MAX_SAMPLE_RATE = 768_000

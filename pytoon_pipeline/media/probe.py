@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,12 +22,14 @@ from pathlib import Path
 import av
 import av.container
 import av.stream
+import pillow_heif
 from PIL import AvifImagePlugin, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from pytoon_pipeline.errors import MediaError
 from pytoon_pipeline.media import limits
 from pytoon_pipeline.media.kinds import HEAD_BYTES, demuxers_of
 from pytoon_pipeline.media.limits import (
+    MAX_ALPHA_PIXELS,
     MAX_ASPECT,
     MAX_CHANNELS,
     MAX_FRAME_RATE,
@@ -43,14 +45,26 @@ from pytoon_pipeline.media.limits import (
     MAX_VIDEO_SIDE,
     READ_SECONDS,
 )
+from pytoon_pipeline.media.orientation import (
+    ORIENTATION_TAG,
+    UPRIGHT,
+    Orientation,
+    exif_orientation,
+    matrix_orientation,
+)
 
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF", "JPEG2000")
 # Of the picture formats that can move, those that PyAV decodes.
 ANIMATED_FORMATS = ("GIF", "PNG")
+# Of several pictures in a file of these, the first or the primary one is taken: MPO is what many
+# phones write, a JPEG with a second picture behind it, and HEIC may hold a series; the pages of a
+# TIFF are no animation either.
+_SERIES_FORMATS = ("MPO", "TIFF", "HEIF")
 # Containers that are opened at all. Playlists and scripts (hls, dash, concat) open other files and
 # addresses, so they are not among them.
 CLIP_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,apng,mxf,ivf,h264,hevc,"
+    "mpegvideo,dv,obu,"
     "wav,w64,aiff,caf,mp3,aac,flac,ac3,eac3,amr"
 )
 
@@ -62,11 +76,17 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
 # One for each core otherwise, and each has memory of its own.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 2
+# HEIC, what phones write. Of its parts only the picture is wanted.
+pillow_heif.register_heif_opener(
+    decode_threads=2, thumbnails=False, depth_images=False, aux_images=False
+)
 
 # Metadata in another encoding than UTF-8 is no fault. PyAV 19 replaces what it can't read by itself
 # and no longer takes the argument.
 _LENIENT = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
+MAY_BE_JOINED = 0x0200
+"""Of a container's flags: recordings are joined in it end to end (AVFMT_TS_DISCONT)."""
 _MOVIE_FORMATS = {"mov": "mp4", "matroska": "matroska", "asf": "wmv"}
 _USUAL = "Give a JPEG, PNG or WebP picture, an MP4 clip, or a WAV, MP3 or M4A sound."
 
@@ -96,8 +116,15 @@ class MediaInfo:
     height: int | None = None
     rotation: int = 0
     """Degrees clockwise, 0, 90, 180 or 270, by which the stored picture is turned for display."""
+    mirrored: bool = False
+    """The stored picture is mirrored left to right for display, before it is turned."""
     has_alpha: bool = False
-    """Some pixel is not opaque (pictures); the pixel format has alpha (clips)."""
+    """Some pixel is not opaque; of a long clip, whose format has transparency, it is enough that
+    none of its first frames shows otherwise."""
+    interlaced: bool = False
+    """The first frames of a clip are made of two fields."""
+    sizes: tuple[tuple[int, int], ...] = ()
+    """Widths and heights, as displayed, that a clip has part way, where these are several."""
     seconds: float | None = None
     frame_rate: Fraction | None = None
     """Average frames per second of a clip."""
@@ -107,6 +134,11 @@ class MediaInfo:
     sample_rate: int | None = None
     channels: int | None = None
     size_bytes: int = 0
+    notes: tuple[str, ...] = ()
+    """What was decided about the file, in sentences that go on after its name."""
+    warnings: tuple[tuple[str, str, str], ...] = ()
+    """What may not be wanted of it: a stable code, a sentence that goes on after its name, and a
+    remedy."""
 
 
 def probe(path: str | os.PathLike[str]) -> MediaInfo:
@@ -156,7 +188,7 @@ def sniff(head: bytes) -> str | None:
         brands = _brands(head)
         if brands & {b"avif", b"avis"}:
             return "AVIF"
-        return "heic" if brands & _HEIC_BRANDS else "movie"
+        return "HEIF" if brands & _HEIC_BRANDS else "movie"
     if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
         return "movie"  # QuickTime files of old begin without ftyp
     if head[:1] == b"\x47" and head[188:189] == b"\x47":
@@ -204,7 +236,7 @@ _MAGIC: tuple[tuple[str, tuple[bytes, ...]], ...] = (
     ("archive", (b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\xfd7zXZ\0", b"BZh",
                  b"\x28\xb5\x2f\xfd")),
     ("psd", (b"8BPS",)),
-    ("jpeg2000", (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")),
+    ("JPEG2000", (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")),
     ("jxl", (b"\x00\x00\x00\x0cJXL ", b"\xff\x0a")),
     ("ico", (b"\x00\x00\x01\x00",)),
     ("office", (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",)),
@@ -218,8 +250,6 @@ _NOT_MEDIA = {
     "zip": ("a zip archive (or an office document)", "Unpack it and give the picture itself."),
     "archive": ("a packed archive", "Unpack it and give the picture itself."),
     "psd": ("a Photoshop document", _EXPORT),
-    "heic": ("a HEIC picture, which can't be read here", _EXPORT),
-    "jpeg2000": ("a JPEG 2000 picture, which can't be read here", _EXPORT),
     "jxl": ("a JPEG XL picture, which can't be read here", _EXPORT),
     "svg": ("an SVG drawing, which can't be read here", "Export it as PNG."),
     "ico": ("an icon file", "Export it as PNG."),
@@ -332,40 +362,75 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         raise _corrupt(path, e) from e
 
 
-# Per EXIF orientation: degrees clockwise for display.
-EXIF_ROTATION = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
+def image_orientation(image: Image.Image) -> Orientation:
+    """How an opened picture is turned for display. What boxes of a HEIC say (`irot`, `imir`) has
+    been done by its decoder; those of an AVIF come as EXIF data."""
+    return exif_orientation(image.getexif().get(ORIENTATION_TAG, 1))
 
 
 def _probe_image(path: Path, size: int) -> MediaInfo | None:
     """None for an animation that PyAV can take."""
     with open_image(path) as image:
         format_ = image.format or ""
-        # MPO is what many phones write, a JPEG with a second picture behind it; the pages of a TIFF
-        # are no animation either. The first one is taken.
-        if format_ not in ("MPO", "TIFF") and getattr(image, "is_animated", False):
+        if format_ not in _SERIES_FORMATS and getattr(image, "is_animated", False):
             if format_ in ANIMATED_FORMATS:
                 return None
+            if format_ == "WEBP":
+                return _probe_webp(path, size, image)
             raise UnreadableMedia(
                 "media.not_media",
                 f"{path.name} is an animated {format_}, which can't be read as a clip.",
                 "Convert it to MP4 or GIF.",
             )
-        rotation = EXIF_ROTATION.get(image.getexif().get(0x0112, 1), 0)
+        turn = image_orientation(image)
         width, height = image.size
-        if rotation in (90, 270) and format_ != "TIFF":  # Pillow turns a TIFF by itself
-            width, height = height, width
+        if format_ != "TIFF":  # Pillow turns a TIFF by itself
+            width, height = turn.shown_size(width, height)
         # Reads every byte of a JPEG but keeps only an eighth of it: quick, and a break is found.
         image.draft(image.mode, (image.width // 8, image.height // 8))
         image.load()
         return MediaInfo(
             kind="image",
-            format="jpeg" if format_ == "MPO" else format_.lower(),
+            format={"MPO": "jpeg", "HEIF": "heic"}.get(format_, format_.lower()),
             width=width,
             height=height,
-            rotation=rotation,
+            rotation=turn.degrees,
+            mirrored=turn.mirrored,
             has_alpha=_see_through(image),
             size_bytes=size,
         )
+
+
+def _probe_webp(path: Path, size: int, image: Image.Image) -> MediaInfo:
+    """An animated WebP, as a clip."""
+    from pytoon_pipeline.media.webp import read_animation
+
+    width, height = image.size
+    _check_side(path, width, height)
+    animation = read_animation(path)
+    count, seconds = len(animation.durations), float(animation.seconds)
+    if not count or seconds > MAX_VIDEO_SECONDS:
+        raise too_large(
+            f"{path.name} lasts {seconds:.0f} s; {MAX_VIDEO_SECONDS} s are the most.",
+            "Cut out the part that is wanted.",
+        )
+    transparent = False
+    for n in range(min(count, max(1, MAX_ALPHA_PIXELS // (width * height)))):
+        image.seek(n)
+        if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] < 255:
+            transparent = True
+            break
+    return MediaInfo(
+        "video",
+        "webp",
+        width=width,
+        height=height,
+        has_alpha=transparent,
+        seconds=seconds,
+        frame_rate=min(Fraction(MAX_FRAME_RATE), count / animation.seconds),
+        frames=count,
+        size_bytes=size,
+    )
 
 
 def _see_through(image: Image.Image) -> bool:
@@ -423,18 +488,32 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
     return next(iter(default or streams), None)
 
 
-def clip_rotation(frame: av.VideoFrame) -> int:
-    """Degrees clockwise (0, 90, 180, 270) to turn a decoded frame for display."""
-    return round(-frame.rotation / 90) % 4 * 90
+def clip_orientation(frame: av.VideoFrame, before: Orientation = UPRIGHT) -> Orientation:
+    """How a decoded frame is turned and mirrored for display. What a stream itself says (H.264,
+    HEVC) is said once and holds for the frames that follow, to the next keyframe."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return UPRIGHT if frame.key_frame else before
+    return matrix_orientation(bytes(matrix))
 
 
-def display_size(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
+def frame_has_alpha(frame: av.VideoFrame) -> bool:
+    """Can a pixel of this frame be transparent?"""
+    return frame.format.name == "pal8" or any(c.is_alpha for c in frame.format.components)
+
+
+def display_size(
+    stream: av.VideoStream, frame: av.VideoFrame, orientation: Orientation
+) -> tuple[int, int]:
     """Width and height of a frame as displayed: turned, and with square pixels."""
     width, height = frame.width, frame.height
     aspect = stream.sample_aspect_ratio
+    if stream.container.format.flags & MAY_BE_JOINED:
+        # It may change part way, which only the decoder knows.
+        aspect = stream.codec_context.sample_aspect_ratio or aspect
     if aspect and 1 / MAX_ASPECT <= aspect <= MAX_ASPECT:
         width = max(1, round(width * aspect))
-    return (height, width) if clip_rotation(frame) in (90, 270) else (width, height)
+    return orientation.shown_size(width, height)
 
 
 def _probe_clip(path: Path, size: int, *, known: bool) -> MediaInfo:
@@ -457,6 +536,8 @@ def _probe_clip(path: Path, size: int, *, known: bool) -> MediaInfo:
 
 
 def _clip_info(path: Path, size: int, container: av.container.InputContainer) -> MediaInfo:
+    from pytoon_pipeline.media.survey import survey_clip  # It needs what is in here.
+
     video = video_stream(container)
     audio = next((s for s in container.streams.audio if s.codec_context is not None), None)
     stream = video or audio
@@ -469,7 +550,8 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
         _check_side(path, video.width, video.height)
     if audio is not None:
         _check_sound(path, audio)
-    seconds = _seconds(container, stream)
+    seen = survey_clip(path) if video is not None else None
+    seconds = _seconds(container, stream) if seen is None else seen.settle_length(_said(stream))
     most = MAX_SOUND_SECONDS if video is None else MAX_VIDEO_SECONDS
     if seconds is not None and seconds > most:
         raise too_large(
@@ -492,16 +574,23 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
         name = "m4a" if name == "mov" else name
         return MediaInfo("audio", name, **common)
     _check_side(path, first.width, first.height)
-    shown = display_size(video, first)
+    turn = clip_orientation(first)
+    shown = display_size(video, first, turn)
+    assert seen is not None
     return MediaInfo(
         "video",
         _MOVIE_FORMATS.get(name, name),
         width=shown[0],
         height=shown[1],
-        rotation=clip_rotation(first),
-        has_alpha=any(c.is_alpha for c in first.format.components),
+        rotation=turn.degrees,
+        mirrored=turn.mirrored,
+        has_alpha=seen.transparent,
+        interlaced=seen.interlaced,
+        sizes=seen.sizes if len(seen.sizes) > 1 else (),
         frame_rate=_rate(path, video, seconds),
         frames=video.frames or None,
+        notes=seen.notes(),
+        warnings=seen.warnings(),
         **common,
     )
 
@@ -538,8 +627,9 @@ def decoded(
     Raises UnreadableMedia where none comes for `limits.DECODE_SECONDS`; av.FFmpegError.
     """
     since = time.monotonic()
+    decode = decoder_of(stream)
     for packet in container.demux(stream):
-        for frame in packet.decode():
+        for frame in decode(packet):
             yield frame
             since = time.monotonic()
         if time.monotonic() - since > limits.DECODE_SECONDS:
@@ -549,6 +639,33 @@ def decoded(
                 f"{limits.DECODE_SECONDS:.0f} s.",
                 "Export it again, as MP4 with H.264.",
             )
+
+
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+def says_alpha(stream: av.stream.Stream) -> bool:
+    """Does a WebM or Matroska track say that its transparency comes beside its picture?"""
+    return stream.type == "video" and stream.metadata.get("alpha_mode") == "1"
+
+
+def decoder_of(
+    stream: av.stream.Stream,
+) -> Callable[[av.Packet], list[av.VideoFrame | av.AudioFrame]]:
+    """What makes frames of a stream's packets: its own decoder, unless that one would drop the
+    transparency of VP8 and VP9."""
+    own = stream.codec_context
+    name = _ALPHA_DECODERS.get(own.name) if own is not None and says_alpha(stream) else None
+    if name is None:
+        return lambda packet: packet.decode()
+    try:
+        context = av.CodecContext.create(name, "r")
+    except (av.FFmpegError, ValueError):
+        return lambda packet: packet.decode()  # Its loss is found when the file is examined.
+    context.extradata = own.extradata
+    context.thread_count = own.thread_count
+    context.options = {"max_pixels": str(MAX_VIDEO_PIXELS)}
+    return lambda packet: context.decode(packet if packet.size else None)
 
 
 def _check_tracks(path: Path, container: av.container.InputContainer) -> None:
@@ -594,11 +711,19 @@ def _rate(path: Path, video: av.VideoStream, seconds: float | None) -> Fraction 
     return next((Fraction(r) for r in said if r and 0 < r <= MAX_FRAME_RATE), None)
 
 
-def _seconds(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
-    """Length of the stream. Files written live (WebM from a browser, APNG) don't say theirs: the
-    packets are then read through, which decodes nothing, and the file is wound back."""
+def _said(stream: av.stream.Stream) -> float | None:
+    """Length of the stream, where its header has it."""
     if stream.duration and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
+    return None
+
+
+def _seconds(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
+    """Length of a sound. Files written live don't say theirs: the packets are then read through,
+    which decodes nothing, and the file is wound back."""
+    said = _said(stream)
+    if said is not None:
+        return said
     if container.duration and container.duration > 0:
         return container.duration / av.time_base
     first, end = None, None

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from unicodedata import normalize
 
 from pytoon_pipeline.briefs.model import BackgroundItem, Brief
+from pytoon_pipeline.briefs.names import spellings, whole_address, without_unseen
 from pytoon_pipeline.briefs.reading import validate
 from pytoon_pipeline.briefs.source import BriefSource, Document
 from pytoon_pipeline.errors import Problem
@@ -192,7 +193,8 @@ def _match(
     files: dict[str, str] = {}
     used: set[str] = set()
     for each in named:
-        upload = there.get(normalize("NFC", each.name))
+        forms = (normalize("NFC", form) for form in spellings(each.name))
+        upload = next((there[form] for form in forms if form in there), None)
         if each.field == "brand":
             message = f"the brand kit {each.name!r} is a file, and only media can be sent."
             remedy = "Name a kit of the server's presets/brands."
@@ -215,6 +217,6 @@ def _match(
 
 def _elsewhere(name: str, roots: Mapping[str, Path]) -> bool:
     """A file of a named media root, or one at an address."""
-    root, colon, _ = name.partition(":")
-    address = name.lower().startswith(("http://", "https://", "s3://"))
+    root, colon, _ = without_unseen(name).partition(":")
+    address = whole_address(name).lower().startswith(("http://", "https://", "s3://"))
     return address or bool(colon and root in roots)

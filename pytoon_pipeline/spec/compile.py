@@ -42,7 +42,8 @@ def compile_file(
     result, never raised.
     """
     if document is None:
-        data, problems = read_document(path, shown)
+        model = Brief if kind == "brief" else RenderSpec
+        data, problems = read_document(path, shown, model)
     else:
         data, problems = copy.deepcopy(dict(document.data)), list(document.problems)
     if data is None:

@@ -13,13 +13,16 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from pytoon_pipeline.briefs.model import Archetype, EnginePolicy, Text
+from pytoon_pipeline.briefs.model import Archetype, EnginePolicy, Text, as_seconds, is_none
+from pytoon_pipeline.spec import spellings
 
 SPEC_VERSION = "1.0"
 
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=600)]
-Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
+Colour = Annotated[
+    str, BeforeValidator(spellings.colour), Field(pattern=r"^#[0-9A-Fa-f]{6}$")
+]
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, x1 and y1 exclusive."""
 
@@ -70,15 +73,11 @@ _TRANSITION_NAMES = {
 }
 
 
-def _snake(name: str) -> str:
-    return re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())).lower()
-
-
 def transition_name(name: Any) -> Any:
     """The one name of a transition, whatever it was called: `crossfade` is `fade`."""
     if not isinstance(name, str):
         return name
-    plain = _snake(name)
+    plain = spellings.snake(name)
     return _TRANSITION_NAMES.get(plain, plain)
 
 
@@ -88,16 +87,19 @@ class Transition(SpecModel):
     kind: Annotated[TransitionKind, BeforeValidator(transition_name)] = Field(
         "cut", validation_alias="type"
     )
-    duration: Seconds | None = Field(None, le=3, description="Length; the preset's when left out.")
+    duration: Annotated[Seconds | None, BeforeValidator(as_seconds)] = Field(
+        None, le=3, description="Length; the preset's when left out."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _shapes(cls, value: Any) -> Any:
+        if is_none(value):
+            return {"type": "cut"}
         if isinstance(value, str):
             return {"type": value}
-        if isinstance(value, dict) and "kind" in value:
-            return {**{k: v for k, v in value.items() if k != "kind"}, "type": value["kind"]}
-        return value
+        names = {"kind": "type", "name": "type", "effect": "type"}
+        return spellings.renamed(spellings.timed(value), names)
 
 
 class Background(SpecModel):
@@ -195,7 +197,12 @@ class Motion(SpecModel):
     @model_validator(mode="before")
     @classmethod
     def _name(cls, value: Any) -> Any:
-        return {"kind": _snake(value)} if isinstance(value, str) else value
+        value = spellings.renamed(value, {"type": "kind", "name": "kind", "effect": "kind"})
+        value = {"kind": value} if isinstance(value, str) else value
+        if isinstance(value, dict) and isinstance(value.get("kind"), str):
+            plain = spellings.snake(value["kind"])
+            value = {**value, "kind": spellings.MOTION_NAMES.get(plain, plain)}
+        return value
 
 
 class Generate(SpecModel):
@@ -231,7 +238,29 @@ class SegmentAudio(SpecModel):
 
     use: bool = True
     gain_db: float = Field(0.0, ge=-60, le=12)
-    start: Seconds = Field(0.0, description="Second of the clip that the segment begins at.")
+    start: Annotated[Seconds, BeforeValidator(as_seconds)] = Field(
+        0.0, description="Second of the clip that the segment begins at."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes(cls, value: Any) -> Any:
+        if isinstance(value, bool) or is_none(value):
+            return {"use": value is True}
+        if isinstance(value, dict) and isinstance(value.get("muted", value.get("mute")), bool):
+            muted = value.get("muted", value.get("mute"))
+            value = {k: v for k, v in value.items() if k not in ("muted", "mute")}
+            value["use"] = not muted
+        return _with_gain(value)
+
+
+def _with_gain(value: Any) -> Any:
+    """A volume as gain in dB."""
+    value = spellings.renamed(value, {"volume_db": "gain_db"})
+    if not isinstance(value, dict) or "volume" not in value:
+        return value
+    rest = {k: v for k, v in value.items() if k != "volume"}
+    return {**rest, "gain_db": spellings.decibels(value["volume"])}
 
 
 def _list(value: Any) -> Any:
@@ -246,7 +275,7 @@ def _media(value: Any) -> Any:
     if not isinstance(items, list):
         return items
     return [
-        next((i[k] for k in ("path", "src", "source", "url", "id") if k in i), i)
+        next((i[k] for k in ("path", "src", "source", "url", "file", "media", "id") if k in i), i)
         if isinstance(i, dict)
         else i
         for i in items
@@ -254,7 +283,7 @@ def _media(value: Any) -> Any:
 
 
 def _style_name(value: Any) -> Any:
-    return {"base": _snake(value)} if isinstance(value, str) else value
+    return {"base": spellings.snake(value)} if isinstance(value, str) else value
 
 
 class StyleOverride(SpecModel):
@@ -267,28 +296,53 @@ class StyleOverride(SpecModel):
     size: int | None = Field(
         None, ge=8, le=400, validation_alias="fontSize", description="Largest size, pixels."
     )
+    weight: int | None = Field(
+        None, ge=100, le=900, validation_alias="fontWeight", description="400 regular, 700 bold."
+    )
     color: Colour | None = None
     uppercase: bool | None = None
     align: Literal["left", "center", "right"] | None = None
-    place: Annotated[
-        Literal["top", "middle", "bottom"] | None,
-        BeforeValidator(lambda v: "middle" if v == "center" else v),
-    ] = Field(None, validation_alias="position")
+    place: Literal["top", "middle", "bottom"] | None = Field(None, validation_alias="position")
 
     @model_validator(mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         """Both the model's own names and the usual ones of hand-written specs."""
-        if isinstance(value, dict):
-            other = {
-                "font": "fontFamily",
-                "font_family": "fontFamily",
-                "size": "fontSize",
-                "font_size": "fontSize",
-                "place": "position",
-            }
-            return {other.get(k, k): v for k, v in value.items()}
-        return value
+        if not isinstance(value, dict):
+            return value
+        value = spellings.renamed(
+            value,
+            {
+                "font": "fontFamily", "font_family": "fontFamily", "family": "fontFamily",
+                "size": "fontSize", "font_size": "fontSize", "weight": "fontWeight",
+                "font_weight": "fontWeight", "place": "position", "text_align": "align",
+                "alignment": "align", "colour": "color", "font_color": "color",
+                "text_color": "color", "style": "base", "vertical_align": "position",
+            },
+        )  # fmt: skip
+        made = spellings.text_place(value)
+        if "fontSize" in made:
+            made = {**made, "fontSize": spellings.pixels(made["fontSize"])}
+        weight = made.get("fontWeight")
+        if isinstance(weight, str):
+            plain = spellings.snake(weight)
+            made = {**made, "fontWeight": spellings.WEIGHTS.get(plain, weight)}
+        case = made.pop("textTransform", made.pop("text_transform", None))
+        if case in ("uppercase", "none"):
+            made["uppercase"] = case == "uppercase"
+        elif case is not None:
+            raise ValueError(f"textTransform can't be {case!r}: uppercase or none")
+        return made
+
+
+_SEGMENT_NAMES = {
+    "src": "media", "image": "media", "video": "media", "url": "media", "source": "media",
+    "path": "media", "file": "media", "asset": "media", "clip": "media", "caption": "text",
+    "headline": "text", "title": "text", "transition_out": "transition",
+    "background_color": "background", "effect": "motion", "animation": "motion",
+    "style": "text_style", "caption_style": "text_style",
+}  # fmt: skip
+_TYPES = {"photo": "image", "picture": "image", "clip": "video", "card": "text", "title": "text"}
 
 
 class Segment(SpecModel):
@@ -299,7 +353,7 @@ class Segment(SpecModel):
     media: Annotated[list[str], BeforeValidator(_media)] = Field(
         default_factory=list, max_length=4, description="Ids of assets; paths when hand-written."
     )
-    duration: float | None = Field(None, gt=0, le=60)
+    duration: Annotated[float | None, BeforeValidator(as_seconds)] = Field(None, gt=0, le=60)
     text: Text | None = None
     text_style: Annotated[StyleOverride | None, BeforeValidator(_style_name)] = None
     transition: Transition | None = Field(None, description="How it gives way to the next.")
@@ -308,6 +362,31 @@ class Segment(SpecModel):
     motion: Motion | None = None
     generate: Generate | None = None
     audio: SegmentAudio = Field(default_factory=SegmentAudio)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """The usual names of other programs; a beginning and an end in place of a length."""
+        if not isinstance(value, dict):
+            return value
+        made = spellings.renamed(spellings.timed(value), _SEGMENT_NAMES)
+        if isinstance(made.get("type"), str):
+            plain = made["type"].strip().lower()
+            made["type"] = _TYPES.get(plain, plain)
+        if "duration" not in made and {"start", "end"} <= set(made):
+            start, end = as_seconds(made.pop("start")), as_seconds(made.pop("end"))
+            if not (isinstance(start, int | float) and isinstance(end, int | float)):
+                raise ValueError("start and end of a segment are seconds")
+            made["duration"] = round(end - start, 6)
+        lasting = made.pop("transitionDuration", made.pop("transition_duration", None))
+        if lasting is not None:
+            way = made.get("transition", "fade")
+            way = dict(way) if isinstance(way, dict) else {"type": way}
+            made["transition"] = {**way, "duration": lasting}
+        muted = made.pop("muted", made.pop("mute", None))
+        if muted is not None:
+            made.setdefault("audio", {"muted": muted})
+        return made
 
 
 class Shadow(SpecModel):
@@ -397,26 +476,53 @@ class Overlay(SpecModel):
     rotation: Annotated[float, Field(ge=0, le=20)] | None = Field(
         None, description="Of a badge: degrees that it is turned, its right side up."
     )
-    place: Annotated[
-        Literal["top_left", "top_right", "bottom_left", "bottom_right", "top", "bottom"],
-        BeforeValidator(lambda v: _snake(v) if isinstance(v, str) else v),
-    ] = Field("top_left", validation_alias="position")
-    opacity: Fraction01 = 0.9
-    width: Fraction01 = Field(0.22, gt=0, description="Share of the frame's width.")
+    place: Literal[
+        "top_left", "top", "top_right", "left", "center", "right", "bottom_left", "bottom",
+        "bottom_right",
+    ] = Field("top_left", validation_alias="position")  # fmt: skip
+    corner: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] | None = Field(
+        None,
+        description="x, y of its upper left corner in place of `place`: pixels, or shares of the "
+        "frame up to 1.",
+    )
+    opacity: Annotated[Fraction01, BeforeValidator(spellings.share)] = 0.9
+    width: Annotated[Fraction01, BeforeValidator(spellings.share)] = Field(
+        0.22, gt=0, description="Share of the frame's width."
+    )
     shadow: Fraction01 = Field(0.5, description="Soft shadow that sets it off from the picture.")
     box: Box | None = None
-    start: Seconds | None = None
-    end: Seconds | None = None
+    start: Annotated[Seconds | None, BeforeValidator(as_seconds)] = None
+    end: Annotated[Seconds | None, BeforeValidator(as_seconds)] = None
 
     @model_validator(mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"media": value}
-        if isinstance(value, dict):
-            other = {"src": "media", "path": "media", "source": "media", "place": "position"}
-            return {other.get(k, k): v for k, v in value.items()}
-        return value
+        if not isinstance(value, dict):
+            return value
+        # A picture that another program lays over the video is a logo by its name, or a picture.
+        given = next((value[k] for k in ("image", "logo") if k in value), None)
+        made = spellings.renamed(
+            spellings.timed(value),
+            {
+                "src": "media", "path": "media", "source": "media", "url": "media",
+                "file": "media", "image": "media", "logo": "media", "place": "position",
+                "anchor": "position", "placement": "position", "scale": "width",
+                "alpha": "opacity",
+            },
+        )  # fmt: skip
+        if given is not None and "type" not in made:
+            logo = "logo" in value or re.search("logo|brand|watermark", str(given), re.IGNORECASE)
+            made["type"] = "logo" if logo else "image"
+        if "position" not in made and {"x", "y"} <= set(made):
+            made["position"] = {"x": made.pop("x"), "y": made.pop("y")}
+        if "duration" in made and "end" not in made:
+            length, start = as_seconds(made.pop("duration")), as_seconds(made.get("start") or 0)
+            if not (isinstance(start, int | float) and isinstance(length, int | float)):
+                raise ValueError("start and duration of an overlay are seconds")
+            made["end"] = start + length
+        return spellings.overlay_place(made)
 
     @model_validator(mode="after")
     def _something(self) -> Overlay:
@@ -433,11 +539,29 @@ class Music(SpecModel):
     fade_in: Seconds = 0.0
     fade_out: Seconds = 1.5
 
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes(cls, value: Any) -> Any:
+        return _with_gain(_track(value))
+
+
+def _track(value: Any) -> Any:
+    """A sound file by its name alone, or by other names of the field."""
+    if isinstance(value, str):
+        return {"media": value}
+    names = ("src", "path", "source", "url", "file", "track", "name")
+    return spellings.renamed(value, dict.fromkeys(names, "media"))
+
 
 class Voice(SpecModel):
     media: str
     start: Seconds = 0.3
     gain_db: float = Field(0.0, ge=-60, le=12)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes(cls, value: Any) -> Any:
+        return _with_gain(_track(value))
 
 
 class Ducking(SpecModel):
@@ -459,6 +583,22 @@ class Audio(SpecModel):
     ducking: Ducking = Field(default_factory=Ducking)
     loudness: Loudness = Field(default_factory=Loudness)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes(cls, value: Any) -> Any:
+        """Nothing, a track alone, and other names of its parts."""
+        if is_none(value):
+            return {}
+        names = {"background_music": "music", "soundtrack": "music", "voiceover": "voice",
+                 "voice_over": "voice", "narration": "voice"}  # fmt: skip
+        made = spellings.renamed(value, names)
+        if isinstance(made, dict) and set(made) & {"src", "path", "source", "url", "file", "track"}:
+            made = {"music": made}
+        if isinstance(made, dict):
+            made = {k: None if k in ("music", "voice") and is_none(v) else v
+                    for k, v in made.items()}  # fmt: skip
+        return made
+
 
 class Resolution(SpecModel):
     width: int = Field(1080, ge=90, le=2160, multiple_of=2)
@@ -467,12 +607,7 @@ class Resolution(SpecModel):
     @model_validator(mode="before")
     @classmethod
     def _text(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            found = re.fullmatch(r"\s*(\d+)\s*[x×:]\s*(\d+)\s*", value)
-            return {"width": found[1], "height": found[2]} if found else {"width": value}
-        if isinstance(value, list | tuple) and len(value) == 2:
-            return {"width": value[0], "height": value[1]}
-        return value
+        return spellings.resolution(value)
 
     @model_validator(mode="after")
     def _vertical(self) -> Resolution:
@@ -503,29 +638,41 @@ class Constraints(SpecModel):
 class RenderSpec(SpecModel):
     """The whole plan."""
 
-    version: Literal["1.0"] = SPEC_VERSION
+    version: Annotated[
+        Literal["1.0"], BeforeValidator(lambda v: "1.0" if str(v) in ("1", "1.0") else v)
+    ] = SPEC_VERSION
     archetype: Archetype
     preset: str | None = None
     brand: str = "neutral"
     brand_safe: bool = True
     engine_policy: EnginePolicy = "local_preferred"
-    duration: float | None = Field(None, gt=0, le=60)
+    duration: Annotated[float | None, BeforeValidator(as_seconds)] = Field(None, gt=0, le=60)
     assets: list[Asset] = Field(default_factory=list)
     segments: list[Segment] = Field(min_length=1, max_length=60)
     styles: dict[str, TypeStyle] = Field(default_factory=dict)
     captions: list[Caption] | None = None
     audio: Audio | None = None
-    audio_track: Any = Field(
+    audio_track: str | bool | dict[str, Any] | None = Field(
         None, description="By hand: a track's path or name, or false; becomes `audio.music`."
     )
     overlays: list[Overlay] | None = None
     resolution: Resolution = Field(default_factory=Resolution)
-    frame_rate: Literal[24, 25, 30] = 30
-    output_format: Annotated[
-        Literal["mp4"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
-    ] = "mp4"
+    aspect_ratio: Annotated[str | None, BeforeValidator(spellings.aspect_ratio)] = Field(
+        None, exclude=True, description="By hand: 9:16, the one shape there is."
+    )
+    frame_rate: Annotated[
+        Literal[24, 25, 30], BeforeValidator(spellings.frame_rate)
+    ] = 30
+    output_format: Annotated[Literal["mp4"], BeforeValidator(spellings.output_format)] = Field(
+        "mp4", description="mp4, or by hand {format: mp4, videoCodec: h264, audioCodec: aac}."
+    )
     constraints: Constraints = Field(default_factory=Constraints)
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_names(cls, value: Any) -> Any:
+        return spellings.whole_plan(value)
 
     def asset(self, asset_id: str) -> Asset:
         """The asset of this id; KeyError when the plan has none."""

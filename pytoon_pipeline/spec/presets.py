@@ -24,7 +24,7 @@ from pytoon_pipeline.spec.model import (
     TransitionKind,
 )
 
-DEFAULT_PRESET: dict[str, str] = {"hero": "daylight", "overlay": "studio", "meme": "modern"}
+DEFAULT_PRESET: dict[str, str] = {"hero": "daylight", "overlay": "studio", "meme": "classic"}
 
 
 class _Data(BaseModel):

@@ -143,7 +143,9 @@ def start_png(start: Start, media: Media, width: int, height: int) -> bytes:
     path = media[start.asset.id]
     try:
         if start.asset.kind == "video":
-            clip = ClipFrames(path, None, start.rate, start=start.frame, count=1)
+            clip = ClipFrames(
+                path, None, start.rate, start=start.frame, count=1, ground=start.ground
+            )
             picture = planes_to_rgb(next(iter(clip)))
         else:
             picture = load_image(path)

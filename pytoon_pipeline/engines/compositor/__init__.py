@@ -120,21 +120,24 @@ def _framed(
 def _one_clip(job: SegmentJob, media: Media, asset: Asset) -> list[Layer | clips.Moving]:
     path, w, h = media[asset.id], asset.width or 2, asset.height or 2
     if job.layout.fit == "cover":
-        return [clips.Clip(job, path, (w, h), whole(job))]
+        ground = ground_layers(job, media, None, []) if asset.has_alpha else []
+        return [*ground, clips.Clip(job, path, (w, h), whole(job), transparent=asset.has_alpha)]
     if job.layout.fit == "contain":
         window, radius, shadows = contained_window(job, w, h), 0, []
     else:
         window = fit_box(job.layout.box or whole(job), w, h)
         card = stills.card(job, window)
         radius = card.radius
-        framed = job.layout.fit == "frame"
+        # A thing that is cut out casts no card's shadow.
+        framed = job.layout.fit == "frame" and not asset.has_alpha
         shadows = [card.shadow] if framed and job.layout.shadow else []
         radius = radius if framed else 0
-    if job.background.kind == "blur":
+    if job.background.kind == "blur" and not asset.has_alpha:
         cast = [stills.shadow_layer(job, shadow) for shadow in shadows]
         return [clips.ClipOverItself(job, path, (w, h), window, radius, cast)]
     ground = ground_layers(job, media, None, shadows)
-    return [*ground, clips.Clip(job, path, (w, h), window, radius)]
+    clip = clips.Clip(job, path, (w, h), window, radius, transparent=asset.has_alpha)
+    return [*ground, clip]
 
 
 def _several(job: SegmentJob, media: Media) -> list[Layer | clips.Moving]:
@@ -150,6 +153,10 @@ def _several(job: SegmentJob, media: Media) -> list[Layer | clips.Moving]:
             window = fit_box(place.box, asset.width or 2, asset.height or 2)
             card = stills.card(job, window)
             size = asset.width or 2, asset.height or 2
+            if asset.has_alpha:
+                cut = clips.Clip(job, media[asset.id], size, window, transparent=True)
+                before.append(cut)
+                continue
             layer = clips.Clip(job, media[asset.id], size, window, card.radius)
         else:
             picture = _load(job, media, asset, place.fit == "cutout", place.keyed)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline.engines.compositor.windows import cover_size, drift, grown, whole
-from pytoon_pipeline.media.clips import ClipFrames
+from pytoon_pipeline.media.clips import ClipFrames, lay_over
 from pytoon_pipeline.picture import grounds
 from pytoon_pipeline.picture.layers import Layer, Picture, Placement
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
@@ -29,16 +29,21 @@ class Moving(ABC):
 
 
 class Clip(Moving):
-    """A clip that covers a window, with round corners if wanted."""
+    """A clip that covers a window, with round corners if wanted; with `transparent`, what lies
+    under it is seen where it is transparent."""
 
     def __init__(
-        self, job: SegmentJob, path: Path, size: tuple[int, int], window: Box, radius: int = 0
+        self, job: SegmentJob, path: Path, size: tuple[int, int], window: Box, radius: int = 0,
+        transparent: bool = False,
     ):
         """`size` is the clip's own."""
         self.job, self.window, self.radius = job, window, radius
         self.size = cover_size(*size, window[2] - window[0], window[3] - window[1])
-        start = job.clip_start - job.head
-        self.frames = ClipFrames(path, self.size, job.rate, start=start, count=job.count)
+        self.transparent = transparent
+        self.frames = ClipFrames(
+            path, self.size, job.rate, start=job.clip_start - job.head, count=job.count,
+            ground=first_colour(job), transparent=transparent,
+        )
 
     def begin(self) -> Drawing:
         job, window, size = self.job, self.window, self.size
@@ -49,7 +54,10 @@ class Clip(Moving):
         def draw(frame: Planes, index: int) -> None:
             planes = next(frames)
             self._under(frame, planes)
-            if self.radius:
+            if self.transparent:
+                view = _view(frame, window)
+                lay_over(_part(planes, view[0].shape, job.motion.focus), view)
+            elif self.radius:
                 Picture(planes, lambda index: still, window, self.radius).draw(frame, 0)
             else:
                 _copy_window(planes, _view(frame, window), job.motion.focus)
@@ -98,7 +106,9 @@ class ClipGround(Moving):
             for side in (job.width, job.height)
         )
         self.size = cover_size(*size, *part)
-        self.frames = ClipFrames(path, self.size, job.rate, start=-job.head, count=job.count)
+        self.frames = ClipFrames(
+            path, self.size, job.rate, start=-job.head, count=job.count, ground=first_colour(job)
+        )
         self.place = drift(job, *self.size, float(self.scale))
         self.tables = _tables(
             background.darken, (background.colors or ["#000000"])[0], background.wash or 0.0
@@ -128,6 +138,11 @@ class ClipGround(Moving):
         return draw
 
 
+def first_colour(job: SegmentJob) -> str:
+    """The ground's: what is behind a clip that leaves part of its place free."""
+    return (job.background.colors or ["#000000"])[0]
+
+
 def _tables(darken: float, colour: str, wash: float) -> list[np.ndarray] | None:
     """What `grounds.pictured` does to colours, as a table for each plane."""
     if not darken and not wash:
@@ -143,15 +158,25 @@ def _tables(darken: float, colour: str, wash: float) -> list[np.ndarray] | None:
 
 
 def _copy_window(source: Planes, frame: Planes, focus: tuple[float, float]) -> None:
-    """The part of a larger (or equal) picture around its focus, on even places."""
-    height, width = frame[0].shape
+    """The part of a larger (or equal) picture around its focus."""
+    for plane, part in zip(frame, _part(source, frame[0].shape, focus), strict=True):
+        np.copyto(plane, part)
+
+
+def _part(
+    source: tuple[np.ndarray, ...], shape: tuple[int, ...], focus: tuple[float, float]
+) -> tuple[np.ndarray, ...]:
+    """Views of the part of a larger (or equal) picture around its focus, on even places."""
+    height, width = shape
     h, w = source[0].shape
     left = min(w - width, max(0, round(focus[0] * w - width / 2))) // 2 * 2
     top = min(h - height, max(0, round(focus[1] * h - height / 2))) // 2 * 2
-    for n, plane in enumerate(frame):
-        half = 2 if n else 1
+    parts = []
+    for plane in source:
+        half = source[0].shape[0] // plane.shape[0]
         y, x = top // half, left // half
-        np.copyto(plane, source[n][y : y + plane.shape[0], x : x + plane.shape[1]])
+        parts.append(plane[y : y + height // half, x : x + width // half])
+    return tuple(parts)
 
 
 def _view(frame: Planes, window: Box) -> Planes:

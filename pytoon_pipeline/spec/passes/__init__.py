@@ -13,11 +13,13 @@ from pytoon_pipeline.spec.passes.badges import place_badges
 from pytoon_pipeline.spec.passes.brand_safety import apply_brand_safety, flag_review_words
 from pytoon_pipeline.spec.passes.captions import set_captions
 from pytoon_pipeline.spec.passes.composition import compose
+from pytoon_pipeline.spec.passes.fitness import check_picture_sizes, check_words
 from pytoon_pipeline.spec.passes.look import choose_look
 from pytoon_pipeline.spec.passes.media import gather_media
 from pytoon_pipeline.spec.passes.motion import set_motion
 from pytoon_pipeline.spec.passes.overlays import place_overlays
 from pytoon_pipeline.spec.passes.pacing import set_durations
+from pytoon_pipeline.spec.passes.plain_texts import set_plain_texts
 from pytoon_pipeline.spec.passes.scenes import plan_scenes
 from pytoon_pipeline.spec.passes.sound import plan_sound
 from pytoon_pipeline.spec.passes.transitions import set_transitions
@@ -25,6 +27,7 @@ from pytoon_pipeline.spec.passes.typography import set_styles
 
 PASSES: tuple[Callable[[Draft], None], ...] = (
     choose_look,
+    set_plain_texts,
     apply_brand_safety,
     gather_media,
     plan_scenes,
@@ -32,9 +35,11 @@ PASSES: tuple[Callable[[Draft], None], ...] = (
     set_durations,
     set_transitions,
     compose,
+    check_picture_sizes,
     set_motion,
     place_overlays,
     set_captions,
+    check_words,
     place_badges,
     flag_review_words,
     plan_sound,

@@ -106,7 +106,8 @@ def _look(d: Draft, asset: Asset, whole: bool) -> _Look:
     """A picture with transparency, or on a plain light ground, is a cut-out; all else is a card.
     `whole`: the author wants to see it with its ground."""
     if asset.kind != "image":
-        return _Look("frame", False, (asset.width or 1) / (asset.height or 1))
+        fit = "cutout" if asset.has_alpha else "frame"
+        return _Look(fit, False, (asset.width or 1) / (asset.height or 1))
     keys = not whole and d.preset.media.fit == "frame"
     kind, aspect, reason = seen_as(d, asset, keys)
     if kind == "keyed":
@@ -137,7 +138,7 @@ def _layout(d: Draft, segment: Segment, item: MediaItem | None) -> Layout:
         layout.fit, layout.keyed = look.fit, look.keyed or None  # type: ignore[assignment]
         return layout
     if media.fit == "contain" and asked != "cover":
-        crop = min(media.contain_crop, _spare(d, item, asset.width > asset.height))
+        crop = min(_most_crop(d, asset), _spare(d, item, asset.width > asset.height))
         return _contain(d, crop)
     if asked == "auto":
         picture, frame = asset.width / asset.height, size.width / size.height
@@ -147,9 +148,14 @@ def _layout(d: Draft, segment: Segment, item: MediaItem | None) -> Layout:
         if asset.has_alpha and asset.kind == "image":
             asked = "contain"
         if asked == "contain":
-            crop = min(media.contain_crop, _spare(d, item, picture > frame))
+            crop = min(_most_crop(d, asset), _spare(d, item, picture > frame))
             return _contain(d, crop)
     return Layout(fit="cover") if asked == "cover" else _contain(d, 0.0)
+
+
+def _most_crop(d: Draft, asset: Asset) -> float:
+    """Nothing of a clip with transparency: its shape is all there is to see."""
+    return 0.0 if asset.kind == "video" and asset.has_alpha else d.preset.media.contain_crop
 
 
 def _frame(d: Draft) -> Layout:

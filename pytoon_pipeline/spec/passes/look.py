@@ -6,6 +6,7 @@ import difflib
 from dataclasses import replace
 from pathlib import Path
 
+from pytoon_pipeline.briefs.names import find_path
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.kit_findings import brand_findings, preset_findings
@@ -40,9 +41,16 @@ def _unknown(d: Draft, what: str, name: str, known: list[str], field: str) -> No
     )
 
 
+def _known(name: str, names: list[str]) -> str:
+    """A name as it is known, whatever its capitals; itself where it is not."""
+    plain = name.strip().lower()
+    return plain if name not in names and plain in names else name
+
+
 def _choose_preset(d: Draft) -> None:
     archetype, name = d.spec.archetype, d.spec.preset or DEFAULT_PRESET[d.spec.archetype]
     known = d.shop.presets.preset_names(archetype)
+    name = _known(name, known)
     if name not in known:
         other = [a for a in DEFAULT_PRESET if name in d.shop.presets.preset_names(a)]
         if other:
@@ -77,10 +85,11 @@ def _say(d: Draft, findings: list[Problem]) -> None:
 
 def _find_brand(d: Draft) -> Brand:
     """A kit of the presets folder by name, or a file inside the brief's folder."""
-    name, library = d.spec.brand, d.shop.presets
+    library = d.shop.presets
+    d.spec.brand = name = _known(d.spec.brand, library.brand_names())
     try:
         if name.lower().endswith((".yaml", ".yml")):
-            path = (d.folder / name).resolve()
+            path = (d.folder / find_path(d.folder, name).path).resolve()
             if not path.is_relative_to(d.folder.resolve()) or not path.is_file():
                 d.error(
                     "brand.missing",

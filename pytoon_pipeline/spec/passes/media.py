@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from pytoon_pipeline.briefs.model import BackgroundItem
+from pytoon_pipeline.briefs.model import BackgroundItem, is_none
+from pytoon_pipeline.briefs.names import (
+    MAX_NAME,
+    Sought,
+    find_path,
+    is_address,
+    leads_out,
+    nearest,
+    whole_address,
+    without_unseen,
+)
 from pytoon_pipeline.briefs.parcel import suffix_of
+from pytoon_pipeline.briefs.reading import validate
 from pytoon_pipeline.errors import FetchRefused
 from pytoon_pipeline.media.addresses import shown
 from pytoon_pipeline.media.limits import MAX_FILE_BYTES, MAX_VIDEO_SECONDS
 from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia, probe, sha256
+from pytoon_pipeline.spec import spellings
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import (
     Asset,
@@ -23,9 +36,6 @@ from pytoon_pipeline.spec.model import (
     SegmentAudio,
     Voice,
 )
-
-MAX_NAME = 250
-"""Bytes of a path that file systems surely take."""
 
 
 def gather_media(d: Draft) -> None:
@@ -159,7 +169,7 @@ def _background(d: Draft, item: BackgroundItem, field: str) -> Background | None
         return Background(kind="picture", media=asset.id, blur=item.blur, darken=darken)
     colours = []
     for n, role in enumerate(item.colors):
-        colour = d.brand.color(role)
+        colour = d.brand.color(role) or spellings.colour(role)
         if colour is None or not re.fullmatch("#[0-9A-Fa-f]{6}", colour):
             d.error(
                 "background.color",
@@ -177,33 +187,23 @@ def _background(d: Draft, item: BackgroundItem, field: str) -> Background | None
 def _spec_audio(d: Draft, given: dict[str, Asset]) -> None:
     """`audio`, and the short form `audioTrack` of hand-written specs."""
     track, d.spec.audio_track = d.spec.audio_track, None
-    if track is False:
+    if is_none(track) or track == "":
         d.spec.audio = d.spec.audio or Audio()
     elif track is not None:
-        gain = 0.0
+        licence, field = None, "audioTrack"
         if isinstance(track, dict):
-            known = {"src", "path", "source", "media", "url", "name"}
-            names = [track[k] for k in sorted(known & set(track))]
-            extra = sorted(set(track) - known - {"volume", "volume_db", "volumeDb", "licence"})
-            if extra or len(names) != 1:
-                d.error(
-                    "field.unknown" if extra else "field.missing",
-                    f"{', '.join(extra)} is not known here." if extra else "names no track.",
-                    "Write a path or a track's name, or {path, volume_db}.",
-                    "audioTrack",
-                )
-            gain = track.get("volume_db", track.get("volumeDb", 0.0))
-            track = names[0] if names else None
-        if isinstance(track, str) and track:
-            asset = _take_track(d, track, "audioTrack", None)
-            if asset:
-                d.spec.audio = d.spec.audio or Audio()
-                d.spec.audio.music = Music(media=asset.id, gain_db=float(gain))
-            return
-        if track is not None:
-            d.error(
-                "field.type", f"{track!r} is not a path.", "Write a path or false.", "audioTrack"
-            )
+            licence = track.pop("licence", track.pop("license", None))
+            music, problems = validate(Music, track, d.file)
+            d.problems += [replace(p, field=f"{field}.{p.field}") for p in problems]
+        elif isinstance(track, str):
+            music = Music(media=track)
+        else:
+            d.error("field.type", "true is no track.", "Write a path, or false for none.", field)
+            music = None
+        asset = _take_track(d, music.media, field, licence) if music else None
+        if asset and music:
+            d.spec.audio = d.spec.audio or Audio()
+            d.spec.audio.music = music.model_copy(update={"media": asset.id})
         return
     audio = d.spec.audio
     if audio and audio.music:
@@ -223,6 +223,8 @@ def _spec_audio(d: Draft, given: dict[str, Asset]) -> None:
 def _take_track(d: Draft, name: str, field: str, licence: str | None) -> Asset | None:
     """Music: a track of the project by name, or a file."""
     tracks = d.shop.presets.tracks()
+    if name not in tracks and name.strip().lower() in tracks:
+        name = name.strip().lower()
     if name in tracks:
         return take_project_file(
             d, d.shop.presets.track_file(name), name, tracks[name]["licence"]
@@ -331,7 +333,7 @@ def _take(
     if path is None:
         return None
     # The key of a signed address is no part of the plan, nor of a message.
-    name = shown(name) if "://" in name else name
+    name = shown(whole_address(name)) if is_address(name) else name
     try:
         info = probe(path)
     except UnreadableMedia as error:
@@ -348,40 +350,34 @@ def _take(
             "media.kind", f"{name} is {has}; {wanted} is needed here.", "Give another file.", field
         )
         return None
+    for text in info.notes:
+        d.note(f"{name}: {text}")
+    for code, text, remedy in info.warnings:
+        if not any(p.code == code and p.field == field for p in d.problems):
+            d.warn(code, f"{name} {text}", remedy, field)
     return _asset(d, path, name, info, known.licence if known else None, known and known.id)
 
 
 def find_file(d: Draft, name: str, field: str) -> Path | None:
     """A file inside the brief's folder or a named media root; None with the problem reported."""
     root, path = d.folder, d.names.get(name, name)
-    head, colon, rest = name.partition(":")
+    head, colon, rest = without_unseen(name).partition(":")
     if colon and head in d.shop.media_roots:
         root, path = d.shop.media_roots[head], rest
-    elif "://" in name:
-        if d.shop.fetch is None:
-            d.error(
-                "media.address",
-                f"{shown(name)} is an address; media are read from files here.",
-                "Download it into the folder of this brief.",
-                field,
-            )
-            return None
-        try:
-            return d.shop.fetch(name)
-        except FetchRefused as error:
-            d.error(error.code, error.message, error.remedy, field)
-            return None
-    inside = Path(path)
-    outside = inside.is_absolute() or ".." in inside.parts or "\\" in path or "\0" in path
-    if len(path.encode("utf-8", "replace")) > MAX_NAME:
+    elif is_address(name):
+        return _fetched(d, whole_address(name), field)
+    if len(without_unseen(path).encode("utf-8", "replace")) > MAX_NAME:
         d.error("media.missing", f"{name[:40]}... is no file name.", "Name a file.", field)
         return None
-    full = root if outside else root / inside
+    plain = without_unseen(path).replace("\\", "/")
+    found = find_path(root, path)
+    out = leads_out(plain) and not found.there
+    full = root if out else root / found.path
     # Links are followed to see where they lead; one that leads out is refused like `..`.
     try:
-        outside = outside or not full.resolve().is_relative_to(root.resolve())
+        outside = out or not full.resolve().is_relative_to(root.resolve())
         there = not outside and full.exists()
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):
         d.error(
             "media.missing",
             f"{name} can't be reached.",
@@ -390,20 +386,10 @@ def find_file(d: Draft, name: str, field: str) -> Path | None:
         )
         return None
     if outside:
-        d.error(
-            "media.outside",
-            f"{name!r} leads out of the folder of this brief.",
-            "Copy the file into the folder and name it from there.",
-            field,
-        )
+        d.error("media.outside", *_outside(name, plain), field)
         return None
     if not there:
-        d.error(
-            "media.missing",
-            f"{name} does not exist.",
-            _nearest(root, inside) or "Check the spelling, or copy the file there.",
-            field,
-        )
+        d.error("media.missing", f"{name} does not exist.", _proposal(root, path, found), field)
         return None
     if not full.is_file():
         d.error("media.not_media", f"{name} is a folder.", "Name one file.", field)
@@ -411,15 +397,56 @@ def find_file(d: Draft, name: str, field: str) -> Path | None:
     if full.stat().st_size > MAX_FILE_BYTES:
         d.error("media.too_large", f"{name} is over 2 GB.", "Export a smaller copy.", field)
         return None
+    if not found.spelled:
+        d.note(f"There is no {name}; {found.path} was taken, whose name differs in capitals only.")
     return full
 
 
-def _nearest(root: Path, name: Path) -> str:
-    """A file with nearly this name, as it happens with endings and capitals."""
-    folder = root / name.parent
-    if not folder.is_dir():
-        return ""
-    for other in sorted(folder.iterdir()):
-        if other.stem.casefold() == name.stem.casefold() and other.name != name.name:
-            return f"There is {other.relative_to(root)}: did you mean that?"
-    return ""
+def _fetched(d: Draft, name: str, field: str) -> Path | None:
+    """The local copy of what lies at an address; None with the problem reported."""
+    if name.lower().startswith("file:"):
+        d.error("media.outside", *_outside(name, name), field)
+        return None
+    if d.shop.fetch is None:
+        d.error(
+            "media.address",
+            f"{shown(name)} is an address; media are read from files here.",
+            "Download it into the folder of this brief.",
+            field,
+        )
+        return None
+    try:
+        return d.shop.fetch(name)
+    except FetchRefused as error:
+        d.error(error.code, error.message, error.remedy, field)
+        return None
+
+
+def _outside(name: str, plain: str) -> tuple[str, str]:
+    """What is said of a path that leads out of the folder: message and remedy."""
+    last = plain.rstrip("/").rpartition("/")[2]
+    last = last if last not in ("", ".", "..") and "\0" not in last else "front.jpg"
+    if plain.startswith(("/", "~", "file:")) or re.match("[A-Za-z]:/", plain):
+        return (
+            f"{name!r} is a path of one computer, outside of the folder of this brief.",
+            f"Copy the file into the folder and write its name alone: {last} .",
+        )
+    return (
+        f"{name!r} leads out of the folder of this brief.",
+        "Copy the file into the folder and name it from there.",
+    )
+
+
+def _proposal(root: Path, path: str, found: Sought) -> str:
+    """What may be meant by a name that no file has."""
+    nearly = list(found.nearly) or nearest(root, path)
+    if len(nearly) > 1:
+        return f"Which of these is meant: {', '.join(nearly[:4])}?"
+    if nearly:
+        return f"There is {nearly[0]}: did you mean that?"
+    parts = [part for part in (without_unseen(p) for p in re.split(r"[,;|\n]", path)) if part]
+    if len(parts) > 1 and all(find_path(root, part).there for part in parts):
+        return f"These are several files: write them as a list, [{', '.join(parts)}]."
+    if re.match(r"www\.[\w.-]+/", path):
+        return "An address begins with https:// ."
+    return "Check the spelling, or copy the file there."

@@ -36,6 +36,8 @@ def place_overlays(d: Draft) -> None:
             overlay.end = last_before(d)
         if overlay.type == "badge":
             continue  # Goes where the captions leave room: see `badges`.
+        if overlay.box is None and overlay.corner is not None:
+            overlay.box = _moved_inside(d, i, overlay)
         if overlay.box is None:
             overlay.box = _box(d, overlay)
         if not _inside(overlay.box, d.clear_box):
@@ -163,6 +165,31 @@ def _placed(d: Draft, overlay: Overlay, asset: Asset) -> Box:
     x0, y0, x1, y1 = d.clear_box
     width = min(width, x1 - x0, (y1 - y0) * aspect)
     w, h = max(2, round(width)), max(2, round(width / aspect))
-    left = {"left": x0, "right": x1 - w}.get(overlay.place.split("_")[-1], (x0 + x1 - w) // 2)
-    top = y0 if overlay.place.startswith("top") else y1 - h
+    up, _, across = overlay.place.rpartition("_")
+    left = {"left": x0, "right": x1 - w}.get(across, (x0 + x1 - w) // 2)
+    top = {"top": y0, "bottom": y1 - h}.get(up or across, (y0 + y1 - h) // 2)
     return left, top, left + w, top + h
+
+
+def _moved_inside(d: Draft, i: int, overlay: Overlay) -> Box:
+    """The box of an overlay whose corner is given in numbers; moved inside of what the platforms
+    leave clear, with a warning."""
+    assert overlay.corner is not None
+    size = d.spec.resolution
+    left, top = (
+        round(at * side) if at <= 1 else round(at)
+        for at, side in zip(overlay.corner, (size.width, size.height), strict=True)
+    )
+    x0, y0, x1, y1 = _box(d, overlay)
+    w, h = x1 - x0, y1 - y0
+    a, b, c, e = d.clear_box
+    x, y = min(max(left, a), c - w), min(max(top, b), e - h)
+    if (x, y) != (left, top):
+        d.warn(
+            "safe_zone.overlay",
+            f"the overlay at x {left}, y {top} was moved to x {x}, y {y}: the platforms' own "
+            "buttons stand where it was to be.",
+            "Give a place inside, or a word such as top-right.",
+            f"overlays[{i}].position",
+        )
+    return x, y, x + w, y + h

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Segment
+from pytoon_pipeline.spec.passes.end_card import has_end_card
 from pytoon_pipeline.spec.timeline import frames_of, seconds_of
 
 READ_PAUSE = 0.4
@@ -63,13 +66,7 @@ def set_durations(d: Draft) -> None:
     elif total > target + 1e-9:
         shorter = _shorten(wanted, least, target)
         if shorter is None:
-            d.error(
-                "duration.too_much",
-                f"{len(segments)} segments with their lines need {sum(least):.1f} s; "
-                f"{target:g} s are possible.",
-                "Take out pictures or lines, or shorten them.",
-                "duration" if asked else "media" if d.brief else "segments",
-            )
+            _refuse_length(d, least, target, asked)
             return
         wanted = shorter
         d.note(
@@ -77,6 +74,61 @@ def set_durations(d: Draft) -> None:
             f"to {target:g} s."
         )
     _write(d, wanted)
+
+
+def _refuse_length(d: Draft, least: list[float], target: float, asked: float | None) -> None:
+    """Says what the time is needed for, and those ways out of it that lead out."""
+    total, limit = sum(least), d.spec.constraints.max_duration
+    card = least[-1] if has_end_card(d) else 0.0
+    shown = least[:-1] if card else least
+    lines = [line for part in d.lines[: len(shown)] for line in part]
+    kinds = [s.type for s in d.spec.segments[: len(shown)]]
+    parts = [
+        counted(sum(kind == k for kind in kinds), word)
+        for k, word in (("image", "picture"), ("video", "clip"), ("text", "text card"),
+                        ("generated", "generated scene"))  # fmt: skip
+        if k in kinds
+    ]
+    parts += [counted(len(lines), "line")] if lines else []
+    parts += [f"the end card ({card:.1f} s)"] if card else []
+    remedies = []
+    if asked and math.ceil(total) <= limit:
+        remedies.append(f"write duration: {math.ceil(total - 1e-6)}")
+    if card and d.brief is not None and total - card <= target + 1e-9:
+        remedies.append("leave the end card out with end_card: false")
+    words = sum(
+        max(0.0, need - max(d.preset.pacing.shortest, READ_PAUSE + len(part) * _LEAST_LINE))
+        for need, part in zip(shown, d.lines, strict=False)
+    )
+    over = total - target
+    if lines and words >= over:
+        fewer = math.ceil(over * d.facts.captions.max_chars_per_second)
+        remedies.append(f"shorten the lines by {fewer} characters in all")
+    # The shortest last, so that as few as possible go.
+    kept, left, most = 0, target - card, sorted(shown)
+    while kept < len(most) and most[kept] <= left + 1e-9:
+        left, kept = left - most[kept], kept + 1
+    if 0 < kept < len(shown):
+        remedies.append(f"take out {counted(len(shown) - kept, 'picture')} with what is said there")
+    remedy = ", or ".join(remedies) or "give the video more time, or say and show less"
+    d.error(
+        "duration.too_much",
+        f"{_listed(parts)} need {total:.1f} s; {target:g} s are possible.",
+        f"{remedy[:1].upper()}{remedy[1:]}.",
+        "duration" if asked else "media" if d.brief else "segments",
+    )
+
+
+_LEAST_LINE = 0.83 + READ_PAUSE
+"""Seconds that the shortest line needs."""
+
+
+def counted(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join(p for p in (", ".join(parts[:-1]), parts[-1]) if p)
 
 
 def _time_for_voice(d: Draft, total: float, limit: float) -> float | None:

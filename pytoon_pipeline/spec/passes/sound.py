@@ -11,7 +11,6 @@ CLIP_UNDER_MUSIC_DB = -8.0
 
 
 def plan_sound(d: Draft) -> None:
-    asked = d.spec.audio is not None
     audio = d.spec.audio = d.spec.audio or Audio()
     rules = d.facts.loudness
     if audio.loudness == Loudness():
@@ -20,9 +19,8 @@ def plan_sound(d: Draft) -> None:
         )
     heard = [s for s in d.spec.segments if s.type == "video" and _heard(d, s)]
     silent = d.brief is not None and d.brief.music is False
+    # A plan says what is heard: without audio it is silent but for its clips.
     wants_default = d.brief is not None and d.brief.music is None
-    if d.brief is None:
-        wants_default = not asked
     # In a meme the clip's own sound is the joke; music is only laid under it when asked for.
     if wants_default and d.spec.archetype == "meme" and heard:
         wants_default = False

@@ -109,6 +109,8 @@ def _style_for(d: Draft, segment: Segment, role: str) -> str:
     changes: dict = {}
     if override.font:
         changes["family"] = _allowed_family(d, override.font, style.weight, segment)
+    if override.weight:
+        changes["weight"] = override.weight
     if override.size:
         floor = round(d.facts.captions.font_px.floor * d.scale)
         changes["max_px"] = max(floor, override.size)

@@ -1,0 +1,339 @@
+"""YAML and JSON files as their author wrote them: the encoding, slips of editors that have only one
+meaning, and scalars that keep their characters until it is known what they are for.
+
+YAML takes `19.90` for a number, `12:30` for 750, `010` for 8 and `no` for false. In a field that
+holds text they are text; in one that holds a number they are numbers. So a scalar is read as a
+`Scalar`, and `resolve` decides by the types of a pydantic model.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+# Bytes -> text -----------------------------------------------------------------------------------
+
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\0\0", "utf-32-le"), (b"\0\0\xfe\xff", "utf-32-be"),
+    (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"),
+)  # fmt: skip
+"""Byte order marks; the longer first."""
+
+
+class NotText(ValueError):
+    """Bytes are no text in a known encoding. Holds message and remedy."""
+
+    def __init__(self, message: str, remedy: str):
+        self.message, self.remedy = message, remedy
+        super().__init__(message)
+
+
+def decode_document(data: bytes) -> str:
+    """The text of a file: UTF-8, or UTF-16 and UTF-32 as Windows saves them, by their mark or by
+    their zeros. Raises NotText, naming the line that holds other bytes."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return _decode(data[len(mark) :], encoding)
+    if b"\0" in data[:400]:
+        head = data[:400]
+        even, odd = head[::2].count(0), head[1::2].count(0)
+        if max(even, odd) > len(head) // 6 and min(even, odd) <= max(even, odd) // 10:
+            return _decode(data, "utf-16-le" if odd > even else "utf-16-be")
+    return _decode(data, "utf-8")
+
+
+def _decode(data: bytes, encoding: str) -> str:
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        byte = data[error.start]
+        seen = bytes([byte]).decode("cp1252", "replace")
+        meant = f" ({seen!r} in Windows-1252)" if encoding == "utf-8" and byte >= 0xA0 else ""
+        raise NotText(
+            f"is not UTF-8 text: line {line} holds the byte {byte:#04x}{meant}.",
+            "Save it as UTF-8; in Notepad: Save as, Encoding: UTF-8.",
+        ) from None
+
+
+# Text -> YAML that says the same -----------------------------------------------------------------
+
+_AFTER_KEY = re.compile(r"(?m)^([ \t\xa0]*(?:- +)*[\w.-]{1,40}:|[ \t\xa0]*-)[\t\xa0][ \t\xa0]*")
+_INDENT = re.compile(r"(?m)^[ \t\xa0\u200b\ufeff]+")
+
+
+def mend_yaml(text: str) -> str:
+    """The same text with the blanks that editors and web pages put in: tabs and no-break spaces
+    become spaces where they indent or follow a name. Lines stay where they are."""
+    if not ("\t" in text or "\xa0" in text or "\u200b" in text or "\ufeff" in text):
+        return text
+    indents = {m[0] for m in _INDENT.finditer(text)}
+    # Tabs alone have one meaning; beside spaces nobody knows how wide they were.
+    tabs_only = not any("\t" in i and " " in i for i in indents)
+
+    def indent(found: re.Match[str]) -> str:
+        blanks = re.sub("[\u200b\ufeff]", "", found[0]).replace("\xa0", " ")
+        return blanks.replace("\t", "  ") if tabs_only else blanks
+
+    return _AFTER_KEY.sub(r"\1 ", _INDENT.sub(indent, text))
+
+
+_UNPRINTED = re.compile(
+    "[^\x09\x0a\x0d\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
+"""What YAML takes in no place."""
+
+
+def unprinted(text: str) -> tuple[int, str] | None:
+    """Line and character of the first character that no YAML file may hold."""
+    found = _UNPRINTED.search(text)
+    return (text.count("\n", 0, found.start()) + 1, found[0]) if found else None
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, as YAML reads it back."""
+    text = text.strip()
+    return f'"{text}"' if '"' not in text and "\\" not in text else "'" + text.replace(
+        "'", "''"
+    ) + "'"
+
+
+def quoting_remedy(text: str, line: int) -> str:
+    """What to write in place of a line (counted from 0) that can't be read; empty where it is no
+    plain `name: text`."""
+    lines = text.splitlines()
+    for number in (line, line - 1):
+        found = 0 <= number < len(lines) and re.fullmatch(
+            r"\s*((?:- )*)([A-Za-z_][\w.]*:(?=\s))?\s*(\S.*)", lines[number]
+        )
+        if found and (found[1] or found[2]):
+            name = f"{found[2]} " if found[2] else ""
+            words = found[3].strip()
+            if words[0] + words[-1] in ("[]", "{}", '""', "''"):
+                continue
+            return f"Write  {found[1]}{name}{quoted(words)}"
+    return ""
+
+
+# Scalars -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """What stands without quotes, with its two meanings."""
+
+    text: str
+    """The characters."""
+    value: Any
+    """What YAML or JSON makes of them: a number, true or false, None."""
+    comment: str = ""
+    """A word with a # before it that YAML takes for a comment: `Tag us #kettle`."""
+    mark: str = ""
+    """& or !, where YAML takes what follows for a label or a type."""
+
+
+@dataclass
+class Unclear:
+    """A text that YAML reads otherwise than most people mean it."""
+
+    path: tuple[str | int, ...]
+    kind: Literal["comment", "lost", "mark", "word", "null"]
+    """A comment after a text, or in its place; a mark; yes, no and the like; null."""
+    scalar: Scalar
+
+
+_OTHER_VALUES = re.compile(r"(?i)(yes|no|on|off|true|false)")
+
+
+@dataclass
+class Resolved:
+    """Data with every scalar decided."""
+
+    data: Any
+    unclear: list[Unclear] = field(default_factory=list)
+
+
+class AsWritten:
+    """In an `Annotated` type: every scalar below is kept as text, whatever it looks like."""
+
+
+def resolve(data: Any, annotation: Any = Any) -> Resolved:
+    """Each `Scalar` of some data as the type of its place wants it: its characters in a text, its
+    value in a number, a yes or no, or where nothing is known of the place (Any).
+
+    `annotation` is a type as pydantic takes it, a model for a whole document.
+    """
+    found = Resolved(None)
+    found.data = _resolve(data, annotation, (), found.unclear, {})
+    return found
+
+
+def _resolve(data: Any, kind: Any, path: tuple, unclear: list[Unclear], names: dict) -> Any:
+    if isinstance(data, Scalar):
+        return _decide(data, kind, path, unclear)
+    if isinstance(data, dict):
+        data = _with_own_names(data, kind, names)
+        return {
+            key: _resolve(value, _inside(kind, key, names), (*path, key), unclear, names)
+            for key, value in data.items()
+        }
+    if isinstance(data, list):
+        inner = [_item_of(kind, n) for n in range(len(data))]
+        kept = []
+        for n, (value, of) in enumerate(zip(data, inner, strict=True)):
+            made = _resolve(value, of, (*path, n), unclear, names)
+            # A dash with nothing behind it is no entry of a list of texts or files.
+            if made is None and value is not None and wants_text(of):
+                continue
+            kept.append(made)
+        return kept
+    return data
+
+
+def _decide(scalar: Scalar, kind: Any, path: tuple, unclear: list[Unclear]) -> Any:
+    text = wants_text(kind)
+    free = text and _is_free(kind)
+    if scalar.value is None:
+        if text and scalar.comment:
+            unclear.append(Unclear(path, "lost", scalar))
+        elif text and scalar.mark:
+            unclear.append(Unclear(path, "mark", scalar))
+        elif free and scalar.text.isalpha():
+            unclear.append(Unclear(path, "null", scalar))
+        return None
+    if text and scalar.mark:
+        unclear.append(Unclear(path, "mark", scalar))
+    elif free and scalar.comment:
+        unclear.append(Unclear(path, "comment", scalar))
+    elif free and _OTHER_VALUES.fullmatch(scalar.text):
+        unclear.append(Unclear(path, "word", scalar))
+    return scalar.text if text else scalar.value
+
+
+def _parts(kind: Any) -> Iterator[Any]:
+    """A type without its annotations, as the types that it may be."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        yield from _parts(get_args(kind)[0])
+    elif origin in (Union, types.UnionType):
+        for part in get_args(kind):
+            yield from _parts(part)
+    elif kind is not type(None):
+        yield kind
+
+
+def _is_as_written(kind: Any) -> bool:
+    return get_origin(kind) is Annotated and any(
+        m is AsWritten or isinstance(m, AsWritten) for m in get_args(kind)[1:]
+    )
+
+
+def wants_text(kind: Any) -> bool:
+    """Is a scalar in a place of this type its characters? So in texts and words to choose from, and
+    where a model or a list has a short form: `media: 010.jpg`."""
+    if _is_as_written(kind):
+        return True
+    parts = list(_parts(kind))
+    for part in parts:
+        origin = get_origin(part)
+        if part is str or (isinstance(part, type) and issubclass(part, BaseModel)):
+            return True
+        if origin is Literal and any(isinstance(a, str) for a in get_args(part)):
+            return True
+        if origin in (list, dict):
+            inner = get_args(part)[:1] if origin is list else get_args(part)[1:]
+            if inner and wants_text(inner[0]) or origin is dict and inner != (Any,):
+                return True
+    return False
+
+
+def _is_free(kind: Any) -> bool:
+    """Is it a text in the author's own words, which no program reads?"""
+    if get_origin(kind) is Annotated and any(
+        getattr(m, "drawn", False) for m in get_args(kind)[1:]
+    ):
+        return True
+    if get_origin(kind) in (Union, types.UnionType, Annotated, list):
+        return any(_is_free(part) for part in get_args(kind) if part is not type(None))
+    return False
+
+
+class Drawn:
+    """In an `Annotated` type: a text that is drawn, word for word."""
+
+    drawn = True
+
+
+def _item_of(kind: Any, n: int) -> Any:
+    """The type of an entry of a list."""
+    if _is_as_written(kind):
+        return kind
+    for part in _parts(kind):
+        origin, args = get_origin(part), get_args(part)
+        if origin is list:
+            return args[0]
+        if origin is tuple and args:
+            return args[n] if n < len(args) and args[-1] is not Ellipsis else args[0]
+        if origin is dict:
+            return str  # Names alone, in place of a mapping.
+    # A list where one thing is expected: the short form of another spelling.
+    return kind if any(_parts(kind)) else Any
+
+
+def _inside(kind: Any, key: str, names: dict) -> Any:
+    """The type of a value of a mapping."""
+    if _is_as_written(kind):
+        return kind
+    for part in _parts(kind):
+        origin, args = get_origin(part), get_args(part)
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            fields = names.setdefault(part, _fields(part))
+            # A spelling that the model puts right itself: number fields take texts, too.
+            return fields.get(key, Annotated[Any, AsWritten])
+        if origin is dict and args:
+            return args[1]
+        if origin is list and args:
+            found = _inside(args[0], key, names)
+            if found is not Any:
+                return found
+    return Any
+
+
+def _with_own_names(data: dict, kind: Any, names: dict) -> dict:
+    """Keys in another case, `Hook` or `Brand safe`, as the model has them."""
+    for part in _parts(kind):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            fields = names.setdefault(part, _fields(part))
+            made = {}
+            for key, value in data.items():
+                plain = re.sub(r"[\s_-]+", "_", str(key).strip().lower())
+                other = key not in fields and plain in fields and plain not in data
+                made[plain if other and plain not in made else key] = value
+            return made
+    return data
+
+
+def _fields(model: type[BaseModel]) -> Mapping[str, Any]:
+    """Types of a model's fields by every name that they have."""
+    found: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if info.metadata:
+            kind = Annotated[(kind, *info.metadata)]  # type: ignore[misc]
+        for known in (name, info.alias, info.validation_alias):
+            if isinstance(known, str):
+                found[known] = kind
+    return found
+
+
+def number_of(text: str, construct: Callable[[], Any]) -> Any:
+    """What a number is that YAML found: `010` is ten, whatever YAML 1.1 says."""
+    plain = text.replace("_", "")
+    if re.fullmatch(r"[+-]?0\d+", plain):
+        return int(plain)
+    return construct()

@@ -1,0 +1,244 @@
+"""What a clip is like beyond its first frame: how long it is, whether its clock jumps, its size
+changes, and whether something of it is transparent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from pytoon_pipeline.media.limits import MAX_ALPHA_PIXELS, MAX_PACKETS, SURVEYED_KEYFRAMES
+from pytoon_pipeline.media.playback import (
+    LEAP,
+    STARTS_AGAIN,
+    clock_may_leap,
+    picture_stream,
+)
+from pytoon_pipeline.media.probe import (
+    UnreadableMedia,
+    clip_orientation,
+    decoded,
+    decoder_of,
+    display_size,
+    frame_has_alpha,
+    open_clip,
+    says_alpha,
+)
+
+_FIRST_FRAMES = 8
+"""Looked at for fields and sizes."""
+_LONG_GAP = 10
+"""Seconds without a picture that are worth a word; less is usual where a screen was recorded."""
+_SAME_LENGTH = Fraction(1, 8)
+"""Seconds by which a container's own word of the length may differ from what its packets show."""
+
+
+@dataclass
+class Survey:
+    """What was found."""
+
+    seconds: Fraction = Fraction(0)
+    """From the first picture to the end of the last one, as they are played."""
+    starts: list[tuple[Fraction, Fraction, Fraction]] = field(default_factory=list)
+    """Where the clock starts again or leaps: second of the clip, and both times of the clock."""
+    gaps: list[tuple[Fraction, Fraction]] = field(default_factory=list)
+    """Where no picture comes for long: from and to, in seconds of the clip."""
+    sizes: tuple[tuple[int, int], ...] = ()
+    interlaced: bool = False
+    transparent: bool = False
+
+    def settle_length(self, said: float | None) -> float | None:
+        """The clip's length: what its header says, where its packets don't show otherwise."""
+        if not self.seconds:
+            return said
+        if said is not None and not self.starts and abs(self.seconds - Fraction(said)) <= (
+            _SAME_LENGTH
+        ):
+            return said
+        return float(self.seconds)
+
+    def notes(self) -> tuple[str, ...]:
+        return tuple(
+            f"its clock jumps from {float(before):.1f} s to {float(after):.1f} s at "
+            f"{float(at):.1f} s of the clip, as "
+            "where recordings are joined end to end; what follows is shown right after."
+            for at, before, after in self.starts[:3]
+        )
+
+    def warnings(self) -> tuple[tuple[str, str, str], ...]:
+        found = [
+            (
+                "media.gap",
+                f"has no picture between {float(start):.1f} s and {float(end):.1f} s; the one "
+                "before it stays.",
+                "Cut that part out, or begin later.",
+            )
+            for start, end in self.gaps[:1]
+        ]
+        if len(self.sizes) > 1:
+            named = ", ".join(f"{w}x{h}" for w, h in self.sizes[:4])
+            found.append(
+                (
+                    "media.sizes",
+                    f"changes its size part way ({named}); later frames keep their shape inside "
+                    "the place of the first.",
+                    "Export it again in one size, or cut out the part that is wanted.",
+                )
+            )
+        return tuple(found)
+
+
+def survey_clip(path: Path) -> Survey:
+    """Read a clip through; of its pictures some are decoded. Raises UnreadableMedia, and
+    av.FFmpegError where it can't be read at all."""
+    found = Survey()
+    keys = _read_packets(path, found)
+    _look_at_keyframes(path, found, keys)
+    _look_at_frames(path, found)
+    return found
+
+
+def _read_packets(path: Path, found: Survey) -> list[int]:
+    """The length and the clock, from packets; the numbers of those that begin anew (keyframes)."""
+    keys = []
+    with open_clip(path) as container:
+        stream = picture_stream(container, path)
+        leaps, tick = clock_may_leap(container), stream.time_base
+        rate = stream.average_rate or stream.guessed_rate
+        usual = 1 / Fraction(rate) if rate else Fraction(0)
+        shift: Fraction | None = None  # from the file's clock to seconds of the clip
+        last: Fraction | None = None
+        number, timeless = 0, Fraction(0)
+        for packet in _packets(container, stream):
+            if number >= MAX_PACKETS:
+                break
+            if packet.is_keyframe:
+                keys.append(number)
+            number += 1
+            if getattr(packet, "is_discard", False):
+                continue
+            if packet.pts is None:
+                timeless += packet.duration * tick if packet.duration else usual
+                continue
+            begins = packet.pts * tick
+            now = packet.dts * tick if packet.dts is not None else begins
+            lasts = packet.duration * tick if packet.duration else usual
+            if shift is None:
+                shift = -begins
+            elif last is not None:
+                ahead = now - last
+                if ahead < -STARTS_AGAIN or (leaps and ahead > LEAP):
+                    found.starts.append((found.seconds, last, now))
+                    shift = found.seconds - begins
+                elif ahead > _LONG_GAP or (leaps and ahead > 1):
+                    found.gaps.append((found.seconds, begins + shift))
+            last = now
+            found.seconds = max(found.seconds, begins + shift + lasts)
+        if not found.seconds and timeless:
+            found.seconds = timeless  # A bare stream: its pictures follow one another.
+    return keys
+
+
+def _packets(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.Packet]:
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except av.FFmpegError:
+        return  # What came before the fault counts.
+
+
+def _look_at_keyframes(path: Path, found: Survey, keys: list[int]) -> None:
+    """The sizes of frames that can be decoded by themselves, spread over the clip."""
+    wanted = {keys[len(keys) * n // SURVEYED_KEYFRAMES] for n in range(SURVEYED_KEYFRAMES)} if (
+        len(keys) > SURVEYED_KEYFRAMES
+    ) else set(keys)
+    sizes: dict[tuple[int, int], None] = {}
+    with open_clip(path) as container:
+        stream = picture_stream(container, path)
+        decode = decoder_of(stream)
+        try:
+            for number, packet in enumerate(container.demux(stream)):
+                if packet.size and number not in wanted:
+                    continue
+                for frame in decode(packet):
+                    sizes.setdefault(display_size(stream, frame, clip_orientation(frame)))
+        except (av.FFmpegError, OSError):
+            pass  # A broken tail.
+    found.sizes = tuple(sizes)
+
+
+def _look_at_frames(path: Path, found: Survey) -> None:
+    """The first frames: their fields, and whether something of them is transparent."""
+    with open_clip(path) as container:
+        stream = picture_stream(container, path)
+        said, codec = says_alpha(stream), stream.codec_context
+        layered = codec.name == "hevc" and _has_second_layer(codec.extradata or b"")
+        pixels, fully = 0, True
+        try:
+            for n, frame in enumerate(decoded(container, stream)):
+                alpha = frame_has_alpha(frame)
+                if n < _FIRST_FRAMES:
+                    found.interlaced |= bool(frame.interlaced_frame)
+                if (said or layered) and not alpha:
+                    raise UnreadableMedia(
+                        "media.not_media",
+                        f"{path.name} has transparency of a kind that can't be read here "
+                        f"({'HEVC' if layered else codec.name.upper()} with alpha).",
+                        "Export it as WebM (VP9 with alpha), ProRes 4444 or animated WebP.",
+                    )
+                if not alpha and n >= _FIRST_FRAMES:
+                    return
+                if not alpha:
+                    fully = False
+                    continue
+                pixels += frame.width * frame.height
+                least, most = _alpha_extremes(frame)
+                found.transparent |= least < 255
+                fully = fully and most == 0
+                if found.transparent and not fully and n >= _FIRST_FRAMES:
+                    return
+                if pixels > MAX_ALPHA_PIXELS:
+                    found.transparent = True
+                    return
+        except (av.FFmpegError, OSError):
+            return  # A broken tail.
+    if fully and pixels:
+        raise UnreadableMedia(
+            "media.not_media",
+            f"{path.name} is wholly transparent: there is nothing to see in it.",
+            "Export it again.",
+        )
+
+
+def _alpha_extremes(frame: av.VideoFrame) -> tuple[int, int]:
+    """The least and the most coverage in a frame, 0 to 255."""
+    shown = frame.reformat(format="rgba").planes[0]
+    pixels = np.frombuffer(shown, np.uint8).reshape(-1, shown.line_size)
+    alpha = pixels[: shown.height, 3 : shown.width * 4 : 4]
+    return int(alpha.min()), int(alpha.max())
+
+
+def _has_second_layer(record: bytes) -> bool:
+    """Do the parameter sets of HEVC (hvcC, ISO 14496-15, 8.3.3) belong to more than one layer? The
+    second one is then transparency."""
+    if len(record) < 23 or record[0] != 1:
+        return False
+    at = 23
+    for _ in range(record[22]):
+        count, at = int.from_bytes(record[at + 1 : at + 3], "big"), at + 3
+        for _ in range(count):
+            size = int.from_bytes(record[at : at + 2], "big")
+            unit = record[at + 2 : at + 4]
+            if len(unit) < 2:
+                return False
+            if (unit[0] & 1) << 5 | unit[1] >> 3:
+                return True
+            at += 2 + size
+    return False
