@@ -81,7 +81,7 @@ def objects(stdout: str) -> list[dict]:
 # What starts quickly ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("args", [["--help"], ["presets"], ["new", "somewhere"]])
+@pytest.mark.parametrize("args", [["--help"], ["new", "somewhere"]])
 def test_small_commands_start_without_the_heavy_libraries(args):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "pytoon_pipeline.cli", *args],

@@ -13,17 +13,19 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
 from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.defs import dev as dev_module
 from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.dev import dev
-from pytoon_pipeline.defs.jobs import brief_job
+from pytoon_pipeline.defs.jobs import BRIEF_TAG, brief_job
 from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
-from pytoon_pipeline.defs.process import PROCESS_TAG
+from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, process_tag
 from pytoon_pipeline.defs.run import BriefResult, open_instance, run_brief
 from pytoon_pipeline.errors import EngineFailed, UserError
 from pytoon_pipeline.quality.checks import CHECK_NAMES
@@ -236,6 +238,35 @@ def test_a_wrong_brief_fails_with_all_its_problems(place: Place, capfd: pytest.C
     assert place.run(place.brief("wrong")).ok, "it is mended"
 
 
+def test_checks_that_did_not_run_are_not_shown_as_failed(place: Place):
+    """What Dagster shows of a check is the last row of its history: one that is still planned when
+    its run has failed is shown red."""
+    assert place.run(place.brief("judged")).ok
+    assert not place.run(place.brief("judged", archetype="heroo")).ok
+    assert not place.run(place.brief("never", archetype="heroo")).ok
+    key = dg.AssetCheckKey(dg.AssetKey("assembled_video"), CHECK_NAMES[0])
+    states = {}
+    with open_instance(place.settings) as instance:
+        for name in ("judged", "never"):
+            history = instance.event_log_storage.get_asset_check_execution_history(
+                key, limit=5, partition_filter=PartitionKeyFilter(key=f"camp/{name}")
+            )
+            states[name] = [record.status.value for record in history]
+    assert states == {"judged": ["SUCCEEDED"], "never": []}
+
+
+def test_why_a_brief_was_refused_is_said_on_its_partition_and_run(place: Place):
+    result = place.run(place.brief("why", archetype="heroo", colour="red"))
+    with open_instance(place.settings) as instance:
+        run = instance.get_run_by_id(result.run_id)
+        (seen,) = instance.fetch_observations(dg.AssetKey("render_spec"), 5).records[:1]
+    assert run.tags["pytoon/refused"].startswith('archetype: "heroo" is not one of')
+    assert run.tags["pytoon/refused"].endswith("(and 1 more)")
+    shown = seen.asset_observation
+    assert shown.partition == "camp/why" and "heroo" in shown.description
+    assert [r.data["field"] for r in shown.metadata["problems"].records] == ["archetype", "colour"]
+
+
 def test_a_failed_engine_is_told_with_what_was_done(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ):
@@ -356,6 +387,47 @@ def test_a_taken_port_is_said(place: Place):
         other.listen()
         with pytest.raises(UserError, match="--port"):
             dev(place.settings, port=other.getsockname()[1])
+
+
+_STUBBORN = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+if len(sys.argv) == 1:
+    run = subprocess.Popen([sys.executable, __file__, "run"], start_new_session=True)
+    print(run.pid, flush=True)
+    time.sleep(60)
+time.sleep(60)
+"""
+
+
+def test_the_end_of_a_deployment_leaves_no_process_and_loses_no_brief(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+):
+    """A part that does not end, and a run in a session of its own that it has started."""
+    monkeypatch.setattr(dev_module, "GRACE_SECONDS", 0.2)
+    script = write(tmp_path / "stubborn.py", _STUBBORN)
+    child = subprocess.Popen(
+        [sys.executable, str(script)], env={**os.environ, dev_module.MARK: "abc"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    pid = int(child.stdout.readline())
+    ledger = Ledger(place.settings.ledger)
+    key = ledger.register(place.brief("broken off"))
+    ledger.note(key, state="running")
+    with open_instance(place.settings) as instance:
+        tags = {PROCESS_TAG: process_tag(pid), BRIEF_TAG: key}
+        run = instance.create_run_for_job(_empty, tags=tags)
+        instance.report_dagster_event(
+            dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "_empty"), run.run_id
+        )
+    dev_module._end({"web": child}, "abc", place.settings, dev_module._Asked())
+    assert child.returncode is not None and is_gone(tags[PROCESS_TAG])
+    with open_instance(place.settings) as instance:
+        assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELED
+    entry = ledger.entry(key)
+    assert (entry.state, entry.wanted) == ("new", "render"), "the next start takes it up"
+    out, error = capfd.readouterr()
+    assert out.count("\n") == 1 and "Ending" in out and error == ""
 
 
 def test_a_sensor_ticks_again_after_its_clock_ran_ahead(settings: Settings) -> None:

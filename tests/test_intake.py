@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,10 @@ import sqlalchemy as sa
 
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs import sensors, watch
+from pytoon_pipeline.defs.pages import WrittenPage, write_page
 from pytoon_pipeline.defs.resources import SettingsResource
 from pytoon_pipeline.defs.sensors import intake
+from pytoon_pipeline.store import open_store
 
 
 def write(path: Path, text: str) -> Path:
@@ -36,6 +39,12 @@ class Folder:
         self.instance = dg.DagsterInstance.ephemeral()
         monkeypatch.setattr(watch.time, "time", lambda: self._now() + self.later)
         monkeypatch.setattr(sensors, "PACE", sensors.Pace(least=0, share=0))
+        self.asked: list[str] = []
+        self.written: list[WrittenPage] = []
+        writer = sensors.PageWriter()
+        monkeypatch.setattr(writer, "begin", lambda name, *_: self.asked.append(name))
+        monkeypatch.setattr(writer, "take_written", lambda: [*self.written])
+        monkeypatch.setattr(sensors, "PAGES", writer)
 
     _now = staticmethod(time.time)
 
@@ -49,12 +58,18 @@ class Folder:
         assert isinstance(result, dg.SensorResult)
         self.skipped = result.skip_reason.skip_message if result.skip_reason else ""
         added = [k for r in result.dynamic_partitions_requests or [] for k in r.partition_keys]
-        assert added == [r.partition_key for r in result.run_requests or []]
+        requests = list(result.run_requests or [])
+        self.shown = [str(e.partition) for e in result.asset_events]
+        assert added == [r.partition_key for r in requests] + self.shown
         if acted_on:
             self.cursor = result.cursor
-        requests = list(result.run_requests or [])
-        self.pages = [r.partition_key for r in requests if r.job_name == "report_job"]
-        return [r for r in requests if r.job_name != "report_job"]
+        return requests
+
+    @property
+    def pages(self) -> list[str]:
+        """Campaigns whose pages were asked for since this was last looked at."""
+        asked, self.asked[:] = list(self.asked), []
+        return asked
 
     def rendered(self) -> list[str]:
         return [r.partition_key for r in self.tick()]
@@ -158,7 +173,51 @@ def test_a_campaign_has_its_page_made_when_something_became_of_it(folder: Folder
     folder.later += 60
     assert folder.tick() == [] and folder.pages == []
     folder.later += 100
-    assert folder.tick() == [] and folder.pages == ["spring"], "the run of it was lost"
+    assert folder.tick() == [] and folder.pages == ["spring"], "whoever wrote it was killed"
+
+
+def test_a_page_is_shown_as_an_asset_without_a_run(folder: Folder):
+    folder.brief("spring/a")
+    folder.tick()
+    folder.ledger.note("spring/a", state="done")
+    store = open_store(folder.settings.load())
+    folder.written = [write_page(name, folder.ledger, store) for name in ("spring", "?")]
+    assert [p.document is not None for p in folder.written] == [True, False]
+    assert store.exists("reports/spring/index.html")
+    assert folder.tick() == [] and folder.shown == ["spring"], "no run is asked for"
+    assert "the page of ? was not written" in folder.skipped
+    assert folder.pages == [], "the ledger knows that it was made"
+
+
+def test_what_is_gone_is_marked_until_it_is_back(folder: Folder):
+    folder.brief("c/kept")
+    folder.brief("c/gone")
+    folder.brief("c/many", "media: [a.jpg]\nvariants: {hooks: [One, Two]}\n")
+    table = write(folder.root / "c/spring.csv", "name,media\nlamp,kept/a.jpg\npot,kept/a.jpg\n")
+    folder.tick()
+    rows = {e.key for e in folder.ledger.find() if e.source.path == table}
+    assert len(rows) == 2
+    for entry in folder.ledger.find():
+        folder.ledger.note(entry.key, state="done")
+
+    def deleted() -> set[str]:
+        folder.tick()
+        return {e.key for e in folder.ledger.find() if e.is_deleted}
+
+    assert deleted() == set()
+    shutil.rmtree(folder.root / "c/gone")
+    folder.brief("c/many", "media: [a.jpg]\nvariants: {hooks: [One]}\n")
+    write(table, "name,media\nlamp,kept/a.jpg\n")
+    assert len(deleted() & rows) == 1 and {"c/gone", "c/many-h2"} <= deleted()
+    assert len(deleted()) == 3
+    table.write_bytes(b"\xff\xfe\x00broken")
+    assert len(deleted() & rows) == 1, "a table that can't be read has lost nothing more"
+    aside = folder.root.rename(folder.root.with_name("aside"))
+    assert len(deleted()) == 3, "nor has a folder that is not mounted"
+    aside.rename(folder.root)
+    folder.brief("c/gone")
+    folder.tick()
+    assert not folder.ledger.entry("c/gone").deleted
 
 
 def test_what_a_person_wants_is_requested_by_priority(folder: Folder):

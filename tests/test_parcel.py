@@ -408,7 +408,7 @@ class Cluster:
             context = dg.build_sensor_context(instance=instance, cursor=self.cursor)
             result = sensors.intake(context, settings=SettingsResource(), ledger=self.ledger)
         self.cursor = result.cursor
-        return [r for r in result.run_requests or [] if r.job_name != "report_job"]
+        return list(result.run_requests or [])
 
     def compile(self, request: dg.RunRequest, name: str = "worker") -> str | None:
         """What `render_spec` makes of it on another machine; None when it fails."""

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,14 @@ from needs import need_browser
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from s3_server import s3_server
 
+from pytoon_pipeline.briefs.deleted import mark_deleted
 from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.cli.report import report
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.figures.catalogue import BRIEFS
+from pytoon_pipeline.figures.text import of_ledger
 from pytoon_pipeline.report import export_report, plots, write_report
 from pytoon_pipeline.report.rows import gather
 from pytoon_pipeline.report.table import safe
@@ -235,6 +239,18 @@ def test_no_script_but_its_own_could_run(browser: Browser, address: str) -> None
         assert page.evaluate("window.hit") is None
 
 
+def test_refused_cards_leave_no_hole_in_the_grid(page: Page, address: str) -> None:
+    page.goto(address)
+    shapes = {
+        tuple(round(stage.bounding_box()[side]) for side in ("width", "height"))
+        for stage in page.locator(".card .stage").all()
+    }
+    assert len(shapes) == 1, "all cards have one shape"
+    columns = len({round(card.bounding_box()["x"]) for card in page.locator(".card").all()})
+    rows = [round(card.bounding_box()["y"]) for card in page.locator(".card").all()]
+    assert rows == sorted(rows) and rows.count(rows[0]) == columns, "no place is left free"
+
+
 @pytest.mark.parametrize("view", ["grid", "table", "figures"])
 def test_a_phone_need_not_scroll_sideways(page: Page, address: str, view: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
@@ -307,6 +323,27 @@ def test_the_page_counts_and_leads_to_what_is_there(campaign: Campaign) -> None:
     for link in links:
         assert (folder / unquote(link)).is_file(), link
     assert max(map(len, re.findall(rb"base64,[^\"]+", html))) < 40_000
+
+
+def test_a_deleted_brief_is_marked_and_not_counted(campaign: Campaign, tmp_path: Path) -> None:
+    ledger, root = Ledger(tmp_path / "briefs.db"), tmp_path / "briefs"
+    for name in ("kept", "gone"):
+        picture(root / "camp" / name / "a.png", (27, 48))
+        (root / "camp" / name / "brief.yaml").write_text("media: [a.png]\n")
+    for source in find_sources([root]):
+        ledger.note(ledger.register(source), state="done")
+    shutil.rmtree(root / "camp/gone")
+    assert mark_deleted(ledger) == ["camp/gone"] and mark_deleted(ledger) == []
+    made = write_report("camp", ledger, FolderStore(tmp_path / "store"))
+    assert made.counts == {"deleted": 1, "done": 1} and made.briefs == 2
+    states = {row.name: row.state for row in gather(ledger.find(), campaign.store)}
+    assert states == {"gone": "Deleted", "kept": "Done"}
+    samples = of_ledger(ledger).values[BRIEFS]
+    assert samples["deleted",] == 1 and samples["done",] == 1
+
+    picture(root / "camp/gone/a.png", (27, 48))
+    (root / "camp/gone/brief.yaml").write_text("media: [a.png]\n")
+    assert mark_deleted(ledger) == [] and not ledger.entry("camp/gone").deleted, "it is back"
 
 
 def test_the_table_is_safe_to_open(campaign: Campaign) -> None:

@@ -55,11 +55,13 @@ _BRIEFS = sa.Table(
     sa.Column("run_id", sa.Text, nullable=False, default=""),
     sa.Column("progress", sa.Float, nullable=False, default=0.0),
     sa.Column("reported", sa.Text, nullable=False, default=""),
+    sa.Column("deleted", sa.Float, nullable=False, default=0.0),
     sa.Column("updated", sa.Float, nullable=False),
 )
 _FRESH: dict[str, Any] = {
     "content_hash": "", "look": "", "waiting": "", "state": "new", "error": "", "problems": "",
     "action": "", "wanted": "", "priority": 0, "run_id": "", "progress": 0.0, "reported": "",
+    "deleted": 0.0,
 }  # fmt: skip
 
 ACTIONS = ("render", "rerender", "recheck")
@@ -101,8 +103,17 @@ class Entry:
     """0..1, of the work of its last run."""
     reported: str
     """What was last written back to the table it comes from."""
+    host: str
+    """The machine that its files are on; empty where that is not known."""
+    deleted: float
+    """Unix time when its files, or its row, were found to be gone; 0 while they are there."""
     updated: float
     """Unix time."""
+
+    @property
+    def is_deleted(self) -> bool:
+        """Is it gone, with no run of it under way any more?"""
+        return bool(self.deleted) and self.state not in OPEN
 
 
 _PAGES = sa.Table(
@@ -385,10 +396,11 @@ class Ledger:
 
     def note(self, key: str, **values: Any) -> None:
         """Set columns of a brief: `state`, `error`, `problems`, `run_id`, `progress`, `look`,
-        `waiting`, `content_hash`, `wanted`, `reported`. What a person sees makes it `updated`."""
+        `waiting`, `content_hash`, `wanted`, `reported`, `deleted`. What a person sees makes it
+        `updated`."""
         if "problems" in values:
             values["problems"] = json.dumps([p.as_dict() for p in values["problems"]])
-        if values.keys() & {"state", "error"}:
+        if values.keys() & {"state", "error", "deleted"}:
             values["updated"] = self._stamp()
         change = sa.update(_BRIEFS).where(_BRIEFS.c.key == key).values(**_storable(values))
         self.transact(lambda connection: connection.execute(change), again=True)
@@ -428,14 +440,16 @@ def _register(connection: sa.Connection, source: BriefSource, now: Any) -> str:
         "document": source.document.as_json() if source.document else "",
     }
     known = connection.execute(
-        sa.select(_BRIEFS.c.key, _BRIEFS.c.kind, _BRIEFS.c.document).where(
+        sa.select(_BRIEFS.c.key, _BRIEFS.c.kind, _BRIEFS.c.document, _BRIEFS.c.deleted).where(
             _BRIEFS.c.origin == values["origin"]
         )
     ).first()
     if known:
-        if (known.kind, known.document) != (source.kind, values["document"]):
+        if (known.kind, known.document, known.deleted) != (source.kind, values["document"], 0):
             connection.execute(
-                sa.update(_BRIEFS).where(_BRIEFS.c.key == known.key).values(**values)
+                sa.update(_BRIEFS)
+                .where(_BRIEFS.c.key == known.key)
+                .values(deleted=0.0, **values, **({"updated": now} if known.deleted else {}))
             )
         return known.key
     for key in _keys(source):

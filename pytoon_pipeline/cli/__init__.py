@@ -1,7 +1,7 @@
 """`pytoon`: the command line.
 
 Each command's work lies in a module of its own and is imported when the command runs, so that
-`pytoon --help` and the listings start without Dagster, OpenCV or PyAV.
+`pytoon --help` and what only writes a file start without Dagster, OpenCV or PyAV.
 """
 
 from __future__ import annotations
@@ -87,6 +87,23 @@ def new(
     from pytoon_pipeline.cli.new import new as run
 
     return run(folder, archetype)
+
+
+@_command(_MAKE, "new-brand")
+def new_brand(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As briefs will call it.")],
+    logo: Annotated[
+        Path,
+        typer.Option("--logo", metavar="FILE", help="PNG with a transparent ground is best."),
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="In place of a kit that is there.")
+    ] = False,
+) -> int | None:
+    """Write a brand kit to start from, its colours and versions of the logo made from a picture."""
+    from pytoon_pipeline.cli.new_brand import new_brand as run
+
+    return run(name, logo, force)
 
 
 @_command(_MAKE)
@@ -388,7 +405,7 @@ def schema(
         "docs"
     ),
 ) -> int | None:
-    """Write the JSON Schemas of Brief and RenderSpec."""
+    """Write the JSON Schemas of briefs, plans, brand kits, presets and the API."""
     from pytoon_pipeline.cli.schema import write_schemas as run
 
     return run(out)

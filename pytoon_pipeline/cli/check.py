@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES, BriefSource
 from pytoon_pipeline.cli.terminal import (
     OK,
     REFUSED,
@@ -25,6 +25,10 @@ from pytoon_pipeline.cli.terminal import (
 )
 from pytoon_pipeline.errors import BriefError, Problem, UserError
 from pytoon_pipeline.settings import Settings
+
+KIT_FILE = "brand.yaml"
+PRESET_FOLDERS = ("hero", "overlay", "meme")
+"""Folders of presets."""
 
 
 def gather(paths: Sequence[Path]) -> tuple[list[BriefSource], list[tuple[Path, list[Problem]]]]:
@@ -130,11 +134,22 @@ def _number_in(message: str) -> float:
 def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
     """Exit code 2 when there is an error, or with `strict` a warning."""
     settings = settings_and_logs()
+    kits, paths = split_kits(paths)
     sources, refused = gather(paths)
     bad = {"error", "warning"} if strict else {"error"}
     to = console()
     everything: list[Problem] = []
     clean = 0
+    said: set[Problem] = set()
+    for path, problems in _checked_kits(kits, settings):
+        everything += problems
+        ok = not any(p.severity in bad for p in problems)
+        clean += ok
+        if as_json:
+            _print_json(str(path), None, None, ok, problems)
+        else:
+            state, style = ("ok", "bold green") if ok else ("refused", "bold red")
+            show_brief(to, plain(path), path, state, style, problems)
     shared = Shared()
     for path, problems in refused:
         everything += problems
@@ -144,6 +159,10 @@ def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
             show_brief(to, plain(path), path, "refused", "bold red", problems)
     for source, spec, problems in _checked(sources, settings):
         ok = spec is not None and not any(p.severity in bad for p in problems)
+        if not as_json:
+            # What is wrong with a kit or a preset is said once, not for each brief that uses it.
+            problems = [p for p in problems if not (_is_of_presets(p) and p in said)]
+            said |= {p for p in problems if _is_of_presets(p)}
         everything += problems
         clean += ok
         if as_json:
@@ -156,9 +175,59 @@ def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
         shared.show(to)
         if everything or len(sources) > 1:
             to.print()
-        briefs = counted(len(sources) + len(refused), "brief")
-        to.print(f"{briefs}: {clean} ok, {_summary(everything)}.", soft_wrap=True)
-    return OK if clean == len(sources) and not refused else REFUSED
+        looked_at = [counted(n, what) for n, what in (
+            (len(sources) + len(refused), "brief"), (len(kits), "preset file")) if n
+        ]  # fmt: skip
+        to.print(
+            f"{' and '.join(looked_at)}: {clean} ok, {_summary(everything)}.", soft_wrap=True
+        )
+    return OK if clean == len(sources) + len(kits) and not refused else REFUSED
+
+
+def _is_of_presets(problem: Problem) -> bool:
+    return (problem.file or "").startswith("presets/")
+
+
+def split_kits(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Files of brand kits and presets among what was named, a kit's folder included, and the
+    rest: briefs."""
+    kits, rest = [], []
+    for path in paths:
+        inside = path / KIT_FILE
+        if path.name == KIT_FILE or inside.is_file():
+            kits.append(path if path.name == KIT_FILE else inside)
+        elif path.suffix == ".yaml" and path.absolute().parent.name in PRESET_FOLDERS and (
+            path.name not in (*BRIEF_FILES, *SPEC_FILES) and _is_preset(path)
+        ):
+            kits.append(path)
+        else:
+            rest.append(path)
+    return kits, rest
+
+
+def _is_preset(path: Path) -> bool:
+    """A flat brief may lie in a folder named `hero`; only presets have types."""
+    try:
+        return "\ntype:" in path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def _checked_kits(paths: Sequence[Path], settings: Settings):
+    if not paths:
+        return
+    from pytoon_pipeline.spec.kit_findings import brand_findings, preset_file_findings
+    from pytoon_pipeline.spec.presets import open_presets
+    from pytoon_pipeline.stages.services import open_fonts
+
+    library, fonts = open_presets(*settings.presets_dirs), open_fonts(settings)
+    for path in paths:
+        file = path.absolute()
+        if path.name == KIT_FILE:
+            problems = brand_findings(library, file, fonts)
+        else:
+            problems = preset_file_findings(library, file.parent.name, file, fonts)
+        yield path, [replace(p, file=shown_path(Path(p.file))) if p.file else p for p in problems]
 
 
 def _checked(sources: Sequence[BriefSource], settings: Settings):

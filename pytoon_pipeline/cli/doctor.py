@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -208,8 +208,7 @@ def _presets(p: Patient) -> Iterator[Finding]:
         for name, entry in library.tracks().items()
         if not library.track_file(name).is_file()
     ]
-    for name in library.brand_names():
-        brand = library.brand(name)
+    for name, brand in library.brands().items():
         files = [brand.logo.on_pictures, brand.logo.on_ground] if brand.logo else []
         lost += [f"{name}/{f}" for f in files if f and not (brand.folder / f).is_file()]
     count = sum(len(named) for named in looks.values())
@@ -220,7 +219,10 @@ def _presets(p: Patient) -> Iterator[Finding]:
     if lost:
         yield Finding("presets", "fail", f"files are missing: {', '.join(lost)}",
                       "Restore them, or take their entries out.")
-    else:
+    broken = library.problems()
+    for problem in broken:
+        yield Finding("presets", "fail", str(replace(problem, remedy="")), problem.remedy)
+    if not lost and not broken:
         yield Finding("presets", "ok", detail)
 
 
@@ -228,8 +230,8 @@ def _fonts(p: Patient) -> Iterator[Finding]:
     library, fonts = p.library, p.fonts
     known = {f.casefold() for f in fonts.families()}
     needed = set()
-    for name in library.brand_names():
-        chosen = library.brand(name).fonts
+    for brand in library.brands().values():
+        chosen = brand.fonts
         needed |= {chosen.heading, chosen.body} if chosen else set()
     for named in library.presets().values():
         for look in named.values():

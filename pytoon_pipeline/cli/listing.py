@@ -8,9 +8,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pytoon_pipeline.cli.terminal import FAILED, OK, console, plain, print_json, settings_and_logs
+from pytoon_pipeline.cli.terminal import (
+    FAILED,
+    OK,
+    console,
+    plain,
+    print_json,
+    settings_and_logs,
+    show_problem,
+)
+from pytoon_pipeline.errors import PresetError
 from pytoon_pipeline.settings import project_data
+from pytoon_pipeline.spec.kit_findings import survey
 from pytoon_pipeline.spec.presets import DEFAULT_PRESET, open_presets
+from pytoon_pipeline.stages.services import open_fonts
 
 DEFAULT_BRAND = "neutral"
 DEFAULT_PLATFORM = "universal_ads"
@@ -52,10 +63,14 @@ def _origin(folder: Path) -> str:
 def presets(as_json: bool) -> int:
     settings = settings_and_logs()
     library = open_presets(*settings.presets_dirs)
-    looks = library.presets()
-    brands = {name: library.brand(name) for name in library.brand_names()}
+    found = survey(library, open_fonts(settings))
+    looks, brands = found.presets, found.brands
     profiles = library.facts().profiles
-    tracks = library.tracks()
+    try:
+        tracks = library.tracks()
+    except PresetError as error:  # Music that can't be listed hides nothing else.
+        tracks = {}
+        found.problems["music", "ledger"] = error.problems
     from_ = {
         **{
             (archetype, name): _origin(
@@ -103,6 +118,11 @@ def presets(as_json: bool) -> int:
                     {"name": name, **track, "from": from_["music", name]}
                     for name, track in tracks.items()
                 ],
+                "problems": [
+                    {"of": "/".join(place), **problem.as_dict()}
+                    for place, problems in found.problems.items()
+                    for problem in problems
+                ],
             }
         )
         return OK
@@ -144,6 +164,10 @@ def presets(as_json: bool) -> int:
         )
     if tracks:
         show(to, made)
+    for (kind, name), problems in found.problems.items():
+        to.print(Text(f"{kind} {plain(name)}", "bold"), soft_wrap=True)
+        for problem in problems:
+            show_problem(to, problem)
     return OK
 
 

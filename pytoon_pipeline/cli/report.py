@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from pytoon_pipeline.briefs.deleted import mark_deleted
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.cli.check import counted, shown_path
 from pytoon_pipeline.cli.files import writable_folder
@@ -24,6 +25,7 @@ def report(campaigns: list[str], out: Path | None, as_json: bool) -> int:
     to = console(stderr=as_json)
     settings = settings_and_logs(to)
     ledger, store = Ledger(settings.ledger), open_store(settings)
+    mark_deleted(ledger)
     wanted = list(dict.fromkeys(find_campaign(name, ledger) for name in campaigns))
     wanted = wanted or sorted(ledger.campaigns())
     if not wanted:
@@ -61,6 +63,7 @@ def _about(made: ReportDocument) -> str:
     for number, word in (
         (made.failed_checks, "with a check not passed"), (made.degraded, "degraded"),
         (made.counts.get("refused", 0), "refused"), (made.counts.get("failed", 0), "failed"),
+        (made.counts.get("deleted", 0), "deleted"),
     ):  # fmt: skip
         said += [f"{number} {word}"] if number else []
     return ", ".join(said)

@@ -15,10 +15,13 @@ from pytoon_pipeline.briefs import model as briefs
 from pytoon_pipeline.cli.files import write_text
 from pytoon_pipeline.cli.terminal import OK, console
 from pytoon_pipeline.spec.model import RenderSpec
+from pytoon_pipeline.spec.presets import Brand, Preset
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "brief.schema.json": briefs.Brief,
     "render_spec.schema.json": RenderSpec,
+    "brand.schema.json": Brand,
+    "preset.schema.json": Preset,
 }
 """File name -> model."""
 
@@ -35,6 +38,9 @@ SHORT_FORMS: dict[Callable[[Any], Any], dict[str, Any]] = {
 checks a brief by the schema must not mark these as wrong."""
 
 
+_FROM_PLACE: dict[type[BaseModel], tuple[str, ...]] = {Brand: ("folder",), Preset: ("name",)}
+
+
 class _AsWritten(GenerateJsonSchema):
     def function_before_schema(self, schema: Any) -> JsonSchemaValue:
         full = super().function_before_schema(schema)
@@ -48,6 +54,10 @@ def schema_text(model: type[BaseModel]) -> str:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **model.model_json_schema(by_alias=False, schema_generator=_AsWritten),
     }
+    # Known from where the file lies, and not written in it.
+    for name in _FROM_PLACE.get(model, ()):
+        schema["properties"].pop(name, None)
+        schema["required"] = [n for n in schema["required"] if n != name]
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

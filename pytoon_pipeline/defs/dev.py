@@ -10,20 +10,29 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from pytoon_pipeline.defs.run import open_instance, prepare_home
+import dagster as dg
+
+from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone
+from pytoon_pipeline.defs.reconcile import take_up_again
+from pytoon_pipeline.defs.run import instance_ref, open_instance, prepare_home
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.figures import lines
 from pytoon_pipeline.settings import Settings
 
 LOOK_SECONDS = 300.0
 """Between two looks after what a killed process or a clock that jumped left behind."""
-GRACE_SECONDS = 20.0
-"""A child that is told to end has this long to do so."""
+GRACE_SECONDS = 3.0
+"""Children that are told to end have this long to do so."""
+MARK = "_PYTOON_DEV"
+"""In the environment of everything that a deployment starts: which one it is of."""
 
 
 def dev(
@@ -37,7 +46,8 @@ def dev(
     home = prepare_home(settings)
     _claim(host, port)
     settings.briefs_dir.mkdir(parents=True, exist_ok=True)
-    environment = _environment(settings, home)
+    mark = uuid.uuid4().hex
+    environment = {**_environment(settings, home), MARK: mark}
     where = _workspace()
     form = "json" if settings.log == "json" else "colored"
     commands = {
@@ -54,8 +64,8 @@ def dev(
     if settings.broker and at_once != 0:
         taking = ["--at-once", str(at_once)] if at_once else []
         commands["worker"] = ["pytoon_pipeline.cli", "worker", *taking]
-    global _as_json
-    _as_json = form == "json"
+    global _as_json, _ending
+    _as_json, _ending = form == "json", False
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host
     _say("dev", f"Briefs are taken from {settings.briefs_dir}; videos go to {settings.store}.")
     _say("dev", f"Dagster comes up at http://{shown}:{port} . Ctrl-C ends it.")
@@ -77,7 +87,7 @@ def dev(
             for name, child in children.items():
                 threading.Thread(target=_relay, args=(name, child.stdout), daemon=True).start()
             looked = time.monotonic()
-            while not asked.wait(0.5):
+            while not asked.event.wait(0.5):
                 if time.monotonic() - looked > LOOK_SECONDS:
                     looked = time.monotonic()
                     _look_after(settings)
@@ -87,7 +97,7 @@ def dev(
                         return 1
             return 0
         finally:
-            _end(children)
+            _end(children, mark, settings, asked)
 
 
 def _look_after(settings: Settings) -> None:
@@ -136,12 +146,24 @@ def _workspace() -> list[str]:
     return ["-w", str(file)] if file.is_file() else ["-m", "pytoon_pipeline.definitions"]
 
 
+@dataclass
+class _Asked:
+    """Whether, and how often, this process was asked to end."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+    times: int = 0
+
+    def again(self, *_: object) -> None:
+        self.times += 1
+        self.event.set()
+
+
 @contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """Set when this process is asked to end."""
-    asked = threading.Event()
+def _signals() -> Iterator[_Asked]:
+    """Counts Ctrl-C and SIGTERM as long as it lasts."""
+    asked = _Asked()
     before = {
-        number: signal.signal(number, lambda *_: asked.set())
+        number: signal.signal(number, asked.again)
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
@@ -163,12 +185,16 @@ _DULL = "ignoring older events"
 
 _as_json = False
 """Is what this deployment says meant for programs?"""
+_ending = False
+"""Were its children told to end?"""
 
 
 def _relay(name: str, stream: IO[str]) -> None:
     """A child's lines, without what says nothing to a person."""
     last = ""
     for raw in stream:
+        if _ending:
+            continue
         line = _COLOUR.sub("", raw).rstrip()
         if _as_json:
             if line and _DULL not in line:
@@ -191,21 +217,69 @@ def _say(name: str, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {name:<6} | {text}", flush=True)
 
 
-def _end(children: dict[str, subprocess.Popen[str]]) -> None:
-    """Ask, wait, and only then insist; runs under way are left to finish by themselves, those of a
-    worker for a while."""
+def _end(
+    children: dict[str, subprocess.Popen[str]], mark: str, settings: Settings, asked: _Asked
+) -> None:
+    """Ask all at once, wait a moment, then insist, so that after `GRACE_SECONDS` and a bit nothing
+    is left that was started here: code servers and runs included. What was being rendered is begun
+    again at the next start, from the scenes that are finished."""
+    global _ending
+    _ending = True  # What Dagster's processes say of each other's end helps nobody.
+    _say("dev", "Ending; what is being rendered goes on at the next start.")
+    began, asked_before = time.monotonic(), asked.times
     for name, child in children.items():
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM if name == "worker" else signal.SIGINT)
-    for name, child in children.items():
-        try:
-            child.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            if name == "worker":  # What it still renders is begun again with the next start.
-                child.send_signal(signal.SIGINT)
-                with suppress(subprocess.TimeoutExpired):
-                    child.wait(GRACE_SECONDS)
-                    continue
-            _say("dev", f"{name} does not end; killing it.")
-            child.kill()
-            child.wait()
+        _signal(child, signal.SIGTERM if name == "worker" else signal.SIGINT)
+    insisted = False
+    while any(child.poll() is None for child in children.values()):
+        waited = time.monotonic() - began
+        if waited > GRACE_SECONDS or asked.times > asked_before:
+            break
+        if waited > GRACE_SECONDS / 2 and not insisted and "worker" in children:
+            insisted = True  # It leaves what it still renders to other workers.
+            _signal(children["worker"], signal.SIGINT)
+        time.sleep(0.05)
+    for child in children.values():
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    _kill_started(mark)
+    if not settings.broker:  # Workers see to their own.
+        _ask_again(settings)
+
+
+def _signal(child: subprocess.Popen[str], number: int) -> None:
+    if child.poll() is None:
+        child.send_signal(number)
+
+
+def _kill_started(mark: str) -> None:
+    """Kill every process that inherited this deployment's mark, whoever its parent is by now. Where
+    the system does not tell of other processes' environments, code servers and runs end by
+    themselves a little later."""
+    wanted = f"{MARK}={mark}\0".encode()
+    for _ in range(20):  # One may have started another just now.
+        found = 0
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if wanted in (entry / "environ").read_bytes():
+                    os.kill(int(entry.name), signal.SIGKILL)
+                    found += 1
+        if not found:
+            return
+        time.sleep(0.05)
+
+
+def _ask_again(settings: Settings) -> None:
+    """End the runs whose process was killed, and note that their briefs are to be rendered: not as
+    runs that failed, of which Dagster retries each only once."""
+    try:
+        with dg.DagsterInstance.from_ref(instance_ref(settings)) as instance:
+            ledger = Ledger(settings.ledger)
+            begun = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+            for run in instance.get_runs(dg.RunsFilter(statuses=begun)):
+                if is_gone(run.tags.get(PROCESS_TAG, "")):
+                    said = "`pytoon dev` was ended; the brief is rendered at its next start."
+                    instance.report_run_canceled(run, said)
+                    take_up_again(ledger, run)
+    except Exception as error:  # The daemon's own look after runs finds them at the next start.
+        _say("dev", f"WARNING: {type(error).__name__}: {str(error).splitlines()[0]}")

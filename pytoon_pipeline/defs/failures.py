@@ -51,6 +51,13 @@ def told(
         reporter.failed(key, error)
         ledger.note(key, state="refused", error=str(error), problems=error.problems)
         counts.end(context, ledger, "refused")
+        _show_reason(
+            context, "refused", _first_problem(error),
+            {
+                "refused": metadata.bullets(_all_problems(error).splitlines()),
+                "problems": metadata.problems_table(error.problems),
+            },
+        )  # fmt: skip
         raise dg.Failure(
             description=_all_problems(error),
             metadata={"problems": metadata.problems_table(error.problems)},
@@ -60,6 +67,8 @@ def told(
         reporter.failed(key, error)
         ledger.note(key, state="failed", error=str(error))
         counts.end(context, ledger, "failed")
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        _show_reason(context, "failed", first, {"failed": first, **metadata.of_failure(error)})
         raise dg.Failure(
             description=str(error), metadata=metadata.of_failure(error), allow_retries=False
         ) from None
@@ -74,6 +83,39 @@ def told(
         counts.end(context, ledger, "failed")
         raise
     counts.tally.observe(STAGE_SECONDS, stage, seconds=time.monotonic() - began)
+
+
+_TAG_CHARS = 120
+
+
+def _show_reason(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
+    outcome: str,
+    line: str,
+    found: metadata.Metadata,
+) -> None:
+    """Say why there is no video on the partition's own page, where Dagster itself shows only that
+    a run failed, and in the list of runs: as the tag `pytoon/refused` or `pytoon/failed`."""
+    line = " ".join(line.split())
+    line = line if len(line) <= _TAG_CHARS else f"{line[: _TAG_CHARS - 3]}..."
+    context.instance.add_run_tags(context.run.run_id, {f"pytoon/{outcome}": line})
+    if isinstance(context, dg.AssetExecutionContext):
+        context.log_event(
+            dg.AssetObservation(
+                asset_key=context.asset_key,
+                partition=context.partition_key,
+                description=f"{outcome}: {line}",
+                metadata=found,
+            )
+        )
+
+
+def _first_problem(error: UserError) -> str:
+    """For a line: the field and what is wrong with it. The brief itself is named beside it."""
+    errors = [p for p in error.problems if p.severity == "error"] or error.problems
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return (f"{first.field}: " if first.field else "") + first.message + more
 
 
 def _all_problems(error: UserError) -> str:

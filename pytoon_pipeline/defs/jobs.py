@@ -93,6 +93,7 @@ def ask_for_campaign(
         e.key
         for e in entries
         if e.state not in OPEN
+        and not e.deleted
         and not (config.only_failed and e.state == "done")
         and not (action == "recheck" and e.state != "done")
     ]

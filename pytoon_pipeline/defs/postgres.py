@@ -30,6 +30,7 @@ from dagster_postgres import (
 from dagster_postgres.utils import pg_url_from_config
 
 from pytoon_pipeline.briefs import database
+from pytoon_pipeline.defs.planned_checks import ends_without_checks, forget_planned_checks
 
 _PAGES_PATIENCE = 8.0
 """Seconds that a page waits for the server, of Dagster's webserver."""
@@ -187,6 +188,8 @@ class KeptEventLog(_Kept, PostgresEventLogStorage):
             _patiently(lambda: self._store_of_asset(event, event_id), self._engine)
         if said.event_type in ASSET_CHECK_EVENTS:
             self.store_asset_check_event(event, event_id)
+        if ends_without_checks(event):
+            forget_planned_checks(self, event.run_id)
 
     def _store_of_asset(self, event: EventLogEntry, event_id: int) -> None:
         with self.index_transaction() as connection:

@@ -6,7 +6,7 @@ import dagster as dg
 
 from pytoon_pipeline.briefs.ledger import OPEN, Entry, Ledger
 from pytoon_pipeline.defs.counting import count_lost
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
+from pytoon_pipeline.defs.jobs import ACTION_TAG, BRIEF_TAG
 from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone
 
 GRACE_SECONDS = 30.0
@@ -71,6 +71,15 @@ def _settle(instance: dg.DagsterInstance, ledger: Ledger, entry: Entry, now: flo
         return _lost(ledger, entry, "cancelled", error="")
     said = "The run ended without a word; its process was killed. Run it again, or see its log."
     return _lost(ledger, entry, "failed", error=said, run_id=run.run_id)
+
+
+def take_up_again(ledger: Ledger, run: dg.DagsterRun) -> bool:
+    """Have the brief of a run that was broken off rendered by a new one."""
+    key = run.tags.get(BRIEF_TAG)
+    action = run.tags.get(ACTION_TAG, "render")
+    return key is not None and ledger.settle(
+        key, (*OPEN, "cancelled"), state="new", wanted=action, progress=0.0
+    )
 
 
 def _lost(ledger: Ledger, entry: Entry, outcome: str, **values: str) -> bool:

@@ -24,6 +24,7 @@ from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.jobs import brief_job, brief_tags
 from pytoon_pipeline.defs.metadata import log_tail
 from pytoon_pipeline.defs.partitions import BRIEFS
+from pytoon_pipeline.defs.planned_checks import forget_planned_checks_of_ended_runs
 from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, process_tag
 from pytoon_pipeline.defs.ticks import mend_ticks
 from pytoon_pipeline.defs.watch import CONTENTS_TAG
@@ -138,6 +139,15 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     Its runs are those that `pytoon dev` shows; what they print is not captured, so that progress
     reaches the terminal. Use it as a context manager, or dispose of it.
     """
+    instance = dg.DagsterInstance.from_ref(instance_ref(settings))
+    _end_dead_runs(instance)
+    mend_ticks(instance)
+    forget_planned_checks_of_ended_runs(instance)
+    return instance
+
+
+def instance_ref(settings: Settings) -> InstanceRef:
+    """Where the Dagster instance of this install is, for who opens it without mending anything."""
     silent = {
         "module": "dagster._core.storage.noop_compute_log_manager",
         "class": "NoOpComputeLogManager",
@@ -158,10 +168,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             "pytoon_pipeline.defs.postgres", "KeptPostgresStorage", yaml.dump(named)
         )
         ref = ref._replace(storage_data=kept)
-    instance = dg.DagsterInstance.from_ref(ref)
-    _end_dead_runs(instance)
-    mend_ticks(instance)
-    return instance
+    return ref
 
 
 def _end_dead_runs(instance: dg.DagsterInstance) -> None:

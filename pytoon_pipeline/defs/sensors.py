@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from pytoon_pipeline.briefs.deleted import mark_deleted
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.defs.jobs import GPU_TAG, JOBS, brief_job, brief_tags, recheck_job, report_job
+from pytoon_pipeline.defs import metadata
+from pytoon_pipeline.defs.jobs import GPU_TAG, JOBS, brief_job, brief_tags, recheck_job
+from pytoon_pipeline.defs.pages import PageWriter
 from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
 from pytoon_pipeline.defs.reconcile import reconcile
 from pytoon_pipeline.defs.resources import SettingsResource
@@ -22,6 +25,7 @@ from pytoon_pipeline.defs.watch import (
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.report.write import folder_name
 from pytoon_pipeline.settings import Settings
+from pytoon_pipeline.store import open_store
 
 TICK_SECONDS = 3
 REPORT_SETTLE, REPORT_EVERY = 5.0, 60.0
@@ -49,10 +53,11 @@ class Pace:
 
 
 PACE = Pace()
+PAGES = PageWriter()
 
 
 @dg.sensor(
-    jobs=[brief_job, recheck_job, report_job],
+    jobs=[brief_job, recheck_job],
     minimum_interval_seconds=TICK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Renders each brief that is new in the folder or the table of briefs, or whose "
@@ -76,19 +81,36 @@ def intake(
     found = look_around(ledger, sources, confirmed, loaded.media_roots, packing=parcels)
     problems += found.problems
     if sources is not None:
+        mark_deleted(ledger, sources, loaded.briefs_dir)
         problems += report_back(loaded, ledger)
         PACE.looked(began, found.unfinished)
+    _ask_for_pages(ledger, loaded)
+    written = PAGES.take_written()
+    problems += [
+        Problem("report.unwritten", f"the page of {page.campaign} was not written: {page.error}",
+                severity="warning")
+        for page in written
+        if page.document is None
+    ]  # fmt: skip
     for problem in problems:
         context.log.warning(str(problem))
-    pages = _pages(ledger, loaded)
     message = _summary(found, loaded, problems)
     if found.requests or found.waiting:
         context.log.info(message)
     adding = []
     if found.requests:
         adding.append(BRIEFS.build_add_request([e.key for e in found.requests]))
+    pages = [
+        dg.AssetMaterialization(
+            "campaign_report",
+            partition=folder_name(page.campaign, ledger),
+            metadata=metadata.of_report(page.document, open_store(loaded)),
+        )
+        for page in written
+        if page.document is not None
+    ]
     if pages:
-        adding.append(CAMPAIGNS.build_add_request([p.partition_key for p in pages]))
+        adding.append(CAMPAIGNS.build_add_request([str(p.partition) for p in pages]))
     runs = [
         dg.RunRequest(
             # The number lets a brief that was changed back be rendered again.
@@ -103,29 +125,20 @@ def intake(
     ]
     return dg.SensorResult(
         dynamic_partitions_requests=adding,
-        run_requests=[*runs, *pages] or None,
-        skip_reason=None if runs or pages else message,
+        asset_events=pages,
+        run_requests=runs or None,
+        skip_reason=None if runs else message,
         cursor=str(found.confirmed),
     )
 
 
-def _pages(ledger: Ledger, settings: Settings) -> list[dg.RunRequest]:
-    """Runs for the campaigns whose page is out of date, or soon leads nowhere: a bucket's links
-    end."""
+def _ask_for_pages(ledger: Ledger, settings: Settings) -> None:
+    """Have the pages written that are out of date, or soon lead nowhere: a bucket's links end."""
     now = ledger.now()
     good_for = settings.link_seconds / 2 if settings.store.startswith("s3://") else None
-    requests = []
     for name in ledger.stale_pages(now, REPORT_SETTLE, REPORT_EVERY, good_for):
         ledger.note_page(name, asked=now)
-        requests.append(
-            dg.RunRequest(
-                run_key=f"page:{name}:{now:.0f}",
-                job_name=report_job.name,
-                partition_key=folder_name(name, ledger),
-                tags={"pytoon/campaign": name, "dagster/priority": "-1"},
-            )
-        )
-    return requests
+        PAGES.begin(name, ledger, open_store(settings))
 
 
 def _summary(found: Findings, settings: Settings, problems: list[Problem]) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 import dagster
 import sqlalchemy as sa
+from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     INDEX_SHARD_NAME,
@@ -34,6 +35,8 @@ from dagster._core.storage.sqlite_storage import (
     _schedule_directory,
 )
 from dagster._serdes import ConfigurableClassData
+
+from pytoon_pipeline.defs.planned_checks import ends_without_checks, forget_planned_checks
 
 
 def _open(address: str) -> sa.Engine:
@@ -97,6 +100,11 @@ class KeptEventLog(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 yield connection
+
+    def store_event(self, event: EventLogEntry) -> None:
+        super().store_event(event)
+        if ends_without_checks(event):
+            forget_planned_checks(self, event.run_id)
 
     def dispose(self) -> None:
         super().dispose()

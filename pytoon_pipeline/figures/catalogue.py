@@ -18,8 +18,8 @@ OUTCOMES = ("done", "refused", "failed", "cancelled")
 ACTIONS = ("render", "rerender", "recheck")
 REASONS = ("unavailable", "timeout", "budget", "out_of_memory", "failed", "other")
 """Why an engine made nothing."""
-STATES = ("new", "requested", "running", "done", "refused", "failed", "cancelled")
-"""Of a brief, in the ledger."""
+STATES = ("new", "requested", "running", "done", "refused", "failed", "cancelled", "deleted")
+"""Of a brief, in the ledger; `deleted` of one that is gone, whatever became of it before."""
 
 Kind = Literal["counter", "histogram", "summary", "gauge"]
 

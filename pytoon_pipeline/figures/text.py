@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pytoon_pipeline import RENDERER_VERSION, __version__
-from pytoon_pipeline.briefs.ledger import METADATA, Ledger
+from pytoon_pipeline.briefs.ledger import METADATA, OPEN, Ledger
 from pytoon_pipeline.figures import catalogue as c
 from pytoon_pipeline.figures.catalogue import COUNTED, Figure
 from pytoon_pipeline.figures.counts import Counts, read
@@ -126,8 +126,11 @@ def of_ledger(ledger: Ledger) -> Gauges:
     gauges = Gauges(counts=read(ledger))
     briefs = METADATA.tables["known_briefs"].c
     now = ledger.now()
+    shown = sa.case(
+        (sa.and_(briefs.deleted > 0, briefs.state.not_in(OPEN)), "deleted"), else_=briefs.state
+    ).label("shown_state")
     with ledger.begin() as connection:
-        states = connection.execute(sa.select(briefs.state, sa.func.count()).group_by(briefs.state))
+        states = connection.execute(sa.select(shown, sa.func.count()).group_by("shown_state"))
         found = {state: count for state, count in states}
         recent = (
             sa.select(briefs.campaign)
@@ -136,9 +139,9 @@ def of_ledger(ledger: Ledger) -> Gauges:
             .limit(_CAMPAIGNS)
         )
         campaigns = connection.execute(
-            sa.select(briefs.campaign, briefs.state, sa.func.count())
+            sa.select(briefs.campaign, shown, sa.func.count())
             .where(briefs.campaign.in_(recent))
-            .group_by(briefs.campaign, briefs.state)
+            .group_by(briefs.campaign, "shown_state")
         ).all()
         wanted = connection.execute(
             sa.select(sa.func.count()).where(briefs.wanted != "", briefs.state != "requested")

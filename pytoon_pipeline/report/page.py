@@ -26,11 +26,11 @@ Links = Callable[[Row], Mapping[str, str]]
 
 _TONES = {
     "done": "good", "running": "busy", "waiting": "idle", "refused": "bad", "failed": "bad",
-    "cancelled": "idle",
+    "cancelled": "idle", "deleted": "idle",
 }  # fmt: skip
 _SIGNS = {
     "done": "check", "running": "gear", "waiting": "clock", "refused": "cross", "failed": "cross",
-    "cancelled": "stop",
+    "cancelled": "stop", "deleted": "bin",
 }  # fmt: skip
 _LINKS = (
     ("Video", "video.mp4"), ("Captions", "captions.vtt"), ("Thumbnail", "thumbnail.jpg"),
@@ -165,7 +165,9 @@ def campaign_page(
 
     parts = _parts()
     shown = [Shown(row, links(row)) for row in rows]
-    judged = [row for row in rows if row.metrics]
+    # What was made of briefs that are gone is shown, and not counted.
+    live = [row for row in rows if not row.deleted]
+    judged = [row for row in live if row.metrics]
     drawn = None
     if judged:
         drawn = {
@@ -187,10 +189,11 @@ def campaign_page(
         # Where the page itself lies elsewhere than its videos, saved to a disk for example.
         origins=sorted({_origin(href) for row in shown for _, href, _ in row.links} - {""}),
         until=until,
-        made=sum(row.video for row in rows),
+        live=len(live),
+        made=sum(row.video for row in live),
         judged=len(judged),
         clean=sum(not row.failed for row in judged),
-        length=words.spoken(sum(row.seconds or 0 for row in rows)),
+        length=words.spoken(sum(row.seconds or 0 for row in live)),
         updated=max((row.updated for row in rows), default=0),
         progress=progress_of(rows),
         chips=_chips(rows),

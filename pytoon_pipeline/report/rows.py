@@ -24,7 +24,7 @@ FILES = (
 """What a page reads, or leads to."""
 GROUPS = {
     "done": "Done", "running": "Rendering", "waiting": "Waiting", "refused": "Refused",
-    "failed": "Failed", "cancelled": "Cancelled",
+    "failed": "Failed", "cancelled": "Cancelled", "deleted": "Deleted",
 }  # fmt: skip
 """What a person is told of a state -> its word."""
 _WAITING = ("new", "requested")
@@ -82,6 +82,11 @@ class Row:
     """Those of FILES that there are -> their key."""
     poster: str = ""
     """A small picture as a data address, or empty."""
+
+    @property
+    def deleted(self) -> bool:
+        """Is the brief gone? What was made of it is still there."""
+        return self.group == "deleted"
 
     @property
     def state(self) -> str:
@@ -185,6 +190,8 @@ def gather(entries: Sequence[Entry], store: Store) -> list[Row]:
 
 def _row(entry: Entry, there: set[str], store: Store) -> Row:
     group = "waiting" if entry.state in _WAITING else entry.state
+    if entry.is_deleted:
+        group = "deleted"
     row = Row(
         key=entry.key,
         name=entry.key.partition("/")[2],
@@ -197,7 +204,7 @@ def _row(entry: Entry, there: set[str], store: Store) -> Row:
     )
     if group == "refused":
         row.problems = list(entry.problems) or [Problem("refused", entry.error)]
-    elif entry.error:
+    elif entry.error and group != "deleted":  # Of one that is gone nothing can be mended.
         first, _, rest = entry.error.strip().partition("\n")
         row.problems, row.log = [Problem("failed", first)], rest.strip()
     row.files = {n: k for n in FILES if (k := f"videos/{entry.key}/{n}") in there}

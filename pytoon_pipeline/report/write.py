@@ -37,9 +37,11 @@ class ReportDocument(BaseModel):
     campaign: str
     page: str = Field(description="Key of the page in the store; of an export its path.")
     table: str = Field(description="The same of the CSV.")
-    briefs: int
-    videos: int = Field(description="Briefs with a video, earlier ones included.")
-    counts: dict[str, int] = Field(description="State -> briefs in it.")
+    briefs: int = Field(description="All that are known, deleted ones included.")
+    videos: int = Field(description="Briefs with a video, earlier ones included; no deleted ones.")
+    counts: dict[str, int] = Field(
+        description="State -> briefs in it; those that are gone are `deleted` whatever they were."
+    )
     failed_checks: int = Field(description="Videos with a check that did not pass.")
     degraded: int
     used_fallback: int
@@ -174,16 +176,18 @@ def _names(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
 def _document(
     campaign: str, entries: Sequence[Entry], rows: Sequence[Row], page: str, table: str
 ) -> ReportDocument:
+    live = [row for row in rows if not row.deleted]
+    states = Counter("deleted" if entry.is_deleted else entry.state for entry in entries)
     return ReportDocument(
         campaign=campaign,
         page=page,
         table=table,
         briefs=len(rows),
-        videos=sum(row.video for row in rows),
-        counts=dict(sorted(Counter(entry.state for entry in entries).items())),
-        failed_checks=sum(bool(row.failed) for row in rows),
-        degraded=sum(row.degraded for row in rows),
-        used_fallback=sum(row.fallback for row in rows),
-        seconds=round(sum(row.seconds or 0 for row in rows), 3),
+        videos=sum(row.video for row in live),
+        counts=dict(sorted(states.items())),
+        failed_checks=sum(bool(row.failed) for row in live),
+        degraded=sum(row.degraded for row in live),
+        used_fallback=sum(row.fallback for row in live),
+        seconds=round(sum(row.seconds or 0 for row in live), 3),
         progress=progress_of(rows),
     )

@@ -52,7 +52,8 @@ def compile_file(
     compiled = _compile(data, folder, kind, shown, shop, document)
     found = compiled.problems
     if document is not None:
-        found = [document.locate(p) for p in found]
+        # What is wrong with a kit or a preset is no fault of a row.
+        found = [document.locate(p) if p.file in (None, shown) else p for p in found]
         # What was found in the row itself says where already.
         problems = [replace(p, file=p.file or shown) for p in problems]
     found = problems + found

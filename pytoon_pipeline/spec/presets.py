@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from pytoon_pipeline.briefs.model import Archetype, Text
+from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.spec.model import (
     Box,
@@ -28,8 +31,32 @@ class _Data(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+D = TypeVar("D", bound=_Data)
+
+
 ColourRole = str
 """A role of the brand kit's `colors`, or a colour."""
+ROLES: dict[str, str] = {
+    "text": "Words on pictures.",
+    "accent": "The plate behind the last line, and badges.",
+    "on_accent": "Words on `accent`.",
+    "ground": "The ground of overlays and of the end card, where it is light.",
+    "ground_deep": "The same ground in its shade, at the lower edge.",
+    "on_ground": "Words on `ground` and on `ground_deep`.",
+    "deep": "A dark ground, lit from the middle, behind cut-outs.",
+    "deep_low": "The same dark ground in its shade, at the edges.",
+    "on_deep": "Words on `deep` and on `deep_low`.",
+    "paper": "The plate behind words, and the ground of memes.",
+    "on_paper": "Words on `paper`.",
+    "ink": "Outlines of words, and words on pictures too bright for `text`.",
+}
+"""Roles of a brand kit's `colors` that the presets use -> what each is seen as."""
+PAIRS: tuple[tuple[str, str], ...] = (
+    ("on_accent", "accent"), ("on_ground", "ground"), ("on_ground", "ground_deep"),
+    ("on_deep", "deep"), ("on_deep", "deep_low"), ("text", "deep"), ("on_paper", "paper"),
+    ("text", "ink"), ("paper", "ink"),
+)  # fmt: skip
+"""Roles that are read together: the words, and what they stand on."""
 
 
 class Pacing(_Data):
@@ -151,20 +178,28 @@ class Preset(_Data):
 
 
 class BrandFonts(_Data):
+    """Families, as the fonts' own name tables have them; `pytoon doctor` lists those there are."""
+
     heading: str
     body: str
 
 
 class BrandLogo(_Data):
-    on_pictures: str
-    on_ground: str | None = None
+    """Pictures with a transparent ground, beside the kit."""
+
+    on_pictures: str = Field(description="The light version, for pictures and dark grounds.")
+    on_ground: str | None = Field(
+        None, description="The dark version, for light grounds; the other one if none is given."
+    )
 
 
 class Watermark(_Data):
+    """Where the logo stands over the video."""
+
     place: Literal["top_left", "top_right", "bottom_left", "bottom_right", "top", "bottom"] = (
         "top_left"
     )
-    width: Fraction01 = 0.2
+    width: Fraction01 = Field(0.2, description="Share of the frame's width.")
     opacity: Fraction01 = 0.92
 
 
@@ -179,8 +214,17 @@ class EndCard(_Data):
 class Brand(_Data):
     """A brand's logo, colours and fonts. Files are relative to the kit's folder."""
 
-    name: str
-    colors: dict[str, Colour] = Field(default_factory=dict)
+    name: str = Field(description="As people write it.")
+    colors: dict[str, Colour] = Field(
+        default_factory=dict,
+        description='Role -> colour, in quotes: "#B8462F". What is left out is the neutral kit\'s.',
+        json_schema_extra={
+            "properties": {
+                role: {"type": "string", "pattern": "^#[0-9A-Fa-f]{6}$", "description": seen_as}
+                for role, seen_as in ROLES.items()
+            }
+        },
+    )
     fonts: BrandFonts | None = None
     logo: BrandLogo | None = None
     watermark: Watermark = Field(default_factory=Watermark)
@@ -256,28 +300,64 @@ class ReviewList(_Data):
     languages: dict[str, list[ReviewEntry]] = Field(default_factory=dict)
 
 
-def _read(path: Path, model: type[_Data], **extra: object) -> _Data:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(data, dict):
-            raise PresetError(Problem("preset.shape", "is not a mapping.", file=str(path)))
-        return model.model_validate({**data, **extra})
-    except yaml.YAMLError as error:
-        raise PresetError(
-            Problem("preset.yaml", f"is not valid YAML: {error}", file=str(path))
-        ) from error
-    except ValidationError as error:
-        raise PresetError(
-            [
-                Problem(
-                    "preset.field",
-                    f"{e['msg']}.",
-                    file=str(path),
-                    field=".".join(str(p) for p in e["loc"]),
-                )
-                for e in error.errors()
-            ]
-        ) from error
+def read_data_file(
+    path: Path, model: type[D], **extra: object
+) -> tuple[D | None, list[Problem]]:
+    """A data file as its model, and every problem of it. With problems the model is what is left
+    without the faulty parts, or None."""
+    data, problems = read_document(path, str(path))
+    if data is None:
+        return None, problems
+    mended = _named_colours(data, str(path), problems) if model is Brand else data
+    made, found = validate(model, {**mended, **extra}, str(path))
+    return made, problems + found
+
+
+def _named_colours(data: dict, shown: str, problems: list[Problem]) -> dict:
+    """A kit's data without the colours that are none; they are reported."""
+    colours = data.get("colors")
+    if not isinstance(colours, dict):
+        return data
+    for role, value in colours.items():
+        if isinstance(value, str) and _COLOUR.fullmatch(value):
+            continue
+        if value is None:
+            said = "is empty: without quotes a colour's # begins a comment."
+            remedy = f'Write {role}: "#RRGGBB", in quotes.'
+        else:
+            said = f"{value!r} is not a colour."
+            close = _as_hex(value)
+            remedy = (
+                f'Write {role}: "{close}".' if close else 'Write it as "#RRGGBB", in quotes.'
+            )
+        problems.append(Problem("brand.color", said, remedy, file=shown, field=f"colors.{role}"))
+    good = {r: v for r, v in colours.items() if isinstance(v, str) and _COLOUR.fullmatch(v)}
+    return {**data, "colors": good}
+
+
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
+
+
+def _as_hex(value: object) -> str | None:
+    """What a colour that is written in another way comes to: `red`, `#b42`, `rgb(184, 70, 47)`,
+    `B8462F`."""
+    from PIL import ImageColor
+
+    text = str(value).strip()
+    for written in (text, f"#{text}"):
+        try:
+            red, green, blue = ImageColor.getrgb(written)[:3]
+        except ValueError:
+            continue
+        return f"#{red:02X}{green:02X}{blue:02X}"
+    return None
+
+
+def _read(path: Path, model: type[D], **extra: object) -> D:
+    made, problems = read_data_file(path, model, **extra)
+    if made is None or problems:
+        raise PresetError(problems)
+    return made
 
 
 class PresetLibrary:
@@ -309,13 +389,15 @@ class PresetLibrary:
         return {p.relative_to(f) for f in self.folders for p in f.glob(pattern)}
 
     def presets(self) -> dict[str, dict[str, Preset]]:
-        """archetype -> name -> preset, both sorted."""
-        return {
-            archetype: {
-                name: self.preset(archetype, name) for name in self.preset_names(archetype)
-            }
-            for archetype in sorted(DEFAULT_PRESET)
-        }
+        """archetype -> name -> preset, both sorted, of those whose files can be used
+        (`spec.kit_findings` says what is wrong with the others)."""
+        found: dict[str, dict[str, Preset]] = {}
+        for archetype in sorted(DEFAULT_PRESET):
+            found[archetype] = {}
+            for name in self.preset_names(archetype):
+                with suppress(PresetError):
+                    found[archetype][name] = self.preset(archetype, name)
+        return found
 
     def preset_names(self, archetype: str) -> list[str]:
         return sorted(p.stem for p in self._named(f"{archetype}/*.yaml"))
@@ -334,6 +416,26 @@ class PresetLibrary:
         if name not in self.brand_names():
             raise KeyError(name)
         return self.brand_file(self.find(f"brands/{name}/brand.yaml"))  # type: ignore[arg-type]
+
+    def brands(self) -> dict[str, Brand]:
+        """name -> kit, of those whose files can be used."""
+        found: dict[str, Brand] = {}
+        for name in self.brand_names():
+            with suppress(PresetError):
+                found[name] = self.brand(name)
+        return found
+
+    def problems(self) -> list[Problem]:
+        """Why the others of `presets` and `brands` can't be used."""
+        asked = [(self.preset, (a, n)) for a in DEFAULT_PRESET for n in self.preset_names(a)]
+        asked += [(self.brand, (name,)) for name in self.brand_names()]
+        found: list[Problem] = []
+        for read, name in asked:
+            try:
+                read(*name)
+            except PresetError as error:
+                found += error.problems
+        return found
 
     def brand_file(self, path: Path) -> Brand:
         """A kit from a file; roles and fonts that it leaves out come from the neutral kit."""

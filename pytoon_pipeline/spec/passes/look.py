@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 
 from pytoon_pipeline.briefs.names import find_path
-from pytoon_pipeline.briefs.reading import read_document
-from pytoon_pipeline.errors import PresetError
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
+from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.spec.draft import Draft
+from pytoon_pipeline.spec.kit_findings import brand_findings, preset_findings
 from pytoon_pipeline.spec.presets import DEFAULT_PRESET, Brand
 
 
@@ -63,8 +63,24 @@ def _choose_preset(d: Draft) -> None:
         else:
             _unknown(d, "preset", name, known, "preset")
         name = DEFAULT_PRESET[archetype]
-    d.preset = d.shop.presets.preset(archetype, name)
+    findings = preset_findings(d.shop.presets, archetype, name, d.shop.fonts)
+    _say(d, findings)
+    # Where it can't be used the default stands in, to find what else is wrong.
+    usable = not any(p.severity == "error" for p in findings)
+    d.preset = d.shop.presets.preset(archetype, name if usable else DEFAULT_PRESET[archetype])
     d.spec.preset = name
+
+
+def _say(d: Draft, findings: list[Problem]) -> None:
+    """Files of presets are named from their own folder, which is elsewhere on each machine: what is
+    said of a plan is kept in it."""
+    for p in findings:
+        path, shown = Path(p.file or ""), p.file
+        for folder in d.shop.presets.folders:
+            if path.is_relative_to(folder):
+                shown = f"presets/{path.relative_to(folder).as_posix()}"
+                break
+        d.problems.append(replace(p, file=shown))
 
 
 def _find_brand(d: Draft) -> Brand:
@@ -83,53 +99,35 @@ def _find_brand(d: Draft) -> Brand:
                 )
                 return library.brand("neutral")
             return _own_kit(d, path)
-        return library.brand(name)
+        if name not in library.brand_names():
+            raise KeyError(name)
+        path = library.find(f"brands/{name}/brand.yaml")
+        findings = brand_findings(library, path, d.shop.fonts) if path else []
+        _say(d, findings)
+        return _usable(library.brand(name), findings)
     except KeyError:
         _unknown(d, "brand", name, library.brand_names(), "brand")
     except PresetError as error:
-        d.problems.extend(error.problems)
+        said = {(p.code, p.field) for p in d.problems}
+        _say(d, [p for p in error.problems if (p.code, p.field) not in said])
     return library.brand("neutral")
 
 
 def _own_kit(d: Draft, path: Path) -> Brand:
     """A kit that came with the brief, and so is to be trusted no more than the brief."""
     library, name = d.shop.presets, d.spec.brand
-    data, problems = read_document(path, name)
-    if data is None:
-        d.problems.extend(problems)
-        return library.brand("neutral")
+    findings = brand_findings(library, path, d.shop.fonts)
+    for p in findings:
+        place = f"{name}: {p.field}" if p.field else name
+        message = f"the brand kit {place}: {p.message}"
+        d.problems.append(Problem(p.code, message, p.remedy, p.severity, d.file, "brand"))
     try:
-        brand = library.brand_file(path)
-    except PresetError as error:
-        for p in error.problems:
-            place = f"{name}: {p.field}" if p.field else name
-            d.error(p.code, f"the brand kit {place}: {p.message}", "Mend it there.", "brand")
+        return _usable(library.brand_file(path), findings)
+    except PresetError:
         return library.brand("neutral")
-    logo = brand.logo
-    if logo is None or all(_good_logo(d, brand, f) for f in (logo.on_pictures, logo.on_ground)):
-        return brand
-    return brand.model_copy(update={"logo": None})
 
 
-def _good_logo(d: Draft, brand: Brand, name: str | None) -> bool:
-    """A picture beside the kit; the problem is reported. That it is missing is said later."""
-    if name is None:
-        return True
-    folder = brand.folder.resolve()
-    inside = "\0" not in name and "\\" not in name and (folder / name).resolve()
-    if not inside or not inside.is_relative_to(folder) or ".." in Path(name).parts:
-        d.error(
-            "media.outside", f"the logo {name!r} leads out of the folder of the brand kit.",
-            "Copy the file beside the kit and name it from there.", "brand",
-        )
-        return False
-    if not inside.exists():
-        return True
-    try:
-        kind = probe(inside).kind
-    except UnreadableMedia as error:
-        d.error(error.code, error.message, error.remedy, "brand")
-        return False
-    if kind != "image":
-        d.error("media.kind", f"the logo {name} is no picture.", "Give a PNG.", "brand")
-    return kind == "image"
+def _usable(brand: Brand, findings: list[Problem]) -> Brand:
+    """Without a logo that can't be used; that is said already."""
+    bad = any(p.severity == "error" and (p.field or "").startswith("logo.") for p in findings)
+    return brand.model_copy(update={"logo": None}) if bad else brand

@@ -68,12 +68,6 @@ def _watermark(d: Draft) -> list[Overlay]:
     ):
         name = logo.on_ground
     path = d.brand.folder / (name or logo.on_pictures)
-    if not path.is_file():
-        d.error(
-            "brand.logo", f"the logo {name} of the brand kit does not exist.",
-            "Put it beside the brand kit.", "brand",
-        )
-        return []
     asset = take_project_file(d, path, f"{d.spec.brand}/{path.name}", None)
     return [
         Overlay(
