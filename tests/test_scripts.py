@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytoon_pipeline.picture import bidi
+from pytoon_pipeline.picture.breaks import break_opportunities, grapheme_starts
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.shaping import (
     FontSpec,
@@ -20,18 +22,9 @@ from pytoon_pipeline.picture.shaping import (
     MissingGlyph,
     Paragraph,
     bidi_levels,
-    break_opportunities,
-    grapheme_starts,
 )
-from pytoon_pipeline.picture.text import (
-    BoxStyle,
-    Shadow,
-    TextStyle,
-    UnbreakableText,
-    draw,
-    fit,
-    split,
-)
+from pytoon_pipeline.picture.styles import BoxStyle, Shadow, TextStyle
+from pytoon_pipeline.picture.text import UnbreakableText, fit, split
 from pytoon_pipeline.settings import project_data
 
 FONTS = project_data("presets") / "fonts"

@@ -11,26 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytoon_pipeline.errors import PresetError
+from pytoon_pipeline.picture.breaks import break_opportunities, cells, grapheme_starts
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import SYSTEM_FONT_FOLDERS, FontLibrary, _rank_weight
-from pytoon_pipeline.picture.shaping import (
-    FontSpec,
-    Paragraph,
-    break_opportunities,
-    cells,
-    grapheme_starts,
-)
-from pytoon_pipeline.picture.text import (
-    BoxStyle,
-    Fitted,
-    Highlight,
-    Shadow,
-    TextStyle,
-    UnbreakableText,
-    draw,
-    fit,
-    measure,
-    split,
-)
+from pytoon_pipeline.picture.shaping import FontSpec, Paragraph
+from pytoon_pipeline.picture.styles import BoxStyle, Highlight, Shadow, TextStyle
+from pytoon_pipeline.picture.text import Fitted, UnbreakableText, fit, measure, split
 from pytoon_pipeline.settings import project_data
 
 FONTS = project_data("presets") / "fonts"

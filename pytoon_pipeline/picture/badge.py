@@ -9,8 +9,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.text import Fitted, TextStyle, draw, fit
+from pytoon_pipeline.picture.styles import TextStyle
+from pytoon_pipeline.picture.text import Fitted, fit
 
 TURN = {"round": 9.0, "pill": 5.0}
 """Degrees that a badge is turned, its right side up."""

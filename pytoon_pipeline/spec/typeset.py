@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytoon_pipeline.picture import text as engine
+from pytoon_pipeline.picture import styles as engine
 from pytoon_pipeline.spec.model import TypeStyle
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.picture.badge import TURN, fit_badge, forms
-from pytoon_pipeline.picture.text import TextStyle, fit, normalise
+from pytoon_pipeline.picture.styles import TextStyle
+from pytoon_pipeline.picture.text import fit, normalise
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Box, Caption, Overlay, TypeStyle
 from pytoon_pipeline.spec.timeline import frames_of, seconds_of, timeline
