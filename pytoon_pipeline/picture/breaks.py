@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 
 import budoux
 import uharfbuzz as hb
+from icu4py.breakers import LineBreaker
 
 # Emoji_Presentation=Yes (Unicode 17, emoji-data.txt), in hexadecimal: pictures where nothing else
 # is said. Regional indicators, which flags are made of, are among them.
@@ -28,6 +30,19 @@ EMOJI_CODES = frozenset(
 )  # fmt: skip
 AS_TEXT, AS_PICTURE, KEYCAP = "\ufe0e", "\ufe0f", "\u20e3"
 KANA = frozenset({"Hira", "Kana"})
+_WORDS_UNPARTED = frozenset({"Khmr", "Laoo", "Mymr", "Lana", "Talu", "Tale", "Tavt", "Cham"})
+"""Scripts of South-East Asia that set no blanks between words; ICU has the words of the first
+three. (Thai, of the same kind, is BudouX's.)"""
+_SYLLABLES_PARTED = frozenset({"Tibt", "Java", "Bali", "Sund"})
+"""Scripts whose lines end after any syllable."""
+_LEADING_VOWELS = set("\u0e40\u0e41\u0e42\u0e43\u0e44\u0ec0\u0ec1\u0ec2\u0ec3\u0ec4")
+_TRAILING_VOWELS = set("\u0e30\u0e32\u0e33\u0e45\u0e46\u0eb0\u0eb2\u0eb3\u0ebd\u0ec6")
+_UNITS = frozenset(
+    """% ‰ ° °C °F € $ £ ¥ ₹ ₽ ₺ ₴ ₩ ₪ ₫ zł kr Kč Ft lei лв руб грн din RON EUR USD GBP CHF PLN CZK
+    HUF SEK NOK DKK TRY JPY INR kg g mg µg t l dl cl ml L mL cm mm m km m² m³ cm² cm³ ha in ft oz lb
+    lbs W kW kWh V A Ah mAh Hz kHz MHz GHz K dB GB MB TB KB px s ms min h Min Std Uhr st tr pcs Stk
+    szt pm am x кг г мг л мл см мм м км ч мин шт""".split()  # noqa: SIM905
+)
 _NO_BREAK_SPACES = "\u00a0\u202f\u2007"
 BREAKING_SPACES = " \u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a\u205f\u3000"
 _NO_LINE_START = set(
@@ -38,6 +53,7 @@ _CJK_STOPS = "、，。．！？；：…」』）】〉》〕"
 _GLUE = set(" \n\u1680\u3000\u00a0\u202f\u2007\u200b\u2060\ufeff\u00ad") | {
     chr(c) for c in range(0x2000, 0x200B)
 }
+_CURRENCY_SIGNS = set("€$£¥₹₽₺₴₩₪₫₦₱฿")
 _NO_LINE_END = set("([{«“‘¿¡（［｛〈《「『【〔〖〘〝＄￥￡#")
 
 
@@ -92,13 +108,21 @@ def grapheme_starts(text: str) -> list[int]:
             or 0x1F3FB <= ord(char) <= 0x1F3FF
             or 0xE0020 <= ord(char) <= 0xE007F
             or (before == "\u200d" and not char.isspace())
-            or (unicodedata.combining(before) == 9 and char.isalpha())
+            or (_joins_letters(before, char) and char.isalpha())
             or (flag and flags % 2 == 1)
         )
         flags = flags + 1 if flag else 0
         if not joined or before == "\n":
             starts.append(i)
     return starts
+
+
+def _joins_letters(sign: str, after: str) -> bool:
+    """Whether a vowel-killing sign makes one cluster of the letters around it (UAX 29, GB9c). That
+    of Burmese, Thai, Lao and Tibetan ends a syllable; that of Tamil does but in ksha and sri."""
+    if sign == "\u0bcd":
+        return after in "\u0bb7\u0bb0"
+    return unicodedata.combining(sign) == 9 and sign not in "\u103a\u0e3a\u0eba\u0f84"
 
 
 def _is_jamo_tail(char: str) -> bool:
@@ -136,13 +160,19 @@ def _break_opportunities(text: str, language: str, phrases: bool) -> tuple[int, 
     if phrases and not scripts.isdisjoint(KANA | {"Hani"}):
         ends = _phrase_ends(_cjk_model(language, scripts), text)
     thai = _phrase_ends("thai", text) if "Thai" in scripts else frozenset()
+    unspaced = frozenset[int]()
+    if not scripts.isdisjoint(_WORDS_UNPARTED | _SYLLABLES_PARTED):
+        unspaced = frozenset(end for _, end in LineBreaker(text, language or "en").segments())
     found: list[int] = []
     for i in starts:
         if not (
             _may_break(text, i)
             or _may_break_inside(text, i, phrases, ends)
             or (i in thai and script_of(text[i - 1]) == "Thai" == script_of(text[i]))
+            or (i in unspaced and _ends_unspaced_word(text, i))
         ):
+            continue
+        if phrases and text[i - 1] in BREAKING_SPACES and _is_figure_of(text, i):
             continue
         # A line of nothing but invisible characters is none.
         if is_visible(text[found[-1] if found else 0 : i]):
@@ -152,6 +182,48 @@ def _break_opportunities(text: str, language: str, phrases: bool) -> tuple[int, 
     if found and not is_visible(text[found[-1] :]):
         found.pop()
     return tuple(found)
+
+
+def _ends_unspaced_word(text: str, i: int) -> bool:
+    before, after = text[i - 1], text[i]
+    if before in _GLUE or after in _GLUE or before in _NO_LINE_END or after in _NO_LINE_START:
+        return False
+    scripts = {script_of(before), script_of(after)}
+    return not scripts.isdisjoint(_WORDS_UNPARTED | _SYLLABLES_PARTED)
+
+
+def _is_figure_of(text: str, i: int) -> bool:
+    """Whether the blank before `i` stands between a figure and its unit or its currency, or between
+    the thousands of a figure."""
+    words = text[:i].rstrip(BREAKING_SPACES).replace("\n", " ").split(" ")
+    before, earlier = words[-1], words[-2] if len(words) > 1 else ""
+    after = text[i:].replace("\n", " ").split(" ")[0]
+    if not before or not after:
+        return False
+    figure = before[-1].isdigit()
+    if figure and after.rstrip(".,;:!?)»”\"'") in _UNITS | {after[:1]} & _CURRENCY_SIGNS:
+        return not after[1:2].isdigit()
+    if figure and before.lstrip("€$£¥-−(").isdigit() and len(before.lstrip("€$£¥-−(")) <= 3:
+        thousands = re.match(r"\d{3}(?!\d)", after)
+        if thousands:
+            return True
+    currency = before in _CURRENCY_SIGNS or (len(before) == 3 and before in _UNITS)
+    return currency and after[0].isdigit() and not earlier[-1:].isdigit()
+
+
+def may_part(text: str, i: int) -> bool:
+    """Whether the clusters beside `i` may stand on two lines where there is no other way: not a
+    vowel of Thai or Lao from its consonant, no mark of punctuation at a line's start."""
+    before, after = text[i - 1], text[i]
+    if before in _LEADING_VOWELS or after in _TRAILING_VOWELS:
+        return False
+    return after not in _NO_LINE_START and before not in _NO_LINE_END
+
+
+def spaces_words(char: str) -> bool:
+    """Whether the script of the character sets blanks between words."""
+    unspaced = _WORDS_UNPARTED | _SYLLABLES_PARTED | KANA | {"Hani", "Thai"}
+    return script_of(char) not in unspaced
 
 
 def _cjk_model(language: str, scripts: set[str | None]) -> str:
@@ -210,13 +282,20 @@ def _may_break(text: str, i: int) -> bool:
             return False  # a dash between spaces stays with what it follows
         return after not in _NO_LINE_START or (
             after in "$£€¥.–'’" and len(following) == 2 and following[1].isalnum()
-        )
+        ) or _opens_a_word(text, i)
     if after in _NO_LINE_START or before in _NO_LINE_END:
         return False
     if before in "-\u2010–—":
         sides = text[max(i - 3, 0) : i - 1], text[i : i + 2]
         return all(len(side) == 2 and side.isalpha() for side in sides)
     return False
+
+
+def _opens_a_word(text: str, i: int) -> bool:
+    """Whether a sign that commonly closes stands before a word here: `%d`, `%{name}`, `!important`,
+    `:smile:`, `/path`, `?q=1`."""
+    following = text[i + 1 : i + 2]
+    return text[i] in "%!?:." and (following.isalnum() or following in set("({[<$_"))
 
 
 def _breaks_around(char: str) -> bool:

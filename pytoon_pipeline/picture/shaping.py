@@ -171,7 +171,7 @@ class Paragraph:
     def _shape(self, start: int, end: int) -> ShapedLine:
         text = self.text[:end]
         if text.endswith("\u00ad"):
-            text = text[:-1] + "-"
+            text = text[:-1] + self._hyphen(end - 1)
         runs = _visual_order(list(self._runs(start, end)))
         glyphs: list[Glyph] = []
         pen = 0.0
@@ -189,6 +189,11 @@ class Paragraph:
             left, bottom, right, top = zip(*inks, strict=True)
             ink = (min(left), min(bottom), max(right), max(top))
         return ShapedLine(tuple(glyphs), pen - tracking if glyphs else 0.0, ink)
+
+    def _hyphen(self, at: int) -> str:
+        """What a soft hyphen is drawn as at the end of a line."""
+        armenian = self.scripts[at] == "Armn" and self.library.covers(self.faces[at], "\u058a")
+        return "\u058a" if armenian else "-"
 
     def _shape_run(
         self, text: str, run: _Run, tracking: float, pen: float, glyphs: list[Glyph]
@@ -218,7 +223,8 @@ class Paragraph:
                 ink = (left, top + extents.height / em, left + extents.width / em, top)
             glyphs.append(Glyph(run.face, info.codepoint, x, y, info.cluster, ink))
             pen += position.x_advance / em
-            if n + 1 == len(infos) or infos[n + 1].cluster != info.cluster:
+            ends_cluster = n + 1 == len(infos) or infos[n + 1].cluster != info.cluster
+            if ends_cluster and drawn[info.cluster] not in "\u00ad\u200b\u2060":
                 pen += tracking
         return pen
 
@@ -358,6 +364,8 @@ class _Chooser:
         needed = _bare(cluster)
         if before is None or before.color:
             before = self.asked[0]
+        if "\u00ad" in cluster and not self.library.covers(before, "-"):
+            return self.face("-", before)
         if not needed:
             return before
         picture = is_emoji(cluster)

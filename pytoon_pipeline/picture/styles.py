@@ -67,6 +67,9 @@ class TextStyle:
     align: Literal["left", "center", "right"] = "center"
     """`left` is where lines begin: on the right side of a text that runs right to left."""
     valign: Literal["top", "middle", "bottom"] = "middle"
+    breaking: Literal["words", "parts", "letters"] = "words"
+    """What may be parted where a word alone fits no line: nothing; words at their syllables and
+    addresses at their signs; anything between letters."""
     uppercase: bool = False
     language: str = ""
     """BCP 47: local letter forms, capitals (Turkish, Greek), base direction."""

@@ -10,17 +10,25 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
 from ..errors import Problem, UserError
-from .breaks import BREAKING_SPACES, break_opportunities, cells, is_visible
+from .breaks import BREAKING_SPACES, break_opportunities, cells, is_visible, spaces_words
+from .emoji import replace_unknown_emoji
 from .fonts import Face, FontLibrary
+from .hyphens import (
+    SOFT_HYPHEN,
+    letter_breaks,
+    seam_breaks,
+    separator_breaks,
+    syllable_breaks,
+)
 from .shaping import Paragraph, ShapedLine
-from .shaping import measure as _measure
+from .shaping import measure as measure_line
 from .styles import BoxStyle, TextStyle
 
 Rect = tuple[int, int, int, int]
@@ -112,7 +120,8 @@ class Fitted:
 def fit(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary) -> Fitted | None:
     """The text at the largest size (whole pixels, `min_px` to `max_px`) at which it fits the box
     with its stroke and its background box, in the fewest lines that this size allows, broken so
-    that they are even. A newline in the text starts a new line.
+    that they are even. A newline in the text starts a new line. Words stay whole where that is
+    possible at any of the sizes; else those that fit no line are parted as `style.breaking` allows.
 
     None when it doesn't fit. Raises `MissingGlyph` for characters that no font has, `PresetError`
     for a family that doesn't exist, `ValueError` when there is nothing to draw.
@@ -120,18 +129,18 @@ def fit(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrar
     plain = normalise(text)
     if not is_visible(plain):
         raise ValueError("there is no text to fit")
-    shown, _ = _display(plain, style)
-    paragraph = Paragraph(shown, style.font, library)
-    fitted = _Block(paragraph, style, 0, len(shown)).fit(box_w, box_h)
-    if fitted is None and _has_tight_breaks(shown, style):
-        fitted = _Block(paragraph, style, 0, len(shown), phrases=False).fit(box_w, box_h)
-    return fitted
+    for paragraph, _, phrases in _ways(plain, style, box_w, library):
+        block = _Block(paragraph, style, 0, len(paragraph.text), phrases)
+        if (fitted := block.fit(box_w, box_h)) is not None:
+            return fitted
+    return None
 
 
 def split(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary) -> list[str]:
     """The text in the fewest cues that each `fit`, broken at the ends of sentences before clauses
     before phrases, evenly, and without leaving a lone word. Scripts without spaces are broken
-    inside a phrase only where there is no other way.
+    inside a phrase only where there is no other way, words as `style.breaking` allows; where that
+    is between letters, a word that is longer than a cue goes on in the next.
 
     No text, no cues. Raises `UnbreakableText` when one word alone doesn't fit at `min_px`, and what
     `fit` raises.
@@ -139,26 +148,105 @@ def split(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibr
     plain = normalise(text)
     if not plain:
         return []
-    shown, origin = _display(plain, style)
-    paragraph = Paragraph(shown, style.font, library)
-    try:
-        cuts = _cut(paragraph, style, box_w, box_h, phrases=True)
-    except UnbreakableText:
-        if not _has_tight_breaks(shown, style):
-            raise
-        cuts = _cut(paragraph, style, box_w, box_h, phrases=False)
-    cues = [plain[origin[a] : origin[b]].strip() for a, b in pairwise(cuts)]
+    refused: UnbreakableText | None = None
+    for paragraph, origin, phrases in _ways(plain, style, box_w, library):
+        try:
+            cuts = _cut(paragraph, style, box_w, box_h, phrases)
+        except UnbreakableText as error:
+            refused = refused or error
+            continue
+        return _cues(plain, origin, cuts)
+    if style.breaking == "letters":
+        try:
+            cuts = _cut(paragraph, style, box_w, box_h, phrases=False, in_words=True)
+        except UnbreakableText:
+            pass
+        else:
+            return _cues(plain, origin, cuts, paragraph.text)
+    assert refused is not None
+    raise refused
+
+
+def _cues(plain: str, origin: list[int], cuts: list[int], shown: str = "") -> list[str]:
+    """The parts of a text between its cuts; with a soft hyphen where one of `shown` was cut at."""
+    cues = []
+    for a, b in pairwise(cuts):
+        cue = plain[origin[a] : origin[b]].strip()
+        if shown[b - 1 : b] == SOFT_HYPHEN and b < len(shown) and not cue.endswith(SOFT_HYPHEN):
+            cue += SOFT_HYPHEN
+        cues.append(cue)
     return [cue for cue in cues if is_visible(cue)]
 
 
+def _ways(
+    plain: str, style: TextStyle, box_w: int, library: FontLibrary
+) -> Iterator[tuple[Paragraph, list[int], bool]]:
+    """The ways to break a text, the best first: as a paragraph, for each of its indices that of the
+    text, and whether only the ends of phrases are breaks."""
+    shown, origin = _display(plain, style, library)
+    paragraph = Paragraph(shown, style.font, library)
+    yield paragraph, origin, True
+    if _has_tight_breaks(shown, style):
+        yield paragraph, origin, False
+    finders = {"words": (), "parts": _PARTS, "letters": (*_PARTS, letter_breaks)}
+    for find in finders[style.breaking]:
+        found: dict[int, str] = {}
+        for start, end in _too_long(paragraph, style, box_w):
+            found |= find(shown, start, end, style.language)
+        if found:
+            shown, origin = _with_breaks(shown, origin, found)
+            paragraph = Paragraph(shown, style.font, library)
+            yield paragraph, origin, False
+
+
+_PARTS = (separator_breaks, seam_breaks, syllable_breaks)
+
+
+def _too_long(paragraph: Paragraph, style: TextStyle, box_w: int) -> list[tuple[int, int]]:
+    """The stretches between two breaks that fit no line at the smallest size."""
+    block = _Block(paragraph, style, 0, len(paragraph.text), phrases=False)
+    room = block.room(style.min_px, box_w)
+    return [
+        block.trim(n, n + 1)
+        for n in range(len(block.stops) - 1)
+        if block.width(n, n + 1) > room
+    ]
+
+
+def _with_breaks(
+    shown: str, origin: list[int], found: dict[int, str]
+) -> tuple[str, list[int]]:
+    """The text with what is to be set at each index set there."""
+    text, places = "", []
+    for i, char in enumerate(shown):
+        if i in found:
+            text += found[i]
+            places.append(origin[i])
+        text += char
+        places.append(origin[i])
+    return text, [*places, origin[len(shown)]]
+
+
+def shown_text(text: str, style: TextStyle, library: FontLibrary) -> str:
+    """The text as it is drawn on one line: normalised, in capitals where the style says so, emoji
+    that no font has replaced. Empty where nothing can be seen."""
+    return _display(normalise(text), style, library)[0]
+
+
 def _cut(
-    paragraph: Paragraph, style: TextStyle, box_w: int, box_h: int, phrases: bool
+    paragraph: Paragraph,
+    style: TextStyle,
+    box_w: int,
+    box_h: int,
+    phrases: bool,
+    in_words: bool = False,
 ) -> list[int]:
-    """Where the cues begin and end, by dynamic programming over the breaks."""
+    """Where the cues begin and end, by dynamic programming over the breaks; with `in_words` also
+    where a word is parted."""
     shown, language = paragraph.text, style.language
     phrase_ends = set(break_opportunities(shown, language, phrases=True))
     stops = break_opportunities(shown, language, phrases)
-    cuts = [0, *(i for i in stops if _may_cut(shown, i)), len(shown)]
+    cuts = [0, *(i for i in stops if in_words or _may_cut(shown, i)), len(shown)]
     best: list[tuple[int, float, int] | None] = [None] * len(cuts)
     best[0] = (0, 0.0, 0)
     room = style.max_lines * style.max_chars_per_line
@@ -174,7 +262,7 @@ def _cut(
                 break
             cost = before[1] + (cells(shown[cuts[i] : cuts[j]].strip()) / room) ** 2
             if j + 1 < len(cuts):
-                cost += _cut_cost(shown, cuts[j])
+                cost += _cut_cost(shown, cuts[j]) if _may_cut(shown, cuts[j]) else 3.0
                 if cuts[j] not in phrase_ends:
                     cost += 0.5
             if j == i + 1 and len(cuts) > 2:
@@ -197,8 +285,7 @@ def _has_tight_breaks(shown: str, style: TextStyle) -> bool:
 
 def measure(text: str, style: TextStyle, size: float, library: FontLibrary) -> float:
     """Advance width in pixels of the text on one line, without stroke."""
-    shown, _ = _display(normalise(text), style)
-    return _measure(shown, style.font, library, size)
+    return measure_line(shown_text(text, style, library), style.font, library, size)
 
 
 def normalise(text: str) -> str:
@@ -210,17 +297,18 @@ def normalise(text: str) -> str:
     return "\n".join(ln.strip(BREAKING_SPACES) for ln in lines if is_visible(ln))
 
 
-def _display(text: str, style: TextStyle) -> tuple[str, list[int]]:
+def _display(text: str, style: TextStyle, library: FontLibrary) -> tuple[str, list[int]]:
     """The text as it is drawn, and for each of its indices (its end too) that of the original."""
+    text, places, _ = replace_unknown_emoji(text, library)
     if not style.uppercase:
-        return text, list(range(len(text) + 1))
+        return text, places
     language = style.language.replace("_", "-").split("-")[0].lower()
     shown, origin = "", []
     for i, char in enumerate(text):
         capital = _capital(char, language)
         shown += capital
-        origin += [i] * len(capital)
-    return shown, [*origin, len(text)]
+        origin += [places[i]] * len(capital)
+    return shown, [*origin, places[len(text)]]
 
 
 def _capital(char: str, language: str) -> str:
@@ -321,7 +409,7 @@ class _Block:
             first = round((box_h + self.extents.band * size - depth) / 2)
             first = min(max(first, top), box_h - bottom - depth)
         lines = tuple(
-            Line(*self._trim(a, b), pen, first + round(n * pitch), line)
+            Line(*self.trim(a, b), pen, first + round(n * pitch), line)
             for n, ((a, b), pen, line) in enumerate(zip(spans, pens, shaped, strict=True))
         )
         return Fitted(self.paragraph.text, self.style, size, (box_w, box_h), lines, self.extents)
@@ -341,20 +429,20 @@ class _Block:
             return box_w - side - right
         return (box_w - left - right) / 2
 
-    def _trim(self, a: int, b: int) -> tuple[int, int]:
+    def trim(self, a: int, b: int) -> tuple[int, int]:
         start, end = self.stops[a], self.stops[b]
         while end > start and self.paragraph.text[end - 1] in BREAKING_SPACES + "\n\u200b":
             end -= 1
         return start, end
 
     def _line(self, a: int, b: int) -> ShapedLine:
-        return self.paragraph.line(*self._trim(a, b))
+        return self.paragraph.line(*self.trim(a, b))
 
-    def _width(self, a: int, b: int) -> float:
+    def width(self, a: int, b: int) -> float:
         """Ink in em; infinite where the line would hold too many characters or a newline."""
         width = self._widths.get((a, b))
         if width is None:
-            start, end = self._trim(a, b)
+            start, end = self.trim(a, b)
             too_long = cells(self.paragraph.text[start:end]) > self.style.max_chars_per_line
             if too_long or any(a < n < b for n in self.forced):
                 width = math.inf
@@ -364,18 +452,18 @@ class _Block:
             self._widths[a, b] = width
         return width
 
-    def _room(self, size: int, box_w: int) -> float:
+    def room(self, size: int, box_w: int) -> float:
         """Em that a line's ink may be wide."""
         pad_x = padding_px(self.style.box, size)[0] if self.style.box else 0
         return (box_w - 2 * (pad_x + SLACK_PX)) / size - 2 * self.style.stroke
 
     def _fewest_lines(self, size: int, box_w: int) -> int | None:
         """How many lines it takes, filling each; None when it can't be done."""
-        room = self._room(size, box_w)
+        room = self.room(size, box_w)
         last, a, count = len(self.stops) - 1, 0, 0
         while a < last:
             b = a
-            while b < last and self._width(a, b + 1) <= room:
+            while b < last and self.width(a, b + 1) <= room:
                 b += 1
             count += 1
             if b == a or count > self.style.max_lines:
@@ -385,7 +473,7 @@ class _Block:
 
     def _even_lines(self, count: int, size: int, box_w: int) -> list[tuple[int, int]]:
         """The breaks of least cost into so many lines, by dynamic programming."""
-        room = self._room(size, box_w)
+        room = self.room(size, box_w)
         last = len(self.stops) - 1
         total = sum(self._line(a, b).advance for a, b in pairwise([0, *self.forced, last]))
         target = max(total / count, 1e-3)
@@ -393,7 +481,7 @@ class _Block:
         for n in range(1, count + 1):
             for b in range(n, last + 1):
                 for a in range(b - 1, n - 2, -1):
-                    width = self._width(a, b)
+                    width = self.width(a, b)
                     if width == math.inf:
                         break
                     before = best.get((n - 1, a))
@@ -414,16 +502,20 @@ class _Block:
     def _break_cost(self, a: int, b: int, target: float) -> float:
         """What is wrong with a line from stop a to stop b, beside its length."""
         text = self.paragraph.text
-        start, end = self._trim(a, b)
+        start, end = self.trim(a, b)
         line = text[start:end]
         if b == len(self.stops) - 1:
             lone = a > 0 and a not in self.forced and not any(c in BREAKING_SPACES for c in line)
-            return 0.5 if lone and self._width(a, b) < target / 2 else 0.0
+            return 0.5 if lone and self.width(a, b) < target / 2 else 0.0
         if b in self.forced or line[-1] in _SENTENCE_ENDS:
             return 0.0
         if line[-1] in _CLAUSE_ENDS + _CLOSING:
             return 0.03
-        if line[-1] in "-\u2010\u00ad":
+        if line[-1] == SOFT_HYPHEN:
+            before = re.split(f"[{BREAKING_SPACES}\n{SOFT_HYPHEN}]", line[:-1])[-1]
+            after = re.split(f"[{BREAKING_SPACES}\n{SOFT_HYPHEN}]", text[self.stops[b] :])[0]
+            return 0.2 if min(len(before), len(after)) > _SHORT_WORD else 0.25
+        if line[-1] in "-\u2010":
             return 0.2
         if self.stops[b] in self.inside_phrase:
             return 0.4
@@ -486,8 +578,11 @@ def plate_reach(box: BoxStyle, size: int, extents: Extents, stroke: float) -> tu
 
 
 def _may_cut(text: str, i: int) -> bool:
-    """Whether a cue may end at this break: not inside a hyphenated word."""
-    return text[i - 1] not in "-\u2010–—\u00ad\u200b" or text[i - 2 : i - 1] in ("", " ")
+    """Whether a cue may end at this break: not inside a hyphenated word or an address."""
+    before = text[i - 1]
+    if before == "\u200b":
+        return not spaces_words(text[i])
+    return before not in "-\u2010–—\u00ad" or text[i - 2 : i - 1] in ("", " ")
 
 
 def _cut_cost(text: str, i: int) -> float:
@@ -515,7 +610,7 @@ def _unbreakable(word: str, style: TextStyle, box_w: int, box_h: int) -> Unbreak
         Problem(
             code="text.unbreakable",
             message=f"{word!r} {why}.",
-            remedy="Use a shorter word, put a soft hyphen (U+00AD) or a space into it, or let the "
+            remedy="Use a shorter word, put a blank or a soft hyphen (U+00AD) into it, or let the "
             "style go smaller or its box wider.",
         )
     )

@@ -10,6 +10,7 @@ from pytoon_pipeline.picture.styles import TextStyle
 from pytoon_pipeline.picture.text import fit, normalise
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Box, Caption, Overlay, TypeStyle
+from pytoon_pipeline.spec.passes.wording import note_emoji
 from pytoon_pipeline.spec.timeline import frames_of, seconds_of, timeline
 from pytoon_pipeline.spec.typeset import text_style
 
@@ -44,6 +45,7 @@ def place_badges(d: Draft) -> None:
                 "Write a word or two, or leave the badge out.", field,
             )
             continue
+        note_emoji(d, badge.text or "")
         try:
             _place(d, badge, field)
         except UserError as error:
