@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from functools import lru_cache
 
 import budoux
@@ -132,11 +133,16 @@ def _is_jamo_tail(char: str) -> bool:
 
 def cells(text: str) -> int:
     """Length as a reader counts it: a cluster is 1, of a wide (CJK) one 2."""
-    return sum(
-        2 if unicodedata.east_asian_width(text[i]) in "WF" else 1
-        for i in grapheme_starts(text)
-        if not is_ignorable(text[i])
-    )
+    return sum(cells_at(text, grapheme_starts(text)))
+
+
+def cells_at(text: str, starts: Collection[int]) -> list[int]:
+    """Of each character what it adds to the length: nothing but for the first of a cluster."""
+    counted = [0] * len(text)
+    for i in starts:
+        if not is_ignorable(text[i]):
+            counted[i] = 2 if unicodedata.east_asian_width(text[i]) in "WF" else 1
+    return counted
 
 
 def break_opportunities(text: str, language: str = "", phrases: bool = False) -> list[int]:

@@ -202,7 +202,7 @@ class FontLibrary:
             shown = [
                 info.codepoint
                 for info, position in zip(
-                    buffer.glyph_infos, buffer.glyph_positions, strict=True
+                    buffer.glyph_infos, buffer.glyph_positions or (), strict=True
                 )
                 if position.x_advance or info.codepoint == 0
             ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import uharfbuzz as hb
 
@@ -17,6 +18,7 @@ from ..errors import Problem, UserError
 from . import bidi
 from .breaks import (
     KANA,
+    cells_at,
     grapheme_starts,
     is_emoji,
     is_ignorable,
@@ -147,6 +149,12 @@ class Paragraph:
         main = library.require(spec.family, spec.weight)
         self._middle = library.metrics(main).cap_height / 2
         self._lines: dict[tuple[int, int], ShapedLine] = {}
+        self._codes = [ord(c) for c in text]
+        self._cells = [0, *accumulate(cells_at(text, self.clusters))]
+
+    def cells(self, start: int, end: int) -> int:
+        """Length of text[start:end] as a reader counts it; both lie between clusters."""
+        return self._cells[end] - self._cells[start]
 
     def line(self, start: int, end: int) -> ShapedLine:
         """The line that holds text[start:end], shaped. A soft hyphen at its end is drawn."""
@@ -204,7 +212,11 @@ class Paragraph:
         if not self.library.covers(run.face, text[run.start : run.end]):
             drawn = text.translate(_STAND_INS)
         buffer = hb.Buffer()
-        buffer.add_codepoints([ord(c) for c in drawn], run.start, run.end - run.start)
+        codes = self._codes[: len(drawn)]
+        if drawn is not self.text:
+            changed = drawn[run.start :]
+            codes = codes[: run.start] + [ord(c) for c in changed]
+        buffer.add_codepoints(codes, run.start, run.end - run.start)
         buffer.direction = "rtl" if run.level % 2 else "ltr"
         if run.script != "Zyyy":
             buffer.script = run.script

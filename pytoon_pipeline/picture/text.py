@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
@@ -129,8 +129,8 @@ def fit(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrar
     plain = normalise(text)
     if not is_visible(plain):
         raise ValueError("there is no text to fit")
-    for paragraph, _, phrases in _ways(plain, style, box_w, library):
-        block = _Block(paragraph, style, 0, len(paragraph.text), phrases)
+    for way in _ways(plain, style, box_w, library):
+        block = _Block(way.paragraph, style, 0, len(way.paragraph.text), way.phrases)
         if (fitted := block.fit(box_w, box_h)) is not None:
             return fitted
     return None
@@ -149,54 +149,64 @@ def split(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibr
     if not plain:
         return []
     refused: UnbreakableText | None = None
-    for paragraph, origin, phrases in _ways(plain, style, box_w, library):
+    ways = list(_ways(plain, style, box_w, library))
+    if style.breaking == "letters":
+        ways.append(replace(ways[-1], in_words=True))
+    for way in ways:
         try:
-            cuts = _cut(paragraph, style, box_w, box_h, phrases)
+            cuts = _cut(way, style, box_w, box_h)
         except UnbreakableText as error:
             refused = refused or error
             continue
-        return _cues(plain, origin, cuts)
-    if style.breaking == "letters":
-        try:
-            cuts = _cut(paragraph, style, box_w, box_h, phrases=False, in_words=True)
-        except UnbreakableText:
-            pass
-        else:
-            return _cues(plain, origin, cuts, paragraph.text)
+        return _cues(plain, way, cuts)
     assert refused is not None
     raise refused
 
 
-def _cues(plain: str, origin: list[int], cuts: list[int], shown: str = "") -> list[str]:
-    """The parts of a text between its cuts; with a soft hyphen where one of `shown` was cut at."""
+@dataclass(frozen=True)
+class _Way:
+    """A way to break a text."""
+
+    paragraph: Paragraph
+    """The text as it is drawn, with marks set where its words may be parted."""
+    origin: list[int]
+    """For each of its indices, and its end, that of the text it was made from."""
+    phrases: bool = False
+    """Only the ends of phrases are breaks."""
+    parted: frozenset[int] = frozenset()
+    """Indices after a mark that was set in a word."""
+    in_words: bool = False
+    """A word that fills more than a cue may be cut at such marks."""
+
+
+def _cues(plain: str, way: _Way, cuts: list[int]) -> list[str]:
+    """The parts of a text between its cuts; with a soft hyphen where one was set and cut at."""
     cues = []
     for a, b in pairwise(cuts):
-        cue = plain[origin[a] : origin[b]].strip()
-        if shown[b - 1 : b] == SOFT_HYPHEN and b < len(shown) and not cue.endswith(SOFT_HYPHEN):
+        cue = plain[way.origin[a] : way.origin[b]].strip()
+        if b in way.parted and way.paragraph.text[b - 1] == SOFT_HYPHEN:
             cue += SOFT_HYPHEN
         cues.append(cue)
     return [cue for cue in cues if is_visible(cue)]
 
 
-def _ways(
-    plain: str, style: TextStyle, box_w: int, library: FontLibrary
-) -> Iterator[tuple[Paragraph, list[int], bool]]:
-    """The ways to break a text, the best first: as a paragraph, for each of its indices that of the
-    text, and whether only the ends of phrases are breaks."""
+def _ways(plain: str, style: TextStyle, box_w: int, library: FontLibrary) -> Iterator[_Way]:
+    """The ways to break a text, the best first."""
     shown, origin = _display(plain, style, library)
     paragraph = Paragraph(shown, style.font, library)
-    yield paragraph, origin, True
+    yield _Way(paragraph, origin, phrases=True)
     if _has_tight_breaks(shown, style):
-        yield paragraph, origin, False
+        yield _Way(paragraph, origin)
+    parted: frozenset[int] = frozenset()
     finders = {"words": (), "parts": _PARTS, "letters": (*_PARTS, letter_breaks)}
     for find in finders[style.breaking]:
         found: dict[int, str] = {}
         for start, end in _too_long(paragraph, style, box_w):
             found |= find(shown, start, end, style.language)
         if found:
-            shown, origin = _with_breaks(shown, origin, found)
+            shown, origin, parted = _with_breaks(shown, origin, parted, found)
             paragraph = Paragraph(shown, style.font, library)
-            yield paragraph, origin, False
+            yield _Way(paragraph, origin, parted=parted)
 
 
 _PARTS = (separator_breaks, seam_breaks, syllable_breaks)
@@ -214,17 +224,20 @@ def _too_long(paragraph: Paragraph, style: TextStyle, box_w: int) -> list[tuple[
 
 
 def _with_breaks(
-    shown: str, origin: list[int], found: dict[int, str]
-) -> tuple[str, list[int]]:
-    """The text with what is to be set at each index set there."""
-    text, places = "", []
+    shown: str, origin: list[int], parted: frozenset[int], found: dict[int, str]
+) -> tuple[str, list[int], frozenset[int]]:
+    """The text with what is to be set at each index set there, its origin, and the indices after
+    all marks."""
+    text, places, marks = "", [], set()
     for i, char in enumerate(shown):
         if i in found:
             text += found[i]
             places.append(origin[i])
+        if i in found or i in parted:
+            marks.add(len(text))
         text += char
         places.append(origin[i])
-    return text, [*places, origin[len(shown)]]
+    return text, [*places, origin[len(shown)]], frozenset(marks)
 
 
 def shown_text(text: str, style: TextStyle, library: FontLibrary) -> str:
@@ -233,20 +246,19 @@ def shown_text(text: str, style: TextStyle, library: FontLibrary) -> str:
     return _display(normalise(text), style, library)[0]
 
 
-def _cut(
-    paragraph: Paragraph,
-    style: TextStyle,
-    box_w: int,
-    box_h: int,
-    phrases: bool,
-    in_words: bool = False,
-) -> list[int]:
-    """Where the cues begin and end, by dynamic programming over the breaks; with `in_words` also
-    where a word is parted."""
+def _cut(way: _Way, style: TextStyle, box_w: int, box_h: int) -> list[int]:
+    """Where the cues begin and end, by dynamic programming over the breaks."""
+    paragraph, phrases = way.paragraph, way.phrases
     shown, language = paragraph.text, style.language
     phrase_ends = set(break_opportunities(shown, language, phrases=True))
     stops = break_opportunities(shown, language, phrases)
-    cuts = [0, *(i for i in stops if in_words or _may_cut(shown, i)), len(shown)]
+    whole = (i for i in stops if i not in way.parted and _may_cut(shown, i))
+    cuts = [0, *whole, len(shown)]
+    if way.in_words:
+        for start, end in pairwise(tuple(cuts)):
+            inside = [i for i in stops if start < i < end]
+            cuts += _cuts_in_word(paragraph, style, box_w, box_h, [start, *inside, end])
+        cuts.sort()
     best: list[tuple[int, float, int] | None] = [None] * len(cuts)
     best[0] = (0, 0.0, 0)
     room = style.max_lines * style.max_chars_per_line
@@ -262,7 +274,7 @@ def _cut(
                 break
             cost = before[1] + (cells(shown[cuts[i] : cuts[j]].strip()) / room) ** 2
             if j + 1 < len(cuts):
-                cost += _cut_cost(shown, cuts[j]) if _may_cut(shown, cuts[j]) else 3.0
+                cost += 3.0 if cuts[j] in way.parted else _cut_cost(shown, cuts[j])
                 if cuts[j] not in phrase_ends:
                     cost += 0.5
             if j == i + 1 and len(cuts) > 2:
@@ -274,6 +286,27 @@ def _cut(
     while end:
         chosen.append(end := best[end][2])
     return [cuts[n] for n in reversed(chosen)]
+
+
+def _cuts_in_word(
+    paragraph: Paragraph, style: TextStyle, box_w: int, box_h: int, stops: list[int]
+) -> list[int]:
+    """The fewest of the stops inside a word at which it is to be cut, so that each part fits."""
+    cuts, at = [], 0
+    while at < len(stops) - 1:
+        low, high = at, len(stops) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            block = _Block(paragraph, style, stops[at], stops[middle], phrases=False)
+            if block.fits(box_w, box_h):
+                low = middle
+            else:
+                high = middle - 1
+        if low == at:
+            return cuts  # not even one letter fits
+        at = low
+        cuts.append(stops[at])
+    return cuts[:-1]
 
 
 def _has_tight_breaks(shown: str, style: TextStyle) -> bool:
@@ -368,17 +401,22 @@ class _Block:
 
     def fits(self, box_w: int, box_h: int) -> bool:
         """Whether there is a `fit`, found with less work."""
-        if self.extents.high + self.extents.deep + _LEAST_GAP_EM > self.style.line_height:
-            return self.fit(box_w, box_h) is not None
-        return self._fits_at(self.style.min_px, box_w, box_h)
+        least, usual = self.style.min_px, self.style.line_height
+        widest = self.extents.high + self.extents.deep + _LEAST_GAP_EM
+        if widest <= usual or not self._fits_at(least, box_w, box_h):
+            return self._fits_at(least, box_w, box_h)
+        if self._fits_at(least, box_w, box_h, widest):
+            return True
+        return self._layout(least, box_w, box_h) is not None or bool(self.fit(box_w, box_h))
 
-    def _fits_at(self, size: int, box_w: int, box_h: int) -> bool:
-        """Whether it fits with its lines no farther apart than the style says."""
+    def _fits_at(self, size: int, box_w: int, box_h: int, pitch: float | None = None) -> bool:
+        """Whether it fits with its lines as far apart as given, in em, or as the style says."""
         count = self._fewest_lines(size, box_w)
         if count is None:
             return False
         top, bottom = self._reach(size)
-        return top + bottom + round((count - 1) * self.style.line_height * size) <= box_h
+        pitch = self.style.line_height if pitch is None else pitch
+        return top + bottom + round((count - 1) * pitch * size) <= box_h
 
     def _layout(self, size: int, box_w: int, box_h: int) -> Fitted | None:
         """Even lines at this size, at which `_fits_at`; None when they don't fit moved apart."""
@@ -443,7 +481,7 @@ class _Block:
         width = self._widths.get((a, b))
         if width is None:
             start, end = self.trim(a, b)
-            too_long = cells(self.paragraph.text[start:end]) > self.style.max_chars_per_line
+            too_long = self.paragraph.cells(start, end) > self.style.max_chars_per_line
             if too_long or any(a < n < b for n in self.forced):
                 width = math.inf
             else:
