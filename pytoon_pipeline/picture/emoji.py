@@ -57,7 +57,19 @@ def replace_unknown_emoji(
     nothing_left = not any(c.isalnum() or is_emoji(c) or c in "?!" for c in shown)
     if not replaced or not library.has_pictures() or nothing_left:
         return text, list(range(len(text) + 1)), []
-    return shown, [*origin, len(text)], replaced
+    kept = [
+        i for i, char in enumerate(shown)
+        if not char.isspace() or _parts_words(shown[:i].rstrip(" "), shown[i:])
+    ]
+    shown = "".join(shown[i] for i in kept)
+    return shown, [*(origin[i] for i in kept), len(text)], replaced
+
+
+def _parts_words(before: str, blank: str) -> bool:
+    """Whether a blank still stands between words when an emoji beside it has been left out."""
+    follows = blank[1:].lstrip(" ")
+    doubled = blank[1:2] == " " or (blank[0] == " " and follows[:1] == "\n")
+    return bool(before) and before[-1] != "\n" and bool(follows.strip()) and not doubled
 
 
 def describe_emoji(cluster: str) -> str:
