@@ -299,7 +299,11 @@ def _may_break(text: str, i: int) -> bool:
 
 def _opens_a_word(text: str, i: int) -> bool:
     """Whether a sign that commonly closes stands before a word here: `%d`, `%{name}`, `!important`,
-    `:smile:`, `/path`, `?q=1`."""
+    `:smile:`, `?q=1`, `€ 20`."""
+    if text[i] in _CURRENCY_SIGNS:
+        before = text[:i].rstrip(BREAKING_SPACES)
+        spaced = re.match("[ \u00a0\u202f][0-9]", text[i + 1 :])
+        return spaced is not None and not before[-1:].isdigit()
     following = text[i + 1 : i + 2]
     return text[i] in "%!?:." and (following.isalnum() or following in set("({[<$_"))
 

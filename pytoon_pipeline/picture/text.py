@@ -39,6 +39,7 @@ Rect = tuple[int, int, int, int]
 SLACK_PX = 2 / 64
 _LEAST_GAP_EM = 0.04  # between letters of neighbouring lines
 _SHORT_WORD = 3
+_LARGE = 0.68  # of the largest size: as the presets have it from the largest to the least
 _SENTENCE_ENDS, _CLAUSE_ENDS, _CLOSING = ".!?…。！？؟।", ",;:–—،؛、，；：", "\"'”’»)]}」』）"
 
 
@@ -131,6 +132,8 @@ def fit(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrar
         raise ValueError("there is no text to fit")
     for way in _ways(plain, style, box_w, library):
         block = _Block(way.paragraph, style, 0, len(way.paragraph.text), way.phrases)
+        if way.parted:
+            block.spare_lines(box_w)
         if (fitted := block.fit(box_w, box_h)) is not None:
             return fitted
     return None
@@ -378,9 +381,15 @@ class _Block:
         self.forced = [
             n for n, i in enumerate(self.stops) if start < i < end and text[i - 1] == "\n"
         ]
+        self.most_lines = style.max_lines
         self._widths: dict[tuple[int, int], float] = {}
         library = paragraph.library
         self.cap = library.metrics(library.require(style.family, style.weight)).cap_height
+
+    def spare_lines(self, box_w: int) -> None:
+        """Parts words no more often than large type needs, rather than for larger type still."""
+        size = max(self.style.min_px, round(_LARGE * self.style.max_px))
+        self.most_lines = self._fewest_lines(size, box_w) or self.style.max_lines
 
     def fit(self, box_w: int, box_h: int) -> Fitted | None:
         low, high = self.style.min_px, self.style.max_px
@@ -504,7 +513,7 @@ class _Block:
             while b < last and self.width(a, b + 1) <= room:
                 b += 1
             count += 1
-            if b == a or count > self.style.max_lines:
+            if b == a or count > self.most_lines:
                 return None
             a = b
         return count
