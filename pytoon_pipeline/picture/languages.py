@@ -59,7 +59,8 @@ _LATIN_HINTS: dict[str, tuple[str, str, str]] = {
     "et": ("", r"õ|aa|ii|uu|ää|öö|üü|[äöü]|mine\b|sse\b", "ja on ei see"),
     "is": ("þ|ð", r"[áéíóúýæö]", "og er að ekki"),
     "cy": ("", r"ll|dd|wy|gwy|wll|yn|[ŵŷ]|w[^aeiouy]", "yn y yr a ac ar"),
-    "en": ("", r"tions?\b|sh|th|ness\b|ments?\b|ck|ally\b|ing\b|ght|ity\b|ph|able\b|i[sz]ation|ize|ational",
+    "en": ("", r"tions?\b|sh|th|ness\b|ments?\b|ck|ally\b|ing\b|ght|ity\b|ph|able\b"
+           r"|i[sz]ation|ize|ational",
            "the and for with your of to in is all you"),
 }  # fmt: skip
 _SURE = 4

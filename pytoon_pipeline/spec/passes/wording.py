@@ -45,12 +45,12 @@ def split_line(
             least = min((f.size for f in found if f), default=style.min_px)
             if least < style.min_px:
                 d.note(
-                    f"{field}: {text!r} is set in letters of {least} px, smaller than the preset's "
+                    f"{field}: '{text}' is set in letters of {least} px, smaller than the preset's "
                     f"{style.min_px} px, because of its long words."
                 )
             if breaking == "letters":
                 d.note(
-                    f"{field}: {text!r} is parted where it happens to fit; a soft hyphen (U+00AD) "
+                    f"{field}: '{text}' is parted where it happens to fit; a soft hyphen (U+00AD) "
                     "or a blank in it says where."
                 )
             return tried, cues
