@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
+from itertools import pairwise
 
 import pyphen
 
@@ -20,6 +21,13 @@ from .languages import language_of
 
 SOFT_HYPHEN, UNSEEN_BREAK = "\u00ad", "\u200b"
 _HYPHENATED_SCRIPTS = {"Latn", "Cyrl", "Grek", "Armn", "Geor", "Copt", "Cher"}
+_SYLLABIC_SCRIPTS = {"Deva", "Beng", "Guru", "Gujr", "Orya", "Taml", "Telu", "Knda", "Mlym", "Sinh",
+                     "Ethi"}  # fmt: skip
+"""Every cluster is a syllable, after which a line may end; in the first five with a hyphen."""
+_SYLLABIC_WITH_HYPHEN = {"Deva", "Beng", "Guru", "Gujr", "Orya"}
+_VOWELLESS = set("\u0d54\u0d55\u0d56\u0d7a\u0d7b\u0d7c\u0d7d\u0d7e\u0d7f\u09ce")
+"""Letters of Malayalam and Bengali for a consonant alone."""
+_LEAST_SYLLABLES = 2
 _LEAST = 3
 """Letters of a word before and after a hyphen."""
 _LEAST_BEFORE_SEAM = 5
@@ -72,13 +80,16 @@ def syllable_breaks(text: str, start: int, end: int, language: str) -> dict[int,
         a, b = start + match.start(), start + match.end()
         word = text[a:b]
         script = next((s for s in map(script_of, word) if s), None)
+        if script in _SYLLABIC_SCRIPTS:
+            hyphen = mark if script in _SYLLABIC_WITH_HYPHEN else UNSEEN_BREAK
+            found |= {a + at: hyphen for at in _clusters_apart(word)}
         if script not in _HYPHENATED_SCRIPTS:
             continue
         for at in _syllables(_lower(word), language_of(word, text, language)):
             if _LEAST <= at <= len(word) - _LEAST:
                 found[a + at] = mark
     inner = set(_inner(text, start, end))
-    return {i: mark for i, mark in found.items() if i in inner}
+    return {i: set_there for i, set_there in found.items() if i in inner}
 
 
 def letter_breaks(text: str, start: int, end: int, language: str) -> dict[int, str]:
@@ -114,6 +125,17 @@ def _is_written_exactly(token: str) -> bool:
         re.search(r"[#@_/\\=&{}$%~^+*|<>]|\w\.\w|\d", bare)
         or re.search(r"[a-zà-ÿ][A-ZÀ-Ý]", bare)
     )
+
+
+def _clusters_apart(word: str) -> list[int]:
+    """Between the clusters of a word, but near its ends and before a consonant without a vowel,
+    which belongs to the syllable before it."""
+    starts = grapheme_starts(word)
+    spans = list(pairwise([*starts, len(word)]))[_LEAST_SYLLABLES : 1 - _LEAST_SYLLABLES]
+    return [
+        start for start, end in spans
+        if unicodedata.combining(word[end - 1]) != 9 and word[start] not in _VOWELLESS
+    ]
 
 
 def _marks_as_letters(text: str) -> str:

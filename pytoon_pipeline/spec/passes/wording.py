@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pytoon_pipeline.picture.emoji import describe_emoji, replace_unknown_emoji
 from pytoon_pipeline.picture.text import UnbreakableText, fit, normalise, split
@@ -10,6 +10,8 @@ from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import TypeStyle
 from pytoon_pipeline.spec.typeset import smaller_styles, text_style
 
+_LEAST_OF_USUAL = 0.75
+"""Share of a preset's smallest size: rather than in smaller type, a text comes in more cues."""
 MORE_LINES = 2
 """Lines that a text with a word too long for its preset may have beyond those of the preset."""
 
@@ -23,16 +25,19 @@ def split_line(
     d: Draft, text: str, style: TypeStyle, field: str, width: int, height: int
 ) -> tuple[TypeStyle, list[str]]:
     """The cues of a text, and the style in which each of them fits: the one asked for with words
-    whole, else with its words parted, else smaller, else in more lines, else parted anywhere.
-    Raises `UnbreakableText` where nothing of that is legible, `MissingGlyph`.
+    whole, else with its words parted, else smaller, else in more lines, else in more cues, else
+    parted anywhere. Raises `UnbreakableText` where nothing of that is legible, `MissingGlyph`.
     """
     note_emoji(d, text)
     floor = max(1, round(d.facts.captions.font_px.floor * d.scale))
     smaller = list(smaller_styles(style, floor, MORE_LINES))
     ways = [(style, "words"), (style, "parts"), *((s, "parts") for s in smaller)]
     ways.append((smaller[-1], "letters"))
+    found: list[_Set] = []
     refused: UnbreakableText | None = None
     for tried, breaking in ways:
+        if found and breaking == "letters":
+            break
         shaped = replace(text_style(tried, tried.place, words_language(d)), breaking=breaking)
         try:
             cues = split(text, shaped, width, height, d.shop.fonts)
@@ -40,22 +45,44 @@ def split_line(
             refused = error
             continue
         shaped = replace(shaped, breaking="letters")
-        found = [fit(cue, shaped, width, height, d.shop.fonts) for cue in cues]
-        if all(found):
-            least = min((f.size for f in found if f), default=style.min_px)
-            if least < style.min_px:
-                d.note(
-                    f"{field}: '{text}' is set in letters of {least} px, smaller than the preset's "
-                    f"{style.min_px} px, because of its long words."
-                )
-            if breaking == "letters":
-                d.note(
-                    f"{field}: '{text}' is parted where it happens to fit; a soft hyphen (U+00AD) "
-                    "or a blank in it says where."
-                )
-            return tried, cues
-    assert refused is not None
-    raise refused
+        fitted = [fit(cue, shaped, width, height, d.shop.fonts) for cue in cues]
+        if not all(fitted):
+            continue
+        sizes = [f.size for f in fitted if f]
+        found.append(_Set(tried, cues, min(sizes, default=style.min_px), breaking == "letters"))
+        if breaking == "words" or len(cues) < 2:
+            break
+    if not found:
+        assert refused is not None
+        raise refused
+    least = _LEAST_OF_USUAL * style.min_px
+    chosen = next((s for s in found if len(s.cues) < 2 and s.size >= least), found[0])
+    _note_words(d, text, field, style, chosen)
+    return chosen.style, chosen.cues
+
+
+@dataclass(frozen=True)
+class _Set:
+    """A text as it may be set."""
+
+    style: TypeStyle
+    cues: list[str]
+    size: int
+    """Of the smallest of the cues, in pixels."""
+    parted_anywhere: bool
+
+
+def _note_words(d: Draft, text: str, field: str, style: TypeStyle, chosen: _Set) -> None:
+    if chosen.size < style.min_px:
+        d.note(
+            f"{field}: '{text}' is set in letters of {chosen.size} px, smaller than the preset's "
+            f"{style.min_px} px, because of its long words."
+        )
+    if chosen.parted_anywhere:
+        d.note(
+            f"{field}: '{text}' is parted where it happens to fit; a soft hyphen (U+00AD) or a "
+            "blank in it says where."
+        )
 
 
 def named_style(d: Draft, name: str, style: TypeStyle) -> str:
