@@ -6,6 +6,7 @@ by no video. Nothing is replaced without being told: `replace_unknown_emoji` lis
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from .breaks import AS_PICTURE, KEYCAP, grapheme_starts, is_emoji
 from .fonts import FontLibrary
 
+_MAY_BE_EMOJI = re.compile("[\u20e3\ufe0f\u2300-\u2bff\u3030-\u3299\U0001f000-\U0001faff]")
 _JOINER = "\u200d"
 _WORD_JOINER = "\u2060"
 _SIGNS = "\u2640\u2642"
@@ -41,6 +43,8 @@ def replace_unknown_emoji(
     replaced. A text is returned as it is where the library has no pictures at all, or where nothing
     but unknown emoji would be lost.
     """
+    if not _MAY_BE_EMOJI.search(text):
+        return text, list(range(len(text) + 1)), []
     starts = grapheme_starts(text)
     shown, origin, replaced = "", [], []
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
