@@ -34,7 +34,7 @@ FONTS = FontLibrary([project_data("presets") / "fonts", HERE / "fixtures" / "fon
 SHOP = Workshop(open_presets(project_data("presets")), FONTS)
 HOOK = TextStyle("Montserrat", 800, max_px=124, min_px=84, max_lines=3, breaking="letters")
 BOX = 768, 425
-UNSEEN = str.maketrans("", "", " \n\u00ad\u200b\u2060")
+UNSEEN = str.maketrans("", "", " \n\u00a0\u00ad\u200b\u2060")
 
 
 def compile_case(folder: Path) -> Compiled:
@@ -154,7 +154,7 @@ ALPHABETS = [
     "abcdefghijklmnopqrstuvwxyzäöüßéñłőğıåø", "абвгдежзийклмнопрстуфхцчшщъыьэюяії",
     "αβγδεζηθικλμνξοπρστυφχψωάέήίόύώς", "ابتثجحخدرزسشصضطعغفقكلمنهوي", "אבגדהוזחטיכלמנסעפצקרשת",
     "कखगचजटडतदनपबमयरलवसहािीुेो्", "ទំនិញថ្មីសម្រាប់ផះបាយរបសកគ", "สินค้าใหม่สำรับห้องครัวทุก",
-    "ສິນຄ້າໃໝ່ສຳລັບເຮືອນຄົວຂອງທຸ", "မီးဖိုချောင်အတွက်ကုန်ပစ္စည်း", "aBcDe0123/.@_?&=#-:, ' %${}",
+    "ສິນຄ້າໃໝ່ສຳລັບເຮືອນຄົວຂອງທຸ", "မီးဖိုချောင်အတွက်ကုန်ပစ္စည်း", "aBcDe0123/.@_?&=#-:, ' %${}", "a1!…—\u00a0",
 ]  # fmt: skip
 words = st.sampled_from(ALPHABETS).flatmap(lambda a: st.text(a, min_size=1, max_size=60))
 

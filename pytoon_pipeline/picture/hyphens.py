@@ -25,6 +25,7 @@ _SYLLABIC_SCRIPTS = {"Deva", "Beng", "Guru", "Gujr", "Orya", "Taml", "Telu", "Kn
                      "Ethi"}  # fmt: skip
 """Every cluster is a syllable, after which a line may end; in the first five with a hyphen."""
 _SYLLABIC_WITH_HYPHEN = {"Deva", "Beng", "Guru", "Gujr", "Orya"}
+_FIXED_BLANKS = "\u00a0\u202f\u2007"
 _VOWELLESS = set("\u0d54\u0d55\u0d56\u0d7a\u0d7b\u0d7c\u0d7d\u0d7e\u0d7f\u09ce")
 """Letters of Malayalam and Bengali for a consonant alone."""
 _LEAST_SYLLABLES = 2
@@ -44,9 +45,17 @@ _PARTED_PAIRS = {"fi", "et", "tr", "az"}
 
 
 def separator_breaks(text: str, start: int, end: int, language: str) -> dict[int, str]:
-    """After `/ - _ ? & =` and their like, before `.` and `@` within an address or code, before the
-    capitals inside a hashtag or a name written in one; never inside a figure."""
+    """At blanks that should not break, but beside a figure; after `/ - _ ? & =` and their like,
+    before `.` and `@` within an address or code, before the capitals inside a hashtag or a name
+    written in one; never inside a figure."""
     found = {}
+    for i in range(start + 1, end):
+        if text[i - 1] in _FIXED_BLANKS and text[i] not in _FIXED_BLANKS:
+            beside = text[i - 2 : i - 1] + text[i]
+            if not any(c.isdigit() for c in beside):
+                found[i] = UNSEEN_BREAK
+    if found:
+        return found
     for i in _inner(text, start, end):
         before, after = text[i - 1], text[i]
         if before == "/" and after == "/":
@@ -106,6 +115,11 @@ def letter_breaks(text: str, start: int, end: int, language: str) -> dict[int, s
         elif exactly or not letters:
             found[i] = UNSEEN_BREAK
     return found
+
+
+def cluster_breaks(text: str, start: int, end: int, language: str) -> dict[int, str]:
+    """Between any two clusters whatever they are: rows of exclamation marks, glued figures."""
+    return {i: UNSEEN_BREAK for i in grapheme_starts(text) if start < i < end}
 
 
 def _inner(text: str, start: int, end: int) -> list[int]:

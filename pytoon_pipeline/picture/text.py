@@ -22,6 +22,7 @@ from .emoji import replace_unknown_emoji
 from .fonts import Face, FontLibrary
 from .hyphens import (
     SOFT_HYPHEN,
+    cluster_breaks,
     letter_breaks,
     seam_breaks,
     separator_breaks,
@@ -201,7 +202,7 @@ def _ways(plain: str, style: TextStyle, box_w: int, library: FontLibrary) -> Ite
     if _has_tight_breaks(shown, style):
         yield _Way(paragraph, origin)
     parted: frozenset[int] = frozenset()
-    finders = {"words": (), "parts": _PARTS, "letters": (*_PARTS, letter_breaks)}
+    finders = {"words": (), "parts": _PARTS, "letters": (*_PARTS, *_ANYWHERE)}
     for find in finders[style.breaking]:
         found: dict[int, str] = {}
         for start, end in _too_long(paragraph, style, box_w):
@@ -212,7 +213,9 @@ def _ways(plain: str, style: TextStyle, box_w: int, library: FontLibrary) -> Ite
             yield _Way(paragraph, origin, parted=parted)
 
 
-_PARTS = (separator_breaks, seam_breaks, syllable_breaks)
+# Twice the first: what blanks left too long may part at signs.
+_PARTS = (separator_breaks, separator_breaks, seam_breaks, syllable_breaks)
+_ANYWHERE = (letter_breaks, cluster_breaks)
 
 
 def _too_long(paragraph: Paragraph, style: TextStyle, box_w: int) -> list[tuple[int, int]]:
