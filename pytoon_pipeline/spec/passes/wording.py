@@ -99,4 +99,6 @@ def note_emoji(d: Draft, text: str) -> None:
     for emoji in replace_unknown_emoji(normalise(text), d.shop.fonts)[2]:
         shown = describe_emoji(emoji.written)
         drawn = f"drawn as {emoji.drawn}" if emoji.drawn.strip() else "left out"
+        if all("\U0001f1e6" <= c <= "\U0001f1ff" for c in emoji.drawn) and emoji.drawn:
+            drawn = "drawn as its two letters"
         d.note(f"No font has the emoji {shown}; it is {drawn}.")
