@@ -18,8 +18,9 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.measure import Measurement, measure
 from pytoon_pipeline.picture.badge import draw_badge
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.text import draw, fit
+from pytoon_pipeline.picture.text import fit
 from pytoon_pipeline.quality import words
 from pytoon_pipeline.quality.checks import CHECK_NAMES, WORD_CHECKS, Expected, Verdict, run_checks
 from pytoon_pipeline.quality.words import look, plan

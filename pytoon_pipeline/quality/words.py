@@ -18,8 +18,10 @@ from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture.badge import draw_badge, fit_badge
 from pytoon_pipeline.picture.captions import EXIT_SECONDS, MOST_OF_CUE
 from pytoon_pipeline.picture.contrast import contrast
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.text import TextStyle, draw, fit
+from pytoon_pipeline.picture.styles import TextStyle
+from pytoon_pipeline.picture.text import fit
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
 from pytoon_pipeline.quality.checks import Seen
 from pytoon_pipeline.spec.model import Asset, Box, Caption, Overlay, RenderSpec

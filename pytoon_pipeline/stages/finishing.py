@@ -24,9 +24,10 @@ from pytoon_pipeline.picture.captions import (
     words_frames,
 )
 from pytoon_pipeline.picture.contrast import Tone, behind, choose
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.layers import Tile, shade
-from pytoon_pipeline.picture.text import Fitted, draw, fit
+from pytoon_pipeline.picture.text import Fitted, fit
 from pytoon_pipeline.picture.yuv import Planes
 from pytoon_pipeline.spec.job import JobBadge, JobCaption, SegmentJob
 from pytoon_pipeline.spec.timeline import frames_of
