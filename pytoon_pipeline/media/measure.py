@@ -180,7 +180,7 @@ def measure_traced(path: str | os.PathLike[str]) -> tuple[Measurement, Trace]:
             audio = None
             if sound and loudness:
                 heard, channels, trace.sketch, trace.levels = loudness.result()
-                audio = _audio(sound, heard, channels, _packets_are_even(path, trace, sound))
+                audio = _audio(sound, heard, channels, _packets_are_even(path, trace))
             return Measurement(
                 container="mp4" if mp4 else container.format.name,
                 size_bytes=path.stat().st_size,
@@ -403,7 +403,7 @@ def _listen(path: Path) -> tuple[_Loudness, _Channels, np.ndarray, np.ndarray]:
     return heard, channels, *sketch_sound(samples)
 
 
-def _packets_are_even(path: Path, trace: Trace, stream: av.AudioStream) -> bool:
+def _packets_are_even(path: Path, trace: Trace) -> bool:
     """Do the sound's packets follow each other? Their checksums are put into the trace."""
     times: list[tuple[int, int]] = []
     checksums: list[int] = []

@@ -41,6 +41,8 @@ from pytoon_pipeline.media.repair import mend_sound, narrow_sides, replace_damag
 
 __all__ = ["RATE", "SILENCE_LUFS", "SILENCE_PEAK_DB"]  # and all that is defined below
 
+SOUND_VERSION = 2
+"""Raise it when a sound track comes out otherwise: tracks are kept by it."""
 REFERENCE_LUFS = -16.0
 """Voice and music are brought to this loudness before their own `gain_db`: a quiet recording is
 heard, and one gain of a preset means the same for every track."""
