@@ -43,6 +43,8 @@ LEVEL_HOPS = 8
 """... for so many in a row."""
 SAME_SOUND = 0.7
 """Correlation from which a shifted sound counts as the same."""
+SAME_GAIN = 0.95
+"""Correlation from which sound that differs counts as the same, louder or quieter."""
 MOST_LAG = 1.0
 """Seconds by which a shift is looked for."""
 
@@ -158,10 +160,12 @@ def _different_sound(
     if not stretches or energy.max() < floor:
         return tuple(stretches), None, None
     lag = _lag(wanted.mean(axis=1), heard.mean(axis=1))
-    power = float(np.square(wanted).sum())
-    shared = float((wanted * heard).sum()) / power if power else 0.0
-    gain = 20 * np.log10(shared) if lag is None and shared > 0.01 else None
-    return tuple(stretches), lag, None if gain is None or abs(gain) < 0.5 else float(gain)
+    power, there = float(np.square(wanted).sum()), float(np.square(heard).sum())
+    shared = float((wanted * heard).sum())
+    if lag is not None or shared < SAME_GAIN * np.sqrt(power * there):
+        return tuple(stretches), lag, None
+    gain = 20 * np.log10(shared / power)
+    return tuple(stretches), lag, float(gain) if abs(gain) >= 0.5 else None
 
 
 def _lag(wanted: np.ndarray, heard: np.ndarray) -> float | None:

@@ -105,7 +105,8 @@ _OVER_FOOTAGE = {"captions", "styles", "overlays", "resolution", "frame_rate"}
 
 
 def seen_of(
-    spec: RenderSpec, line: Timeline, video: VideoDocument, services: Services, again: bool = False
+    spec: RenderSpec, line: Timeline, video: VideoDocument, services: Services,
+    again: bool = False, frames_there: int | None = None,
 ) -> list[Seen]:
     """What of the plan's captions and overlays is on the finished file: one decoded frame for each
     moment looked at, once for each content and plan."""
@@ -125,7 +126,8 @@ def seen_of(
     frames: dict[int, Planes] = {}
     seen = []
     for shape in planned:
-        frame = min(shape.frame, video.frames - 1)
+        # A file that lacks frames is another check's to say.
+        frame = min(shape.frame, (video.frames if frames_there is None else frames_there) - 1)
         if frame not in frames:
             frames = {frame: next(read_frames(path, frame, 1))}
         seen.append(words.look(shape, frames[frame], width))
@@ -156,7 +158,9 @@ def judge(
     line = timeline(spec)
     wanted = expected(spec, line, video, segments, services)
     wanted.shown = explain(spec, line, measurement, wanted, services)
-    seen = seen_of(spec, line, video, services, again) if measurement.video else []
+    seen = []
+    if measurement.video:
+        seen = seen_of(spec, line, video, services, again, measurement.video.frames)
     planned = load_trace(store, video.fingerprint)
     verdicts = run_checks(
         measurement,
