@@ -24,7 +24,7 @@ from pytoon_pipeline.media.link import Edit, boxes, edit_lists, is_faststart
 from pytoon_pipeline.media.probe import open_clip, reason, video_stream
 from pytoon_pipeline.media.repair import longest_run, measure_sides
 from pytoon_pipeline.media.sound import decode
-from pytoon_pipeline.media.trace import Recorder, Trace, sampling_step, sketch_sound
+from pytoon_pipeline.media.trace import Recorder, Trace, sketch_sound
 
 MEASURE_VERSION = 3
 """Raise it when a number comes to mean something else: measurements are kept by it."""
@@ -32,6 +32,7 @@ DARK = 24
 """Luma (BT.709 limited: black is 16) up to which a pixel counts as dark."""
 SILENCE_DB = -60
 """Level, dBFS, below which sound counts as silence."""
+_GRID = 135  # samples across the smaller side of the frame
 _CELL = 5  # samples of that grid, each way, to a cell whose flashing is followed
 FLASH_CHANGE = 0.1
 """A change of relative luminance by this much of full white, one way and back, is a flash ..."""
@@ -201,7 +202,7 @@ def _video(
     """Measured, and its trace written into `trace`."""
     context = stream.codec_context
     stream.thread_type = "AUTO"
-    step = sampling_step(stream.width, stream.height)
+    step = max(1, round(min(stream.width, stream.height) / _GRID))
     recorder = Recorder()
     checksums: list[tuple[int, int]] = []
     luma: list[float] = []

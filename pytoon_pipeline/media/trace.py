@@ -25,8 +25,8 @@ from pytoon_pipeline.media.probe import open_clip
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-GRID = 135
-"""Samples across the smaller side of a frame; all that is measured of it is measured on these."""
+_ACROSS = 270
+"""Samples across the smaller side of a frame, of which the means are taken."""
 LUMA_CELLS = 27, 48
 """Cells, across and down, of which the mean luma is kept."""
 CHROMA_CELLS = 9, 16
@@ -35,11 +35,6 @@ SKETCH_RATE = 2000
 LEVEL_RATE = 100
 """Levels a second of the sound."""
 _FLOOR_DB = -96.0
-
-
-def sampling_step(width: int, height: int) -> int:
-    """Every how many pixels a sample is taken, each way."""
-    return max(1, round(min(width, height) / GRID))
 
 
 def _cells(plane: np.ndarray, step: int, cells: tuple[int, int]) -> np.ndarray:
@@ -94,7 +89,7 @@ class Recorder:
     def add(self, planes: Planes) -> None:
         """The next frame."""
         height, width = planes[0].shape
-        step = sampling_step(width, height)
+        step = max(1, round(min(width, height) / _ACROSS))
         self._luma.append(_cells(planes[0], step, LUMA_CELLS))
         self._chroma.append(np.stack([_cells(p, step, CHROMA_CELLS) for p in planes[1:]]))
 

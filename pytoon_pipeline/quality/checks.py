@@ -98,6 +98,9 @@ class Seen(BaseModel):
     missing: list[str] = Field(
         default_factory=list, description="Words and edges of which most does not show."
     )
+    wrong: list[str] = Field(
+        default_factory=list, description="Words in which a letter seems to be another one."
+    )
     touches: list[str] = Field(
         default_factory=list, description="Sides where its own tile cuts the letters."
     )
@@ -599,6 +602,8 @@ def text_clipping(seen: Sequence[Seen], e: Expected) -> Verdict:
             faults.append(f"{s.text!r} is cut at its {' and '.join(s.touches)} when it is drawn")
         if s.missing:
             faults.append(f"of {s.text!r} {when} these do not show: {', '.join(s.missing)}")
+        if s.wrong and not s.missing:
+            faults.append(f"of {s.text!r} {when} these read otherwise: {', '.join(s.wrong)}")
         if s.found and max(
             abs(a - b) for a, b in zip(s.found, s.planned, strict=True)
         ) > SHIFT_PX:

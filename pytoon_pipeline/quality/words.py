@@ -26,7 +26,7 @@ from pytoon_pipeline.spec.model import Asset, Box, Caption, Overlay, RenderSpec
 from pytoon_pipeline.spec.timeline import Timeline, frames_of
 from pytoon_pipeline.spec.typeset import text_style
 
-SIGHT_VERSION = 1
+SIGHT_VERSION = 2
 """Raise it when a number comes to mean something else: what was seen is kept by it."""
 _SEARCH_EM = 0.35
 _NEAR = 2
@@ -34,6 +34,15 @@ _NEAR = 2
 _SURE = 0.6
 """Correlation of shape and frame from which the shape counts as found there."""
 _LEAST_PIXELS = 12
+_LETTERS_PX = 24
+"""Size of type, in pixels of the frame, from which single letters are compared."""
+_SPOT_EM = 0.1
+"""Side of a spot of ink that tells one letter from another: of a 6 and an 8, of an h and an l."""
+_SPOT = 0.6
+"""Coverage, in the mean of a spot, by which the frame may differ from the plan."""
+_CALM = 0.08
+"""Share of what lies between letters that may look like ink where letters are compared: on a
+busier ground nothing can be said of them."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +212,7 @@ def look(planned: Planned, planes: Planes, width: int) -> Seen:
         view.shift(*((dx, dy) if sure else (0, 0)))
         seen.contrast, seen.weakest = view.contrast()
         seen.missing = view.missing() if sure else []
+        seen.wrong = view.wrong() if sure else []
         # A badge's letters stand in the middle of it, its rim at the edge.
         seen.touches = _edges(planned.mask) if planned.kind == "caption" else []
     return seen
@@ -333,6 +343,40 @@ class _View:
             if ink.sum() >= _LEAST_PIXELS and shown[part][ink].mean() < 0.4:
                 gone.append(f"the {side} edge")
         return gone
+
+
+    def wrong(self) -> list[str]:
+        """Words in which a letter seems to be another one: a spot of ink where none was planned, or
+        none where one was. Told only of letters of some size on a calm ground."""
+        return [text for text, spot in self.spots() if spot > _SPOT]
+
+    def spots(self) -> list[tuple[str, float]]:
+        """Each word that can be compared, and the coverage by which its worst spot differs."""
+        em = self.planned.em
+        if em < _LETTERS_PX:
+            return []
+        touched = (self.mask > 8).astype(np.uint8)
+        # Letters with a stroke stand out from it, and only up to its edge.
+        stroke = round(self.planned.stroke)
+        near = _grown(touched, max(2, stroke - 1 if stroke >= 2 else round(0.2 * em))) > 0
+        wanted = self.mask.astype(np.float32) / 255
+        side = max(3, round(_SPOT_EM * em))
+        found = []
+        for text, part in self._words():
+            core, ring, tone = self.core[part], self.ring[part], self.tone[part]
+            if core.sum() < _LEAST_PIXELS or ring.sum() < _LEAST_PIXELS:
+                continue
+            ink, ground = float(np.median(tone[core])), float(np.median(tone[ring]))
+            if contrast(ink**2, ground**2) < 2:
+                continue
+            seen = np.clip((tone - ground) / (ink - ground), 0, 1)
+            free = near[part] & (wanted[part] < 0.03)
+            if np.mean(seen[free] > 0.5) > _CALM:
+                continue
+            off = np.where(near[part], seen - wanted[part], 0.0).astype(np.float32)
+            spots = cv2.blur(off, (side, side), borderType=cv2.BORDER_CONSTANT)
+            found.append((text, round(float(np.abs(spots).max()), 3)))
+        return found
 
 
 def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:

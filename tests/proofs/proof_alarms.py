@@ -356,6 +356,8 @@ def plan_briefs(m: Material) -> Iterator[tuple[str, dict, list[Path]]]:
             "hook": HOOKS[turn % len(HOOKS)], "media": [f.name for f in files],
             "end_card": False, **more,
         }
+        if archetype == "meme":  # one picture, one line
+            data = {k: v for k, v in data.items() if k not in ("badge", "cta", "end_card", "beats")}
         turn += 1
         return kind, {k: v for k, v in data.items() if v is not None}, files
 
