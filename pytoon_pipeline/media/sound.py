@@ -173,7 +173,7 @@ def decode_graph(path: Path, *, start: float, seconds: float, channels: int = 0)
     sound = ffmpeg_python.input(ffmpeg.url(path), format_whitelist=CLIP_FORMATS, **seek)["a:0"]
     if channels:
         parts = "+".join(f"c{i}" for i in range(channels))
-        sound = sound.filter("pan", f"stereo|c0={parts}|c1={parts}")
+        sound = sound.filter("pan", args=f"stereo|c0={parts}|c1={parts}")
     sound = sound.filter(
         "aresample",
         RATE,

@@ -33,6 +33,8 @@ _NEAR = 2
 """Pixels that rounding, chroma and encoding may move a shape by."""
 _SURE = 0.6
 """Correlation of shape and frame from which the shape counts as found there."""
+_TIE = 0.002
+"""Correlations that are as good as each other."""
 _LEAST_PIXELS = 12
 _LETTERS_PX = 24
 """Size of type, in pixels of the frame, from which single letters are compared."""
@@ -40,9 +42,9 @@ _SPOT_EM = 0.1
 """Side of a spot of ink that tells one letter from another: of a 6 and an 8, of an h and an l."""
 _SPOT = 0.6
 """Coverage, in the mean of a spot, by which the frame may differ from the plan."""
-_CALM = 0.08
-"""Share of what lies between letters that may look like ink where letters are compared: on a
-busier ground nothing can be said of them."""
+_FLAT = 0.06
+"""Coverage that 85 of 100 pixels of a flat ground seem to have at most, and 99 of 100 three times:
+only before such a ground is ink that was not planned told from what lies there anyway."""
 
 
 @dataclass(frozen=True)
@@ -282,9 +284,14 @@ class _View:
         scores[scores > 1.001] = 0.0
         near = scores[r - _NEAR : r + _NEAR + 1, r - _NEAR : r + _NEAR + 1]
         best = near if near.max() >= 0.9 * scores.max() else scores
-        y, x = np.unravel_index(int(best.argmax()), best.shape)
         from_plan = _NEAR if best is near else r
-        return int(x) - from_plan, int(y) - from_plan, float(best.max())
+        # Shifted by a pixel a shape's inside may fit as well: of such places the one next to the
+        # plan counts.
+        ys, xs = np.nonzero(best >= best.max() - _TIE)
+        y, x = min(zip(ys, xs, strict=True), key=lambda p: (
+            abs(p[0] - from_plan) + abs(p[1] - from_plan), *p,
+        ))
+        return int(x) - from_plan, int(y) - from_plan, float(best[y, x])
 
     def _words(self) -> list[tuple[str, np.ndarray]]:
         """Each word with the part of the view that it and what is around it take."""
@@ -347,7 +354,7 @@ class _View:
 
     def wrong(self) -> list[str]:
         """Words in which a letter seems to be another one: a spot of ink where none was planned, or
-        none where one was. Told only of letters of some size on a calm ground."""
+        none where one was. Told only of letters of some size; the former only on a flat ground."""
         return [text for text, spot in self.spots() if spot > _SPOT]
 
     def spots(self) -> list[tuple[str, float]]:
@@ -359,6 +366,9 @@ class _View:
         # Letters with a stroke stand out from it, and only up to its edge.
         stroke = round(self.planned.stroke)
         near = _grown(touched, max(2, stroke - 1 if stroke >= 2 else round(0.2 * em))) > 0
+        # Beyond what a wrong letter could cover: what lies there tells how flat the ground is.
+        letter = _grown(touched, max(2, round(0.08 * em)))
+        wide = (_grown(touched, self._ring_width) > 0) & (letter == 0)
         wanted = self.mask.astype(np.float32) / 255
         side = max(3, round(_SPOT_EM * em))
         found = []
@@ -370,10 +380,13 @@ class _View:
             if contrast(ink**2, ground**2) < 2:
                 continue
             seen = np.clip((tone - ground) / (ink - ground), 0, 1)
-            free = near[part] & (wanted[part] < 0.03)
-            if np.mean(seen[free] > 0.5) > _CALM:
-                continue
             off = np.where(near[part], seen - wanted[part], 0.0).astype(np.float32)
+            free = seen[wide[part] & (wanted[part] < 0.03)]
+            flat = stroke < 2 and free.size and (
+                np.percentile(free, 85) <= _FLAT and np.percentile(free, 99) <= 3 * _FLAT
+            )
+            if not flat:
+                off = np.minimum(off, 0)
             spots = cv2.blur(off, (side, side), borderType=cv2.BORDER_CONSTANT)
             found.append((text, round(float(np.abs(spots).max()), 3)))
         return found
