@@ -285,12 +285,13 @@ class _View:
         near = scores[r - _NEAR : r + _NEAR + 1, r - _NEAR : r + _NEAR + 1]
         best = near if near.max() >= 0.9 * scores.max() else scores
         from_plan = _NEAR if best is near else r
-        # Shifted by a pixel a shape's inside may fit as well: of such places the one next to the
-        # plan counts.
-        ys, xs = np.nonzero(best >= best.max() - _TIE)
-        y, x = min(zip(ys, xs, strict=True), key=lambda p: (
-            abs(p[0] - from_plan) + abs(p[1] - from_plan), *p,
-        ))
+        y, x = np.unravel_index(int(best.argmax()), best.shape)
+        if best is near:
+            # Shifted by a pixel a shape's inside may fit as well: of such places the one next to
+            # the plan counts.
+            ys, xs = np.nonzero(near >= near.max() - _TIE)
+            nearest = np.argmin(np.abs(ys - _NEAR) + np.abs(xs - _NEAR))
+            y, x = ys[nearest], xs[nearest]
         return int(x) - from_plan, int(y) - from_plan, float(best[y, x])
 
     def _words(self) -> list[tuple[str, np.ndarray]]:

@@ -424,7 +424,7 @@ def render_one(kind: str, folder: Path, services: Services) -> Result:
 
 def run_alarms(
     folder: Path, services: Services, say: Callable[[str], None], only: str = ""
-) -> list[Result]:
+) -> Iterator[Result]:
     """Every brief, rendered and judged."""
     material = gather(folder / "material")
     demo = folder / "demo"
@@ -444,18 +444,16 @@ def run_alarms(
             yaml.safe_dump(data, allow_unicode=True), encoding="utf-8"
         )
         whole.append((kind, place))
-    results = []
-    for kind, place in whole:
+    for number, (kind, place) in enumerate(whole, start=1):
         if only and only not in f"{kind} {place}":
             continue
         result = render_one(kind, place, services)
-        results.append(result)
         if result.state != "delivered":
-            say(f"{len(results)}/{len(whole)} {result.state}: {kind}, {result.name}: "
+            say(f"{number}/{len(whole)} {result.state}: {kind}, {result.name}: "
                 + "; ".join(result.said)[:400])
         for part in ("segments", "windows", "drawn", "videos", "media", "measurements"):
             shutil.rmtree(Path(services.settings.home) / "store" / part, ignore_errors=True)
-    return results
+        yield result
 
 
 # --- misses
@@ -472,7 +470,7 @@ class Spoiled:
 
 def run_misses(folder: Path, services: Services, say: Callable[[str], None]) -> list[Spoiled]:
     """A good video spoiled in every way."""
-    good = make_good(services, folder)
+    good = make_good(services, folder, "540x960")
     assert not good.failed(good.path), good.judge(good.path)
     found = []
     for name, spoil in SPOILS.items():
@@ -522,7 +520,7 @@ def write_document(results: list[Result], spoiled: list[Spoiled], seconds: float
             ] + [""]
     lines += [
         "## Spoiled videos that pass", "",
-        "One good video of 8 s at 270x480 (pictures, a clip, captions, a badge, a logo, "
+        "One good video of 8 s at 540x960 (pictures, a clip, captions, a badge, a logo, "
         "crossfades, music, a voice), spoiled in the ways of `tests/spoils.py`, each judged "
         "against the plan of the good one. The last column leaves out the comparison of packets, "
         "which finds everything that was encoded anew.", "",
@@ -547,11 +545,20 @@ def _services(folder: Path) -> Services:
 
 
 def prove(
-    folder: Path, say: Callable[[str], None], only: str = ""
+    folder: Path,
+    say: Callable[[str], None],
+    only: str = "",
+    so_far: Callable[[list[Result], list[Spoiled]], None] = lambda results, spoiled: None,
 ) -> tuple[list[Result], list[Spoiled]]:
+    """Both, the misses first; `so_far` is called now and then."""
     services = _services(folder)
     spoiled = [] if only else run_misses(folder / "spoiled", services, say)
-    return run_alarms(folder / "alarms", services, say, only), spoiled
+    results = []
+    for result in run_alarms(folder / "alarms", services, say, only):
+        results.append(result)
+        if len(results) % 10 == 0:
+            so_far(results, spoiled)
+    return results, spoiled
 
 
 def test_nothing_sound_is_withheld_and_nothing_spoiled_passes(tmp_path: Path) -> None:
@@ -561,10 +568,21 @@ def test_nothing_sound_is_withheld_and_nothing_spoiled_passes(tmp_path: Path) ->
     assert not [s.name for s in spoiled if not s.by]
 
 
-if __name__ == "__main__":
+def main(only: str = "") -> None:
+    """Prove it, and write the document, from time to time too."""
     began = time.monotonic()
+
+    def write(results: list[Result], spoiled: list[Spoiled]) -> None:
+        if not only:
+            write_document(results, spoiled, time.monotonic() - began)
+
     with tempfile.TemporaryDirectory() as temporary:
-        outcome = prove(Path(temporary), lambda text: print(text, flush=True), *sys.argv[1:])
-    if len(sys.argv) == 1:
-        write_document(*outcome, time.monotonic() - began)
-    print(Counter(r.state for r in outcome[0]))
+        results, spoiled = prove(
+            Path(temporary), lambda text: print(text, flush=True), only, write
+        )
+    write(results, spoiled)
+    print(Counter(r.state for r in results))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
