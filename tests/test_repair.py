@@ -70,6 +70,13 @@ def test_deep_bass_is_no_constant():
         assert mend_sound(bass).samples is bass
 
 
+def test_a_click_is_no_constant():
+    clicks = silence(3)
+    for second in (0.5, 1.5, 2.5):
+        clicks[round(second * RATE) :][:40] = 0.9
+    assert mend_sound(clicks).samples is clicks
+
+
 @pytest.mark.parametrize(
     ("samples", "voice", "said"),
     [

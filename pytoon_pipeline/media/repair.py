@@ -29,6 +29,7 @@ _SLOW_WINDOW = RATE * 12 // 100
 _SLOW_HOP = RATE // 500
 _SLOW_SHARE = 0.1  # of the level of the rest (-20 dB), from which it is taken away
 _SLOW_LEAST = 1e-4  # of full scale
+_LEAST_RUN = RATE // 20
 _QUIET_RUN = RATE // 10  # exact zeros that long are no part of a recording
 
 _ONE_SIDED_DB = {True: 15.0, False: 20.0}  # of a voice, and of other sound
@@ -118,14 +119,17 @@ def remove_offset(samples: np.ndarray, said: list[str]) -> np.ndarray:
 
 
 def _recorded(signal: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches between runs of exact zeros, as (first, end)."""
+    """Stretches between runs of exact zeros, as (first, end), but for those that are too short to
+    tell a constant from a click."""
     sounding = np.flatnonzero(signal)
     if not len(sounding):
         return []
     breaks = np.flatnonzero(np.diff(sounding) > _QUIET_RUN)
     firsts = sounding[np.concatenate([[0], breaks + 1])]
     ends = sounding[np.concatenate([breaks, [len(sounding) - 1]])] + 1
-    return list(zip(firsts.tolist(), ends.tolist(), strict=True))
+    return [
+        (a, b) for a, b in zip(firsts.tolist(), ends.tolist(), strict=True) if b - a > _LEAST_RUN
+    ]
 
 
 def _slow(part: np.ndarray) -> np.ndarray:
