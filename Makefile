@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint bench bench-campaign bench-capacity proof proof-faults proof-fuzz \
+.PHONY: help setup demo test lint bench bench-campaign bench-capacity proof proof-faults proof-fuzz proof-alarms \
 	schema clean
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make proof   campaigns at their size, killed daemons, every fault of an engine or a machine, broken files (an hour)"
 	@echo "make proof-faults  two workers, and everything that can go wrong with machines (20 minutes)"
 	@echo "make proof-fuzz  thousands of broken files and briefs"
+	@echo "make proof-alarms  sound briefs that are withheld, spoiled videos that are not (docs/alarms.md)"
 	@echo "make bench   time a 60 s render against x264 alone"
 	@echo "make bench-campaign  runs a minute, and where a run's time goes"
 	@echo "make bench-capacity  finished videos an hour, by processes"
@@ -70,3 +71,7 @@ schema: setup
 
 clean:
 	rm -rf .pytoon
+
+# PYTOON_PROOF_MEDIA names folders of pictures, clips, sounds and briefs to try as well.
+proof-alarms: setup
+	@$(BIN)/python tests/proofs/proof_alarms.py
