@@ -8,7 +8,7 @@ TESTS := $(VENV)/.installed-tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help setup setup-tests demo test test-wheel lint bench bench-campaign bench-capacity proof \
-	proof-faults proof-fuzz proof-money proof-words \
+	proof-faults proof-fuzz proof-money proof-words proof-alarms \
 	schema clean
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make proof-money  ten thousand prices, none read wrong; writes docs/money.md"
 	@echo "make proof-fuzz  thousands of broken files and briefs"
 	@echo "make proof-words  read 200 finished videos with OCR and compare them with their feed (tesseract from Debian)"
+	@echo "make proof-alarms  sound briefs that are withheld, spoiled videos that are not (docs/alarms.md)"
 	@echo "make bench   time a 60 s render against x264 alone"
 	@echo "make bench-campaign  runs a minute, and where a run's time goes"
 	@echo "make bench-capacity  finished videos an hour, by processes"
@@ -97,3 +98,7 @@ clean:
 
 proof-words: setup-tests
 	@$(BIN)/python -m pytest -s tests/proofs/proof_words.py
+
+# PYTOON_PROOF_MEDIA names folders of pictures, clips, sounds and briefs to try as well.
+proof-alarms: setup-tests
+	@$(BIN)/python tests/proofs/proof_alarms.py
