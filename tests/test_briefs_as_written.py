@@ -20,6 +20,7 @@ from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.source import content_hash
 from pytoon_pipeline.briefs.table import read_table
 from pytoon_pipeline.cli import app
+from pytoon_pipeline.service.upload import read_json
 from pytoon_pipeline.spec.compile import Compiled, compile_file
 
 CASES = Path(__file__).parent / "fixtures" / "cases"
@@ -99,6 +100,12 @@ def test_json_keeps_the_digits_of_a_text(tmp_path: Path) -> None:
     model, problems = read(tmp_path, text, "brief.json")
     assert not problems
     assert (model.hook, model.beats, model.duration) == ("19.90", ["7", "1.50"], 5.5)
+
+
+def test_a_request_keeps_the_digits_of_a_text_and_nothing_else() -> None:
+    sent = b'{"brief": {"hook": 19.90, "beats": [7.50], "duration": 1.50, "preset": 5}, "x": 1.0}'
+    brief = {"hook": "19.90", "beats": ["7.50"], "duration": 1.5, "preset": 5}
+    assert read_json(sent) == {"brief": brief, "x": 1.0}
 
 
 SWALLOWED = {

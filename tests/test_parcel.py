@@ -170,6 +170,13 @@ def test_a_brief_is_the_same_video_wherever_it_is_compiled(
         briefs / "all/many.yaml",
         "media: [with_kit/photo]\nvariants:\n  hooks: [One, Two]\n  presets: [daylight]\n",
     )
+    spelled = briefs / "all/spelled"  # As other systems write these names.
+    for n, name in enumerate(("Pics/front.jpg", "my cup.png", "Gru\u0308n.png")):
+        picture(spelled / name, hue=(40 * n, 90, 60))
+    write(
+        spelled / "brief.yaml",
+        "media: ['.\\pics\\FRONT.jpg', my%20cup.png, ' Grün.png\u200b']\nlogo: MY CUP.png\n",
+    )
     write(briefs / "spring.csv", "name,media,hook\ncup,all/with_kit/photo,Cup\npot,gone.png,Pot\n")
     (source,) = find_sources([kit])
     plan = here.in_place(source)  # A finished plan, as a source itself.
@@ -177,7 +184,8 @@ def test_a_brief_is_the_same_video_wherever_it_is_compiled(
     (briefs / "all/plan/brief.yaml").unlink()
     write(briefs / "all/plan/render_spec.json", plan)
     found = travel(here, there, briefs)
-    assert {"all/with_kit", "all/many-daylight-h1", "spring/cup", "all/plan"} <= found.keys()
+    named = {"all/with_kit", "all/spelled", "all/many-daylight-h1", "spring/cup", "all/plan"}
+    assert named <= found.keys()
     for key, (before, after) in found.items():
         assert after == before, key
         assert (key == "spring/pot") == isinstance(before, list), (key, before)

@@ -37,8 +37,9 @@ _SECONDS = re.compile(
 
 
 def as_seconds(value: Any) -> Any:
-    """`15 s`, `2,5` and `0:15` as people write them; all else as it is."""
-    if not isinstance(value, str):
+    """`15 s`, `2,5` and `0:15` as people write them; all else as it is, `"15"`, too: in JSON that
+    is no number."""
+    if not isinstance(value, str) or value.strip().isdigit():
         return value
     found = _SECONDS.fullmatch(value.strip())
     if not found:

@@ -29,7 +29,6 @@ SHORT_FORMS: dict[Callable[[Any], Any], dict[str, Any]] = {
     briefs._as_text: {"type": "number"},
     briefs._item: {"type": "string"},
     briefs._voice: {"type": "string"},
-    briefs.as_seconds: {"type": "string"},
     briefs._prompt: {"type": "string"},
     briefs._music: {"type": "string"},
     briefs._many: {"type": ["string", "object"]},

@@ -378,7 +378,7 @@ class Segment(SpecModel):
             plain = made["type"].strip().lower()
             made["type"] = _TYPES.get(plain, plain)
         if "duration" not in made and {"start", "end"} <= set(made):
-            start, end = as_seconds(made.pop("start")), as_seconds(made.pop("end"))
+            start, end = spellings.seconds(made.pop("start")), spellings.seconds(made.pop("end"))
             if not (isinstance(start, int | float) and isinstance(end, int | float)):
                 raise ValueError("start and end of a segment are seconds")
             made["duration"] = round(end - start, 6)
@@ -534,7 +534,8 @@ class Overlay(SpecModel):
         if "position" not in made and {"x", "y"} <= set(made):
             made["position"] = {"x": made.pop("x"), "y": made.pop("y")}
         if "duration" in made and "end" not in made:
-            length, start = as_seconds(made.pop("duration")), as_seconds(made.get("start") or 0)
+            length = spellings.seconds(made.pop("duration"))
+            start = spellings.seconds(made.get("start") or 0)
             if not (isinstance(start, int | float) and isinstance(length, int | float)):
                 raise ValueError("start and duration of an overlay are seconds")
             made["end"] = start + length

@@ -265,7 +265,7 @@ def _check_order(segments: Any) -> None:
     if not isinstance(segments, list) or not all(isinstance(s, dict) for s in segments):
         return
     times = [timed(s) for s in segments]
-    spans = [(as_seconds(s.get("start")), as_seconds(s.get("end"))) for s in times]
+    spans = [(seconds(s.get("start")), seconds(s.get("end"))) for s in times]
     if not all(isinstance(t, int | float) for span in spans for t in span):
         return
     at = 0.0
@@ -319,6 +319,12 @@ def frame_rate(value: Any) -> Any:
         near = {29.97: 30, 23.976: 24, 23.98: 24}.get(round(value, 3), value)
         value = int(near) if float(near).is_integer() else value
     return value
+
+
+def seconds(value: Any) -> Any:
+    """Seconds in any way of writing as a number; what is none as it is."""
+    value = as_seconds(value)
+    return float(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
 def timed(value: Any, begin: str = "start") -> Any:
