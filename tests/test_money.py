@@ -24,6 +24,7 @@ from pytoon_pipeline.defs import sensors, watch
 from pytoon_pipeline.defs.resources import SettingsResource
 from pytoon_pipeline.defs.sensors import intake
 from pytoon_pipeline.errors import BriefError
+from pytoon_pipeline.picture.breaks import break_opportunities
 from pytoon_pipeline.stages.compile import check_source, compile_source, spec_json
 from pytoon_pipeline.stages.services import Services
 from tests.price_forms import CURRENCIES, Written, make_prices
@@ -184,6 +185,11 @@ def test_a_price_reads_as_it_was_written():
                 for locale in (None, home, "de", "fr", "ar", "hi"):
                     again = parse_price(format_price(price, locale), Writing(code, locale))
                     assert (again.amount, again.code) == (amount, code), (code, locale)
+
+
+@pytest.mark.parametrize("price", ["149 zł", "KWD 18.500", "R$ 79,90", "1.299,50 €"])
+def test_no_line_ends_inside_a_price(price: str):
+    assert break_opportunities(f"Yours for {price}", phrases=True) == [6, 10]
 
 
 def test_the_lowest_is_a_price_of_one_currency_above_nothing():
