@@ -24,6 +24,7 @@ from pytoon_pipeline.defs import sensors, watch
 from pytoon_pipeline.defs.resources import SettingsResource
 from pytoon_pipeline.defs.sensors import intake
 from pytoon_pipeline.errors import BriefError
+from pytoon_pipeline.picture.breaks import break_opportunities
 from pytoon_pipeline.stages.compile import check_source, compile_source, spec_json
 from pytoon_pipeline.stages.services import Services
 from tests.price_forms import CURRENCIES, Written, make_prices
@@ -99,13 +100,15 @@ def test_a_price_is_said_as_the_shop_says_it(case: str, words: str, services: Se
         ("$ 35.00", None, None, "$35"), ("$35", "AUD", None, "A$35"), ("1 299 kr", None, None,
         "1\u00a0299 kr"), ("199 kr", "NOK", "nb", "199 kr"), ("199,50 kr", None, "da",
         "199,50 kr."), ("¥98.50", None, None, "¥98.50"), ("¥98.50", None, "zh", "¥98.50"),
-        ("12.50 Zork", None, None, "12.50 Zork"), ("₿ 0.125", None, None, "₿0.125"),
+        ("12.50 XYZ", None, None, "12.50 XYZ"), ("US $ 35", None, None, "US$35"),
+        ("₿ 0.125", None, None, "₿0.125"),
         # Ways of writing.
         ("19,- €", None, None, "€19"), ("1.299,-", "EUR", None, "€1,299"), ("19.–", "CHF", None,
         "CHF 19"), ("Rs. 500/-", None, None, "Rs. 500"), ("19€90", None, None, "€19.90"),
         ("CHF 1'299.50", None, None, "CHF 1,299.50"), ("1\u202f299,50\u00a0€", None, None,
         "€1,299.50"), ("₹1,29,999.00", None, None, "₹129,999"), ("۱٬۲۹۹٫۵۰ €", None, None,
-        "€1,299.50"), ("24&nbsp;&euro;", None, None, "€24"), ("<b>&amp;euro;24</b>", None, None,
+        "€1,299.50"), ("24&nbsp;&euro;", None, None, "€24"), ("'19,90 €*", None, None, "€19.90"),
+        ("<b>&amp;euro;24</b>", None, None,
         "€24"), ("19.9000", "EUR", None, "€19.90"), ("$.99", None, None, "$0.99"),
         # Three digits after the only separator, and something that tells.
         ("1.299 €", None, "de", "1.299 €"), ("$1,299", None, None, "$1,299"),
@@ -128,7 +131,8 @@ def test_a_price_is_written(text: str, currency: str | None, locale: str | None,
         ("19.905 EUR", None, None), ("12.34 JPY", None, None), ("-5 EUR", None, None),
         ("EUR −5", None, None), ("5- EUR", None, None), ("(5.00) EUR", None, None),
         ("10-20 EUR", None, None), ("10 – 20 €", None, None), ("19,90/29,90 €", None, None),
-        ("€19 USD", None, None), ("UVP 19,90", None, None), ("ab 19,90 €", None, None),
+        ("€19 USD", None, None), ("UVP 19,90", None, None), ("Preis 19,90", None, None),
+        ("من 50", None, None), ("19.90 TTC", None, None), ("ab 19,90 €", None, None),
         ("19,90 €/kg", None, None), ("top 19.90", None, None), ("1万円", None, None),
         ("1e3 EUR", None, None), ("1.5 mio €", None, None), ("19.90 %", None, None),
         ("12 99 EUR", None, None), ("1,23,45 EUR", None, None), ("cheap", None, None),
@@ -181,6 +185,11 @@ def test_a_price_reads_as_it_was_written():
                 for locale in (None, home, "de", "fr", "ar", "hi"):
                     again = parse_price(format_price(price, locale), Writing(code, locale))
                     assert (again.amount, again.code) == (amount, code), (code, locale)
+
+
+@pytest.mark.parametrize("price", ["149 zł", "KWD 18.500", "R$ 79,90", "1.299,50 €"])
+def test_no_line_ends_inside_a_price(price: str):
+    assert break_opportunities(f"Yours for {price}", phrases=True) == [6, 10]
 
 
 def test_the_lowest_is_a_price_of_one_currency_above_nothing():

@@ -129,6 +129,9 @@ _READ_AS = {"$": ("USD",), "₨": ("INR",), "Rs": ("INR",), "Rs.": ("INR",)}
 """How an amount with a bare sign is read where nothing says whose it is: as in those countries that
 write a point for decimals. What the others write otherwise is refused."""
 
+_WITHOUT_CODE = frozenset({"تومان", "Toman", "toman"})
+"""Names of money that is no currency of ISO 4217 by itself: ten rials are a toman."""
+
 _USUALLY = {"£": ("GBP",)}
 """Whose a sign is where nothing says otherwise: the others are worth the same, or are rare."""
 
@@ -146,6 +149,8 @@ _WORDS_NOT_CODES = frozenset({
 """Codes that are words in small letters."""
 
 _NO_SIGNS = frozenset({
+    "ttc", "ht", "pvp", "ppc", "srp", "map", "tax", "gst", "szt", "qty", "set", "box", "day", "sku",
+    "art", "neu", "just", "oz", "lb", "pos", "est",
     "ab", "ca", "circa", "nur", "only", "from", "uvp", "rrp", "msrp", "vk", "ek", "kg", "g",
     "mg", "ml", "l", "cl", "m", "cm", "mm", "pcs", "pc", "stk", "st", "each", "ea", "per",
     "pro", "x", "des", "dès", "da", "od", "от", "von", "bis", "to", "inkl", "incl", "excl",
@@ -310,7 +315,7 @@ def parse_price(text: str, writing: Writing = Writing()) -> Price:  # noqa: B008
     plain = html.unescape(html.unescape(text)) if "&" in text else text
     if "<" in plain:
         plain = _TAG.sub(" ", plain)
-    plain = _normal(plain)
+    plain = _normal(plain).strip("\"'* ")
     if len(plain) > _MOST_CHARACTERS or not any(c.isdigit() for c in plain):
         raise _refused(text, "is no price")
     plain = _OLD_SWEDISH.sub(r"\1,\2", plain) if re.search(r"(?i)kr|SEK", plain) else plain
@@ -406,7 +411,7 @@ def _side(text: str, side: str, writing: Writing) -> list[tuple[tuple[str, ...],
     """What stands on one side of an amount: codes, and the sign where it is one."""
     if not side:
         return []
-    known = _lookup(side, writing)
+    known = _lookup(side, writing) or _lookup(side.replace(" ", ""), writing)  # `US $`
     if known is not None:
         return [known]
     parts = side.split(" ")
@@ -424,9 +429,9 @@ def _side(text: str, side: str, writing: Writing) -> list[tuple[tuple[str, ...],
 
 def _lookup(token: str, writing: Writing) -> tuple[tuple[str, ...], str] | None:
     """The codes of a sign or a code, the longest there is; None for an unknown one."""
-    upper = token.upper()
+    upper = token.rstrip(".").upper()
     if token.isascii() and upper in currency_codes() and (
-        token == upper or upper not in _WORDS_NOT_CODES
+        token.rstrip(".") == upper or upper not in _WORDS_NOT_CODES
     ):
         return (upper,), ""
     locale = find_locale(writing.locale)
@@ -443,7 +448,7 @@ def _lookup(token: str, writing: Writing) -> tuple[tuple[str, ...], str] | None:
         return tuple(in_locale), token
     if token.isascii() and token.isalpha() and token.lower() in _NO_SIGNS:
         return None
-    if _may_be_sign(token):
+    if _may_be_at_home(token):
         there = _signs_at_home().get(token) or _signs_at_home().get(token.rstrip("."))
         if there:
             return tuple(there), token
@@ -456,17 +461,19 @@ def _codes_in(locale: Locale, sign: str) -> list[str]:
 
 
 def _may_be_sign(token: str) -> bool:
-    """Whether an unknown word looks like the sign of a currency rather than a word."""
+    """Whether a word that no list has looks like a sign or a code rather than a word, as `from`."""
     if any(unicodedata.category(c) == "Sc" for c in token):
         return len(token) <= 5 and not any(c in "%/*+=" for c in token)
-    if not 1 <= len(token) <= 5 or token.strip(".").lower() in _NO_SIGNS:
-        return False
-    if not all(c.isalpha() or unicodedata.category(c)[0] == "M" or c in ".'" for c in token):
-        return False
-    scripts = ("CJK", "HIRAGANA", "KATAKANA")  # Of these one is a number as often as a sign.
-    if any(unicodedata.name(c, "").startswith(scripts) for c in token):
-        return False
-    return token[0].isupper() or not token.isascii()
+    if token in _WITHOUT_CODE:
+        return True
+    if token.isascii():
+        return bool(re.fullmatch(r"[A-Z]{3}", token)) and token.lower() not in _NO_SIGNS
+    return len(token) <= 4 and token.isalpha() and token[0].isupper()
+
+
+def _may_be_at_home(token: str) -> bool:
+    """Whether a word is short enough for a sign that CLDR may have."""
+    return len(token) <= 6 and token.strip(".").lower() not in _NO_SIGNS
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,10 @@ _GLUE = set(" \n\u1680\u3000\u00a0\u202f\u2007\u200b\u2060\ufeff\u00ad") | {
     chr(c) for c in range(0x2000, 0x200B)
 }
 _CURRENCY_SIGNS = set("€$£¥₹₽₺₴₩₪₫₦₱฿")
+_SIGN_BEFORE = re.compile(
+    r"[A-Z]{1,3}\$|RM|Rp|Rs\.?|S/|KSh|AED|BHD|EGP|IDR|ILS|JOD|KES|KWD|MYR|NGN|OMR|PEN|QAR|RON|SAR|TND"
+)
+"""What stands before an amount with a blank between them, beside signs of one character."""
 _NO_LINE_END = set("([{«“‘¿¡（［｛〈《「『【〔〖〘〝＄￥￡#")
 
 
@@ -214,6 +218,7 @@ def _is_figure_of(text: str, i: int) -> bool:
         if thousands:
             return True
     currency = before in _CURRENCY_SIGNS or (len(before) == 3 and before in _UNITS)
+    currency = currency or _SIGN_BEFORE.fullmatch(before) is not None
     return currency and after[0].isdigit() and not earlier[-1:].isdigit()
 
 
