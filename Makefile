@@ -8,7 +8,7 @@ TESTS := $(VENV)/.installed-tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help setup setup-tests demo test test-wheel lint bench bench-campaign bench-capacity proof \
-	proof-faults proof-fuzz proof-words \
+	proof-faults proof-fuzz proof-money proof-words proof-alarms \
 	schema clean
 
 help:
@@ -17,8 +17,10 @@ help:
 	@echo "make test-wheel  build the wheel, install it with the newest of everything in each Python here, render with it"
 	@echo "make proof   campaigns at their size, killed daemons, every fault of an engine or a machine, broken files (an hour)"
 	@echo "make proof-faults  two workers, and everything that can go wrong with machines (20 minutes)"
+	@echo "make proof-money  ten thousand prices, none read wrong; writes docs/money.md"
 	@echo "make proof-fuzz  thousands of broken files and briefs"
 	@echo "make proof-words  read 200 finished videos with OCR and compare them with their feed (tesseract from Debian)"
+	@echo "make proof-alarms  sound briefs that are withheld, spoiled videos that are not (docs/alarms.md)"
 	@echo "make bench   time a 60 s render against x264 alone"
 	@echo "make bench-campaign  runs a minute, and where a run's time goes"
 	@echo "make bench-capacity  finished videos an hour, by processes"
@@ -82,6 +84,9 @@ proof-faults: setup-tests
 proof-fuzz: setup-tests
 	@$(BIN)/python -m pytest -s tests/proofs/proof_fuzz.py
 
+proof-money: setup-tests
+	@$(BIN)/python -m pytest -s tests/proofs/proof_money.py
+
 bench-capacity: setup-tests
 	@$(BIN)/python tests/bench/capacity.py
 
@@ -93,3 +98,7 @@ clean:
 
 proof-words: setup-tests
 	@$(BIN)/python -m pytest -s tests/proofs/proof_words.py
+
+# PYTOON_PROOF_MEDIA names folders of pictures, clips, sounds and briefs to try as well.
+proof-alarms: setup-tests
+	@$(BIN)/python tests/proofs/proof_alarms.py

@@ -127,7 +127,7 @@ def main(wanted: list[str]) -> int:
         os.environ["PYTOON_HOME"] = f"{name}/home"
         settings = load_settings()
         services = open_services(settings)
-        looks = open_presets(settings.presets_dir).presets()
+        looks = open_presets(*settings.presets_dirs).presets()
         (DOCS / "gallery").mkdir(exist_ok=True)
         for archetype, named in looks.items():
             for preset in named:

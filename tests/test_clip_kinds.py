@@ -338,6 +338,29 @@ def test_clocks_that_jump(second, seconds, parts, tmp_path):
     assert near(planes_to_rgb(last[0])[20, 20], (0, 0, 255), 20)
 
 
+def test_joined_recordings_that_do_not_go_together_are_named(parts, tmp_path):
+    """A Matroska file has the head of its first part alone; a transport stream names its tracks."""
+    for name, size in (("a", "64x48"), ("b", "80x64")):
+        make(tmp_path / f"{name}.mkv", "-f", "lavfi", "-i", f"testsrc=s={size}:r=10:d=2",
+             "-c:v", "libx264", "-pix_fmt", "yuv420p")  # fmt: skip
+    both = (tmp_path / "a.mkv").read_bytes() + (tmp_path / "b.mkv").read_bytes()
+    (tmp_path / "ab.mkv").write_bytes(both)
+    (tmp_path / "aa.mkv").write_bytes(2 * (tmp_path / "a.mkv").read_bytes())
+    assert probe(tmp_path / "aa.mkv").seconds == pytest.approx(4, abs=0.1)
+    with pytest.raises(UnreadableMedia, match="from 2.0 s on can't be decoded"):
+        probe(tmp_path / "ab.mkv")
+    other = make(tmp_path / "o.ts", "-i", parts / "blue.ts", "-c", "copy", "-streamid", "0:0x300")
+    (tmp_path / "p.ts").write_bytes((parts / "red.ts").read_bytes() + other.read_bytes())
+    assert [code for code, _, _ in probe(tmp_path / "p.ts").warnings] == ["media.tracks"]
+
+
+def test_a_broadcast_that_was_cut_into_begins_with_its_first_whole_picture(tmp_path):
+    path = make(tmp_path / "c.ts", "-f", "lavfi", "-i", "color=red:s=64x48:r=10:d=2", "-c:v",
+                "libx264", "-g", 10, "-bsf:v", r"noise=drop=lt(n\,4)")  # fmt: skip
+    assert probe(path).kind == "video"
+    assert near(first_frame(path)[20, 20], (255, 0, 0), 20)
+
+
 def test_lengths_that_no_header_says(quarters, tmp_path):
     raw = make(tmp_path / "r.h264", "-i", quarters, "-c", "copy", "-bsf:v", "h264_mp4toannexb")
     live = make(tmp_path / "l.mkv", "-i", quarters, "-c", "copy", "-live", 1)

@@ -146,6 +146,7 @@ SEGMENTS = [
     {"image": {"url": "a.png"}, "durationSeconds": 2, "text": "Hello"},
     {"type": "photo", "path": "a.png", "start": 0, "end": 2, "headline": "Hello"},
     {"media": [{"file": "a.png"}], "duration": 2, "text": "Hello", "transition": None},
+    {"media": "a.png", "duration": 2, "text": {"content": "Hello"}},
 ]
 
 
@@ -261,6 +262,9 @@ REFUSED = [
     ({"segments": [{"media": "a.png", "text": "x", "textStyle": {"backgroundColor": "#000000"}}]},
      "segments[0].textStyle.backgroundColor", "backgroundColor"),
     ({"segments": [{"media": "a.png", "filter": "sepia"}]}, "segments[0].filter", "filter"),
+    ({"overlays": [{"image": "mark.png", "width": 5}]}, "overlays[0].width", "16"),
+    ({"outputFormat": {"format": "mp4", "video": {"codec": "h264", "crf": 18}}}, "outputFormat",
+     "video.crf"),
     ({"audioTrack": {"src": "song.wav", "volume": 3000}}, "audioTrack", "volume"),
     ({"segments": [{"media": "a.png", "start": 0, "end": 3},
                    {"media": "b.png", "start": 2, "end": 5}]}, "", "segments[1]"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import cut_out
 from PIL import Image
+from spoils import SPOILS, Good, compile_small, make_good
 from test_render import build
 
 from pytoon_pipeline.briefs.folder import find_sources
@@ -18,12 +20,13 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.measure import Measurement, measure
 from pytoon_pipeline.picture.badge import draw_badge
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.text import draw, fit
+from pytoon_pipeline.picture.text import fit
 from pytoon_pipeline.quality import words
 from pytoon_pipeline.quality.checks import CHECK_NAMES, WORD_CHECKS, Expected, Verdict, run_checks
 from pytoon_pipeline.quality.words import look, plan
-from pytoon_pipeline.settings import project_data
+from pytoon_pipeline.settings import load_settings, project_data
 from pytoon_pipeline.spec.model import (
     Asset,
     Caption,
@@ -35,8 +38,11 @@ from pytoon_pipeline.spec.model import (
 )
 from pytoon_pipeline.spec.timeline import timeline
 from pytoon_pipeline.spec.typeset import text_style
+from pytoon_pipeline.stages.assemble import assemble
 from pytoon_pipeline.stages.compile import compile_source
-from pytoon_pipeline.stages.finish import judge
+from pytoon_pipeline.stages.finish import judge, write_metrics
+from pytoon_pipeline.stages.segments import render_segments
+from pytoon_pipeline.stages.services import open_services
 
 GOOD_VIDEO = [
     "-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "high", "-level", "4.1", "-g", "30",
@@ -321,3 +327,87 @@ def test_white_on_white_fails_in_the_finished_video(
 def test_a_stand_in_is_a_warning() -> None:
     verdict = next(v for v in run_checks(good(), expected(degraded=["s2"])) if not v.passed)
     assert verdict.severity == "warning" and "s2" in verdict.message and verdict.remedy
+
+
+# --- what the material shows, and what it does not
+
+CASES = Path(__file__).parent / "fixtures" / "cases"
+
+
+@pytest.mark.parametrize(
+    ("case", "warned", "note"),
+    [
+        ("sound/upside-down", {}, "voice.wav: its channels cancel"),
+        ("sound/offset-tenth", {}, "voice.wav: what can not be heard in it"),
+        ("clips/fade-from-black", {"black_frames": "the clip clip.mp4 is itself black"}, None),
+        ("pictures/plain", {"frozen_frames": "page.png is too plain"}, None),
+    ],
+)
+def test_what_the_material_shows_withholds_nothing(
+    case: str, warned: dict[str, str], note: str | None, services, tmp_path: Path
+) -> None:
+    folder = tmp_path / case
+    shutil.copytree(CASES / case, folder)
+    spec = compile_small(folder, services)
+    segments = render_segments(spec, services, case)
+    video = assemble(spec, segments, services, case)
+    metrics = write_metrics(spec, segments, video, services, case)
+    found = {v.name: v for v in metrics.verdicts if not v.passed}
+    assert set(found) == set(warned), found
+    for name, said in warned.items():
+        assert found[name].severity == "warning" and said in found[name].message
+    assert note is None or any(n.startswith(note) for n in metrics.notes)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Good:
+    """A good video, and all that a spoiled one is held against."""
+    folder = tmp_path_factory.mktemp("good")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTOON_HOME", str(folder / "home"))
+        return make_good(open_services(load_settings()), folder)
+
+
+def test_a_good_video_fails_no_check(made: Good) -> None:
+    assert not [v for v in made.judge(made.path) if not v.passed]
+
+
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [
+        ("one frame black", "picture_match"),
+        ("two segments swapped", "picture_match"),
+        ("a frame dropped and another doubled", "picture_match"),
+        ("red and blue swapped", "picture_match"),
+        ("encoded at a low bit rate", "picture_match"),
+        ("a matrix that turns the picture", "container"),
+        ("channels that cancel", "mono_sum"),
+        ("one channel silent", "channel_balance"),
+        ("sound 80 ms late", "sound_match"),
+        ("sound of another place", "sound_match"),
+    ],
+)
+def test_a_spoiled_video_is_caught(name: str, by: str, made: Good) -> None:
+    path = SPOILS[name](made)
+    assert by in made.failed(path)
+    if name == "sound 80 ms late":
+        verdict = next(v for v in made.judge(path) if v.name == by)
+        assert "80 ms late" in verdict.message
+
+
+def test_a_clip_that_we_stopped_is_an_error(made: Good) -> None:
+    spans = timeline(made.spec).spans
+    place = next(i for i, s in enumerate(made.spec.segments) if s.type == "video")
+    first, end = spans[place].start + 10, spans[place].start + spans[place].body
+    frames = list(made.frames)
+    frames[first:end] = [frames[first]] * (end - first)
+    found = {v.name: v for v in made.judge(made.encode(frames)) if not v.passed}
+    assert found["frozen_frames"].severity == "error", found["frozen_frames"]
+
+
+@pytest.mark.parametrize("text", ["Now €38", "Now €3", "New €36"])
+def test_another_letter_is_caught(text: str, tmp_path: Path) -> None:
+    spec, shown = worded("Now €36", max_px=44, align="left"), worded(text, max_px=44, align="left")
+    verdicts = judged(spec, frame_of(shown), tmp_path)
+    assert not all(v.passed for v in verdicts.values()), verdicts
+    assert all(v.passed for v in judged(spec, frame_of(spec), tmp_path).values())

@@ -137,8 +137,6 @@ def test_all_problems_of_a_brief_come_at_once(tmp_path: Path) -> None:
         ("media: []\n", "media.none"),
         ("media: a.png\nhook: " + "'line\n\n" + "line\n\n" * 200 + "'\n", "caption.too_long"),
         ("media: a.png\nhook: " + "x" * 3000 + "\n", "caption.too_long"),
-        ("media: a.png\ncta: Donaudampfschifffahrtsgesellschaftskapitänswitwe\n",
-         "text.unbreakable"),
         ("media: a.png\nhook: กาแฟ\n", "font.missing_glyph"),
         ("media: a.png\nduration: 5\n"
          "beats: [" + ", ".join(f"'Beat {i} of many here'" for i in range(20)) + "]\n",

@@ -19,8 +19,10 @@ from test_spec import SHOP, brief, compile_in, compiled
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.picture.badge import TURN, draw_badge, fit_badge
 from pytoon_pipeline.picture.captions import MOST_OF_CUE, Timed, Words, draw_words, words_frames
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.layers import Tile
-from pytoon_pipeline.picture.text import BoxStyle, Shadow, TextStyle, draw, fit
+from pytoon_pipeline.picture.styles import BoxStyle, Shadow, TextStyle
+from pytoon_pipeline.picture.text import fit
 from pytoon_pipeline.picture.transitions import blend
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
 from pytoon_pipeline.spec.compile import compile_file

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from pytoon_pipeline.briefs.model import Brief
+from pytoon_pipeline.briefs.plain_text import clean_file_name, strip_unseen
 
 NAMES = ("name", "id", "sku", "handle")
 """Columns that name a row, the first of these that there is."""
@@ -64,7 +65,7 @@ class Target:
 
 def plain(name: str) -> str:
     """A column's name, however it is spelled: `Brand-safe` -> `brand_safe`."""
-    return re.sub(r"[\s\-_]+", "_", name.strip().lower()).strip("_")
+    return re.sub(r"[\s\-_]+", "_", clean_file_name(name).lower()).strip("_")
 
 
 @lru_cache(maxsize=1)
@@ -168,10 +169,10 @@ def hint(name: str) -> str | None:
 
 
 class CellError(ValueError):
-    """A cell can't be what its column says."""
+    """A cell can't be what its column says, or is doubtful."""
 
-    def __init__(self, message: str, remedy: str):
-        self.message, self.remedy = message, remedy
+    def __init__(self, message: str, remedy: str, severity: str = "error"):
+        self.message, self.remedy, self.severity = message, remedy, severity
         super().__init__(message)
 
 
@@ -182,7 +183,7 @@ def clean(value: str) -> str:
         text.encode()
     except UnicodeEncodeError:  # Halves of characters, from JSON.
         text = text.encode("utf-8", "replace").decode()
-    return text.strip()
+    return strip_unseen(text)
 
 
 def _tidy(value: Any, depth: int = 0) -> Any:
@@ -238,7 +239,7 @@ _YES = {"yes": True, "true": True, "1": True, "y": True, "on": True,
 
 def _parts(text: str, name: str, separator: str | None) -> list[str]:
     if separator is not None:
-        parts = text.split(separator)
+        parts = re.split(rf"{re.escape(separator)}|\n", text)
     elif name in _LISTED_NAMES:
         parts = re.split(r"[|,;\n]", text)
     elif name in _LISTED_TEXTS:

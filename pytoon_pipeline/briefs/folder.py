@@ -3,11 +3,12 @@
     <campaign>/<brief>/brief.yaml         media beside it
     <campaign>/<brief>/render_spec.json   media beside it
     <campaign>/<brief>.yaml               media beside it, shared by the campaign's briefs
-    <campaign>.csv, .tsv, .xlsx           a brief a row; media beside it
+    <campaign>.csv, .xlsx, .ods, .xml     a brief a row; media beside it
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES, YAML, BriefSource
-from pytoon_pipeline.briefs.table import TABLES, read_table
+from pytoon_pipeline.briefs.table import looks_like_table, read_table
 from pytoon_pipeline.briefs.variants import expand
 from pytoon_pipeline.briefs.written import decode_document
 from pytoon_pipeline.errors import Problem, UserError
@@ -128,7 +129,9 @@ def _own(folder: Path, campaign: str | None = None) -> BriefSource | None:
     return None
 
 
-def _walk(folder: Path, root: Path, problems: list[Problem]) -> list[BriefSource]:
+def _walk(
+    folder: Path, root: Path, problems: list[Problem], now: dt.datetime | None
+) -> list[BriefSource]:
     """The briefs of a folder and of all below it, as their files stand there."""
     sources: list[BriefSource] = []
     pending = [folder]
@@ -139,6 +142,9 @@ def _walk(folder: Path, root: Path, problems: list[Problem]) -> list[BriefSource
         for entry in _entries(here, root, problems):
             path = Path(entry.path)
             if entry.is_dir():
+                if path.suffix.lower() == ".numbers":  # A document that is a folder.
+                    problems += read_table(path)[1]
+                    continue
                 own = _own(path, campaign)
                 if own is None:
                     # A link may lead back up.
@@ -149,16 +155,19 @@ def _walk(folder: Path, root: Path, problems: list[Problem]) -> list[BriefSource
                 continue
             elif _is_flat_brief(entry.name):
                 sources.append(_source(path, None, campaign))
-            elif path.suffix.lower() in TABLES:
-                rows, found = read_table(path)
+            elif looks_like_table(path):
+                rows, found = read_table(path, now)
                 sources += rows
                 problems += found
     return sources
 
 
-def scan(root: Path) -> tuple[list[BriefSource], list[Problem]]:
+def scan(
+    root: Path, now: dt.datetime | None = None
+) -> tuple[list[BriefSource], list[Problem]]:
     """All briefs below a folder of campaigns (or a campaign, or a brief), in order of their paths,
-    rows and variants each by itself, and what kept parts of it from being looked at. Never raises.
+    rows and variants each by itself, and what kept parts of it from being looked at. Offers of
+    tables are those of `now`, the present if left out. Never raises.
     """
     try:
         root = root.resolve(strict=True)
@@ -168,7 +177,7 @@ def scan(root: Path) -> tuple[list[BriefSource], list[Problem]]:
         ]
     own = _own(root)
     problems: list[Problem] = []
-    sources = [own] if own is not None else _walk(root, root, problems)
+    sources = [own] if own is not None else _walk(root, root, problems, now)
     # Stable: rows and variants keep the order they were written in.
     sources.sort(key=lambda source: str(source.path))
     return [each for source in sources for each in expand(source)], problems
@@ -201,7 +210,7 @@ def find_sources(
         if path.is_dir():
             sources, faults = scan(path)
             problems += faults
-            if not sources and not faults:
+            if not sources and not any(fault.severity == "error" for fault in faults):
                 problems.append(
                     _problem(
                         "call.nothing",
@@ -213,7 +222,7 @@ def find_sources(
         elif path.suffix.lower() in (*YAML, ".json"):
             own = path.name in (*BRIEF_FILES, *SPEC_FILES)
             sources = expand(_source(path, path.parent if own else None))
-        elif path.suffix.lower() in TABLES:
+        elif looks_like_table(path):
             rows, faults = read_table(path)
             sources = [each for row in rows for each in expand(row)]
             problems += faults

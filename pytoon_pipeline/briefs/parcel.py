@@ -103,6 +103,7 @@ class _Document(BaseModel):
     places: dict[str, str] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
     problems: list[dict[str, Any]] = Field(default_factory=list)
+    until: str = ""
 
 
 class _Manifest(BaseModel):

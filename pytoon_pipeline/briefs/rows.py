@@ -24,7 +24,11 @@ class Said:
     places: dict[str, str] = field(default_factory=dict)
     """Field -> where a person finds it."""
     problems: list[tuple[str, CellError]] = field(default_factory=list)
-    """Where, and what is wrong there."""
+    """Where, and what is wrong or doubtful there."""
+
+    @property
+    def is_wrong(self) -> bool:
+        return any(error.severity == "error" for _, error in self.problems)
 
 
 def read_row(given: Iterable[tuple[Target, Any, str]], separator: str | None = None) -> Said:
@@ -135,6 +139,8 @@ class Row:
     identity: str = ""
     """Tells it from others where the name does not."""
     problems: tuple[Problem, ...] = ()
+    until: str = ""
+    """When what it says may be true no more (ISO 8601); empty for never."""
 
 
 def as_name(value: str) -> str:
@@ -155,7 +161,7 @@ def sources_of(whole: Whole, rows: Iterable[Row]) -> tuple[list[BriefSource], li
         first = seen.get(part)
         if first is None:
             seen[part] = (row, row.said.data)
-        elif first[1] == row.said.data and not row.said.problems:
+        elif first[1] == row.said.data and not row.said.is_wrong:
             equal.append(f"{row.place} ({name})")
             continue
         else:
@@ -173,7 +179,7 @@ def sources_of(whole: Whole, rows: Iterable[Row]) -> tuple[list[BriefSource], li
         for place, error in row.said.problems:
             problems.append(
                 Problem(
-                    "table.cell", error.message, error.remedy, file=whole.shown, field=place
+                    "table.cell", error.message, error.remedy, error.severity, whole.shown, place
                 )
             )
         places = {"": row.place, **row.said.places}
@@ -186,6 +192,7 @@ def sources_of(whole: Whole, rows: Iterable[Row]) -> tuple[list[BriefSource], li
             whole=whole.whole,
             places=places,
             problems=tuple(problems),
+            until=row.until,
         )
         sources.append(
             BriefSource(whole.path, "brief", campaign, name, whole.folder, document)

@@ -1,31 +1,56 @@
-"""Files of spreadsheets -> rows of text: CSV and TSV as programs export them, XLSX."""
+"""Files of spreadsheets and shops -> rows of text: CSV and TSV as programs export them, XLSX, ODS,
+product feeds as XML."""
 
 from __future__ import annotations
 
-import datetime as dt
-import io
 import re
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.briefs.cells import CellError
+from pytoon_pipeline.briefs.delimited import split_text
+from pytoon_pipeline.briefs.encodings import decode_text
+from pytoon_pipeline.briefs.feeds import looks_like_feed, read_feed
+from pytoon_pipeline.briefs.limits import (
+    MOST_BYTES,
+    MOST_CELLS,
+    MOST_COLUMNS,
+    MOST_ROWS,
+    refuse_table,
+)
+from pytoon_pipeline.briefs.open_document import read_open_document
+from pytoon_pipeline.briefs.plain_text import clean_file_name, strip_unseen
+from pytoon_pipeline.briefs.workbook import Grid, read_workbook
+from pytoon_pipeline.errors import Problem
 
-MOST_BYTES = 50_000_000
-MOST_ROWS = 50_000
-MOST_COLUMNS = 1_000
-_MOST_UNPACKED = 150_000_000
-"""Bytes of a workbook out of its zip: a small file can hold a great deal of nothing. 50,000 rows of
-30 columns are some 80 MB."""
-_MOST_TEXTS = 50_000_000
-"""Of those, bytes of the texts that its cells share: all of them are read and kept."""
-_MOST_MEMBERS = 2_000
-"""Files in a workbook's zip."""
-_GAP = 2_000
-"""Empty rows after which a sheet is taken to have ended; formatted ones may go on to a million."""
-_SEPARATORS = (",", ";", "\t")
+TABLES = (".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".xltx", ".ods", ".ots", ".fods", ".xml")
+"""Endings of files that are read as tables."""
+UNREADABLE = {
+    ".xls": "is a workbook of Excel 97, which can't be read",
+    ".xlt": "is a template of Excel 97, which can't be read",
+    ".xlsb": "is a binary workbook, which can't be read",
+    ".numbers": "is a document of Numbers, which can't be read",
+    ".gsheet": "only points to a sheet of Google, which can't be read from here",
+    ".sxc": "is a workbook of OpenOffice 1, which can't be read",
+    ".et": "is a workbook of WPS, which can't be read",
+    ".wks": "is a workbook of Works, which can't be read",
+    ".dbf": "is a table of dBase, which can't be read",
+    ".dif": "is a table in DIF, which can't be read",
+    ".slk": "is a table in SYLK, which can't be read",
+    ".jsonl": "is a list in JSON, which can't be read",
+    ".ndjson": "is a list in JSON, which can't be read",
+    ".accdb": "is a database of Access, which can't be read",
+    ".mdb": "is a database of Access, which can't be read",
+    ".parquet": "is a table in Parquet, which can't be read",
+}
+"""Endings of files that look like tables and can't be read, and what they are."""
+_SAVE_AS = {
+    ".numbers": "Export it as CSV or XLSX (File > Export To).",
+    ".gsheet": "Download the sheet as XLSX or CSV (File > Download), and put that here.",
+}
+_ABOVE = 12
+"""Rows at the head of a table among which the names of its columns are looked for."""
 
 
 @dataclass(frozen=True)
@@ -36,286 +61,206 @@ class Sheet:
     rows: list[tuple[int, list[str]]]
     """Number of the row as a spreadsheet shows it, and its cells, at least one per column."""
     problems: list[Problem] = field(default_factory=list)
-    uncounted: frozenset[tuple[int, int]] = frozenset()
-    """Row and column (from 0) of formulas whose value was not saved."""
+    faults: Mapping[tuple[int, int], CellError] = field(default_factory=dict)
+    """Number of the row and column (from 0) -> what is to be said of the cell if it is used."""
+    links: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    """Number of the row and column -> the address that the cell leads to."""
+    unit: str = "row"
+    """What a row is called in messages: that of a feed is an `item`."""
+    exact: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    """Number of the row and column -> a number or a date of the cell that can't be misread, where
+    the cell shows it otherwise."""
 
 
-def refusal(
-    code: str, message: str, remedy: str, shown: str, place: str | None = None
-) -> UserError:
-    return UserError(Problem(code, message, remedy, file=shown, field=place))
+def refuse_unreadable(path: Path, shown: str) -> Problem:
+    """Of a file whose ending says that it is a table which can't be read."""
+    suffix = path.suffix.lower()
+    what = UNREADABLE[suffix]
+    try:
+        head = b"" if path.is_dir() else _head(path)
+    except OSError:
+        head = b""
+    if suffix == ".xls":
+        if looks_like_feed(head) and b"office:spreadsheet" in head:
+            what = "is an XML workbook of Excel 2003 that is called .xls, which can't be read"
+        elif _is_page(head):
+            what = "is a web page that is called .xls, which can't be read"
+        elif head and not head.startswith(b"\xd0\xcf\x11\xe0") and b"\0" not in head:
+            what = "is text that is called .xls"
+    remedy = _SAVE_AS.get(suffix, "Open it in a spreadsheet program and save it as XLSX or CSV.")
+    return Problem("table.kind", f"{what}.", remedy, file=shown)
 
 
-def read_sheet(path: Path, shown: str) -> Sheet:
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(2_000)
+
+
+def _is_page(head: bytes) -> bool:
+    return bool(re.match(rb"(\xef\xbb\xbf)?\s*(<!doctype html|<html|<head|<table|<meta)", head,
+                         re.I))  # fmt: skip
+
+
+def read_sheet(
+    path: Path,
+    shown: str,
+    encoding: str | None = None,
+    is_header: Callable[[Sequence[str]], bool] = lambda names: True,
+) -> Sheet:
     """The table in a file; `shown` is its name in messages.
 
-    Raises UserError when it can't be read or is too large, OSError when the file can't.
+    `encoding` is that of a text file, where a person names it. The first row that `is_header`
+    knows names the columns (titles and notes may stand above it), else the first that holds
+    anything. Raises UserError when it can't be read or is too large, OSError when the file can't.
     """
     if path.stat().st_size > MOST_BYTES:
-        raise refusal(
+        raise refuse_table(
             "table.too_large", f"is over {MOST_BYTES // 1_000_000} MB.",
             "Split it, or take out columns that no brief needs.", shown,
         )  # fmt: skip
-    if path.suffix.lower() == ".xlsx":
-        return _workbook(path, shown)
-    text, problems = _decode(path.read_bytes(), shown)
-    return _trim(_split(text, path.suffix.lower(), shown), shown, problems)
+    suffix, head = path.suffix.lower(), _head(path)
+    if suffix in (".xlsx", ".xlsm", ".xltx"):
+        return _of_grid(read_workbook(path, shown), shown, is_header)
+    if suffix in (".ods", ".ots", ".fods"):
+        return _of_grid(read_open_document(path, shown), shown, is_header)
+    _refuse_other_kinds(head, shown)
+    if suffix == ".xml" or looks_like_feed(head):
+        return _of_feed(path.read_bytes(), shown, encoding)
+    text, problems = decode_text(path.read_bytes(), shown, encoding)
+    return _trim(split_text(text, suffix, shown), shown, is_header, problems)
+
+
+def _refuse_other_kinds(head: bytes, shown: str) -> None:
+    """What is called a table of text, and is none."""
+    kinds = (
+        (head.startswith(b"PK\x03\x04"), "is a workbook (a zip)", "Call it .xlsx, or save it"),
+        (head.startswith(b"\xd0\xcf\x11\xe0"), "is a workbook of Excel 97", "Save it"),
+        (head.startswith(b"%PDF"), "is a PDF", "Export the table"),
+        (_is_page(head), "is a web page", "Download the table once more, signed in, or save it"),
+        (head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")), "is a picture", "Export it"),
+    )
+    for matches, what, how in kinds:
+        if matches:
+            raise refuse_table(
+                "table.kind", f"{what}, whatever its name says.", f"{how} as CSV or XLSX.", shown
+            )
 
 
 def _trim(
     rows: Iterable[tuple[int, list[str]]],
     shown: str,
+    is_header: Callable[[Sequence[str]], bool],
     problems: Sequence[Problem] = (),
 ) -> Sheet:
-    """The first row that holds anything is the header."""
-    header: list[str] | None = None
+    """The first row that is one of names, else the first that holds anything, is the header."""
+    first: list[tuple[int, list[str]]] = []
     kept: list[tuple[int, list[str]]] = []
+    header: list[str] | None = None
+    header_cells: list[str] = []
+    cells_kept = 0
     for number, cells in rows:
         if not any(c and not c.isspace() for c in cells):
             continue
         if header is None:
-            header = [" ".join(c.split()) for c in cells]
-            while not header[-1]:
-                header.pop()
+            first.append((number, cells))
+            if is_header(_names(cells)):
+                header, header_cells = _names(cells), cells
+            elif len(first) >= _ABOVE:
+                header, header_cells = _names(first[0][1]), first[0][1]
+                kept += first[1:]
             continue
-        kept.append((number, cells + [""] * (len(header) - len(cells))))
-        if len(kept) > MOST_ROWS:
-            raise refusal(
-                "table.too_large", f"has more than {MOST_ROWS:,} rows.", "Split it.", shown
-            )
+        if cells[0] == header_cells[0] and _names(cells) == header:
+            continue  # Several exports, one below the other.
+        kept.append((number, cells))
+        cells_kept += max(len(header), len(cells))
+        _bound(len(kept), cells_kept, shown)
     if header is None:
-        raise refusal(
-            "table.empty", "holds nothing.", "Name columns in the first row: name, media, hook.",
-            shown,
-        )  # fmt: skip
-    return Sheet(header, kept, list(problems))
-
-
-# CSV, TSV ----------------------------------------------------------------------------------------
-
-
-def _decode(data: bytes, shown: str) -> tuple[str, list[Problem]]:
-    """UTF-8 with or without its mark, UTF-16 as Excel writes "Unicode text", or what Windows
-    writes in the west, which can't be told from its neighbours and so is said."""
-    marks = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-    encoding = next((name for mark, name in marks if data.startswith(mark)), None)
-    if encoding is None:
-        head = data[:2_000]
-        if head[1::2].count(0) > len(head) // 4:
-            encoding = "utf-16-le"
-        elif head[::2].count(0) > len(head) // 4:
-            encoding = "utf-16-be"
-    try:
-        return data.decode(encoding or "utf-8"), []
-    except UnicodeDecodeError:
-        pass
-    try:
-        text = data.decode("cp1252") if encoding is None else None
-    except UnicodeDecodeError:
-        text = None
-    if text is None:
-        raise refusal(
-            "table.encoding", "is not text in a known encoding.",
-            "Save it as 'CSV UTF-8', or as XLSX.", shown,
-        )  # fmt: skip
-    return text, [
-        Problem(
-            "table.encoding",
-            "is not UTF-8; it was read as Windows-1252.",
-            "Where letters look wrong, save it as 'CSV UTF-8', or as XLSX.",
-            "warning",
-            shown,
-        )
-    ]
-
-
-def _plain(line: str) -> str:
-    """What stands outside quotes."""
-    return re.sub(r'"[^"]*"', "", line)
-
-
-def _separator(line: str, suffix: str) -> str:
-    """The one that stands most often in the header, outside quotes."""
-    plain = _plain(line)
-    usual = "\t" if suffix == ".tsv" else ","
-    return max(_SEPARATORS, key=lambda s: (plain.count(s), s == usual))
-
-
-def _split(text: str, suffix: str, shown: str) -> Iterator[tuple[int, list[str]]]:
-    above, told, at = 0, None, 0
-    while at < len(text):
-        found = _LINE.match(text, at)
-        line = found[1].strip() if found else ""
-        hint = re.fullmatch(r'"?sep=(.)"?', line)
-        if line and not hint:
-            separator = told or _separator(line, suffix)
-            if _plain(line).count(separator) >= MOST_COLUMNS:
-                raise _too_wide(shown)  # pandas would take minutes for a million of them.
-            yield from _parse(text[at:], separator, above, shown)
-            return
-        # Excel shows no row for its own hint; it does for nothing.
-        told, above = (hint[1], above) if hint else (told, above + 1)
-        at = found.end() if found else len(text)
-
-
-_LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|$)")
-
-
-def _too_wide(shown: str) -> UserError:
-    return refusal(
-        "table.too_large", f"has more than {MOST_COLUMNS:,} columns.",
-        "Take out those that no brief needs.", shown,
-    )  # fmt: skip
-
-
-def _parse(text: str, separator: str, above: int, shown: str) -> Iterator[tuple[int, list[str]]]:
-    """Rows, all of one width; `above` lines stood before the text."""
-    import pandas as pd
-
-    width = 0  # Of the header; then, if a row is wider, of that row.
-    while True:
-        try:
-            frame = pd.read_csv(
-                io.StringIO(text, newline=""), sep=separator, header=None,
-                names=range(width) if width else None, index_col=False, dtype=str,
-                keep_default_na=False, na_filter=False, skip_blank_lines=False,
+        if not first:
+            raise refuse_table(
+                "table.empty", "holds nothing.",
+                "Name columns in the first row: name, media, hook.", shown,
             )  # fmt: skip
-            break
-        except pd.errors.ParserError as error:
-            more = re.search(r"Expected \d+ fields in line \d+, saw (\d+)", str(error))
-            if more and int(more[1]) > MOST_COLUMNS:
-                raise _too_wide(shown) from None
-            if more and int(more[1]) > width:
-                # One row has more; which one is said of that row. Twice as many at least, for
-                # each time all is read anew.
-                width = min(max(int(more[1]), 2 * width), MOST_COLUMNS)
-                continue
-            open_quote = re.search(r"EOF inside string starting at row (\d+)", str(error))
-            place = f"row {int(open_quote[1]) + 1 + above}" if open_quote else None
-            what = (
-                "a quotation mark is opened and never closed."
-                if open_quote
-                else f"can't be read: {error}."
-            )
-            raise refusal(
-                "table.csv", what, "Mend that row, or save the table as XLSX.", shown, place
-            ) from error
-        except (pd.errors.EmptyDataError, ValueError) as error:
-            raise refusal(
-                "table.csv", f"can't be read: {error}.", "Save the table as XLSX.", shown
-            ) from error
-    yield from enumerate(frame.to_numpy(dtype=object).tolist(), 1 + above)
+        header = _names(first[0][1])
+        kept += first[1:]
+    width = len(header)
+    padded = [(n, cells + [""] * (width - len(cells))) for n, cells in kept]
+    return Sheet(header, padded, list(problems))
 
 
-# XLSX --------------------------------------------------------------------------------------------
-
-
-def _workbook(path: Path, shown: str) -> Sheet:
-    import openpyxl
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            size = sum(i.file_size for i in members)
-            texts = sum(i.file_size for i in members if "sharedstrings" in i.filename.lower())
-    except zipfile.BadZipFile as error:
-        raise refusal(
-            "table.xlsx", "is not an XLSX workbook.",
-            "Save it as XLSX without a password; the older XLS and others can't be read.", shown,
-        ) from error  # fmt: skip
-    if size > _MOST_UNPACKED or texts > _MOST_TEXTS or len(members) > _MOST_MEMBERS:
-        raise refusal(
-            "table.too_large",
-            f"holds {size / 1e6:,.0f} MB in {len(members):,} files once unpacked.",
-            "Copy the rows into a new workbook.", shown,
+def _bound(rows: int, cells: int, shown: str) -> None:
+    if rows > MOST_ROWS:
+        raise refuse_table(
+            "table.too_large", f"has more than {MOST_ROWS:,} rows.", "Split it.", shown
+        )
+    if cells > MOST_CELLS:
+        raise refuse_table(
+            "table.too_large", f"has more than {MOST_CELLS:,} cells.",
+            "Split it, or take out columns that no brief needs.", shown,
         )  # fmt: skip
-    books = []
-    uncounted: set[tuple[int, int]] = set()
-    try:
-        for values in (True, False) if _has_formulas(path) else (True,):
-            books.append(openpyxl.load_workbook(path, read_only=True, data_only=values))
-        rows = _rows([_sheet(book) for book in books], uncounted)
-        sheet = _trim(rows, shown)
-        return replace(sheet, uncounted=frozenset(uncounted))
-    except UserError:
-        raise
-    except Exception as error:  # openpyxl trips over broken workbooks in every way there is.
-        if isinstance(error, OSError) and error.errno:
-            raise
-        what = str(error).rstrip(".") or type(error).__name__
-        raise refusal(
-            "table.xlsx", f"can't be read as a workbook: {what}.",
-            "Open it in a spreadsheet program and save it again.", shown,
-        ) from error  # fmt: skip
-    finally:
-        for book in books:
-            book.close()
 
 
-def _has_formulas(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if not name.startswith("xl/worksheets/"):
-                continue
-            with archive.open(name) as part:
-                end = b""
-                while chunk := part.read(1 << 20):
-                    if re.search(rb"<f[\s/>]", end + chunk):
-                        return True
-                    end = chunk[-2:]
-    return False
+def _names(cells: Sequence[str]) -> list[str]:
+    names = [" ".join(clean_file_name(c).split()) for c in cells[:MOST_COLUMNS]]
+    while names and not names[-1]:
+        names.pop()
+    return names
 
 
-def _sheet(book: Any) -> Any:
-    """The sheet named `briefs`, else the first that is not hidden."""
-    sheets = book.worksheets
-    named = [s for s in sheets if s.title.strip().lower() == "briefs"]
-    visible = [s for s in sheets if s.sheet_state == "visible"]
-    return (named or visible or sheets)[0]
+def _of_grid(grid: Grid, shown: str, is_header: Callable[[Sequence[str]], bool]) -> Sheet:
+    """A workbook's sheet: rows that are hidden are left out, and said."""
+    visible = sorted(n for n in grid.rows if n not in grid.hidden_rows)
+    if not any(is_header(_names(grid.rows[n])) for n in visible[:_ABOVE]):
+        # Names of columns may be hidden under prettier ones.
+        head = sorted(grid.hidden_rows & grid.rows.keys())[:_ABOVE]
+        named = next((n for n in head if is_header(_names(grid.rows[n]))), None)
+        if named is not None:
+            grid.hidden_rows.discard(named)
+            visible = sorted([*visible, named])
+    for number in visible[:_ABOVE]:
+        grid.fill_header(number)
+    sheet = _trim(((n, grid.rows[n]) for n in visible), shown, is_header)
+    numbers = [n for n, _ in sheet.rows]
+    grid.fill_merged(above=numbers[0] if numbers else 0)
+    padded = [
+        (n, grid.rows[n] + [""] * (len(sheet.header) - len(grid.rows[n]))) for n in numbers
+    ]
+    problems = [*_hidden_rows(grid, shown), *_hidden_columns(grid, sheet, shown)]
+    return Sheet(
+        sheet.header, padded, problems, grid.faults, grid.links, exact=grid.exact
+    )
 
 
-def _rows(
-    sheets: Sequence[Any], uncounted: set[tuple[int, int]]
-) -> Iterator[tuple[int, list[str]]]:
-    """Rows of a sheet of values and, where it has any, of the same sheet with its formulas."""
-    for sheet in sheets:
-        sheet.reset_dimensions()  # What the file says of its own size is often wrong.
-    empty = 0
-    aligned = zip(*(sheet.iter_rows() for sheet in sheets), strict=True)
-    for number, both in enumerate(aligned, 1):
-        texts = [_text(cell) for cell in both[0][:MOST_COLUMNS]]
-        if len(both) > 1:
-            # A program wrote these and no spreadsheet has worked them out; one that has says
-            # `str` where the outcome is no text at all.
-            new = {
-                (number, column)
-                for column, (value, formula) in enumerate(zip(*both, strict=True))
-                if formula.data_type == "f" and value.value is None and value.data_type == "n"
-            }
-            uncounted |= new
-        while texts and not texts[-1]:
-            texts.pop()
-        empty = 0 if texts else empty + 1
-        if empty > _GAP:
-            return
-        if texts:
-            yield number, texts
+def _hidden_rows(grid: Grid, shown: str) -> list[Problem]:
+    hidden = sorted(n for n in grid.rows if n in grid.hidden_rows
+                    and any(strip_unseen(c) for c in grid.rows[n]))  # fmt: skip
+    if not hidden:
+        return []
+    listed = ", ".join(str(n) for n in hidden[:8])
+    listed += f" and {len(hidden) - 8} more" if len(hidden) > 8 else ""
+    are = "rows {} are" if len(hidden) > 1 else "row {} is"
+    return [
+        Problem(
+            "table.hidden", f"{are.format(listed)} hidden and left out.",
+            "Show them, or take the filter off, where they are meant.", "warning", shown,
+        )
+    ]  # fmt: skip
 
 
-def _text(cell: Any) -> str:
-    """A cell's value as a person sees it, or near to it."""
-    value = cell.value
-    if value is None or cell.data_type == "e":
-        return ""
-    if isinstance(value, str):
-        return value.replace("_x000D_", "")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        if str(cell.number_format or "").rstrip().endswith("%"):
-            return f"{float(value) * 100:.10g}%"
-        return f"{value:.15g}" if isinstance(value, float) else str(value)
-    if isinstance(value, dt.datetime):
-        whole = value.time() == dt.time()
-        return value.date().isoformat() if whole else value.isoformat(" ", "minutes")
-    return str(value)
+def _hidden_columns(grid: Grid, sheet: Sheet, shown: str) -> list[Problem]:
+    hidden = [sheet.header[at] for at in sorted(grid.hidden_columns)
+              if at < len(sheet.header) and sheet.header[at]]  # fmt: skip
+    if not hidden:
+        return []
+    listed = ", ".join(repr(name[:40]) for name in hidden[:8])
+    are = "columns {} are" if len(hidden) > 1 else "column {} is"
+    return [
+        Problem(
+            "table.hidden", f"{are.format(listed)} hidden and taken all the same.",
+            "Delete what is not meant, or begin its name with _.", "warning", shown,
+        )
+    ]  # fmt: skip
+
+
+def _of_feed(data: bytes, shown: str, encoding: str | None) -> Sheet:
+    columns, rows, problems = read_feed(data, shown, encoding)
+    return Sheet(columns, list(enumerate(rows, 1)), problems, unit="item")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import os
@@ -56,6 +57,12 @@ class Document:
     """Name of a file in the data -> its name in the source's folder, where that is another."""
     problems: tuple[Problem, ...] = ()
     """Found on the way from the whole to this brief."""
+    until: str = ""
+    """When what it says may be true no more (ISO 8601), as an offer that ends; empty for never."""
+
+    def holds(self, now: dt.datetime) -> bool:
+        """Whether what it says is still true."""
+        return not self.until or now < dt.datetime.fromisoformat(self.until)
 
     def place(self, name: str | None) -> str | None:
         """Where a person finds the field of a problem."""

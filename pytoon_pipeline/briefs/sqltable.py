@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from pytoon_pipeline.briefs.cell_text import CellReader
 from pytoon_pipeline.briefs.cells import OURS, clean, plain
 from pytoon_pipeline.briefs.rows import Row, Whole, as_name, sources_of
 from pytoon_pipeline.briefs.sheets import MOST_ROWS
@@ -294,13 +295,14 @@ def _read(
     query = sa.select(*taken).order_by(*keys).limit(MOST_ROWS + 1)
     rows: list[Row] = []
     at = [names.index(key.name) for key in keys]
+    reader = CellReader(kinds=columns.kinds(), header=names, links={}, faults={})
     for frame in pd.read_sql(query, connection, chunksize=_CHUNK, coerce_float=False):
         lists = [
             [_value(v, whole) for v in frame.iloc[:, i].tolist()]
             for i, whole in enumerate(whole_numbers)
         ]
         for values in zip(*lists, strict=True):
-            rows.append(_row(columns, list(values), at, len(rows) + 1))
+            rows.append(_row(columns, reader, list(values), at, len(rows) + 1))
     if len(rows) > MOST_ROWS:
         raise _wrong(f"the table has more than {MOST_ROWS:,} rows.", "Name a view of fewer.")
     schema = place.schema or connection.dialect.default_schema_name
@@ -315,10 +317,14 @@ def _read(
     return sources, [*columns.problems, *problems]
 
 
-def _row(columns: Columns, values: list[Any], keys: Sequence[int], number: int) -> Row:
+def _row(
+    columns: Columns, reader: CellReader, values: list[Any], keys: Sequence[int], number: int
+) -> Row:
     identity = _identity([values[k] for k in keys])
     for at in (columns.name, columns.campaign):
         if at is not None:
             values[at] = _written(values[at])
+    values, found = reader.read(number, values, f"row {identity}")
     row = row_of(columns, [(number, values)], identity=identity)
+    row.said.problems += found
     return row if row.name else replace(row, name="-".join(_written(values[k]) for k in keys))

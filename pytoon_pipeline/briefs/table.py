@@ -1,13 +1,16 @@
-"""Tables of briefs: CSV, TSV and XLSX files, a brief a row."""
+"""Tables of briefs: CSV, TSV, XLSX and ODS files and product feeds, a brief a row."""
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pytoon_pipeline.briefs.cell_text import CellKind, CellReader, kind_of
 from pytoon_pipeline.briefs.cells import (
     CAMPAIGN,
     NAMES,
@@ -20,30 +23,77 @@ from pytoon_pipeline.briefs.cells import (
     plain,
     target_of,
 )
-from pytoon_pipeline.briefs.mapping import Cells, Plan, mapping_path, plan_for
+from pytoon_pipeline.briefs.mapping import (
+    Cells,
+    MappingFile,
+    Plan,
+    knows_header,
+    mapping_path,
+    plan_for,
+    read_mapping,
+)
+from pytoon_pipeline.briefs.offers import Period, first_change
 from pytoon_pipeline.briefs.rows import Row, Said, Whole, as_name, read_row, sources_of
-from pytoon_pipeline.briefs.sheets import Sheet, read_sheet
+from pytoon_pipeline.briefs.sheets import (
+    TABLES,
+    UNREADABLE,
+    Sheet,
+    read_sheet,
+    refuse_unreadable,
+)
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import Problem, UserError
 
-TABLES = (".csv", ".tsv", ".xlsx")
+TABLE_LIKE = (*TABLES, *UNREADABLE)
+"""Endings of files that are tables, or look like it: what can't be read is said."""
+_MAYBE = ".txt"
+"""Ending of tables in tabs (feeds, Excel's Unicode text) and of much else: its columns tell."""
 _MOST_KNOWN = 256
-_KNOWN: dict[Path, tuple[Any, tuple[BriefSource, ...], tuple[Problem, ...]]] = {}
-"""What was last read of each table, as long as it and its mapping stand as they did. Entries are
-replaced whole, so threads need no lock."""
+_KNOWN: dict[Path, tuple[Any, Period, tuple[BriefSource, ...], tuple[Problem, ...]]] = {}
+"""What was last read of each table, as long as it and its mapping stand as they did and no offer of
+it begins or ends. Entries are replaced whole, so threads need no lock."""
 
 
-def read_table(path: Path) -> tuple[list[BriefSource], list[Problem]]:
-    """The rows of a table as briefs, and what keeps the table from being read. Never raises."""
+def looks_like_table(path: Path) -> bool:
+    """Is a file to be read as a table, or to be named as one that can't be read?"""
+    suffix = path.suffix.lower()
+    if suffix != _MAYBE:
+        return suffix in TABLE_LIKE
+    try:
+        info = path.stat()
+        return _has_columns(path, info.st_size, info.st_mtime_ns)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _has_columns(path: Path, size: int, _mtime_ns: int) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4_000)
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    lines = head.decode(encoding, "replace").splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    return "\t" in first and _is_header(first.split("\t"), read_mapping(mapping_path(path))[0])
+
+
+def read_table(
+    path: Path, now: dt.datetime | None = None
+) -> tuple[list[BriefSource], list[Problem]]:
+    """The rows of a table as briefs, and what keeps the table from being read. Offers are those of
+    `now`, which is the present where it is left out. Never raises."""
     path = Path(path)
+    now = dt.datetime.now(dt.UTC) if now is None else now
     if path.name.startswith("~$"):
         return [], []  # Excel keeps one beside each workbook that is open.
+    if path.suffix.lower() in UNREADABLE:
+        return [], [refuse_unreadable(path, path.name)]
     try:
         beside = mapping_path(path)
         state = (_state(path), beside, beside and _state(beside))
         known = _KNOWN.get(path)
-        if known is None or known[0] != state:
-            known = _KNOWN[path] = (state, *_read(path, beside))
+        if known is None or known[0] != state or not known[1].holds(now):
+            sources, problems = _read(path, beside, now)
+            known = _KNOWN[path] = (state, _span(sources, now), sources, problems)
             for old in list(_KNOWN)[:-_MOST_KNOWN]:
                 _KNOWN.pop(old, None)
     except (OSError, ValueError) as error:
@@ -52,7 +102,7 @@ def read_table(path: Path) -> tuple[list[BriefSource], list[Problem]]:
         return [], [
             Problem("table.unreadable", f"can't be read: {what}.", "Check its rights.", file=shown)
         ]
-    return list(known[1]), list(known[2])
+    return list(known[2]), list(known[3])
 
 
 def _state(path: Path) -> tuple[int, ...]:
@@ -60,23 +110,67 @@ def _state(path: Path) -> tuple[int, ...]:
     return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
 
 
-def _read(path: Path, beside: Path | None) -> tuple[tuple[BriefSource, ...], tuple[Problem, ...]]:
+def _span(sources: Sequence[BriefSource], now: dt.datetime) -> Period:
+    """From when until when the rows say what they say now."""
+    ends = (s.document.until for s in sources if s.document and s.document.until)
+    return Period(now, first_change(dt.datetime.fromisoformat(end) for end in ends))
+
+
+def _read(
+    path: Path, beside: Path | None, now: dt.datetime
+) -> tuple[tuple[BriefSource, ...], tuple[Problem, ...]]:
     whole = Whole(path, path.parent, path.stem, path.name)
-    try:
-        sheet = read_sheet(path, path.name)
-    except UserError as error:
-        return (), tuple(error.problems)
-    plan, problems = plan_for(sheet.header, beside)
+    own, problems = read_mapping(beside)
     if problems:
         return (), tuple(problems)
+    try:
+        sheet = read_sheet(
+            path, path.name, own.encoding if own else None,
+            lambda names: _is_header(names, own),
+        )  # fmt: skip
+    except UserError as error:
+        return (), tuple(error.problems)
+    plan, problems = plan_for(sheet.header, own, beside.name if beside else "")
+    if problems:
+        return (), tuple(problems)
+    if plan is not None:
+        plan = replace(plan, unit=sheet.unit, now=now)
     columns = None
     if plan is None or not plan.fields:
         columns = read_columns(sheet.header, path.name)
         if columns.hopeless and (plan is None or not plan.defaults):
             return (), (columns.hopeless,)
         problems = [*columns.problems, *_nameless(sheet, path.name)]
-    sources, found = sources_of(whole, _rows(sheet, columns, plan, path.name))
-    return tuple(sources), (*sheet.problems, *problems, *found)
+    passed: dict[str, list[int]] = {}
+    sources, found = sources_of(whole, _rows(sheet, columns, plan, path.parent, passed))
+    told = _passed_over(passed, sheet.unit, path.name)
+    return tuple(sources), (*sheet.problems, *problems, *found, *told)
+
+
+def _is_header(names: Sequence[str], own: MappingFile | None) -> bool:
+    """Are these names of columns that are known?"""
+    spelled = [plain(name) for name in names if name]
+    targets = [target for name in spelled if (target := target_of(name)) is not None]
+    if any(target.path[0] in SHOWN for target in targets) and len(set(spelled)) > 1:
+        return True
+    named = [name for name in spelled if name in (*NAMES, CAMPAIGN)]
+    return len(targets) + len(named) > 1 or knows_header(own, names)
+
+
+def _passed_over(passed: dict[str, list[int]], unit: str, shown: str) -> list[Problem]:
+    """Of rows that a mapping leaves out, once for each reason."""
+    found = []
+    for reason, numbers in passed.items():
+        listed = ", ".join(str(n) for n in numbers[:8])
+        listed += f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
+        are = f"{unit}s" if len(numbers) > 1 else unit
+        found.append(
+            Problem(
+                "table.skipped", f"{are} {listed} passed over: {reason}.",
+                "A mapping file beside the table says what is passed over.", "info", shown,
+            )
+        )  # fmt: skip
+    return found
 
 
 # Columns -----------------------------------------------------------------------------------------
@@ -96,6 +190,14 @@ class Columns:
     """Worth saying of the table as a whole."""
     hopeless: Problem | None = None
     """It is no table of briefs."""
+
+    def kinds(self) -> dict[int, CellKind]:
+        """Position of each column that is used -> what its cells are."""
+        kinds = {at: kind_of(target) for at, target, _ in self.fields}
+        for at in (self.name, self.campaign):
+            if at is not None:
+                kinds[at] = CellKind.NAME
+        return kinds
 
 
 def read_columns(header: Sequence[str], shown: str, silent: Sequence[str] = ()) -> Columns:
@@ -124,7 +226,8 @@ def read_columns(header: Sequence[str], shown: str, silent: Sequence[str] = ()) 
     columns.fields.sort(key=lambda f: (len(f[1].path), f[1].place or 0))
     known = {target.path[0] for _, target, _ in columns.fields}
     known |= {target.path[-1].removesuffix("s") for _, target, _ in columns.fields}
-    if not known & set(SHOWN) and not columns.slips:
+    known |= {close.partition("_")[0] for _, name in columns.slips if (close := close_to(name))}
+    if not known & set(SHOWN):
         columns.hopeless = _hopeless(header, shown)
     if unknown:
         columns.problems.append(_unknown(unknown, shown))
@@ -196,23 +299,41 @@ def _letter(at: int) -> str:
 
 
 def _rows(
-    sheet: Sheet, columns: Columns | None, plan: Plan | None, shown: str
+    sheet: Sheet,
+    columns: Columns | None,
+    plan: Plan | None,
+    folder: Path,
+    passed: dict[str, list[int]],
 ) -> Iterator[Row]:
-    for group in plan.groups(sheet.rows) if plan else ([row] for row in sheet.rows):
-        if columns is None:
-            row = plan.row(group)
-            used = set(plan.columns.values())
-        else:
-            row = row_of(columns, group, plan)
-            used = {at for at, _, _ in columns.fields}
+    kinds = columns.kinds() if columns is not None else {}
+    reader = CellReader(
+        kinds={**(plan.kinds() if plan is not None else {}), **kinds},
+        header=sheet.header,
+        links=sheet.links,
+        faults=sheet.faults,
+        folder=folder,
+        splits=plan is None or plan.separator is None,
+        line_break=plan.line_break if plan is not None else None,
+    )
+    of_money = plan.price_columns() if plan is not None else ()
+    groups = plan.groups(sheet.rows, passed) if plan else ([row] for row in sheet.rows)
+    for group in groups:
+        tidy, found = [], []
         for number, cells in group:
-            _odd(row.said, sheet, number, cells, used)
+            place = f"{sheet.unit} {number}"
+            new, notes = reader.read(number, cells, place)
+            for at in of_money:
+                new[at] = sheet.exact.get((number, at), new[at])
+            tidy.append((number, new))
+            found += notes
+        row = plan.row(tidy) if columns is None else row_of(columns, tidy, plan)
+        row.said.problems += found
+        for number, cells in group:
+            _check_width(row.said, len(sheet.header), number, cells)
         yield row
 
 
-def _odd(said: Said, sheet: Sheet, number: int, cells: Sequence[str], used: set[int]) -> None:
-    """What a row shows that no cell of it says."""
-    width = len(sheet.header)
+def _check_width(said: Said, width: int, number: int, cells: Sequence[str]) -> None:
     if len(cells) > width and any(c.strip() for c in cells[width:]):
         said.problems.append((
             f"row {number}",
@@ -221,16 +342,6 @@ def _odd(said: Said, sheet: Sheet, number: int, cells: Sequence[str], used: set[
                 'Text with the separator in it goes in "quotes".',
             ),
         ))  # fmt: skip
-    if sheet.uncounted:
-        for at in sorted(used):
-            if (number, at) in sheet.uncounted:
-                said.problems.append((
-                    f"row {number}, column {sheet.header[at]}",
-                    CellError(
-                        "holds a formula whose value was not saved.",
-                        "Open the table in a spreadsheet program and save it again.",
-                    ),
-                ))  # fmt: skip
 
 
 def row_of(

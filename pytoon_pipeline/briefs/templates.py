@@ -5,10 +5,17 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from pytoon_pipeline.briefs.cells import CellError
+from pytoon_pipeline.briefs.money import (
+    NoCurrency,
+    Writing,
+    currency_codes,
+    find_locale,
+    lowest_price,
+    write_price,
+)
 
 _MOST_HTML = 20_000
 """Characters of a cell that are looked at for text: a caption needs a line of it."""
@@ -62,43 +69,43 @@ def _short(value: str, most: str) -> str:
     return head.rstrip(" ,;:-–—.&+/") + "…"
 
 
-_SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
-_COMMA = ("de", "fr", "es", "it", "nl", "pt", "pl", "sv", "da", "nb", "fi", "cs")
-"""Languages that write 1.299,50 €."""
+def _price(value: str, how: str, writing: Writing) -> str:
+    """`24.00` -> `€24` with `price EUR`, `24 €` with `price EUR de`; the cell's own currency goes
+    first. Empty for a price of nothing."""
+    currency, locale = _price_words(how)
+    return write_price(value, replace(writing, currency=currency or writing.currency), locale)
 
 
-def _amount(value: str) -> Decimal:
-    """`1,299.00`, `19,90 €`, `EUR 5`: the last sign with one or two digits after it is the
-    decimal one. Raises CellError."""
-    digits = re.sub(r"[^\d.,]", "", value).strip(".,")
-    found = re.fullmatch(r"([\d.,]*?)(?:[.,](\d{1,2}))?", digits)
-    whole = re.sub(r"[.,]", "", found[1]) if found else ""
-    if not found or not (whole or found[2]) or len(whole) > 12 or not digits.isascii():
-        raise CellError(f"{value[:40]!r} is no price.", "Write an amount, as 19.90 or 19,90.")
-    return Decimal(f"{whole or 0}.{found[2] or 0}")
+def _price_if_known(value: str, how: str, writing: Writing) -> str:
+    """The same, and empty where nothing says the currency."""
+    try:
+        return _price(value, how, writing)
+    except NoCurrency:
+        return ""
 
 
-def _price(value: str, how: str) -> str:
-    """`24.00` -> `€24` with `price EUR`, `24 €` with `price EUR de`; the cell's own currency
-    goes first."""
-    words = how.split()
-    own = re.search(r"\b[A-Z]{3}\b", value)
-    signs = [code for code, sign in _SIGNS.items() if sign in value]
-    code = own[0] if own else signs[0] if signs else words[0].upper() if words else ""
-    amount = _amount(value)
-    text = f"{amount:,.2f}".removesuffix(".00")
-    sign = _SIGNS.get(code, code)
-    if len(words) > 1 and words[1].lower()[:2] in _COMMA:
-        return f"{text.translate(str.maketrans(',.', '.,'))} {sign}".strip()
-    return f"{sign}{text}" if sign in _SIGNS.values() else f"{sign} {text}".strip()
+def _price_words(how: str) -> tuple[str | None, str | None]:
+    """Currency and locale after `price`. Raises ValueError."""
+    currency = locale = None
+    for word in how.split():
+        if currency is None and locale is None and word.upper() in currency_codes():
+            currency = word.upper()
+        elif locale is None and find_locale(word) is not None:
+            locale = word
+        else:
+            raise ValueError(f"{word!r} is no currency and no locale")
+    return currency, locale
 
 
-_FILTERS: dict[str, tuple[Callable[[str, str], str], str]] = {
-    "text": (_plain_text, r""),
-    "first": (_first, r""),
-    "upper": (lambda value, _: value.upper(), r""),
-    "short": (_short, r"[1-9]\d{0,3}"),
-    "price": (_price, r"([A-Za-z]{3}( [A-Za-z]{2}([-_]\w+)?)?)?"),
+_PRICES = (_price, _price_if_known)
+_Filter = Callable[[str, str, Writing], str]
+_FILTERS: dict[str, tuple[_Filter, str]] = {
+    "text": (lambda value, how, _: _plain_text(value, how), r""),
+    "first": (lambda value, how, _: _first(value, how), r""),
+    "upper": (lambda value, _, __: value.upper(), r""),
+    "short": (lambda value, how, _: _short(value, how), r"[1-9]\d{0,3}"),
+    "price": (_price, r"([A-Za-z]{3})?( ?[A-Za-z]{2,3}([-_]\w+)*)?"),
+    "price?": (_price_if_known, r"([A-Za-z]{3})?( ?[A-Za-z]{2,3}([-_]\w+)*)?"),
 }
 """Name -> what it does, and what may stand after the name. `lowest` goes over all rows."""
 
@@ -112,7 +119,15 @@ class Taken:
 
     column: str
     lowest: bool
-    filters: tuple[tuple[Callable[[str, str], str], str], ...]
+    filters: tuple[tuple[_Filter, str], ...]
+
+    def writing(self, known: Writing) -> Writing:
+        """With the currency and the locale that its own `price` names."""
+        for apply, how in self.filters:
+            if apply in _PRICES:
+                currency, locale = _price_words(how)
+                return Writing(currency or known.currency, locale or known.locale)
+        return known
 
 
 @dataclass(frozen=True)
@@ -121,7 +136,7 @@ class Template:
 
     pieces: tuple[str | Taken, ...]
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         return list(dict.fromkeys(p.column for p in self.pieces if isinstance(p, Taken)))
 
@@ -132,9 +147,19 @@ class Template:
             self.pieces[0].filters or self.pieces[0].lowest
         )
 
-    def fill(self, cells: Callable[[str], Sequence[str]]) -> str | None:
+    @cached_property
+    def price_columns(self) -> list[str]:
+        """Columns that are read as prices."""
+        taken = [p for p in self.pieces if isinstance(p, Taken)]
+        return [
+            p.column for p in taken if p.lowest or any(f in _PRICES for f, _ in p.filters)
+        ]
+
+    def fill(
+        self, cells: Callable[[str], Sequence[str]], writing: Writing = Writing()  # noqa: B008
+    ) -> str | None:
         """The text; None when a cell in it is empty. `cells` gives a column's values, those
-        that are not empty. Raises CellError."""
+        that are not empty; `writing` is what is known of prices. Raises CellError."""
         text = ""
         for piece in self.pieces:
             if isinstance(piece, str):
@@ -143,9 +168,11 @@ class Template:
             values = cells(piece.column)
             if not values:
                 return None
-            value = min(values, key=_amount) if piece.lowest else values[0]
-            for apply, how in piece.filters:
-                value = apply(value, how)
+            value = values[0]
+            if piece.lowest:
+                value = lowest_price(values, piece.writing(writing)) or ""
+            for apply, how in piece.filters if value else ():
+                value = apply(value, how, writing)
             if not value.strip():
                 return None
             text += value
@@ -185,5 +212,7 @@ def _taken(inside: str, text: str) -> Taken:
         apply, allowed = _FILTERS[name]
         if not re.fullmatch(allowed, how.strip()):
             raise ValueError(f"{said!r} in {text!r} is not complete; write short 40 or price EUR")
+        if name.startswith("price"):
+            _price_words(how)
         filters.append((apply, how.strip()))
     return Taken(column, lowest, tuple(filters))

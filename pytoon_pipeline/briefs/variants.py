@@ -134,6 +134,7 @@ def _cells(
             places={**places, **moved},
             files=whole.files if whole else {},
             problems=whole.problems if whole else found,
+            until=whole.until if whole else "",
         )
         made.append(
             BriefSource(

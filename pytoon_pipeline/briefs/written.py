@@ -142,7 +142,7 @@ class Unclear:
     """A text that YAML reads otherwise than most people mean it."""
 
     path: tuple[str | int, ...]
-    kind: Literal["comment", "lost", "mark", "word", "null"]
+    kind: _Doubt
     """A comment after a text, or in its place; a mark; yes, no and the like; null."""
     scalar: Scalar
 
@@ -162,57 +162,72 @@ class AsWritten:
     """In an `Annotated` type: every scalar below is kept as text, whatever it looks like."""
 
 
-def resolve(data: Any, annotation: Any = Any) -> Resolved:
+def resolve(data: Any, annotation: Any = Any, *, drawn_only: bool = False) -> Resolved:
     """Each `Scalar` of some data as the type of its place wants it: its characters in a text, its
     value in a number, a yes or no, or where nothing is known of the place (Any).
 
-    `annotation` is a type as pydantic takes it, a model for a whole document.
+    `annotation` is a type as pydantic takes it, a model for a whole document. With `drawn_only` a
+    text is what is drawn, and a number anywhere else stays one: for programs, which know what they
+    send.
     """
-    found = Resolved(None)
-    found.data = _resolve(data, annotation, (), found.unclear, {})
-    return found
+    walk = _Walk(drawn_only)
+    return Resolved(walk.resolve(data, annotation, ()), walk.unclear)
 
 
-def _resolve(data: Any, kind: Any, path: tuple, unclear: list[Unclear], names: dict) -> Any:
-    if isinstance(data, Scalar):
-        return _decide(data, kind, path, unclear)
-    if isinstance(data, dict):
-        data = _with_own_names(data, kind, names)
-        return {
-            key: _resolve(value, _inside(kind, key, names), (*path, key), unclear, names)
-            for key, value in data.items()
-        }
-    if isinstance(data, list):
-        inner = [_item_of(kind, n) for n in range(len(data))]
-        kept = []
-        for n, (value, of) in enumerate(zip(data, inner, strict=True)):
-            made = _resolve(value, of, (*path, n), unclear, names)
-            # A dash with nothing behind it is no entry of a list of texts or files.
-            if made is None and value is not None and wants_text(of):
-                continue
-            kept.append(made)
-        return kept
-    return data
+@dataclass
+class _Walk:
+    """On the way through a document."""
+
+    drawn_only: bool
+    unclear: list[Unclear] = field(default_factory=list)
+    names: dict[type[BaseModel], Mapping[str, Any]] = field(default_factory=dict)
+    """Fields of the models that were met."""
+
+    def resolve(self, data: Any, kind: Any, path: tuple[str | int, ...]) -> Any:
+        if isinstance(data, Scalar):
+            return self._decide(data, kind, path)
+        if isinstance(data, dict):
+            data = _with_own_names(data, kind, self.names)
+            return {
+                key: self.resolve(value, _inside(kind, key, self.names), (*path, key))
+                for key, value in data.items()
+            }
+        if isinstance(data, list):
+            kept = []
+            for n, value in enumerate(data):
+                of = _item_of(kind, n)
+                made = self.resolve(value, of, (*path, n))
+                # A dash with nothing behind it is no entry of a list of texts or files.
+                if made is not None or value is None or not wants_text(of):
+                    kept.append(made)
+            return kept
+        return data
+
+    def _decide(self, scalar: Scalar, kind: Any, path: tuple[str | int, ...]) -> Any:
+        drawn = _is_drawn(kind)
+        text = drawn if self.drawn_only else wants_text(kind)
+        found = _doubt(scalar, text, drawn)
+        if found:
+            self.unclear.append(Unclear(path, found, scalar))
+        return scalar.text if text and scalar.value is not None else scalar.value
 
 
-def _decide(scalar: Scalar, kind: Any, path: tuple, unclear: list[Unclear]) -> Any:
-    text = wants_text(kind)
-    free = text and _is_free(kind)
-    if scalar.value is None:
-        if text and scalar.comment:
-            unclear.append(Unclear(path, "lost", scalar))
-        elif text and scalar.mark:
-            unclear.append(Unclear(path, "mark", scalar))
-        elif free and scalar.text.isalpha():
-            unclear.append(Unclear(path, "null", scalar))
+_Doubt = Literal["comment", "lost", "mark", "word", "null"]
+
+
+def _doubt(scalar: Scalar, text: bool, drawn: bool) -> _Doubt | None:
+    """What may be meant otherwise than YAML reads it, in a text or in one that is drawn."""
+    if not text:
         return None
-    if text and scalar.mark:
-        unclear.append(Unclear(path, "mark", scalar))
-    elif free and scalar.comment:
-        unclear.append(Unclear(path, "comment", scalar))
-    elif free and _OTHER_VALUES.fullmatch(scalar.text):
-        unclear.append(Unclear(path, "word", scalar))
-    return scalar.text if text else scalar.value
+    if scalar.value is None and scalar.comment:
+        return "lost"
+    if scalar.mark:
+        return "mark"
+    if scalar.value is None:
+        return "null" if drawn and scalar.text.isalpha() else None
+    if drawn and scalar.comment:
+        return "comment"
+    return "word" if drawn and _OTHER_VALUES.fullmatch(scalar.text) else None
 
 
 def _parts(kind: Any) -> Iterator[Any]:
@@ -252,14 +267,14 @@ def wants_text(kind: Any) -> bool:
     return False
 
 
-def _is_free(kind: Any) -> bool:
+def _is_drawn(kind: Any) -> bool:
     """Is it a text in the author's own words, which no program reads?"""
     if get_origin(kind) is Annotated and any(
         getattr(m, "drawn", False) for m in get_args(kind)[1:]
     ):
         return True
     if get_origin(kind) in (Union, types.UnionType, Annotated, list):
-        return any(_is_free(part) for part in get_args(kind) if part is not type(None))
+        return any(_is_drawn(part) for part in get_args(kind) if part is not type(None))
     return False
 
 
@@ -304,7 +319,7 @@ def _inside(kind: Any, key: str, names: dict) -> Any:
     return Any
 
 
-def _with_own_names(data: dict, kind: Any, names: dict) -> dict:
+def _with_own_names(data: dict, kind: Any, names: dict) -> dict[str, Any]:
     """Keys in another case, `Hook` or `Brand safe`, as the model has them."""
     for part in _parts(kind):
         if isinstance(part, type) and issubclass(part, BaseModel):

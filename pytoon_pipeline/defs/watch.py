@@ -3,6 +3,7 @@ asked for, and what was lost. No Dagster here: the sensor asks, and requests the
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -100,9 +101,14 @@ def packing(settings: Settings) -> Packing | None:
 _PACKING: dict[tuple[str, str | None, Path], Packing | None] = {}
 
 
-def gather(settings: Settings) -> tuple[list[BriefSource], list[Problem]]:
-    """All briefs that there are now, in the folder and in the table."""
-    sources, problems = scan(settings.briefs_dir)
+def gather(
+    settings: Settings, now: float | None = None
+) -> tuple[list[BriefSource], list[Problem]]:
+    """All briefs that there are now, in the folder and in the table. A row whose sale has begun or
+    ended since the last look says something else, and so counts as changed. `now` is a Unix time,
+    the present if left out."""
+    moment = dt.datetime.fromtimestamp(time.time() if now is None else now, dt.UTC)
+    sources, problems = scan(settings.briefs_dir, moment)
     if settings.briefs_table:
         from pytoon_pipeline.briefs.sqltable import read_sql_table
 

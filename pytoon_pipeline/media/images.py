@@ -24,7 +24,7 @@ from pytoon_pipeline.media.colours import (
     png_encoding,
     profile_encoding,
 )
-from pytoon_pipeline.media.limits import MAX_PROFILE_BYTES
+from pytoon_pipeline.media.limits import MAX_IMAGE_PIXELS, MAX_PROFILE_BYTES
 from pytoon_pipeline.media.orientation import UPRIGHT
 from pytoon_pipeline.media.probe import image_orientation, open_image
 
@@ -140,9 +140,12 @@ def _deep_pixels(path: Path, image: Image.Image) -> np.ndarray | None:
 
 def _deep_avif(path: Path) -> np.ndarray | None:
     """An AVIF that is not made of tiles, by ffmpeg's decoder."""
-    options = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2"}
+    options = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2",
+               "max_pixels": str(MAX_IMAGE_PIXELS)}  # fmt: skip
     with av.open(f"file:{path}", options=options) as container:
-        frame = next(container.decode(container.streams.video[0]))
+        stream = container.streams.video[0]
+        stream.codec_context.options = {"max_pixels": str(MAX_IMAGE_PIXELS)}
+        frame = next(container.decode(stream))
     if max(c.bits for c in frame.format.components) <= 8:
         return None
     graph = av.filter.Graph()

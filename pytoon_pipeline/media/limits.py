@@ -50,6 +50,9 @@ MAX_ALPHA_PIXELS = 150_000_000
 1080x1920. Where none is among them and there are more, the clip is drawn as if it were."""
 SURVEYED_KEYFRAMES = 40
 """Of a clip, evenly spread: what is looked at to find that its size changes."""
+MAX_BROKEN_START = 600
+"""Pieces of a track that don't decode before the first that does: where a broadcast was cut into,
+it is up to ten seconds to the next picture that stands by itself."""
 MAX_CHANNELS = 64
 """Of sound: the most that ffmpeg names a layout for."""
 MAX_SAMPLE_RATE = 768_000

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import struct
+import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -18,10 +20,13 @@ import numpy as np
 from pytoon_pipeline.errors import MediaError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.limits import SOUND_SECONDS
-from pytoon_pipeline.media.link import Edit, edit_lists, is_faststart
+from pytoon_pipeline.media.link import Edit, boxes, edit_lists, is_faststart
 from pytoon_pipeline.media.probe import open_clip, reason, video_stream
+from pytoon_pipeline.media.repair import longest_run, measure_sides
+from pytoon_pipeline.media.sound import decode
+from pytoon_pipeline.media.trace import Recorder, Trace, sketch_sound
 
-MEASURE_VERSION = 2
+MEASURE_VERSION = 3
 """Raise it when a number comes to mean something else: measurements are kept by it."""
 DARK = 24
 """Luma (BT.709 limited: black is 16) up to which a pixel counts as dark."""
@@ -71,6 +76,8 @@ class VideoMeasurement:
     color_primaries: str
     color_transfer: str
     color_matrix: str
+    turned: bool
+    """The container asks players to turn, mirror or shift the picture."""
     keyframes: int
     max_gop: int
     """Frames from a keyframe to the next (or the end), at most."""
@@ -108,6 +115,14 @@ class AudioMeasurement:
     """Seconds in a row below `SILENCE_DB`."""
     momentary: list[float]
     """LUFS of the last 0.4 s, every 0.1 s; -120 and below is silence."""
+    mono_lu: float | None
+    """Loudness of the mono sum, (left + right) / 2 on both sides, against that of stereo."""
+    mono_lost_seconds: float
+    """The longest in a row for which the mono sum lies 10 LU or more below stereo."""
+    balance_lu: float | None
+    """How much louder the left channel is than the right."""
+    even: bool
+    """Packets follow each other without a gap."""
 
 
 @dataclass(frozen=True)
@@ -142,19 +157,31 @@ class Measurement:
 
 
 def measure(path: str | os.PathLike[str]) -> Measurement:
-    """Measure a finished file: every frame and every sample of it is decoded, once.
+    """Measure a finished file: every frame and every sample of it is decoded.
 
     Raises MediaError when something in it does not decode.
     """
-    path = Path(path)
+    return measure_traced(path)[0]
+
+
+def measure_traced(path: str | os.PathLike[str]) -> tuple[Measurement, Trace]:
+    """A file's measurement, and its trace to compare with that of what was drawn for it.
+
+    Raises MediaError when something in it does not decode.
+    """
+    path, trace = Path(path), Trace()
     try:
         with open_clip(path) as container, ThreadPoolExecutor(1) as other:
             sound = next(iter(container.streams.audio), None)
             # Sound is measured by ffmpeg beside us while the pictures are decoded here.
-            loudness = other.submit(_loudness, path) if sound else None
+            loudness = other.submit(_listen, path) if sound else None
             stream = video_stream(container)
-            video = _video(container, stream) if stream else None
+            video = _video(container, stream, trace) if stream else None
             mp4 = container.format.name.startswith("mov")
+            audio = None
+            if sound and loudness:
+                heard, channels, trace.sketch, trace.levels = loudness.result()
+                audio = _audio(sound, heard, channels, _packets_are_even(path, trace))
             return Measurement(
                 container="mp4" if mp4 else container.format.name,
                 size_bytes=path.stat().st_size,
@@ -163,18 +190,21 @@ def measure(path: str | os.PathLike[str]) -> Measurement:
                 edits=edit_lists(path) if mp4 else [],
                 audio_tracks=len(container.streams.audio),
                 video=video,
-                audio=_audio(sound, loudness.result()) if sound and loudness else None,
-            )
+                audio=audio,
+            ), trace
     except (av.FFmpegError, OSError) as e:
         raise MediaError(f"{path.name} does not decode: {reason(e)}") from e
 
 
 def _video(
-    container: av.container.InputContainer, stream: av.VideoStream
+    container: av.container.InputContainer, stream: av.VideoStream, trace: Trace
 ) -> VideoMeasurement:
+    """Measured, and its trace written into `trace`."""
     context = stream.codec_context
     stream.thread_type = "AUTO"
     step = max(1, round(min(stream.width, stream.height) / _GRID))
+    recorder = Recorder()
+    checksums: list[tuple[int, int]] = []
     luma: list[float] = []
     dark: list[float] = []
     change: list[float] = []
@@ -189,12 +219,15 @@ def _video(
     for packet in container.demux(stream):
         if packet.size:
             sizes.append((packet.dts or 0, packet.size))
+            checksums.append((packet.pts or 0, zlib.crc32(bytes(packet))))
         for frame in packet.decode():
             if frame.key_frame:
                 keys.append(len(luma))
             types.append(av.video.frame.PictureType(frame.pict_type).name)
             times.append(frame.pts)
-            grid = _luma(frame)[::step, ::step]
+            planes = _planes(frame)
+            recorder.add(planes)
+            grid = planes[0][::step, ::step]
             luma.append(round(float(grid.mean()), 3))
             dark.append(round(float(np.count_nonzero(grid <= DARK) / grid.size), 4))
             values = grid.astype(np.float32)
@@ -209,6 +242,9 @@ def _video(
         raise MediaError(
             f"{Path(container.name).name}: {len(luma)} of {stream.frames} frames decode."
         )
+    seen = recorder.trace
+    trace.luma, trace.chroma = seen.luma, seen.chroma
+    trace.packets = np.array([crc for _, crc in sorted(checksums)], np.uint32)
     tick = stream.time_base
     rate = Fraction(stream.average_rate or 0)
     count = len(luma)
@@ -235,6 +271,7 @@ def _video(
         color_primaries=_PRIMARIES.get(frame.color_primaries, str(frame.color_primaries)),
         color_transfer=_TRANSFER.get(frame.color_trc, str(frame.color_trc)),
         color_matrix=_MATRIX.get(frame.colorspace, str(frame.colorspace)),
+        turned=_turned(container, stream),
         keyframes=len(keys),
         max_gop=max((b - a for a, b in zip(keys, [*keys[1:], count], strict=True)), default=count),
         b_frames=types.count("B"),
@@ -277,12 +314,39 @@ class _Swings:
         return float((np.count_nonzero(up) - np.count_nonzero(down)) / light.size)
 
 
-def _luma(frame: av.VideoFrame) -> np.ndarray:
-    """The Y plane, a view where the frame is 8-bit planar."""
-    if frame.format.name not in ("yuv420p", "yuv422p", "yuv444p", "nv12", "gray"):
+def _planes(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The planes of a frame, views where it is 8-bit 4:2:0."""
+    if frame.format.name != "yuv420p":
         frame = frame.reformat(format="yuv420p", dst_color_range="MPEG")
-    plane = frame.planes[0]
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : plane.width]
+    y, u, v = (
+        np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width]
+        for p in frame.planes
+    )
+    return y, u, v
+
+
+_UPRIGHT = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+
+
+def _turned(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
+    """Is the matrix of the picture's track, or of the movie, another than that of an upright
+    picture (ISO 14496-12, 8.2.2 and 8.3.2)?"""
+    if not container.format.name.startswith("mov"):
+        return False
+    path = Path(container.name.removeprefix("file:"))
+    number = [s.index for s in container.streams].index(stream.index)
+    with open(path, "rb") as file:
+        for box in boxes(path):
+            movie = box.path == "moov/mvhd"
+            if not movie and not (box.path == "moov/trak/tkhd" and box.track == number):
+                continue
+            file.seek(box.start + box.header)
+            body = file.read(min(box.size - box.header, 128))
+            long = body[:1] == b"\1"
+            at = (48 if long else 36) if movie else (52 if long else 40)
+            if body[at : at + 36] != _UPRIGHT:
+                return True
+    return False
 
 
 def _h264_level(context: av.VideoCodecContext) -> str | None:
@@ -316,6 +380,41 @@ class _Loudness:
     peak: float | None
     silence: float
     momentary: list[float]
+
+
+@dataclass(frozen=True)
+class _Channels:
+    mono: float | None
+    lost: float
+    balance: float | None
+
+
+_LOST_LU = -10.0
+_MOST_SECONDS = 600.0
+
+
+def _listen(path: Path) -> tuple[_Loudness, _Channels, np.ndarray, np.ndarray]:
+    """Loudness by ffmpeg's meter; what the channels are to each other, sketch and levels of the
+    decoded samples."""
+    heard = _loudness(path)
+    samples = decode(path, seconds=_MOST_SECONDS)
+    sides = measure_sides(samples)
+    channels = _Channels(sides.mono_lu, longest_run(sides.cancelled(_LOST_LU)) / 10,
+                         sides.balance_lu)
+    return heard, channels, *sketch_sound(samples)
+
+
+def _packets_are_even(path: Path, trace: Trace) -> bool:
+    """Do the sound's packets follow each other? Their checksums are put into the trace."""
+    times: list[tuple[int, int]] = []
+    checksums: list[int] = []
+    with open_clip(path) as container:
+        for packet in container.demux(container.streams.audio[0]):
+            if packet.size:
+                times.append((packet.pts or 0, packet.duration or 0))
+                checksums.append(zlib.crc32(bytes(packet)))
+    trace.sound_packets = np.array(checksums, np.uint32)
+    return all(a + n == b for (a, n), (b, _) in zip(times, times[1:], strict=False))
 
 
 def _loudness(path: Path) -> _Loudness:
@@ -371,7 +470,9 @@ def _finite(text: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _audio(stream: av.AudioStream, loudness: _Loudness) -> AudioMeasurement:
+def _audio(
+    stream: av.AudioStream, loudness: _Loudness, channels: _Channels, even: bool
+) -> AudioMeasurement:
     context = stream.codec_context
     return AudioMeasurement(
         codec=context.name,
@@ -386,4 +487,8 @@ def _audio(stream: av.AudioStream, loudness: _Loudness) -> AudioMeasurement:
         true_peak_dbtp=loudness.peak,
         longest_silence=loudness.silence,
         momentary=loudness.momentary,
+        mono_lu=channels.mono,
+        mono_lost_seconds=channels.lost,
+        balance_lu=channels.balance,
+        even=even,
     )

@@ -31,6 +31,7 @@ from pytoon_pipeline.media.kinds import HEAD_BYTES, demuxers_of
 from pytoon_pipeline.media.limits import (
     MAX_ALPHA_PIXELS,
     MAX_ASPECT,
+    MAX_BROKEN_START,
     MAX_CHANNELS,
     MAX_FRAME_RATE,
     MAX_IMAGE_PIXELS,
@@ -623,13 +624,23 @@ def decoded(
     container: av.container.InputContainer, stream: av.stream.Stream
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
     """The frames of a stream, like `container.decode`, but with an end to packets that give none.
+    What comes before the first frame that decodes, as where a broadcast was cut into, is passed
+    over.
 
     Raises UnreadableMedia where none comes for `limits.DECODE_SECONDS`; av.FFmpegError.
     """
-    since = time.monotonic()
+    since, begun, failed = time.monotonic(), False, 0
     decode = decoder_of(stream)
     for packet in container.demux(stream):
-        for frame in decode(packet):
+        try:
+            frames = decode(packet)
+        except av.InvalidDataError:
+            failed += 1
+            if begun or failed > MAX_BROKEN_START or not packet.size:
+                raise
+            continue
+        for frame in frames:
+            begun = True
             yield frame
             since = time.monotonic()
         if time.monotonic() - since > limits.DECODE_SECONDS:

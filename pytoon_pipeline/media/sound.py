@@ -11,12 +11,10 @@ whole arrays; control curves (ducking, limiting) live on coarse grids and are in
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +22,32 @@ import ffmpeg as ffmpeg_python
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pytoon_pipeline.errors import FfmpegError, MediaError
+from pytoon_pipeline.errors import FfmpegError, MediaError, UserError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.limits import SOUND_SECONDS
 from pytoon_pipeline.media.link import AAC_PRIMING
-from pytoon_pipeline.media.probe import CLIP_FORMATS
+from pytoon_pipeline.media.loudness import (
+    PEAK_HOP,
+    RATE,
+    SILENCE_LUFS,
+    SILENCE_PEAK_DB,
+    find_peaks,
+    measure_lufs,
+    to_db,
+    to_gain,
+)
+from pytoon_pipeline.media.probe import CLIP_FORMATS, open_clip
+from pytoon_pipeline.media.repair import mend_sound, narrow_sides, replace_damaged
 
-RATE = 48_000
-"""Samples a second of all sound in here and of the finished file."""
-SILENCE_LUFS = -70.0
-"""The absolute gate of BS.1770-4: what measures no more than this counts as silent."""
-SILENCE_PEAK_DB = -120.0
-"""What the true peak of digital silence is reported as, so that reports hold numbers only."""
+__all__ = ["RATE", "SILENCE_LUFS", "SILENCE_PEAK_DB"]  # and all that is defined below
+
+SOUND_VERSION = 2
+"""Raise it when a sound track comes out otherwise: tracks are kept by it."""
 REFERENCE_LUFS = -16.0
 """Voice and music are brought to this loudness before their own `gain_db`: a quiet recording is
 heard, and one gain of a preset means the same for every track."""
-
-_WILD = np.float32(4.0)  # +12 dBFS, more than any sound means
+_QUIETEST_LUFS = -85.0  # what is quieter is the noise of 16 bits
+_MUCH_DB = 30.0  # a recording raised by more brings its noise with it
 
 
 # --------------------------------------------------------------------------- the plan
@@ -127,6 +134,16 @@ class SoundPlan:
 
 
 @dataclass(frozen=True)
+class Repair:
+    """What was put right in one of the sounds of a plan."""
+
+    part: str
+    """`voice`, `music`, `clip 0` (by its place in the plan), or `mix`."""
+    what: str
+    """Half a sentence, "its channels cancel ..." or the like."""
+
+
+@dataclass(frozen=True)
 class SoundReport:
     """What was laid, measured on the encoded file."""
 
@@ -138,16 +155,26 @@ class SoundReport:
     ducked_db: float
     """The deepest that music and clip sound were ducked; 0 without a voice over them."""
     seconds: float
+    short_lu: float = 0.0
+    """LU by which mastering stayed below the target, since only heavy limiting would reach it."""
+    repairs: tuple[Repair, ...] = ()
+    silent: tuple[str, ...] = ()
+    """Parts of the plan in which nothing is to be heard; named as in `Repair`."""
+    mastered: np.ndarray | None = field(default=None, repr=False, compare=False)
+    """What was encoded, float32 (samples, 2)."""
 
 
 # --------------------------------------------------------------------------- decoding
 
 
-def decode_graph(path: Path, *, start: float, seconds: float) -> Any:
-    """The ffmpeg-python stream of `decode`. Pure."""
+def decode_graph(path: Path, *, start: float, seconds: float, channels: int = 0) -> Any:
+    """The ffmpeg-python stream of `decode`; with `channels` all of them are summed. Pure."""
     seek = {"ss": f"{start:.6f}"} if start else {}
-    source = ffmpeg_python.input(ffmpeg.url(path), format_whitelist=CLIP_FORMATS, **seek)
-    sound = source["a:0"].filter(
+    sound = ffmpeg_python.input(ffmpeg.url(path), format_whitelist=CLIP_FORMATS, **seek)["a:0"]
+    if channels:
+        parts = "+".join(f"c{i}" for i in range(channels))
+        sound = sound.filter("pan", args=f"stereo|c0={parts}|c1={parts}")
+    sound = sound.filter(
         "aresample",
         RATE,
         ochl="stereo",
@@ -168,129 +195,100 @@ def decode(path: Path, *, seconds: float, start: float = 0.0) -> np.ndarray:
     """The first sound track of an audio file or a clip, at most `seconds` of it from `start`.
 
     Any rate and layout becomes float32 (samples, 2) at 48 kHz; surround is folded down by ffmpeg's
-    rules, normalised so that it can't clip. What is left of a truncated file is taken. The array
-    is shorter than asked for where the sound ends before (and empty where `start` lies past it).
+    rules, normalised so that it can't clip. Where that leaves nothing (a recorder's channel in the
+    place of the bass effects, or no layout that ffmpeg knows) all channels are summed. What is left
+    of a truncated file is taken. The array is shorter than asked for where the sound ends before
+    (and empty where `start` lies past it).
 
     Raises MediaError, with ffmpeg's last lines, when the file holds no sound that can be decoded.
     """
+    # Float files may carry NaN or infinity, and damaged packets decode to huge values; one such
+    # sample would spoil the level of the whole mix.
+    return replace_damaged(_decode_raw(Path(path), seconds=seconds, start=start), [])
+
+
+_FOLDED_TO_NOTHING = 1e-5  # -100 dBFS
+
+
+def _decode_raw(path: Path, *, seconds: float, start: float = 0.0) -> np.ndarray:
+    """As `decode`, with what the file holds of values that are not finite."""
     if seconds <= 0:
         return np.zeros((0, 2), np.float32)
-    path = Path(path)
-    stream = decode_graph(path, start=start, seconds=seconds)
+    failure: MediaError | None = None
+    samples = np.zeros((0, 2), np.float32)
+    try:
+        samples = _run_decoder(path, decode_graph(path, start=start, seconds=seconds), start)
+        if np.abs(samples).max(initial=0.0) > _FOLDED_TO_NOTHING or not len(samples):
+            return samples
+    except MediaError as error:
+        failure = error
+    channels = _channels_of(path)
+    if channels > 2:
+        graph = decode_graph(path, start=start, seconds=seconds, channels=channels)
+        with contextlib.suppress(MediaError):
+            return _run_decoder(path, graph, start)
+    if failure is not None:
+        raise failure
+    return samples
+
+
+def _channels_of(path: Path) -> int:
+    """Channels of the first sound track, 0 where that can't be told."""
+    try:
+        with open_clip(path) as container:
+            stream = next(iter(container.streams.audio), None)
+            return stream.channels if stream else 0
+    except (MediaError, UserError, OSError, ValueError):
+        return 0
+
+
+def _run_decoder(path: Path, stream: Any, start: float) -> np.ndarray:
     try:
         raw, said = ffmpeg.run(stream, f"decode the sound of {path.name}", timeout=SOUND_SECONDS)
     except FfmpegError as e:
         raise MediaError(f"{path.name}: no sound could be read from it.\n{e.log_tail}") from e
     if not raw and not start:
         raise MediaError(f"{path.name}: it holds no sound.\n{ffmpeg.tail_of(said)}")
-    samples = np.frombuffer(raw, "<f4", count=len(raw) // 8 * 2).reshape(-1, 2)
-    # Float files may carry NaN or infinity, and damaged packets decode to huge values; one such
-    # sample would spoil the level of the whole mix.
-    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -_WILD, _WILD)
+    return np.frombuffer(raw, "<f4", count=len(raw) // 8 * 2).reshape(-1, 2).copy()
+
+
+class _Heard:
+    """The sounds of a plan as they are loaded, and what was found out about them."""
+
+    def __init__(self) -> None:
+        self.repairs: list[Repair] = []
+        self.silent: list[str] = []
+
+    def load(
+        self, part: str, path: Path, *, seconds: float, start: float = 0.0, voice: bool = False
+    ) -> np.ndarray:
+        """A sound of the plan, its faults put right; it may be shorter than asked for."""
+        mended = mend_sound(_decode_raw(Path(path), seconds=seconds, start=start), voice=voice)
+        self.repairs += [Repair(part, what) for what in mended.said]
+        if len(mended.samples) and _loudness_of_quiet(mended.samples) <= _QUIETEST_LUFS:
+            self.silent.append(part)
+        return mended.samples
+
+    def level(self, part: str, sound: np.ndarray, gain_db: float) -> np.ndarray:
+        """`sound` brought to `REFERENCE_LUFS` plus `gain_db`; silence stays what it is."""
+        lufs = _loudness_of_quiet(sound)
+        if lufs <= _QUIETEST_LUFS:
+            return sound
+        if REFERENCE_LUFS - lufs > _MUCH_DB:
+            self.repairs.append(
+                Repair(part, f"it is very quiet; it is raised by {REFERENCE_LUFS - lufs:.0f} dB, "
+                       "and its noise with it")
+            )
+        return sound * to_gain(REFERENCE_LUFS - lufs + gain_db)
+
+
+def _loudness_of_quiet(sound: np.ndarray) -> float:
+    """Gated loudness, with a gate that lies 40 LU lower where nothing passes the usual one."""
+    lufs = measure_lufs(sound)
+    return lufs if lufs > SILENCE_LUFS else measure_lufs(sound * np.float32(100)) - 40
 
 
 # --------------------------------------------------------------------------- measuring
-
-_HOP = RATE // 10  # loudness blocks are 400 ms and begin every 100 ms
-_CHUNK = 12 * _HOP  # filtered at once
-_PEAK_HOP = RATE // 1000  # the grid of true peaks and of the limiter: 1 ms
-_TAPS = 32  # of each phase of the interpolation filter
-# Products this small stay on one thread in OpenBLAS: on few or busy cores its threads cost five
-# times what they save, and the sums do not depend on their number.
-_PEAK_ROWS = 16
-
-
-@lru_cache
-def _k_response() -> np.ndarray:
-    """The K-weighting of BS.1770-4 (its coefficients for 48 kHz) at the bins of a chunk's FFT."""
-    z = np.exp(-2j * np.pi * np.arange((_CHUNK + _HOP) // 2 + 1) / (_CHUNK + _HOP))
-    shelf = (1.53512485958697 - 2.69169618940638 * z + 1.19839281085285 * z**2) / (
-        1 - 1.69065929318241 * z + 0.73248077421585 * z**2
-    )
-    high_pass = (1 - 2 * z + z**2) / (1 - 1.99004745483398 * z + 0.99007225036621 * z**2)
-    return (shelf * high_pass).astype(np.complex64)
-
-
-def _k_energy(samples: np.ndarray) -> np.ndarray:
-    """K-weighted energy (sum of squares over both channels) of each 100 ms; the last may be part.
-
-    Overlap-save: a chunk is filtered with the 100 ms before it, in which the filter's response has
-    died away to 1e-10, so the circular convolution equals the recursive filter.
-    """
-    chunks = -(-len(samples) // _CHUNK)
-    energy = np.zeros((chunks, _CHUNK // _HOP))
-    for channel in samples.T:
-        padded = np.zeros(_HOP + chunks * _CHUNK, np.float32)
-        padded[_HOP : _HOP + len(channel)] = channel
-        windows = sliding_window_view(padded, _HOP + _CHUNK)[::_CHUNK]
-        for i in range(0, chunks, 8):
-            spectrum = np.fft.rfft(windows[i : i + 8]) * _k_response()
-            weighted = np.fft.irfft(spectrum, _HOP + _CHUNK)[:, _HOP:]
-            hops = weighted.reshape(len(weighted), -1, _HOP)
-            energy[i : i + 8] += np.einsum("abc,abc->ab", hops, hops)
-    return energy.ravel()[: -(-len(samples) // _HOP)]
-
-
-def _integrated(samples: np.ndarray) -> float:
-    """Gated loudness of BS.1770-4 in LUFS, `SILENCE_LUFS` at the least.
-
-    Sound shorter than one block of 400 ms has no gated loudness; it is measured whole.
-    """
-    if not len(samples):
-        return SILENCE_LUFS
-    energy = _k_energy(samples)
-    if len(samples) < 4 * _HOP:
-        power = np.array([energy.sum() / len(samples)])
-    else:
-        whole = energy[: len(samples) // _HOP]
-        power = sliding_window_view(whole, 4).sum(-1) / (4 * _HOP)
-    power = power[power > 10 ** ((SILENCE_LUFS + 0.691) / 10)]
-    if not len(power):
-        return SILENCE_LUFS
-    power = power[power > power.mean() / 10]
-    return float(-0.691 + 10 * np.log10(power.mean()))
-
-
-@lru_cache
-def _interpolation() -> np.ndarray:
-    """Matrix (inputs, outputs) from 1 ms of samples and their neighbours to 4x oversampled ones."""
-    offset = np.arange(_TAPS) - (_TAPS // 2 - 1)
-    matrix = np.zeros((_PEAK_HOP + _TAPS - 1, 4 * _PEAK_HOP), np.float32)
-    for phase in range(4):
-        t = phase / 4 - offset
-        inside = np.clip(1 - (t / (_TAPS / 2)) ** 2, 0, None)
-        taps = np.sinc(t) * np.i0(7.0 * np.sqrt(inside)) / np.i0(7.0)
-        taps /= taps.sum()
-        for i in range(_PEAK_HOP):
-            matrix[i : i + _TAPS, 4 * i + phase] = taps
-    return matrix
-
-
-def _peaks(samples: np.ndarray) -> np.ndarray:
-    """The highest magnitude, of both channels and 4x oversampled, within each millisecond."""
-    blocks = -(-len(samples) // _PEAK_HOP)
-    rows = max(-(-blocks // _PEAK_ROWS), 1) * _PEAK_ROWS
-    before = _TAPS // 2 - 1
-    peaks = np.zeros(rows, np.float32)
-    for channel in samples.T:
-        padded = np.zeros(rows * _PEAK_HOP + _TAPS - 1, np.float32)
-        padded[before : before + len(channel)] = channel
-        windows = sliding_window_view(padded, _PEAK_HOP + _TAPS - 1)[::_PEAK_HOP]
-        for i in range(0, rows, 64 * _PEAK_ROWS):
-            near = np.ascontiguousarray(windows[i : i + 64 * _PEAK_ROWS])
-            fine = near.reshape(-1, _PEAK_ROWS, near.shape[1]) @ _interpolation()
-            highest = np.maximum(fine.max(2), -fine.min(2)).ravel()
-            np.maximum(peaks[i : i + len(near)], highest, out=peaks[i : i + len(near)])
-    return peaks[:blocks]
-
-
-def _db(level: float) -> float:
-    return max(20 * math.log10(level), SILENCE_PEAK_DB) if level > 0 else SILENCE_PEAK_DB
-
-
-def _gain(db: float) -> np.float32:
-    return np.float32(10 ** (db / 20))
-
 
 def measure_loudness(sound: np.ndarray | Path, *, seconds: float = 600.0) -> tuple[float, float]:
     """(integrated loudness in LUFS, true peak in dBTP) after ITU-R BS.1770-4.
@@ -299,7 +297,7 @@ def measure_loudness(sound: np.ndarray | Path, *, seconds: float = 600.0) -> tup
     (`SILENCE_LUFS`, `SILENCE_PEAK_DB`). Raises MediaError as `decode` does.
     """
     samples = sound if isinstance(sound, np.ndarray) else decode(sound, seconds=seconds)
-    return _integrated(samples), _db(float(_peaks(samples).max(initial=0.0)))
+    return measure_lufs(samples), to_db(float(find_peaks(samples).max(initial=0.0)))
 
 
 # --------------------------------------------------------------------------- mixing
@@ -332,12 +330,6 @@ def _add(bus: np.ndarray, sound: np.ndarray, at: int) -> None:
         bus[begin:end] += sound[begin - at : end - at]
 
 
-def _levelled(sound: np.ndarray, gain_db: float) -> np.ndarray:
-    """`sound` brought to `REFERENCE_LUFS` plus `gain_db`; silence stays what it is."""
-    lufs = _integrated(sound)
-    return sound if lufs <= SILENCE_LUFS else sound * _gain(REFERENCE_LUFS - lufs + gain_db)
-
-
 def _loop(track: np.ndarray, n: int) -> np.ndarray:
     """`track` repeated to `n` samples, its end crossfaded with its beginning at equal power.
 
@@ -357,31 +349,34 @@ def _loop(track: np.ndarray, n: int) -> np.ndarray:
     return np.concatenate([track[:seam], *[body] * times])[:n]
 
 
-def _music(music: Music, n: int) -> np.ndarray:
-    track = decode(music.path, start=music.start, seconds=n / RATE)[:n]
+def _music(music: Music, n: int, heard: _Heard) -> np.ndarray:
+    track = heard.load("music", music.path, start=music.start, seconds=n / RATE)[:n]
     if not len(track):
         raise MediaError(f"{Path(music.path).name}: the music ends before second {music.start:g}.")
     if music.loop and len(track) < n:
         track = _loop(track, n)
-    track = _levelled(track, music.gain_db)
+    track = heard.level("music", track, music.gain_db)
     # A track taken up or cut off in its midst would click.
     fade_in = max(round(music.fade_in_s * RATE), _EDGE if music.start else 0)
     _fade(track, fade_in, max(round(music.fade_out_s * RATE), _EDGE))
     return track
 
 
-def _clip(clip: ClipSound) -> np.ndarray:
+def _clip(clip: ClipSound, part: str, heard: _Heard) -> np.ndarray:
     seconds = clip.n_samples / RATE
-    sound = decode(clip.path, start=clip.clip_start_s, seconds=seconds)
-    sound *= _gain(clip.gain_db)
+    sound = heard.load(part, clip.path, start=clip.clip_start_s, seconds=seconds)
+    sound = sound * to_gain(clip.gain_db)
     _fade(sound, clip.fade_samples, clip.fade_samples, equal_power=True)
     return sound
 
 
-def _voice(voice: Voice, n: int) -> np.ndarray:
+def _voice(voice: Voice, n: int, heard: _Heard) -> np.ndarray:
     """The voice on a track of its own, (n, 2), at `REFERENCE_LUFS`, without its own gain."""
     at = round(voice.start * RATE)
-    sound = _levelled(decode(voice.path, seconds=(n - at) / RATE), 0.0)
+    sound = heard.load("voice", voice.path, seconds=(n - at) / RATE, voice=True)
+    if not len(sound):
+        heard.silent.append("voice")
+    sound = heard.level("voice", sound, 0.0)
     _fade(sound, _EDGE, _EDGE)
     track = np.zeros((n, 2), np.float32)
     _add(track, sound, at)
@@ -399,7 +394,7 @@ def _speaking(voice: np.ndarray, threshold_db: float) -> np.ndarray:
     though never so far (12 dB below the loudness) that words would fall under it.
     """
     hops = -(-len(voice) // _DUCK_HOP)
-    lufs = _integrated(voice)
+    lufs = measure_lufs(voice)
     if lufs <= SILENCE_LUFS:
         return np.zeros(hops + 1, bool)
     squares = np.zeros(hops * _DUCK_HOP, np.float32)
@@ -442,24 +437,27 @@ def duck_curve(voice: np.ndarray, ducking: Ducking) -> np.ndarray:
     return (10 ** (curve / 20)).astype(np.float32)
 
 
-def _mix(plan: SoundPlan) -> tuple[np.ndarray, float]:
+def _mix(plan: SoundPlan, heard: _Heard) -> tuple[np.ndarray, float]:
     """The mix and the deepest ducking in dB."""
     n = plan.n_samples
     under = np.zeros((n, 2), np.float32)
     if plan.music:
-        _add(under, _music(plan.music, n), 0)
-    for clip in plan.clips:
-        _add(under, _clip(clip), clip.at_sample)
-    if not plan.voice:
-        return under, 0.0
-    voice = _voice(plan.voice, n)
+        _add(under, _music(plan.music, n, heard), 0)
+    for i, clip in enumerate(plan.clips):
+        _add(under, _clip(clip, f"clip {i}", heard), clip.at_sample)
     ducked_db = 0.0
-    if plan.music or plan.clips:
-        curve = duck_curve(voice, plan.ducking)
-        under *= curve[:, None]
-        ducked_db = _db(float(curve.min(initial=1.0)))
-    under += voice * _gain(plan.voice.gain_db)
-    return under, ducked_db
+    if plan.voice:
+        voice = _voice(plan.voice, n, heard)
+        if plan.music or plan.clips:
+            curve = duck_curve(voice, plan.ducking)
+            under *= curve[:, None]
+            ducked_db = to_db(float(curve.min(initial=1.0)))
+        under += voice * to_gain(plan.voice.gain_db)
+    # Sounds that are each sound by themselves may still be played against each other.
+    said: list[str] = []
+    mixed = narrow_sides(under, said)
+    heard.repairs += [Repair("mix", what) for what in said]
+    return mixed, ducked_db
 
 
 def mix(plan: SoundPlan) -> np.ndarray:
@@ -467,7 +465,7 @@ def mix(plan: SoundPlan) -> np.ndarray:
 
     Raises MediaError when a file of the plan holds no sound.
     """
-    return _mix(plan)[0]
+    return _mix(plan, _Heard())[0]
 
 
 # --------------------------------------------------------------------------- mastering
@@ -488,7 +486,7 @@ def _limit(samples: np.ndarray, peaks: np.ndarray, gain_db: float, ceiling_db: f
     """
     needed = np.minimum(ceiling_db - gain_db - 20 * np.log10(np.maximum(peaks, 1e-9)), 0.0)
     if not len(needed) or needed.min() == 0.0:
-        return samples * _gain(gain_db)
+        return samples * to_gain(gain_db)
     ms = np.arange(len(needed))
     held = np.minimum.accumulate(needed - _RELEASE_DB * ms) + _RELEASE_DB * ms
     wide = np.pad(held, 2 * _LOOK + 1, mode="edge")
@@ -497,7 +495,7 @@ def _limit(samples: np.ndarray, peaks: np.ndarray, gain_db: float, ceiling_db: f
     eased = np.convolve(lowest, window / window.sum(), mode="valid")
     level = np.pad(10 ** ((eased + gain_db) / 20), 1, mode="edge").astype(np.float32)[:, None]
     # Linear from the middle of one millisecond to that of the next.
-    away = ((np.arange(_PEAK_HOP) - (_PEAK_HOP - 1) / 2) / _PEAK_HOP).astype(np.float32)
+    away = ((np.arange(PEAK_HOP) - (PEAK_HOP - 1) / 2) / PEAK_HOP).astype(np.float32)
     curve = level[1:-1] * (1 - np.abs(away))
     curve += level[:-2] * np.maximum(-away, 0)
     curve += level[2:] * np.maximum(away, 0)
@@ -508,13 +506,13 @@ def _master(
     samples: np.ndarray, loudness: Loudness, ceiling_db: float
 ) -> tuple[np.ndarray, float, float]:
     """The mastered sound, its static gain in dB, and the LU by which it fell short."""
-    lufs = _integrated(samples)
+    lufs = measure_lufs(samples)
     if lufs <= SILENCE_LUFS:
         return samples, 0.0, 0.0
-    peaks = _peaks(samples)
+    peaks = find_peaks(samples)
     gain_db = loudness.target_lufs - lufs
     out = _limit(samples, peaks, gain_db, ceiling_db)
-    short = loudness.target_lufs - _integrated(out)
+    short = loudness.target_lufs - measure_lufs(out)
     slope = 1.0
     # The limiter takes loudness away; each round gives it more, by what the last one brought.
     for _ in range(6):
@@ -522,7 +520,7 @@ def _master(
             break
         step = float(np.clip(short / slope, -6, 6))
         louder = _limit(samples, peaks, gain_db + step, ceiling_db)
-        left = loudness.target_lufs - _integrated(louder)
+        left = loudness.target_lufs - measure_lufs(louder)
         slope = (short - left) / step
         if slope < 0.1:  # nothing but limiting and noise would come of more
             break
@@ -600,7 +598,8 @@ def lay_sound(plan: SoundPlan, out: Path, *, bit_rate_kbps: int = 160) -> SoundR
     MediaError when a file of the plan holds no sound, FfmpegError when encoding fails.
     """
     wanted = plan.loudness
-    mixed, ducked_db = _mix(plan)
+    heard = _Heard()
+    mixed, ducked_db = _mix(plan, heard)
     # The linker leaves out the priming, so players decode the first packet without what belongs
     # before it: a faded, mirrored first 21 ms, up to 1.6 dB over the samples. Faded in here, it
     # stays under them.
@@ -627,4 +626,8 @@ def lay_sound(plan: SoundPlan, out: Path, *, bit_rate_kbps: int = 160) -> SoundR
         gain_db=gain_db,
         ducked_db=ducked_db,
         seconds=seconds,
+        short_lu=short,
+        repairs=tuple(heard.repairs),
+        silent=tuple(heard.silent),
+        mastered=mastered,
     )

@@ -3,6 +3,7 @@ changes, and whether something of it is transparent."""
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -31,6 +32,9 @@ from pytoon_pipeline.media.probe import (
 
 _FIRST_FRAMES = 8
 """Looked at for fields and sizes."""
+_REORDERED = 1
+"""Seconds by which times go back within a clip whose pictures are stored in another order than they
+are shown in, where the file does not say when each is decoded."""
 _LONG_GAP = 10
 """Seconds without a picture that are worth a word; less is usual where a screen was recorded."""
 _SAME_LENGTH = Fraction(1, 8)
@@ -48,6 +52,10 @@ class Survey:
     gaps: list[tuple[Fraction, Fraction]] = field(default_factory=list)
     """Where no picture comes for long: from and to, in seconds of the clip."""
     sizes: tuple[tuple[int, int], ...] = ()
+    broken_from: Fraction | None = None
+    """Second of the clip from which on its pictures don't decode."""
+    tracks: int = 1
+    """Pictures that are shown at once, or one after another, in a container that is joined."""
     interlaced: bool = False
     transparent: bool = False
 
@@ -79,6 +87,23 @@ class Survey:
             )
             for start, end in self.gaps[:1]
         ]
+        if self.broken_from is not None:
+            found.append(
+                (
+                    "media.broken",
+                    f"does not decode from {float(self.broken_from):.1f} s on; what comes before "
+                    "that is shown.",
+                    "Export it again, or cut out the part that is wanted.",
+                )
+            )
+        if self.tracks > 1:
+            found.append(
+                (
+                    "media.tracks",
+                    f"has {self.tracks} tracks of pictures; the first one alone is shown.",
+                    "Export it again with the one that is wanted, or join its parts anew.",
+                )
+            )
         if len(self.sizes) > 1:
             named = ", ".join(f"{w}x{h}" for w, h in self.sizes[:4])
             found.append(
@@ -98,26 +123,39 @@ def survey_clip(path: Path) -> Survey:
     found = Survey()
     keys = _read_packets(path, found)
     _look_at_keyframes(path, found, keys)
+    if found.starts and (found.broken_from is not None or not _share_one_head(path, found)):
+        begins = found.broken_from or found.starts[0][0]
+        raise UnreadableMedia(
+            "media.corrupt",
+            f"{path.name} is of recordings joined end to end, and what follows from "
+            f"{float(begins):.1f} s on can't be decoded as the first one is.",
+            "Join them with a program for films, or give them as several clips.",
+        )
     _look_at_frames(path, found)
     return found
 
 
-def _read_packets(path: Path, found: Survey) -> list[int]:
-    """The length and the clock, from packets; the numbers of those that begin anew (keyframes)."""
-    keys = []
+def _read_packets(path: Path, found: Survey) -> dict[int, Fraction]:
+    """The length and the clock, from packets; the numbers of those that begin anew (keyframes),
+    with the second of the clip that had been reached there."""
+    keys = {}
     with open_clip(path) as container:
         stream = picture_stream(container, path)
+        if clock_may_leap(container):
+            found.tracks = len(container.streams.video)
         leaps, tick = clock_may_leap(container), stream.time_base
         rate = stream.average_rate or stream.guessed_rate
         usual = 1 / Fraction(rate) if rate else Fraction(0)
         shift: Fraction | None = None  # from the file's clock to seconds of the clip
         last: Fraction | None = None
-        number, timeless = 0, Fraction(0)
+        # Matroska has no times of decoding; ffmpeg's guesses go astray where parts are joined.
+        guessed = container.format.name.startswith("matroska")
+        number, timeless, was_ordered = 0, Fraction(0), False
         for packet in _packets(container, stream):
             if number >= MAX_PACKETS:
                 break
             if packet.is_keyframe:
-                keys.append(number)
+                keys[number] = found.seconds
             number += 1
             if getattr(packet, "is_discard", False):
                 continue
@@ -125,22 +163,38 @@ def _read_packets(path: Path, found: Survey) -> list[int]:
                 timeless += packet.duration * tick if packet.duration else usual
                 continue
             begins = packet.pts * tick
-            now = packet.dts * tick if packet.dts is not None else begins
+            ordered = packet.dts is not None and not guessed
+            now = packet.dts * tick if ordered else begins
             lasts = packet.duration * tick if packet.duration else usual
             if shift is None:
                 shift = -begins
             elif last is not None:
                 ahead = now - last
-                if ahead < -STARTS_AGAIN or (leaps and ahead > LEAP):
+                back = STARTS_AGAIN if ordered and was_ordered else _REORDERED
+                if ahead < -back or (leaps and ahead > LEAP):
                     found.starts.append((found.seconds, last, now))
                     shift = found.seconds - begins
                 elif ahead > _LONG_GAP or (leaps and ahead > 1):
                     found.gaps.append((found.seconds, begins + shift))
-            last = now
+            last, was_ordered = now, ordered
             found.seconds = max(found.seconds, begins + shift + lasts)
         if not found.seconds and timeless:
             found.seconds = timeless  # A bare stream: its pictures follow one another.
     return keys
+
+
+def _share_one_head(path: Path, found: Survey) -> bool:
+    """Is every recording of a joined Matroska file encoded as the first one says? Of the heads of
+    the others nothing is read, and their pictures would come out as garbage."""
+    with open_clip(path) as container:
+        head = picture_stream(container, path).codec_context.extradata
+        if not head or not container.format.name.startswith("matroska"):
+            return True
+    seen, at = 0, 0
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        while (at := data.find(head, at)) >= 0:
+            seen, at = seen + 1, at + 1
+    return seen > len(found.starts)
 
 
 def _packets(
@@ -154,11 +208,13 @@ def _packets(
         return  # What came before the fault counts.
 
 
-def _look_at_keyframes(path: Path, found: Survey, keys: list[int]) -> None:
-    """The sizes of frames that can be decoded by themselves, spread over the clip."""
-    wanted = {keys[len(keys) * n // SURVEYED_KEYFRAMES] for n in range(SURVEYED_KEYFRAMES)} if (
-        len(keys) > SURVEYED_KEYFRAMES
-    ) else set(keys)
+def _look_at_keyframes(path: Path, found: Survey, keys: dict[int, Fraction]) -> None:
+    """The sizes of frames that can be decoded by themselves, spread over the clip, and from when on
+    they can't be."""
+    numbers = list(keys)
+    step = max(1.0, len(numbers) / SURVEYED_KEYFRAMES)
+    wanted = {numbers[int(n * step)] for n in range(min(len(numbers), SURVEYED_KEYFRAMES))}
+    second = Fraction(0)
     sizes: dict[tuple[int, int], None] = {}
     with open_clip(path) as container:
         stream = picture_stream(container, path)
@@ -167,10 +223,12 @@ def _look_at_keyframes(path: Path, found: Survey, keys: list[int]) -> None:
             for number, packet in enumerate(container.demux(stream)):
                 if packet.size and number not in wanted:
                     continue
+                second = keys.get(number, second)
                 for frame in decode(packet):
                     sizes.setdefault(display_size(stream, frame, clip_orientation(frame)))
         except (av.FFmpegError, OSError):
-            pass  # A broken tail.
+            # Where nothing at all decodes is found by whoever looks at the first frame.
+            found.broken_from = second if second else None
     found.sizes = tuple(sizes)
 
 

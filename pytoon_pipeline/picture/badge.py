@@ -9,8 +9,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.text import Fitted, TextStyle, draw, fit
+from pytoon_pipeline.picture.styles import TextStyle
+from pytoon_pipeline.picture.text import Fitted, fit
 
 TURN = {"round": 9.0, "pill": 5.0}
 """Degrees that a badge is turned, its right side up."""
@@ -30,9 +32,27 @@ def forms(
 ) -> Iterator[tuple[str, int, int]]:
     """Shape, width and height in which a text can be read as a badge, the best first.
 
-    A disc where it has room for the text in letters of `style.min_px`, else a pill. `scale` is the
-    pixels of this video for one of a 1080-wide frame. Raises as `fit`.
+    A disc where it has room for the text in letters of `style.min_px`, else a pill; with words
+    whole where any of these has room for them, else parted as `style.breaking` allows. `scale` is
+    the pixels of this video for one of a 1080-wide frame. Raises as `fit`.
     """
+    for sparing in _sparing(style):
+        found = list(_forms(text, sparing, scale, library))
+        yield from found
+        if found:
+            return
+
+
+def _sparing(style: TextStyle) -> Iterator[TextStyle]:
+    """The style with words whole, and then with as much parting as it allows."""
+    levels = ("words", "parts", "letters")
+    for level in levels[: levels.index(style.breaking) + 1]:
+        yield replace(style, breaking=level)  # type: ignore[arg-type]
+
+
+def _forms(
+    text: str, style: TextStyle, scale: float, library: FontLibrary
+) -> Iterator[tuple[str, int, int]]:
     for diameter in (300, 280, 260, 240, 220, 200):
         side = round(diameter * scale) & ~1
         if in_disc(text, style, side, library) is not None:
@@ -47,7 +67,15 @@ def forms(
 
 
 def in_disc(text: str, style: TextStyle, side: int, library: FontLibrary) -> Fitted | None:
-    """The text at its largest in a disc of this diameter, its corners within the disc."""
+    """The text at its largest in a disc of this diameter, its corners within the disc; with words
+    whole where that is possible."""
+    for sparing in _sparing(style):
+        if (fitted := _in_disc(text, sparing, side, library)) is not None:
+            return fitted
+    return None
+
+
+def _in_disc(text: str, style: TextStyle, side: int, library: FontLibrary) -> Fitted | None:
     reach, best = _FILLED * side, None
     for degrees in (24, 30, 36, 42, 48, 54):
         width = int(reach * math.cos(math.radians(degrees)))
@@ -79,7 +107,13 @@ def fit_badge(
     if shape == "round":
         return in_disc(text, style, min(size), library)
     run, radius = _pill(size, degrees)
-    return _in_pill(text, style, run + 2 * radius, 2 * radius, library) if run >= 0 else None
+    if run < 0:
+        return None
+    found = (
+        _in_pill(text, sparing, run + 2 * radius, 2 * radius, library)
+        for sparing in _sparing(style)
+    )
+    return next((fitted for fitted in found if fitted is not None), None)
 
 
 def _pill(size: tuple[int, int], degrees: float) -> tuple[float, float]:

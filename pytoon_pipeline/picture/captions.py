@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.layers import Tile
 from pytoon_pipeline.picture.motion import ease_out, overshoot
-from pytoon_pipeline.picture.text import Fitted, draw
+from pytoon_pipeline.picture.text import Fitted
 from pytoon_pipeline.picture.yuv import Planes
 
 EXIT_SECONDS = 0.2

@@ -179,6 +179,10 @@ class FontLibrary:
                 return face
         return None
 
+    def has_pictures(self) -> bool:
+        """Whether there is any font that emoji are drawn from."""
+        return any(face.pictures for faces in self._folders() for face in faces)
+
     def _picturing(self, faces: list[Face], cluster: str) -> Face | None:
         return next(
             (f for f in faces if f.pictures and self.picture_id(f, cluster) is not None), None
@@ -194,9 +198,17 @@ class FontLibrary:
             buffer.guess_segment_properties()
             buffer.direction = "ltr"
             hb.shape(self.font(face), buffer)
-            ids = [info.codepoint for info in buffer.glyph_infos]
-            shown = [i for i in ids if self.picture(face, i) is not None]
-            self._picture_ids[key] = shown[0] if len(shown) == 1 and 0 not in ids else None
+            # Joiners and marks have no width; of a font in several files, each has some pictures.
+            shown = [
+                info.codepoint
+                for info, position in zip(
+                    buffer.glyph_infos, buffer.glyph_positions or (), strict=True
+                )
+                if position.x_advance or info.codepoint == 0
+            ]
+            whole = len(shown) == 1 and shown[0] != 0
+            found = whole and self.picture(face, shown[0]) is not None
+            self._picture_ids[key] = shown[0] if found else None
         return self._picture_ids[key]
 
     def picture(self, face: Face, glyph: int) -> Picture | None:

@@ -10,13 +10,21 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import accumulate
 
-import budoux
 import uharfbuzz as hb
 
 from ..errors import Problem, UserError
 from . import bidi
+from .breaks import (
+    KANA,
+    cells_at,
+    grapheme_starts,
+    is_emoji,
+    is_ignorable,
+    is_traditional,
+    script_of,
+)
 from .fonts import Face, FontLibrary
 
 # Joined or hung from one line: tracking would tear the letters apart (CSS Text 3, 8.2.1 and 8.3).
@@ -63,42 +71,9 @@ _STAND_INS = str.maketrans(
     | {chr(c): " " for c in (*range(0x2000, 0x2007), *range(0x2008, 0x200B), 0x205F)}
 )
 
-# Emoji_Presentation=Yes (Unicode 17, emoji-data.txt), in hexadecimal: pictures where nothing else
-# is said. Regional indicators, which flags are made of, are among them.
-_EMOJI = """
-231a-231b 23e9-23ec 23f0 23f3 25fd-25fe 2614-2615 2648-2653 267f 2693 26a1 26aa-26ab 26bd-26be
-26c4-26c5 26ce 26d4 26ea 26f2-26f3 26f5 26fa 26fd 2705 270a-270b 2728 274c 274e 2753-2755 2757
-2795-2797 27b0 27bf 2b1b-2b1c 2b50 2b55 1f004 1f0cf 1f18e 1f191-1f19a 1f1e6-1f1ff 1f201 1f21a 1f22f
-1f232-1f236 1f238-1f23a 1f250-1f251 1f300-1f320 1f32d-1f335 1f337-1f37c 1f37e-1f393 1f3a0-1f3ca
-1f3cf-1f3d3 1f3e0-1f3f0 1f3f4 1f3f8-1f43e 1f440 1f442-1f4fc 1f4ff-1f53d 1f54b-1f54e 1f550-1f567
-1f57a 1f595-1f596 1f5a4 1f5fb-1f64f 1f680-1f6c5 1f6cc 1f6d0-1f6d2 1f6d5-1f6d8 1f6dc-1f6df
-1f6eb-1f6ec 1f6f4-1f6fc 1f7e0-1f7eb 1f7f0 1f90c-1f93a 1f93c-1f945 1f947-1f9ff 1fa70-1fa7c
-1fa80-1fa8a 1fa8e-1fac6 1fac8 1facd-1fadc 1fadf-1faea 1faef-1faf8
-"""
-_EMOJI_CODES = frozenset(
-    code
-    for first, last in (part.split("-") * 2 if "-" not in part else part.split("-")
-                        for part in _EMOJI.split())
-    for code in range(int(first, 16), int(last, 16) + 1)
-)  # fmt: skip
-_AS_TEXT, _AS_PICTURE, _KEYCAP = "\ufe0e", "\ufe0f", "\u20e3"
 _PICTURE_EM = 1.1
 """Em that an emoji's picture is high: a little more than letters, as in system text."""
 _PICTURE_SIDE_EM = 0.06
-
-_KANA = frozenset({"Hira", "Kana"})
-_NO_BREAK_SPACES = "\u00a0\u202f\u2007"
-BREAKING_SPACES = " \u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a\u205f\u3000"
-_NO_LINE_START = set(
-    "!?:;,.)]}»”’%‰…·、。，．・：；？！）］｝〉》」』】〕〗〙〟ーゝゞ々ヽヾ‐゠–〜～"
-    "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶ€£¥$¢°ๆฯ"
-)
-_CJK_STOPS = "、，。．！？；：…」』）】〉》〕"
-_GLUE = set(" \n\u1680\u3000\u00a0\u202f\u2007\u200b\u2060\ufeff\u00ad") | {
-    chr(c) for c in range(0x2000, 0x200B)
-}
-_NO_LINE_END = set("([{«“‘¿¡（［｛〈《「『【〔〖〘〝＄￥￡#")
-
 
 class MissingGlyph(UserError):
     """No font that was given has these characters. Nothing is drawn rather than empty boxes."""
@@ -174,6 +149,12 @@ class Paragraph:
         main = library.require(spec.family, spec.weight)
         self._middle = library.metrics(main).cap_height / 2
         self._lines: dict[tuple[int, int], ShapedLine] = {}
+        self._codes = [ord(c) for c in text]
+        self._cells = [0, *accumulate(cells_at(text, self.clusters))]
+
+    def cells(self, start: int, end: int) -> int:
+        """Length of text[start:end] as a reader counts it; both lie between clusters."""
+        return self._cells[end] - self._cells[start]
 
     def line(self, start: int, end: int) -> ShapedLine:
         """The line that holds text[start:end], shaped. A soft hyphen at its end is drawn."""
@@ -198,7 +179,7 @@ class Paragraph:
     def _shape(self, start: int, end: int) -> ShapedLine:
         text = self.text[:end]
         if text.endswith("\u00ad"):
-            text = text[:-1] + "-"
+            text = text[:-1] + self._hyphen(end - 1)
         runs = _visual_order(list(self._runs(start, end)))
         glyphs: list[Glyph] = []
         pen = 0.0
@@ -217,6 +198,11 @@ class Paragraph:
             ink = (min(left), min(bottom), max(right), max(top))
         return ShapedLine(tuple(glyphs), pen - tracking if glyphs else 0.0, ink)
 
+    def _hyphen(self, at: int) -> str:
+        """What a soft hyphen is drawn as at the end of a line."""
+        armenian = self.scripts[at] == "Armn" and self.library.covers(self.faces[at], "\u058a")
+        return "\u058a" if armenian else "-"
+
     def _shape_run(
         self, text: str, run: _Run, tracking: float, pen: float, glyphs: list[Glyph]
     ) -> float:
@@ -226,7 +212,11 @@ class Paragraph:
         if not self.library.covers(run.face, text[run.start : run.end]):
             drawn = text.translate(_STAND_INS)
         buffer = hb.Buffer()
-        buffer.add_codepoints([ord(c) for c in drawn], run.start, run.end - run.start)
+        codes = self._codes[: len(drawn)]
+        if drawn is not self.text:
+            changed = drawn[run.start :]
+            codes = codes[: run.start] + [ord(c) for c in changed]
+        buffer.add_codepoints(codes, run.start, run.end - run.start)
         buffer.direction = "rtl" if run.level % 2 else "ltr"
         if run.script != "Zyyy":
             buffer.script = run.script
@@ -245,7 +235,8 @@ class Paragraph:
                 ink = (left, top + extents.height / em, left + extents.width / em, top)
             glyphs.append(Glyph(run.face, info.codepoint, x, y, info.cluster, ink))
             pen += position.x_advance / em
-            if n + 1 == len(infos) or infos[n + 1].cluster != info.cluster:
+            ends_cluster = n + 1 == len(infos) or infos[n + 1].cluster != info.cluster
+            if ends_cluster and drawn[info.cluster] not in "\u00ad\u200b\u2060":
                 pen += tracking
         return pen
 
@@ -305,40 +296,15 @@ def _visual_order(runs: list[_Run]) -> list[_Run]:
     return order
 
 
-@lru_cache(maxsize=4096)
-def _script(char: str) -> str | None:
-    """ISO 15924 tag; None of what scripts share (digits, punctuation, marks)."""
-    buffer = hb.Buffer()
-    buffer.add_str(char)
-    buffer.guess_segment_properties()
-    return buffer.script
-
-
 def _resolve_scripts(text: str) -> list[str]:
     """Shared characters take the script before them, at the start the one after (UAX 24, 5.1)."""
-    found = [_script(c) for c in text]
+    found = [script_of(c) for c in text]
     last = next((s for s in found if s), "Zyyy")
     scripts = []
     for script in found:
         last = script or last
         scripts.append(last)
     return scripts
-
-
-def is_ignorable(char: str) -> bool:
-    """Whether a font need not have the character because nothing of it is drawn."""
-    code = ord(char)
-    return (
-        unicodedata.category(char) in {"Cf", "Cc"}
-        or code == 0x034F
-        or 0xFE00 <= code <= 0xFE0F
-        or 0xE0100 <= code <= 0xE01EF
-    )
-
-
-def is_visible(text: str) -> bool:
-    """Whether anything of the text can be seen."""
-    return any(not c.isspace() and not is_ignorable(c) for c in text)
 
 
 def _choose_faces(paragraph: Paragraph) -> list[Face]:
@@ -352,7 +318,7 @@ def _choose_faces(paragraph: Paragraph) -> list[Face]:
         face = chooser.face(cluster, faces[-1] if faces else None)
         if face is None:
             script = _script_of_missing(cluster, paragraph.scripts[start])
-            if script in {"Hani", "Kana"} and not _KANA.isdisjoint(paragraph.scripts):
+            if script in {"Hani", "Kana"} and not KANA.isdisjoint(paragraph.scripts):
                 script = "Hira"  # kanji: one font has them all
             face = chooser.asked[0]
             lost = missing.setdefault(script, [])
@@ -410,6 +376,8 @@ class _Chooser:
         needed = _bare(cluster)
         if before is None or before.color:
             before = self.asked[0]
+        if "\u00ad" in cluster and not self.library.covers(before, "-"):
+            return self.face("-", before)
         if not needed:
             return before
         picture = is_emoji(cluster)
@@ -435,35 +403,23 @@ def _bare(cluster: str) -> str:
     return "".join(c for c in cluster if not is_ignorable(c))
 
 
-def is_emoji(cluster: str) -> bool:
-    """Whether the cluster asks for a picture: by itself, or by what is joined to it (UTS 51)."""
-    if _AS_TEXT in cluster:
-        return False
-    marked = _AS_PICTURE in cluster or _KEYCAP in cluster
-    return marked or any(ord(c) in _EMOJI_CODES for c in cluster)
-
-
 def _font_region(language: str, scripts: list[str]) -> tuple[str, ...]:
     """Words in the names of fonts that draw ideographs as the text's readers know them."""
     tags = language.replace("_", "-").lower().split("-")
-    if tags[0] == "ja" or not _KANA.isdisjoint(scripts):
+    if tags[0] == "ja" or not KANA.isdisjoint(scripts):
         return ("JP", "CJKjp", "Gothic")
     if tags[0] == "ko" or "Hang" in scripts:
         return ("KR", "CJKkr")
-    if _is_traditional(tags):
+    if is_traditional(tags):
         return ("HK", "TC") if "hk" in tags else ("TC", "CJKtc")
     return ("SC", "CJKsc")
-
-
-def _is_traditional(tags: list[str]) -> bool:
-    return tags[0] in {"zh", "yue"} and not {"hant", "tw", "hk", "mo"}.isdisjoint(tags)
 
 
 def _script_of_missing(cluster: str, script: str) -> str:
     char = cluster[0]
     if is_emoji(cluster) or 0x1F000 <= ord(char) <= 0x1FAFF:
         return "Zsye"
-    own = _script(char)
+    own = script_of(char)
     if own:
         return own
     return "Zsym" if unicodedata.category(char)[0] == "S" or script == "Zyyy" else script
@@ -494,147 +450,3 @@ def _missing_problem(script: str, lost: list[str]) -> Problem:
     )
 
 
-def grapheme_starts(text: str) -> list[int]:
-    """Where user-perceived characters begin (UAX 29)."""
-    starts: list[int] = []
-    flags = 0
-    for i, char in enumerate(text):
-        before = text[i - 1] if i else ""
-        flag = 0x1F1E6 <= ord(char) <= 0x1F1FF
-        joined = bool(before) and (
-            unicodedata.category(char) in {"Mn", "Mc", "Me"}
-            or char in "\u200d\u200c\u0e33\u0eb3"
-            or (_is_jamo_tail(char) and _script(before) == "Hang")
-            or 0x1F3FB <= ord(char) <= 0x1F3FF
-            or 0xE0020 <= ord(char) <= 0xE007F
-            or (before == "\u200d" and not char.isspace())
-            or (unicodedata.combining(before) == 9 and char.isalpha())
-            or (flag and flags % 2 == 1)
-        )
-        flags = flags + 1 if flag else 0
-        if not joined or before == "\n":
-            starts.append(i)
-    return starts
-
-
-def _is_jamo_tail(char: str) -> bool:
-    """A Hangul vowel or final consonant, as old spellings have them apart."""
-    return "\u1160" <= char <= "\u11ff" or "\ud7b0" <= char <= "\ud7fb"
-
-
-def cells(text: str) -> int:
-    """Length as a reader counts it: a cluster is 1, of a wide (CJK) one 2."""
-    return sum(
-        2 if unicodedata.east_asian_width(text[i]) in "WF" else 1
-        for i in grapheme_starts(text)
-        if not is_ignorable(text[i])
-    )
-
-
-def break_opportunities(text: str, language: str = "", phrases: bool = False) -> list[int]:
-    """Indices before which a new line may start: after spaces and newlines, after hyphens and
-    dashes inside words, at soft hyphens and zero-width spaces, between CJK characters, between Thai
-    words and between emoji.
-
-    With `phrases`, those between CJK characters only where a phrase ends, and none between emoji:
-    where a reader of the language would break. Never inside a cluster or at a non-breaking space;
-    never before closing or after opening punctuation (also where French sets a space there). Ends
-    are not listed.
-    """
-    return list(_break_opportunities(text, language, phrases))
-
-
-@lru_cache(maxsize=4096)
-def _break_opportunities(text: str, language: str, phrases: bool) -> tuple[int, ...]:
-    starts = [i for i in grapheme_starts(text) if 0 < i < len(text)]
-    scripts = {_script(c) for c in set(text)}
-    ends: frozenset[int] = frozenset()
-    if phrases and not scripts.isdisjoint(_KANA | {"Hani"}):
-        ends = _phrase_ends(_cjk_model(language, scripts), text)
-    thai = _phrase_ends("thai", text) if "Thai" in scripts else frozenset()
-    found: list[int] = []
-    for i in starts:
-        if not (
-            _may_break(text, i)
-            or _may_break_inside(text, i, phrases, ends)
-            or (i in thai and _script(text[i - 1]) == "Thai" == _script(text[i]))
-        ):
-            continue
-        # A line of nothing but invisible characters is none.
-        if is_visible(text[found[-1] if found else 0 : i]):
-            found.append(i)
-        elif text[i - 1] == "\n" and found:
-            found[-1] = i
-    if found and not is_visible(text[found[-1] :]):
-        found.pop()
-    return tuple(found)
-
-
-def _cjk_model(language: str, scripts: set[str | None]) -> str:
-    tags = language.replace("_", "-").lower().split("-")
-    if tags[0] == "ja" or not _KANA.isdisjoint(scripts):
-        return "japanese"
-    return "traditional_chinese" if _is_traditional(tags) else "simplified_chinese"
-
-
-@lru_cache(maxsize=8)
-def _parser(model: str) -> budoux.Parser:
-    return getattr(budoux, f"load_default_{model}_parser")()
-
-
-def _phrase_ends(model: str, text: str) -> frozenset[int]:
-    """Where BudouX, a small model of the language, sees the end of a phrase (of a Thai word)."""
-    ends, at = [], 0
-    for part in _parser(model).parse(text):
-        at += len(part)
-        ends.append(at)
-    return frozenset(ends)
-
-
-def _may_break_inside(text: str, i: int, phrases: bool, ends: frozenset[int]) -> bool:
-    """Breaks where no space stands: between ideographs, and between emoji."""
-    before, after = text[i - 1], text[i]
-    if before in _GLUE or after in _GLUE or before in "-\u2010–—":
-        return False  # a matter of spaces and hyphens
-    if before in _NO_LINE_END or after in _NO_LINE_START:
-        return False
-    if _breaks_around(before) or _breaks_around(after):
-        return not phrases or i in ends or before in _CJK_STOPS
-    return not phrases and ord(after) in _EMOJI_CODES and _ends_emoji(before)
-
-
-def _ends_emoji(char: str) -> bool:
-    return ord(char) in _EMOJI_CODES or char in (_AS_PICTURE, _KEYCAP)
-
-
-def _may_break(text: str, i: int) -> bool:
-    before, after = text[i - 1], text[i]
-    if before == "\n":
-        return True
-    if after in BREAKING_SPACES or after in "\n\u200b\u2060\ufeff" or after in _NO_BREAK_SPACES:
-        return False
-    if before in _NO_BREAK_SPACES or before in "\u2060\ufeff":
-        return False
-    if before in "\u200b\u00ad":
-        return True
-    if before in BREAKING_SPACES:
-        word_before = text[:i].rstrip(BREAKING_SPACES)
-        if not word_before or word_before[-1] in _NO_LINE_END:
-            return False
-        following = text[i : i + 2]
-        if after in "–—-" and (len(following) < 2 or following[1] in BREAKING_SPACES):
-            return False  # a dash between spaces stays with what it follows
-        return after not in _NO_LINE_START or (
-            after in "$£€¥.–'’" and len(following) == 2 and following[1].isalnum()
-        )
-    if after in _NO_LINE_START or before in _NO_LINE_END:
-        return False
-    if before in "-\u2010–—":
-        sides = text[max(i - 3, 0) : i - 1], text[i : i + 2]
-        return all(len(side) == 2 and side.isalpha() for side in sides)
-    return False
-
-
-def _breaks_around(char: str) -> bool:
-    """Ideographs and kana, between which lines break anywhere. Korean breaks at its spaces."""
-    return _script(char) in _KANA | {"Hani"} or char in "、。，！？」』）】〉》・ー々〜"

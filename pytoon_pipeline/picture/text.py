@@ -7,164 +7,46 @@ box's top-left corner.
 
 from __future__ import annotations
 
-import ctypes
 import math
 import re
-import threading
 import unicodedata
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import cv2
-import freetype
-import numpy as np
-
-from ..errors import PresetError, Problem, UserError
+from ..errors import Problem, UserError
+from .breaks import BREAKING_SPACES, break_opportunities, cells, is_visible, spaces_words
+from .emoji import replace_unknown_emoji
 from .fonts import Face, FontLibrary
-from .shaping import (
-    BREAKING_SPACES,
-    FontSpec,
-    Paragraph,
-    ShapedLine,
-    break_opportunities,
-    cells,
-    is_visible,
+from .hyphens import (
+    SOFT_HYPHEN,
+    cluster_breaks,
+    letter_breaks,
+    seam_breaks,
+    separator_breaks,
+    syllable_breaks,
 )
-from .shaping import measure as _measure
+from .shaping import Paragraph, ShapedLine
+from .shaping import measure as measure_line
+from .styles import BoxStyle, TextStyle
 
 Rect = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels; x1 and y1 lie just outside."""
 
 # Outlines are placed on a grid of 1/64 px and strokes are flattened curves: black may lie this far
 # beyond what the font's numbers say.
-_SLACK_PX = 2 / 64
-_MARGIN_PX = 2
+SLACK_PX = 2 / 64
 _LEAST_GAP_EM = 0.04  # between letters of neighbouring lines
 _SHORT_WORD = 3
+_LARGE = 0.68  # of the largest size: as the presets have it from the largest to the least
 _SENTENCE_ENDS, _CLAUSE_ENDS, _CLOSING = ".!?…。！？؟।", ",;:–—،؛、，；：", "\"'”’»)]}」』）"
 
-# FreeType's library and faces may be used by one thread at a time.
-_FREETYPE = threading.Lock()
 
 
 class UnbreakableText(UserError):
     """A single word does not fit the box even at the smallest size."""
-
-
-@dataclass(frozen=True)
-class Shadow:
-    dx: float = 0.0
-    """Em to the right."""
-    dy: float = 0.04
-    """Em downwards."""
-    blur: float = 0.12
-    """Em, as in CSS: the Gaussian's standard deviation is half of it. 0 is a hard shadow."""
-    color: str = "#000000"
-    opacity: float = 0.5
-
-
-@dataclass(frozen=True)
-class BoxStyle:
-    color: str = "#000000"
-    opacity: float = 1.0
-    pad_x: float = 0.34
-    """Em between the ink and the box's side."""
-    pad_y: float = 0.28
-    """Em above the capitals and below the last baseline; a descender, an accent or a stroke that
-    needs more gets more."""
-    radius: float = 0.18
-    """Em. Inner corners, where lines of different length meet, are rounded as well."""
-    per_line: bool = False
-    """A box for each line, grown together where they touch, instead of one for the block."""
-
-
-@dataclass(frozen=True)
-class Highlight:
-    """How the words that `draw` is told to highlight differ."""
-
-    color: str = "#FFFFFF"
-    box: BoxStyle | None = None
-    """A plate behind each highlighted word (its `per_line` has no meaning). Not part of what `fit`
-    keeps inside the box: it may stand out by its padding."""
-
-
-@dataclass(frozen=True)
-class TextStyle:
-    """The look of a caption. Raises `PresetError` for values that make no sense."""
-
-    family: str
-    weight: int = 700
-    fallback_families: tuple[str, ...] = ()
-    max_px: int = 96
-    min_px: int = 44
-    max_lines: int = 2
-    max_chars_per_line: int = 26
-    """A CJK character counts as two."""
-    line_height: float = 1.08
-    """Em from baseline to baseline."""
-    letter_spacing: float = 0.0
-    """Em between letters; not applied to joined scripts."""
-    align: Literal["left", "center", "right"] = "center"
-    """`left` is where lines begin: on the right side of a text that runs right to left."""
-    valign: Literal["top", "middle", "bottom"] = "middle"
-    uppercase: bool = False
-    language: str = ""
-    """BCP 47: local letter forms, capitals (Turkish, Greek), base direction."""
-    color: str = "#FFFFFF"
-    stroke: float = 0.0
-    """Em (pixels per em) that the stroke stands out around the letters."""
-    stroke_color: str = "#000000"
-    shadow: Shadow | None = None
-    """Falls from the letters and their stroke; from the box where there is one."""
-    box: BoxStyle | None = None
-    highlight: Highlight | None = None
-
-    def __post_init__(self) -> None:
-        wrong = [
-            (name, value)
-            for name, value, good in (
-                ("min_px", self.min_px, self.min_px >= 1),
-                ("max_px", self.max_px, self.max_px >= self.min_px),
-                ("max_lines", self.max_lines, self.max_lines >= 1),
-                ("max_chars_per_line", self.max_chars_per_line, self.max_chars_per_line >= 1),
-                ("line_height", self.line_height, self.line_height > 0),
-                ("stroke", self.stroke, self.stroke >= 0),
-                ("align", self.align, self.align in ("left", "center", "right")),
-                ("valign", self.valign, self.valign in ("top", "middle", "bottom")),
-            )
-            if not good
-        ]
-        if wrong:
-            raise PresetError(
-                [
-                    Problem("style.invalid", f"{name} can't be {value!r}.", field=name)
-                    for name, value in wrong
-                ]
-            )
-        for color in self._colors():
-            _rgb(color)
-
-    @property
-    def font(self) -> FontSpec:
-        return FontSpec(
-            family=self.family,
-            weight=self.weight,
-            fallback_families=self.fallback_families,
-            letter_spacing=self.letter_spacing,
-            language=self.language,
-            all_caps=self.uppercase,
-        )
-
-    def _colors(self) -> Iterator[str]:
-        yield from (self.color, self.stroke_color)
-        for part in (self.shadow, self.box, self.highlight):
-            if part is not None:
-                yield part.color
-        if self.highlight and self.highlight.box:
-            yield self.highlight.box.color
 
 
 @dataclass(frozen=True)
@@ -223,13 +105,13 @@ class Fitted:
     @property
     def words(self) -> list[Word]:
         """In reading order."""
-        return [placed.word for placed in _words(self)]
+        return [placed.word for placed in placed_words(self)]
 
     @property
     def ink(self) -> Rect:
         """All that letters and strokes may touch, by the fonts' own measures."""
         boxes = [_ink_px(self, ln, ln.shaped.ink) for ln in self.lines if ln.shaped.ink]
-        return _union(boxes)
+        return union_of(boxes)
 
     @property
     def plates(self) -> list[Rect]:
@@ -237,26 +119,11 @@ class Fitted:
         return _plates(self)
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A drawn text. Nothing is clipped: the outermost pixels are fully transparent."""
-
-    rgba: np.ndarray
-    """(h, w, 4) uint8, straight alpha; h and w are even."""
-    x: int
-    y: int
-    """Of the tile's top-left pixel, from the box's; even, negative where strokes, shadows or
-    plates stand out."""
-    ink: Rect
-    """The pixels of letters and strokes, relative to the box."""
-    words: list[Word]
-    plates: list[Rect]
-
-
 def fit(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary) -> Fitted | None:
     """The text at the largest size (whole pixels, `min_px` to `max_px`) at which it fits the box
     with its stroke and its background box, in the fewest lines that this size allows, broken so
-    that they are even. A newline in the text starts a new line.
+    that they are even. A newline in the text starts a new line. Words stay whole where that is
+    possible at any of the sizes; else those that fit no line are parted as `style.breaking` allows.
 
     None when it doesn't fit. Raises `MissingGlyph` for characters that no font has, `PresetError`
     for a family that doesn't exist, `ValueError` when there is nothing to draw.
@@ -264,18 +131,20 @@ def fit(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrar
     plain = normalise(text)
     if not is_visible(plain):
         raise ValueError("there is no text to fit")
-    shown, _ = _display(plain, style)
-    paragraph = Paragraph(shown, style.font, library)
-    fitted = _Block(paragraph, style, 0, len(shown)).fit(box_w, box_h)
-    if fitted is None and _has_tight_breaks(shown, style):
-        fitted = _Block(paragraph, style, 0, len(shown), phrases=False).fit(box_w, box_h)
-    return fitted
+    for way in _ways(plain, style, box_w, library):
+        block = _Block(way.paragraph, style, 0, len(way.paragraph.text), way.phrases)
+        if way.parted:
+            block.spare_lines(box_w)
+        if (fitted := block.fit(box_w, box_h)) is not None:
+            return fitted
+    return None
 
 
 def split(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary) -> list[str]:
     """The text in the fewest cues that each `fit`, broken at the ends of sentences before clauses
     before phrases, evenly, and without leaving a lone word. Scripts without spaces are broken
-    inside a phrase only where there is no other way.
+    inside a phrase only where there is no other way, words as `style.breaking` allows; where that
+    is between letters, a word that is longer than a cue goes on in the next.
 
     No text, no cues. Raises `UnbreakableText` when one word alone doesn't fit at `min_px`, and what
     `fit` raises.
@@ -283,26 +152,119 @@ def split(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibr
     plain = normalise(text)
     if not plain:
         return []
-    shown, origin = _display(plain, style)
-    paragraph = Paragraph(shown, style.font, library)
-    try:
-        cuts = _cut(paragraph, style, box_w, box_h, phrases=True)
-    except UnbreakableText:
-        if not _has_tight_breaks(shown, style):
-            raise
-        cuts = _cut(paragraph, style, box_w, box_h, phrases=False)
-    cues = [plain[origin[a] : origin[b]].strip() for a, b in pairwise(cuts)]
+    refused: UnbreakableText | None = None
+    ways = list(_ways(plain, style, box_w, library))
+    if style.breaking == "letters":
+        ways.append(replace(ways[-1], in_words=True))
+    for way in ways:
+        try:
+            cuts = _cut(way, style, box_w, box_h)
+        except UnbreakableText as error:
+            refused = refused or error
+            continue
+        return _cues(plain, way, cuts)
+    assert refused is not None
+    raise refused
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to break a text."""
+
+    paragraph: Paragraph
+    """The text as it is drawn, with marks set where its words may be parted."""
+    origin: list[int]
+    """For each of its indices, and its end, that of the text it was made from."""
+    phrases: bool = False
+    """Only the ends of phrases are breaks."""
+    parted: frozenset[int] = frozenset()
+    """Indices after a mark that was set in a word."""
+    in_words: bool = False
+    """A word that fills more than a cue may be cut at such marks."""
+
+
+def _cues(plain: str, way: _Way, cuts: list[int]) -> list[str]:
+    """The parts of a text between its cuts; with a soft hyphen where one was set and cut at."""
+    cues = []
+    for a, b in pairwise(cuts):
+        cue = plain[way.origin[a] : way.origin[b]].strip()
+        if b in way.parted and way.paragraph.text[b - 1] == SOFT_HYPHEN:
+            cue += SOFT_HYPHEN
+        cues.append(cue)
     return [cue for cue in cues if is_visible(cue)]
 
 
-def _cut(
-    paragraph: Paragraph, style: TextStyle, box_w: int, box_h: int, phrases: bool
-) -> list[int]:
+def _ways(plain: str, style: TextStyle, box_w: int, library: FontLibrary) -> Iterator[_Way]:
+    """The ways to break a text, the best first."""
+    shown, origin = _display(plain, style, library)
+    paragraph = Paragraph(shown, style.font, library)
+    yield _Way(paragraph, origin, phrases=True)
+    if _has_tight_breaks(shown, style):
+        yield _Way(paragraph, origin)
+    parted: frozenset[int] = frozenset()
+    finders = {"words": (), "parts": _PARTS, "letters": (*_PARTS, *_ANYWHERE)}
+    for find in finders[style.breaking]:
+        found: dict[int, str] = {}
+        for start, end in _too_long(paragraph, style, box_w):
+            found |= find(shown, start, end, style.language)
+        if found:
+            shown, origin, parted = _with_breaks(shown, origin, parted, found)
+            paragraph = Paragraph(shown, style.font, library)
+            yield _Way(paragraph, origin, parted=parted)
+
+
+# Twice the first: what blanks left too long may part at signs.
+_PARTS = (separator_breaks, separator_breaks, seam_breaks, syllable_breaks)
+_ANYWHERE = (letter_breaks, cluster_breaks)
+
+
+def _too_long(paragraph: Paragraph, style: TextStyle, box_w: int) -> list[tuple[int, int]]:
+    """The stretches between two breaks that fit no line at the smallest size."""
+    block = _Block(paragraph, style, 0, len(paragraph.text), phrases=False)
+    room = block.room(style.min_px, box_w)
+    return [
+        block.trim(n, n + 1)
+        for n in range(len(block.stops) - 1)
+        if block.width(n, n + 1) > room
+    ]
+
+
+def _with_breaks(
+    shown: str, origin: list[int], parted: frozenset[int], found: dict[int, str]
+) -> tuple[str, list[int], frozenset[int]]:
+    """The text with what is to be set at each index set there, its origin, and the indices after
+    all marks."""
+    text, places, marks = "", [], set()
+    for i, char in enumerate(shown):
+        if i in found:
+            text += found[i]
+            places.append(origin[i])
+        if i in found or i in parted:
+            marks.add(len(text))
+        text += char
+        places.append(origin[i])
+    return text, [*places, origin[len(shown)]], frozenset(marks)
+
+
+def shown_text(text: str, style: TextStyle, library: FontLibrary) -> str:
+    """The text as it is drawn on one line: normalised, in capitals where the style says so, emoji
+    that no font has replaced. Empty where nothing can be seen."""
+    return _display(normalise(text), style, library)[0]
+
+
+def _cut(way: _Way, style: TextStyle, box_w: int, box_h: int) -> list[int]:
     """Where the cues begin and end, by dynamic programming over the breaks."""
+    paragraph, phrases = way.paragraph, way.phrases
     shown, language = paragraph.text, style.language
     phrase_ends = set(break_opportunities(shown, language, phrases=True))
     stops = break_opportunities(shown, language, phrases)
-    cuts = [0, *(i for i in stops if _may_cut(shown, i)), len(shown)]
+    whole = (i for i in stops if i not in way.parted and _may_cut(shown, i))
+    cuts = [0, *whole, len(shown)]
+    if way.in_words:
+        for start, end in pairwise(tuple(cuts)):
+            inside = [i for i in stops if start < i < end]
+            cuts += _cuts_in_word(paragraph, style, box_w, box_h, [start, *inside, end])
+        cuts.sort()
     best: list[tuple[int, float, int] | None] = [None] * len(cuts)
     best[0] = (0, 0.0, 0)
     room = style.max_lines * style.max_chars_per_line
@@ -318,7 +280,7 @@ def _cut(
                 break
             cost = before[1] + (cells(shown[cuts[i] : cuts[j]].strip()) / room) ** 2
             if j + 1 < len(cuts):
-                cost += _cut_cost(shown, cuts[j])
+                cost += 3.0 if cuts[j] in way.parted else _cut_cost(shown, cuts[j])
                 if cuts[j] not in phrase_ends:
                     cost += 0.5
             if j == i + 1 and len(cuts) > 2:
@@ -332,6 +294,27 @@ def _cut(
     return [cuts[n] for n in reversed(chosen)]
 
 
+def _cuts_in_word(
+    paragraph: Paragraph, style: TextStyle, box_w: int, box_h: int, stops: list[int]
+) -> list[int]:
+    """The fewest of the stops inside a word at which it is to be cut, so that each part fits."""
+    cuts, at = [], 0
+    while at < len(stops) - 1:
+        low, high = at, len(stops) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            block = _Block(paragraph, style, stops[at], stops[middle], phrases=False)
+            if block.fits(box_w, box_h):
+                low = middle
+            else:
+                high = middle - 1
+        if low == at:
+            return cuts  # not even one letter fits
+        at = low
+        cuts.append(stops[at])
+    return cuts[:-1]
+
+
 def _has_tight_breaks(shown: str, style: TextStyle) -> bool:
     """Whether there are places to break at that readers would rather not have."""
     return break_opportunities(shown, style.language) != break_opportunities(
@@ -341,8 +324,7 @@ def _has_tight_breaks(shown: str, style: TextStyle) -> bool:
 
 def measure(text: str, style: TextStyle, size: float, library: FontLibrary) -> float:
     """Advance width in pixels of the text on one line, without stroke."""
-    shown, _ = _display(normalise(text), style)
-    return _measure(shown, style.font, library, size)
+    return measure_line(shown_text(text, style, library), style.font, library, size)
 
 
 def normalise(text: str) -> str:
@@ -354,17 +336,18 @@ def normalise(text: str) -> str:
     return "\n".join(ln.strip(BREAKING_SPACES) for ln in lines if is_visible(ln))
 
 
-def _display(text: str, style: TextStyle) -> tuple[str, list[int]]:
+def _display(text: str, style: TextStyle, library: FontLibrary) -> tuple[str, list[int]]:
     """The text as it is drawn, and for each of its indices (its end too) that of the original."""
+    text, places, _ = replace_unknown_emoji(text, library)
     if not style.uppercase:
-        return text, list(range(len(text) + 1))
+        return text, places
     language = style.language.replace("_", "-").split("-")[0].lower()
     shown, origin = "", []
     for i, char in enumerate(text):
         capital = _capital(char, language)
         shown += capital
-        origin += [i] * len(capital)
-    return shown, [*origin, len(text)]
+        origin += [places[i]] * len(capital)
+    return shown, [*origin, places[len(text)]]
 
 
 def _capital(char: str, language: str) -> str:
@@ -401,9 +384,15 @@ class _Block:
         self.forced = [
             n for n, i in enumerate(self.stops) if start < i < end and text[i - 1] == "\n"
         ]
+        self.most_lines = style.max_lines
         self._widths: dict[tuple[int, int], float] = {}
         library = paragraph.library
         self.cap = library.metrics(library.require(style.family, style.weight)).cap_height
+
+    def spare_lines(self, box_w: int) -> None:
+        """Parts words no more often than large type needs, rather than for larger type still."""
+        size = max(self.style.min_px, round(_LARGE * self.style.max_px))
+        self.most_lines = self._fewest_lines(size, box_w) or self.style.max_lines
 
     def fit(self, box_w: int, box_h: int) -> Fitted | None:
         low, high = self.style.min_px, self.style.max_px
@@ -424,17 +413,22 @@ class _Block:
 
     def fits(self, box_w: int, box_h: int) -> bool:
         """Whether there is a `fit`, found with less work."""
-        if self.extents.high + self.extents.deep + _LEAST_GAP_EM > self.style.line_height:
-            return self.fit(box_w, box_h) is not None
-        return self._fits_at(self.style.min_px, box_w, box_h)
+        least, usual = self.style.min_px, self.style.line_height
+        widest = self.extents.high + self.extents.deep + _LEAST_GAP_EM
+        if widest <= usual or not self._fits_at(least, box_w, box_h):
+            return self._fits_at(least, box_w, box_h)
+        if self._fits_at(least, box_w, box_h, widest):
+            return True
+        return self._layout(least, box_w, box_h) is not None or bool(self.fit(box_w, box_h))
 
-    def _fits_at(self, size: int, box_w: int, box_h: int) -> bool:
-        """Whether it fits with its lines no farther apart than the style says."""
+    def _fits_at(self, size: int, box_w: int, box_h: int, pitch: float | None = None) -> bool:
+        """Whether it fits with its lines as far apart as given, in em, or as the style says."""
         count = self._fewest_lines(size, box_w)
         if count is None:
             return False
         top, bottom = self._reach(size)
-        return top + bottom + round((count - 1) * self.style.line_height * size) <= box_h
+        pitch = self.style.line_height if pitch is None else pitch
+        return top + bottom + round((count - 1) * pitch * size) <= box_h
 
     def _layout(self, size: int, box_w: int, box_h: int) -> Fitted | None:
         """Even lines at this size, at which `_fits_at`; None when they don't fit moved apart."""
@@ -465,7 +459,7 @@ class _Block:
             first = round((box_h + self.extents.band * size - depth) / 2)
             first = min(max(first, top), box_h - bottom - depth)
         lines = tuple(
-            Line(*self._trim(a, b), pen, first + round(n * pitch), line)
+            Line(*self.trim(a, b), pen, first + round(n * pitch), line)
             for n, ((a, b), pen, line) in enumerate(zip(spans, pens, shaped, strict=True))
         )
         return Fitted(self.paragraph.text, self.style, size, (box_w, box_h), lines, self.extents)
@@ -474,8 +468,8 @@ class _Block:
         """Where the line's origin lies: lines are aligned by their ink, not by the room that the
         font leaves beside it."""
         left, right = (line.ink[0] * size, line.ink[2] * size) if line.ink else (0.0, 0.0)
-        pad_x = _pads(self.style.box, size)[0] if self.style.box else 0
-        side = pad_x + self.style.stroke * size + _SLACK_PX
+        pad_x = padding_px(self.style.box, size)[0] if self.style.box else 0
+        side = pad_x + self.style.stroke * size + SLACK_PX
         align = self.style.align
         if align == "left" and self.paragraph.base == 1:
             align = "right"
@@ -485,21 +479,21 @@ class _Block:
             return box_w - side - right
         return (box_w - left - right) / 2
 
-    def _trim(self, a: int, b: int) -> tuple[int, int]:
+    def trim(self, a: int, b: int) -> tuple[int, int]:
         start, end = self.stops[a], self.stops[b]
         while end > start and self.paragraph.text[end - 1] in BREAKING_SPACES + "\n\u200b":
             end -= 1
         return start, end
 
     def _line(self, a: int, b: int) -> ShapedLine:
-        return self.paragraph.line(*self._trim(a, b))
+        return self.paragraph.line(*self.trim(a, b))
 
-    def _width(self, a: int, b: int) -> float:
+    def width(self, a: int, b: int) -> float:
         """Ink in em; infinite where the line would hold too many characters or a newline."""
         width = self._widths.get((a, b))
         if width is None:
-            start, end = self._trim(a, b)
-            too_long = cells(self.paragraph.text[start:end]) > self.style.max_chars_per_line
+            start, end = self.trim(a, b)
+            too_long = self.paragraph.cells(start, end) > self.style.max_chars_per_line
             if too_long or any(a < n < b for n in self.forced):
                 width = math.inf
             else:
@@ -508,28 +502,28 @@ class _Block:
             self._widths[a, b] = width
         return width
 
-    def _room(self, size: int, box_w: int) -> float:
+    def room(self, size: int, box_w: int) -> float:
         """Em that a line's ink may be wide."""
-        pad_x = _pads(self.style.box, size)[0] if self.style.box else 0
-        return (box_w - 2 * (pad_x + _SLACK_PX)) / size - 2 * self.style.stroke
+        pad_x = padding_px(self.style.box, size)[0] if self.style.box else 0
+        return (box_w - 2 * (pad_x + SLACK_PX)) / size - 2 * self.style.stroke
 
     def _fewest_lines(self, size: int, box_w: int) -> int | None:
         """How many lines it takes, filling each; None when it can't be done."""
-        room = self._room(size, box_w)
+        room = self.room(size, box_w)
         last, a, count = len(self.stops) - 1, 0, 0
         while a < last:
             b = a
-            while b < last and self._width(a, b + 1) <= room:
+            while b < last and self.width(a, b + 1) <= room:
                 b += 1
             count += 1
-            if b == a or count > self.style.max_lines:
+            if b == a or count > self.most_lines:
                 return None
             a = b
         return count
 
     def _even_lines(self, count: int, size: int, box_w: int) -> list[tuple[int, int]]:
         """The breaks of least cost into so many lines, by dynamic programming."""
-        room = self._room(size, box_w)
+        room = self.room(size, box_w)
         last = len(self.stops) - 1
         total = sum(self._line(a, b).advance for a, b in pairwise([0, *self.forced, last]))
         target = max(total / count, 1e-3)
@@ -537,7 +531,7 @@ class _Block:
         for n in range(1, count + 1):
             for b in range(n, last + 1):
                 for a in range(b - 1, n - 2, -1):
-                    width = self._width(a, b)
+                    width = self.width(a, b)
                     if width == math.inf:
                         break
                     before = best.get((n - 1, a))
@@ -558,16 +552,20 @@ class _Block:
     def _break_cost(self, a: int, b: int, target: float) -> float:
         """What is wrong with a line from stop a to stop b, beside its length."""
         text = self.paragraph.text
-        start, end = self._trim(a, b)
+        start, end = self.trim(a, b)
         line = text[start:end]
         if b == len(self.stops) - 1:
             lone = a > 0 and a not in self.forced and not any(c in BREAKING_SPACES for c in line)
-            return 0.5 if lone and self._width(a, b) < target / 2 else 0.0
+            return 0.5 if lone and self.width(a, b) < target / 2 else 0.0
         if b in self.forced or line[-1] in _SENTENCE_ENDS:
             return 0.0
         if line[-1] in _CLAUSE_ENDS + _CLOSING:
             return 0.03
-        if line[-1] in "-\u2010\u00ad":
+        if line[-1] == SOFT_HYPHEN:
+            before = re.split(f"[{BREAKING_SPACES}\n{SOFT_HYPHEN}]", line[:-1])[-1]
+            after = re.split(f"[{BREAKING_SPACES}\n{SOFT_HYPHEN}]", text[self.stops[b] :])[0]
+            return 0.2 if min(len(before), len(after)) > _SHORT_WORD else 0.25
+        if line[-1] in "-\u2010":
             return 0.2
         if self.stops[b] in self.inside_phrase:
             return 0.4
@@ -589,11 +587,11 @@ class _Block:
 
     def _reach(self, size: int) -> tuple[int, int]:
         """Pixels above the first and below the last baseline that must lie in the box."""
-        stroke = self.style.stroke * size + _SLACK_PX
+        stroke = self.style.stroke * size + SLACK_PX
         top = math.ceil(self.extents.high * size + stroke)
         bottom = math.ceil(self.extents.deep * size + stroke)
         if self.style.box:
-            above, below = _plate_reach(self.style.box, size, self.extents, stroke)
+            above, below = plate_reach(self.style.box, size, self.extents, stroke)
             top, bottom = max(top, above), max(bottom, below)
         return top, bottom
 
@@ -613,14 +611,14 @@ def _clear_pitch(above: ShapedLine, below: ShapedLine, shift: float) -> float:
     )
 
 
-def _pads(box: BoxStyle, size: int) -> tuple[int, int]:
+def padding_px(box: BoxStyle, size: int) -> tuple[int, int]:
     return round(box.pad_x * size), round(box.pad_y * size)
 
 
-def _plate_reach(box: BoxStyle, size: int, extents: Extents, stroke: float) -> tuple[int, int]:
+def plate_reach(box: BoxStyle, size: int, extents: Extents, stroke: float) -> tuple[int, int]:
     """How far a plate reaches above and below a baseline, in pixels: padding around the band, and
     room around what stands out of the band."""
-    pad_y = _pads(box, size)[1]
+    pad_y = padding_px(box, size)[1]
     least = round(0.35 * pad_y)
     above = max(
         math.ceil(extents.band * size) + pad_y, math.ceil(extents.high * size + stroke) + least
@@ -630,8 +628,11 @@ def _plate_reach(box: BoxStyle, size: int, extents: Extents, stroke: float) -> t
 
 
 def _may_cut(text: str, i: int) -> bool:
-    """Whether a cue may end at this break: not inside a hyphenated word."""
-    return text[i - 1] not in "-\u2010–—\u00ad\u200b" or text[i - 2 : i - 1] in ("", " ")
+    """Whether a cue may end at this break: not inside a hyphenated word or an address."""
+    before = text[i - 1]
+    if before == "\u200b":
+        return not spaces_words(text[i])
+    return before not in "-\u2010–—\u00ad" or text[i - 2 : i - 1] in ("", " ")
 
 
 def _cut_cost(text: str, i: int) -> float:
@@ -659,7 +660,7 @@ def _unbreakable(word: str, style: TextStyle, box_w: int, box_h: int) -> Unbreak
         Problem(
             code="text.unbreakable",
             message=f"{word!r} {why}.",
-            remedy="Use a shorter word, put a soft hyphen (U+00AD) or a space into it, or let the "
+            remedy="Use a shorter word, put a blank or a soft hyphen (U+00AD) into it, or let the "
             "style go smaller or its box wider.",
         )
     )
@@ -668,7 +669,7 @@ def _unbreakable(word: str, style: TextStyle, box_w: int, box_h: int) -> Unbreak
 # ------------------------------------------------------------------------------------- rectangles
 
 
-def _union(rects: Collection[Rect]) -> Rect:
+def union_of(rects: Collection[Rect]) -> Rect:
     if not rects:
         return (0, 0, 0, 0)
     x0, y0, x1, y1 = zip(*rects, strict=True)
@@ -676,7 +677,7 @@ def _union(rects: Collection[Rect]) -> Rect:
 
 
 def _ink_px(fitted: Fitted, line: Line, ink: tuple[float, float, float, float]) -> Rect:
-    size, reach = fitted.size, fitted.style.stroke * fitted.size + _SLACK_PX
+    size, reach = fitted.size, fitted.style.stroke * fitted.size + SLACK_PX
     # What is a whole pixel but for a float's last bits is that pixel.
     tiny = 1e-6
     return (
@@ -687,20 +688,20 @@ def _ink_px(fitted: Fitted, line: Line, ink: tuple[float, float, float, float]) 
     )
 
 
-class _Placed(NamedTuple):
+class PlacedWord(NamedTuple):
     word: Word
     start: int
     end: int
     line: Line
 
 
-def _words(fitted: Fitted) -> list[_Placed]:
+def placed_words(fitted: Fitted) -> list[PlacedWord]:
     text = fitted.text
     hyphens = "-\u2010–—\u00ad"
     # Words of scripts without spaces are phrases.
     breaks = break_opportunities(text, fitted.style.language, phrases=True)
     inner = {i for i in breaks if text[i - 1] not in hyphens}
-    found: list[_Placed] = []
+    found: list[PlacedWord] = []
     index, goes_on = -1, False
     for line in fitted.lines:
         start = line.start
@@ -716,7 +717,7 @@ def _words(fitted: Fitted) -> list[_Placed]:
                 ink = (min(b[0] for b in inks), bottom, max(b[2] for b in inks), top)
                 shown = text[start:i].replace("\u00ad", "")
                 word = Word(shown, *_ink_px(fitted, line, ink), index)
-                found.append(_Placed(word, start, i, line))
+                found.append(PlacedWord(word, start, i, line))
             goes_on = i == line.end and i not in inner and text[i : i + 1].strip("\u200b") != ""
             goes_on = goes_on and text[i] not in BREAKING_SPACES + "\n"
             start = i + space
@@ -727,16 +728,16 @@ def _plates(fitted: Fitted) -> list[Rect]:
     style, size = fitted.style, fitted.size
     if style.box is None:
         return []
-    stroke = style.stroke * size + _SLACK_PX
-    above, below = _plate_reach(style.box, size, fitted.extents, stroke)
-    pad_x = _pads(style.box, size)[0]
+    stroke = style.stroke * size + SLACK_PX
+    above, below = plate_reach(style.box, size, fitted.extents, stroke)
+    pad_x = padding_px(style.box, size)[0]
     rects = []
     for line in fitted.lines:
         if line.shaped.ink:
             x0, _, x1, _ = _ink_px(fitted, line, line.shaped.ink)
             rects.append((x0 - pad_x, line.baseline - above, x1 + pad_x, line.baseline + below))
     if not style.box.per_line:
-        return [_union(rects)]
+        return [union_of(rects)]
     return _snapped(rects, 2 * round(style.box.radius * size))
 
 
@@ -758,354 +759,3 @@ def _snapped(rects: list[Rect], least: int) -> list[Rect]:
                         rects[m] = tuple(moved)
                     changed = True
     return rects
-
-
-# ---------------------------------------------------------------------------------------- drawing
-
-
-def draw(fitted: Fitted, library: FontLibrary, highlight: Collection[int] = ()) -> Tile:
-    """The fitted text as a picture. `highlight` holds the `Word.index` of words that are drawn as
-    the style's `highlight` says."""
-    style, size = fitted.style, fitted.size
-    if highlight and style.highlight is None:
-        raise ValueError("the style has no highlight")
-    words = _words(fitted)
-    lit_words = [placed for placed in words if placed.word.index in highlight]
-    lit = {i for placed in lit_words for i in range(placed.start, placed.end)}
-    pictures = list(_pictures(fitted, library))
-    with _FREETYPE:
-        strokes = list(_bitmaps(fitted, library, style.stroke * size)) if style.stroke else []
-        fills = list(_bitmaps(fitted, library, 0.0))
-    drawn = _union([b.rect for b in (*strokes, *fills, *pictures)])
-    plates = fitted.plates
-    lit_plates = _lit_plates(fitted, lit_words)
-    solid = _union([r for r in (drawn, *plates, *lit_plates) if r[2] > r[0]])
-    x0, y0, x1, y1 = _tile_bounds(style, size, solid)
-    canvas = _Canvas(x0, y0, x1 - x0, y1 - y0)
-
-    plate = _plate_mask(canvas, plates, style.box, size) if style.box else None
-    # Joined letters abut: coverage adds up, or a seam shows between them.
-    fill = canvas.mask([b for b in fills if b.cluster not in lit], cv2.add)
-    lit_fill = canvas.mask([b for b in fills if b.cluster in lit], cv2.add) if lit else None
-    letters = fill if lit_fill is None else cv2.add(fill, lit_fill)
-    seen = letters
-    if pictures:
-        seen = np.maximum(letters, canvas.mask([p.shape for p in pictures], np.maximum))
-    stroke = None
-    if strokes:
-        stroke = canvas.mask(strokes, np.maximum)
-        part = canvas.part(drawn)
-        core = _stroke_core(letters[part], style.stroke * size)
-        stroke[part] = np.maximum(stroke[part], core)
-        seen = np.maximum(seen, stroke)
-
-    if style.shadow:
-        cast = seen if plate is None else plate
-        shade = _shadow_mask(cast, style.shadow, size)
-        if plate is not None:
-            shade *= 1.0 - plate / np.float32(255)  # as in CSS: none below the box itself
-        canvas.paint(shade, style.shadow.color, style.shadow.opacity)
-    if plate is not None:
-        canvas.paint(plate, style.box.color, style.box.opacity)
-    if style.highlight and style.highlight.box:
-        for rect in lit_plates:
-            mask = _plate_mask(canvas, [rect], style.highlight.box, size)
-            canvas.paint(mask, style.highlight.box.color, style.highlight.box.opacity)
-    if stroke is not None:
-        canvas.paint(stroke, style.stroke_color)
-    canvas.paint(fill, style.color)
-    if lit_fill is not None:
-        canvas.paint(lit_fill, style.highlight.color)
-    for picture in pictures:
-        canvas.lay(picture)
-    ink = canvas.bounds(seen)
-    return Tile(canvas.rgba(), x0, y0, ink, [placed.word for placed in words], plates)
-
-
-class _Bitmap(NamedTuple):
-    coverage: np.ndarray
-    rect: Rect
-    cluster: int
-
-
-class _Picture(NamedTuple):
-    rgba: np.ndarray
-    """(h, w, 4) float32, premultiplied; colours of 0 to 255, alpha of 0 to 1."""
-    rect: Rect
-    cluster: int
-
-    @property
-    def shape(self) -> _Bitmap:
-        return _Bitmap(np.rint(self.rgba[..., 3] * 255).astype(np.uint8), self.rect, self.cluster)
-
-
-class _Canvas:
-    """Premultiplied float layers over a rectangle of the box's coordinates."""
-
-    def __init__(self, x: int, y: int, width: int, height: int):
-        self.x, self.y, self.shape = x, y, (height, width)
-        self._rgb = np.zeros((height, width, 3), np.float32)
-        self._alpha = np.zeros((height, width), np.float32)
-
-    def mask(
-        self, bitmaps: list[_Bitmap], join: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    ) -> np.ndarray:
-        mask = np.zeros(self.shape, np.uint8)
-        for coverage, rect, _ in bitmaps:
-            part = mask[self.part(rect)]
-            part[:] = join(part, coverage)
-        return mask
-
-    def paint(self, mask: np.ndarray, color: str, opacity: float = 1.0) -> None:
-        """Lays a colour over what is there, through a mask (uint8, or float of 0 to 1)."""
-        part = self.part(self.bounds(mask))
-        scale = opacity / 255 if mask.dtype == np.uint8 else opacity
-        alpha = mask[part].astype(np.float32) * np.float32(scale)
-        keep = 1 - alpha
-        self._rgb[part] *= keep[..., None]
-        self._rgb[part] += alpha[..., None] * np.array(_rgb(color), np.float32)
-        self._alpha[part] *= keep
-        self._alpha[part] += alpha
-
-    def lay(self, picture: _Picture) -> None:
-        """Lays a picture over what is there."""
-        part = self.part(picture.rect)
-        alpha = picture.rgba[..., 3]
-        self._rgb[part] *= 1 - alpha[..., None]
-        self._rgb[part] += picture.rgba[..., :3]
-        self._alpha[part] *= 1 - alpha
-        self._alpha[part] += alpha
-
-    def part(self, rect: Rect) -> tuple[slice, slice]:
-        """Where the rectangle lies in a mask."""
-        x0, y0, x1, y1 = rect
-        return np.s_[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x]
-
-    def bounds(self, mask: np.ndarray) -> Rect:
-        """The rectangle of what is not 0. (A bitmap's own may be larger: FreeType allots it by the
-        control points of the curves.)"""
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        x, y = self.x, self.y
-        if not rows.size:
-            return x, y, x, y
-        return (
-            x + int(columns[0]),
-            y + int(rows[0]),
-            x + int(columns[-1]) + 1,
-            y + int(rows[-1]) + 1,
-        )
-
-    def rgba(self) -> np.ndarray:
-        alpha = self._alpha
-        out = np.empty((*self.shape, 4), np.uint8)
-        divisor = np.where(alpha > 0, alpha, 1)[..., None]
-        out[..., :3] = np.clip(np.rint(self._rgb / divisor), 0, 255)
-        out[..., 3] = np.clip(np.rint(alpha * 255), 0, 255)
-        return out
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    if not re.fullmatch("#[0-9A-Fa-f]{6}", color):
-        raise PresetError(
-            Problem("style.color", f"{color!r} is not a colour.", "Write it as #RRGGBB.")
-        )
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
-
-
-def _tile_bounds(style: TextStyle, size: int, solid: Rect) -> Rect:
-    x0, y0, x1, y1 = solid
-    if style.shadow:
-        dx, dy, sigma = _shadow_px(style.shadow, size)
-        reach = math.ceil(3 * sigma) + 1
-        x0, y0 = min(x0, x0 + dx - reach), min(y0, y0 + dy - reach)
-        x1, y1 = max(x1, x1 + dx + reach), max(y1, y1 + dy + reach)
-    x0, y0 = (x0 - _MARGIN_PX) // 2 * 2, (y0 - _MARGIN_PX) // 2 * 2
-    x1, y1 = -(-(x1 + _MARGIN_PX) // 2) * 2, -(-(y1 + _MARGIN_PX) // 2) * 2
-    return x0, y0, x1, y1
-
-
-def _bitmaps(fitted: Fitted, library: FontLibrary, stroke: float) -> Iterator[_Bitmap]:
-    """Each glyph's coverage, unhinted, placed to 1/64 px; stroked by so many pixels on each side
-    where `stroke` is not 0. Baselines lie on whole pixels, so feet are sharp."""
-    size = fitted.size
-    stroker = None
-    if stroke:
-        stroker = freetype.Stroker()
-        stroker.set(
-            round(stroke * 64),
-            freetype.FT_STROKER_LINECAP_ROUND,
-            freetype.FT_STROKER_LINEJOIN_ROUND,
-            0,
-        )
-    for line in fitted.lines:
-        for glyph in line.shaped.glyphs:
-            if glyph.ink is None or glyph.picture:
-                continue
-            face = library.outlines(glyph.face)
-            face.set_pixel_sizes(0, size)
-            face.load_glyph(glyph.id, freetype.FT_LOAD_NO_HINTING | freetype.FT_LOAD_NO_BITMAP)
-            outline = face.glyph.get_glyph()
-            if stroker is not None:
-                outline.stroke(stroker, True)
-            x64, y64 = round((line.x + glyph.x * size) * 64), round(glyph.y * size * 64)
-            offset = freetype.FT_Vector(x64 & 63, y64 & 63)
-            drawn = outline.to_bitmap(freetype.FT_RENDER_MODE_NORMAL, offset, True)
-            bitmap = drawn.bitmap
-            rows, columns, pitch = bitmap.rows, bitmap.width, bitmap.pitch
-            if not rows or not columns:
-                continue
-            # The wrapper's own `buffer` makes a list of Python ints of it.
-            raw = ctypes.string_at(bitmap._FT_Bitmap.buffer, rows * pitch)
-            coverage = np.frombuffer(raw, np.uint8).reshape(rows, pitch)[:, :columns]
-            left = (x64 >> 6) + drawn.left
-            top = line.baseline - (y64 >> 6) - drawn.top
-            rect = (left, top, left + columns, top + rows)
-            yield _Bitmap(coverage, rect, glyph.cluster)
-
-
-def _pictures(fitted: Fitted, library: FontLibrary) -> Iterator[_Picture]:
-    """The emoji: what is seen of each, scaled from the size that the font has it in to whole
-    pixels. They get no stroke: they bring their own outlines."""
-    size = fitted.size
-    for line in fitted.lines:
-        for glyph in line.shaped.glyphs:
-            if not glyph.picture or glyph.ink is None:
-                continue
-            picture = library.picture(glyph.face, glyph.id)
-            assert picture is not None
-            left, bottom, right, top = (value * size for value in glyph.ink)
-            x0, x1 = round(line.x + left), round(line.x + right)
-            y0, y1 = round(line.baseline - top), round(line.baseline - bottom)
-            if x1 > x0 and y1 > y0:
-                a, b, c, d = picture.ink
-                scaled = _scaled(picture.rgba[b:d, a:c], x1 - x0, y1 - y0)
-                yield _Picture(scaled, (x0, y0, x1, y1), glyph.cluster)
-
-
-def _scaled(rgba: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Premultiplied, so that nothing of what is transparent bleeds in."""
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    whole = np.concatenate([rgba[..., :3].astype(np.float32) * alpha, alpha], axis=2)
-    smaller = height <= rgba.shape[0]
-    filtering = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    out = cv2.resize(whole, (width, height), interpolation=filtering)
-    out[..., 3] = np.clip(out[..., 3], 0, 1)
-    out[..., :3] = np.clip(out[..., :3], 0, 255 * out[..., 3:])
-    return out
-
-
-def _stroke_core(letters: np.ndarray, radius: float) -> np.ndarray:
-    """What lies surely within the stroke, by distance from the letters.
-
-    FreeType's stroker draws exact edges but turns a counter narrower than the stroke inside out
-    and leaves a hole there (the ring of A-ring, the eyes of 8).
-    """
-    height, width = letters.shape
-    size = (width * _FINE_DISTANCE, height * _FINE_DISTANCE)
-    fine = cv2.resize(letters, size, interpolation=cv2.INTER_LINEAR)
-    apart = cv2.distanceTransform((fine < 128).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # A quarter pixel inside the true edge: the stroker's own edge stays the one that is seen.
-    inside = np.clip((radius - 0.25) * _FINE_DISTANCE - apart + 1, 0, 1) * np.float32(255)
-    return cv2.resize(inside, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
-
-
-def _shadow_px(shadow: Shadow, size: int) -> tuple[int, int, float]:
-    return round(shadow.dx * size), round(shadow.dy * size), shadow.blur * size / 2
-
-
-def _shadow_mask(cast: np.ndarray, shadow: Shadow, size: int) -> np.ndarray:
-    """The mask moved and blurred, float32 of 0 to 1. The canvas has room for all of it."""
-    dx, dy, sigma = _shadow_px(shadow, size)
-    height, width = cast.shape
-    moved = np.zeros((height, width), np.float32)
-    moved[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = cast[
-        max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
-    ]
-    moved /= 255
-    if sigma <= 0:
-        return moved
-    reach = 2 * math.ceil(3 * sigma) + 1
-    blurred = cv2.GaussianBlur(moved, (reach, reach), sigma, borderType=cv2.BORDER_CONSTANT)
-    return np.clip(blurred, 0, 1)
-
-
-def _lit_plates(fitted: Fitted, lit: list[_Placed]) -> list[Rect]:
-    style, size = fitted.style, fitted.size
-    if style.highlight is None or style.highlight.box is None:
-        return []
-    pad_x = _pads(style.highlight.box, size)[0]
-    stroke = style.stroke * size + _SLACK_PX
-    above, below = _plate_reach(style.highlight.box, size, fitted.extents, stroke)
-    return [
-        (word.x0 - pad_x, line.baseline - above, word.x1 + pad_x, line.baseline + below)
-        for word, _, _, line in lit
-    ]
-
-
-_FINE_ROWS = 8
-_FINE_DISTANCE = 4
-
-
-def _plate_mask(canvas: _Canvas, rects: list[Rect], box: BoxStyle, size: int) -> np.ndarray:
-    """Coverage of the rectangles with round corners, grown together where they touch: in each of
-    eight rows to the pixel, the exact length between the left and the right side."""
-    mask = np.zeros(canvas.shape, np.uint8)
-    for group in _touching(rects):
-        x0, y0, x1, y1 = _union(group)
-        rows = y0 + (np.arange((y1 - y0) * _FINE_ROWS) + 0.5) / _FINE_ROWS
-        left, right = (_side(group, side, box.radius * size) for side in (0, 2))
-        starts = np.interp(rows, left[:, 1], left[:, 0])[:, None]
-        ends = np.interp(rows, right[:, 1], right[:, 0])[:, None]
-        columns = np.arange(x0, x1)
-        covered = np.clip(np.minimum(ends, columns + 1) - np.maximum(starts, columns), 0, 1)
-        covered = covered.reshape(y1 - y0, _FINE_ROWS, x1 - x0).mean(axis=1)
-        part = mask[canvas.part((x0, y0, x1, y1))]
-        part[:] = np.maximum(part, np.rint(covered * 255).astype(np.uint8))
-    return mask
-
-
-def _touching(rects: list[Rect]) -> list[list[Rect]]:
-    """Neighbours (from top to bottom) that overlap go together."""
-    groups: list[list[Rect]] = []
-    for rect in rects:
-        last = groups[-1][-1] if groups else None
-        if last and last[3] >= rect[1] and last[0] < rect[2] and rect[0] < last[2]:
-            groups[-1].append(rect)
-        else:
-            groups.append([rect])
-    return groups
-
-
-def _side(rects: list[Rect], side: int, radius: float) -> np.ndarray:
-    """The left (0) or right (2) side of rectangles stacked from top to bottom: x and y of points
-    from the middle of the top to the middle of the bottom."""
-    first, last = rects[0], rects[-1]
-    corners: list[tuple[float, float]] = [((first[0] + first[2]) / 2, first[1])]
-    corners.append((first[side], first[1]))
-    for above, below in pairwise(rects):
-        if above[side] != below[side]:
-            above_is_wider = (above[side] > below[side]) == (side == 2)
-            y = above[3] if above_is_wider else below[1]
-            corners += [(above[side], y), (below[side], y)]
-    corners.append((last[side], last[3]))
-    corners.append(((last[0] + last[2]) / 2, last[3]))
-    return _rounded(corners, radius)
-
-
-def _rounded(corners: list[tuple[float, float]], radius: float) -> np.ndarray:
-    """A line of right angles with each angle replaced by a quarter circle. Two circles share an
-    edge's length where it is too short for both."""
-    ring = [np.array(c, np.float64) for c in corners]
-    points = [ring[0]]
-    for n in range(1, len(ring) - 1):
-        to_before, to_after = ring[n - 1] - ring[n], ring[n + 1] - ring[n]
-        before, after = np.abs(to_before).sum(), np.abs(to_after).sum()
-        r = min(radius, before / (1 if n == 1 else 2), after / (1 if n == len(ring) - 2 else 2))
-        if r <= 0:
-            points.append(ring[n])
-            continue
-        u, v = to_before / before, to_after / after
-        centre = ring[n] + r * (u + v)
-        angles = np.linspace(0, math.pi / 2, max(4, math.ceil(r)) + 1)
-        points += [centre - r * (v * math.cos(a) + u * math.sin(a)) for a in angles]
-    return np.array([*points, ring[-1]])

@@ -2,21 +2,26 @@
 
 A check of the file is a function (measurement, expected) -> verdict; one of the words and logos
 on it is a function (seen, expected) -> verdict, one of what it says of its origin a function
-(mark, expected) -> verdict. None renders, and none guesses from the plan what the file itself can
+(mark, expected) -> verdict, and one that compares it with what was drawn and mastered a function
+(match, expected) -> verdict. None renders, and none guesses from the plan what the file itself can
 tell.
+
+What the material itself shows (a clip that fades in from black, a plain picture) is a warning at
+most: a video fails for what its maker can't have wanted, and for nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:  # Whoever only wants the names of the checks need not load the decoders.
     from pytoon_pipeline.media.label import Mark
     from pytoon_pipeline.media.measure import Measurement
+    from pytoon_pipeline.quality.match import Match
 
 MAX_SECONDS = 60.5
 LOUDNESS_TOLERANCE = 1.0
@@ -45,6 +50,18 @@ SHIFT_PX = 2
 """Ink may be found this far from where it was planned: rounding, and what encoding blurs."""
 SYNC_SECONDS = 0.045
 """Sound may end this far from the picture: a frame and an AAC packet."""
+
+
+MONO_LU = 3.0
+"""The mono sum may lie this far below the stereo loudness: channels that have nothing in common
+lose as much."""
+MONO_LOST_SECONDS = 1.0
+"""So long it may lie 10 LU below."""
+ONE_SIDED_LU = 25.0
+"""A channel that lies so far below the other is as good as silent."""
+NEAR_FRAMES = 3
+"""What the material shows may begin or end so many frames from where it is seen: encoding and
+transitions soften it."""
 
 
 class Verdict(BaseModel):
@@ -81,9 +98,24 @@ class Seen(BaseModel):
     missing: list[str] = Field(
         default_factory=list, description="Words and edges of which most does not show."
     )
+    wrong: list[str] = Field(
+        default_factory=list, description="Words in which a letter seems to be another one."
+    )
     touches: list[str] = Field(
         default_factory=list, description="Sides where its own tile cuts the letters."
     )
+
+
+class Shown(BaseModel):
+    """A stretch that is black or still because its material is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["black", "still"]
+    first: int
+    end: int
+    why: str = Field(description="`the clip a.mp4 is itself black there`")
+    warns: bool = Field(True, description="Is it worth a warning? A card of one colour is not.")
 
 
 class Expected(BaseModel):
@@ -103,6 +135,15 @@ class Expected(BaseModel):
     target_lufs: float = -14.0
     true_peak_db: float = -1.0
     sound: bool = Field(True, description="Is anything to be heard?")
+    silent_files: list[str] = Field(
+        default_factory=list, description="Of what is to be heard, files that hold only silence."
+    )
+    mastered_lufs: float | None = Field(
+        None, description="Loudness that mastering came to where the target is out of reach."
+    )
+    shown: list[Shown] = Field(
+        default_factory=list, description="What of black or stillness is the material's own."
+    )
     black: list[tuple[int, int]] = Field(
         default_factory=list, description="Where black was asked for."
     )
@@ -130,6 +171,7 @@ class Expected(BaseModel):
 Check = Callable[["Measurement", Expected], Verdict]
 WordCheck = Callable[[Sequence[Seen], Expected], Verdict]
 MarkCheck = Callable[["Mark | None", Expected], Verdict]
+MatchCheck = Callable[["Match | None", Expected], Verdict]
 
 
 def _verdict(name: str, faults: list[str], good: str, remedy: str = "", **measured: Any) -> Verdict:
@@ -143,12 +185,14 @@ def _verdict(name: str, faults: list[str], good: str, remedy: str = "", **measur
 
 
 def container(m: Measurement, e: Expected) -> Verdict:
-    """MP4, index first, no edit list: what every platform's uploader takes."""
+    """MP4, index first, no edit list, nothing turned: what every platform's uploader takes."""
     faults = []
     if m.container != "mp4":
         faults.append(f"the container is {m.container}, not mp4")
     if not m.faststart:
         faults.append("the index (moov) lies behind the media")
+    if m.video and m.video.turned:
+        faults.append("the file asks players to turn or mirror the picture")
     if m.edits:
         faults.append(f"{len(m.edits)} edit list entries trim or delay a track")
     if m.size_bytes > e.max_bytes:
@@ -262,6 +306,8 @@ def audio_track(m: Measurement, e: Expected) -> Verdict:
         faults.append(f"{a.sample_rate} Hz, {a.channels} channels instead of 48000 Hz stereo")
     if abs(a.start - m.video.start) > 0.005:
         faults.append(f"sound starts {a.start - m.video.start:+.3f} s against the picture")
+    if not a.even:
+        faults.append("its packets do not follow each other without a gap")
     if abs(a.seconds - m.video.seconds) > SYNC_SECONDS:
         faults.append(f"sound lasts {a.seconds:.3f} s, the picture {m.video.seconds:.3f} s")
     return _verdict(
@@ -286,8 +332,23 @@ def loudness(m: Measurement, e: Expected) -> Verdict:
         return _verdict("loudness", faults, "silent, as planned", **measured)
     faults = []
     if a.integrated_lufs is None or a.integrated_lufs < -60:
+        if e.silent_files:
+            return Verdict(
+                name="loudness", passed=False, severity="warning", measured=measured,
+                message=f"nothing is heard: {', '.join(e.silent_files)} "
+                + ("holds" if len(e.silent_files) == 1 else "hold") + " only silence",
+                remedy="Give a recording with something to hear, or leave it out.",
+            )
         faults.append("nothing is heard though sound was planned")
     elif abs(a.integrated_lufs - e.target_lufs) > LOUDNESS_TOLERANCE:
+        reached = e.mastered_lufs
+        if reached is not None and abs(a.integrated_lufs - reached) <= LOUDNESS_TOLERANCE / 2:
+            return Verdict(
+                name="loudness", passed=False, severity="warning", measured=measured,
+                message=f"{a.integrated_lufs:.1f} LUFS instead of {e.target_lufs:g}: its few loud "
+                "moments leave no room for more",
+                remedy="Give a recording whose loud and quiet parts lie nearer to each other.",
+            )
         faults.append(f"{a.integrated_lufs:.1f} LUFS instead of {e.target_lufs:g}")
     if a.true_peak_dbtp is not None and a.true_peak_dbtp > e.true_peak_db + 0.05:
         faults.append(f"true peak {a.true_peak_dbtp:.1f} dBTP is over {e.true_peak_db:g}")
@@ -296,6 +357,42 @@ def loudness(m: Measurement, e: Expected) -> Verdict:
     return _verdict(
         "loudness", faults, good, "Check the music and voice of the brief; quiet or clipped "
         "recordings can't reach the target.", **measured,
+    )
+
+
+def mono_sum(m: Measurement, e: Expected) -> Verdict:
+    """On one loudspeaker as loud as on two, within 3 LU: nothing cancels."""
+    a = m.audio
+    if a is None:
+        return _verdict("mono_sum", ["there is no sound track"], "")
+    faults = []
+    if a.mono_lu is not None and a.mono_lu < -MONO_LU - 0.05:
+        faults.append(f"on one loudspeaker it is {-a.mono_lu:.1f} LU quieter than on two")
+    elif a.mono_lost_seconds >= MONO_LOST_SECONDS:
+        faults.append(
+            f"on one loudspeaker nearly nothing is heard for {a.mono_lost_seconds:.1f} s"
+        )
+    good = "nothing to be heard" if a.mono_lu is None else f"{a.mono_lu:+.1f} LU against stereo"
+    return _verdict(
+        "mono_sum", faults, good, "Render again; if it stays, report it with the file.",
+        mono_lu=None if a.mono_lu is None else round(a.mono_lu, 2),
+        lost_seconds=a.mono_lost_seconds,
+    )
+
+
+def channel_balance(m: Measurement, e: Expected) -> Verdict:
+    """Neither channel is silent while the other is not."""
+    a = m.audio
+    if a is None:
+        return _verdict("channel_balance", ["there is no sound track"], "")
+    faults = []
+    if a.balance_lu is not None and abs(a.balance_lu) > ONE_SIDED_LU:
+        side = "right" if a.balance_lu > 0 else "left"
+        faults.append(f"the {side} channel is silent while the other is not")
+    good = "nothing to be heard" if a.balance_lu is None else f"left {a.balance_lu:+.1f} LU"
+    return _verdict(
+        "channel_balance", faults, good, "Render again; if it stays, report it with the file.",
+        balance_lu=None if a.balance_lu is None else round(a.balance_lu, 2),
     )
 
 
@@ -319,24 +416,18 @@ def _times(runs: list[tuple[int, int]], rate: int) -> str:
     return ", ".join(f"{a / rate:.2f}-{b / rate:.2f} s" for a, b in runs)
 
 
-def black_frames(m: Measurement, e: Expected) -> Verdict:
-    """No black stretch that was not asked for."""
+def find_black(m: Measurement, e: Expected) -> list[tuple[int, int]]:
+    """Black stretches that were not asked for, whatever their cause."""
     if m.video is None:
-        return _verdict("black_frames", ["there is no video track"], "")
+        return []
     hit = [share >= BLACK_SHARE for share in m.video.dark]
-    runs = _runs(hit, e.black, max(1, round(BLACK_SECONDS * e.rate)))
-    faults = [f"black at {_times(runs, e.rate)}"] if runs else []
-    return _verdict(
-        "black_frames", faults, "no black stretch that was not asked for",
-        "Look at the media of the segment at that time.",
-        black_frames=sum(hit), stretches=[list(r) for r in runs],
-    )
+    return _runs(hit, e.black, max(1, round(BLACK_SECONDS * e.rate)))
 
 
-def frozen_frames(m: Measurement, e: Expected) -> Verdict:
-    """No frozen stretch that was not asked for."""
+def find_still(m: Measurement, e: Expected) -> list[tuple[int, int]]:
+    """Frozen stretches that were not asked for, whatever their cause."""
     if m.video is None:
-        return _verdict("frozen_frames", ["there is no video track"], "")
+        return []
     change = m.video.change
     hit = [i > 0 and c < FROZEN_CHANGE for i, c in enumerate(change)]
     pulses = [
@@ -345,12 +436,65 @@ def frozen_frames(m: Measurement, e: Expected) -> Verdict:
     ]
     for i in pulses:
         hit[i] = True
-    runs = _runs(hit, e.still, round(FROZEN_SECONDS * e.rate))
-    faults = [f"nothing moves at {_times(runs, e.rate)}"] if runs else []
-    return _verdict(
-        "frozen_frames", faults, "no frozen stretch that was not asked for",
-        "Look at the segment at that time; a clip may have ended.",
-        still_frames=sum(hit), stretches=[list(r) for r in runs],
+    return _runs(hit, e.still, round(FROZEN_SECONDS * e.rate))
+
+
+def _own(
+    runs: list[tuple[int, int]], kind: str, e: Expected, longest: int
+) -> tuple[list[tuple[int, int]], list[Shown]]:
+    """What of the stretches the material does not explain, and what explains the rest."""
+    shown = [s for s in e.shown if s.kind == kind]
+    left: list[tuple[int, int]] = []
+    for first, end in runs:
+        hit = [first <= i < end for i in range(end)]
+        allowed = [(s.first - NEAR_FRAMES, s.end + NEAR_FRAMES) for s in shown]
+        left += _runs(hit, allowed, longest)
+    return left, [s for s in shown if any(a < s.end and s.first < b for a, b in runs)]
+
+
+def _judge_shown(
+    name: str, faults: list[str], good: str, remedy: str, shown: list[Shown], e: Expected,
+    **measured: Any,
+) -> Verdict:
+    """An error for what the material does not explain, else a warning for what it does."""
+    told = [f"{_times([(s.first, s.end)], e.rate)}: {s.why}" for s in shown]
+    if faults or not told:
+        return _verdict(name, faults, good, remedy, **measured)
+    if not any(s.warns for s in shown):
+        return _verdict(name, [], "; ".join(told), **measured)
+    return Verdict(
+        name=name, passed=False, severity="warning", message="; ".join(told), measured=measured,
+        remedy="Nothing need be done if that is meant; else use another picture or clip.",
+    )
+
+
+def black_frames(m: Measurement, e: Expected) -> Verdict:
+    """No black stretch but what was asked for or is the material's own (a warning)."""
+    if m.video is None:
+        return _verdict("black_frames", ["there is no video track"], "")
+    runs = find_black(m, e)
+    own, shown = _own(runs, "black", e, max(1, round(BLACK_SECONDS * e.rate)))
+    return _judge_shown(
+        "black_frames", [f"black at {_times(own, e.rate)}"] if own else [],
+        "no black stretch that was not asked for",
+        "Look at the media of the segment at that time.", shown, e,
+        black_frames=sum(share >= BLACK_SHARE for share in m.video.dark),
+        stretches=[list(r) for r in runs],
+    )
+
+
+def frozen_frames(m: Measurement, e: Expected) -> Verdict:
+    """Nothing stands still but what was meant to or does so in the material (a warning)."""
+    if m.video is None:
+        return _verdict("frozen_frames", ["there is no video track"], "")
+    runs = find_still(m, e)
+    own, shown = _own(runs, "still", e, round(FROZEN_SECONDS * e.rate))
+    return _judge_shown(
+        "frozen_frames", [f"nothing moves at {_times(own, e.rate)}"] if own else [],
+        "no frozen stretch that was not asked for",
+        "Look at the segment at that time; a clip may have ended.", shown, e,
+        still_frames=sum(i > 0 and c < FROZEN_CHANGE for i, c in enumerate(m.video.change)),
+        stretches=[list(r) for r in runs],
     )
 
 
@@ -458,6 +602,8 @@ def text_clipping(seen: Sequence[Seen], e: Expected) -> Verdict:
             faults.append(f"{s.text!r} is cut at its {' and '.join(s.touches)} when it is drawn")
         if s.missing:
             faults.append(f"of {s.text!r} {when} these do not show: {', '.join(s.missing)}")
+        if s.wrong and not s.missing:
+            faults.append(f"of {s.text!r} {when} these read otherwise: {', '.join(s.wrong)}")
         if s.found and max(
             abs(a - b) for a, b in zip(s.found, s.planned, strict=True)
         ) > SHIFT_PX:
@@ -506,6 +652,59 @@ def ai_label(mark: Mark | None, e: Expected) -> Verdict:
     )
 
 
+_NOT_COMPARED = "not compared: it was linked by an earlier version"
+
+
+def _spans(runs: Sequence[tuple[float, float]], per_second: float = 1.0) -> str:
+    told = [f"{a / per_second:.2f}-{b / per_second:.2f} s" for a, b in runs[:3]]
+    return ", ".join(told) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+
+
+def picture_match(match: Match | None, e: Expected) -> Verdict:
+    """Every frame shows what was drawn for it, as it was encoded."""
+    if match is None:
+        return _verdict("picture_match", [], _NOT_COMPARED)
+    faults = []
+    if match.frames:
+        at = _spans(match.frames, e.rate)
+        instead = ""
+        if match.instead is not None:
+            instead = f" (it shows what belongs at {match.instead / e.rate:.2f} s)"
+        faults.append(f"at {at} the picture is not what was drawn{instead}")
+    elif match.recoded:
+        faults.append(
+            f"at {_spans(match.recoded, e.rate)} the picture was encoded anew, or moved"
+        )
+    return _verdict(
+        "picture_match", faults, "every frame is what was drawn",
+        "Render this brief anew (action `rerender`); if it stays, report it with the file.",
+        frames=sum(b - a for a, b in match.frames), recoded=sum(b - a for a, b in match.recoded),
+        largest_difference=round(match.worst, 2),
+    )
+
+
+def sound_match(match: Match | None, e: Expected) -> Verdict:
+    """The sound is what was mastered, at its time, as it was encoded."""
+    if match is None:
+        return _verdict("sound_match", [], _NOT_COMPARED)
+    faults = []
+    if match.lag is not None:
+        way = "late" if match.lag > 0 else "early"
+        faults.append(f"the sound comes {abs(match.lag) * 1000:.0f} ms {way}")
+    elif match.gain_db is not None:
+        way = "louder" if match.gain_db > 0 else "quieter"
+        faults.append(f"the sound is {abs(match.gain_db):.1f} dB {way} than it was mastered")
+    elif match.sound:
+        faults.append(f"at {_spans(match.sound)} the sound is not what was mastered")
+    elif match.recoded_sound:
+        faults.append("the sound was encoded anew, or cut")
+    return _verdict(
+        "sound_match", faults, "the sound is what was mastered, in step with the picture",
+        "Render this brief anew (action `rerender`); if it stays, report it with the file.",
+        seconds=round(sum(b - a for a, b in match.sound), 2),
+    )
+
+
 FILE_CHECKS: tuple[Check, ...] = (
     container,
     video_codec,
@@ -514,6 +713,8 @@ FILE_CHECKS: tuple[Check, ...] = (
     duration,
     audio_track,
     loudness,
+    mono_sum,
+    channel_balance,
     black_frames,
     frozen_frames,
     flashes,
@@ -521,16 +722,24 @@ FILE_CHECKS: tuple[Check, ...] = (
 )
 WORD_CHECKS: tuple[WordCheck, ...] = (caption_contrast, safe_zone, text_clipping)
 MARK_CHECKS: tuple[MarkCheck, ...] = (ai_label,)
-CHECKS: tuple[Check | WordCheck | MarkCheck, ...] = (*FILE_CHECKS, *WORD_CHECKS, *MARK_CHECKS)
+MATCH_CHECKS: tuple[MatchCheck, ...] = (picture_match, sound_match)
+CHECKS: tuple[Check | WordCheck | MarkCheck | MatchCheck, ...] = (
+    *FILE_CHECKS, *WORD_CHECKS, *MARK_CHECKS, *MATCH_CHECKS,
+)
 CHECK_NAMES: tuple[str, ...] = tuple(check.__name__ for check in CHECKS)
 
 
 def run_checks(
-    m: Measurement, e: Expected, seen: Sequence[Seen] = (), mark: Mark | None = None
+    m: Measurement,
+    e: Expected,
+    seen: Sequence[Seen] = (),
+    mark: Mark | None = None,
+    match: Match | None = None,
 ) -> list[Verdict]:
     """All verdicts on a file, in the order of `CHECK_NAMES`."""
     return [
         *(check(m, e) for check in FILE_CHECKS),
         *(check(seen, e) for check in WORD_CHECKS),
         *(check(mark, e) for check in MARK_CHECKS),
+        *(check(match, e) for check in MATCH_CHECKS),
     ]

@@ -18,22 +18,35 @@ from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture.badge import draw_badge, fit_badge
 from pytoon_pipeline.picture.captions import EXIT_SECONDS, MOST_OF_CUE
 from pytoon_pipeline.picture.contrast import contrast
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.text import TextStyle, draw, fit
+from pytoon_pipeline.picture.styles import TextStyle
+from pytoon_pipeline.picture.text import fit
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
 from pytoon_pipeline.quality.checks import Seen
 from pytoon_pipeline.spec.model import Asset, Box, Caption, Overlay, RenderSpec
 from pytoon_pipeline.spec.timeline import Timeline, frames_of
 from pytoon_pipeline.spec.typeset import text_style
 
-SIGHT_VERSION = 1
+SIGHT_VERSION = 2
 """Raise it when a number comes to mean something else: what was seen is kept by it."""
 _SEARCH_EM = 0.35
 _NEAR = 2
 """Pixels that rounding, chroma and encoding may move a shape by."""
 _SURE = 0.6
 """Correlation of shape and frame from which the shape counts as found there."""
+_TIE = 0.002
+"""Correlations that are as good as each other."""
 _LEAST_PIXELS = 12
+_LETTERS_PX = 24
+"""Size of type, in pixels of the frame, from which single letters are compared."""
+_SPOT_EM = 0.1
+"""Side of a spot of ink that tells one letter from another: of a 6 and an 8, of an h and an l."""
+_SPOT = 0.6
+"""Coverage, in the mean of a spot, by which the frame may differ from the plan."""
+_FLAT = 0.06
+"""Coverage that 85 of 100 pixels of a flat ground seem to have at most, and 99 of 100 three times:
+only before such a ground is ink that was not planned told from what lies there anyway."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +216,7 @@ def look(planned: Planned, planes: Planes, width: int) -> Seen:
         view.shift(*((dx, dy) if sure else (0, 0)))
         seen.contrast, seen.weakest = view.contrast()
         seen.missing = view.missing() if sure else []
+        seen.wrong = view.wrong() if sure else []
         # A badge's letters stand in the middle of it, its rim at the edge.
         seen.touches = _edges(planned.mask) if planned.kind == "caption" else []
     return seen
@@ -272,9 +286,15 @@ class _View:
         scores[scores > 1.001] = 0.0
         near = scores[r - _NEAR : r + _NEAR + 1, r - _NEAR : r + _NEAR + 1]
         best = near if near.max() >= 0.9 * scores.max() else scores
-        y, x = np.unravel_index(int(best.argmax()), best.shape)
         from_plan = _NEAR if best is near else r
-        return int(x) - from_plan, int(y) - from_plan, float(best.max())
+        y, x = np.unravel_index(int(best.argmax()), best.shape)
+        if best is near:
+            # Shifted by a pixel a shape's inside may fit as well: of such places the one next to
+            # the plan counts.
+            ys, xs = np.nonzero(near >= near.max() - _TIE)
+            nearest = np.argmin(np.abs(ys - _NEAR) + np.abs(xs - _NEAR))
+            y, x = ys[nearest], xs[nearest]
+        return int(x) - from_plan, int(y) - from_plan, float(best[y, x])
 
     def _words(self) -> list[tuple[str, np.ndarray]]:
         """Each word with the part of the view that it and what is around it take."""
@@ -333,6 +353,46 @@ class _View:
             if ink.sum() >= _LEAST_PIXELS and shown[part][ink].mean() < 0.4:
                 gone.append(f"the {side} edge")
         return gone
+
+
+    def wrong(self) -> list[str]:
+        """Words in which a letter seems to be another one: a spot of ink where none was planned, or
+        none where one was. Told only of letters of some size; the former only on a flat ground."""
+        return [text for text, spot in self.spots() if spot > _SPOT]
+
+    def spots(self) -> list[tuple[str, float]]:
+        """Each word that can be compared, and the coverage by which its worst spot differs."""
+        em = self.planned.em
+        if em < _LETTERS_PX:
+            return []
+        touched = (self.mask > 8).astype(np.uint8)
+        # Letters with a stroke stand out from it, and only up to its edge.
+        stroke = round(self.planned.stroke)
+        near = _grown(touched, max(2, stroke - 1 if stroke >= 2 else round(0.2 * em))) > 0
+        # Beyond what a wrong letter could cover: what lies there tells how flat the ground is.
+        letter = _grown(touched, max(2, round(0.08 * em)))
+        wide = (_grown(touched, self._ring_width) > 0) & (letter == 0)
+        wanted = self.mask.astype(np.float32) / 255
+        side = max(3, round(_SPOT_EM * em))
+        found = []
+        for text, part in self._words():
+            core, ring, tone = self.core[part], self.ring[part], self.tone[part]
+            if core.sum() < _LEAST_PIXELS or ring.sum() < _LEAST_PIXELS:
+                continue
+            ink, ground = float(np.median(tone[core])), float(np.median(tone[ring]))
+            if contrast(ink**2, ground**2) < 2:
+                continue
+            seen = np.clip((tone - ground) / (ink - ground), 0, 1)
+            off = np.where(near[part], seen - wanted[part], 0.0).astype(np.float32)
+            free = seen[wide[part] & (wanted[part] < 0.03)]
+            flat = stroke < 2 and free.size and (
+                np.percentile(free, 85) <= _FLAT and np.percentile(free, 99) <= 3 * _FLAT
+            )
+            if not flat:
+                off = np.minimum(off, 0)
+            spots = cv2.blur(off, (side, side), borderType=cv2.BORDER_CONSTANT)
+            found.append((text, round(float(np.abs(spots).max()), 3)))
+        return found
 
 
 def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:

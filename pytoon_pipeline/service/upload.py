@@ -15,8 +15,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from pytoon_pipeline.briefs.model import Brief
+from pytoon_pipeline.briefs.written import Scalar, resolve
 from pytoon_pipeline.media.kinds import HEAD_BYTES, suffix_of
 from pytoon_pipeline.service.errors import ApiError
+from pytoon_pipeline.spec.model import RenderSpec
 
 USUAL = "Send JPEG, PNG, WebP, GIF, AVIF, MP4, MOV, WebM, WAV, MP3, FLAC, OGG, M4A or AAC."
 
@@ -119,6 +122,9 @@ def too_large(what: str, most: int) -> ApiError:
 # JSON --------------------------------------------------------------------------------------------
 
 
+_WRITTEN = {"brief": Brief, "spec": RenderSpec}
+
+
 def read_json(data: bytes) -> dict[str, Any]:
     """A JSON object of text that can be stored and numbers that are numbers. Raises ApiError."""
 
@@ -132,9 +138,20 @@ def read_json(data: bytes) -> dict[str, Any]:
         return made
 
     try:
-        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=pairs)
+        value = json.loads(
+            data.decode("utf-8-sig"),
+            object_pairs_hook=pairs,
+            parse_int=lambda digits: Scalar(digits, int(digits)),
+            parse_float=lambda digits: Scalar(digits, float(digits)),
+        )
         if _deeper_than(value, DEEPEST):
             raise bad(f"is nested more than {DEEPEST} deep.")
+        # A number where a line belongs keeps its digits: 19.90.
+        value = (
+            {k: resolve(v, _WRITTEN.get(k, Any), drawn_only=True).data for k, v in value.items()}
+            if isinstance(value, dict)
+            else resolve(value).data
+        )
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeDecodeError:
         raise bad("is not UTF-8 text.", "Send it as UTF-8.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,6 +85,9 @@ def _compile(
         draft = None if spec is None else Draft(shown, folder, _fresh(spec), shop)
     if draft is None:
         return Compiled(None, found, {})
+    if document is not None and document.until:
+        until = dt.datetime.fromisoformat(document.until)
+        draft.notes.append(f"What it says of the price holds until {until:%Y-%m-%d %H:%M} UTC.")
     draft.names = names
     draft.problems += found
     # Whatever is wrong with the fields that were taken out, the rest is compiled too, so that a

@@ -63,6 +63,10 @@ _TRANSITION_NAMES = {
     "crossfade": "fade",
     "cross_fade": "fade",
     "dissolve": "fade",
+    "cross_dissolve": "fade",
+    "mix": "fade",
+    "blend": "fade",
+    "fade_to_black": "fade_black",
     "fade_through_black": "fade_black",
     "dip_to_black": "fade_black",
     "slide_left": "slide",
@@ -131,7 +135,7 @@ class Background(SpecModel):
             plain = value.strip()
             if plain.lower() in ("color", "colour", "gradient", "blur"):
                 return {"kind": plain.lower().replace("colour", "color")}
-            if plain.startswith("#"):
+            if spellings.colour(plain).startswith("#"):
                 return {"kind": "color", "colors": [plain]}
             return {"kind": "picture", "media": plain}
         if isinstance(value, dict):
@@ -378,6 +382,17 @@ class Segment(SpecModel):
             if not (isinstance(start, int | float) and isinstance(end, int | float)):
                 raise ValueError("start and end of a segment are seconds")
             made["duration"] = round(end - start, 6)
+        said = made.get("text")
+        if isinstance(said, dict):
+            # Words with their style in one object.
+            inner = spellings.renamed(said, {"value": "text", "content": "text", "caption": "text"})
+            if isinstance(inner.get("text"), str | int | float):
+                made["text"] = inner.pop("text")
+                style = inner.pop("textStyle", inner.pop("style", inner))
+                own = "text_style" if "text_style" in made else "textStyle"
+                made.setdefault(own, style or None)
+        if isinstance(made.get("id"), str):
+            made["id"] = re.sub(r"[^A-Za-z0-9_-]+", "-", made["id"].strip())[:40]
         lasting = made.pop("transitionDuration", made.pop("transition_duration", None))
         if lasting is not None:
             way = made.get("transition", "fade")
@@ -486,8 +501,8 @@ class Overlay(SpecModel):
         "frame up to 1.",
     )
     opacity: Annotated[Fraction01, BeforeValidator(spellings.share)] = 0.9
-    width: Annotated[Fraction01, BeforeValidator(spellings.share)] = Field(
-        0.22, gt=0, description="Share of the frame's width."
+    width: Annotated[float, BeforeValidator(spellings.width)] = Field(
+        0.22, gt=0, le=2160, description="Share of the frame's width up to 1; pixels beyond."
     )
     shadow: Fraction01 = Field(0.5, description="Soft shadow that sets it off from the picture.")
     box: Box | None = None
@@ -514,7 +529,8 @@ class Overlay(SpecModel):
         )  # fmt: skip
         if given is not None and "type" not in made:
             logo = "logo" in value or re.search("logo|brand|watermark", str(given), re.IGNORECASE)
-            made["type"] = "logo" if logo else "image"
+            # A mark is kept small; a width that was asked for is kept.
+            made["type"] = "logo" if logo and "width" not in made else "image"
         if "position" not in made and {"x", "y"} <= set(made):
             made["position"] = {"x": made.pop("x"), "y": made.pop("y")}
         if "duration" in made and "end" not in made:
@@ -550,7 +566,10 @@ def _track(value: Any) -> Any:
     if isinstance(value, str):
         return {"media": value}
     names = ("src", "path", "source", "url", "file", "track", "name")
-    return spellings.renamed(value, dict.fromkeys(names, "media"))
+    made = spellings.renamed(value, dict.fromkeys(names, "media"))
+    if isinstance(made, dict) and made.get("loop") is True:
+        made = {k: v for k, v in made.items() if k != "loop"}  # All music does.
+    return made
 
 
 class Voice(SpecModel):
@@ -587,7 +606,7 @@ class Audio(SpecModel):
     @classmethod
     def _shapes(cls, value: Any) -> Any:
         """Nothing, a track alone, and other names of its parts."""
-        if is_none(value):
+        if is_none(value) or value in ([], ""):
             return {}
         names = {"background_music": "music", "soundtrack": "music", "voiceover": "voice",
                  "voice_over": "voice", "narration": "voice"}  # fmt: skip
@@ -655,7 +674,7 @@ class RenderSpec(SpecModel):
     audio_track: str | bool | dict[str, Any] | None = Field(
         None, description="By hand: a track's path or name, or false; becomes `audio.music`."
     )
-    overlays: list[Overlay] | None = None
+    overlays: Annotated[list[Overlay] | None, BeforeValidator(_list)] = None
     resolution: Resolution = Field(default_factory=Resolution)
     aspect_ratio: Annotated[str | None, BeforeValidator(spellings.aspect_ratio)] = Field(
         None, exclude=True, description="By hand: 9:16, the one shape there is."

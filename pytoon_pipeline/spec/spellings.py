@@ -68,6 +68,15 @@ def pixels(value: Any) -> Any:
     return round(float(found[1])) if found else value
 
 
+def width(value: Any) -> Any:
+    """A width as a share of the frame, `20%` or 0.2, or in pixels, `240px` or 240."""
+    if isinstance(value, str):
+        value = share(pixels(value))
+    if isinstance(value, int | float) and 1 < value < 16:
+        raise ValueError("a width is a share of the frame up to 1, or pixels from 16 on")
+    return value
+
+
 def decibels(volume: Any) -> float:
     """A volume (1 or 100% as recorded, 0.5 half of it) in dB. Raises ValueError for anything that
     is none."""
@@ -87,7 +96,7 @@ def decibels(volume: Any) -> float:
 _SIDES = {
     "top": "top", "upper": "top", "bottom": "bottom", "lower": "bottom", "left": "left",
     "start": "left", "right": "right", "end": "right", "center": "", "centre": "", "middle": "",
-    "third": "", "mid": "",
+    "third": "", "mid": "", "corner": "",
 }  # fmt: skip
 
 
@@ -197,7 +206,10 @@ def output_format(value: Any) -> Any:
     for name, said in value.items():
         key = snake(str(name))
         key = _CODEC_NAMES.get(key, key)
-        if isinstance(said, dict) and set(said) == {"codec"}:
+        if isinstance(said, dict) and "codec" in said:
+            other = [n for n in said if n != "codec"]
+            if other:
+                raise ValueError(f"{name}.{other[0]} can't be chosen: say {name}.codec only")
             said = said["codec"]
         word = str(said).strip().lower().removeprefix("video/").removeprefix(".")
         if key in ("format", "container", "type", "extension", "file_format"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pytoon_pipeline.picture import text as engine
+from collections.abc import Iterator
+
+from pytoon_pipeline.picture import styles as engine
 from pytoon_pipeline.spec.model import TypeStyle
 
 
@@ -21,6 +23,7 @@ def text_style(style: TypeStyle, align_y: str, language: str = "") -> engine.Tex
         letter_spacing=style.letter_spacing,
         align=style.align,
         valign=align_y,  # type: ignore[arg-type]
+        breaking="letters",
         uppercase=style.uppercase,
         language=language,
         color=style.color,
@@ -29,3 +32,13 @@ def text_style(style: TypeStyle, align_y: str, language: str = "") -> engine.Tex
         shadow=engine.Shadow(**shadow.model_dump()) if shadow else None,
         box=engine.BoxStyle(**box.model_dump()) if box else None,
     )
+
+
+def smaller_styles(style: TypeStyle, floor: int, more_lines: int) -> Iterator[TypeStyle]:
+    """The style with smaller type, down to `floor` pixels, and then with more lines of it, for
+    words that don't fit as the preset has them."""
+    least = min(style.min_px, floor)
+    if least < style.min_px:
+        yield style.model_copy(update={"min_px": least})
+    for more in range(1, more_lines + 1):
+        yield style.model_copy(update={"min_px": least, "max_lines": style.max_lines + more})

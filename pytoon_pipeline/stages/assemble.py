@@ -17,10 +17,11 @@ from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.link import Part, link
 from pytoon_pipeline.media.probe import sha256
+from pytoon_pipeline.media.trace import Recorder, Trace
 from pytoon_pipeline.picture.transitions import blend
 from pytoon_pipeline.picture.yuv import Planes
 from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
-from pytoon_pipeline.spec.model import RenderSpec
+from pytoon_pipeline.spec.model import RenderSpec, Segment
 from pytoon_pipeline.spec.timeline import Timeline, Window, timeline
 from pytoon_pipeline.stages.compile import spec_json
 from pytoon_pipeline.stages.documents import (
@@ -28,6 +29,7 @@ from pytoon_pipeline.stages.documents import (
     SegmentRecord,
     SegmentsDocument,
     SoundRecord,
+    SoundRepair,
     VideoDocument,
 )
 from pytoon_pipeline.stages.finishing import Finishing
@@ -36,6 +38,7 @@ from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.segments import encoding_look, workdir
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.subtitles import srt, vtt
+from pytoon_pipeline.stages.traces import drawn_key, keep_trace, plan_trace, trace_of_sound
 from pytoon_pipeline.store.seen import still
 
 SOUND_RATE = 48000
@@ -92,7 +95,7 @@ def assemble(
     folder_key = f"videos/{key}"
     _write_documents(spec, services, folder_key)
     sidecar = f"linked/{key}.json"
-    made_of = {"parts": _parts(spec, records, windows, plan_mark), "takes": _takes(records)}
+    made_of = {"parts": _parts(spec, records, windows, plan_mark, mark), "takes": _takes(records)}
     if not fresh and store.exists(sidecar) and store.exists(f"{folder_key}/video.mp4"):
         written = json.loads(store.read_bytes(sidecar))
         # An earlier version did not write down what it is made of.
@@ -111,7 +114,7 @@ def assemble(
             place = _window(name)
             if fresh or not still(store, place):
                 path = folder / f"window-{window.left:02d}.mp4"
-                _blend(window, jobs, records, services, path)
+                keep_trace(store, name, _blend(window, jobs, records, services, path))
                 store.put(place, path)
             return store.local(place)
 
@@ -134,6 +137,14 @@ def assemble(
                 parts.append(Part(blended[i], 0, count))
         video = folder / "video.mp4"
         link(parts, audio, video, rate=line.rate)
+        planned = plan_trace(
+            line,
+            [(r.fingerprint, store.local(r.key)) for r in records],
+            [(n, blended[w.left]) for w, n in zip(line.windows, windows, strict=True)],
+            (plan_mark, audio),
+            store,
+        )
+        keep_trace(store, mark, planned)
         if said.ai_generated:
             linked, video = video, folder / "labelled.mp4"
             label_video(linked, video, said, identity, spec, segments, services)
@@ -173,13 +184,16 @@ def _sound_keys(mark: str) -> tuple[str, str]:
 
 
 def _parts(
-    spec: RenderSpec, records: list[SegmentRecord], windows: list[str], sound_mark: str
+    spec: RenderSpec, records: list[SegmentRecord], windows: list[str], sound_mark: str,
+    video_mark: str,
 ) -> list[str]:
     """All in the store that the video is made of. As long as the video is there these stay."""
     names = [
         *(r.key for r in records),
         *(_window(name) for name in windows),
         *_sound_keys(sound_mark),
+        *(drawn_key(r.fingerprint) for r in records),
+        *(drawn_key(name) for name in (*windows, sound_mark, video_mark)),
         *(asset.key for asset in spec.assets),
     ]
     return list(dict.fromkeys(names))
@@ -209,8 +223,9 @@ def _media(job: SegmentJob, services: Services) -> Mapping[str, Path]:
 
 def _blend(
     window: Window, jobs: list[SegmentJob], records: list, services: Services, path: Path
-) -> None:
-    """The frames of a transition, decoded from both sides, mixed, and encoded like a segment."""
+) -> Trace:
+    """The frames of a transition, decoded from both sides, mixed, and encoded like a segment.
+    Returns the trace of what was drawn."""
     left = jobs[window.left]
     start = left.head + left.body - left.tail
     ends = [
@@ -228,14 +243,16 @@ def _blend(
                 layer.draw_at(planes, start + index)
             yield planes
 
+    recorder = Recorder()
     encode_video(
-        frames(),
+        recorder.follow(frames()),
         path,
         size=(left.width, left.height),
         rate=left.rate,
         count=window.count,
         settings=services.video_settings,
     )
+    return recorder.trace
 
 
 # --- sound
@@ -271,11 +288,9 @@ def _sound_plan(
         )
     clips = []
     for segment, span in zip(spec.segments, line.spans, strict=True):
-        if segment.type != "video" or not segment.audio.use or not segment.media:
+        if not _is_heard(spec, segment):
             continue
         asset = spec.asset(segment.media[0])
-        if not asset.has_audio:
-            continue
         # Heard as long as seen: the handles too, so that sound crosses over with the picture.
         first = max(0, span.first)
         late = first - span.start
@@ -314,8 +329,37 @@ def _sound_plan(
         if part:
             part.pop("path")
     rate = services.presets.facts().delivery.audio_kbps
-    mark = _digest("sound", numbers, hashes, rate, ffmpeg.version(), RENDERER_VERSION)
+    mark = _digest(
+        "sound", numbers, hashes, rate, ffmpeg.version(), RENDERER_VERSION, sound.SOUND_VERSION
+    )
     return plan, mark
+
+
+def _is_heard(spec: RenderSpec, segment: Segment) -> bool:
+    """Is the own sound of a segment's clip heard?"""
+    if segment.type != "video" or not segment.audio.use or not segment.media:
+        return False
+    return bool(spec.asset(segment.media[0]).has_audio)
+
+
+def heard_files(spec: RenderSpec) -> dict[str, str]:
+    """The parts of the sound, by the names that `media.sound` gives them, and their files."""
+    audio = spec.audio
+    found = {}
+    if audio and audio.music:
+        found["music"] = spec.asset(audio.music.media).source
+    if audio and audio.voice:
+        found["voice"] = spec.asset(audio.voice.media).source
+    clips = [s for s in spec.segments if _is_heard(spec, s)]
+    found |= {f"clip {i}": spec.asset(s.media[0]).source for i, s in enumerate(clips)}
+    return found
+
+
+def sound_notes(spec: RenderSpec, record: SoundRecord) -> list[str]:
+    """What was put right in the sounds of a video, each naming its file."""
+    files = heard_files(spec)
+    told = [f"{files.get(r.part, 'the mix')}: {r.what}." for r in record.repairs]
+    return list(dict.fromkeys(told))
 
 
 def _sound(
@@ -334,7 +378,11 @@ def _sound(
             true_peak_db=round(laid.true_peak_db, 2) if audible else None,
             gain_db=round(laid.gain_db, 2),
             duck_db=round(laid.ducked_db, 2),
+            short_lu=round(laid.short_lu, 2),
+            repairs=[SoundRepair(part=r.part, what=r.what) for r in laid.repairs],
+            silent=list(laid.silent),
         )
+        keep_trace(store, mark, trace_of_sound(laid))
         store.put(track, path)
         store.put_bytes(report, record.model_dump_json().encode())
     return store.local(track), SoundRecord.model_validate_json(store.read_bytes(report))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from pytoon_pipeline.briefs.offers import UNTIL
 from pytoon_pipeline.briefs.parcel import unpack
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import BriefError, Problem, StoreError
@@ -16,24 +18,71 @@ from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.store.seen import still
 
 
-def _compile(source: BriefSource, services: Services) -> Compiled:
-    return compile_file(
+def _compile(
+    source: BriefSource, services: Services, now: dt.datetime | None = None
+) -> Compiled:
+    compiled = compile_file(
         source.path, source.folder, source.kind, source.shown, services.workshop, source.document
     )
+    if compiled.spec is None or source.kind != "spec":
+        return compiled
+    warning = _outdated_plan(compiled.spec, source, now or dt.datetime.now(dt.UTC))
+    if warning is None:
+        return compiled
+    warnings = [*compiled.spec.metadata.get("warnings", []), warning.as_dict()]
+    metadata = {**compiled.spec.metadata, "warnings": warnings}
+    spec = compiled.spec.model_copy(update={"metadata": metadata})
+    return replace(compiled, spec=spec, problems=[*compiled.problems, warning])
+
+
+def _outdated_plan(spec: RenderSpec, source: BriefSource, now: dt.datetime) -> Problem | None:
+    """What is to be said of a finished plan that was made of a row whose offer is over."""
+    try:
+        until = dt.datetime.fromisoformat(str(spec.metadata.get(UNTIL, "")))
+        if until > (now if until.tzinfo else now.replace(tzinfo=None)):
+            return None
+    except ValueError:
+        return None  # Not ours, or nothing.
+    return Problem(
+        "offer.over", f"what it says of a price held until {until:%Y-%m-%d %H:%M}.",
+        "Make the plan anew from its table.", "warning", source.shown, f"metadata.{UNTIL}",
+    )  # fmt: skip
 
 
 def check_source(
-    source: BriefSource, services: Services
+    source: BriefSource, services: Services, now: dt.datetime | None = None
 ) -> tuple[RenderSpec | None, list[Problem]]:
-    """The plan, or None, and all that is to be said of it; nothing is stored or raised."""
-    compiled = _compile(source, services)
+    """The plan, or None, and all that is to be said of it; nothing is stored or raised. `now` is
+    the present if left out."""
+    compiled = _compile(source, services, now)
     return compiled.spec, compiled.problems
 
 
-def compile_source(source: BriefSource, services: Services) -> RenderSpec:
+def compile_source(
+    source: BriefSource, services: Services, now: dt.datetime | None = None
+) -> RenderSpec:
     """The plan, with every file it needs in the store under its hash, so that what is rendered is
-    what was checked, whatever becomes of the folder. Raises BriefError with all problems."""
-    return _stored(_compile(source, services), services)
+    what was checked, whatever becomes of the folder. `now` is the present if left out. Raises
+    BriefError with all problems, and for a row whose offer began or ended since it was read."""
+    _refuse_outdated(source, now)
+    return _stored(_compile(source, services, now), services)
+
+
+def _refuse_outdated(source: BriefSource, now: dt.datetime | None) -> None:
+    document = source.document
+    if document is None or document.holds(now or dt.datetime.now(dt.UTC)):
+        return
+    raise BriefError(
+        [
+            Problem(
+                "offer.over",
+                f"what it says of the price held until {document.until}, while it waited.",
+                "Render it again; what looks after the folder does so by itself.",
+                file=source.shown,
+                field=document.place(None),
+            )
+        ]
+    )
 
 
 def compile_parcel(
@@ -48,6 +97,7 @@ def compile_parcel(
         except OSError as error:
             raise StoreError(f"{scratch} can't be written to: {error.strerror}.") from error
         source, roots = unpack(key, contents, services.store, folder)
+        _refuse_outdated(source, None)
         shop = replace(services.workshop, media_roots=roots)
         compiled = compile_file(
             source.path, source.folder, source.kind, source.shown, shop, source.document

@@ -53,11 +53,23 @@ class SegmentsDocument(_Document):
         return list(dict.fromkeys(s.engine for s in self.segments))
 
 
+class SoundRepair(_Document):
+    """What was put right in one of the sounds of a video."""
+
+    part: str = Field(description="`voice`, `music`, `clip 0` (by its place) or `mix`")
+    what: str
+
+
 class SoundRecord(_Document):
     lufs: float | None
     true_peak_db: float | None
     gain_db: float
     duck_db: float = 0.0
+    short_lu: float = Field(0.0, description="LU by which mastering could not reach the target.")
+    repairs: list[SoundRepair] = Field(default_factory=list)
+    silent: list[str] = Field(
+        default_factory=list, description="Parts in which nothing is to be heard."
+    )
 
 
 class VideoDocument(_Document):

@@ -11,20 +11,23 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline import RENDERER_VERSION, __version__
-from pytoon_pipeline.errors import StoreError
+from pytoon_pipeline.errors import MediaError, StoreError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.images import save_jpeg
 from pytoon_pipeline.media.label import read_mark
-from pytoon_pipeline.media.measure import MEASURE_VERSION, Measurement, measure
+from pytoon_pipeline.media.measure import MEASURE_VERSION, Measurement, measure_traced
 from pytoon_pipeline.media.probe import sha256
+from pytoon_pipeline.media.trace import Trace
 from pytoon_pipeline.picture.captions import EXIT_SECONDS, STICKER_SECONDS
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
 from pytoon_pipeline.quality import words
 from pytoon_pipeline.quality.checks import Expected, Seen, Verdict, run_checks
+from pytoon_pipeline.quality.match import compare_traces
 from pytoon_pipeline.spec.model import RenderSpec
 from pytoon_pipeline.spec.passes.end_card import ID as END_CARD
 from pytoon_pipeline.spec.timeline import Timeline, frames_of, timeline
+from pytoon_pipeline.stages.assemble import heard_files, sound_notes
 from pytoon_pipeline.stages.documents import (
     MetricsDocument,
     SegmentsDocument,
@@ -35,6 +38,8 @@ from pytoon_pipeline.stages.labelling import disclosure, source_type
 from pytoon_pipeline.stages.licences import licences
 from pytoon_pipeline.stages.segments import workdir
 from pytoon_pipeline.stages.services import Services
+from pytoon_pipeline.stages.sources import explain
+from pytoon_pipeline.stages.traces import load_trace
 
 # --- judgement
 
@@ -54,13 +59,22 @@ def expected(
         for s in spec.segments
     )
     planned = audio is not None and bool(audio.music or audio.voice or heard)
+    files = heard_files(spec)
+    # With all of it silent nothing can be heard, whatever was planned.
+    silent = [files[p] for p in video.sound.silent if p in files]
+    silent = list(dict.fromkeys(silent)) if len(set(video.sound.silent)) >= len(files) else []
+    # Clips have silent tracks as often as not: that is no news.
+    planned = planned and not (silent and all(p.startswith("clip") for p in files))
     still = [
         (span.first, span.first + span.count)
         for segment, span in zip(spec.segments, line.spans, strict=True)
-        # A clip may hold still by itself; only what the plan moves is held to moving.
-        if segment.type in ("text", "video")
+        # Only what the plan moves is held to moving; clips by what they do themselves (`explain`).
+        if segment.type == "text"
         or segment.motion is None
-        or segment.motion.kind == "still"
+        and segment.type != "video"
+        or segment.motion is not None
+        and segment.motion.kind == "still"
+        and segment.type != "video"
         or segment.id in degraded
     ]
     return Expected(
@@ -76,6 +90,8 @@ def expected(
         target_lufs=audio.loudness.target_lufs if audio else -14,
         true_peak_db=audio.loudness.true_peak_db if audio else -1,
         sound=planned,
+        silent_files=silent,
+        mastered_lufs=video.sound.lufs if video.sound.short_lu > 0.5 else None,
         black=[(w.first, w.first + w.count) for w in line.windows if w.kind == "fade_black"],
         still=still,
         degraded=[s.id for s in spec.segments if s.id in degraded],
@@ -91,7 +107,8 @@ _OVER_FOOTAGE = {"captions", "styles", "overlays", "resolution", "frame_rate"}
 
 
 def seen_of(
-    spec: RenderSpec, line: Timeline, video: VideoDocument, services: Services, again: bool = False
+    spec: RenderSpec, line: Timeline, video: VideoDocument, services: Services,
+    again: bool = False, frames_there: int | None = None,
 ) -> list[Seen]:
     """What of the plan's captions and overlays is on the finished file: one decoded frame for each
     moment looked at, once for each content and plan."""
@@ -111,7 +128,8 @@ def seen_of(
     frames: dict[int, Planes] = {}
     seen = []
     for shape in planned:
-        frame = min(shape.frame, video.frames - 1)
+        # A file that lacks frames is another check's to say.
+        frame = min(shape.frame, (video.frames if frames_there is None else frames_there) - 1)
         if frame not in frames:
             frames = {frame: next(read_frames(path, frame, 1))}
         seen.append(words.look(shape, frames[frame], width))
@@ -138,21 +156,40 @@ def judge(
             f"{video.key} is not the file that was rendered: it was changed, or is damaged. "
             "Render this brief anew (action `rerender`)."
         )
-    memo = f"measurements/{video.sha256}-{MEASURE_VERSION}.json"
-    if store.exists(memo) and not again:
-        measurement = Measurement.from_dict(json.loads(store.read_bytes(memo)))
-    else:
-        measurement = measure(store.local(video.key))
-        store.put_bytes(memo, json.dumps(measurement.as_dict()).encode())
+    measurement, found = measured_of(video, services, again)
     line = timeline(spec)
-    seen = seen_of(spec, line, video, services, again) if measurement.video else []
+    wanted = expected(spec, line, video, segments, services)
+    wanted.shown = explain(spec, line, measurement, wanted, services)
+    seen = []
+    if measurement.video:
+        seen = seen_of(spec, line, video, services, again, measurement.video.frames)
+    planned = load_trace(store, video.fingerprint)
     verdicts = run_checks(
         measurement,
-        expected(spec, line, video, segments, services),
+        wanted,
         seen,
         read_mark(store.local(video.key)),
+        compare_traces(planned, found) if planned else None,
     )
     return measurement.as_dict(), verdicts
+
+
+def measured_of(
+    video: VideoDocument, services: Services, again: bool = False
+) -> tuple[Measurement, Trace]:
+    """Measurement and trace of a finished file, taken once for its content."""
+    store = services.store
+    memo = f"measurements/{video.sha256}-{MEASURE_VERSION}"
+    if not again and store.exists(f"{memo}.json") and store.exists(f"{memo}.trace"):
+        try:
+            trace = Trace.from_bytes(store.read_bytes(f"{memo}.trace"))
+            return Measurement.from_dict(json.loads(store.read_bytes(f"{memo}.json"))), trace
+        except MediaError:
+            pass  # a damaged memo is taken anew
+    measurement, trace = measure_traced(store.local(video.key))
+    store.put_bytes(f"{memo}.trace", trace.to_bytes())
+    store.put_bytes(f"{memo}.json", json.dumps(measurement.as_dict()).encode())
+    return measurement, trace
 
 
 # --- thumbnail
@@ -291,7 +328,7 @@ def write_metrics(
         segments=segments.segments,
         verdicts=verdicts,
         measurement=measurement,
-        notes=spec.notes,
+        notes=[*spec.notes, *sound_notes(spec, video.sound)],
         music=music,
         licences=licences(spec, services),
         disclosure=disclosure(spec, segments, services, video.signer),

@@ -24,9 +24,10 @@ from pytoon_pipeline.picture.captions import (
     words_frames,
 )
 from pytoon_pipeline.picture.contrast import Tone, behind, choose
+from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.layers import Tile, shade
-from pytoon_pipeline.picture.text import Fitted, draw, fit
+from pytoon_pipeline.picture.text import Fitted, fit
 from pytoon_pipeline.picture.yuv import Planes
 from pytoon_pipeline.spec.job import JobBadge, JobCaption, SegmentJob
 from pytoon_pipeline.spec.timeline import frames_of
@@ -138,7 +139,9 @@ class Finishing:
         low, high = behind(samples, box)
         if footage.at is None:
             low, high = 0.0, min(1.0, max(high * 1.3, 0.35))
-        return choose(cue.style.color, cue.style.alternate, low, high, cue.style.scrim)
+        return choose(
+            cue.style.color, cue.style.alternate, low, high, cue.style.scrim, self._job.width
+        )
 
     def _limits(self, shared_head: bool, shared_tail: bool) -> dict[str, int | None]:
         job = self._job

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytoon_pipeline.picture.fonts import Face
 from pytoon_pipeline.picture.shaping import Paragraph
-from pytoon_pipeline.picture.text import normalise
+from pytoon_pipeline.picture.text import shown_text
 from pytoon_pipeline.spec.model import Asset, RenderSpec
 from pytoon_pipeline.spec.typeset import text_style
 from pytoon_pipeline.stages.documents import LicenceRecord
@@ -53,7 +53,7 @@ def _faces(spec: RenderSpec, services: Services) -> list[Face]:
     found: dict[Face, None] = {}
     for text, name in words:
         style = text_style(spec.styles[name], "middle", language)
-        shown = normalise(text).upper() if style.uppercase else normalise(text)
+        shown = shown_text(text, style, services.fonts)
         found |= dict.fromkeys(Paragraph(shown, style.font, services.fonts).faces)
     return list(found)
 

@@ -24,6 +24,7 @@ from pytoon_pipeline.locks import held
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.probe import probe
+from pytoon_pipeline.media.trace import Recorder
 from pytoon_pipeline.scratch import working_folder
 from pytoon_pipeline.spec.job import SegmentJob, fingerprint, segment_jobs
 from pytoon_pipeline.spec.model import RenderSpec
@@ -33,6 +34,7 @@ from pytoon_pipeline.stages.finishing import Finishing
 from pytoon_pipeline.stages.labelling import take_of
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import Services
+from pytoon_pipeline.stages.traces import keep_trace
 from pytoon_pipeline.store.seen import still
 
 
@@ -172,10 +174,14 @@ def render_segment(
 
     def finish(engine: Engine, footage: Footage | FinishedSegment) -> None:
         path = folder / "segment.mp4"
-        _finish(job, footage, finishing, services, path)
+        recorder = Recorder()
+        _finish(job, footage, finishing, services, path, recorder)
         frames = probe(path).frames
         if frames != job.count:
             raise EngineFailed(f"{engine.name} gave {frames} frames of {job.count}")
+        # What another machine finished has no trace of its drawing: the linker takes it then.
+        if len(recorder.trace.luma):
+            keep_trace(store, name(engine), recorder.trace)
         # Of two machines that made it side by side the first one's stays: videos refer to it.
         store.put(place(name(engine)), path, once=not fresh)
 
@@ -229,6 +235,7 @@ def _finish(
     finishing: Finishing,
     services: Services,
     path: Path,
+    recorder: Recorder,
 ) -> None:
     """Footage to a segment file. What fails here is the engine's fault or the encoder's, and the
     policy decides what is tried next."""
@@ -237,7 +244,7 @@ def _finish(
         return
     try:
         encode_video(
-            finishing.over(footage),
+            recorder.follow(finishing.over(footage)),
             path,
             size=(job.width, job.height),
             rate=job.rate,

@@ -16,7 +16,7 @@ from pytoon_pipeline.briefs.source import key_part
 from pytoon_pipeline.store.base import Missing, Store, Stored
 
 BRIEFS = METADATA.tables["known_briefs"]
-PARTS = ("segments", "windows", "sound", "media", "takes")
+PARTS = ("segments", "windows", "sound", "drawn", "media", "takes")
 """What videos are linked from: kept by name."""
 OF_VIDEOS = ("measurements", "sightings", "thumbnails")
 """What was found out about finished files: kept by their hashes."""
@@ -101,10 +101,10 @@ def mark(store: Store, ledger: Ledger) -> Live:
             if isinstance(data.get("sha256"), str):
                 live.videos.add(data["sha256"])
             if "parts" not in data:  # Written by an earlier version.
-                live.spared.update(("windows", "sound"))
+                live.spared.update(("windows", "sound", "drawn"))
                 live.notes.append(f"{key} does not name its windows and its sound. {_MEND}")
     for brief in sorted(videos - linked.keys()):
-        live.spared.update(("windows", "sound", *OF_VIDEOS))
+        live.spared.update(("windows", "sound", "drawn", *OF_VIDEOS))
         live.notes.append(f"videos/{brief} has no linked/{brief}.json. {_MEND}")
     cards = [s.key for s in store.objects("takes") if s.key.endswith(".json")]
     for key, data in _read(store, cards if takes else []):

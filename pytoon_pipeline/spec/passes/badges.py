@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.picture.badge import TURN, fit_badge, forms
-from pytoon_pipeline.picture.text import TextStyle, fit, normalise
+from pytoon_pipeline.picture.styles import TextStyle
+from pytoon_pipeline.picture.text import fit, normalise
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Box, Caption, Overlay, TypeStyle
+from pytoon_pipeline.spec.passes.wording import note_emoji
 from pytoon_pipeline.spec.timeline import frames_of, seconds_of, timeline
 from pytoon_pipeline.spec.typeset import text_style
 
@@ -43,6 +45,7 @@ def place_badges(d: Draft) -> None:
                 "Write a word or two, or leave the badge out.", field,
             )
             continue
+        note_emoji(d, badge.text or "")
         try:
             _place(d, badge, field)
         except UserError as error:

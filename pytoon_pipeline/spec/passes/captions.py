@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.picture.text import fit, split
+from pytoon_pipeline.picture.text import fit
 from pytoon_pipeline.spec.draft import Draft, Line
 from pytoon_pipeline.spec.model import Box, Caption, TypeStyle
 from pytoon_pipeline.spec.passes.end_card import end_cues, has_end_card
 from pytoon_pipeline.spec.passes.pacing import reading_seconds
+from pytoon_pipeline.spec.passes.wording import (
+    named_style,
+    note_emoji,
+    split_line,
+    words_language,
+)
 from pytoon_pipeline.spec.timeline import frames_of, seconds_of, timeline
 from pytoon_pipeline.spec.typeset import text_style
 
@@ -41,7 +47,8 @@ def set_captions(d: Draft) -> None:
         for line in lines:
             placed = _set(d, line)
             if placed:
-                parts.append((_even(d, line, *placed), *placed))
+                line, box, texts = placed
+                parts.append((_even(d, line, box, texts), box, texts))
         if timed and parts and not d.broken:
             cues.extend(_time(d, i, parts))
     if not d.broken:
@@ -92,8 +99,9 @@ def _inside(box: Box, area: Box) -> bool:
     return box[0] >= area[0] and box[1] >= area[1] and box[2] <= area[2] and box[3] <= area[3]
 
 
-def _set(d: Draft, line: Line) -> tuple[Box, list[str]] | None:
-    """The area of a line, and its cues, each of which fits there; None with the problem said."""
+def _set(d: Draft, line: Line) -> tuple[Line, Box, list[str]] | None:
+    """The line in a style in which it fits, its area, and its cues, each of which fits there; None
+    with the problem said."""
     style = d.spec.styles[line.style]
     box = area_of(d, line, style)
     width, height = box[2] - box[0], box[3] - box[1]
@@ -103,9 +111,8 @@ def _set(d: Draft, line: Line) -> tuple[Box, list[str]] | None:
             "Make the watermark smaller.", line.field, box=box,
         )
         return None
-    shaped = text_style(style, style.place, _language(d))
     try:
-        cues = split(line.text, shaped, width, height, d.shop.fonts)
+        style, cues = split_line(d, line.text, style, line.field, width, height)
     except UserError as error:
         for p in error.problems:
             d.problems.append(
@@ -124,13 +131,13 @@ def _set(d: Draft, line: Line) -> tuple[Box, list[str]] | None:
             box=box,
         )
         return None
-    return box, cues
+    return replace(line, style=named_style(d, line.style, style)), box, cues
 
 
 def _even(d: Draft, line: Line, box: Box, cues: list[str]) -> Line:
     """The parts of a line that was split are set in one size: that in which the longest fits."""
     style = d.spec.styles[line.style]
-    shaped = text_style(style, style.place, _language(d))
+    shaped = text_style(style, style.place, words_language(d))
     width, height = box[2] - box[0], box[3] - box[1]
     found = [fit(cue, shaped, width, height, d.shop.fonts) for cue in cues]
     sizes = {fitted.size for fitted in found if fitted}
@@ -140,10 +147,6 @@ def _even(d: Draft, line: Line, box: Box, cues: list[str]) -> Line:
     even = style.model_copy(update={"max_px": min(sizes), "min_px": min(sizes)})
     d.spec.styles.setdefault(name, even)
     return replace(line, style=name)
-
-
-def _language(d: Draft) -> str:
-    return str(d.spec.metadata.get("locale", "en"))
 
 
 def _room(d: Draft, i: int) -> tuple[int, int]:
@@ -249,7 +252,8 @@ def _check_given(d: Draft) -> None:
                 "caption.time", f"{cue.start:g} to {cue.end:g} s is not within the video.",
                 "Correct start and end.", field,
             )
-        style = text_style(d.spec.styles[cue.style], cue.align_y, _language(d))
+        note_emoji(d, cue.text)
+        style = text_style(d.spec.styles[cue.style], cue.align_y, words_language(d))
         width, height = cue.box[2] - cue.box[0], cue.box[3] - cue.box[1]
         try:
             fits = fit(cue.text, style, width, height, d.shop.fonts) is not None

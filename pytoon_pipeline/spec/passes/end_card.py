@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pytoon_pipeline.picture.text import fit
+from dataclasses import replace
+
+from pytoon_pipeline.errors import UserError
+from pytoon_pipeline.picture.text import Fitted, fit
 from pytoon_pipeline.spec.draft import Draft, Line
 from pytoon_pipeline.spec.model import (
     Background,
@@ -16,14 +19,17 @@ from pytoon_pipeline.spec.model import (
     TypeStyle,
 )
 from pytoon_pipeline.spec.passes.media import take_project_file
+from pytoon_pipeline.spec.passes.wording import named_style, note_emoji, words_language
 from pytoon_pipeline.spec.timeline import seconds_of, timeline
-from pytoon_pipeline.spec.typeset import text_style
+from pytoon_pipeline.spec.typeset import smaller_styles, text_style
 
 ID = "end"
 LOGO = 620, 420
 """Most pixels of a 1080-wide frame that the logo is wide and high."""
 MIDDLE = 850
 """Height on a 1920-high frame of the logo's middle: a little above the frame's own."""
+MORE_LINES = 1
+"""Lines that a text may have beyond the usual."""
 GAP = 64
 """Pixels below the logo."""
 
@@ -119,9 +125,7 @@ def end_cues(d: Draft, lines: list[Line]) -> list[Caption]:
     y = logo[3] + round(GAP * d.scale) if logo else round((MIDDLE - 90) * d.scale)
     cues = []
     for item in lines:
-        style = d.spec.styles[item.style]
-        shaped = text_style(style, "top", str(d.spec.metadata.get("locale", "en")))
-        fitted = fit(item.text, shaped, 2 * half, max(1, bottom - y), d.shop.fonts)
+        style, fitted = _fit_line(d, item, 2 * half, max(1, bottom - y))
         if fitted is None:
             d.error(
                 "caption.too_long", f"{item.text!r} does not fit on the end card.",
@@ -131,7 +135,9 @@ def end_cues(d: Draft, lines: list[Line]) -> list[Caption]:
         # As high as its lines, and a little: whatever letters it has fit.
         high = round(fitted.size * (len(fitted.lines) * style.line_height + 0.5))
         box: Box = (middle - half, y, middle + half, min(bottom, y + high))
-        if fit(item.text, shaped, 2 * half, box[3] - y, d.shop.fonts) is None:
+        shaped = text_style(style, "top", words_language(d))
+        again = fit(item.text, shaped, 2 * half, box[3] - y, d.shop.fonts)
+        if again is None or again.size < fitted.size:
             box = (middle - half, y, middle + half, bottom)
         cues.append(
             Caption(
@@ -139,10 +145,32 @@ def end_cues(d: Draft, lines: list[Line]) -> list[Caption]:
                 start=seconds_of(span.start + span.head, rate),
                 end=seconds_of(line.frames, rate),
                 text=item.text,
-                style=item.style,
+                style=named_style(d, item.style, style),
                 box=box,
                 align_y="top",
             )
         )
         y = box[3] + round(0.2 * fitted.size)
     return cues
+
+
+def _fit_line(d: Draft, item: Line, width: int, height: int) -> tuple[TypeStyle, Fitted | None]:
+    """A line of the end card: with its words whole, else parted, else smaller or in more lines."""
+    style = d.spec.styles[item.style]
+    floor = max(1, round(d.facts.captions.font_px.floor * d.scale))
+    smaller = list(smaller_styles(style, floor, MORE_LINES))
+    note_emoji(d, item.text)
+    try:
+        for tried, breaking in (
+            (style, "words"), (style, "parts"), *((s, "parts") for s in smaller),
+            (smaller[-1], "letters"),
+        ):
+            shaped = replace(text_style(tried, "top", words_language(d)), breaking=breaking)
+            fitted = fit(item.text, shaped, width, height, d.shop.fonts)
+            if fitted is not None:
+                return tried, fitted
+    except UserError as error:
+        for p in error.problems:
+            d.error(p.code, p.message, p.remedy, "brand")
+        return style, None
+    return style, None

@@ -159,7 +159,7 @@ def _box(d: Draft, overlay: Overlay) -> Box:
 
 def _placed(d: Draft, overlay: Overlay, asset: Asset) -> Box:
     aspect = (asset.width or 1) / (asset.height or 1)
-    width = overlay.width * d.spec.resolution.width
+    width = overlay.width * (d.spec.resolution.width if overlay.width <= 1 else 1)
     if overlay.type != "image":
         width = min(width, MAX_HEIGHT * d.scale * aspect)
     x0, y0, x1, y1 = d.clear_box
