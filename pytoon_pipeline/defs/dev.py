@@ -29,7 +29,7 @@ from pytoon_pipeline.settings import Settings
 
 LOOK_SECONDS = 300.0
 """Between two looks after what a killed process or a clock that jumped left behind."""
-GRACE_SECONDS = 3.0
+GRACE_SECONDS = 1.5
 """Children that are told to end have this long to do so."""
 MARK = "_PYTOON_DEV"
 """In the environment of everything that a deployment starts: which one it is of."""
