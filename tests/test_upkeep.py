@@ -120,10 +120,13 @@ def test_old_things_that_nothing_needs_go_and_a_video_keeps_all_of_its_own(
     outcome = tidy_store(place.settings)
     gone = there - set(place.store.keys(""))
     assert gone == {d.place for d in planned} == {d.place for d in outcome.done}
-    # Of the first version: the scene that was changed, its transition, and what was measured. The
-    # sound is the same one.
+    # Of the first version: the scene that was changed, its transition, what was drawn of them and
+    # of the whole, and what was measured. The sound is the same one.
     kinds = [key.partition("/")[0] for key in sorted(gone - {posters})]
-    assert kinds == ["measurements", "segments", "sightings", "thumbnails", "thumbnails", "windows"]
+    assert kinds == [
+        *["drawn"] * 3, *["measurements"] * 2, "segments", "sightings", *["thumbnails"] * 2,
+        "windows",
+    ]
     assert posters in gone and gone - {posters} < first
     assert {young, strange} <= set(place.store.keys(""))
 

@@ -15,10 +15,7 @@ import numpy as np
 from pytoon_pipeline.picture.yuv import Planes
 
 TARGET = 3.6
-"""3:1, and what encoding and a moving picture may take away ..."""
-SMALL_TARGET = 4.6
-"""... which is more on a small frame, where a letter's stroke is a pixel wide."""
-SMALL_WIDTH = 720
+"""3:1, and what encoding and a moving picture may take away."""
 GENTLE = 0.32
 """Up to this darkness a shade is hardly seen as one. Where more would be needed, dark text on the
 bright picture is the better answer, if the style has it."""
@@ -84,24 +81,21 @@ def _rgb(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def choose(
-    text: str, alternate: str | None, low: float, high: float, most_shade: float,
-    width: int = 1080,
+    text: str, alternate: str | None, low: float, high: float, most_shade: float
 ) -> Tone:
-    """The tone for text of a colour on a background between two luminances, on a frame of a
-    width."""
-    target = TARGET if width >= SMALL_WIDTH else SMALL_TARGET
-    needed = _shade_for(relative_luminance(text), high, target)
+    """The tone for text of a colour on a background between two luminances."""
+    needed = _shade_for(relative_luminance(text), high)
     if needed <= min(GENTLE, most_shade):
         return Tone(False, needed)
-    if alternate is not None and contrast(relative_luminance(alternate), low) >= target:
+    if alternate is not None and contrast(relative_luminance(alternate), low) >= TARGET:
         return Tone(True, 0.0)
     return Tone(False, min(needed, most_shade))
 
 
-def _shade_for(text: float, ground: float, target: float) -> float:
+def _shade_for(text: float, ground: float) -> float:
     """Darkness that takes a ground of this luminance far enough below light text; 1 where no
     darkness is enough."""
-    allowed = (text + 0.05) / target - 0.05
+    allowed = (text + 0.05) / TARGET - 0.05
     if ground <= allowed:
         return 0.0
     if allowed <= 0:

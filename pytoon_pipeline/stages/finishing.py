@@ -139,9 +139,7 @@ class Finishing:
         low, high = behind(samples, box)
         if footage.at is None:
             low, high = 0.0, min(1.0, max(high * 1.3, 0.35))
-        return choose(
-            cue.style.color, cue.style.alternate, low, high, cue.style.scrim, self._job.width
-        )
+        return choose(cue.style.color, cue.style.alternate, low, high, cue.style.scrim)
 
     def _limits(self, shared_head: bool, shared_tail: bool) -> dict[str, int | None]:
         job = self._job
