@@ -19,6 +19,7 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.orientation import Orientation, matrix_orientation
 from pytoon_pipeline.media.probe import UnreadableMedia, probe
+from pytoon_pipeline.media.sound import decode
 from pytoon_pipeline.picture.yuv import planes_to_rgb
 from pytoon_pipeline.spec.compile import Compiled, compile_file
 from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
@@ -336,6 +337,17 @@ def test_clocks_that_jump(second, seconds, parts, tmp_path):
         assert all(near(pixel, (0, 0, 255) if late else (255, 0, 0), 20) for pixel in shown)
     last = list(ClipFrames(path, None, 10, seconds * 10 - 5, 3, loop=False))
     assert near(planes_to_rgb(last[0])[20, 20], (0, 0, 255), 20)
+
+
+def test_the_sound_of_what_was_joined_is_found_where_its_pictures_are(tmp_path):
+    for name, pitch in (("a", 300), ("b", 3000)):
+        make(tmp_path / f"{name}.ts", "-f", "lavfi", "-i", f"sine={pitch}:d=2", "-c:a", "aac")
+    path = tmp_path / "ab.ts"
+    path.write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+    for start, pitch in ((0.5, 300), (2.5, 3000)):
+        sound = decode(path, seconds=1, start=start)
+        assert len(sound) == 48000
+        assert np.abs(np.fft.rfft(sound[:, 0])).argmax() == pytest.approx(pitch, abs=3)
 
 
 def test_joined_recordings_that_do_not_go_together_are_named(parts, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 HEAD_BYTES = 4096
 """As much of a file as is looked at."""
 
@@ -42,6 +44,16 @@ def suffix_of(head: bytes) -> str | None:
         if head[1] & 0xE6 == 0xE2 and head[2] >> 4 != 15 and head[2] & 12 != 12:
             return ".mp3"
     return None
+
+
+def may_be_joined(path: Path) -> bool:
+    """Is it an MPEG stream, of the kind that recordings are joined in end to end?"""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(189)
+    except OSError:
+        return False
+    return suffix_of(head) in (".ts", ".mpg")
 
 
 # What may be tried on a file ----------------------------------------------------------------------

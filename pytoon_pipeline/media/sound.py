@@ -24,6 +24,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from pytoon_pipeline.errors import FfmpegError, MediaError, UserError
 from pytoon_pipeline.media import ffmpeg
+from pytoon_pipeline.media.kinds import may_be_joined
 from pytoon_pipeline.media.limits import SOUND_SECONDS
 from pytoon_pipeline.media.link import AAC_PRIMING
 from pytoon_pipeline.media.loudness import (
@@ -170,7 +171,9 @@ class SoundReport:
 def decode_graph(path: Path, *, start: float, seconds: float, channels: int = 0) -> Any:
     """The ffmpeg-python stream of `decode`; with `channels` all of them are summed. Pure."""
     seek = {"ss": f"{start:.6f}"} if start else {}
-    sound = ffmpeg_python.input(ffmpeg.url(path), format_whitelist=CLIP_FORMATS, **seek)["a:0"]
+    # Where recordings are joined a time names no one place: all is decoded up to it.
+    found, passed = ({}, seek) if start and may_be_joined(path) else (seek, {})
+    sound = ffmpeg_python.input(ffmpeg.url(path), format_whitelist=CLIP_FORMATS, **found)["a:0"]
     if channels:
         parts = "+".join(f"c{i}" for i in range(channels))
         sound = sound.filter("pan", args=f"stereo|c0={parts}|c1={parts}")
@@ -187,7 +190,7 @@ def decode_graph(path: Path, *, start: float, seconds: float, channels: int = 0)
     )
     # Without max_error_rate a file whose tail is broken counts as failed, though most was decoded.
     return ffmpeg_python.output(
-        sound, "pipe:", format="f32le", acodec="pcm_f32le", t=f"{seconds:.6f}"
+        sound, "pipe:", format="f32le", acodec="pcm_f32le", t=f"{seconds:.6f}", **passed
     ).global_args("-max_error_rate", "1")
 
 
