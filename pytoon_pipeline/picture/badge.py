@@ -58,7 +58,7 @@ def _forms(
         if in_disc(text, style, side, library) is not None:
             yield "round", side, side
     for size in range(round(60 * scale), style.min_px - 1, -max(1, round(6 * scale))):
-        for lines in (1, 2):
+        for lines in _pill_lines(style):
             sized = replace(style, max_px=size, min_px=size, max_lines=lines)
             fitted = fit(text, sized, round(560 * scale), round(400 * scale), library)
             if fitted is not None:
@@ -86,9 +86,16 @@ def _in_disc(text: str, style: TextStyle, side: int, library: FontLibrary) -> Fi
     return best
 
 
+def _pill_lines(style: TextStyle) -> tuple[int, ...]:
+    """How many lines a pill may have: three only of words that had to be parted."""
+    return (1, 2) if style.breaking == "words" else (1, 2, 3)
+
+
 def _pill_size(fitted: Fitted) -> tuple[float, float]:
     x0, y0, x1, y1 = fitted.ink
-    return x1 - x0 + 2 * _PAD_X * fitted.size, y1 - y0 + 2 * _PAD_Y * fitted.size
+    # Of three lines the first and the last come nearer to the round ends.
+    pad_x = _PAD_X * (1.6 if len(fitted.lines) > 2 else 1)
+    return x1 - x0 + 2 * pad_x * fitted.size, y1 - y0 + 2 * _PAD_Y * fitted.size
 
 
 def _turned_size(width: float, height: float, degrees: float) -> tuple[int, int]:
@@ -161,7 +168,7 @@ def _in_pill(
 ) -> Fitted | None:
     """The text at the largest size at which a pill of this size holds it, in one line or in two."""
     best = None
-    for lines in (1, 2):
+    for lines in _pill_lines(style):
         for size in range(style.max_px, style.min_px - 1, -1):
             sized = replace(style, max_px=size, min_px=size, max_lines=lines)
             fitted = fit(text, sized, math.ceil(width), math.ceil(height), library)
