@@ -393,7 +393,7 @@ def test_a_background_that_hides_the_words_is_refused(tmp_path: Path) -> None:
 
     assert problems("paper") == [] == problems("blur") == problems("[ground, paper]"[1:7])
     assert problems("deep_low") == ["background.contrast"]
-    assert problems("teal") == ["background.color"]
+    assert problems("tealish") == ["background.color"]
     assert problems("none.jpg") == ["media.missing"]
 
 

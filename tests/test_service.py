@@ -331,7 +331,8 @@ def test_kinds_of_files():
     assert suffix_of(b"\0\0\0\x20ftypM4A \0\0\0\0") == ".m4a"
     assert suffix_of(b"\x1aE\xdf\xa3\x01\0\0\0B\x82\x84webm") == ".webm"
     assert suffix_of(b"\xff\xfb\x90\x64") == ".mp3" and suffix_of(b"\xff\xf1\x50\x80") == ".aac"
-    assert suffix_of(b"\xff\xff\xff\xff") is None and suffix_of(b"RIFF\0\0\0\0AVI ") is None
+    assert suffix_of(b"RIFF\0\0\0\0AVI ") == ".avi"
+    assert suffix_of(b"\xff\xff\xff\xff") is None and suffix_of(b"RIFF\0\0\0\0CDXA") is None
 
 
 def test_limits_hold_while_it_streams(api: httpx.Client, settings: Settings):

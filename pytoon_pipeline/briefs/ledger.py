@@ -604,8 +604,8 @@ def _take_over(connection: sa.Connection) -> None:
     connection.execute(
         sa.text(
             f"INSERT INTO known_briefs (origin, host, document, waiting, problems, action, wanted, "
-            f"priority, run_id, progress, reported, updated, {kept}) "
-            f"SELECT path, '', '', '', '', '', '', 0, '', 0, '', updated, {kept} FROM briefs"
+            f"priority, run_id, progress, reported, deleted, updated, {kept}) "
+            f"SELECT path, '', '', '', '', '', '', 0, '', 0, '', 0, updated, {kept} FROM briefs"
         )
     )
     connection.execute(sa.text("DROP TABLE briefs"))
