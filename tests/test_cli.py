@@ -429,19 +429,33 @@ def test_a_folder_is_published_whole_or_not_at_all(tmp_path):
 
 
 def test_a_failed_quality_check_ends_with_1_and_is_not_handed_out(tmp_path):
+    kind = {"family": "Montserrat", "max_px": 34, "min_px": 20, "color": "#FFFFFF"}
+    folder = tiny(tmp_path / "c" / "b", styles={"hook": kind}, segments=[
+        {"media": "white.png", "duration": 1, "text": "Whiter than white"},
+    ])
+    Image.new("RGB", (270, 480), "#FFFFFF").save(folder / "white.png")
+    result = pytoon("render", folder, "--out", "out")
+    assert result.exit_code == 1
+    assert "FAILED   c/b" in result.stdout and "[caption_contrast]" in result.stdout
+    assert "out.withheld" in result.stdout and not list(Path("out").iterdir())
+    [o] = objects(pytoon("render", folder, "--json").stdout)
+    assert o["exit_code"] == 1 and Path(o["video"]).is_file()
+    failed = [c["name"] for c in o["checks"] if not c["passed"] and c["severity"] == "error"]
+    assert failed == ["caption_contrast"]
+
+
+def test_a_recording_of_nothing_is_a_warning(tmp_path):
     folder = tiny(tmp_path / "c" / "b", audio={"voice": {"media": "voice.wav"}})
     with wave.open(str(folder / "voice.wav"), "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
         sound.setframerate(16000)
         sound.writeframes(b"\0" * 2 * 16000 * 2)
-    result = pytoon("render", folder, "--out", "out")
-    assert result.exit_code == 1
-    assert "FAILED   c/b" in result.stdout and "[loudness]" in result.stdout
-    assert "out.withheld" in result.stdout and not list(Path("out").iterdir())
     [o] = objects(pytoon("render", folder, "--json").stdout)
-    assert o["exit_code"] == 1 and Path(o["video"]).is_file()
-    assert [c["name"] for c in o["checks"] if not c["passed"]] == ["loudness"]
+    assert o["exit_code"] == 0
+    said = [c["message"] for c in o["checks"] if c["name"] == "loudness"]
+    assert said == ["nothing is heard: voice.wav holds only silence"]
+    assert "voice.wav: nothing is to be heard in it." in o["notes"]
 
 
 def test_a_plain_still_in_place_of_footage_is_marked(tmp_path, monkeypatch):

@@ -359,6 +359,11 @@ def sound_notes(spec: RenderSpec, record: SoundRecord) -> list[str]:
     """What was put right in the sounds of a video, each naming its file."""
     files = heard_files(spec)
     told = [f"{files.get(r.part, 'the mix')}: {r.what}." for r in record.repairs]
+    # Clips have silent tracks as often as not.
+    told += [
+        f"{files[part]}: nothing is to be heard in it." for part in record.silent
+        if part in files and not part.startswith("clip")
+    ]
     return list(dict.fromkeys(told))
 
 
