@@ -7,6 +7,7 @@ so a line shaped once is right at every size.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,7 +69,17 @@ _SCRIPTS = {
 # Characters that a font may lack but that look like, or are as wide as, one that it has.
 _STAND_INS = str.maketrans(
     {"\u2010": "-", "\u2011": "-", "\u202f": "\u00a0", "\u2007": "\u00a0", "\ufeff": "\u2060"}
+    | {"\u02bb": "\u2018", "\u02bc": "\u2019"}
     | {chr(c): " " for c in (*range(0x2000, 0x2007), *range(0x2008, 0x200B), 0x205F)}
+)
+# The same letter in another form (full width, mathematical bold): drawn plainly where no font has
+# the form.
+_PLAIN_FORMS = str.maketrans(
+    {
+        chr(c): plain
+        for c in (*range(0xFF01, 0xFF5F), *range(0x1D400, 0x1D800))
+        if len(plain := unicodedata.normalize("NFKC", chr(c))) == 1 and plain != chr(c)
+    }
 )
 
 _PICTURE_EM = 1.1
@@ -210,7 +221,7 @@ class Paragraph:
         em = font.face.upem
         drawn = text
         if not self.library.covers(run.face, text[run.start : run.end]):
-            drawn = text.translate(_STAND_INS)
+            drawn = "".join(_nearest_form(c, run.face, self.library) for c in text)
         buffer = hb.Buffer()
         codes = self._codes[: len(drawn)]
         if drawn is not self.text:
@@ -315,7 +326,9 @@ def _choose_faces(paragraph: Paragraph) -> list[Face]:
     starts, text = paragraph.clusters, paragraph.text
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         cluster = text[start:end]
-        face = chooser.face(cluster, faces[-1] if faces else None)
+        face = chooser.planned.get(start)
+        if face is None:
+            face = chooser.face(cluster, faces[-1] if faces else None)
         if face is None:
             script = _script_of_missing(cluster, paragraph.scripts[start])
             if script in {"Hani", "Kana"} and not KANA.isdisjoint(paragraph.scripts):
@@ -336,43 +349,90 @@ def _choose_faces(paragraph: Paragraph) -> list[Face]:
         names = tuple(_script_name(script, lost[0])[0] for script, lost in missing.items())
         characters = "".join(c for lost in missing.values() for c in lost)
         raise MissingGlyph(characters, names, problems)
-    lettering = {f for f, c in zip(faces, text, strict=True) if c.isalpha() and not f.color}
-    if lettering and lettering.isdisjoint(chooser.asked):
-        # No letter is of the family asked for: digits and punctuation go with the letters.
-        chooser.asked = [next(f for f in faces if f in lettering), *chooser.asked]
-        return [
-            f if f.color or f in lettering else chooser.face(text[start:end], None) or f
-            for f, (start, end) in _by_character(faces, starts, text)
-        ]
     return faces
 
 
-def _by_character(
-    faces: list[Face], starts: list[int], text: str
-) -> Iterator[tuple[Face, tuple[int, int]]]:
-    """Of each character its face and its cluster's span."""
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        for face in faces[start:end]:
-            yield face, (start, end)
-
-
 class _Chooser:
-    """Which face a cluster is drawn from: one of those asked for; else one already in use beside
-    them, so that a text does not change its look from letter to letter; else any that has it."""
+    """Which face a cluster is drawn from.
+
+    All letters of a script are drawn from one face, so that no word changes its look from letter to
+    letter: the first of those asked for that has all of them, else one of the library that has
+    them, else so for each word. A figure with its currency sign is drawn from one face, too.
+    Figures, punctuation and signs go with the letters that there are most of.
+    """
 
     def __init__(self, paragraph: Paragraph):
         spec, self.library = paragraph.spec, paragraph.library
         main = self.library.require(spec.family, spec.weight)
-        others = [self.library.find(f, spec.weight) for f in spec.fallback_families]
-        self.asked = [main, *(f for f in others if f is not None)]
         self.weight = spec.weight
         looks = self.library.heaviness(main)
         if looks >= main.weight + 200:
             self.weight = max(spec.weight, looks)
+        others = [self.library.find(f, self.weight) for f in spec.fallback_families]
+        self.asked = [main, *(f for f in others if f is not None)]
+        self.narrow = self.library.is_narrow(main)
         self.region = _font_region(spec.language, paragraph.scripts)
         self.found: list[Face] = []
+        self.planned: dict[int, Face] = {}
+        """Index of a cluster -> its face, of letters and figures."""
+        self._plan_letters(paragraph)
+        self._plan_figures(paragraph)
+
+    def _plan_letters(self, paragraph: Paragraph) -> None:
+        words = _words_by_script(paragraph)
+        counts: dict[Face, int] = {}
+        for script in words:
+            whole = [index for word in words[script] for index in word]
+            face = self._face_of_all(paragraph, whole)
+            for word in [whole] if face else words[script]:
+                word_face = face or self._face_of_all(paragraph, word)
+                if word_face is None:
+                    continue  # letter by letter
+                self.planned |= dict.fromkeys(word, word_face)
+                counts[word_face] = counts.get(word_face, 0) + len(word)
+        if counts:
+            # Of equals, the one asked for first.
+            ranked = [f for f in self.asked if f in counts] + list(counts)
+            home = max(ranked, key=lambda f: (counts[f], -ranked.index(f)))
+            self.asked = [home, *(f for f in self.asked if f != home)]
+
+    def _face_of_all(self, paragraph: Paragraph, starts: list[int]) -> Face | None:
+        """The face that all of these clusters are drawn from."""
+        ends = dict(zip(paragraph.clusters, [*paragraph.clusters[1:], len(paragraph.text)],
+                        strict=True))  # fmt: skip
+        needed = "".join(dict.fromkeys(_bare("".join(paragraph.text[i : ends[i]] for i in starts))))
+        return self._face_with(needed)
+
+    def _face_with(self, needed: str) -> Face | None:
+        stand_in = needed.translate(_STAND_INS)
+        for face in self.asked:
+            if self.library.covers(face, needed) or self.library.covers(face, stand_in):
+                return face
+        plain = stand_in.translate(_PLAIN_FORMS)
+        for chars in dict.fromkeys((needed, stand_in, plain)):
+            for face in self.asked if chars == plain else self.found:
+                if self.library.covers(face, chars):
+                    return face
+            face = self.library.covering(chars, self.weight, self.region, narrow=self.narrow)
+            if face is not None:
+                self.found.append(face)
+                return face
+        return None
+
+    def _plan_figures(self, paragraph: Paragraph) -> None:
+        text = paragraph.text
+        for match in _FIGURE.finditer(text):
+            signs = [i for i in paragraph.clusters if match.start() <= i < match.end()]
+            if not any(unicodedata.category(text[i]) == "Sc" for i in signs):
+                continue
+            if any(i in self.planned or is_emoji(text[i : i + 3]) for i in signs):
+                continue
+            face = self._face_with(_bare(match.group().translate(_STAND_INS)))
+            if face is not None:
+                self.planned |= dict.fromkeys(signs, face)
 
     def face(self, cluster: str, before: Face | None) -> Face | None:
+        """The face of a cluster for which none is planned; None where no font has it."""
         needed = _bare(cluster)
         if before is None or before.color:
             before = self.asked[0]
@@ -393,10 +453,54 @@ class _Chooser:
         for face in self.found:
             if self.library.covers(face, needed):
                 return face
-        face = self.library.covering(needed, self.weight, self.region, pictures=True)
+        face = self.library.covering(
+            needed, self.weight, self.region, pictures=True, narrow=self.narrow
+        )
         if face is not None and not face.color:
             self.found.append(face)
+        plain = stand_in.translate(_PLAIN_FORMS)
+        if face is None and plain != stand_in:
+            return self.face(plain, before)
         return face
+
+
+_FIGURE_PART = r"\d.,'\u2019\u066b\u066c\u00bc-\u00be\u00b2\u00b3\u00b9%+\u2212\u2013/-"
+_SIGNS = "$\u00a2-\u00a5\u058f\u060b\u09f2\u09f3\u0e3f\u17db\u20a0-\u20cf\ufdfc"
+_FIGURE = re.compile(
+    rf"(?:[{_SIGNS}][ \u00a0\u202f]?)?[+\u2212-]?\d(?:[{_FIGURE_PART}]|[ \u00a0\u202f](?=\d))*"
+    rf"(?:[ \u00a0\u202f]?[{_SIGNS}])?"
+)
+"""A figure with the sign of a currency before or after it."""
+
+
+def _words_by_script(paragraph: Paragraph) -> dict[str, list[list[int]]]:
+    """Of each script the words: the indices of the clusters of their letters."""
+    text, starts = paragraph.text, paragraph.clusters
+    japanese = not KANA.isdisjoint(paragraph.scripts)
+    words: dict[str, list[list[int]]] = {}
+    before: tuple[str, int] | None = None
+    for n, start in enumerate(starts):
+        cluster = text[start : starts[n + 1] if n + 1 < len(starts) else len(text)]
+        if not cluster[0].isalpha() or is_emoji(cluster):
+            before = None
+            continue
+        script = paragraph.scripts[start]
+        if japanese and script in {"Hani", *KANA}:
+            script = "Hira"
+        if before == (script, n - 1):
+            words[script][-1].append(start)
+        else:
+            words.setdefault(script, []).append([start])
+        before = script, n
+    return words
+
+
+def _nearest_form(char: str, face: Face, library: FontLibrary) -> str:
+    """The character, or what the face has in its stead."""
+    if library.covers(face, char):
+        return char
+    stand_in = char.translate(_STAND_INS)
+    return stand_in if library.covers(face, stand_in) else char.translate(_PLAIN_FORMS)
 
 
 def _bare(cluster: str) -> str:

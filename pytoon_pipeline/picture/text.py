@@ -341,23 +341,45 @@ def _display(text: str, style: TextStyle, library: FontLibrary) -> tuple[str, li
     text, places, _ = replace_unknown_emoji(text, library)
     if not style.uppercase:
         return text, places
-    language = style.language.replace("_", "-").split("-")[0].lower()
+    turkish = _has_dotted_capitals(text, style.language)
     shown, origin = "", []
     for i, char in enumerate(text):
-        capital = _capital(char, language)
+        capital = "İ" if turkish and char == "i" else _capital(text, i)
         shown += capital
         origin += [places[i]] * len(capital)
     return shown, [*origin, places[len(text)]]
 
 
-def _capital(char: str, language: str) -> str:
-    if language in {"tr", "az"} and char == "i":
-        return "İ"
-    if language == "el":
-        # Greek capitals carry no accent (they do keep the diaeresis).
-        bare = unicodedata.normalize("NFD", char.upper()).replace("\u0301", "")
-        return unicodedata.normalize("NFC", bare)
-    return char.upper()
+def _has_dotted_capitals(text: str, language: str) -> bool:
+    """Whether the capital of i keeps its dot: in Turkish and Azerbaijani, by the brief's locale, or
+    where that is left at English by letters that only these have."""
+    tag = language.replace("_", "-").split("-")[0].lower()
+    return tag in {"tr", "az"} or (tag in {"", "en"} and not set("ğıĞİ").isdisjoint(text))
+
+
+_GREEK_ACCENT, _DIAERESIS = "\u0301", "\u0308"
+
+
+def _capital(text: str, i: int) -> str:
+    """The capital of a letter of the text, in any language but Turkish.
+
+    Greek capitals carry no accent but keep, or take, the diaeresis that parts two vowels: `μάιος`
+    becomes `ΜΑΪΟΣ`. The word `ή` (or) keeps its accent, so as not to be read as an article.
+    """
+    char = text[i]
+    # Capitals of Georgian are for headlines in print; few fonts have them, and none is missed.
+    if "\u10d0" <= char <= "\u10ff":
+        return char
+    capital = char.upper()
+    if not ("\u0370" <= char <= "\u03ff" or "\u1f00" <= char <= "\u1fff"):
+        return capital
+    before, after = text[i - 1 : i] if i else "", text[i + 1 : i + 2]
+    if char in "ήΉ" and not before.isalpha() and not after.isalpha():
+        return "Ή"
+    bare = unicodedata.normalize("NFD", capital).replace(_GREEK_ACCENT, "")
+    if char in "ιυΙΥ" and before and before in "άέόύΆΈΌΎ" and not (char in "υΥ" and before in "ύΎ"):
+        bare += _DIAERESIS
+    return unicodedata.normalize("NFC", bare)
 
 
 # ---------------------------------------------------------------------------------------- layout

@@ -380,6 +380,11 @@ def _preset_findings(
             say("font.unknown", f"type.{role}.font", f"the font {kind.font!r} is not installed.",
                 "Write heading or body for the brand's own, or put its files into the fonts "
                 "folder of presets.", "warning")  # fmt: skip
+        for family in kind.fallback:
+            if fonts.find(family, kind.weight) is None:
+                say("font.unknown", f"type.{role}.fallback", f"the font {family!r} is not "
+                    "installed.", "Put its files into the fonts folder of presets, or leave it "
+                    "out.", "warning")  # fmt: skip
     boxes = {"text_area": preset.text_area, "media.box": preset.media.box}
     boxes |= {f"type.{r}.area": getattr(preset.type, r).area for r in ("hook", "beat", "cta")}
     for place, box in boxes.items():

@@ -128,6 +128,10 @@ class PresetType(_Data):
 
     font: str
     weight: int = 700
+    fallback: list[str] = Field(
+        default_factory=list,
+        description="Families for letters that `font` lacks, before the brand's body font.",
+    )
     max_px: int
     min_px: int
     max_lines: int = 2

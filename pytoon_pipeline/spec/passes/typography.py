@@ -30,7 +30,7 @@ def _resolve(d: Draft, kind: PresetType, role: str) -> TypeStyle:
     return TypeStyle(
         family=_family(d, kind.font, kind.weight, role),
         weight=kind.weight,
-        fallback=[d.brand.fonts.body] if d.brand.fonts else [],
+        fallback=[*kind.fallback, *([d.brand.fonts.body] if d.brand.fonts else [])],
         max_px=round(kind.max_px * s),
         min_px=max(1, round(kind.min_px * s)),
         max_lines=kind.max_lines,
