@@ -38,13 +38,13 @@ $(BIN)/python:
 
 $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Pytoon and what it needs into $(VENV) (once, a minute or two) ..."
-	@$(BIN)/python -m pip uninstall --quiet --yes pytoon 2>/dev/null || true  # Its name of old.
+	@$(BIN)/python -m pip uninstall --quiet --yes pytoon 2>/dev/null || true  # Its former name.
 	@$(PIP) --editable .
 	@touch $@
 
 $(TESTS): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Pytoon and what its tests need into $(VENV) (once, a minute or two) ..."
-	@$(BIN)/python -m pip uninstall --quiet --yes pytoon 2>/dev/null || true  # Its name of old.
+	@$(BIN)/python -m pip uninstall --quiet --yes pytoon 2>/dev/null || true  # Its former name.
 	@$(PIP) --editable '.[dev]'
 	@touch $(RUNTIME) $@
 

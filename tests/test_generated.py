@@ -379,7 +379,7 @@ def test_a_picture_is_redrawn_only_when_the_brief_says_so(tmp_path: Path) -> Non
     jobs = segment_jobs(free, timeline(free))
     assert [j.redrawn for j in jobs] == [False, True] and jobs[1].allow_regeneration
     assert jobs[1].generate.from_media == free.segments[1].media[0] == jobs[1].media[0].id
-    assert any(n.startswith("To be reviewed:") and "anew" in n for n in free.notes)
+    assert any(n.startswith("To be reviewed:") and "redraws" in n for n in free.notes)
 
 
 def test_a_hand_written_plan_keeps_to_the_same_rules(tmp_path: Path) -> None:

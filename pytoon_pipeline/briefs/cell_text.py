@@ -131,7 +131,7 @@ class CellReader:
             notes.append(
                 CellError(
                     f"holds {wrong!r}, which a spreadsheet writes where it has no value.",
-                    "Mend its formula, wait until it is worked out, or empty the cell.",
+                    "Correct its formula, wait until it is worked out, or empty the cell.",
                     severity,
                 )
             )
@@ -156,7 +156,7 @@ class CellReader:
                     CellError(
                         f"holds {LOST!r}, which stands for a character that was lost: "
                         f"{value[:60]!r}.",
-                        "Write it anew, and save the table as 'CSV UTF-8' or XLSX.",
+                        "Type it again, and save the table as 'CSV UTF-8' or XLSX.",
                     )
                 )
         return value, notes + more
@@ -233,7 +233,7 @@ def _read_words(value: str) -> tuple[str, list[CellError]]:
         return value, [
             CellError(
                 f"looks as if it was saved in a wrong encoding: {value[:60]!r}.",
-                "Write it anew, and save the table as 'CSV UTF-8' or XLSX.", "warning",
+                "Type it again, and save the table as 'CSV UTF-8' or XLSX.", "warning",
             )
         ]  # fmt: skip
     return value, []

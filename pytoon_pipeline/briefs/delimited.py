@@ -83,7 +83,7 @@ def _parse(text: str, separator: str, above: int, shown: str) -> Iterator[tuple[
         if "field larger" in str(error):
             raise _open_quote(shown, number + 1) from error
         raise refuse_table(
-            "table.csv", f"can't be read: {error}.", "Mend that row, or save the table as XLSX.",
+            "table.csv", f"can't be read: {error}.", "Correct that row, or save the table as XLSX.",
             shown, f"row {number + 1}",
         ) from error  # fmt: skip
 
@@ -91,5 +91,5 @@ def _parse(text: str, separator: str, above: int, shown: str) -> Iterator[tuple[
 def _open_quote(shown: str, number: int) -> Exception:
     return refuse_table(
         "table.csv", "a quotation mark is opened and never closed.",
-        "Mend that row, or save the table as XLSX.", shown, f"row {number}",
+        "Correct that row, or save the table as XLSX.", shown, f"row {number}",
     )  # fmt: skip

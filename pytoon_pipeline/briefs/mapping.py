@@ -581,7 +581,7 @@ class _Laid:
             had = ", ".join(name for name in self.header[:30] if name)
             self._wrong(
                 "mapping.column",
-                f"names the column {column!r}, which the table has not.",
+                f"names the column {column!r}, which is not in the table.",
                 f"Did you mean {close[0]!r}?" if close else f"The table has: {had}.",
                 where,
             )

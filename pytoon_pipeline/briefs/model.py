@@ -166,7 +166,7 @@ class GenerateItem(_Strict):
     from_media: str | None = Field(
         None, min_length=1,
         description="A picture: stands unchanged before what the prompt makes; with "
-        "`allow_regeneration`, the model begins with it and draws it anew.",
+        "`allow_regeneration`, the model begins with it and redraws it.",
     )
     role: Literal["footage", "background"] | None = Field(
         None,

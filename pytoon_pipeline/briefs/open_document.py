@@ -156,7 +156,7 @@ class _Sheets:
         if "value-type" in self.cell and get("value-type") == "error" or text.startswith("Err:"):
             self.grid.faults[at] = CellError(
                 f"holds an error of the spreadsheet ({text[:40]}) instead of a value.",
-                "Mend its formula, or empty the cell.",
+                "Correct its formula, or empty the cell.",
             )
         down, across = _count(get("number-rows-spanned")), _count(get("number-columns-spanned"))
         if down > 1 or across > 1:

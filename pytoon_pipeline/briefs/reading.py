@@ -166,7 +166,7 @@ def read_document(
         return fail(
             "file.json",
             f"is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
-            "Mend that line.",
+            "Correct that line.",
         )
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return fail("file.yaml", *_no_yaml(error, text))
@@ -199,7 +199,7 @@ def _no_yaml(error: Exception, text: str) -> tuple[str, str]:
     return (
         f"is not valid YAML: {place}{what}.",
         f"{written} ." if written else
-        'Mend that line; text with a colon, a # or a leading sign goes in "quotes".',
+        'Correct that line; text with a colon, a # or a leading sign goes in "quotes".',
     )  # fmt: skip
 
 
@@ -279,7 +279,7 @@ def _weigh(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[i
     if id(node) in known:
         found = known[id(node)]
         if found is None:
-            raise _Refused("file.yaml", "has an alias inside of what it stands for.", "Mend it.")
+            raise _Refused("file.yaml", "has an alias inside of what it stands for.", "Correct it.")
         return found
     known[id(node)] = None
     parts: list[yaml.Node] = []
@@ -497,7 +497,7 @@ def validate(
     seen = set()
     for fault in faults:
         if len(problems) == _MOST_PROBLEMS:
-            problems.append(Problem("file.problems", "and more.", "Mend these first.", file=shown))
+            problems.append(Problem("file.problems", "and more.", "Correct these first.", file=shown))
             break
         if fault["type"] == "literal_error" and fault["ctx"]["expected"] == "False":
             continue  # The other branch of "a mapping, or false" says what is wrong.

@@ -404,7 +404,7 @@ class _Reader:
         if kind == "e":
             return value.strip(), CellError(
                 f"holds an error of the spreadsheet ({value.strip()[:40]}) instead of a value.",
-                "Mend its formula, or empty the cell.",
+                "Correct its formula, or empty the cell.",
             )
         known = self.shown_as.get((style, value))
         if known is None:

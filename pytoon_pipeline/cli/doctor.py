@@ -379,8 +379,8 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
 
 
 REMEDIES = {
-    "files": "Install Pytoon anew with its own versions of av and pillow (constraints.txt).",
-    "examining": "Install Pytoon anew with its own versions of av and pillow (constraints.txt).",
+    "files": "Install Pytoon again with its own versions of av and pillow (constraints.txt).",
+    "examining": "Install Pytoon again with its own versions of av and pillow (constraints.txt).",
     "ffmpeg": "Unset PYTOON_FFMPEG, or reinstall imageio-ffmpeg.",
     "store": "Set PYTOON_HOME or PYTOON_STORE to a place that can be written to.",
     "dagster": "Set PYTOON_HOME or DAGSTER_HOME to a folder that can be written to.",

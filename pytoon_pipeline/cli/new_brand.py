@@ -56,7 +56,7 @@ def new_brand(name: str, logo_file: Path, force: bool = False) -> int:
         raise UserError(
             Problem(
                 "new.exists", "is there already; nothing was written.",
-                "Choose another name, or add --force to write it anew.", file=str(target),
+                "Choose another name, or add --force to replace it.", file=str(target),
             )
         )  # fmt: skip
     logo = _read(logo_file)
@@ -175,7 +175,7 @@ def _tell(name: str, target: Path, logo: Logo, files: dict[str, str], settings) 
     for problem in problems:
         show_problem(to, problem, with_file=False)
     if any(p.severity == "error" for p in problems):
-        to.print("It can be used once that is mended.")
+        to.print("It can be used once that is corrected.")
         return REFUSED
     to.print(
         Text(f"Next: look at its colours, then write  brand: {plain(name)}  in a brief."),

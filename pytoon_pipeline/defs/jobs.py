@@ -105,7 +105,7 @@ def ask_for_campaign(
 @dg.job(
     name="campaign_job",
     config=dg.RunConfig(ops={"ask_for_campaign": CampaignConfig(campaign="")}),
-    description="Renders, renders anew, or only checks again every brief of a campaign.",
+    description="Renders a whole campaign, renders it afresh, or only checks it again.",
 )
 def campaign_job() -> None:
     ask_for_campaign()

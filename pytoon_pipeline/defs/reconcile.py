@@ -69,7 +69,7 @@ def _settle(instance: dg.DagsterInstance, ledger: Ledger, entry: Entry, now: flo
         return ledger.settle(entry.key, OPEN, state="done", error="", progress=1.0)
     if run.status == dg.DagsterRunStatus.CANCELED:
         return _lost(ledger, entry, "cancelled", error="")
-    said = "The run ended without a word; its process was killed. Run it again, or see its log."
+    said = "The run ended without a message; its process was killed. Run it again, or see its log."
     return _lost(ledger, entry, "failed", error=said, run_id=run.run_id)
 
 

@@ -98,7 +98,7 @@ CHECKS_FAILED = Figure(
 )  # fmt: skip
 SEGMENTS = Figure(
     "pytoon_segments_total", "counter",
-    "Segments that went into videos: `rendered` anew, or found `cached` in the store.",
+    "Segments that went into videos: newly `rendered`, or found `cached` in the store.",
     ("engine", "source"), known=_all(("compositor",), ("rendered", "cached")),
 )  # fmt: skip
 SEGMENTS_FALLBACK = Figure(

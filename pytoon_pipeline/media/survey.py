@@ -101,7 +101,7 @@ class Survey:
                 (
                     "media.tracks",
                     f"has {self.tracks} tracks of pictures; the first one alone is shown.",
-                    "Export it again with the one that is wanted, or join its parts anew.",
+                    "Export it again with the one that is wanted, or join its parts again.",
                 )
             )
         if len(self.sizes) > 1:

@@ -624,7 +624,7 @@ def ai_label(mark: Mark | None, e: Expected) -> Verdict:
     """Generated footage is marked as such, in the file, and what was signed is as it was signed."""
     said = mark.source_type if mark else None
     signed = mark.credentials if mark else None
-    faults, remedy = [], "Render this brief anew (action `rerender`)."
+    faults, remedy = [], "Render this brief again (action `rerender`)."
     if mark and mark.fault:
         faults.append(mark.fault)
     elif said != e.source_type:
@@ -673,11 +673,11 @@ def picture_match(match: Match | None, e: Expected) -> Verdict:
         faults.append(f"at {at} the picture is not what was drawn{instead}")
     elif match.recoded:
         faults.append(
-            f"at {_spans(match.recoded, e.rate)} the picture was encoded anew, or moved"
+            f"at {_spans(match.recoded, e.rate)} the picture was encoded again, or moved"
         )
     return _verdict(
         "picture_match", faults, "every frame is what was drawn",
-        "Render this brief anew (action `rerender`); if it stays, report it with the file.",
+        "Render this brief again (action `rerender`); if it stays, report it with the file.",
         frames=sum(b - a for a, b in match.frames), recoded=sum(b - a for a, b in match.recoded),
         largest_difference=round(match.worst, 2),
     )
@@ -697,10 +697,10 @@ def sound_match(match: Match | None, e: Expected) -> Verdict:
     elif match.sound:
         faults.append(f"at {_spans(match.sound)} the sound is not what was mastered")
     elif match.recoded_sound:
-        faults.append("the sound was encoded anew, or cut")
+        faults.append("the sound was encoded again, or cut")
     return _verdict(
         "sound_match", faults, "the sound is what was mastered, in step with the picture",
-        "Render this brief anew (action `rerender`); if it stays, report it with the file.",
+        "Render this brief again (action `rerender`); if it stays, report it with the file.",
         seconds=round(sum(b - a for a, b in match.sound), 2),
     )
 

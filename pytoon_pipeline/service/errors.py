@@ -38,7 +38,7 @@ def refused(problems: Sequence[Problem]) -> ApiError:
     if len(problems) > 1:
         return ApiError(
             422, "request.refused", f"The request has {len(problems)} problems.",
-            "Mend all of them; `problems` names each.", problems=problems,
+            "Correct all of them; `problems` names each.", problems=problems,
         )  # fmt: skip
     place = f"{first.field}: " if first.field else ""
     return ApiError(422, first.code, f"{place}{first.message}", first.remedy, problems=problems)

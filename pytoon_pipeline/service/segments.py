@@ -311,7 +311,7 @@ Asker = Annotated[
         description="Tells askers of the same segment apart: it is cancelled when all have left.",
     ),
 ]
-_UNKNOWN = "No segment has this id: it was cancelled, or the server was started anew."
+_UNKNOWN = "No segment has this id: it was cancelled, or the server was restarted."
 
 
 def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:

@@ -128,7 +128,7 @@ _WRITTEN = {"brief": Brief, "spec": RenderSpec}
 def read_json(data: bytes) -> dict[str, Any]:
     """A JSON object of text that can be stored and numbers that are numbers. Raises ApiError."""
 
-    def bad(message: str, remedy: str = "Mend it.") -> ApiError:
+    def bad(message: str, remedy: str = "Correct it.") -> ApiError:
         return ApiError(400, "body.json", f"The document {message}", remedy)
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:

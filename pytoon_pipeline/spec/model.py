@@ -215,7 +215,7 @@ class Generate(SpecModel):
     prompt: Text
     negative_prompt: str | None = None
     from_media: str | None = Field(
-        None, description="Asset that the model begins with; it draws that picture anew."
+        None, description="Asset that the model begins with; it redraws that picture."
     )
     role: Literal["footage", "background"] = Field(
         "footage",

@@ -45,7 +45,7 @@ def _outdated_plan(spec: RenderSpec, source: BriefSource, now: dt.datetime) -> P
         return None  # Not ours, or nothing.
     return Problem(
         "offer.over", f"what it says of a price held until {until:%Y-%m-%d %H:%M}.",
-        "Make the plan anew from its table.", "warning", source.shown, f"metadata.{UNTIL}",
+        "Make the plan again from its table.", "warning", source.shown, f"metadata.{UNTIL}",
     )  # fmt: skip
 
 

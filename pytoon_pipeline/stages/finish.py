@@ -154,7 +154,7 @@ def judge(
     if again and sha256(store.local(video.key)) != video.sha256:
         raise StoreError(
             f"{video.key} is not the file that was rendered: it was changed, or is damaged. "
-            "Render this brief anew (action `rerender`)."
+            "Render this brief again (action `rerender`)."
         )
     measurement, found = measured_of(video, services, again)
     line = timeline(spec)

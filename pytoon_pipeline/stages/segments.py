@@ -47,7 +47,7 @@ class SegmentsFailed(RenderError):
         super().__init__(
             f"{key}: {len(failed)} of {len(failed) + len(done)} segments failed.\n"
             + "\n".join(lines)
-            + "\nMend the cause and render again (in Dagster: materialize `segments`); what is "
+            + "\nCorrect the cause and render again (in Dagster: materialize `segments`); what is "
             "finished is kept. `pytoon doctor` tries what a render needs."
         )
 

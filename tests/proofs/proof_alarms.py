@@ -523,7 +523,7 @@ def write_document(results: list[Result], spoiled: list[Spoiled], seconds: float
         "One good video of 8 s at 540x960 (pictures, a clip, captions, a badge, a logo, "
         "crossfades, music, a voice), spoiled in the ways of `tests/spoils.py`, each judged "
         "against the plan of the good one. The last column leaves out the comparison of packets, "
-        "which finds everything that was encoded anew.", "",
+        "which finds everything that was encoded again.", "",
         "| what was done | caught by | from pictures and sound alone |",
         "|---|---|---|",
     ]

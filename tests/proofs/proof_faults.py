@@ -68,7 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
 
 
 _HEAD = (
-    "| fault | what happens | what mends itself | what a person does | videos | runs | s |\n"
+    "| fault | what happens | what repairs itself | what a person does | videos | runs | s |\n"
     "|---|---|---|---|---|---|---|\n"
 )
 
@@ -231,7 +231,7 @@ def test_s3_is_slow(place: Install) -> None:
     time.sleep(25)
     place.proxy.calm()
     campaign.finish(
-        "S3 takes a second more for each request, for 25 s", "runs take longer", "nothing to mend",
+        "S3 takes a second more for each request, for 25 s", "runs take longer", "nothing to repair",
         "nothing",
     )  # fmt: skip
 
@@ -316,11 +316,11 @@ def test_the_disk_is_full(place: Install) -> None:
             "7200", "two hours ahead",
             "runs seem as old as the jump: past `max_runtime_seconds` they are ended",
             "those are taken up again; beats and ledger go by the database's clock",
-            "mend the clock; then `pytoon tidy` lets the sensor tick again at once",
+            "correct the clock; then `pytoon tidy` lets the sensor tick again at once",
         ),
         (
             "-7200", "two hours back", "times on Dagster's page are off",
-            "beats and ledger go by the database's clock", "mend the clock",
+            "beats and ledger go by the database's clock", "correct the clock",
         ),
     ],
 )  # fmt: skip

@@ -166,12 +166,12 @@ def hold_media(d: Draft, segment: Segment, field: str) -> None:
         if segment.media not in ([], [begins]):
             d.note(f"{field}: the footage begins with {name} alone; other media are not shown.")
         segment.media = [begins]
-        d.note(f"{REVIEWED}: {field}: a model draws {name} anew, as allow_regeneration says.")
+        d.note(f"{REVIEWED}: {field}: a model redraws {name}, as allow_regeneration says.")
     elif begins:
         if generate.role == "footage":
             d.note(
-                f"{field}.from_media: allow_regeneration is not set, so no model draws {name} "
-                "anew: the prompt makes the ground behind it, and it stands before that as it is."
+                f"{field}.from_media: allow_regeneration is not set, so no model redraws {name}: "
+                "the prompt makes the ground behind it, and it stands before that as it is."
             )
         generate.from_media, generate.role = None, "background"
         segment.media = segment.media or [begins]
