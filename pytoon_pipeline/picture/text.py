@@ -38,7 +38,7 @@ Rect = tuple[int, int, int, int]
 # Outlines are placed on a grid of 1/64 px and strokes are flattened curves: black may lie this far
 # beyond what the font's numbers say.
 SLACK_PX = 2 / 64
-_LEAST_GAP_EM = 0.04  # between letters of neighbouring lines
+_LEAST_GAP_EM = 0.07
 _SHORT_WORD = 3
 _LARGE = 0.68  # of the largest size: as the presets have it from the largest to the least
 _SENTENCE_ENDS, _CLAUSE_ENDS, _CLOSING = ".!?…。！？؟।", ",;:–—،؛、，；：", "\"'”’»)]}」』）"
