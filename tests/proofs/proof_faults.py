@@ -231,8 +231,8 @@ def test_s3_is_slow(place: Install) -> None:
     time.sleep(25)
     place.proxy.calm()
     campaign.finish(
-        "S3 takes a second more for each request, for 25 s", "runs take longer", "nothing to repair",
-        "nothing",
+        "S3 takes a second more for each request, for 25 s", "runs take longer",
+        "nothing to repair", "nothing",
     )  # fmt: skip
 
 
