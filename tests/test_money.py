@@ -6,6 +6,7 @@ import datetime as dt
 import html
 import re
 import shutil
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pytoon_pipeline.briefs.cells import CellError
 from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.money import Writing, format_price, lowest_price, parse_price
 from pytoon_pipeline.briefs.offers import read_moment, read_period
-from pytoon_pipeline.briefs.source import BriefSource, content_hash
+from pytoon_pipeline.briefs.source import BriefSource, Document, content_hash
 from pytoon_pipeline.briefs.table import read_table
 from pytoon_pipeline.briefs.variants import expand
 from pytoon_pipeline.defs import sensors, watch
@@ -375,6 +376,14 @@ def test_the_plan_says_until_when_and_is_not_made_after(tmp_path: Path, services
     (plan,) = find_sources([tmp_path / "plan"])
     assert "offer.over" not in [p.code for p in check_source(plan, services, NOW)[1]]
     assert "offer.over" in [p.code for p in check_source(plan, services, later)[1]]
+    # As `pytoon submit` sends a row: a brief of its own, that may wait in a server's queue.
+    assert source.document is not None
+    request = Document(data=dict(source.document.data), part="", shown="brief")
+    alone = replace(source, document=request)
+    assert alone.is_request
+    assert compile_source(alone, services, NOW).metadata["price_until"]
+    with pytest.raises(BriefError, match="held until"):
+        compile_source(alone, services, later)
 
 
 # The sensor --------------------------------------------------------------------------------------
