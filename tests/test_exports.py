@@ -609,3 +609,23 @@ def test_a_page_of_notes_may_lie_before_the_sheet_of_briefs(tmp_path: Path):
     assert list(briefs(tmp_path / "p.xlsx")) == ["Products"]
     (said,) = read_table(tmp_path / "p.xlsx")[1]
     assert said.code == "table.sheets" and "'Later'" in said.message
+
+
+@pytest.mark.parametrize(
+    "text, encoding",
+    [
+        ("Now £19.90", "cp1252"), ("Prix 19,90 €\nœuvre 5 €", "iso8859_15"),
+        ("Teraz 19,90 zł\nTylko 49,00 zł", "cp1250"), ("Nyní 199 Kč\nJen 99 Kč", "cp1250"),
+    ],
+)  # fmt: skip
+def test_a_price_tells_the_encoding_of_a_table(text: str, encoding: str):
+    data = ("name;media;hook\n" + "\n".join(f"a;a.jpg;{line}" for line in text.split("\n")))
+    assert decode_text(data.encode(encoding), "p.csv")[0] == data
+
+
+def test_another_script_that_was_saved_as_western_is_named(tmp_path: Path):
+    hook = "Новая коллекция".encode("cp1251").decode("cp1252")
+    (said,) = row_problems(write(tmp_path / "p.csv", f"name,media,hook\na,a.jpg,{hook}\n"))
+    assert said.severity == "warning" and "wrong encoding" in said.message
+    fine = "Größe für Øl, à côté, crème brûlée, Žaluzie, œuvre ÄÖÜ"
+    assert row_problems(write(tmp_path / "q.csv", f'name,media,hook\na,a.jpg,"{fine}"\n')) == []
