@@ -11,6 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 
+def quote_text(text: str) -> str:
+    """A text for a message, between quotes and in one line: with the characters that it has, where
+    `repr` would write a no-break space as an escape."""
+    return f"'{' '.join(text.split())}'"
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong (or worth saying) that a person and a program can both act on."""

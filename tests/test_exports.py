@@ -530,3 +530,102 @@ def test_tables_that_would_take_for_ever(tmp_path: Path):
     feed = "".join(f"<image_link>{n}</image_link>" for n in range(100_000))
     write(tmp_path / "feed.xml", f"<rss><item><id>1</id><title>T</title>{feed}</item></rss>")
     assert len(briefs(tmp_path / "feed.xml")["1"]["media"]) == 1_000
+
+
+# Several rows, sheets and names of one thing -----------------------------------------------------
+
+SHOPIFY = "Handle,Title,Image Src,Variant Price,Variant Compare At Price,Status\n"
+OFFER = (
+    "use: shopify\nprices: {currency: EUR}\nfields:\n  cta:\n"
+    '    - "Was {Variant Compare At Price|lowest|price}, now {Variant Price|lowest|price}"\n'
+    '    - "From {Variant Price|lowest|price}"\n'
+)
+
+
+@pytest.mark.parametrize(
+    "variants, words",
+    [
+        ([("40", "50"), ("39", "70")], "Was €70, now €39"),
+        ([("48", ""), ("39", "60")], "Was €60, now €39"),
+        ([("48", "60"), ("39", "")], "From €39"),
+        ([("48", "48")], "From €48"), ([("48", "40")], "From €48"),
+    ],
+)  # fmt: skip
+def test_what_one_variant_was_and_another_is_makes_no_offer(
+    tmp_path: Path, variants: list[tuple[str, str]], words: str
+):
+    write(tmp_path / "mapping.yaml", OFFER)
+    rows = [f"jug,{'' if i else 'Jug'},a.jpg,{p},{w}," for i, (p, w) in enumerate(variants)]
+    (jug,) = briefs(write(tmp_path / "p.csv", SHOPIFY + "\n".join(rows))).values()
+    assert jug["cta"] == words
+
+
+def test_a_shop_that_names_no_currency_is_told_how_to(tmp_path: Path):
+    path = write(tmp_path / "shop.csv", SHOPIFY + "jug,Jug,a.jpg,48.00,,\nmug,Mug,a.jpg,9.00,,")
+    (said,) = read_table(path)[1]
+    assert said.code == "table.currency" and said.severity == "info"
+    assert "prices: {currency: EUR}" in said.remedy and "shop.mapping.yaml" in said.remedy
+    write(tmp_path / "mapping.yaml", "prices: {currency: EURO}\n")
+    (wrong,) = read_table(path)[1]
+    assert "neither the code of a currency" in wrong.message
+
+
+@pytest.mark.parametrize(
+    "said", ["out_of_stock", "Out of stock", "out-of-stock", "https://schema.org/OutOfStock"]
+)
+def test_what_is_sold_out_is_passed_over_however_it_is_written(tmp_path: Path, said: str):
+    path = write(
+        tmp_path / "f.tsv",
+        f"id\ttitle\timage_link\tavailability\na\tCup\ta.jpg\t{said}\nb\tCup\ta.jpg\tpreorder\n",
+    )
+    assert list(briefs(path)) == ["b"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_a_feed_says_for_merchants_goes_first(tmp_path: Path, first: bool):
+    own = "<g:id>p1</g:id><g:title>Walnut Mill</g:title>"
+    other = "<id>tag:example.com,2026:1</id><title>Mill | Example Shop</title>"
+    pair = own + other if first else other + own
+    path = write(
+        tmp_path / "feed.xml",
+        '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:g="http://base.google.com/ns/1.0"><entry>'
+        f"{pair}<g:image_link>a.jpg</g:image_link><g:additional_image_link>b.jpg"
+        "</g:additional_image_link><g:additional_image_link>c.jpg</g:additional_image_link>"
+        "</entry></feed>",
+    )
+    (name,), (mill,) = briefs(path), briefs(path).values()
+    assert name == "p1" and mill["hook"] == "Walnut Mill"
+    assert mill["media"] == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_a_page_of_notes_may_lie_before_the_sheet_of_briefs(tmp_path: Path):
+    book = openpyxl.Workbook()
+    book.active.append(["How to use this file"])
+    for title in ("Products", "Later"):
+        sheet = book.create_sheet(title)
+        sheet.append(["name", "media", "hook"])
+        sheet.append([title, "a.jpg", "New"])
+    book.save(tmp_path / "p.xlsx")
+    assert list(briefs(tmp_path / "p.xlsx")) == ["Products"]
+    (said,) = read_table(tmp_path / "p.xlsx")[1]
+    assert said.code == "table.sheets" and "'Later'" in said.message
+
+
+@pytest.mark.parametrize(
+    "text, encoding",
+    [
+        ("Now £19.90", "cp1252"), ("Prix 19,90 €\nœuvre 5 €", "iso8859_15"),
+        ("Teraz 19,90 zł\nTylko 49,00 zł", "cp1250"), ("Nyní 199 Kč\nJen 99 Kč", "cp1250"),
+    ],
+)  # fmt: skip
+def test_a_price_tells_the_encoding_of_a_table(text: str, encoding: str):
+    data = ("name;media;hook\n" + "\n".join(f"a;a.jpg;{line}" for line in text.split("\n")))
+    assert decode_text(data.encode(encoding), "p.csv")[0] == data
+
+
+def test_another_script_that_was_saved_as_western_is_named(tmp_path: Path):
+    hook = "Новая коллекция".encode("cp1251").decode("cp1252")
+    (said,) = row_problems(write(tmp_path / "p.csv", f"name,media,hook\na,a.jpg,{hook}\n"))
+    assert said.severity == "warning" and "wrong encoding" in said.message
+    fine = "Größe für Øl, à côté, crème brûlée, Žaluzie, œuvre ÄÖÜ"
+    assert row_problems(write(tmp_path / "q.csv", f'name,media,hook\na,a.jpg,"{fine}"\n')) == []

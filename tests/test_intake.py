@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.defs import sensors, watch
+from pytoon_pipeline.defs import reconcile, sensors, watch
 from pytoon_pipeline.defs.pages import WrittenPage, write_page
 from pytoon_pipeline.defs.resources import SettingsResource
 from pytoon_pipeline.defs.sensors import intake
@@ -260,7 +260,11 @@ def rows(count: int, **changed: str) -> str:
     return "\n".join(["name,media,hook", *lines]) + "\n"
 
 
-def test_of_a_table_only_changed_rows_are_rendered(folder: Folder):
+def test_of_a_table_only_changed_rows_are_rendered(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+):
+    # No run is launched here, and a request that no run is known of is made again after a while.
+    monkeypatch.setattr(reconcile, "GRACE_SECONDS", 3600.0)
     table = write(folder.root / "spring.csv", rows(300))
     write(folder.root / "a.jpg", "pixels")
     ticks = [folder.rendered() for _ in range(16)]

@@ -23,6 +23,7 @@ from pytoon_pipeline.briefs.plain_text import (
     looks_saved_twice,
     repair_saved_twice,
 )
+from pytoon_pipeline.errors import quote_text
 
 _PATHS = ("media", "logo", "voice", "music", "background")
 """Fields that name files."""
@@ -131,7 +132,7 @@ class CellReader:
             notes.append(
                 CellError(
                     f"holds {wrong!r}, which a spreadsheet writes where it has no value.",
-                    "Correct its formula, wait until it is worked out, or empty the cell.",
+                    "Correct its formula, wait until it is calculated, or empty the cell.",
                     severity,
                 )
             )
@@ -147,7 +148,7 @@ class CellReader:
             if is_empty_word(value):
                 more.append(
                     CellError(
-                        f"holds {value.strip()!r}, which looks as if there were no value.",
+                        f"holds {quote_text(value)}, which looks as if there were no value.",
                         "Empty the cell where nothing is meant.", "warning",
                     )
                 )  # fmt: skip
@@ -155,7 +156,7 @@ class CellReader:
                 more.append(
                     CellError(
                         f"holds {LOST!r}, which stands for a character that was lost: "
-                        f"{value[:60]!r}.",
+                        f"{quote_text(value[:60])}.",
                         "Type it again, and save the table as 'CSV UTF-8' or XLSX.",
                     )
                 )
@@ -182,7 +183,7 @@ class CellReader:
             return value
         notes.append(
             CellError(
-                f"was saved in a wrong encoding; it is read as {mended[:60]!r}.",
+                f"was saved in a wrong encoding; it is read as {quote_text(mended[:60])}.",
                 "Save the table as 'CSV UTF-8' or XLSX from the program that it was written in.",
                 "warning",
             )
@@ -200,7 +201,7 @@ class CellReader:
         if self.folder is not None and re.search("[,;]", text) and not _ADDRESS.match(text):
             notes.append(
                 CellError(
-                    f"names no file that there is: {text[:80]!r}.",
+                    f"names no file that there is: {quote_text(text[:80])}.",
                     "Several files are separated by ' | '.", "warning",
                 )
             )  # fmt: skip
@@ -224,7 +225,7 @@ def _read_words(value: str) -> tuple[str, list[CellError]]:
     if mended is not None:
         return mended, [
             CellError(
-                f"was saved in a wrong encoding; it is read as {mended[:60]!r}.",
+                f"was saved in a wrong encoding; it is read as {quote_text(mended[:60])}.",
                 "Save the table as 'CSV UTF-8' or XLSX from the program that it was written in.",
                 "warning",
             )
@@ -232,7 +233,7 @@ def _read_words(value: str) -> tuple[str, list[CellError]]:
     if looks_saved_twice(value):
         return value, [
             CellError(
-                f"looks as if it was saved in a wrong encoding: {value[:60]!r}.",
+                f"looks as if it was saved in a wrong encoding: {quote_text(value[:60])}.",
                 "Type it again, and save the table as 'CSV UTF-8' or XLSX.", "warning",
             )
         ]  # fmt: skip

@@ -171,8 +171,12 @@ def hint(name: str) -> str | None:
 class CellError(ValueError):
     """A cell can't be what its column says, or is doubtful."""
 
-    def __init__(self, message: str, remedy: str, severity: str = "error"):
+    def __init__(
+        self, message: str, remedy: str, severity: str = "error", column: str | None = None
+    ):
         self.message, self.remedy, self.severity = message, remedy, severity
+        self.column = column
+        """The column that is at fault, where it is another than the one that is read."""
         super().__init__(message)
 
 

@@ -228,6 +228,12 @@ _RUN = re.compile(r"[A-Za-z\x80-\U0010ffff]+")
 _PHRASE = re.compile(r"[^;,\t|\"\r\n<>]+")
 """A cell, or a part of one, whose words are of one language."""
 _WORD = re.compile(r"[^\W\d_]+")
+_PRICE = re.compile(
+    r"(?<!\w)[£€¥₪](?=\s?\d)|(?<=\d)\s?(?:[£€¥₪]|zł|Kč|лв|грн|руб)(?!\w)"
+)
+"""A sign of money beside a digit: `£19` is that, and `Ł19`, from the same bytes, is nothing."""
+_FOR_PRICE = 4.0
+_MOST_PRICES = 10
 
 
 def _judge(data: bytes) -> list[_Reading]:
@@ -251,8 +257,9 @@ def _judge(data: bytes) -> list[_Reading]:
         if not words or any(_is_control(c) for w in words for c in w):
             continue
         score, letters = _score_all(phrases, candidate.languages)
+        prices = min(len(_PRICE.findall(text)), _MOST_PRICES)
         reading = _Reading(
-            candidate, score + candidate.prior, score / max(1, letters),
+            candidate, score + candidate.prior + _FOR_PRICE * prices, score / max(1, letters),
             sum(c > "\x7f" for w in words for c in w), _shown_sample(text),
         )  # fmt: skip
         known = found.get(text)

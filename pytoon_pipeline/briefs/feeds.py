@@ -127,6 +127,8 @@ class _Products:
         self._row: dict[str, dict[str, None]] = {}
         self._depth = self._elements = self._kept = 0
         self._name: str | None = None
+        self._prefixed = False
+        self._of_merchant: set[str] = set()
         self._text: list[str] = []
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
@@ -138,6 +140,7 @@ class _Products:
         if not self._item:
             if bare.lower() in _ITEMS and prefix.lower() not in _OTHER_PREFIXES:
                 self._item, self._row, self._depth = name, {}, 0
+                self._of_merchant.clear()
                 if attributes.get("id"):
                     self._row["id"] = {attributes["id"].strip(): None}
             return
@@ -145,6 +148,7 @@ class _Products:
         if self._depth == 1:
             # What is inside of others (`shipping/price`) is said of those.
             self._name = None if prefix.lower() in _OTHER_PREFIXES else bare
+            self._prefixed = bool(prefix)
             self._text = []
             if bare == "link" and attributes.get("href"):
                 usual = attributes.get("rel", "alternate") == "alternate"
@@ -165,12 +169,22 @@ class _Products:
             return
         if self._depth == 1 and self._name is not None:
             text = "".join(self._text).strip()[:MOST_TEXT]
-            values = self._row.setdefault(self._name, {})
-            if text and len(values) < _MOST_REPEATED:
-                values[text] = None
+            self._keep(self._name, text)
             self._kept += len(text)
             self._name = None
         self._depth -= 1
+
+    def _keep(self, name: str, text: str) -> None:
+        """Adds a value. What a feed says for merchants (`g:title`) goes before what RSS and Atom
+        say under the same name (`title`), in whichever order they stand."""
+        values = self._row.setdefault(name, {})
+        if not text or (name in self._of_merchant and not self._prefixed):
+            return
+        if self._prefixed and name not in self._of_merchant:
+            self._of_merchant.add(name)
+            values.clear()
+        if len(values) < _MOST_REPEATED:
+            values[text] = None
 
     def _take(self) -> None:
         row = {name: "\n".join(values) for name, values in self._row.items()}

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pytoon_pipeline.briefs.cell_text import CellKind, kind_of
 from pytoon_pipeline.briefs.cells import CellError, Target, clean, hint, plain, target_of
-from pytoon_pipeline.briefs.money import Writing
+from pytoon_pipeline.briefs.money import Writing, lowest_price, parse_price
 from pytoon_pipeline.briefs.offers import (
     UNTIL,
     OfferColumns,
@@ -237,7 +237,8 @@ class Plan:
 
     def _is_passed_over(self, cells: Sequence[Any]) -> bool:
         return any(
-            self._cell(cells, column).lower() in refused for column, refused in self.skip.items()
+            _skip_form(self._cell(cells, column)) in refused
+            for column, refused in self.skip.items()
         )
 
     def _locale(self, group: Sequence[Cells]) -> str | None:
@@ -271,9 +272,9 @@ class Plan:
             values = self._values(group, column)
             if not values:
                 continue
-            said = values[0].lower()
             # WooCommerce writes several into one cell: `variation, virtual`.
-            if said in refused or refused & {part.strip() for part in said.split(",")}:
+            said = {_skip_form(part) for part in (values[0], *values[0].split(","))}
+            if refused & said:
                 return f"{column} is {values[0][:40]!r}"
         return None
 
@@ -329,6 +330,47 @@ class Plan:
             )
         return self.offers.writing(lambda c: self._cell(group[0][1], c), locale)
 
+    def hides_price(self, group: Sequence[Cells]) -> str | None:
+        """The column of a price that is shown nowhere because nothing says its currency."""
+        locale = self._locale(group)
+        hidden = [c for _, templates in self.fields for t in templates for c in t.hidden_prices]
+        for column in dict.fromkeys(hidden):
+            for _, cells in group:
+                with suppress(CellError):  # Said where the field itself is filled.
+                    price = parse_price(self._cell(cells, column), self._writing(group, locale))
+                    if price.amount and not price.currency:
+                        return column
+        return None
+
+    def _fill(
+        self, template: Template, part: Sequence[Cells], locale: str | None
+    ) -> str | None:
+        """A template with the cells of some rows. Raises CellError."""
+        if not template.price_columns:
+            return template.fill(lambda c: self._values(part, c, locale))
+        rows = part if len(template.price_columns) < 2 else self._one_offer(template, part, locale)
+        return template.fill(
+            lambda c: self._values(rows if c in template.price_columns else part, c, locale),
+            self._writing(part, locale),
+        )
+
+    def _one_offer(
+        self, template: Template, part: Sequence[Cells], locale: str | None
+    ) -> Sequence[Cells]:
+        """The row that several prices of one sentence are taken from, as what one variant was and
+        another is now make no offer: that of the lowest price where the sentence says the lowest,
+        else the first that has all of them. Raises CellError."""
+        columns = template.price_columns
+        former = {c for c in columns if self._offered.get(self.columns.get(c, -1)) == "was"}
+        now = [c for c in template.lowest_columns if c not in former]
+        if now:
+            lowest = lowest_price(
+                self._values(part, now[0], locale), self._writing(part, locale)
+            )
+            part = [row for row in part if lowest in self._values([row], now[0], locale)]
+        whole = [row for row in part if all(self._values([row], c, locale) for c in columns)]
+        return whole[:1] or part[:1]
+
     def _given(
         self, group: Sequence[Cells], errors: list[tuple[str, CellError]], locale: str | None
     ) -> Iterator[tuple[Target, Any, str]]:
@@ -341,11 +383,10 @@ class Plan:
                 for part in parts:
                     place = f"{self.unit} {part[0][0]}, {_columns(template.columns)}"
                     try:
-                        text = template.fill(
-                            lambda c, part=part: self._values(part, c, locale),
-                            self._writing(part, locale) if template.price_columns else Writing(),
-                        )
+                        text = self._fill(template, part, locale)
                     except CellError as error:
+                        if error.column is not None:
+                            place = f"{self.unit} {part[0][0]}, column {error.column}"
                         errors.append((place, error))
                         continue
                     if text and text not in seen:
@@ -355,6 +396,13 @@ class Plan:
                         yield target, [text] if many else text, place
                 if seen and target.kind != "list":
                     break
+
+
+def _skip_form(value: str) -> str:
+    """A value in the form that those of `skip` are compared in: `out_of_stock`, `Out of stock` and
+    `https://schema.org/OutOfStock` are one. Numbers stay as they are."""
+    said = re.sub(r"^https?://schema\.org/", "", value.strip().lower())
+    return re.sub(r"[\W_]+", "", said) if any(c.isalpha() for c in said) else said
 
 
 def _columns(names: Sequence[str]) -> str:
@@ -505,7 +553,16 @@ def _lay(own: MappingFile, header: Sequence[str], shown: str) -> tuple[Plan | No
 
     def has(part: str, column: str, needed: bool) -> bool:
         needed = needed and strict and part in own.prices.model_fields_set
+        before = len(laid.problems)
         laid.find(column, f"prices.{part}", needed)
+        if part == "currency" and len(laid.problems) > before:
+            laid.problems[before:] = [
+                Problem(
+                    "mapping.currency",
+                    f"{column!r} is neither the code of a currency nor a column of the table.",
+                    "Write its code of three letters, as EUR.", file=shown, field="prices.currency",
+                )
+            ]  # fmt: skip
         return column in laid.columns
 
     taken = [p for _, ts in fields for t in ts for p in t.pieces if isinstance(p, Taken)]
@@ -521,7 +578,7 @@ def _lay(own: MappingFile, header: Sequence[str], shown: str) -> tuple[Plan | No
         line_break=whole.line_break,
         fields=tuple(sorted(fields, key=lambda f: (len(f[0].path), f[0].place or 0))),
         defaults=tuple(sorted(defaults, key=lambda d: len(d[0].path))),
-        skip={c: frozenset(v.strip().lower() for v in vs) for c, vs in whole.skip.items()},
+        skip={c: frozenset(map(_skip_form, vs)) for c, vs in whole.skip.items()},
     )
     return (None if laid.problems else plan), laid.problems
 

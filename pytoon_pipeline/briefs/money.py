@@ -504,7 +504,10 @@ class _Reading:
         if most is not None and len(kept) > most:
             raise _Excluded(
                 _refused(
-                    self.text, f"has {len(kept)} decimals, and {self.code} has {most or 'none'}"
+                    self.text,
+                    f"has {len(kept)} decimal{'s' if len(kept) > 1 else ''}, and {self.code} has "
+                    f"{most or 'none'}",
+                    f"Write an amount that there is in {self.code}, or correct the currency.",
                 )
             )
         if most is None and len(kept) > 8:

@@ -259,8 +259,9 @@ class Offers:
             try:
                 prices.append(parse_price(text, writing))
             except CellError as error:
-                message = f"column {self.columns[name]}: {error.message}"
-                raise CellError(message, error.remedy) from error
+                raise CellError(
+                    error.message, error.remedy, column=self.columns[name]
+                ) from error
         lower, higher = prices
         # One of them may name the currency of both.
         same = lower.currency == higher.currency or not (lower.currency and higher.currency)
@@ -281,7 +282,7 @@ class Offers:
                 else:
                     whole = Period(whole.start, read_moment(text, self.zone, locale, end=True))
             except CellError as error:
-                raise CellError(f"column {column}: {error.message}", error.remedy) from error
+                raise CellError(error.message, error.remedy, column=column) from error
         return whole
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
@@ -20,7 +20,12 @@ from pytoon_pipeline.briefs.limits import (
     refuse_table,
 )
 from pytoon_pipeline.briefs.number_formats import show_general
-from pytoon_pipeline.briefs.workbook import Grid, open_archive, uncounted_formula
+from pytoon_pipeline.briefs.workbook import (
+    Grid,
+    choose_sheet,
+    open_archive,
+    uncounted_formula,
+)
 from pytoon_pipeline.briefs.xml_events import (
     XML_ERRORS,
     StopReading,
@@ -30,8 +35,10 @@ from pytoon_pipeline.briefs.xml_events import (
 )
 
 
-def read_open_document(path: Path, shown: str) -> Grid:
-    """The sheet named `briefs`, else the first that is not hidden.
+def read_open_document(
+    path: Path, shown: str, is_meant: Callable[[Grid], bool] = lambda grid: True
+) -> Grid:
+    """The sheet that `choose_sheet` takes.
 
     Raises UserError where the file is no workbook, or can't be read, OSError when the file can't.
     """
@@ -55,10 +62,10 @@ def read_open_document(path: Path, shown: str) -> Grid:
     if sheets.too_many:
         raise refuse_table("table.too_large", f"has more than {MOST_CELLS:,} cells.", "Split it.",
                            shown)  # fmt: skip
-    named = [g for n, h, g in sheets.found if n.strip().lower() == "briefs"]
-    visible = [g for _, hidden, g in sheets.found if not hidden]
-    grids = named or visible or [g for _, _, g in sheets.found]
-    return grids[0] if grids else Grid()
+    found = sheets.found
+    return choose_sheet(
+        [(name, hidden) for name, hidden, _ in found], lambda at: found[at][2], is_meant
+    )
 
 
 class _Sheets:

@@ -55,6 +55,8 @@ _LEADS = re.compile("[\u00c2-\u00f4\u0102-\u0179\u0402-\u045f\u221a\u00ac\u4e00-
 _TRACES = re.compile(
     "[ÃÂ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€|ï»¿|ð\x9fŸ|Ð[\u0080-\u00bf]|Ñ[\u0080-\u00bf]|√[∂º§üñ©]"
 )
+_OTHER_SCRIPT = re.compile(r"(?<!\w)[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]{4,}(?!\w)")
+"""Words of nothing but accented letters: Cyrillic, Greek and others that were read as Western."""
 LOST = "\ufffd"
 """Stands where a program could not tell which character was meant."""
 
@@ -118,8 +120,8 @@ def _is_usual(character: str) -> bool:
 
 
 def looks_saved_twice(text: str) -> bool:
-    """Does a text show traces of UTF-8 read as another encoding?"""
-    return not text.isascii() and bool(_TRACES.search(text))
+    """Does a text show traces of UTF-8, or of another script, read as another encoding?"""
+    return not text.isascii() and bool(_TRACES.search(text) or _OTHER_SCRIPT.search(text))
 
 
 # What stands where there is no value -------------------------------------------------------------

@@ -497,7 +497,9 @@ def validate(
     seen = set()
     for fault in faults:
         if len(problems) == _MOST_PROBLEMS:
-            problems.append(Problem("file.problems", "and more.", "Correct these first.", file=shown))
+            problems.append(
+                Problem("file.problems", "and more.", "Correct these first.", file=shown)
+            )
             break
         if fault["type"] == "literal_error" and fault["ctx"]["expected"] == "False":
             continue  # The other branch of "a mapping, or false" says what is wrong.

@@ -120,9 +120,11 @@ def read_sheet(
         )  # fmt: skip
     suffix, head = path.suffix.lower(), _head(path)
     if suffix in (".xlsx", ".xlsm", ".xltx"):
-        return _of_grid(read_workbook(path, shown), shown, is_header)
+        grid = read_workbook(path, shown, lambda g: _has_header(g, is_header))
+        return _of_grid(grid, shown, is_header)
     if suffix in (".ods", ".ots", ".fods"):
-        return _of_grid(read_open_document(path, shown), shown, is_header)
+        grid = read_open_document(path, shown, lambda g: _has_header(g, is_header))
+        return _of_grid(grid, shown, is_header)
     _refuse_other_kinds(head, shown)
     if suffix == ".xml" or looks_like_feed(head):
         return _of_feed(path.read_bytes(), shown, encoding)
@@ -206,6 +208,10 @@ def _names(cells: Sequence[str]) -> list[str]:
     return names
 
 
+def _has_header(grid: Grid, is_header: Callable[[Sequence[str]], bool]) -> bool:
+    return any(is_header(_names(grid.rows[n])) for n in sorted(grid.rows)[:_ABOVE])
+
+
 def _of_grid(grid: Grid, shown: str, is_header: Callable[[Sequence[str]], bool]) -> Sheet:
     """A workbook's sheet: rows that are hidden are left out, and said."""
     visible = sorted(n for n in grid.rows if n not in grid.hidden_rows)
@@ -224,10 +230,28 @@ def _of_grid(grid: Grid, shown: str, is_header: Callable[[Sequence[str]], bool])
     padded = [
         (n, grid.rows[n] + [""] * (len(sheet.header) - len(grid.rows[n]))) for n in numbers
     ]
-    problems = [*_hidden_rows(grid, shown), *_hidden_columns(grid, sheet, shown)]
+    problems = [
+        *_other_sheets(grid, shown), *_hidden_rows(grid, shown),
+        *_hidden_columns(grid, sheet, shown),
+    ]  # fmt: skip
     return Sheet(
         sheet.header, padded, problems, grid.faults, grid.links, exact=grid.exact
     )
+
+
+def _other_sheets(grid: Grid, shown: str) -> list[Problem]:
+    if not grid.others:
+        return []
+    listed = ", ".join(repr(name[:40]) for name in grid.others[:4])
+    more = f" and {len(grid.others) - 4} more" if len(grid.others) > 4 else ""
+    return [
+        Problem(
+            "table.sheets",
+            f"only the sheet {grid.name[:40]!r} is read, of others there are {listed}{more}.",
+            "Put all briefs into one sheet; the one that is called 'briefs' goes first.",
+            "info", shown,
+        )
+    ]  # fmt: skip
 
 
 def _hidden_rows(grid: Grid, shown: str) -> list[Problem]:

@@ -142,8 +142,13 @@ def _read(
             return (), (columns.hopeless,)
         problems = [*columns.problems, *_nameless(sheet, path.name)]
     passed: dict[str, list[int]] = {}
-    sources, found = sources_of(whole, _rows(sheet, columns, plan, path.parent, passed))
-    told = _passed_over(passed, sheet.unit, path.name)
+    priceless: list[str] = []
+    sources, found = sources_of(
+        whole, _rows(sheet, columns, plan, path.parent, passed, priceless)
+    )
+    told = [
+        *_passed_over(passed, sheet.unit, path.name), *_no_currency(priceless, path, beside)
+    ]  # fmt: skip
     return tuple(sources), (*sheet.problems, *problems, *found, *told)
 
 
@@ -171,6 +176,22 @@ def _passed_over(passed: dict[str, list[int]], unit: str, shown: str) -> list[Pr
             )
         )  # fmt: skip
     return found
+
+
+def _no_currency(columns: Sequence[str], path: Path, beside: Path | None) -> list[Problem]:
+    if not columns:
+        return []
+    where = beside.name if beside is not None else f"{path.stem}.mapping.yaml"
+    own = "to" if beside is not None else "in a file"
+    return [
+        Problem(
+            "table.currency",
+            "names no currency for its prices, so no price is shown.",
+            f"Write `prices: {{currency: EUR}}` {own} {where} beside the table, with the code of "
+            "the shop's currency.",
+            "info", path.name, f"column {columns[0]}",
+        )
+    ]  # fmt: skip
 
 
 # Columns -----------------------------------------------------------------------------------------
@@ -304,7 +325,10 @@ def _rows(
     plan: Plan | None,
     folder: Path,
     passed: dict[str, list[int]],
+    priceless: list[str],
 ) -> Iterator[Row]:
+    """The briefs of a table; the first column of prices that no currency is known for is added to
+    `priceless`."""
     kinds = columns.kinds() if columns is not None else {}
     reader = CellReader(
         kinds={**(plan.kinds() if plan is not None else {}), **kinds},
@@ -326,6 +350,8 @@ def _rows(
                 new[at] = sheet.exact.get((number, at), new[at])
             tidy.append((number, new))
             found += notes
+        if plan is not None and columns is None and not priceless:
+            priceless += [c for c in [plan.hides_price(tidy)] if c]
         row = plan.row(tidy) if columns is None else row_of(columns, tidy, plan)
         row.said.problems += found
         for number, cells in group:

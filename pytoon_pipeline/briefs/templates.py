@@ -155,6 +155,17 @@ class Template:
             p.column for p in taken if p.lowest or any(f in _PRICES for f, _ in p.filters)
         ]
 
+    @cached_property
+    def lowest_columns(self) -> list[str]:
+        """Columns of which the lowest price is taken."""
+        return [p.column for p in self.pieces if isinstance(p, Taken) and p.lowest]
+
+    @cached_property
+    def hidden_prices(self) -> list[str]:
+        """Columns whose prices are left out where nothing says their currency."""
+        taken = [p for p in self.pieces if isinstance(p, Taken)]
+        return [p.column for p in taken if any(f is _price_if_known for f, _ in p.filters)]
+
     def fill(
         self, cells: Callable[[str], Sequence[str]], writing: Writing = Writing()  # noqa: B008
     ) -> str | None:

@@ -8,7 +8,7 @@ import re
 import zipfile
 import zlib
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,8 @@ from pytoon_pipeline.briefs.xml_events import (
 )
 
 _MOST_LINKS = 200_000
+_MOST_TRIED = 20
+"""Sheets among which that of the briefs is looked for."""
 
 
 @dataclass
@@ -62,6 +64,10 @@ class Grid:
     hidden_columns: set[int] = field(default_factory=set)
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)
     """First and last row, first and last column, from 0, of cells that are one."""
+    name: str = ""
+    """Of the sheet."""
+    others: list[str] = field(default_factory=list)
+    """Names of the workbook's other sheets that are not hidden."""
 
     def fill_merged(self, above: int) -> None:
         """Cells that are one with those below show their value for each row of them; not those
@@ -125,14 +131,43 @@ def open_archive(path: Path, shown: str, kind: str) -> zipfile.ZipFile:
     return archive
 
 
-def read_workbook(path: Path, shown: str) -> Grid:
-    """The sheet named `briefs`, else the first that is not hidden.
+def choose_sheet(
+    sheets: Sequence[tuple[str, bool]],
+    read: Callable[[int], Grid],
+    is_meant: Callable[[Grid], bool],
+) -> Grid:
+    """Of the sheets of a workbook, as names and whether they are hidden, the one named `briefs`;
+    else the first of those that are not hidden which `is_meant` takes for a table of briefs, as a
+    page of notes may lie before it; else the first. `read` gives a sheet by its position."""
+    every = range(len(sheets))
+    named = [i for i in every if sheets[i][0].strip().lower() == "briefs"]
+    visible = [i for i in every if not sheets[i][1]]
+    wanted = named or visible or list(every)
+    if not wanted:
+        return Grid()
+    chosen = wanted[0]
+    grid = read(chosen)
+    if len(wanted) > 1 and not named and not is_meant(grid):
+        for at in wanted[1:_MOST_TRIED]:
+            other = read(at)
+            if is_meant(other):
+                chosen, grid = at, other
+                break
+    grid.name = sheets[chosen][0]
+    grid.others = [sheets[i][0] for i in visible if i != chosen]
+    return grid
+
+
+def read_workbook(
+    path: Path, shown: str, is_meant: Callable[[Grid], bool] = lambda grid: True
+) -> Grid:
+    """The sheet that `choose_sheet` takes.
 
     Raises UserError where the file is no workbook, or can't be read, OSError when the file can't.
     """
     with open_archive(path, shown, "an XLSX") as archive:
         try:
-            return _Reader(archive, shown).read()
+            return _Reader(archive, shown).read(is_meant)
         except (
             *XML_ERRORS, TooDeep, KeyError, IndexError, ValueError, zipfile.BadZipFile,
             zlib.error, NotImplementedError, RuntimeError, EOFError,
@@ -182,7 +217,7 @@ class _Reader:
             self._read(path, start)
         return found
 
-    def read(self) -> Grid:
+    def read(self, is_meant: Callable[[Grid], bool]) -> Grid:
         main = next((t for k, t in self._links("").values() if k == "officeDocument"), None)
         if main is None or not self._has(main):
             main = "xl/workbook.xml"
@@ -207,17 +242,18 @@ class _Reader:
         links = self._links(main)
         found = [(n, s, links[i][1]) for n, s, i in sheets
                  if i in links and links[i][0] == "worksheet"]  # fmt: skip
-        named = [t for n, _, t in found if n.strip().lower() == "briefs"]
-        visible = [t for _, s, t in found if s == "visible"]
-        wanted = (named or visible or [t for _, _, t in found] or [None])[0]
-        if wanted is None:
+        if not found:
             raise ValueError("it has no sheet")
         for kind, target in links.values():
             if kind == "sharedStrings" and self._has(target):
                 self._read_texts(target)
             elif kind == "styles" and self._has(target):
                 self._read_formats(target)
-        return self._read_sheet(wanted)
+        return choose_sheet(
+            [(name, state != "visible") for name, state, _ in found],
+            lambda at: self._read_sheet(found[at][2]),
+            is_meant,
+        )
 
     def _read_texts(self, part: str) -> None:
         pieces: list[str] = []

@@ -24,11 +24,23 @@ def _compile(
     compiled = compile_file(
         source.path, source.folder, source.kind, source.shown, services.workshop, source.document
     )
-    if compiled.spec is None or source.kind != "spec":
+    return _judge_offer(compiled, source, now)
+
+
+def _judge_offer(
+    compiled: Compiled, source: BriefSource, now: dt.datetime | None
+) -> Compiled:
+    """What was made of a row of a table and stands by itself by now (a finished plan, a brief that
+    was sent to a server and may have waited there) says until when it holds: a plan is warned of,
+    a brief refused. Rows themselves are looked at by `_refuse_outdated`."""
+    if compiled.spec is None or (source.document is not None and source.document.until):
         return compiled
     warning = _outdated_plan(compiled.spec, source, now or dt.datetime.now(dt.UTC))
     if warning is None:
         return compiled
+    if source.kind == "brief":
+        over = replace(warning, severity="error", remedy="Make the brief anew from its table.")
+        return replace(compiled, spec=None, problems=[*compiled.problems, over])
     warnings = [*compiled.spec.metadata.get("warnings", []), warning.as_dict()]
     metadata = {**compiled.spec.metadata, "warnings": warnings}
     spec = compiled.spec.model_copy(update={"metadata": metadata})
@@ -36,7 +48,8 @@ def _compile(
 
 
 def _outdated_plan(spec: RenderSpec, source: BriefSource, now: dt.datetime) -> Problem | None:
-    """What is to be said of a finished plan that was made of a row whose offer is over."""
+    """What is to be said of a plan, or of a brief of its own, that was made of a row whose offer is
+    over."""
     try:
         until = dt.datetime.fromisoformat(str(spec.metadata.get(UNTIL, "")))
         if until > (now if until.tzinfo else now.replace(tzinfo=None)):
@@ -104,7 +117,8 @@ def compile_parcel(
         )
         here, there = str(source.folder), str(place or source.key)
         problems = [_moved(p, here, there) for p in compiled.problems]
-        return _stored(replace(compiled, problems=problems), services)
+        compiled = _judge_offer(replace(compiled, problems=problems), source, None)
+        return _stored(compiled, services)
 
 
 def _moved(problem: Problem, here: str, there: str) -> Problem:

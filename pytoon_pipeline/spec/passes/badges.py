@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.errors import Problem, UserError, quote_text
 from pytoon_pipeline.picture.badge import TURN, fit_badge, forms
 from pytoon_pipeline.picture.styles import TextStyle
 from pytoon_pipeline.picture.text import fit, normalise
@@ -106,12 +106,13 @@ def _place(d: Draft, badge: Overlay, field: str) -> None:
         found = _best(d, badge, shaped, taken, [_middle(s) for s in subjects], kept, target)
         if found:
             d.note(
-                f"The badge {badge.text!r} stands over the middle of a picture; a `subject` in its "
-                "media keeps the product clear."
+                f"The badge {quote_text(badge.text)} stands over the middle of a picture; a "
+                "`subject` in its media keeps the product clear."
             )
     if found is None:
         d.error(
-            "badge.no_room", f"there is no room for the badge {badge.text!r} beside the captions.",
+            "badge.no_room",
+            f"there is no room for the badge {quote_text(badge.text)} beside the captions.",
             "Shorten the badge, or the captions.", field,
         )
         return
@@ -197,7 +198,7 @@ def _check(d: Draft, badge: Overlay, style: TypeStyle, taken: list[Box], field: 
         )
     elif not _fits(d, badge, style):
         d.error(
-            "badge.too_long", f"{badge.text!r} does not fit its box {badge.box}.",
+            "badge.too_long", f"{quote_text(badge.text)} does not fit its box {badge.box}.",
             "Shorten it, or enlarge the box.", f"{field}.text", box=badge.box,
         )
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.errors import Problem, UserError, quote_text
 from pytoon_pipeline.picture.text import fit
 from pytoon_pipeline.spec.draft import Draft, Line
 from pytoon_pipeline.spec.model import Box, Caption, TypeStyle
@@ -265,6 +265,6 @@ def _check_given(d: Draft) -> None:
             continue
         if not fits:
             d.error(
-                "caption.too_long", f"{cue.text!r} does not fit its box {cue.box}.",
+                "caption.too_long", f"{quote_text(cue.text)} does not fit its box {cue.box}.",
                 "Shorten it, or enlarge the box.", f"{field}.text", box=cue.box,
             )

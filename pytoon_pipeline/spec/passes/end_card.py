@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytoon_pipeline.errors import UserError
+from pytoon_pipeline.errors import UserError, quote_text
 from pytoon_pipeline.picture.text import Fitted, fit
 from pytoon_pipeline.spec.draft import Draft, Line
 from pytoon_pipeline.spec.model import (
@@ -128,7 +128,7 @@ def end_cues(d: Draft, lines: list[Line]) -> list[Caption]:
         style, fitted = _fit_line(d, item, 2 * half, max(1, bottom - y))
         if fitted is None:
             d.error(
-                "caption.too_long", f"{item.text!r} does not fit on the end card.",
+                "caption.too_long", f"{quote_text(item.text)} does not fit on the end card.",
                 "Shorten it in the brand kit.", "brand",
             )
             continue

@@ -6,6 +6,7 @@ from __future__ import annotations
 from math import ceil
 
 from pytoon_pipeline.briefs.starter import is_untouched
+from pytoon_pipeline.errors import quote_text
 from pytoon_pipeline.spec.draft import Draft, Line
 from pytoon_pipeline.spec.model import Asset, Box, Segment
 from pytoon_pipeline.spec.passes.captions import HURRY
@@ -98,7 +99,7 @@ def check_words(d: Draft) -> None:
             if line.field != "end_card" and is_untouched(line.text):
                 d.warn(
                     "text.template",
-                    f"{line.text!r} is a sentence of the template, left as it was.",
+                    f"{quote_text(line.text)} is a sentence of the template, left as it was.",
                     "Write your own, or take the line out.",
                     line.field,
                 )

@@ -428,11 +428,11 @@ def _outside(name: str, plain: str) -> tuple[str, str]:
     last = last if last not in ("", ".", "..") and "\0" not in last else "front.jpg"
     if plain.startswith(("/", "~", "file:")) or re.match("[A-Za-z]:/", plain):
         return (
-            f"{name!r} is a path of one computer, outside of the folder of this brief.",
+            f"'{name}' is a path of one computer, outside of the folder of this brief.",
             f"Copy the file into the folder and write its name alone: {last} .",
         )
     return (
-        f"{name!r} leads out of the folder of this brief.",
+        f"'{name}' leads out of the folder of this brief.",
         "Copy the file into the folder and name it from there.",
     )
 

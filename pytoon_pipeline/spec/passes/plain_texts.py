@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytoon_pipeline.briefs.markup import plain_text
+from pytoon_pipeline.errors import quote_text
 from pytoon_pipeline.spec.draft import Draft
 
 
@@ -18,12 +19,12 @@ def set_plain_texts(d: Draft) -> None:
         if plain == text:
             return text
         if not plain.strip():
-            d.error("field.empty", f"{text!r} is HTML without a word in it.",
+            d.error("field.empty", f"{quote_text(text)} is HTML without a word in it.",
                     "Write something, or leave the field out.", field)  # fmt: skip
             return text
         d.warn(
             "text.markup",
-            f"{text!r} looks like HTML; it is shown as {plain!r}.",
+            f"{quote_text(text)} looks like HTML; it is shown as {quote_text(plain)}.",
             "Write the signs themselves.",
             field,
         )
