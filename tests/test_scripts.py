@@ -6,6 +6,7 @@ The fonts are the project's own; line breaks of scripts without a font here are 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,11 +25,12 @@ from pytoon_pipeline.picture.shaping import (
     bidi_levels,
 )
 from pytoon_pipeline.picture.styles import BoxStyle, Shadow, TextStyle
-from pytoon_pipeline.picture.text import UnbreakableText, fit, split
+from pytoon_pipeline.picture.text import UnbreakableText, fit, shown_text, split
 from pytoon_pipeline.settings import project_data
 
 FONTS = project_data("presets") / "fonts"
 LIBRARY = FontLibrary([FONTS])
+KHMER = FontLibrary([FONTS, Path(__file__).parent / "fixtures" / "fonts"])
 LATIN_ONLY = FontLibrary([FONTS / "montserrat", FONTS / "inter"])
 BOLD = FontSpec("Montserrat", 700)
 PLAIN = TextStyle("Montserrat", 800, max_px=60, min_px=12)
@@ -392,3 +394,80 @@ def test_any_text_is_drawn_whole_or_refused_by_name(text, style, width, height):
         return
     for cue in cues:
         assert fit(cue, style, width, height, LIBRARY) is not None
+
+
+# One voice for each word
+
+
+GREEK, RUSSIAN, UKRAINIAN = "Τώρα με €342.44", "Ещё дешевле: 99 ₽", "Їжа, ґанок, єдність"
+SERBIAN, KAZAKH, VIETNAMESE = "Ђурђевак џем љубав", "Жаңа қыс әр үйге", "Ặ Ữ ấm đun nước đẹp"
+LATIN = ("Żółta jaźń", "Příliš žluťoučký kůň", "Çığ ağır şey", "Šķēle ģints", "Ŵyl y Gŷr")
+
+
+@pytest.mark.parametrize("family", ["Anton", "Bebas Neue", "Montserrat", "Oswald", "Inter"])
+@pytest.mark.parametrize(
+    "text", [GREEK, RUSSIAN, UKRAINIAN, SERBIAN, KAZAKH, VIETNAMESE, *LATIN, "Ṣé ẹ rí ọjà"]
+)
+def test_letters_of_one_script_come_from_one_font(family: str, text: str):
+    weight = 400 if family in {"Anton", "Bebas Neue"} else 700
+    drawn = glyphs(text, family=family, weight=weight)
+    faces = {g.face for g in drawn if text[g.cluster].isalpha()}
+    assert len(faces) == 1, faces
+    assert LIBRARY.heaviness(faces.pop()) > 600
+
+
+@pytest.mark.parametrize("sign", "€$£¥₴₪₹₺₽₸₫₦₱₩₾₼")
+@pytest.mark.parametrize("family", ["Anton", "Bebas Neue", "Montserrat", "Oswald"])
+def test_a_price_and_its_sign_come_from_one_font(family: str, sign: str):
+    for text in (f"Now {sign}1,299.50", f"Now 1 299,50 {sign}"):
+        drawn = glyphs(text, family=family)
+        assert len({g.face for g in drawn if g.ink and not text[g.cluster].isalpha()}) == 1
+        assert {g.face.family for g in drawn if text[g.cluster].isalpha()} == {family}
+
+
+def test_a_word_of_symbols_stays_with_the_font_that_has_them():
+    """Anton has an Omega for ohms, and no other Greek letter."""
+    assert {g.face.family for g in glyphs("100 Ω", family="Anton") if g.ink} == {"Anton"}
+
+
+def test_what_stands_in_for_a_headline_face_is_as_heavy_and_as_narrow():
+    assert glyphs("Цена", family="Anton", weight=400)[0].face.family == "Oswald"
+    assert glyphs("Τιμή", family="Anton", weight=400)[0].face.weight == 800
+    asked = glyphs("Τιμή", family="Anton", weight=400, fallback_families=("Inter",))
+    assert asked[0].face.weight == 800
+    assert glyphs("Τιμή", family="Bebas Neue", weight=400)[0].face.weight >= 700
+
+
+def test_letters_in_another_form_are_drawn_plainly_where_no_font_has_it():
+    def drawn(text: str) -> list[int]:
+        return [g.id for g in glyphs(text, family="Bebas Neue")]
+
+    assert drawn("ＳＡＬＥ！") == drawn("𝗦𝗔𝗟𝗘!") == drawn("SALE!")
+    assert drawn("Oʻzbek") == drawn("O‘zbek")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "capitals"),
+    [
+        ("en", "Μάιος ή άυλος", "ΜΑΪΟΣ Ή ΑΫΛΟΣ"),
+        ("el", "Τώρα σούπερ", "ΤΩΡΑ ΣΟΥΠΕΡ"),
+        ("en", "ağır indirim", "AĞIR İNDİRİM"),
+        ("tr", "şimdi", "ŞİMDİ"),
+        ("en", "big gift", "BIG GIFT"),
+    ],
+)
+def test_capitals_are_those_of_the_language(language: str, text: str, capitals: str):
+    style = replace(PLAIN, uppercase=True, language=language)
+    assert shown_text(text, style, LIBRARY) == capitals
+
+
+def test_a_text_that_no_box_holds_is_given_up_early(monkeypatch: pytest.MonkeyPatch):
+    shaped = []
+    shape = Paragraph._shape
+    monkeypatch.setattr(
+        Paragraph, "_shape", lambda self, *span: shaped.append(span) or shape(self, *span)
+    )
+    style = replace(PLAIN, breaking="letters", max_lines=3)
+    for text in ("ក" * 300, "x" * 300, "क" * 300, "Five words of " * 30):
+        assert fit(text, style, 300, 200, LIBRARY if text[0] != "ក" else KHMER) is None
+    assert len(shaped) <= 8

@@ -82,6 +82,8 @@ _PLAIN_FORMS = str.maketrans(
     }
 )
 
+_CONTEXT = 5
+"""Characters on either side that decide how a run is shaped: as many as HarfBuzz looks at."""
 _PICTURE_EM = 1.1
 """Em that an emoji's picture is high: a little more than letters, as in system text."""
 _PICTURE_SIDE_EM = 0.06
@@ -160,7 +162,6 @@ class Paragraph:
         main = library.require(spec.family, spec.weight)
         self._middle = library.metrics(main).cap_height / 2
         self._lines: dict[tuple[int, int], ShapedLine] = {}
-        self._codes = [ord(c) for c in text]
         self._cells = [0, *accumulate(cells_at(text, self.clusters))]
 
     def cells(self, start: int, end: int) -> int:
@@ -219,15 +220,13 @@ class Paragraph:
     ) -> float:
         font = self.library.font(run.face)
         em = font.face.upem
-        drawn = text
+        # With what stands beside the run, which joined letters are shaped by.
+        first = max(0, run.start - _CONTEXT)
+        drawn = text[first : run.end + _CONTEXT]
         if not self.library.covers(run.face, text[run.start : run.end]):
-            drawn = "".join(_nearest_form(c, run.face, self.library) for c in text)
+            drawn = "".join(_nearest_form(c, run.face, self.library) for c in drawn)
         buffer = hb.Buffer()
-        codes = self._codes[: len(drawn)]
-        if drawn is not self.text:
-            changed = drawn[run.start :]
-            codes = codes[: run.start] + [ord(c) for c in changed]
-        buffer.add_codepoints(codes, run.start, run.end - run.start)
+        buffer.add_codepoints([ord(c) for c in drawn], run.start - first, run.end - run.start)
         buffer.direction = "rtl" if run.level % 2 else "ltr"
         if run.script != "Zyyy":
             buffer.script = run.script
@@ -244,7 +243,7 @@ class Paragraph:
             if extents and extents.width and extents.height:
                 left, top = x + extents.x_bearing / em, y + extents.y_bearing / em
                 ink = (left, top + extents.height / em, left + extents.width / em, top)
-            glyphs.append(Glyph(run.face, info.codepoint, x, y, info.cluster, ink))
+            glyphs.append(Glyph(run.face, info.codepoint, x, y, info.cluster + first, ink))
             pen += position.x_advance / em
             ends_cluster = n + 1 == len(infos) or infos[n + 1].cluster != info.cluster
             if ends_cluster and drawn[info.cluster] not in "\u00ad\u200b\u2060":

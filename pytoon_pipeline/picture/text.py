@@ -131,8 +131,10 @@ def fit(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrar
     plain = normalise(text)
     if not is_visible(plain):
         raise ValueError("there is no text to fit")
-    for way in _ways(plain, style, box_w, library):
+    for number, way in enumerate(_ways(plain, style, box_w, library)):
         block = _Block(way.paragraph, style, 0, len(way.paragraph.text), way.phrases)
+        if number == 0 and block.is_hopeless(box_w):
+            return None
         if way.parted:
             block.spare_lines(box_w)
         if (fitted := block.fit(box_w, box_h)) is not None:
@@ -273,6 +275,9 @@ def _cut(way: _Way, style: TextStyle, box_w: int, box_h: int) -> list[int]:
         if before is None:
             continue
         for j in range(i + 1, len(cuts)):
+            # A blank for each line falls away where it ends.
+            if j > i + 1 and paragraph.cells(cuts[i], cuts[j]) > room + style.max_lines:
+                break
             block = _Block(paragraph, style, cuts[i], cuts[j], phrases)
             if not block.fits(box_w, box_h):
                 if j == i + 1:
@@ -410,6 +415,18 @@ class _Block:
         self._widths: dict[tuple[int, int], float] = {}
         library = paragraph.library
         self.cap = library.metrics(library.require(style.family, style.weight)).cap_height
+
+    def is_hopeless(self, box_w: int) -> bool:
+        """Whether there is more text than all lines hold however it is broken; cheap to say of
+        texts far too long."""
+        text, style = self.paragraph.text, self.style
+        blanks = sum(text.count(c) for c in BREAKING_SPACES)
+        visible = self.paragraph.cells(0, len(text)) - blanks - text.count("\n")
+        if visible > style.max_lines * style.max_chars_per_line:
+            return True
+        # Blanks are wide in some fonts; a newline is drawn as some glyph or other.
+        least = self.paragraph.line(0, len(text)).advance - 0.5 * blanks - 1.2 * text.count("\n")
+        return 0.85 * least > style.max_lines * self.room(style.min_px, box_w)
 
     def spare_lines(self, box_w: int) -> None:
         """Parts words no more often than large type needs, rather than for larger type still."""
@@ -554,7 +571,7 @@ class _Block:
             for b in range(n, last + 1):
                 for a in range(b - 1, n - 2, -1):
                     width = self.width(a, b)
-                    if width == math.inf:
+                    if width > 1.5 * room:  # of more it is wider still, but for kerning
                         break
                     before = best.get((n - 1, a))
                     if before is None or width > room:
