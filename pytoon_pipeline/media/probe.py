@@ -652,6 +652,11 @@ def decoded(
             )
 
 
+def is_repeat(packet: av.Packet) -> bool:
+    """Does a packet of no bytes say that the frame before it stays, and not that the file ends?"""
+    return not packet.size and (packet.pts is not None or packet.dts is not None)
+
+
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -668,7 +673,9 @@ def decoder_of(
     own = stream.codec_context
     name = _ALPHA_DECODERS.get(own.name) if own is not None and says_alpha(stream) else None
     if name is None:
-        return lambda packet: packet.decode()
+        # Theora and AVI write a frame that is as the one before it as a packet of no bytes, which
+        # ffmpeg's decoders refuse.
+        return lambda packet: [] if is_repeat(packet) else packet.decode()
     try:
         context = av.CodecContext.create(name, "r")
     except (av.FFmpegError, ValueError):

@@ -26,6 +26,7 @@ from pytoon_pipeline.media.probe import (
     decoder_of,
     display_size,
     frame_has_alpha,
+    is_repeat,
     open_clip,
     says_alpha,
 )
@@ -202,7 +203,7 @@ def _packets(
 ) -> Iterator[av.Packet]:
     try:
         for packet in container.demux(stream):
-            if packet.size:
+            if packet.size or is_repeat(packet):
                 yield packet
     except av.FFmpegError:
         return  # What came before the fault counts.
