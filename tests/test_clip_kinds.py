@@ -385,6 +385,30 @@ def test_lengths_that_no_header_says(quarters, tmp_path):
         assert corners(first_frame(path)) == [RED, GREEN, BLUE, YELLOW]
 
 
+def test_frames_that_are_written_as_nothing_repeat_the_one_before(tmp_path):
+    """Theora, and AVI of recorded screens: a packet of no bytes."""
+    path = make(tmp_path / "s.ogv", "-f", "lavfi", "-i", "color=red:s=64x48:r=10:d=1", "-f",
+                "lavfi", "-i", "color=blue:s=64x48:r=10:d=1", "-filter_complex", "concat",
+                "-c:v", "libtheora", "-q:v", 9)  # fmt: skip
+    assert probe(path).seconds == pytest.approx(2.0, abs=0.11)
+    frames = [planes_to_rgb(f) for f in ClipFrames(path, None, 10, 0, 20)]
+    assert [near(f[20, 20], (255, 0, 0), 20) for f in frames] == [True] * 10 + [False] * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("c.mp4", ["-movflags", "+faststart"]), ("c.mkv", []), ("c.avi", ["-c:v", "mjpeg"]),
+     ("c.gif", []), ("c.wmv", ["-c:v", "wmv2"]), ("c.wav", []), ("c.aiff", [])],
+)  # fmt: skip
+def test_a_file_that_breaks_off_is_named(name, how, tmp_path):
+    sound = name.endswith((".wav", ".aiff"))
+    source = "sine=d=2" if sound else "testsrc=s=64x48:r=10:d=4"
+    path = make(tmp_path / name, "-f", "lavfi", "-i", source, *([] if sound else ["-g", 5]), *how)
+    assert not probe(path).warnings
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    assert "media.cut_off" in [code for code, _, _ in probe(path).warnings]
+
+
 # --- sizes and fields
 
 

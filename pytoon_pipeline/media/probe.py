@@ -347,8 +347,8 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
             if image.format == "TIFF" and _holds_preview(image):
                 raise UnreadableMedia(
                     "media.not_media",
-                    f"{path.name} is a camera's raw file (DNG, NEF, ARW, ...), of which only a small "
-                    "preview could be shown.",
+                    f"{path.name} is a camera's raw file (DNG, NEF, ARW, ...), of which only a "
+                    "small preview could be shown.",
                     _EXPORT,
                 )
             if max(width, height) > MAX_IMAGE_SIDE:
