@@ -339,6 +339,16 @@ def test_clocks_that_jump(second, seconds, parts, tmp_path):
     assert near(planes_to_rgb(last[0])[20, 20], (0, 0, 255), 20)
 
 
+def test_a_short_recording_before_another_is_found_in_webm(tmp_path):
+    """Matroska has no times of decoding, so that a short way back could be one of reordering."""
+    part = ["-c:v", "libvpx-vp9", "-deadline", "realtime"]
+    short = make(tmp_path / "a.webm", "-f", "lavfi", "-i", "color=red:s=64x48:r=10:d=0.6", *part)
+    long = make(tmp_path / "b.webm", "-f", "lavfi", "-i", "color=blue:s=64x48:r=10:d=2", *part)
+    (tmp_path / "c.webm").write_bytes(short.read_bytes() + long.read_bytes())
+    info = probe(tmp_path / "c.webm")
+    assert info.seconds == pytest.approx(2.6, abs=0.02) and "clock jumps" in info.notes[0]
+
+
 def test_the_sound_of_what_was_joined_is_found_where_its_pictures_are(tmp_path):
     for name, pitch in (("a", 300), ("b", 3000)):
         make(tmp_path / f"{name}.ts", "-f", "lavfi", "-i", f"sine={pitch}:d=2", "-c:a", "aac")

@@ -666,17 +666,22 @@ def _heard(path: Path) -> bool:
 
 
 def decoded(
-    container: av.container.InputContainer, stream: av.stream.Stream
+    container: av.container.InputContainer,
+    stream: av.stream.Stream,
+    repeats: list[int] | None = None,
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
     """The frames of a stream, like `container.decode`, but with an end to packets that give none.
     What comes before the first frame that decodes, as where a broadcast was cut into, is passed
-    over.
+    over. Into `repeats` go the times, in ticks, at which those end that only say that the frame
+    before stays (`is_repeat`).
 
     Raises UnreadableMedia where none comes for `limits.DECODE_SECONDS`; av.FFmpegError.
     """
     since, begun, failed = time.monotonic(), False, 0
     decode = decoder_of(stream)
     for packet in container.demux(stream):
+        if repeats is not None and packet.pts is not None and is_repeat(packet):
+            repeats.append(packet.pts + (packet.duration or 0))
         try:
             frames = decode(packet)
         except av.InvalidDataError:

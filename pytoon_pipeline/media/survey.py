@@ -171,7 +171,9 @@ def _read_packets(path: Path, found: Survey) -> dict[int, Fraction]:
                 shift = -begins
             elif last is not None:
                 ahead = now - last
-                back = STARTS_AGAIN if ordered and was_ordered else _REORDERED
+                # What can be decoded by itself is shown after all that was stored before it.
+                sure = ordered and was_ordered or packet.is_keyframe
+                back = STARTS_AGAIN if sure else _REORDERED
                 if ahead < -back or (leaps and ahead > LEAP):
                     found.starts.append((found.seconds, last, now))
                     shift = found.seconds - begins
