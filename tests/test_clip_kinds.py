@@ -339,6 +339,16 @@ def test_clocks_that_jump(second, seconds, parts, tmp_path):
     assert near(planes_to_rgb(last[0])[20, 20], (0, 0, 255), 20)
 
 
+def test_a_short_recording_before_another_is_found_in_webm(tmp_path):
+    """Matroska has no times of decoding, so that a short way back could be one of reordering."""
+    part = ["-c:v", "libvpx-vp9", "-deadline", "realtime"]
+    short = make(tmp_path / "a.webm", "-f", "lavfi", "-i", "color=red:s=64x48:r=10:d=0.6", *part)
+    long = make(tmp_path / "b.webm", "-f", "lavfi", "-i", "color=blue:s=64x48:r=10:d=2", *part)
+    (tmp_path / "c.webm").write_bytes(short.read_bytes() + long.read_bytes())
+    info = probe(tmp_path / "c.webm")
+    assert info.seconds == pytest.approx(2.6, abs=0.02) and "clock jumps" in info.notes[0]
+
+
 def test_the_sound_of_what_was_joined_is_found_where_its_pictures_are(tmp_path):
     for name, pitch in (("a", 300), ("b", 3000)):
         make(tmp_path / f"{name}.ts", "-f", "lavfi", "-i", f"sine={pitch}:d=2", "-c:a", "aac")
@@ -383,6 +393,30 @@ def test_lengths_that_no_header_says(quarters, tmp_path):
         info = probe(path)
         assert info.seconds == pytest.approx(1.0, abs=0.02), path.name
         assert corners(first_frame(path)) == [RED, GREEN, BLUE, YELLOW]
+
+
+def test_frames_that_are_written_as_nothing_repeat_the_one_before(tmp_path):
+    """Theora, and AVI of recorded screens: a packet of no bytes."""
+    path = make(tmp_path / "s.ogv", "-f", "lavfi", "-i", "color=red:s=64x48:r=10:d=1", "-f",
+                "lavfi", "-i", "color=blue:s=64x48:r=10:d=1", "-filter_complex", "concat",
+                "-c:v", "libtheora", "-q:v", 9)  # fmt: skip
+    assert probe(path).seconds == pytest.approx(2.0, abs=0.11)
+    frames = [planes_to_rgb(f) for f in ClipFrames(path, None, 10, 0, 20)]
+    assert [near(f[20, 20], (255, 0, 0), 20) for f in frames] == [True] * 10 + [False] * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("c.mp4", ["-movflags", "+faststart"]), ("c.mkv", []), ("c.avi", ["-c:v", "mjpeg"]),
+     ("c.gif", []), ("c.wmv", ["-c:v", "wmv2"]), ("c.wav", []), ("c.aiff", [])],
+)  # fmt: skip
+def test_a_file_that_breaks_off_is_named(name, how, tmp_path):
+    sound = name.endswith((".wav", ".aiff"))
+    source = "sine=d=2" if sound else "testsrc=s=64x48:r=10:d=4"
+    path = make(tmp_path / name, "-f", "lavfi", "-i", source, *([] if sound else ["-g", 5]), *how)
+    assert not probe(path).warnings
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    assert "media.cut_off" in [code for code, _, _ in probe(path).warnings]
 
 
 # --- sizes and fields

@@ -7,6 +7,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pillow_heif
 import pytest
@@ -18,7 +19,7 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.kinds import suffix_of
 from pytoon_pipeline.media.orientation import exif_orientation
-from pytoon_pipeline.media.probe import probe
+from pytoon_pipeline.media.probe import UnreadableMedia, probe
 from pytoon_pipeline.spec.compile import compile_file
 
 CASES = Path(__file__).parent / "fixtures/cases/pictures"
@@ -288,6 +289,23 @@ def test_pictures_for_print_and_other_modes(tmp_path):
     grey = Image.fromarray(np.dstack([squares()[..., 0], np.full((80, 96), 77, np.uint8)]), "LA")
     grey.save(tmp_path / "grey.png")
     assert (load_image(tmp_path / "grey.png")[..., 3] == 77).all()
+
+
+@pytest.mark.parametrize("tags", [{50706: b"\x01\x04\x00\x00"}, {254: 1}])
+def test_the_preview_of_a_raw_file_is_not_taken_for_the_picture(tags, tmp_path):
+    """DNG says what it is; NEF, ARW and others begin with a reduced picture."""
+    behind = [Image.new("RGB", (96, 80))] if 254 in tags else []
+    Image.new("RGB", (24, 20)).save(
+        tmp_path / "IMG_1.dng", "TIFF", tiffinfo=tags, save_all=bool(behind), append_images=behind
+    )
+    with pytest.raises(UnreadableMedia, match=r"IMG_1\.dng is a camera's raw file"):
+        probe(tmp_path / "IMG_1.dng")
+
+
+def test_an_unusual_tiff_is_not_called_damaged_alone(tmp_path):
+    cv2.imwrite(str(tmp_path / "f.tif"), np.full((8, 8, 3), 0.5, np.float32))
+    with pytest.raises(UnreadableMedia, match="a TIFF of a kind that can't be read here"):
+        probe(tmp_path / "f.tif")
 
 
 def test_a_gain_map_leaves_the_base_picture(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -113,6 +114,19 @@ def test_a_good_file_passes_everything() -> None:
 def test_a_broken_promise_is_found(changes: dict, names: set[str], tmp_path: Path) -> None:
     m = measure(make(tmp_path / "bad.mp4", **changes))
     assert failed(m) >= names and "container" not in failed(m) - names
+
+
+@pytest.mark.parametrize(
+    ("every", "still"),
+    [(3, False), (6, False), (30, True)],
+    ids=["a GIF of 10 pictures a second", "5 a second", "keyframes of a still picture"],
+)
+def test_small_changes_of_a_slow_clip_are_movement(every: int, still: bool) -> None:
+    change = [0.15 if i and i % every == 0 else 0.003 for i in range(90)]
+    video = good().video
+    assert video is not None
+    m = replace(good(), video=replace(video, change=change))
+    assert ("frozen_frames" in failed(m)) is still
 
 
 def test_what_was_asked_for_is_no_fault(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -68,15 +68,22 @@ def play_clip(path: Path, seek: int | None = None) -> Iterator[Shown]:
         if seek is not None:
             container.seek(seek, stream=stream, backward=True)
         clock = Clock(stream, clip_origin(container, stream), clock_may_leap(container))
-        turn = UPRIGHT
-        for frame, pts, duration in _whole_frames(stream, _readable(container, stream)):
+        turn, last = UPRIGHT, None
+        repeats: list[int] = []
+        for frame, pts, duration in _whole_frames(stream, _readable(container, stream, repeats)):
             turn = clip_orientation(frame, turn)
             begins = clock.place(pts, duration)
             if begins is None:
                 continue
             lasts = duration * stream.time_base if duration else clock.step
             size = display_size(stream, frame, turn)
-            yield Shown(frame, begins, lasts, size, turn, *_colours(stream, frame))
+            last = Shown(frame, begins, lasts, size, turn, *_colours(stream, frame))
+            yield last
+        if last is not None and repeats:
+            begins = last.begins + last.lasts
+            stays = max(repeats) * clock.tick - clock.origin - begins
+            if stays > 0:
+                yield replace(last, begins=begins, lasts=stays)
 
 
 def _colours(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
@@ -144,9 +151,9 @@ class Clock:
 
 
 def _readable(
-    container: av.container.InputContainer, stream: av.VideoStream
+    container: av.container.InputContainer, stream: av.VideoStream, repeats: list[int]
 ) -> Iterator[av.VideoFrame]:
-    frames = decoded(container, stream)
+    frames = decoded(container, stream, repeats)
     while True:
         try:
             frame = next(frames, None)

@@ -53,6 +53,7 @@ from pytoon_pipeline.media.orientation import (
     exif_orientation,
     matrix_orientation,
 )
+from pytoon_pipeline.media.whole import says_more_bytes
 
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF", "JPEG2000")
 # Of the picture formats that can move, those that PyAV decodes.
@@ -189,6 +190,8 @@ def sniff(head: bytes) -> str | None:
         brands = _brands(head)
         if brands & {b"avif", b"avis"}:
             return "AVIF"
+        if b"crx " in brands:
+            return "raw"
         return "HEIF" if brands & _HEIC_BRANDS else "movie"
     if head[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
         return "movie"  # QuickTime files of old begin without ftyp
@@ -222,6 +225,7 @@ def _sniff_text(head: bytes) -> str | None:
 
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _MAGIC: tuple[tuple[str, tuple[bytes, ...]], ...] = (
+    ("raw", (b"II*\0\x10\0\0\0CR",)),
     ("JPEG", (b"\xff\xd8\xff",)),
     ("PNG", (b"\x89PNG\r\n\x1a\n",)),
     ("GIF", (b"GIF87a", b"GIF89a")),
@@ -240,6 +244,7 @@ _MAGIC: tuple[tuple[str, tuple[bytes, ...]], ...] = (
     ("JPEG2000", (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")),
     ("jxl", (b"\x00\x00\x00\x0cJXL ", b"\xff\x0a")),
     ("ico", (b"\x00\x00\x01\x00",)),
+    ("raw", (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW")),
     ("office", (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",)),
     ("program", (b"\x7fELF", b"MZ")),
     ("lfs", (b"version https://git-lfs",)),
@@ -253,6 +258,7 @@ _NOT_MEDIA = {
     "psd": ("a Photoshop document", _EXPORT),
     "jxl": ("a JPEG XL picture, which can't be read here", _EXPORT),
     "svg": ("an SVG drawing, which can't be read here", "Export it as PNG."),
+    "raw": ("a camera's raw file, which can't be read here", _EXPORT),
     "ico": ("an icon file", "Export it as PNG."),
     "office": ("an office document", "Export the picture as JPEG or PNG."),
     "program": ("a program", _USUAL),
@@ -338,6 +344,13 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
                     f"megapixels); {MAX_IMAGE_PIXELS / 1e6:.0f} megapixels are the most.",
                     "Scale it down; a frame has 2 megapixels.",
                 )
+            if image.format == "TIFF" and _holds_preview(image):
+                raise UnreadableMedia(
+                    "media.not_media",
+                    f"{path.name} is a camera's raw file (DNG, NEF, ARW, ...), of which only a "
+                    "small preview could be shown.",
+                    _EXPORT,
+                )
             if max(width, height) > MAX_IMAGE_SIDE:
                 raise too_large(
                     f"{path.name} is {width}x{height} pixels; {MAX_IMAGE_SIDE:,} a side are the "
@@ -354,6 +367,12 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
             "media.missing", f"{path.name} is not there.", "Check the file's name."
         ) from e
     except UnidentifiedImageError as e:
+        if (found := _known_kind(path)) is not None:
+            raise UnreadableMedia(
+                "media.not_media",
+                f"{path.name} is damaged, or a {found} of a kind that can't be read here.",
+                _EXPORT,
+            ) from e
         raise _corrupt(path, "it is not a picture that can be read") from e
     except Exception as e:
         # Pillow's plugins raise nearly anything on broken data: OSError, SyntaxError, ValueError,
@@ -361,6 +380,24 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         if is_defect(e):
             raise
         raise _corrupt(path, e) from e
+
+
+def _holds_preview(image: Image.Image) -> bool:
+    """Is the first picture of a TIFF a reduced one of what lies behind it (TIFF 6.0, tag 254), as
+    in the raw files of cameras? DNG has a tag of its own (50706)."""
+    tags = getattr(image, "tag_v2", {})
+    behind = 330 in tags or getattr(image, "n_frames", 1) > 1
+    return 50706 in tags or bool(int(tags.get(254) or 0) & 1 and behind)
+
+
+def _known_kind(path: Path) -> str | None:
+    """The picture format that a file's first bytes name."""
+    try:
+        with open(path, "rb") as file:
+            found = sniff(file.read(HEAD_BYTES))
+    except OSError:
+        return None
+    return found if found in IMAGE_FORMATS else None
 
 
 def image_orientation(image: Image.Image) -> Orientation:
@@ -536,9 +573,17 @@ def _probe_clip(path: Path, size: int, *, known: bool) -> MediaInfo:
         raise _corrupt(path, reason(e)) from e
 
 
+_CUT = (
+    "media.cut_off",
+    "breaks off: its own head says that it is longer. What there is of it is used.",
+    "Copy or download it again.",
+)
+
+
 def _clip_info(path: Path, size: int, container: av.container.InputContainer) -> MediaInfo:
     from pytoon_pipeline.media.survey import survey_clip  # It needs what is in here.
 
+    cut = (_CUT,) if says_more_bytes(path) else ()
     video = video_stream(container)
     audio = next((s for s in container.streams.audio if s.codec_context is not None), None)
     stream = video or audio
@@ -573,7 +618,7 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
     common = {"seconds": seconds, "size_bytes": size, **sound}
     if video is None:
         name = "m4a" if name == "mov" else name
-        return MediaInfo("audio", name, **common)
+        return MediaInfo("audio", name, warnings=cut, **common)
     _check_side(path, first.width, first.height)
     turn = clip_orientation(first)
     shown = display_size(video, first, turn)
@@ -591,7 +636,7 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
         frame_rate=_rate(path, video, seconds),
         frames=video.frames or None,
         notes=seen.notes(),
-        warnings=seen.warnings(),
+        warnings=(*cut, *seen.warnings()),
         **common,
     )
 
@@ -621,17 +666,22 @@ def _heard(path: Path) -> bool:
 
 
 def decoded(
-    container: av.container.InputContainer, stream: av.stream.Stream
+    container: av.container.InputContainer,
+    stream: av.stream.Stream,
+    repeats: list[int] | None = None,
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
     """The frames of a stream, like `container.decode`, but with an end to packets that give none.
     What comes before the first frame that decodes, as where a broadcast was cut into, is passed
-    over.
+    over. Into `repeats` go the times, in ticks, at which those end that only say that the frame
+    before stays (`is_repeat`).
 
     Raises UnreadableMedia where none comes for `limits.DECODE_SECONDS`; av.FFmpegError.
     """
     since, begun, failed = time.monotonic(), False, 0
     decode = decoder_of(stream)
     for packet in container.demux(stream):
+        if repeats is not None and packet.pts is not None and is_repeat(packet):
+            repeats.append(packet.pts + (packet.duration or 0))
         try:
             frames = decode(packet)
         except av.InvalidDataError:
@@ -652,6 +702,11 @@ def decoded(
             )
 
 
+def is_repeat(packet: av.Packet) -> bool:
+    """Does a packet of no bytes say that the frame before it stays, and not that the file ends?"""
+    return not packet.size and (packet.pts is not None or packet.dts is not None)
+
+
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -668,7 +723,9 @@ def decoder_of(
     own = stream.codec_context
     name = _ALPHA_DECODERS.get(own.name) if own is not None and says_alpha(stream) else None
     if name is None:
-        return lambda packet: packet.decode()
+        # Theora and AVI write a frame that is as the one before it as a packet of no bytes, which
+        # ffmpeg's decoders refuse.
+        return lambda packet: [] if is_repeat(packet) else packet.decode()
     try:
         context = av.CodecContext.create(name, "r")
     except (av.FFmpegError, ValueError):

@@ -26,6 +26,7 @@ from pytoon_pipeline.media.probe import (
     decoder_of,
     display_size,
     frame_has_alpha,
+    is_repeat,
     open_clip,
     says_alpha,
 )
@@ -170,7 +171,9 @@ def _read_packets(path: Path, found: Survey) -> dict[int, Fraction]:
                 shift = -begins
             elif last is not None:
                 ahead = now - last
-                back = STARTS_AGAIN if ordered and was_ordered else _REORDERED
+                # What can be decoded by itself is shown after all that was stored before it.
+                sure = ordered and was_ordered or packet.is_keyframe
+                back = STARTS_AGAIN if sure else _REORDERED
                 if ahead < -back or (leaps and ahead > LEAP):
                     found.starts.append((found.seconds, last, now))
                     shift = found.seconds - begins
@@ -202,7 +205,7 @@ def _packets(
 ) -> Iterator[av.Packet]:
     try:
         for packet in container.demux(stream):
-            if packet.size:
+            if packet.size or is_repeat(packet):
                 yield packet
     except av.FFmpegError:
         return  # What came before the fault counts.

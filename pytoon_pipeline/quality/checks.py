@@ -33,7 +33,10 @@ FROZEN_CHANGE = 0.02
 leaves less; the slowest Ken Burns movement of a preset leaves ten times more."""
 KEYFRAME_PULSE = 1.5
 """A keyframe redraws a still picture a little differently: one frame that differs by less than this
-between two that do not is no movement."""
+between `PULSE_FRAMES` on either side that do not is no movement."""
+PULSE_FRAMES = 7
+"""Keyframes of a still picture lie further apart; the frames of a GIF or of a recorded screen of 5
+pictures a second do not."""
 FROZEN_SECONDS = 1.0
 FLASH_AREA = 0.25
 """Share of the frame that must flash at once (WCAG 2.1: a quarter of the field of view)."""
@@ -432,7 +435,9 @@ def find_still(m: Measurement, e: Expected) -> list[tuple[int, int]]:
     hit = [i > 0 and c < FROZEN_CHANGE for i, c in enumerate(change)]
     pulses = [
         i for i in range(1, len(hit) - 1)
-        if not hit[i] and hit[i - 1] and hit[i + 1] and change[i] < KEYFRAME_PULSE
+        if not hit[i] and change[i] < KEYFRAME_PULSE
+        # The first frame has no change of its own.
+        and all(hit[max(1, i - PULSE_FRAMES) : i] + hit[i + 1 : i + 1 + PULSE_FRAMES])
     ]
     for i in pulses:
         hit[i] = True
