@@ -215,7 +215,7 @@ def test_a_broken_file_hides_no_other(own: Path, tmp_path: Path):
 
 def test_a_kit_is_checked_by_itself_and_said_once_for_many_briefs(own: Path, tmp_path: Path):
     code, said = run("check", str(own / "brands/broken"), str(own / "hero/bold.yaml"))
-    assert code == 2 and "file.yaml" in said and "2 preset files: 1 ok" in said
+    assert code == 2 and "file.yaml" in said and "1 brand kit and 1 preset file: 1 ok" in said
     pale = "name: P\n" + _colours(accent="#F2C300")
     kit(own / "brands/pale", pale)
     for name in ("one", "two"):

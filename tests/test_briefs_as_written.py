@@ -183,6 +183,30 @@ def test_other_encodings_are_refused_by_line(tmp_path: Path) -> None:
     assert "line 2" in problem.message and "0x0b" in problem.message
 
 
+@pytest.mark.parametrize(
+    "line, whole",
+    [
+        ("beats: [Matte enamel, Nur 12,90 €]", "Nur 12,90 €"),
+        ("beats: [12,90 €, Two cups]", "12,90 €"),
+        ("beats: [1,200 m high]", "1,200 m high"),
+        ("beats: [Ab 1.299,– €]", "Ab 1.299,– €"),
+        ("variants: {hooks: [Now 4,50, Later]}", "Now 4,50"),
+    ],
+)
+def test_a_decimal_comma_never_parts_a_line(tmp_path: Path, line: str, whole: str) -> None:
+    _, [problem] = read(tmp_path, f"media: a.jpg\n{line}\n")
+    assert problem.code == "text.comma" and whole in problem.message
+    assert f'"{whole}"' in problem.remedy
+
+
+def test_lists_of_numbers_and_of_spaced_lines_stay(tmp_path: Path) -> None:
+    told = "media: [{path: a.jpg, subject: [0.1,0.2,0.9,0.8]}]\nbeats: [Size 10, 20 more,Last]\n"
+    document, problems = read(tmp_path, told)
+    assert not problems and document.beats == ["Size 10", "20 more", "Last"]
+    document, problems = read(tmp_path, 'media: a.jpg\nbeats: ["Nur 12,90 €"]\n')
+    assert not problems and document.beats == ["Nur 12,90 €"]
+
+
 def test_variants_and_mappings_keep_texts_and_errors(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
     brief(tmp_path / "v", "media: [a.jpg]\nvariants: {hooks: [1.50, 2.50]}\ncta: Go #now\n")

@@ -2,12 +2,13 @@
 
 The wheel is built and installed, with the newest of everything that it allows and no constraints,
 into a fresh environment of every Python from 3.11 up that is found on the path or under pyenv.
-There, in an empty folder, `pytoon new x && pytoon render x` is called, then `pytoon doctor`, and no
-file where it is installed may have changed. One line is printed for each Python."""
+There, in an empty folder, `pytoon new x && pytoon render x` is called, then `pytoon doctor`; the
+video must pass all of its checks, and no file where it is installed may have changed. One line is printed for each Python."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -105,15 +106,21 @@ def try_python(python: Python, wheel: Path, folder: Path) -> str:
     work.mkdir()
     began = time.monotonic()
     run(place / "bin/pytoon", "new", "x", cwd=work, env=env)
-    run(place / "bin/pytoon", "render", "x", cwd=work, env=env)
+    told = run(place / "bin/pytoon", "render", "x", cwd=work, env=env)
     rendered = time.monotonic() - began
     videos = [p for p in (work / ".pytoon/store/videos").rglob("video.mp4") if p.stat().st_size]
     if len(videos) != 1:
         raise Failed(f"there are {len(videos)} videos, not one")
+    passed = re.search(r"(\d+) of (\d+) checks passed", told)
+    if not passed or passed[1] != passed[2]:
+        raise Failed(f"the video does not pass all of its checks\n{told}")
     run(place / "bin/pytoon", "doctor", cwd=work, env=env)
     if listing(site) != before:
         raise Failed("files where it is installed have changed")
-    return f"installed in {installed:.0f} s, first video in {rendered:.0f} s; {versions}"
+    return (
+        f"installed in {installed:.0f} s, first video in {rendered:.0f} s, {passed[0]}, "
+        f"no installed file changed; {versions}"
+    )
 
 
 def main() -> int:

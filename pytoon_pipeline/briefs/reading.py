@@ -102,11 +102,25 @@ def _scalar(kind: str) -> Callable[[_Loader, yaml.ScalarNode], Any]:
         begin, end = node.start_mark.index, node.end_mark.index
         comment = _COMMENT.match(loader.whole, end)
         mark = _mark(loader, begin)
-        if kind == "str" and not comment and not mark:
+        before = _before_comma(loader.whole, begin)
+        if kind == "str" and not comment and not mark and not before:
             return value
-        return Scalar(node.value, value, comment[1].strip() if comment else "", mark)
+        return Scalar(node.value, value, comment[1].strip() if comment else "", mark, before)
 
     return construct
+
+
+_DECIMAL = re.compile(r"\d{1,3}(?!\d)|[-\u2013\u2014]")
+
+
+def _before_comma(text: str, begin: int) -> str:
+    """The end of the entry before a text that begins right after a comma between digits. In a list
+    in brackets YAML parts `12,90` there, and a wrong price would be shown."""
+    if text[begin - 1 : begin] != "," or not text[begin - 2 : begin - 1].isdigit():
+        return ""
+    if not _DECIMAL.match(text, begin):
+        return ""
+    return re.split(r"[\[\]{},\n]", text[max(0, begin - 200) : begin - 1])[-1].strip()
 
 
 def _mark(loader: _Loader, begin: int) -> str:
@@ -222,6 +236,13 @@ def _unclear(each: Unclear, shown: str) -> Problem:
         return Problem(
             "text.mark", f"YAML takes a leading {scalar.mark} for a sign of its own.",
             f'Put the whole text in quotes:  {name}"{scalar.mark}..." .', "error", shown, field,
+        )  # fmt: skip
+    if each.kind == "comma":
+        whole = f"{each.scalar.before},{scalar.text}"
+        return Problem(
+            "text.comma", f"YAML parts {whole!r} at its comma, into two lines.",
+            f"Write  {quoted(whole)}  in quotes; where two lines are meant, put a space after "
+            "the comma.", "error", shown, field,
         )  # fmt: skip
     remedy = f"Write  {name}{quoted(scalar.text)}  if that is meant; for nothing, leave it out."
     what = "is shown as this word" if each.kind == "word" else "means nothing, and is left out"

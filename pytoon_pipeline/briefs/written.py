@@ -135,6 +135,9 @@ class Scalar:
     """A word with a # before it that YAML takes for a comment: `Tag us #kettle`."""
     mark: str = ""
     """& or !, where YAML takes what follows for a label or a type."""
+    before: str = ""
+    """What stands before it where a comma between digits parts a list: `Only 12` of
+    `[Only 12,90 EUR]`."""
 
 
 @dataclass
@@ -143,7 +146,8 @@ class Unclear:
 
     path: tuple[str | int, ...]
     kind: _Doubt
-    """A comment after a text, or in its place; a mark; yes, no and the like; null."""
+    """A comment after a text, or in its place; a mark; yes, no and the like; null; a decimal
+    comma that parts a list."""
     scalar: Scalar
 
 
@@ -212,7 +216,7 @@ class _Walk:
         return scalar.text if text and scalar.value is not None else scalar.value
 
 
-_Doubt = Literal["comment", "lost", "mark", "word", "null"]
+_Doubt = Literal["comment", "lost", "mark", "word", "null", "comma"]
 
 
 def _doubt(scalar: Scalar, text: bool, drawn: bool) -> _Doubt | None:
@@ -223,6 +227,8 @@ def _doubt(scalar: Scalar, text: bool, drawn: bool) -> _Doubt | None:
         return "lost"
     if scalar.mark:
         return "mark"
+    if scalar.before and drawn:
+        return "comma"
     if scalar.value is None:
         return "null" if drawn and scalar.text.isalpha() else None
     if drawn and scalar.comment:

@@ -106,7 +106,9 @@ class Shared:
                 own.append(problem)
         return own
 
-    def show(self, to: Console) -> None:
+    def show(self, to: Console) -> list[Problem]:
+        """What was printed."""
+        told = []
         for (path, _, _), found in self.found.items():
             names = list(dict.fromkeys(name for name, _ in found))
             first = found[0][1]
@@ -119,6 +121,8 @@ class Shared:
             place = first.field if len({p.field for _, p in found}) == 1 else None
             said = replace(most, message=message, file=shown_path(Path(path)), field=place)
             show_problem(to, said)
+            told.append(said)
+        return told
 
 
 _OF_ALL = ("duration.", "media.enlarged", "text.template", "caption.fast", "music.licence")
@@ -163,20 +167,23 @@ def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
             # What is wrong with a kit or a preset is said once, not for each brief that uses it.
             problems = [p for p in problems if not (_is_of_presets(p) and p in said)]
             said |= {p for p in problems if _is_of_presets(p)}
-        everything += problems
         clean += ok
         if as_json:
+            everything += problems
             _print_json(str(source.path), source.key, source.campaign, ok, problems)
             continue
         state, style = ("ok", "bold green") if ok else ("refused", "bold red")
         own = shared.take(source, problems)
+        everything += own
         show_brief(to, source.key, source.path, state, style, own)
     if not as_json:
-        shared.show(to)
+        everything += shared.show(to)  # Counted as they are shown: once.
         if everything or len(sources) > 1:
             to.print()
         looked_at = [counted(n, what) for n, what in (
-            (len(sources) + len(refused), "brief"), (len(kits), "preset file")) if n
+            (len(sources) + len(refused), "brief"),
+            (sum(k.name == KIT_FILE for k in kits), "brand kit"),
+            (sum(k.name != KIT_FILE for k in kits), "preset file")) if n
         ]  # fmt: skip
         to.print(
             f"{' and '.join(looked_at)}: {clean} ok, {_summary(everything)}.", soft_wrap=True
