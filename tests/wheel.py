@@ -3,7 +3,8 @@
 The wheel is built and installed, with the newest of everything that it allows and no constraints,
 into a fresh environment of every Python from 3.11 up that is found on the path or under pyenv.
 There, in an empty folder, `pytoon new x && pytoon render x` is called, then `pytoon doctor`; the
-video must pass all of its checks, and no file where it is installed may have changed. One line is printed for each Python."""
+video must pass all of its checks, and no file where it is installed may have changed. One line is
+printed for each Python."""
 
 from __future__ import annotations
 

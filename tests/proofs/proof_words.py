@@ -192,6 +192,8 @@ def _classify(
         return "."
     if high < height * 0.6 and part.shape[1] < height * 0.45 and top < y + height * 0.3:
         return ""
+    if part.shape[1] < height * 0.35 and high > height * 0.8:
+        return "١"
     first = round(y + height - height * 1.2)
     rows = np.zeros((round(height * 1.5), part.shape[1]), np.float32)
     for row in range(rows.shape[0]):
