@@ -212,7 +212,7 @@ def write_feed(folder: Path, products: list[Product]) -> Path:
         '  cta: "{call} {price|price}"\n'
         "defaults:\n"
         "  music: none\n"
-        "  duration: 7\n",
+        "  duration: 9\n",
         encoding="utf-8",
     )
     return feed
