@@ -471,3 +471,11 @@ def test_a_text_that_no_box_holds_is_given_up_early(monkeypatch: pytest.MonkeyPa
     for text in ("ក" * 300, "x" * 300, "क" * 300, "Five words of " * 30):
         assert fit(text, style, 300, 200, LIBRARY if text[0] != "ក" else KHMER) is None
     assert len(shaped) <= 8
+
+
+def test_a_preposition_stays_with_its_price():
+    style = replace(PLAIN, max_px=60, min_px=56, max_lines=2, max_chars_per_line=20)
+    text = "Žilvinas siūlo: arbatinukas už 19,90 € su nemokamu pristatymu"
+    assert split(text, style, 860, 200, LIBRARY) == [
+        "Žilvinas siūlo: arbatinukas", "už 19,90 € su nemokamu pristatymu",
+    ]  # fmt: skip

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ..errors import Problem, UserError
-from .breaks import BREAKING_SPACES, break_opportunities, cells, is_visible, spaces_words
+from .breaks import BREAKING_SPACES, break_opportunities, cells, is_visible, script_of, spaces_words
 from .emoji import replace_unknown_emoji
 from .fonts import Face, FontLibrary
 from .hyphens import (
@@ -609,8 +609,8 @@ class _Block:
         if self.stops[b] in self.inside_phrase:
             return 0.4
         word = re.split(f"[{BREAKING_SPACES}]", line)[-1]
-        if word.isalnum() and len(word) <= _SHORT_WORD and word.isascii():
-            return 0.16  # "the", "of", "a", "50": they belong to what follows
+        if _is_short(word):  # "the", "of", "a", "50": they belong to what follows
+            return 0.24 if _is_figure(text[self.stops[b] :]) else 0.16
         return 0.08
 
     @cached_property
@@ -687,7 +687,22 @@ def _cut_cost(text: str, i: int) -> float:
     if bare and bare[-1] in _CLAUSE_ENDS:
         return 0.25
     word = re.split(f"[{BREAKING_SPACES}\n]", before)[-1]
-    return 0.75 if len(word) <= _SHORT_WORD and word.isascii() else 0.6
+    if not _is_short(word):
+        return 0.6
+    return 1.5 if _is_figure(text[i:]) else 0.75
+
+
+def _is_short(word: str) -> bool:
+    """Whether a word is so short that it belongs to what follows: articles, prepositions, figures
+    of scripts that have such words apart."""
+    known = {"Latn", "Cyrl", "Grek", None}
+    return word.isalnum() and len(word) <= _SHORT_WORD and {script_of(c) for c in word} <= known
+
+
+def _is_figure(text: str) -> bool:
+    """Whether a text begins with a figure or a price."""
+    signed = unicodedata.category(text[:1] or " ") == "Sc"
+    return (text[1:].lstrip(BREAKING_SPACES) if signed else text)[:1].isdigit()
 
 
 def _unbreakable(word: str, style: TextStyle, box_w: int, box_h: int) -> UnbreakableText:
