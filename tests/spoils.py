@@ -388,6 +388,25 @@ def _turned(good: Good) -> Path:
     return out
 
 
+def _head(path: str, track: int | None, offset: int, value: bytes) -> Callable[[Good], Path]:
+    """Other bytes in a head of the movie or a track, which players heed and decoders don't."""
+
+    def write(good: Good) -> Path:
+        out = good.new()
+        shutil.copy(good.path, out)
+        box = next(b for b in boxes(out) if b.path == path and track in (None, b.track))
+        with open(out, "r+b") as file:
+            file.seek(box.start + box.header + offset)
+            file.write(value)
+        return out
+
+    return write
+
+
+def _two_pictures(good: Good) -> Path:
+    return good.by_ffmpeg("-map", "0", "-map", "0:v", "-c", "copy", "-use_editlist", "0")
+
+
 def _other_rate(good: Good) -> Path:
     return good.encode([f for i, f in enumerate(good.frames) if i % 6], rate=25)
 
@@ -443,6 +462,13 @@ SPOILS: dict[str, Callable[[Good], Path]] = {
     "without the music": _plan(_music_gone),
     "an edit list": _edit_list,
     "a matrix that turns the picture": _turned,
+    "a sound that is switched off": _head("moov/trak/tkhd", 1, 0, bytes(4)),
+    "a sound of no volume": _head("moov/trak/tkhd", 1, 36, bytes(2)),
+    "a head that pulls the picture wide": _head(
+        "moov/trak/tkhd", 0, 76, struct.pack(">2I", 960 << 16, 540 << 16)
+    ),
+    "a head that asks for twice the speed": _head("moov/mvhd", None, 20, b"\0\2\0\0"),
+    "a second picture": _two_pictures,
     "tagged BT.601": _wrong_tags,
 }
 """What is done -> how. Each gives the file that came of it."""

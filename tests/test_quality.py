@@ -389,6 +389,9 @@ def test_a_good_video_fails_no_check(made: Good) -> None:
 @pytest.mark.parametrize(
     ("name", "by"),
     [
+        ("a sound of no volume", "container"),
+        ("a head that pulls the picture wide", "container"),
+        ("a second picture", "container"),
         ("one frame black", "picture_match"),
         ("two segments swapped", "picture_match"),
         ("a frame dropped and another doubled", "picture_match"),

@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from pytoon_pipeline.media.repair import longest_run, measure_sides
 from pytoon_pipeline.media.sound import decode
 from pytoon_pipeline.media.trace import Recorder, Trace, sketch_sound
 
-MEASURE_VERSION = 3
+MEASURE_VERSION = 4
 """Raise it when a number comes to mean something else: measurements are kept by it."""
 DARK = 24
 """Luma (BT.709 limited: black is 16) up to which a pixel counts as dark."""
@@ -138,6 +138,9 @@ class Measurement:
     audio_tracks: int
     video: VideoMeasurement | None
     audio: AudioMeasurement | None
+    heads: list[str] = field(default_factory=list)
+    """What the heads of an MP4 ask of players beside playing one picture and one sound as they are:
+    half sentences."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -191,6 +194,7 @@ def measure_traced(path: str | os.PathLike[str]) -> tuple[Measurement, Trace]:
                 audio_tracks=len(container.streams.audio),
                 video=video,
                 audio=audio,
+                heads=_odd_heads(path, stream) if mp4 else [],
             ), trace
     except (av.FFmpegError, OSError) as e:
         raise MediaError(f"{path.name} does not decode: {reason(e)}") from e
@@ -347,6 +351,54 @@ def _turned(container: av.container.InputContainer, stream: av.VideoStream) -> b
             if body[at : at + 36] != _UPRIGHT:
                 return True
     return False
+
+
+def _shown_size(stream: av.VideoStream) -> bytes:
+    """Width and height that the head of its track has (16.16 bits)."""
+    width = round(stream.width * (stream.sample_aspect_ratio or 1))
+    return struct.pack(">2I", width << 16, stream.height << 16)
+
+
+_NORMAL = b"\1\0"
+"""A volume of 1 (8.8 bits); of a speed the first half."""
+
+
+def _odd_heads(path: Path, stream: av.VideoStream | None) -> list[str]:
+    """What the heads of movie and tracks (ISO 14496-12, 8.2.2, 8.3.2, 8.4.3) say that players heed
+    and decoders don't: speed, volume, tracks that are off or too many, another size on the screen.
+    """
+    odd: list[str] = []
+    sizes: dict[int | None, tuple[bytes, bytes]] = {}
+    kinds: dict[int | None, str] = {}
+    with open(path, "rb") as file:
+        for box in boxes(path):
+            if box.path not in ("moov/mvhd", "moov/trak/tkhd", "moov/trak/mdia/hdlr"):
+                continue
+            file.seek(box.start + box.header)
+            body = file.read(min(box.size - box.header, 128))
+            late = 12 if body[:1] == b"\1" else 0
+            if box.path == "moov/mvhd":
+                if body[20 + late : 24 + late] != b"\0\1\0\0":
+                    odd.append("it asks for another speed")
+                if body[24 + late : 26 + late] != _NORMAL:
+                    odd.append("it asks for another volume")
+            elif box.path == "moov/trak/tkhd":
+                if not body[3] & 1:
+                    odd.append("a track is switched off")
+                sizes[box.track] = body[36 + late : 38 + late], body[76 + late : 84 + late]
+            else:
+                kinds[box.track] = body[8:12].decode("latin-1")
+    for track, (volume, size) in sizes.items():
+        kind = kinds.get(track, "")
+        if kind == "soun" and volume != _NORMAL:
+            odd.append("it asks for another volume of its sound")
+        elif kind == "vide" and stream is not None and size != _shown_size(stream):
+            odd.append("it asks for another size of its picture")
+        elif kind not in ("soun", "vide"):
+            odd.append(f"it has a track of another kind ({kind})")
+    if list(kinds.values()).count("vide") > 1:
+        odd.append("it has several tracks of pictures")
+    return odd
 
 
 def _h264_level(context: av.VideoCodecContext) -> str | None:

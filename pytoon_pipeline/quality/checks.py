@@ -33,10 +33,12 @@ FROZEN_CHANGE = 0.02
 leaves less; the slowest Ken Burns movement of a preset leaves ten times more."""
 KEYFRAME_PULSE = 1.5
 """A keyframe redraws a still picture a little differently: one frame that differs by less than this
-between `PULSE_FRAMES` on either side that do not is no movement."""
+between two that do not is no movement, unless others follow at the pace of a slow clip."""
+SETTLING = 0.06
+"""What an encoder still improves of a picture that has just stopped is less than this."""
 PULSE_FRAMES = 7
-"""Keyframes of a still picture lie further apart; the frames of a GIF or of a recorded screen of 5
-pictures a second do not."""
+"""Keyframes of a still picture lie further apart; the frames of a GIF, or of a recorded screen of 5
+pictures a second, do not."""
 FROZEN_SECONDS = 1.0
 FLASH_AREA = 0.25
 """Share of the frame that must flash at once (WCAG 2.1: a quarter of the field of view)."""
@@ -188,7 +190,8 @@ def _verdict(name: str, faults: list[str], good: str, remedy: str = "", **measur
 
 
 def container(m: Measurement, e: Expected) -> Verdict:
-    """MP4, index first, no edit list, nothing turned: what every platform's uploader takes."""
+    """MP4, index first, no edit list, nothing turned, one picture and one sound played as they
+    are: what every platform's uploader takes."""
     faults = []
     if m.container != "mp4":
         faults.append(f"the container is {m.container}, not mp4")
@@ -198,6 +201,7 @@ def container(m: Measurement, e: Expected) -> Verdict:
         faults.append("the file asks players to turn or mirror the picture")
     if m.edits:
         faults.append(f"{len(m.edits)} edit list entries trim or delay a track")
+    faults += m.heads
     if m.size_bytes > e.max_bytes:
         faults.append(f"{m.size_bytes / 1e6:.0f} MB is over {e.max_bytes / 1e6:.0f} MB")
     return _verdict(
@@ -433,11 +437,11 @@ def find_still(m: Measurement, e: Expected) -> list[tuple[int, int]]:
         return []
     change = m.video.change
     hit = [i > 0 and c < FROZEN_CHANGE for i, c in enumerate(change)]
+    larger = [i for i, c in enumerate(change) if c >= SETTLING]
     pulses = [
         i for i in range(1, len(hit) - 1)
-        if not hit[i] and change[i] < KEYFRAME_PULSE
-        # The first frame has no change of its own.
-        and all(hit[max(1, i - PULSE_FRAMES) : i] + hit[i + 1 : i + 1 + PULSE_FRAMES])
+        if not hit[i] and hit[i - 1] and hit[i + 1] and change[i] < KEYFRAME_PULSE
+        and (change[i] < SETTLING or not any(0 < abs(n - i) <= PULSE_FRAMES for n in larger))
     ]
     for i in pulses:
         hit[i] = True
