@@ -156,7 +156,7 @@ def _huge_png() -> bytes:
         ("media.not_media", b"PK\x03\x04" + bytes(60), "zip"),
         ("media.not_media", b"<!DOCTYPE html><html></html>", "web page"),
         ("media.not_media", b"#EXTM3U\nhttp://127.0.0.1/a.ts\n", "text file"),
-        ("media.corrupt", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "breaks off"),
+        ("media.not_media", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "is damaged"),
         ("media.not_media", bytes(range(256)) * 20, "no picture"),
         ("media.corrupt", _jpeg()[:-200], "breaks off"),
         ("media.corrupt", _jpeg(progressive=True)[:20000], "breaks off"),
