@@ -146,7 +146,8 @@ def read_caption(
     rgb: np.ndarray, caption: Caption, colours: list[str], language: str, folder: Path
 ) -> Iterator[str]:
     """What tesseract reads of a caption, line by line: in its language with English, in the model
-    of its script, in its language alone, and in English, which reads digits best; at three sizes."""
+    of its script, in its language alone, and in English, which reads digits best; each at three
+    sizes."""
     script = _SCRIPTS.get(language, "Latin")
     both = language if language == "eng" else f"{language}+eng"
     names = dict.fromkeys((both, script, language, "eng"))
@@ -390,8 +391,8 @@ def write_table(tallies: dict[str, Tally]) -> str:
             "`make proof-words` renders a feed of 200 products in ten locales and ten currencies",
             "at 540x960 with three presets, reads the finished frames with tesseract, and compares",
             "what is read with the feed. Each caption is read line by line, with up to four models",
-            "of tesseract at three sizes; Arabic digits, which those models take for each other, are",
-            "also compared with digits drawn by Pillow. A word counts as read when one of the",
+            "of tesseract at three sizes; Arabic digits, which those models take for each other,",
+            "are also compared with digits drawn by Pillow. A word counts as read when one of the",
             "readings has all of its letters, a price when one has the feed's number; case and",
             "points do not count.",
             "",
