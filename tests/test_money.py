@@ -188,7 +188,10 @@ def test_a_price_reads_as_it_was_written():
                     assert (again.amount, again.code) == (amount, code), (code, locale)
 
 
-@pytest.mark.parametrize("price", ["149 zł", "KWD 18.500", "R$ 79,90", "1.299,50 €"])
+@pytest.mark.parametrize(
+    "price",
+    ["149 zł", "KWD 18.500", "R$ 79,90", "1.299,50 €", "١١٬٢٩٤٫٤٤٩ د.ك.\u200f", "٥ ريال"],
+)
 def test_no_line_ends_inside_a_price(price: str):
     assert break_opportunities(f"Yours for {price}", phrases=True) == [6, 10]
 

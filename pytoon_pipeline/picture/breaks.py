@@ -59,6 +59,11 @@ _SIGN_BEFORE = re.compile(
     r"[A-Z]{1,3}\$|RM|Rp|Rs\.?|S/|KSh|AED|BHD|EGP|IDR|ILS|JOD|KES|KWD|MYR|NGN|OMR|PEN|QAR|RON|SAR|TND"
 )
 """What stands before an amount with a blank between them, beside signs of one character."""
+_ARABIC_CURRENCY = re.compile(
+    r"[\u0600-\u06ff]\.[\u0600-\u06ff]|(?:ريال|ریال|درهم|دينار|جنيه|ليرة|تومان|روپے)$"
+)
+"""What stands after an amount in Arabic script: `د.ك.` and the like, or the word. Source of the
+abbreviations: CLDR."""
 _NO_LINE_END = set("([{«“‘¿¡（［｛〈《「『【〔〖〘〝＄￥￡#")
 
 
@@ -213,6 +218,8 @@ def _is_figure_of(text: str, i: int) -> bool:
     figure = before[-1].isdigit()
     if figure and after.rstrip(".,;:!?)»”\"'") in _UNITS | {after[:1]} & _CURRENCY_SIGNS:
         return not after[1:2].isdigit()
+    if figure and _ARABIC_CURRENCY.match(after.strip("\u200e\u200f.,;:!؟")):
+        return True
     if figure and before.lstrip("€$£¥-−(").isdigit() and len(before.lstrip("€$£¥-−(")) <= 3:
         thousands = re.match(r"\d{3}(?!\d)", after)
         if thousands:

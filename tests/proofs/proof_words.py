@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -194,7 +195,7 @@ def _read_arabic_digits(line: np.ndarray) -> str:
             read = ""  # With this part taken for as high as a one, by which others are measured.
             end = 0
             for x, top, wide, high, n in sorted(boxes):
-                read += " " if x - end > height * 0.4 else ""  # Between words.
+                read += " " if x - end > height * 0.5 else ""  # Between words.
                 end = x + wide
                 read += _classify(labels[:, x : x + wide] == n, font, y, height, top, high)
             for number in read.split():
@@ -207,8 +208,9 @@ def _classify(
 ) -> str:
     """The digit that a part of a line is, `.` for a mark on the baseline, nothing for one at the
     top (of thousands), a blank for anything else."""
-    if high < height * 0.5 and top > y + height * 0.6:
-        return "."
+    if high < height * 0.5 and top > y + height * 0.25:
+        # The point hangs below the line, a zero is a dot in the middle of it.
+        return "." if top + high > y + height * 1.05 else "٠"
     if high < height * 0.6 and part.shape[1] < height * 0.45 and top < y + height * 0.3:
         return ""
     if part.shape[1] < height * 0.35 and high > height * 0.8:
@@ -249,11 +251,24 @@ def words_of(text: str) -> list[str]:
     return [w for part in re.split(r"[\s\u00a0\u202f–—/]+", text) if (w := fold(part))]
 
 
+_LOOKALIKES = str.maketrans("ABEHIKMNOPTXYZ", "ΑΒΕΗΙΚΜΝΟΡΤΧΥΖ")
+"""Capitals of Latin and Greek that look the same: a model may name either."""
+
+
 def find_missing(wanted: list[str], reading: str) -> list[str]:
-    """The words that a reading does not have. A long word that was parted at a line's end is
-    looked for in the reading without its blanks."""
+    """The words that a reading does not have. A long word, or two that follow each other, may be
+    found in the reading without its blanks: parted at a line's end, or set close."""
+    if any("Ͱ" <= c <= "Ͽ" for w in wanted for c in w):
+        reading = reading.translate(_LOOKALIKES)
     found, joined = words_of(reading), fold(reading)
-    return [w for w in wanted if w not in found and not (len(w) > 5 and w in joined)]
+    pairs = [a + b for a, b in pairwise(wanted) if a + b in joined]
+    return [
+        w
+        for w in wanted
+        if w not in found
+        and not (len(w) > 5 and w in joined)
+        and not any(w in pair and (pair.startswith(w) or pair.endswith(w)) for pair in pairs)
+    ]
 
 
 _DIGITS = {ord(c): str(unicodedata.digit(c)) for c in "٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९"}
