@@ -165,7 +165,8 @@ def read_caption(
         for name in names:
             yield " ".join(_run_tesseract(letters, name, folder, 6).split())
         if script == "Arabic":
-            yield " ".join(_read_arabic_digits(line) for line in _split_lines(letters))
+            for gap in (0.4, 0.5):
+                yield " ".join(_read_arabic_digits(line, gap) for line in _split_lines(letters))
 
 
 _ARABIC_FONTS = sorted((project_data("presets") / "fonts/noto-sans-arabic").glob("*.ttf"))
@@ -183,9 +184,10 @@ def _draw_sign(sign: str, font: Path, height: float) -> np.ndarray:
     return np.asarray(canvas, np.float32) / 255
 
 
-def _read_arabic_digits(line: np.ndarray) -> str:
+def _read_arabic_digits(line: np.ndarray, word_gap: float) -> str:
     """The digits ٠ to ٩ in a line, found by their shapes: tesseract's models take them for each
-    other. What is like none of them ends the number; a mark below the digits is the point."""
+    other. What is like none of them ends the number, and so does a gap of `word_gap` of their height; a
+    mark below the digits is the point."""
     ink = (line < 128).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink)
     boxes = [(int(x), int(y), int(w), int(h), n) for n, (x, y, w, h, a) in enumerate(stats)][1:]
@@ -195,7 +197,7 @@ def _read_arabic_digits(line: np.ndarray) -> str:
             read = ""  # With this part taken for as high as a one, by which others are measured.
             end = 0
             for x, top, wide, high, n in sorted(boxes):
-                read += " " if x - end > height * 0.5 else ""  # Between words.
+                read += " " if x - end > height * word_gap else ""  # Between words.
                 end = x + wide
                 read += _classify(labels[:, x : x + wide] == n, font, y, height, top, high)
             for number in read.split():
@@ -208,7 +210,7 @@ def _classify(
 ) -> str:
     """The digit that a part of a line is, `.` for a mark on the baseline, nothing for one at the
     top (of thousands), a blank for anything else."""
-    if high < height * 0.5 and top > y + height * 0.25:
+    if high < height * 0.65 and part.shape[1] < height * 0.45 and top > y + height * 0.25:
         # The point hangs below the line, a zero is a dot in the middle of it.
         return "." if top + high > y + height * 1.05 else "٠"
     if high < height * 0.6 and part.shape[1] < height * 0.45 and top < y + height * 0.3:
