@@ -186,8 +186,8 @@ def _draw_sign(sign: str, font: Path, height: float) -> np.ndarray:
 
 def _read_arabic_digits(line: np.ndarray, word_gap: float) -> str:
     """The digits ٠ to ٩ in a line, found by their shapes: tesseract's models take them for each
-    other. What is like none of them ends the number, and so does a gap of `word_gap` of their height; a
-    mark below the digits is the point."""
+    other. What is like none of them ends the number, and so does a gap of `word_gap` of their
+    height; a mark below the digits is the point."""
     ink = (line < 128).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink)
     boxes = [(int(x), int(y), int(w), int(h), n) for n, (x, y, w, h, a) in enumerate(stats)][1:]
@@ -210,10 +210,11 @@ def _classify(
 ) -> str:
     """The digit that a part of a line is, `.` for a mark on the baseline, nothing for one at the
     top (of thousands), a blank for anything else."""
-    if high < height * 0.65 and part.shape[1] < height * 0.45 and top > y + height * 0.25:
+    narrow = part.shape[1] < height * 0.45
+    if high < height * 0.65 and narrow and top > y + height * 0.25:
         # The point hangs below the line, a zero is a dot in the middle of it.
         return "." if top + high > y + height * 1.05 else "٠"
-    if high < height * 0.6 and part.shape[1] < height * 0.45 and top < y + height * 0.3:
+    if high < height * 0.6 and narrow and top < y + height * 0.3:
         return ""
     if part.shape[1] < height * 0.35 and high > height * 0.8:
         return "١"
