@@ -166,7 +166,8 @@ def read_caption(
             yield " ".join(_run_tesseract(letters, name, folder, 6).split())
         if script == "Arabic":
             for gap in (0.4, 0.5):
-                yield " ".join(_read_arabic_digits(line, gap) for line in _split_lines(letters))
+                # Line by line: the number of one must not be taken for the thousands of another.
+                yield from (_read_arabic_digits(line, gap) for line in _split_lines(letters))
 
 
 _ARABIC_FONTS = sorted((project_data("presets") / "fonts/noto-sans-arabic").glob("*.ttf"))
