@@ -220,3 +220,42 @@ def test_transitions_never_change_the_sum(parts, rate: int) -> None:
     for span in line.spans:
         assert span.copied[1] - span.copied[0] >= min(MIN_COPIED, span.body)
         assert span.head % 1 == 0 and all(0 <= k < span.count for k in span.keyframes)
+
+
+def test_shortening_leaves_every_line_its_reading_time(tmp_path: Path) -> None:
+    """A line needs its characters at the reading speed of the platform facts, and what is silent
+    gives way first."""
+    for i in range(3):
+        picture(tmp_path / f"{i}.png", (36, 64), (20 + 70 * i, 90, 60))
+    line = "Hand thrown in small batches, fired twice"
+    spec = compiled(
+        brief(
+            tmp_path,
+            f"media: [0.png, {{path: 1.png, text: '{line}'}}, 2.png]\n"
+            "duration: 7\nend_card: false\n",
+        )
+    )
+    rules = SHOP.presets.facts.captions
+    spoken = spec.segments[1].duration
+    assert spoken >= len(line) / rules.max_chars_per_second
+    assert spoken > spec.segments[0].duration == spec.segments[2].duration
+    assert spec.duration == 7
+    cue = next(c for c in spec.captions if c.text == line)
+    assert cue.end - cue.start >= len(line) / rules.max_chars_per_second
+
+
+def test_a_cue_that_ends_at_a_cut_is_in_one_segment_only() -> None:
+    spec = compiled(FIXTURES / "hero_three")
+    line = timeline(spec)
+    window = next(w for w in line.windows if w.kind == "fade")
+    cut = line.spans[window.left + 1].start
+    cue = spec.captions[0].model_copy(
+        update={"start": (cut - 20) / line.rate, "end": cut / line.rate}
+    )
+    for moved, sides in ((0.0, [1, 0]), (1.0, [0, 1]), (0.4, [1, 1])):
+        at = {"start": cue.start + moved * 20 / line.rate, "end": cue.end + moved * 20 / line.rate}
+        jobs = segment_jobs(
+            spec.model_copy(update={"captions": [cue.model_copy(update=at)]}), line
+        )
+        found = [len(jobs[window.left + side].captions) for side in (0, 1)]
+        assert found == sides, (moved, found)
