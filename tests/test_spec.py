@@ -235,7 +235,7 @@ def test_shortening_leaves_every_line_its_reading_time(tmp_path: Path) -> None:
             "duration: 7\nend_card: false\n",
         )
     )
-    rules = SHOP.presets.facts.captions
+    rules = SHOP.presets.facts().captions
     spoken = spec.segments[1].duration
     assert spoken >= len(line) / rules.max_chars_per_second
     assert spoken > spec.segments[0].duration == spec.segments[2].duration
