@@ -28,9 +28,10 @@ from pytoon_pipeline.picture.styles import BoxStyle, Shadow, TextStyle
 from pytoon_pipeline.picture.text import UnbreakableText, fit, shown_text, split
 from pytoon_pipeline.settings import project_data
 
+FIXTURES = Path(__file__).parent / "fixtures"
 FONTS = project_data("presets") / "fonts"
 LIBRARY = FontLibrary([FONTS])
-KHMER = FontLibrary([FONTS, Path(__file__).parent / "fixtures" / "fonts"])
+KHMER = FontLibrary([FONTS, FIXTURES / "fonts"])
 LATIN_ONLY = FontLibrary([FONTS / "montserrat", FONTS / "inter"])
 BOLD = FontSpec("Montserrat", 700)
 PLAIN = TextStyle("Montserrat", 800, max_px=60, min_px=12)
@@ -107,6 +108,21 @@ def test_emoji_alone_that_no_font_has_are_refused():
 def test_levels(text, base, levels):
     """As the conformance tests of UAX 9 resolve such texts."""
     assert "".join(map(str, bidi_levels(text, base))) == levels
+
+
+def test_unicodes_own_cases_resolve_as_it_says():
+    """The conformance file of UAX 9: fields are the characters, the direction asked for (2: by the
+    first strong letter), the paragraph's level and each character's; x is removed (X9)."""
+    lines = (FIXTURES / "unicode" / "BidiCharacterTest-part.txt").read_text("utf-8").splitlines()
+    cases = [line.split(";") for line in lines if line and not line.startswith("#")]
+    assert len(cases) > 2000
+    for codes, direction, paragraph, expected, _ in cases:
+        text = "".join(chr(int(code, 16)) for code in codes.split())
+        base = {"0": 0, "1": 1, "2": bidi.base_level(text)}[direction]
+        assert base == int(paragraph), codes
+        found = bidi.levels(text, base)
+        pairs = zip(expected.split(), found, strict=True)
+        assert all(level in ("x", str(ours)) for level, ours in pairs), (codes, direction, found)
 
 
 @given(st.text("aא1ا١+%,!() \t\u0300\u00ad\u202a\u202b\u202d\u202e\u202c\u2066\u2067\u2068\u2069"))
