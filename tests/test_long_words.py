@@ -269,6 +269,7 @@ def test_marks_above_and_below_are_drawn_whole() -> None:
         ("New \U0001fae9 look", "New look"),
         ("\U0001fae9\nSale", "Sale"),
         ("Key a⃣", "Key a"),
+        ("👍🏽\u0301", "👍🏽"),
     ],
 )
 def test_an_emoji_that_no_font_has_is_drawn_by_its_parts(text: str, drawn: str | None) -> None:

@@ -118,6 +118,9 @@ def _is_drawable(part: str, library: FontLibrary) -> bool:
 def _simpler(cluster: str) -> Iterator[list[str]]:
     plain = cluster.replace(AS_PICTURE, "")
     yield [plain]
+    if (unmarked := _without_accents(plain)) != plain:
+        plain = unmarked
+        yield [plain]
     if KEYCAP in plain:
         yield [plain.replace(KEYCAP, "")]
     toneless = _without_tones(plain)
@@ -145,6 +148,11 @@ def _parts(cluster: str) -> list[str]:
 
 def _without_tones(cluster: str) -> str:
     return "".join(c for c in cluster if not "\U0001f3fb" <= c <= "\U0001f3ff")
+
+
+def _without_accents(cluster: str) -> str:
+    """Without combining marks, which say nothing on a picture."""
+    return "".join(c for c in cluster if unicodedata.category(c) != "Mn")
 
 
 def _with_picture_marks(cluster: str) -> str:
