@@ -344,13 +344,13 @@ def _check_product(
         if words:
             tally.missed.append(
                 f"{product.id} {role}: {' '.join(words)!r} of {wanted[role]!r}; "
-                f"read: {first.get(role, '').strip()[:120]!r}"
+                f"read: {first.get(role, '').strip()[:60]!r}"
             )
     tally.right += price_read
     if not price_read:
         tally.missed.append(
             f"{product.id} price: {product.amount} {product.words.currency}; "
-            f"read: {first.get('cta', '').strip()[:120]!r}"
+            f"read: {first.get('cta', '').strip()[:60]!r}"
         )
 
 
