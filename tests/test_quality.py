@@ -373,6 +373,22 @@ def test_what_the_material_shows_withholds_nothing(
     assert note is None or any(n.startswith(note) for n in metrics.notes)
 
 
+def test_stripes_that_melt_into_grey_withhold_nothing(services, tmp_path: Path) -> None:
+    """Three pixels wide in a picture that is shown at a fifth of its size."""
+    stripes = (np.arange(1280) // 3 % 2 * 255).astype(np.uint8)
+    Image.fromarray(np.tile(stripes, (720, 1)), "L").save(tmp_path / "columns.png")
+    plan = {
+        "archetype": "hero", "preset": "daylight", "audioTrack": False,
+        "segments": [{"media": "columns.png", "duration": 3, "motion": "pan_up"}],
+    }  # fmt: skip
+    (tmp_path / "render_spec.json").write_text(json.dumps(plan), "utf-8")
+    spec = compile_small(tmp_path, services)
+    segments = render_segments(spec, services, "columns")
+    video = assemble(spec, segments, services, "columns")
+    bad = [v for v in judge(spec, video, services, segments)[1] if not v.passed]
+    assert [(v.name, v.severity) for v in bad] == [("frozen_frames", "warning")]
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Good:
     """A good video, and all that a spoiled one is held against."""

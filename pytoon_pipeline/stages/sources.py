@@ -164,22 +164,33 @@ def _why_still(
     width, height = spec.resolution.width, spec.resolution.height
     # Pixels a frame that the camera moves by, in the mean over the frame, where it is slowest.
     speed = 0.5 * motion.amount * (width + height) / 8 / max(1, span.count)
-    change = max(_detail(_picture(services, a), width, height) for a in media) * speed
+    change = max(_detail(_picture(services, a), spec, segment) for a in media) * speed
     if change < _PLAIN_FACTOR * FROZEN_CHANGE:
         names = ", ".join(a.source for a in media)
         return f"{names} is too plain, or moves too slowly, to show that the camera moves", True
     return None
 
 
-def _detail(picture: np.ndarray, width: int, height: int) -> float:
-    """Luma steps from a pixel to the next, in the mean, where the picture covers the frame."""
+def _detail(picture: np.ndarray, spec: RenderSpec, segment: Segment) -> float:
+    """Luma steps from a pixel to the next along the way that the camera moves, in the mean, at the
+    size that the picture is shown at: fine stripes that melt into grey there show no movement."""
+    width, height = spec.resolution.width, spec.resolution.height
     h, w = picture.shape[:2]
-    scale = max(width / w, height / h)
+    layout, kind = segment.layout, segment.motion.kind if segment.motion else "still"
+    if layout and layout.fit != "cover":
+        x0, y0, x1, y1 = layout.box or (0, 0, width, height)
+        scale = min((x1 - x0) / w, (y1 - y0) / h) / (1 - min(0.9, layout.crop))
+        scale = min(scale, max(width / w, height / h))
+    else:
+        scale = max(width / w, height / h)
     if max(w, h) * scale > 4 * max(width, height):  # a strip: as much of it as is seen
         scale = min(scale, 4 * max(width, height) / max(w, h))
     size = max(2, round(w * scale / 2) * 2), max(2, round(h * scale / 2) * 2)
     luma = np.nan_to_num(_luma_plane(picture, size), nan=128.0)
-    return float((np.abs(np.diff(luma, axis=0)).mean() + np.abs(np.diff(luma, axis=1)).mean()) / 2)
+    down, across = (float(np.abs(np.diff(luma, axis=axis)).mean()) for axis in (0, 1))
+    if kind in ("pan_left", "pan_right"):
+        return across
+    return down if kind in ("pan_up", "pan_down", "float") else (down + across) / 2
 
 
 def _clip_frames(
