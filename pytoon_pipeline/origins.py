@@ -12,7 +12,9 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 
-_AUTHORITY = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:(?P<port>\d{1,5}))?")
+_AUTHORITY = re.compile(
+    r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:(?P<port>[0-9]{1,5}))?"
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -42,7 +44,7 @@ def is_loopback(name: str) -> bool:
 
 
 def is_known_host(host: str, names: Iterable[str]) -> bool:
-    """Does a Host header name this server: as localhost, by one of the `names`, or by an IP address?
+    """Does a Host header name this server: as localhost, by one of `names`, or by an IP address?
 
     The owner of a domain can let its name resolve to this server, and then pages of that domain are
     of the same origin as the server. Nobody can do that with an IP address or with localhost.

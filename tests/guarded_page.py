@@ -27,9 +27,10 @@ def free_port() -> int:
 
 @contextmanager
 def guarded_page(folder: Path, *, hosts: str = "") -> Iterator[int]:
-    """The port of a web server without code locations, whose home is below the folder."""
+    """The port of a web server without code locations, whose home is below the folder; it comes up
+    in a few seconds (`wait_for`)."""
     home = folder / "dagster"
-    home.mkdir()
+    home.mkdir(parents=True)
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n")
     (folder / "workspace.yaml").write_text("load_from: []\n")
     port, log = free_port(), folder / "page.log"
@@ -41,20 +42,19 @@ def guarded_page(folder: Path, *, hosts: str = "") -> Iterator[int]:
         sys.executable, "-m", "pytoon_pipeline.cli", "page", "-w", str(folder / "workspace.yaml"),
         "-h", "127.0.0.1", "-p", str(port),
     ]  # fmt: skip
+    with started(command, environment, log):
+        yield port
+
+
+@contextmanager
+def started(command: list[str], environment: dict[str, str], log: Path) -> Iterator[None]:
+    """A process that is ended at the end."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL
         )
     try:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/server_info", trust_env=False)
-                break
-            except httpx.TransportError:
-                assert process.poll() is None and time.monotonic() < end, log.read_text()
-                time.sleep(0.1)
-        yield port
+        yield
     finally:
         process.terminate()
         try:
@@ -62,3 +62,15 @@ def guarded_page(folder: Path, *, hosts: str = "") -> Iterator[int]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def wait_for(address: str, log: Path, seconds: float = 60) -> None:
+    """Until a server answers."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            httpx.get(address, trust_env=False, verify=False)
+            return
+        except httpx.TransportError:
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from guarded_page import PAUSE, PAUSED, RESUME, guarded_page
+from guarded_page import PAUSE, PAUSED, RESUME, guarded_page, wait_for
 from needs import need_browser
 from websocket import WebSocketBadStatusException, create_connection
 
@@ -26,10 +26,12 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    folder = tmp_path_factory.mktemp("page")
     with (
-        guarded_page(tmp_path_factory.mktemp("page"), hosts="pytoon.example.com") as port,
+        guarded_page(folder, hosts="pytoon.example.com") as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client,
     ):
+        wait_for(f"http://127.0.0.1:{port}/server_info", folder / "page.log")
         yield client
 
 

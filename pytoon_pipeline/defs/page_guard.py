@@ -1,8 +1,8 @@
 """What Dagster's page answers: requests of its own pages and of programs, and none that a page of
 another site causes in an operator's browser.
 
-Dagster's web server has no such check of its own. It executes a mutation that comes as a GET request
-or as a form, whatever Host and Origin say, so that an image on any web page could stop a sensor.
+Dagster's web server has no such check of its own. It executes a mutation that comes as a GET
+request or as a form, whatever Host and Origin say: an image on any web page could stop a sensor.
 """
 
 from __future__ import annotations

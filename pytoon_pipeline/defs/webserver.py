@@ -21,8 +21,8 @@ class WebserverError(PytoonError):
 
 
 def run_webserver(settings: Settings, args: Sequence[str]) -> NoReturn:
-    """Runs `dagster-webserver` with these arguments, its page guarded, until it is told to end. Ends
-    this process.
+    """Runs `dagster-webserver` with these arguments, its page guarded, until it is told to end.
+    Ends this process.
 
     Raises WebserverError with a version of Dagster that starts its server in another way.
     """
