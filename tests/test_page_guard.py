@@ -13,13 +13,14 @@ from typing import Any
 
 import httpx
 import pytest
-from guarded_page import PAUSE, PAUSED, RESUME, guarded_page, wait_for
+from guarded_page import PAUSE, PAUSED, RESUME, free_port, guarded_page, wait_for
 from needs import need_browser
 from websocket import WebSocketBadStatusException, create_connection
 
+from pytoon_pipeline.defs import dev
 from pytoon_pipeline.errors import SettingsError
 from pytoon_pipeline.origins import is_cross_site, is_known_host, is_same_origin
-from pytoon_pipeline.settings import load_settings
+from pytoon_pipeline.settings import Settings, load_settings
 
 JSON = {"Content-Type": "application/json"}
 
@@ -292,6 +293,19 @@ def test_names_of_the_page_are_names():
     for wrong in ("https://a.example", "a.example:443", "*.example", "a b"):
         with pytest.raises(SettingsError, match="PYTOON_PAGE_HOSTS"):
             load_settings({"PYTOON_PAGE_HOSTS": wrong})
+
+
+def test_dev_starts_the_guarded_page(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    class Started(Exception):
+        pass
+
+    def start(command: list[str], **_: object) -> None:
+        raise Started(command)
+
+    monkeypatch.setattr(dev.subprocess, "Popen", start)
+    with pytest.raises(Started) as caught:
+        dev.dev(settings, port=free_port())
+    assert caught.value.args[0][:4] == [sys.executable, "-m", "pytoon_pipeline.cli", "page"]
 
 
 def test_a_web_server_that_can_not_be_guarded_is_not_started():

@@ -296,7 +296,8 @@ def connect(proxy: Proxy, origin: str) -> dict[str, str]:
     shown = base64.b64encode(":".join(LOGIN).encode()).decode()
     made = create_connection(
         f"wss://127.0.0.1:{proxy.port}/graphql", timeout=20, subprotocols=["graphql-ws"],
-        origin=origin, host=f"{proxy.name}:{proxy.port}", header={"Authorization": f"Basic {shown}"},
+        origin=origin, host=f"{proxy.name}:{proxy.port}",
+        header={"Authorization": f"Basic {shown}"},
         sslopt={"cert_reqs": ssl.CERT_NONE, "check_hostname": False},
     )  # fmt: skip
     try:
