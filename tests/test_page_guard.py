@@ -231,6 +231,8 @@ def test_a_browser_shows_the_page_and_another_site_can_not_command_it(
             tab.get_by_text("Daemons").first.wait_for()
             assert not wrong and sockets == [f"ws://localhost:{page.base_url.port}/graphql"]
             # A page of another origin: an image, a form in a window of its own, a WebSocket.
+            tab.close()
+            tab = browser.new_page()
             refused: list[int] = []
             tab.on("response", lambda r: refused.append(r.status) if here in r.url else None)
             tab.goto(other_site)
@@ -308,14 +310,20 @@ def test_dev_starts_the_guarded_page(settings: Settings, monkeypatch: pytest.Mon
     assert caught.value.args[0][:4] == [sys.executable, "-m", "pytoon_pipeline.cli", "page"]
 
 
-def test_a_web_server_that_can_not_be_guarded_is_not_started():
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("del cli.host_dagster_ui_with_workspace_process_context", "would not be guarded"),
+        # It starts in another way than the guard knows.
+        ("cli.cli = lambda **_: cli.create_app_from_workspace_process_context()", "without"),
+    ],
+)
+def test_a_web_server_that_can_not_be_guarded_is_not_started(change: str, said: str):
     code = (
-        "from dagster_webserver import cli\n"
-        "from pytoon_pipeline.cli import main\n"
-        "del cli.host_dagster_ui_with_workspace_process_context\n"
-        "main()\n"
+        "from dagster_webserver import cli\nfrom pytoon_pipeline.cli import main\n"
+        f"{change}\nmain()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "page"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1 and "would not be guarded" in done.stderr
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr

@@ -27,7 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from guarded_page import PAUSE, PAUSED, RESUME, free_port, guarded_page, started, wait_for
-from needs import need_browser, need_nginx
+from needs import give_up, need_browser, need_nginx
 from shipped import ROOT, plain_environment
 from websocket import WebSocketBadStatusException, create_connection
 
@@ -148,12 +148,22 @@ class EchoServer(ThreadingHTTPServer):
     daemon_threads = True
 
 
+def need_loopback_addresses() -> None:
+    """Callers have an address each."""
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.2", 0))
+    except OSError:
+        give_up("the addresses 127.0.0.2 to 127.0.0.7", "add them to the loopback interface")
+
+
 @pytest.fixture(scope="module")
 def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, Proxy]]:
     """One as it is meant, and one before an API without a token and a page that says what it was
     sent."""
     folder = tmp_path_factory.mktemp("proxy")
     need_nginx()
+    need_loopback_addresses()
     with ExitStack() as stack:
         apis = {}
         for token in (TOKEN, ""):

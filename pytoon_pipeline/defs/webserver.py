@@ -28,7 +28,7 @@ def run_webserver(settings: Settings, args: Sequence[str]) -> NoReturn:
     """
     from dagster_webserver import cli
 
-    if not hasattr(cli, _HOST_UI) or not hasattr(cli, _MAKE_APP):
+    if not all(hasattr(cli, name) for name in (_HOST_UI, _MAKE_APP, "_lifespan")):
         raise WebserverError(
             "dagster-webserver starts in an unknown way, and its page would not be guarded. "
             "Install the version that constraints.txt names."
