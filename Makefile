@@ -56,7 +56,7 @@ demo: setup
 	@echo "  $(BIN)/pytoon dev                         shows these runs and their checks in Dagster"
 
 test: setup-tests
-	@sh tests/ensure_programs.sh $(BIN) redis browser
+	@sh tests/ensure_programs.sh $(BIN) redis nginx browser
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-wheel: setup

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from pytoon_pipeline.errors import Problem, SettingsError
 
 _PACKAGE = Path(__file__).resolve().parent
+
+PAGE_HOSTS = "PYTOON_PAGE_HOSTS"
 
 
 def project_data(name: str) -> Path:
@@ -79,6 +82,8 @@ class Settings:
     """Whoever calls `pytoon serve` shows this one; `submit` and the like send it."""
     url: str = "http://127.0.0.1:8321"
     """Where `pytoon submit` and the like find a `pytoon serve`."""
+    page_hosts: tuple[str, ...] = ()
+    """Host names that Dagster's page is opened by, besides localhost and IP addresses."""
     webhook_hosts: tuple[str, ...] = ()
     """Hosts that the end of a job may be told to."""
     webhook_secret: str | None = field(default=None, repr=False)
@@ -241,6 +246,20 @@ def _amount(name: str, env: Mapping[str, str]) -> float | None:
     return value
 
 
+def _host_names(name: str, items: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(item.lower().rstrip(".") for item in items)
+    for item, host in zip(items, names, strict=True):
+        if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", host):
+            raise SettingsError(
+                Problem(
+                    "settings.host", f"{item!r} is not the name of a host.",
+                    "Write names alone, without http:// and port, separated by commas: "
+                    "pytoon.example.com.", field=name,
+                )
+            )  # fmt: skip
+    return names
+
+
 def _costs(items: tuple[str, ...]) -> dict[str, float]:
     """`comfyui=0.0004,remote=0.001`."""
     name = "PYTOON_ENGINE_COSTS"
@@ -336,6 +355,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         media_buckets=listed("PYTOON_MEDIA_BUCKETS"),
         token=env.get("PYTOON_TOKEN") or None,
         url=(env.get("PYTOON_URL") or "http://127.0.0.1:8321").rstrip("/"),
+        page_hosts=_host_names(PAGE_HOSTS, listed(PAGE_HOSTS)),
         webhook_hosts=listed("PYTOON_WEBHOOK_HOSTS"),
         webhook_secret=env.get("PYTOON_WEBHOOK_SECRET") or None,
         comfyui_urls=tuple(u.rstrip("/") for u in listed("PYTOON_COMFYUI_URL")),

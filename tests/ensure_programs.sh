@@ -1,8 +1,9 @@
 #!/bin/sh
 # Programs for tests that Python packages can't bring everywhere: `ensure_programs.sh BIN WHAT...`,
-# where BIN is the folder of the tests' Python and WHAT is `redis` or `browser`. What is there is
-# taken: from the Python packages first, then from the system. What is missing is installed from
-# Debian's packages where this user may (root; SYSTEM_PACKAGES=no forbids it), a line is said before.
+# where BIN is the folder of the tests' Python and WHAT is `redis`, `nginx` or `browser`. What is
+# there is taken: from the Python packages first, then from the system. What is missing is installed
+# from Debian's packages where this user may (root; SYSTEM_PACKAGES=no forbids it), a line is said
+# before.
 # Otherwise a line says what the tests are skipped for; where CI is set that is a failure.
 set -eu
 BIN=$1
@@ -24,7 +25,8 @@ may_install() {
 install() {
     echo "About to install the Debian package $1 on this system, with apt-get, for the tests of $2" \
         "(SYSTEM_PACKAGES=no skips those tests instead) ..."
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+    # Tests start their own servers: the package's is not started now.
+    { apt-get update -qq && SYSTEMD_OFFLINE=1 RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "$1"; } >/dev/null 2>&1
 }
 
@@ -34,9 +36,10 @@ lacking() {
     [ -z "${CI:-}" ] || { echo "In CI that is a failure." >&2; exit 1; }
 }
 
-playwright_browser() {
+# nginx or browser: what the tests would find by themselves
+found_by_tests() {
     "$BIN/python" -c 'import sys; sys.path.insert(0, "tests"); import needs
-sys.exit(not needs.find_browser())' 2>/dev/null
+sys.exit(not getattr(needs, f"find_{sys.argv[1]}")())' "$1" 2>/dev/null
 }
 
 for what in "$@"; do
@@ -46,16 +49,22 @@ for what in "$@"; do
         { may_install && install redis-server "several machines"; } ||
             lacking "Redis server (redis-server)" "several machines"
         ;;
+    nginx)
+        # Where Debian puts it a plain user's shell does not look.
+        { have nginx || found_by_tests nginx; } && continue
+        { may_install && install nginx-light "the proxy"; } ||
+            lacking "nginx (nginx-light)" "the proxy"
+        ;;
     browser)
         { have chromium chromium-browser google-chrome google-chrome-stable ||
-            playwright_browser; } && continue
+            found_by_tests browser; } && continue
         if may_install; then
             install chromium "the campaign page" && continue
         elif [ "${SYSTEM_PACKAGES:-yes}" != no ]; then
             echo "About to download Playwright's Chromium to this user's cache, for the tests of" \
                 "the campaign page (SYSTEM_PACKAGES=no skips those tests instead) ..."
             timeout 180 "$BIN/python" -m playwright install --only-shell chromium \
-                >/dev/null 2>&1 && playwright_browser && continue
+                >/dev/null 2>&1 && found_by_tests browser && continue
         fi
         lacking "browser (chromium)" "the campaign page"
         ;;

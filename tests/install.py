@@ -164,8 +164,8 @@ class Install:
 
     def start_web(self, **more: str) -> None:
         self.head.start(
-            "web", "dagster_webserver", "-w", str(self.workspace), "--host", "127.0.0.1",
-            "--port", str(self.web_port), **more,
+            "web", "pytoon_pipeline.cli", "page", "-w", str(self.workspace), "--host",
+            "127.0.0.1", "--port", str(self.web_port), **more,
         )  # fmt: skip
 
     def start_worker(self, machine: Machine, at_once: int = 1, **more: str) -> None:

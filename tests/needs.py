@@ -45,6 +45,15 @@ def need_browser() -> str:
     return find_browser() or give_up("a browser", "install the Debian package chromium, or Chrome")
 
 
+def find_nginx() -> str | None:
+    """It lies where only root's shell looks."""
+    return find_program("nginx", "/usr/sbin/nginx")
+
+
+def need_nginx() -> str:
+    return find_nginx() or give_up("nginx", "install the Debian package nginx-light")
+
+
 def need_redis() -> str:
     return find_program("redis-server", "valkey-server") or give_up(
         "a Redis server", "install the Debian package redis-server"

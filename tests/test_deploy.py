@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -100,12 +101,55 @@ def test_bases_and_images_are_pinned(compose) -> None:
 def test_the_commands_of_the_images_exist(stages, name: str) -> None:
     for command in (_command(stages[name]), _health(stages[name])):
         if command[0] != "pytoon":
-            assert command[0] in ("dagster", "dagster-webserver", "dagster-daemon", "python")
+            assert command[0] in ("dagster", "dagster-daemon", "python")
             continue
         options = [o for o in command[2:] if o.startswith("--")]
         said = CliRunner().invoke(app, [command[1], "--help"], env={"COLUMNS": "200"})
         assert said.exit_code == 0, said.output
         assert all(option in said.output for option in options), shlex.join(command)
+
+
+def test_no_image_serves_the_page_without_its_guard(stages, tmp_path: Path) -> None:
+    assert _command(stages["web"])[:2] == ["pytoon", "page"]
+    # The chart starts `dagster-webserver`, and nothing in its values changes that.
+    [line] = [r for word, r in stages["run"] if word == "RUN" and "dagster-webserver" in r]
+    for name in ("pytoon", "dagster-webserver"):
+        (tmp_path / name).write_text('#!/bin/sh\necho "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    subprocess.run(["sh", "-c", line.replace("/opt/pytoon/bin", str(tmp_path))], check=True)
+    called = [tmp_path / "dagster-webserver", "-h", "0.0.0.0", "-w", "a b.yaml"]
+    done = subprocess.run(called, capture_output=True, text=True, check=True)
+    assert done.stdout == "page -h 0.0.0.0 -w a b.yaml\n"
+
+
+def test_the_proxy_is_given_what_its_file_asks_for(compose) -> None:
+    conf = (DEPLOY / "nginx/pytoon.conf").read_text()
+    proxy, web = compose["services"]["proxy"], compose["services"]["web"]
+    [script] = proxy["command"]
+    shown = script.replace("$$", "$").partition("exec ")[0] + 'echo "$PYTOON_LOGIN_SECRET"'
+    secrets = [
+        subprocess.run([*proxy["entrypoint"], shown], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert all(re.fullmatch(r"[0-9a-f]{48}\n", s.stdout) for s in secrets)
+    assert secrets[0].stdout != secrets[1].stdout
+    given = {*proxy["environment"], *re.findall(r"export (\w+)=", script)}
+    assert set(re.findall(r"\$\{(\w+)\}", conf)) == {n for n in given if n.startswith("PYTOON_")}
+    # The page knows itself by the name that the proxy answers to.
+    name = proxy["environment"]["PYTOON_SERVER_NAME"]
+    assert web["environment"]["PYTOON_PAGE_HOSTS"] == name == "${PYTOON_SERVER_NAME:-localhost}"
+    [mounted] = [v for v in proxy["volumes"] if "pytoon.conf" in v]
+    assert mounted.split(":")[1] == "/etc/nginx/templates/default.conf.template"
+
+
+def test_no_location_of_the_proxy_has_headers_of_its_own() -> None:
+    """It would inherit none of the server's, nginx says nothing of it, and the callers behind it
+    would be taken for programs of this machine."""
+    conf = re.sub(r"#.*", "", (DEPLOY / "nginx/pytoon.conf").read_text())
+    locations = re.findall(r"location [^{]*\{([^}]*)\}", conf)
+    assert len(locations) == 2
+    for location in locations:
+        assert not re.search(r"add_header|proxy_set_header|proxy_hide_header", location)
 
 
 def test_only_the_proxy_listens_to_others(compose) -> None:

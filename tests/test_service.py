@@ -486,10 +486,22 @@ def test_without_a_token_only_this_machine_may_call(settings: Settings, tmp_path
             ({"Host": "127.0.0.1.example.com:80"}, "auth.host"),
             ({"Origin": "https://example.com"}, "auth.origin"),
             ({"Origin": "null"}, "auth.origin"),
+            ({"Origin": "http://localhost:3000"}, "auth.origin"),  # Another program's page.
+            ({"Sec-Fetch-Site": "cross-site"}, "auth.origin"),
+            ({"Sec-Fetch-Site": "same-site"}, "auth.origin"),
+            ({"Host": "localhost", "X-Forwarded-For": "203.0.113.9"}, "auth.proxy"),
+            ({"Host": "localhost", "X-Forwarded-Prefix": "/api"}, "auth.proxy"),
         ):
             answer = api.post("/render", json=CARD, headers=headers)
             assert (answer.status_code, codes(answer)) == (403, {code})
-        for headers in ({"Host": "localhost"}, {"Origin": "http://localhost:3000"}):
+            # Browsers send a form to other sites without asking first.
+            parts = {"brief": (None, json.dumps(CARD))}
+            answer = api.post("/render", files=parts, headers=headers)
+            assert (answer.status_code, codes(answer)) == (403, {code})
+            for path in ("/render", "/health", "/metrics", "/openapi.json"):
+                assert api.get(path, headers=headers).status_code == 403, (path, headers)
+        own = str(api.base_url).rstrip("/")
+        for headers in ({"Host": "localhost"}, {"Origin": own, "Sec-Fetch-Site": "same-origin"}):
             assert api.post("/render", json=CARD, headers=headers).status_code == 202
         told = api.post("/render", json={**CARD, "webhook": "https://hooks.example.com/"})
     with serving(replace(plain, webhook_secret=None)) as api:

@@ -65,7 +65,8 @@ def machine(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("what", "package"), [("redis", "redis-server"), ("browser", "chromium")]
+    ("what", "package"),
+    [("redis", "redis-server"), ("nginx", "nginx-light"), ("browser", "chromium")],
 )
 def test_the_system_is_only_touched_where_it_may_be_and_after_a_line(machine, what, package):
     code, said, asked = machine(what, root=True)

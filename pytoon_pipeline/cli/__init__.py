@@ -34,7 +34,9 @@ Briefs = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
 
 
-def _command(panel: str, name: str | None = None) -> Callable[[Callable[..., int | None]], Any]:
+def _command(
+    panel: str, name: str | None = None, **more: Any
+) -> Callable[[Callable[..., int | None]], Any]:
     """Registers a function that returns an exit code (None is 0)."""
 
     def register(function: Callable[..., int | None]) -> Callable[..., None]:
@@ -47,7 +49,7 @@ def _command(panel: str, name: str | None = None) -> Callable[[Callable[..., int
                 if code:
                     raise typer.Exit(code)
 
-        return app.command(name, rich_help_panel=panel)(run)
+        return app.command(name, rich_help_panel=panel, **more)(run)
 
     return register
 
@@ -258,6 +260,23 @@ def dev(
     from pytoon_pipeline.defs.dev import dev as run
 
     return run(settings_and_logs(), host=host, port=port, at_once=at_once)
+
+
+@_command(
+    _RUN, context_settings={"ignore_unknown_options": True, "help_option_names": []}
+)
+def page(
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="OPTION...", help="Those of dagster-webserver.", show_default=False),
+    ] = None,
+) -> int | None:
+    """Start Dagster's web server alone, with the options of `dagster-webserver`; it answers to its
+    own pages and to programs only, not to other web sites."""
+    from pytoon_pipeline.defs.webserver import run_webserver as run
+    from pytoon_pipeline.settings import load_settings
+
+    run(load_settings(), options or [])
 
 
 @_command(_RUN)

@@ -52,7 +52,7 @@ def dev(
     form = "json" if settings.log == "json" else "colored"
     commands = {
         "web": [
-            "dagster_webserver", *where, "--host", host, "--port", str(port),
+            "pytoon_pipeline.cli", "page", *where, "--host", host, "--port", str(port),
             "--dagster-log-level", "warning", "--code-server-log-level", "warning",
             "--log-format", form,
         ],

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pytoon_pipeline.origins import is_cross_site, is_loopback, split_authority
 from pytoon_pipeline.service.errors import ApiError, error_response, from_exception
 
 OPEN_PATHS = ("/health", "/openapi.json")
@@ -27,32 +26,31 @@ def tokens_of(setting: str | None) -> tuple[str, ...]:
     return tuple(t.strip() for t in (setting or "").split(",") if t.strip())
 
 
-def is_loopback(host: str) -> bool:
-    """Is this name or address this machine's own?"""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+def _calls_by_loopback(headers: Headers) -> bool:
+    """Is this server called by a name of this machine's own?"""
+    found = split_authority(headers.get("host", ""))
+    return found is not None and is_loopback(found[0])
 
 
-def _host_of(address: str) -> str:
-    try:
-        return urlsplit(address).hostname or ""
-    except ValueError:
-        return ""
+def _is_passed_on(headers: Headers) -> bool:
+    """Does a proxy pass this request on? Then it may come from anywhere."""
+    return any(
+        name in ("forwarded", "via", "x-real-ip") or name.startswith("x-forwarded-")
+        for name in headers
+    )
 
 
 def _from_here(scope: Scope, headers: Headers) -> bool:
-    """Does a program of this machine call by this machine's own name? What a proxy passes on comes
-    from anywhere."""
+    """Does a program of this machine call by this machine's own name?"""
     client = scope.get("client")
-    passed_on = any(
-        name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via", "origin")
+    return (
+        bool(client)
+        and is_loopback(client[0])
+        and _calls_by_loopback(headers)
+        and not _is_passed_on(headers)
+        and "origin" not in headers
+        and not is_cross_site(scope["method"], headers)
     )
-    named = is_loopback(_host_of(f"//{headers.get('host', '')}"))
-    return bool(client) and is_loopback(client[0]) and named and not passed_on
 
 
 def token_of(headers: Headers) -> str | None:
@@ -106,7 +104,7 @@ class Guard:
 
     def _objection(self, scope: Scope, headers: Headers) -> ApiError | None:
         if not self._tokens:
-            return self._foreign(headers)
+            return self._foreign(scope, headers)
         if scope["path"] in OPEN_PATHS:
             return None
         if scope["path"] == FIGURES_PATH and _from_here(scope, headers):
@@ -121,16 +119,20 @@ class Guard:
             headers={"WWW-Authenticate": 'Bearer realm="pytoon"'},
         )  # fmt: skip
 
-    def _foreign(self, headers: Headers) -> ApiError | None:
+    def _foreign(self, scope: Scope, headers: Headers) -> ApiError | None:
         """A page of the web may lead a browser here by a name of its own that points to this
-        machine, or post to it unasked."""
-        if not is_loopback(_host_of(f"//{headers.get('host', '')}")):
+        machine, or post to it unasked; a proxy lets in whoever reaches it."""
+        if not _calls_by_loopback(headers):
             return ApiError(
                 403, "auth.host", "Without a token this server answers to localhost only.",
                 "Call it as 127.0.0.1, or set PYTOON_TOKEN.",
             )  # fmt: skip
-        origin = headers.get("origin")
-        if origin is not None and not is_loopback(_host_of(origin)):
+        if _is_passed_on(headers):
+            return ApiError(
+                403, "auth.proxy", "Without a token this server answers nothing that a proxy "
+                "passes on.", "Call it directly, or set PYTOON_TOKEN.",
+            )  # fmt: skip
+        if is_cross_site(scope["method"], headers):
             return ApiError(
                 403, "auth.origin", "Without a token this server takes nothing from web pages.",
                 "Set PYTOON_TOKEN, and send it.",

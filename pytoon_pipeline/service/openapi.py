@@ -13,7 +13,8 @@ from pytoon_pipeline.service.documents import ErrorDocument, RenderRequest
 _REASONS = {
     400: "The body can't be read.",
     401: "No token that is known here.",
-    403: "A server without a token was called by another name than localhost, or by a web page.",
+    403: "A server without a token was called by another name than localhost, by a web page, or "
+    "through a proxy.",
     404: "No job has this id.",
     408: "The body stopped coming.",
     409: "That can't be done in the state the job is in.",
