@@ -8,7 +8,7 @@ TESTS := $(VENV)/.installed-tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help setup setup-tests demo test test-wheel lint bench bench-campaign bench-capacity proof \
-	proof-faults proof-fuzz proof-money proof-words proof-alarms \
+	proof-faults proof-containers proof-fuzz proof-money proof-words proof-alarms \
 	schema clean
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make test-wheel  build the wheel, install it with the newest of everything in each Python here, render with it"
 	@echo "make proof   campaigns at their size, killed daemons, every fault of an engine or a machine, broken files (an hour)"
 	@echo "make proof-faults  two workers, and everything that can go wrong with machines (20 minutes)"
+	@echo "make proof-containers  each service with what deploy/compose.yaml lets it write and know (a minute)"
 	@echo "make proof-money  ten thousand prices, none read wrong; writes docs/money.md"
 	@echo "make proof-fuzz  thousands of broken files and briefs"
 	@echo "make proof-words  read 200 finished videos with OCR and compare them with their feed (tesseract from Debian)"
@@ -74,7 +75,7 @@ bench-campaign: setup-tests
 	@$(BIN)/python tests/bench/campaign.py
 
 proof: setup-tests
-	@sh tests/ensure_programs.sh $(BIN) redis
+	@sh tests/ensure_programs.sh $(BIN) redis bubblewrap
 	@$(BIN)/python -m pytest -s -o python_files='proof_*.py' tests/proofs
 
 proof-faults: setup-tests
@@ -83,6 +84,10 @@ proof-faults: setup-tests
 
 proof-fuzz: setup-tests
 	@$(BIN)/python -m pytest -s tests/proofs/proof_fuzz.py
+
+proof-containers: setup-tests
+	@sh tests/ensure_programs.sh $(BIN) redis bubblewrap
+	@$(BIN)/python -m pytest -s tests/proofs/proof_containers.py
 
 proof-money: setup-tests
 	@$(BIN)/python -m pytest -s tests/proofs/proof_money.py

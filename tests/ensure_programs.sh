@@ -55,6 +55,11 @@ for what in "$@"; do
         { may_install && install nginx-light "the proxy"; } ||
             lacking "nginx (nginx-light)" "the proxy"
         ;;
+    bubblewrap)
+        have bwrap && continue
+        { may_install && install bubblewrap "containers"; } ||
+            lacking "bubblewrap (bwrap)" "containers"
+        ;;
     browser)
         { have chromium chromium-browser google-chrome google-chrome-stable ||
             found_by_tests browser; } && continue
