@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_VALUES = 2_000_000
 """Of a document. The nodes of a ComfyUI server with many extensions are some 200,000; each takes
 about 100 bytes once it is read."""
+MOST_LEVELS = 100
 _CHUNK = 1 << 16
 
 
@@ -69,14 +70,27 @@ def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
 
 
 def parse_document(data: bytes) -> Any:
-    """The JSON of an answer. ValueError for what is none, or has too many values or levels."""
+    """The JSON of an answer. ValueError for what is none, or has too many values or levels: what
+    is read here is copied, compared and printed, each with a call for each level."""
     # No value without one of these before or after it; those inside of texts count as well.
     if sum(data.count(sign) for sign in (b",", b"[", b"{")) > MOST_VALUES:
         raise ValueError(f"more than {MOST_VALUES:,} values")
+    too_deep = ValueError(f"more than {MOST_LEVELS} levels inside each other")
     try:
-        return json.loads(data)
+        found = json.loads(data)
     except RecursionError:
-        raise ValueError("too many levels inside each other") from None
+        raise too_deep from None
+    level = [found] if isinstance(found, (dict, list)) else []
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, (dict, list))
+        ]
+    if level:
+        raise too_deep
+    return found
 
 
 def retry_after(text: str) -> float | None:

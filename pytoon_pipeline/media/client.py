@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from pytoon_pipeline.errors import FetchRefused
+from pytoon_pipeline.errors import FetchRefused, Problem, SettingsError
 from pytoon_pipeline.media.addresses import Guard, shown
 
 # They write whole addresses to the log, and the keys of signed links with them.
@@ -69,6 +69,22 @@ def open_client(
         timeout=httpx.Timeout(silence, connect=connect),
         follow_redirects=False,
         trust_env=False,
+    )
+
+
+def checked_token(token: str | None, setting: str) -> str | None:
+    """A token as it can be sent in a header, without the line end that files add. SettingsError,
+    never with the token, for one that can't: libraries would quote it."""
+    token = (token or "").strip()
+    if token.isascii() and token.isprintable():
+        return token or None
+    raise SettingsError(
+        Problem(
+            "settings.token",
+            "has letters that can't be sent: line ends, or others than those of ASCII.",
+            "Copy the token again, in one line.",
+            field=setting,
+        )
     )
 
 
