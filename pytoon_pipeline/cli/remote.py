@@ -39,7 +39,7 @@ from pytoon_pipeline.cli.terminal import (
 )
 from pytoon_pipeline.errors import FetchRefused, Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.media.addresses import server_guard, shown
-from pytoon_pipeline.media.answers import AnswerRefused, parse_document, read_answer
+from pytoon_pipeline.media.answers import AnswerRefused, parse_document, read_answer, without
 from pytoon_pipeline.media.client import checked_token, open_client
 from pytoon_pipeline.service.guard import tokens_of
 from pytoon_pipeline.service.request import named_files
@@ -123,7 +123,8 @@ class Remote:
         if answer.is_success:
             return
         try:
-            said = parse_document(data)
+            sent = self.client.headers.get("Authorization", "").rpartition(" ")[2]
+            said = parse_document(without([sent], data))
             error = said["error"]
             problems = [_problem(p) for p in said["problems"]]
             problems = problems or [Problem(error["code"], error["message"], error["remedy"])]
@@ -166,7 +167,7 @@ def remote(settings: Settings) -> Iterator[Remote]:
     token = checked_token(tokens[0], "PYTOON_TOKEN") if tokens else None
     try:
         guard = server_guard(settings.url, "PYTOON_URL")
-    except (FetchRefused, UserError):
+    except FetchRefused:
         raise UserError(
             Problem(
                 "settings.url", f"{shown(settings.url)!r} is not an http address.",

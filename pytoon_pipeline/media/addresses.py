@@ -51,6 +51,12 @@ def shown(address: str) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
+def without_secrets(text: object) -> str:
+    """A library's words with the addresses in them as they may be shown, on one line."""
+    line = " ".join(str(text).split())
+    return re.sub(r"[A-Za-z][A-Za-z0-9+]{0,20}://[^\s\"'<>]+", lambda found: shown(found[0]), line)
+
+
 # What is public -----------------------------------------------------------------------------------
 
 _UNICAST = ipaddress.ip_network("2000::/3")  # All of IPv6 that has been given out for public use.
@@ -250,14 +256,14 @@ def server_guard(
     url: str, setting: str, *, allow_private: bool = True, resolver: Resolver = resolve
 ) -> Guard:
     """A guard that lets one server pass, the one of an address: by its name and port. FetchRefused
-    or SettingsError for what is no http address."""
+    for what is no http address."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or USUAL_PORTS.get(parts.scheme, 0)
-    except ValueError:
+        named = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        guard = Guard([named], setting, allow_private=allow_private, resolver=resolver)
+    except (ValueError, SettingsError):
         raise _unreadable(shown(url)) from None
-    named = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    guard = Guard([named], setting, allow_private=allow_private, resolver=resolver)
     guard.check(url)
     return guard
 

@@ -208,11 +208,14 @@ class _Body(httpx.SyncByteStream):
 
 @contextmanager
 def _as_httpx() -> Iterator[None]:
-    """httpx has errors of the same names."""
+    """httpx has errors of the same names. Where the text of one quotes what came or was to be sent
+    (an answer may hold the request again, with its token), it is left out."""
     try:
         yield
     except _FAILURES as error:
         kind = getattr(httpx, type(error).__name__, httpx.TransportError)
+        if "b'" in str(error) or 'b"' in str(error):
+            raise kind("what is sent is no HTTP") from None
         raise kind(str(error)) from error
 
 

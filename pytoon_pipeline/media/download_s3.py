@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from contextlib import closing
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pytoon_pipeline.errors import FetchRefused
-from pytoon_pipeline.media.addresses import shown
+from pytoon_pipeline.media.addresses import shown, without_secrets
 from pytoon_pipeline.media.download import (
     CHUNK,
     Download,
@@ -21,6 +22,10 @@ from pytoon_pipeline.media.download import (
     digest,
     too_slow,
 )
+
+# They write whole requests to the log, with the token of a session.
+for _name in ("boto3", "botocore", "urllib3"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 def download_s3(
@@ -105,6 +110,7 @@ def _refuse_s3(said: str, limits: Limits, error: Exception) -> NoReturn:
         raise too_slow(said, limits) from error
     raise FetchRefused(
         "media.unreachable",
-        f"{said} can't be reached: {str(error).rstrip('.')}.",
+        # It quotes the address of the endpoint, with what may stand in front of the host.
+        f"{said} can't be reached: {without_secrets(error)[:300].rstrip('.')}.",
         "Try again; check AWS_ENDPOINT_URL_S3, AWS_REGION and this machine's network.",
-    ) from error
+    ) from None

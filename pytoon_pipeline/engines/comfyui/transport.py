@@ -41,6 +41,7 @@ from pytoon_pipeline.media.answers import (
     declared_length,
     parse_document,
     read_answer,
+    without,
 )
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def open_transport(url: str, token: str | None, limits: Limits) -> Transport:
     token = checked_token(token, "PYTOON_COMFYUI_TOKEN")
     try:
         _server(url.removeprefix(HOSTED))
-    except (FetchRefused, SettingsError, ValueError):
+    except (FetchRefused, ValueError):
         raise SettingsError(
             Problem(
                 "settings.comfyui_url",
@@ -200,7 +201,7 @@ def open_transport(url: str, token: str | None, limits: Limits) -> Transport:
 
 def _server(url: str) -> tuple[str, str, Guard]:
     """The address of a server without the name and password in it, these, and a guard that lets
-    only this server pass. FetchRefused, SettingsError or ValueError for what is no address."""
+    only this server pass. FetchRefused or ValueError for what is no address."""
     parts = urlsplit(url)
     secret, _, host = parts.netloc.rpartition("@")
     plain = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
@@ -293,7 +294,11 @@ class _Http(Transport):
                 method, self._api + path, timeout=timeout, extensions={"whole": whole}, **more
             ) as answer,
         ):
-            found = _Answer(answer.status_code, read_answer(answer, _MOST_DOCUMENT))
+            data = read_answer(answer, _MOST_DOCUMENT)
+        if answer.status_code >= 400:
+            sent = "".join(self._headers.values())
+            data = without([self._token or "", self._basic, sent.rpartition(" ")[2]], data)
+        found = _Answer(answer.status_code, data)
         self._check_status(found.status_code, method, path)
         return found
 

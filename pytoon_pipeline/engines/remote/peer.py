@@ -14,6 +14,7 @@ from pytoon_pipeline.media.answers import (
     parse_document,
     read_answer,
     retry_after,
+    without,
 )
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Peer:
             self._guard = server_guard(
                 self.url, "PYTOON_REMOTE_URL", resolver=self._plain if readable else resolve
             )
-        except (FetchRefused, SettingsError, ValueError) as error:
+        except FetchRefused as error:
             raise SettingsError(
                 Problem(
                     "settings.url",
@@ -235,7 +236,7 @@ class Peer:
         """Raises what an answer that is no success means."""
         if 200 <= status < 300:
             return
-        code, words, problems = _complaint(data)
+        code, words, problems = _complaint(without([self._token or ""], data))
         if status in (401, 403):
             raise Refused(
                 "it does not know this token. Set PYTOON_REMOTE_TOKEN to its PYTOON_TOKEN"
