@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import os
 import socket
 import ssl
 import subprocess
@@ -27,11 +28,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytoon_pipeline.errors import FetchRefused, SettingsError
+from pytoon_pipeline.locks import grasp
 from pytoon_pipeline.media import addresses
 from pytoon_pipeline.media.addresses import Guard, is_public, shown
 from pytoon_pipeline.media.client import open_client
 from pytoon_pipeline.media.download import Limits
 from pytoon_pipeline.media.fetch import Fetcher
+from pytoon_pipeline.media.fetched import find_unneeded, remove, tidy
 from pytoon_pipeline.media.kinds import suffix_of
 from pytoon_pipeline.media.probe import probe
 from tests.conftest import clip, picture, tone
@@ -139,7 +142,7 @@ def refused(fetch: Fetcher, address: str) -> FetchRefused:
 
 
 def kept(folder: Path) -> list[Path]:
-    return [p for p in folder.rglob("*") if p.is_file() and p.name != "lock"]
+    return [p for p in folder.rglob("*") if p.is_file() and p.name not in ("lock", "swept")]
 
 
 def test_a_file_comes_once_and_is_named_by_what_it_is(
@@ -221,6 +224,96 @@ def test_copies_that_nobody_asks_for_go(web: Web, tmp_path: Path) -> None:
     fetch.fetch(f"{web.url}/a.png?2")
     assert used.exists() and not old.exists() and not note.exists()
     assert fetch.fetch(f"{web.url}/a.png?0").read_bytes() == PNG
+
+
+def _age(folder: Path, seconds: float) -> None:
+    """As if it had all been so much longer ago."""
+    note = folder / "copy.json"
+    if note.exists():
+        said = json.loads(note.read_text())
+        note.write_text(json.dumps({**said, "checked": said["checked"] - seconds}))
+    then = time.time() - seconds
+    for path in (*folder.iterdir(), folder):
+        os.utime(path, (then, then))
+
+
+def test_the_cache_keeps_within_its_bounds(web: Web, tmp_path: Path) -> None:
+    web.pages["/a.png"] = give(PNG)
+    fetch = fetcher(tmp_path, web, most_bytes=4 * len(PNG) + 4000, most_addresses=5)
+
+    def sweep() -> set[str]:
+        """What is left of the addresses, locks and all."""
+        (fetch.cache / "swept").unlink(missing_ok=True)
+        refused(fetch, f"{web.url}/none.png?now")
+        return {name for name, folder in made.items() if folder.exists()} | {
+            "none" for f in fetch.cache.iterdir() if f.is_dir() and f not in made.values()
+        }
+
+    made = {n: fetch.fetch(f"{web.url}/a.png?{n}").parent for n in "12345678"}
+    # More than there is room for, but asked for within the hour.
+    assert sweep() == {*made, "none"}
+    for n, hours in {"1": 2, "2": 3, "3": 9, "4": 5, "5": 31 * 24, "6": 4}.items():
+        _age(made[n], hours * 3600)
+    # The newest two may be in use; of the others two fit by their bytes.
+    assert sweep() == {"1", "2", "7", "8", "none"}
+    fetch.most_bytes, fetch.most_addresses = 10**9, 3
+    assert sweep() == {"7", "8", "none"}
+    # Addresses that fail leave nothing for long.
+    for folder in fetch.cache.iterdir():
+        if folder.is_dir() and folder not in made.values():
+            _age(folder, 7200)
+    assert find_unneeded(fetch.cache, time.time()) != []
+    tidy(fetch.cache)
+    assert find_unneeded(fetch.cache, time.time()) == [] and sweep() >= {"7", "8"}
+
+
+def test_a_lock_that_is_deleted_locks_nobody_out_and_two_never_in(tmp_path: Path) -> None:
+    """Some hold the lock and delete it with its folder, as the tidying does; none ever meet."""
+    path, meetings, rounds = tmp_path / "a" / "lock", [], [0]
+    inside, stop = threading.Lock(), time.monotonic() + 1.5
+
+    def work(deleting: bool) -> None:
+        while time.monotonic() < stop:
+            file = grasp(path)
+            if file is None:
+                continue
+            with file:
+                if not inside.acquire(blocking=False):
+                    meetings.append(deleting)
+                    continue
+                rounds[0] += 1
+                inside.release()
+                if deleting:  # The last thing that is done.
+                    path.unlink()
+                    with suppress(OSError):
+                        path.parent.rmdir()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, [True, False, True, False, True, False]))
+    assert meetings == [] and rounds[0] > 50
+
+
+def test_fetching_and_tidying_at_once_lose_nothing(web: Web, tmp_path: Path) -> None:
+    """Copies that count as unneeded at any time are taken away while others ask for them."""
+    web.pages["/a.png"] = give(PNG)
+    fetch, stop = fetcher(tmp_path, web, limits=STALE), time.monotonic() + 2
+    address = f"{web.url}/a.png"
+    folder = fetch.fetch(address).parent
+
+    def ask(_: int) -> None:
+        while time.monotonic() < stop:
+            fetch.fetch(address)
+
+    def take_away() -> None:
+        while time.monotonic() < stop:
+            remove(folder, time.time() + 7200)
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask, n) for n in range(3)]
+        take_away()
+        for each in asking:
+            each.result()
+    assert fetch.fetch(address).read_bytes() == PNG
 
 
 def test_many_at_once_download_once(web: Web, tmp_path: Path) -> None:
@@ -332,7 +425,7 @@ def test_what_may_pass_is_tried_again(web: Web, tmp_path: Path) -> None:
         web.asked.clear()
         assert refused(fetch, f"{web.url}{path}?geheim").code == code
         assert len(web.asked) == tries
-    assert len(kept(tmp_path / "cache")) == 3  # The one that came, its note, and the sweep's mark.
+    assert len(kept(tmp_path / "cache")) == 2  # The one that came, and its note.
 
 
 def test_redirects_are_followed_and_counted(web: Web, tmp_path: Path) -> None:
