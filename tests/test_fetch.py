@@ -719,6 +719,20 @@ def test_permission_is_said_in_plain_words(
     assert error.code == "media.status" and "no permission" in error.message
 
 
+def test_a_bucket_that_trickles_is_left(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 99999\r\n\r\n"
+    web.pages["/shop/a.png"] = trickle(head + PNG[:50], b"x", 0.05, 200)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "a")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", web.url)
+    limits = Limits(silence=1, whole=1, retries=0)
+    started = time.monotonic()
+    error = refused(fetcher(tmp_path, buckets=["shop"], limits=limits), "s3://shop/a.png")
+    assert error.code == "media.timeout" and time.monotonic() - started < 8
+
+
 def test_a_cache_that_takes_nothing_is_named(web: Web, tmp_path: Path) -> None:
     web.pages["/a.png"] = give(PNG)
     (tmp_path / "cache").write_text("a file, not a folder")

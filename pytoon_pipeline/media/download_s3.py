@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,6 +25,9 @@ from pytoon_pipeline.media.download import (
     too_slow,
 )
 
+_MOMENT = 0.001
+"""Seconds."""
+
 # They write whole requests to the log, with the token of a session.
 for _name in ("boto3", "botocore", "urllib3"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -39,7 +44,11 @@ def download_s3(
     same = {"IfNoneMatch": known.etag} if known and known.etag else {}
     try:
         answer = _s3(limits, _aws()).get_object(Bucket=bucket, Key=key, **same)
-        with closing(answer["Body"]) as body, Sink(target, said, limits, until) as sink:
+        with (
+            closing(answer["Body"]) as body,
+            _in_time(body, until),
+            Sink(target, said, limits, until) as sink,
+        ):
             check_type(said, answer.get("ContentType", ""))
             sink.expect(answer.get("ContentLength"))
             for chunk in body.iter_chunks(CHUNK):
@@ -52,6 +61,18 @@ def download_s3(
     # ValueError is what an endpoint that is no address raises.
     except (BotoCoreError, ValueError) as error:
         _refuse_s3(said, limits, error)
+
+
+@contextmanager
+def _in_time(body: Any, until: float) -> Iterator[None]:
+    """A body that trickles fills a chunk for ever: from a time on it may be silent no more."""
+    timer = threading.Timer(until - time.monotonic(), body.set_socket_timeout, [_MOMENT])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _aws() -> tuple[tuple[str, str], ...]:
