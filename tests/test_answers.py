@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 import logging
-import resource
+import re
 import socket
 import struct
 import threading
@@ -22,7 +22,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_fetch import _certificate
+from memory import grown
+from test_fetch import Web, _certificate
 
 from pytoon_pipeline.cli import remote as cli_remote
 from pytoon_pipeline.engines.comfyui import Limits, nodes, open_transport
@@ -119,13 +120,6 @@ def bomb() -> tuple[bytes, bytes]:
     return b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff", block
 
 
-def grown(work: Callable[[], object]) -> int:
-    """Bytes by which the most memory that this process ever had has grown."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    work()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-
-
 BEGIN, BLOCK = bomb()
 ANSWERS: dict[str, tuple[Script, str]] = {
     # What is sent -> a word of what is said of it.
@@ -167,7 +161,8 @@ def test_an_answer_of_comfyui_without_measure_is_a_named_failure(raw: Raw, what:
             transport.stats()
 
     started = time.monotonic()
-    assert grown(ask) < 500e6
+    # The document itself, and what it is collected and read in.
+    assert grown(ask) < 350e6
     assert time.monotonic() - started < 20
 
 
@@ -184,7 +179,7 @@ def test_an_answer_of_a_peer_without_measure_is_a_named_failure(raw: Raw, what: 
         with pytest.raises(PeerError, match=said):
             peer.look("0" * 64)
 
-    assert grown(ask) < 300e6
+    assert grown(ask) < 30e6
 
 
 @pytest.mark.parametrize("what", ANSWERS)
@@ -199,7 +194,7 @@ def test_an_answer_of_a_deployment_without_measure_is_a_named_failure(
         with cli_remote.remote(load_settings(env)) as there, pytest.raises(PytoonError):
             there.call("GET", "/render")
 
-    assert grown(ask) < 300e6
+    assert grown(ask) < 150e6
 
 
 def test_a_download_is_bounded(raw: Raw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,20 +295,21 @@ def test_a_socket_tells_and_is_bounded(raw: Raw) -> None:
     assert b"authorization: bearer " + SECRET.encode().lower() in raw.heads[0].lower()
 
     raw.script = upgraded(small * 1000, times=100)
-    assert grown(lambda: len(heard(transport.open_socket)[0]) == 100_000) < 100e6
     assert len(heard(transport.open_socket)[0]) == 100_000
+    part = frame(b"a" * 65536, 0, False)
     for frames, word in [
-        (upgraded(frame(b"x", announced=2**63 - 1)), "too big|size"),
-        (upgraded(frame(b"x" * 100, announced=2**40)), "too big|size"),
-        (upgraded(frame(b"a" * 65536, 1, False), *[frame(b"a" * 65536, 0, False)] * 999), "size"),
-        (upgraded(frame(b"a", 9, announced=5000)), "control|too"),
-        (upgraded(b"\xff" * 100), ""),
-        (upgraded(frame(b"", 8)), ""),
+        (upgraded(frame(b"x", announced=2**63 - 1)), "exceeds|too big|limit"),
+        (upgraded(frame(b"x" * 100, announced=2**40)), "exceeds|too big|limit"),
+        (upgraded(frame(b"", 1, False), *[part] * 5000), "exceeds|too big|limit"),
+        (upgraded(frame(b"", 1, False), *[frame(b"", 0, False) * 1000] * 1000), "end of stream"),
+        (upgraded(frame(b"a" * 5000, 9)), "control frame"),
+        (upgraded(b"\xff" * 100), "reserved|mask"),
+        (upgraded(frame(b"", 8)), "closed"),
     ]:
         raw.script = frames
-        assert grown(lambda: heard(transport.open_socket)) < 200e6
-        texts, why = heard(transport.open_socket)
-        assert texts == [] and why, word
+        ends: list[tuple[list[bytes], str]] = []
+        assert grown(lambda: ends.append(heard(transport.open_socket))) < 100e6  # noqa: B023
+        assert ends[0][0] == [] and re.search(word, ends[0][1]), ends[0][1]
 
 
 def test_a_server_that_opens_no_socket_is_no_failure(raw: Raw) -> None:
@@ -513,8 +509,6 @@ def test_no_secret_is_told_when_a_client_fails(
         with nobody() as url:
             pass
     if trouble == "certificate":
-        from test_fetch import Web
-
         tls, _ = _certificate(tmp_path, "other.test")
         web = Web(tls=tls)
         url = f"https://127.0.0.1:{web.port}"

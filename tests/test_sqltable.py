@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import resource
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from memory import grown
 from sqlalchemy.pool import NullPool
 
 from pytoon_pipeline.briefs import sqltable
@@ -191,13 +191,6 @@ def test_a_database_that_is_not_there_is_one_problem(url: str, expected: str, tm
     assert "gehe" not in str(raised.value)
 
 
-def _grown(work: Callable[[], object]) -> int:
-    """Bytes by which the most memory that this process ever had has grown."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    work()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-
-
 def test_a_row_too_large_costs_its_own_brief(database: Database, tmp_path: Path):
     many = "repeat('x', {})" if "postgres" in database.url else "hex(zeroblob({} / 2))"
     database.run(
@@ -214,7 +207,7 @@ def test_a_row_too_large_costs_its_own_brief(database: Database, tmp_path: Path)
         sources.extend(read_sql_table(database.url, tmp_path)[0])
 
     # SQLite loads a cell to see how long it is.
-    assert _grown(read) < (50e6 if "postgres" in database.url else 350e6)
+    assert grown(read) < (50e6 if "postgres" in database.url else 350e6)
     found = by_name(sources)
     assert set(found) == {"kettle", "lamp", "vase"}
     [problem] = [p for s in sources for p in s.document.problems if p.severity == "error"]
@@ -234,7 +227,7 @@ def test_a_table_too_large_is_refused_while_it_comes(database: Database, tmp_pat
         f"WHERE i < 150) SELECT i, 'a.jpg', {many} FROM n"
     )
     found: list[Problem] = []
-    assert _grown(lambda: found.extend(read_sql_table(database.url, tmp_path)[1])) < 350e6
+    assert grown(lambda: found.extend(read_sql_table(database.url, tmp_path)[1])) < 350e6
     assert [p.code for p in found] == ["table.setting"] and "50 MB" in found[0].message
 
 
