@@ -522,6 +522,34 @@ def test_no_secret_is_told_when_a_client_fails(
         web.stop()
 
 
+def test_a_proxy_of_the_environment_is_for_the_internet(
+    raw: Raw, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("HTTP_PROXY", raw.url.replace("://", f"://ann:{SECRET}@"))
+    monkeypatch.setenv("https_proxy", f"ann:{SECRET}@127.0.0.1:{raw.port}")
+    raw.script = say(whole(b'{"system": {"comfyui_version": "0.12"}}'))
+    far = open_transport("http://8.8.8.8:8188", None, QUICK)
+    assert far.stats()["system"] == {"comfyui_version": "0.12"}
+    assert raw.heads[0].startswith(b"GET http://8.8.8.8:8188/system_stats HTTP/1.1")
+    proof = base64.b64encode(f"ann:{SECRET}".encode())
+    assert b"Proxy-Authorization: Basic " + proof in raw.heads[0]
+    assert open_transport(raw.url, None, QUICK).stats()
+    assert raw.heads[1].startswith(b"GET /system_stats")
+    for script in (echo, echo_as(b"407"), say(b"")):
+        raw.script = script
+        with pytest.raises(EngineError) as caught:
+            open_transport("https://8.8.8.8", "token", QUICK).stats()
+        assert raw.heads[-1].startswith(b"CONNECT 8.8.8.8:443") and b"token" not in raw.heads[-1]
+        said = told(caught.value) + caplog.text
+        assert SECRET not in said and proof.decode() not in said
+    for odd in (f"socks5://u:{SECRET}@h", f"http://u:{SECRET}/x@h", "http://", "::"):
+        monkeypatch.setenv("HTTP_PROXY", odd)
+        with pytest.raises(EngineError) as caught:
+            far.stats()
+        assert SECRET not in told(caught.value)
+
+
 @pytest.mark.parametrize("token", [f"{SECRET}\nX: y", f"{SECRET}\r", f"{SECRET}ü", f"{SECRET}\0"])
 def test_a_token_that_no_header_holds_is_named_not_told(raw: Raw, token: str) -> None:
     raw.script = say(whole(b'{"system": {}}'))

@@ -214,6 +214,8 @@ def _as_httpx() -> Iterator[None]:
         yield
     except _FAILURES as error:
         kind = getattr(httpx, type(error).__name__, httpx.TransportError)
+        if isinstance(error, httpcore.ProxyError):
+            raise kind(f"the proxy answers {str(error)[:3]}") from None
         if "b'" in str(error) or 'b"' in str(error):
             raise kind("what is sent is no HTTP") from None
         raise kind(str(error)) from error
