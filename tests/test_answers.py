@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import grown
-from test_fetch import Web, _certificate
+from test_fetch import _ADDRESSES, Web, _certificate
 
 from pytoon_pipeline.cli import remote as cli_remote
 from pytoon_pipeline.engines.comfyui import Limits, nodes, open_transport
@@ -34,6 +34,7 @@ from pytoon_pipeline.engines.comfyui.workflows import load_workflow
 from pytoon_pipeline.engines.remote import Remote
 from pytoon_pipeline.engines.remote.peer import Peer, PeerError, Timeouts
 from pytoon_pipeline.errors import EngineError, PytoonError, SettingsError, UserError
+from pytoon_pipeline.media.addresses import Guard
 from pytoon_pipeline.media.answers import MOST_LEVELS, MOST_VALUES, parse_document, retry_after
 from pytoon_pipeline.settings import load_settings, project_data
 
@@ -585,6 +586,22 @@ def test_an_address_of_a_setting_is_refused_by_name(url: str) -> None:
         with pytest.raises(UserError, match=setting) as caught:
             make()
         assert SECRET not in told(caught.value) and str(caught.value).isprintable()
+
+
+@settings(deadline=None)
+@given(_ADDRESSES | _ADDRESSES.map(lambda address: f"hosted+{address}"))
+def test_any_address_of_a_setting_is_taken_or_refused_by_name(url: str) -> None:
+    env = {"PYTOON_HOME": "/nowhere", "PYTOON_URL": url}
+    for setting, make in {
+        "PYTOON_COMFYUI_URL": lambda: open_transport(url, None, PATIENT),
+        "PYTOON_REMOTE_URL": lambda: Peer(url, None, Timeouts()),
+        "PYTOON_URL": lambda: cli_remote.remote(load_settings(env)).__enter__(),
+        "PYTOON_MEDIA_HOSTS": lambda: Guard([url]),
+    }.items():
+        try:
+            make()
+        except UserError as error:
+            assert setting in str(error)
 
 
 def test_no_secret_is_told_when_a_database_or_bucket_fails(

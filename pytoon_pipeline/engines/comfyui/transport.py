@@ -57,7 +57,6 @@ megabytes."""
 _MOST_BYTES = 2 << 30
 """Of a take."""
 _REDIRECTS = 3
-_CHUNK = 1 << 18
 _TAIL = 1500
 """Characters of a server's words in a message."""
 
@@ -430,7 +429,7 @@ class _Http(Transport):
         got, told = 0, time.monotonic()
         with open(path, "wb") as file:
             # A body that ends before its Content-Length is an error of httpx.
-            for chunk in answer.iter_raw(_CHUNK):
+            for chunk in answer.iter_raw():  # As they come, so that `tick` is called.
                 got += len(chunk)
                 if got > _MOST_BYTES:
                     raise too_large
@@ -468,7 +467,7 @@ class Direct(_Http):
         )
 
     def _recorded(self, prompt_id: str) -> Look | None:
-        record = self._get(f"/history/{prompt_id}").get(prompt_id)
+        record = self._get(f"/history/{quote(prompt_id, safe='')}").get(prompt_id)
         if not isinstance(record, dict):
             return None
         status = mapping(record.get("status"))
@@ -522,17 +521,17 @@ class Hosted(_Http):
         return {name: found[name] for name in classes if name in found}
 
     def look(self, prompt_id: str) -> Look:
-        prompt_id = quote(prompt_id, safe="")
-        status = words(self._get(f"/job/{prompt_id}/status").get("status"))
+        name = quote(prompt_id, safe="")
+        status = words(self._get(f"/job/{name}/status").get("status"))
         if not status:
             return Look("absent")
         state = self._ended.get(status, "running" if status in self._running else "waiting")
         if state not in ("done", "failed"):
             return Look(state)
-        job = self._get(f"/jobs/{prompt_id}")
+        job = self._get(f"/jobs/{name}")
         outputs = mapping(job.get("outputs"))
         if state == "done" and not outputs:
-            record = mapping(self._get(f"/history/{prompt_id}").get(prompt_id))
+            record = mapping(self._get(f"/history/{name}").get(prompt_id))
             outputs = mapping(record.get("outputs"))
         return Look(state, outputs, mapping(job.get("execution_error")))
 
