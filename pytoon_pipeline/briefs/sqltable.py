@@ -276,7 +276,8 @@ def _size(columns: Iterable[sa.Column[Any]], dialect: str) -> Any:
         else:
             # Of a text that lies packed elsewhere nothing is unpacked for it.
             count = sa.func.octet_length if dialect == "postgresql" else sa.func.length
-            size = count(sa.cast(column, sa.Text))
+            # Three cells of 1 GB have more than an ordinary number of PostgreSQL holds.
+            size = sa.cast(count(sa.cast(column, sa.Text)), sa.BigInteger)
         sizes.append(sa.func.coalesce(size, 0))
     while len(sizes) > 1:  # In pairs: a sum of a thousand, one inside the other, is too deep.
         pairs = zip(sizes[::2], sizes[1::2], strict=False)
@@ -415,16 +416,16 @@ def _read(
     query = query.order_by(*keys).limit(MOST_ROWS + 1)
     # Rows come as they are asked for, not all at once when the server has them.
     connection.execution_options(stream_results=True, max_row_buffer=_CHUNK)
-    sum_ = 0
+    total = 0
     for frame in pd.read_sql(query, connection, chunksize=_CHUNK, coerce_float=False):
-        sum_ += int(frame.iloc[:, -1].sum())
+        total += int(frame.iloc[:, -1].sum())
         lists = [
             [_value(v, n in whole_numbers) for v in frame.iloc[:, i].tolist()]
             for i, n in enumerate(read)
         ]
         for values in zip(*lists, strict=True):
             rows.append(row(dict(zip(read, values, strict=True)), len(rows) + 1))
-        if len(rows) > MOST_ROWS or len(rows) * len(read) > MOST_CELLS or sum_ > MOST_BYTES:
+        if len(rows) > MOST_ROWS or len(rows) * len(read) > MOST_CELLS or total > MOST_BYTES:
             raise _wrong(
                 f"the table has more than {MOST_ROWS:,} rows, {MOST_CELLS:,} cells or "
                 f"{MOST_BYTES // 1_000_000} MB.",
