@@ -19,7 +19,7 @@ import av
 import numpy as np
 import pytest
 import yaml
-from conftest import clip, cut_out, picture
+from conftest import clip, cut_out, picture, tone
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,6 +27,7 @@ from test_engines import job_of
 
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.engines.comfyui import ComfyUI, Limits, is_local, nodes, open_transport
+from pytoon_pipeline.engines.comfyui import takes as takes_module
 from pytoon_pipeline.engines.comfyui.errors import NoAnswer, NoOutput, OutOfMemory, Refused, Stalled
 from pytoon_pipeline.engines.comfyui.plan import covering, plan, start_png
 from pytoon_pipeline.engines.comfyui.prompt import PromptRun
@@ -563,6 +564,18 @@ def test_health_says_what_there_is_and_never_raises(comfy: ComfyServer, engine_a
     for odd in ("http://[::1", "ftp://x", "http://", "nonsense", "http://x:99999"):
         with pytest.raises(SettingsError, match="PYTOON_COMFYUI_URL"):
             engine_at(odd)
+
+
+def test_a_take_too_long_is_not_decoded_to_its_end(tmp_path: Path) -> None:
+    path = clip(tmp_path / "long.mp4", size=(96, 160), rate="24", seconds=5, sound=False)
+    checked = takes_module.cleaned(path, tmp_path / "clean.mp4", "it")
+    with pytest.raises(EngineFailed, match="10 or more frames"):
+        takes_module.check(checked, Shape(96, 160, 9, 24), "it")
+    with pytest.raises(EngineFailed, match="96x160, 120 frames"):
+        takes_module.check(checked, Shape(128, 192, 9, 24), "it")
+    sound = tone(tmp_path / "sound.m4a", 0.5)
+    with pytest.raises(EngineFailed, match="no video"):
+        takes_module.cleaned(sound, tmp_path / "clean.mp4", "it")
 
 
 # --- Tokens ---------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import threading
+import time
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -15,10 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from memory import grown
 from PIL import Image, ImageCms
 
 from pytoon_pipeline.errors import FfmpegError, MediaError, RenderError
-from pytoon_pipeline.media import ffmpeg
+from pytoon_pipeline.media import apart, ffmpeg, limits
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.encode import VideoSettings, encode_graph, encode_video
 from pytoon_pipeline.media.images import load_image, save_jpeg
@@ -104,6 +107,113 @@ def test_pipe_ends_its_process_on_our_own_error():
         process = pipe._process
         raise ZeroDivisionError
     assert process is not None and process.returncode not in (None, 0)
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Makes a shell script the ffmpeg of this process."""
+
+    def make(script: str) -> None:
+        path = tmp_path / "ffmpeg.sh"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("PYTOON_FFMPEG", str(path))
+
+    return make
+
+
+def _state(pid: int) -> str:
+    """`S`, `R`, `Z` for one that has ended and was not waited for; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    except OSError:
+        return ""
+
+
+def _gone(pid: int) -> bool:
+    end = time.monotonic() + 10
+    while _state(pid) not in ("", "Z") and time.monotonic() < end:
+        time.sleep(0.02)
+    return _state(pid) in ("", "Z")
+
+
+def _children() -> list[str]:
+    found = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+    return [child for child in found if _state(int(child)) == "Z"]
+
+
+def test_a_program_that_does_not_end_is_killed_with_what_it_started(program, monkeypatch):
+    program("sleep 300 & echo $! $$ >&2; sleep 300")
+    with pytest.raises(FfmpegError, match="longer than") as failed:
+        ffmpeg.run(["-i", "x"], "wait", timeout=0.5)
+    pids = [int(pid) for pid in failed.value.log_tail.splitlines()[0].split()]
+    assert len(pids) == 2 and all(map(_gone, pids))
+    # Its pipes are held open by another when it has ended: nobody waits for that one for ever.
+    program("sleep 300 & echo $! >&2")
+    with pytest.raises(FfmpegError, match="longer than") as failed:
+        ffmpeg.run(["-i", "x"], "wait", timeout=0.5)
+    assert _gone(int(failed.value.log_tail.splitlines()[0]))
+
+    monkeypatch.setattr(limits, "ENCODE_SECONDS", 0.5)
+    for script in ("sleep 300 & echo $! $$ >&2; sleep 300", "echo 1 $$ >&2; cat >&-; sleep 300"):
+        program(script)  # One takes no input, one does not end after it.
+        with pytest.raises(FfmpegError, match="stopped") as failed, ffmpeg.Pipe([], "e") as pipe:
+            pipe.write(bytes(8 << 20 if "cat" not in script else 10))
+        pids = [int(pid) for pid in failed.value.log_tail.splitlines()[0].split()]
+        assert all(_gone(pid) for pid in pids if pid > 1)
+    assert _children() == []
+
+
+def test_what_a_program_says_is_bounded(program, monkeypatch):
+    monkeypatch.setattr(ffmpeg, "MOST_SAID", 1 << 20)
+    program("yes 'a warning' | head -c 200000000 >&2; echo the end >&2")
+    said = ""
+
+    def read() -> None:
+        nonlocal said
+        _, said = ffmpeg.run([], "read")
+
+    assert grown(read) < 60e6
+    assert len(said) <= 1 << 20 and said.endswith("the end\n")
+    program("head -c 30000000 /dev/zero | tr '\\0' x >&2; exit 3")
+    with pytest.raises(FfmpegError) as failed:
+        ffmpeg.run([], "read")
+    assert failed.value.returncode == 3 and len(str(failed.value)) < 2000
+    with pytest.raises(FfmpegError) as failed, ffmpeg.Pipe([], "encode"):
+        pass
+    assert failed.value.returncode == 3 and len(str(failed.value)) < 2000
+    monkeypatch.setattr(ffmpeg, "MOST_OUTPUT", 1 << 20)
+    program("yes")
+    with pytest.raises(FfmpegError, match="more than 1,048,576 bytes"):
+        ffmpeg.run([], "read")
+
+
+def test_what_a_program_may_have_of_the_machine_is_bounded(program):
+    # The limits are set just after it has begun.
+    program("sleep 0.2; ulimit -v; ulimit -t; ulimit -c")
+    said = ffmpeg.run([], "look", timeout=7)[0].decode().split()
+    assert said == [str(limits.FFMPEG_BYTES // 1024), str(7 * (os.cpu_count() or 1) + 1), "0"]
+
+
+def test_an_input_comes_out_whole(program):
+    program("cat")
+    data = np.random.default_rng(1).bytes(9 << 20)
+    assert ffmpeg.run([], "copy", input=data)[0] == data
+
+
+@pytest.mark.parametrize(
+    "last", ["os.write(1, b'x' * (3 << 20)); time.sleep(300)", "os.close(1); time.sleep(300)"]
+)
+def test_an_examining_process_that_goes_wrong_is_not_waited_for(monkeypatch, tmp_path, last):
+    Image.fromarray(picture()).save(tmp_path / "p.png")
+    monkeypatch.setattr(apart, "_START", (
+        f"import os, time\nos.write(1, b'ready\\n')\nos.read(0, 999)\n{last}"
+    ))  # fmt: skip
+    monkeypatch.setattr(apart, "_helper", None)
+    monkeypatch.setattr(apart, "_END_SECONDS", 0.2)
+    with pytest.raises(UnreadableMedia, match="did not survive"):
+        apart.examine(tmp_path / "p.png")
+    assert apart._helper is None and _children() == []
 
 
 # ------------------------------------------------------------------------------------------- probe

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from memory import grown
 from sqlalchemy.pool import NullPool
 
+from pytoon_pipeline.briefs import sqltable
 from pytoon_pipeline.briefs.source import BriefSource, content_hash
 from pytoon_pipeline.briefs.sqltable import RowState, read_sql_table, write_back
-from pytoon_pipeline.errors import StoreError, UserError
+from pytoon_pipeline.errors import Problem, StoreError, UserError
 
 
 @dataclass
@@ -183,6 +189,107 @@ def test_a_database_that_is_not_there_is_one_problem(url: str, expected: str, tm
     with pytest.raises((StoreError, UserError)) as raised:
         write_back(url, [RowState("row 1", "done", "", "")])
     assert "gehe" not in str(raised.value)
+
+
+def test_a_row_too_large_costs_its_own_brief(database: Database, tmp_path: Path):
+    many = "repeat('x', {})" if "postgres" in database.url else "hex(zeroblob({} / 2))"
+    database.run(
+        "CREATE TABLE briefs (id INTEGER PRIMARY KEY, name TEXT, media TEXT, hook TEXT, extra TEXT)"
+    )
+    database.run(
+        "INSERT INTO briefs VALUES (1, 'kettle', 'a.jpg', 'Hot', " + many.format(60_000_000) + "), "
+        "(2, 'lamp', 'b.jpg', " + many.format(80_000_000) + ", NULL), "
+        "(3, 'vase', 'c.jpg', " + many.format(900_000) + ", NULL)"
+    )
+    sources: list[BriefSource] = []
+
+    def read() -> None:
+        sources.extend(read_sql_table(database.url, tmp_path)[0])
+
+    # SQLite loads a cell to see how long it is.
+    assert grown(read) < (50e6 if "postgres" in database.url else 350e6)
+    found = by_name(sources)
+    assert set(found) == {"kettle", "lamp", "vase"}
+    [problem] = [p for s in sources for p in s.document.problems if p.severity == "error"]
+    assert found["lamp"].document.problems == (problem,) and found["lamp"].document.data == {}
+    assert problem.code == "table.too_large" and "80,000,0" in problem.message
+    assert "row 2" in problem.message and found["lamp"].origin.endswith("#row 2")
+    # What nobody reads does not count.
+    assert found["kettle"].document.data == {"media": ["a.jpg"], "hook": "Hot"}
+    assert write_back(database.url, [RowState("row 2", "refused", "", "too large")]) == 0
+
+
+def test_a_table_too_large_is_refused_while_it_comes(database: Database, tmp_path: Path):
+    many = "repeat('x', 900000)" if "postgres" in database.url else "hex(zeroblob(450000))"
+    database.run("CREATE TABLE briefs (id INTEGER PRIMARY KEY, media TEXT, hook TEXT)")
+    database.run(
+        "INSERT INTO briefs WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+        f"WHERE i < {500 if 'postgres' in database.url else 100}) SELECT i, 'a.jpg', {many} FROM n"
+    )
+    found: list[Problem] = []
+    # Two times fifty rows, and what they are read in; not the 450 MB that the server has.
+    assert grown(lambda: found.extend(read_sql_table(database.url, tmp_path)[1])) < 350e6
+    assert [p.code for p in found] == ["table.setting"] and "50 MB" in found[0].message
+
+
+def test_a_table_that_takes_too_long_is_left(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sqltable, "_QUERY_SECONDS", 1)
+    monkeypatch.setattr(sqltable, "_WHOLE_SECONDS", 2.5)
+    endless = (
+        "CREATE VIEW briefs AS SELECT n AS id, 'a.jpg' AS media, pg_sleep(0.05)::text AS hook "
+        "FROM generate_series(1, 9999) n"
+        if "postgres" in database.url
+        else "CREATE VIEW briefs AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+        " SELECT i AS id, 'a.jpg' AS media, 'x' AS hook FROM n WHERE i < 0"
+    )
+    database.run(endless)
+    try:
+        started = time.monotonic()
+        sources, [problem] = read_sql_table(database.url, tmp_path)
+        assert sources == [] and problem.code == "table.database" and "longer than" in str(problem)
+        assert time.monotonic() - started < 20
+    finally:
+        database.run("DROP VIEW briefs")
+
+
+def test_a_server_that_falls_silent_is_left(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What comes of the server is held back once the table is asked for; the line stays open."""
+    monkeypatch.setattr(sqltable, "_WHOLE_SECONDS", 1.0)
+    engine = sa.create_engine(postgres, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE silent (id INTEGER PRIMARY KEY, media TEXT)"))
+    held, listener = threading.Event(), socket.create_server(("127.0.0.1", 0))
+
+    def forward(source: socket.socket, target: socket.socket, asks: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if asks and b"LIMIT" in data and b"silent" in data:
+                    held.set()
+                if asks or not held.is_set():
+                    target.sendall(data)
+
+    def serve() -> None:
+        here, _ = listener.accept()
+        there = socket.socket(socket.AF_UNIX)
+        there.connect(f"{sa.make_url(postgres).query['host']}/.s.PGSQL.5432")
+        threading.Thread(target=forward, args=(there, here, False), daemon=True).start()
+        forward(here, there, True)
+        there.shutdown(socket.SHUT_RDWR)
+
+    threading.Thread(target=serve, daemon=True).start()
+    url = sa.make_url(postgres).set(host="127.0.0.1", port=listener.getsockname()[1])
+    address = url.set(query={}).render_as_string(hide_password=False)
+    sources, problems = read_sql_table(f"{address}#silent", tmp_path)
+    assert held.is_set() and sources == []
+    assert "says nothing any more" in problems[0].message
+    listener.close()
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE silent"))
+    engine.dispose()
 
 
 def test_a_table_that_is_none(database: Database, tmp_path: Path):

@@ -406,6 +406,12 @@ def test_leftovers_go_when_they_are_old(place: Place) -> None:
         path.write_bytes(b"x")
         if path not in new:
             os.utime(path, (then, then))
+    failed = home / "fetched" / ("0" * 64)  # An address from which nothing could be fetched.
+    failed.mkdir()
+    (failed / "lock").touch()
+    for path in (failed / "lock", failed):
+        os.utime(path, (then, then))
+    old.append(failed)
     with Tidying():  # As `pytoon serve` and workers do.
         end = time.monotonic() + 30
         while any(p.exists() for p in old) and time.monotonic() < end:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -19,17 +22,28 @@ from sqlalchemy.pool import NullPool
 
 from pytoon_pipeline.briefs.cell_text import CellReader
 from pytoon_pipeline.briefs.cells import OURS, clean, plain
+from pytoon_pipeline.briefs.limits import MOST_BYTES, MOST_CELLS, MOST_COLUMNS, MOST_ROWS
 from pytoon_pipeline.briefs.rows import Row, Whole, as_name, sources_of
-from pytoon_pipeline.briefs.sheets import MOST_ROWS
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.briefs.table import Columns, read_columns, row_of
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
 
 SETTING = "PYTOON_BRIEFS_TABLE"
-_CHUNK = 5_000
-"""Rows read at a time."""
+MOST_ROW = 1_000_000
+"""Bytes of a row, in the columns that are read: as of a brief in a file. What is larger stays
+on the server."""
+_CHUNK = 50
+"""Rows read at a time; each may have MOST_ROW bytes."""
+_SHORT = 300
+"""Characters that are read of the names of a row that is too large."""
 _CONNECT_SECONDS = 5
 _QUERY_SECONDS = 20
+"""For one statement: the server ends it then."""
+_READ_ONLY = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_WHOLE_SECONDS = 60.0
+"""For all of a piece of work. The connection is cut then, however silent the server is."""
+_SQLITE_CELL = 100_000_000
+"""Bytes of a cell of SQLite, which has to load one to know how long it is."""
 _OWN = ("created_at", "created", "modified_at")
 """Columns that tables have for themselves."""
 
@@ -76,7 +90,7 @@ def read_sql_table(url: str, folder: Path) -> tuple[list[BriefSource], list[Prob
     """
     try:
         place = _place(url)
-        with _connected(place) as connection:
+        with _connected(place, reads=True) as connection:
             return _read(place, connection, Path(folder))
     except PytoonError as error:
         return [], error.problems if isinstance(error, UserError) else [_down(str(error))]
@@ -98,9 +112,11 @@ def write_back(url: str, rows: Sequence[RowState]) -> int:
         if not ours or not keys or not rows:
             return 0
         wanted = {row.part: row for row in rows}
+        dialect = connection.dialect.name
+        known = _where(sa.select(*keys), _size(keys, dialect), MOST_ROW).order_by(*keys)
         found = [
             (tuple(key), wanted[part])
-            for key in connection.execute(sa.select(*keys))
+            for key in connection.execute(known.limit(MOST_ROWS))
             if (part := f"row {_identity(key)}") in wanted
         ]
         changed = 0
@@ -152,8 +168,9 @@ def _place(setting: str) -> _Place:
 
 
 @contextmanager
-def _connected(place: _Place) -> Iterator[sa.Connection]:
-    """A connection for one piece of work; what isn't committed is undone.
+def _connected(place: _Place, reads: bool = False) -> Iterator[sa.Connection]:
+    """A connection for one piece of work; what isn't committed is undone. It sees one state of the
+    table, and can't change it, where it only `reads`.
 
     Raises StoreError, never with the password, and UserError when the setting is wrong.
     """
@@ -161,7 +178,8 @@ def _connected(place: _Place) -> Iterator[sa.Connection]:
     try:
         backend = url.get_backend_name()
         if backend == "postgresql":
-            options = {"connect_timeout": _CONNECT_SECONDS}
+            options = {"connect_timeout": _CONNECT_SECONDS, "tcp_user_timeout": 20_000}
+            options = {k: v for k, v in options.items() if k not in url.query}
         elif backend == "sqlite":
             if not url.database or not Path(url.database).is_file():
                 # Connecting would make an empty one.
@@ -174,17 +192,101 @@ def _connected(place: _Place) -> Iterator[sa.Connection]:
             "PostgreSQL and SQLite work as they are; for others install the driver.",
         ) from None
     try:
-        with engine.connect() as connection:
+        with engine.connect() as connection, _ended_in_time(connection, backend):
             if backend == "postgresql":  # For this transaction: poolers pass no options on.
+                if reads:
+                    connection.execute(sa.text(_READ_ONLY))
                 connection.execute(sa.text(f"SET LOCAL statement_timeout = '{_QUERY_SECONDS}s'"))
             yield connection
     except (SQLAlchemyError, OSError, ValueError) as error:
-        what = getattr(error, "orig", None) or error
+        what = _cause(error)
+        if getattr(what, "pgcode", None) == "57014":
+            raise StoreError(
+                f"the table {place.shown} takes longer than {_QUERY_SECONDS} s to be read or "
+                "written. Name a smaller table or a faster view"
+            ) from None
         raise StoreError(
             f"the table {place.shown} can't be used: {place.without_secrets(what)}"
         ) from None
     finally:
         engine.dispose()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the driver said; pandas and SQLAlchemy put their own words around it."""
+    while True:
+        inner = getattr(error, "orig", None) or (
+            error.__cause__ if type(error).__module__.startswith("pandas") else None
+        )
+        if not isinstance(inner, BaseException):
+            return error
+        error = inner
+
+
+@contextmanager
+def _ended_in_time(connection: sa.Connection, backend: str) -> Iterator[None]:
+    """Cuts the connection when the time for all of its work is over. StoreError then."""
+    driver, cut = connection.connection.driver_connection, threading.Event()
+
+    def end() -> None:
+        cut.set()
+        with suppress(Exception):
+            if backend == "sqlite":
+                driver.interrupt()
+            elif backend == "postgresql":
+                # Closing it would not wake up who waits for an answer.
+                with socket.socket(fileno=os.dup(driver.fileno())) as line:
+                    line.shutdown(socket.SHUT_RDWR)
+
+    if backend == "sqlite" and hasattr(driver, "setlimit"):
+        import sqlite3
+
+        driver.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _SQLITE_CELL)
+    timer = threading.Timer(_WHOLE_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (SQLAlchemyError, OSError):
+        if cut.is_set():
+            raise StoreError(
+                f"the table takes longer than {_WHOLE_SECONDS:g} s to be read or written, or its "
+                "server says nothing any more. Name a smaller table or a faster view"
+            ) from None
+        raise
+    finally:
+        timer.cancel()
+
+
+_SHORT_KINDS = (sa.Integer, sa.Float, sa.Boolean, sa.DateTime, sa.Date, sa.Time, sa.Uuid)
+"""Types whose values are a few bytes."""
+
+
+def _size(columns: Iterable[sa.Column[Any]], dialect: str) -> Any:
+    """The bytes of these columns of a row, as the server counts them; None where it can't be told
+    in its language."""
+    if dialect not in ("postgresql", "sqlite", "mysql", "mariadb"):
+        return None
+    sizes: list[Any] = []
+    for column in columns:
+        if dialect == "sqlite":  # Any column may hold anything there.
+            size = sa.func.length(sa.cast(column, sa.LargeBinary))
+        elif isinstance(column.type, _SHORT_KINDS):
+            continue
+        else:
+            # Of a text that lies packed elsewhere nothing is unpacked for it.
+            count = sa.func.octet_length if dialect == "postgresql" else sa.func.length
+            # Three cells of 1 GB have more than an ordinary number of PostgreSQL holds.
+            size = sa.cast(count(sa.cast(column, sa.Text)), sa.BigInteger)
+        sizes.append(sa.func.coalesce(size, 0))
+    while len(sizes) > 1:  # In pairs: a sum of a thousand, one inside the other, is too deep.
+        pairs = zip(sizes[::2], sizes[1::2], strict=False)
+        sizes = [a + b for a, b in pairs] + (sizes[-1:] if len(sizes) % 2 else [])
+    return sizes[0] if sizes else sa.literal(0)
+
+
+def _where(query: sa.Select[Any], size: Any, most: int) -> sa.Select[Any]:
+    return query if size is None else query.where(size <= most)
 
 
 def _reflect(place: _Place, connection: sa.Connection) -> sa.Table:
@@ -283,28 +385,52 @@ def _read(
     known = [c.name for c in table.columns if c.primary_key or plain(c.name) in _OWN]
     wanted = [c for c in table.columns if plain(c.name) not in OURS]
     names = [c.name for c in wanted]
+    if len(names) > MOST_COLUMNS:
+        raise _wrong(f"the table has more than {MOST_COLUMNS:,} columns.", "Name a view of fewer.")
     columns = read_columns(names, place.shown, silent=known)
     if columns.hopeless:
         return [], [columns.hopeless]
-    # Whole numbers beside nothing become floats in pandas, which have no room for long ones.
-    whole_numbers = [isinstance(c.type, sa.Integer) for c in wanted]
-    taken = [
-        sa.cast(c, sa.Text).label(c.name) if whole else c
-        for c, whole in zip(wanted, whole_numbers, strict=True)
-    ]
-    query = sa.select(*taken).order_by(*keys).limit(MOST_ROWS + 1)
-    rows: list[Row] = []
     at = [names.index(key.name) for key in keys]
+    # Columns that nobody reads, pictures say, stay where they are.
+    told = {n for n in (columns.name, columns.campaign) if n is not None} | set(at)
+    read = sorted({n for n, *_ in (*columns.fields, *columns.slips)} | told)
+    size = _size([wanted[n] for n in read], connection.dialect.name)
     reader = CellReader(kinds=columns.kinds(), header=names, links={}, faults={})
+
+    def row(found: dict[int, Any], number: int) -> Row:
+        values = [found.get(n) for n in range(len(names))]
+        return _row(columns, reader, values, at, number)
+
+    rows = [
+        _too_large(row(found, number), bytes_, place.shown)
+        for number, (found, bytes_) in enumerate(_large(connection, wanted, keys, told, size), 1)
+    ]
+    # Whole numbers beside nothing become floats in pandas, which have no room for long ones.
+    whole_numbers = {n for n in read if isinstance(wanted[n].type, sa.Integer)}
+    taken = [
+        (sa.cast(wanted[n], sa.Text) if n in whole_numbers else wanted[n]).label(f"c{n}")
+        for n in read
+    ]
+    counted = sa.literal(0) if size is None else size
+    query = _where(sa.select(*taken, counted.label("bytes")), size, MOST_ROW)
+    query = query.order_by(*keys).limit(MOST_ROWS + 1)
+    # Rows come as they are asked for, not all at once when the server has them.
+    connection.execution_options(stream_results=True, max_row_buffer=_CHUNK)
+    total = 0
     for frame in pd.read_sql(query, connection, chunksize=_CHUNK, coerce_float=False):
+        total += int(frame.iloc[:, -1].sum())
         lists = [
-            [_value(v, whole) for v in frame.iloc[:, i].tolist()]
-            for i, whole in enumerate(whole_numbers)
+            [_value(v, n in whole_numbers) for v in frame.iloc[:, i].tolist()]
+            for i, n in enumerate(read)
         ]
         for values in zip(*lists, strict=True):
-            rows.append(_row(columns, reader, list(values), at, len(rows) + 1))
-    if len(rows) > MOST_ROWS:
-        raise _wrong(f"the table has more than {MOST_ROWS:,} rows.", "Name a view of fewer.")
+            rows.append(row(dict(zip(read, values, strict=True)), len(rows) + 1))
+        if len(rows) > MOST_ROWS or len(rows) * len(read) > MOST_CELLS or total > MOST_BYTES:
+            raise _wrong(
+                f"the table has more than {MOST_ROWS:,} rows, {MOST_CELLS:,} cells or "
+                f"{MOST_BYTES // 1_000_000} MB.",
+                "Name a view of fewer rows, or of fewer columns.",
+            )
     schema = place.schema or connection.dialect.default_schema_name
     whole = Whole(
         path=folder,
@@ -315,6 +441,33 @@ def _read(
     )
     sources, problems = sources_of(whole, rows)
     return sources, [*columns.problems, *problems]
+
+
+def _large(
+    connection: sa.Connection,
+    wanted: Sequence[sa.Column[Any]],
+    keys: Sequence[sa.Column[Any]],
+    told: set[int],
+    size: Any,
+) -> Iterator[tuple[dict[int, Any], int]]:
+    """Of each row that is too large what names it (position -> value, cut off), and its bytes."""
+    if size is None:
+        return
+    names = sorted(told)
+    short = [sa.func.substr(sa.cast(wanted[n], sa.Text), 1, _SHORT).label(f"c{n}") for n in names]
+    query = sa.select(*short, size.label("bytes")).where(size > MOST_ROW).order_by(*keys)
+    for *values, bytes_ in connection.execute(query.limit(MOST_ROWS)):
+        yield dict(zip(names, values, strict=True)), bytes_
+
+
+def _too_large(row: Row, bytes_: int, shown: str) -> Row:
+    problem = Problem(
+        "table.too_large",
+        f"{row.place} has {bytes_:,} bytes; {MOST_ROW:,} are the most.",
+        "Shorten its texts; pictures and clips are named in a table, not kept in it.",
+        file=shown, field=row.place,
+    )  # fmt: skip
+    return replace(row, problems=(*row.problems, problem))
 
 
 def _row(

@@ -37,7 +37,10 @@ from pytoon_pipeline.cli.terminal import (
     settings_and_logs,
     show_problem,
 )
-from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
+from pytoon_pipeline.errors import FetchRefused, Problem, PytoonError, StoreError, UserError
+from pytoon_pipeline.media.addresses import server_guard, shown
+from pytoon_pipeline.media.answers import AnswerRefused, parse_document, read_answer, without
+from pytoon_pipeline.media.client import checked_token, open_client
 from pytoon_pipeline.service.guard import tokens_of
 from pytoon_pipeline.service.request import named_files
 from pytoon_pipeline.settings import Settings
@@ -53,6 +56,13 @@ FILES = {
 }
 """What a job's files are called here -> where they are below its address."""
 POLL_SECONDS = 1.0
+_MOST_ANSWER = 16 << 20
+"""Bytes of a document that is answered."""
+_MOST_FILE = 8 << 30
+_ANSWER_SECONDS = 300.0
+"""For a question and all of its answer."""
+_FILE_SECONDS = 4 * 3600.0
+"""The same where files go there or come from there."""
 _PATIENCE = 10
 """Looks in a row that may fail while a job is watched: a server may be started anew."""
 _STYLES = {"completed": "bold green", "failed": "bold red", "cancelled": "yellow"}
@@ -72,14 +82,19 @@ class Remote:
 
     client: httpx.Client
     url: str
+    """As it may be shown."""
 
     def call(self, method: str, path: str, **more: Any) -> Any:
         """The JSON of an answer."""
-        with self.reaching():
-            answer = self.client.request(method, path, **more)
-        self.heed(answer)
+        whole = _FILE_SECONDS if "files" in more else _ANSWER_SECONDS
+        with (
+            self.reaching(),
+            self.client.stream(method, path, extensions={"whole": whole}, **more) as answer,
+        ):
+            data = read_answer(answer, _MOST_ANSWER)
+        self.heed(answer, data)
         try:
-            return answer.json()
+            return parse_document(data)
         except ValueError:
             raise ServiceError(f"{self.url} does not answer as a `pytoon serve` does.") from None
 
@@ -90,14 +105,11 @@ class Remote:
     def reaching(self) -> Iterator[None]:
         try:
             yield
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-            raise UserError(
-                Problem(
-                    "settings.url", f"{self.url!r} is not an http address.",
-                    "Set it to where `pytoon serve` listens.", field="PYTOON_URL",
-                )
-            ) from None  # fmt: skip
-        except httpx.ConnectError as error:
+        except AnswerRefused as error:
+            raise ServiceError(
+                f"{self.url} does not answer as a `pytoon serve` does: {error}."
+            ) from None
+        except (httpx.ConnectError, FetchRefused) as error:
             raise ServiceError(
                 f"{self.url} can't be reached: {error}. Start `pytoon serve` there, and `pytoon "
                 "dev` beside it, or set PYTOON_URL."
@@ -106,12 +118,13 @@ class Remote:
             what = str(error) or type(error).__name__
             raise ServiceError(f"{self.url} did not answer: {what}.") from error
 
-    def heed(self, answer: httpx.Response) -> None:
-        """Raises for an answer that is no success."""
+    def heed(self, answer: httpx.Response, data: bytes) -> None:
+        """Raises for an answer that is no success; `data` is what it holds."""
         if answer.is_success:
             return
         try:
-            said = answer.json()
+            sent = self.client.headers.get("Authorization", "").rpartition(" ")[2]
+            said = parse_document(without([sent], data))
             error = said["error"]
             problems = [_problem(p) for p in said["problems"]]
             problems = problems or [Problem(error["code"], error["message"], error["remedy"])]
@@ -151,16 +164,22 @@ def _raise_settings(error: UserError) -> None:
 @contextmanager
 def remote(settings: Settings) -> Iterator[Remote]:
     tokens = tokens_of(settings.token)
-    headers = {"Authorization": f"Bearer {tokens[0]}"} if tokens else {}
-    timeout = httpx.Timeout(120.0, connect=10.0)
+    token = checked_token(tokens[0], "PYTOON_TOKEN") if tokens else None
     try:
-        client = httpx.Client(
-            base_url=settings.url, headers=headers, timeout=timeout, trust_env=False
-        )
-    except httpx.InvalidURL:
-        client = httpx.Client(base_url="", trust_env=False)  # The first call says what is wrong.
-    with client:
-        yield Remote(client, settings.url)
+        guard = server_guard(settings.url, "PYTOON_URL")
+    except FetchRefused:
+        raise UserError(
+            Problem(
+                "settings.url", f"{shown(settings.url)!r} is not an http address.",
+                "Set it to where `pytoon serve` listens.", field="PYTOON_URL",
+            )
+        ) from None  # fmt: skip
+    with open_client(guard, connect=10.0, silence=120.0, whole=_ANSWER_SECONDS) as client:
+        client.base_url = httpx.URL(settings.url)
+        client.headers["Accept-Encoding"] = "identity"
+        if token:
+            client.headers["Authorization"] = f"Bearer {token}"
+        yield Remote(client, shown(settings.url))
 
 
 # Submit ------------------------------------------------------------------------------------------
@@ -511,15 +530,18 @@ def _download(there: Remote, address: str, path: Path) -> None:
         if part is not None:
             headers["Range"] = f"bytes={part.stat().st_size}-"
             headers["If-Range"] = f'"{_mark(part)}"'
-        with there.reaching(), there.client.stream("GET", address, headers=headers) as answer:
+        whole = {"whole": _FILE_SECONDS}
+        with (
+            there.reaching(),
+            there.client.stream("GET", address, headers=headers, extensions=whole) as answer,
+        ):
             if answer.status_code == 304:
                 if part is not None:
                     part.unlink()
                 return
             if answer.status_code != 416:
                 if not answer.is_success:
-                    answer.read()
-                    there.heed(answer)
+                    there.heed(answer, read_answer(answer, _MOST_ANSWER))
                 part = _receive(answer, path, part)
             elif part is None:
                 raise ServiceError(f"{there.url} can't send {path.name}.")
@@ -534,6 +556,8 @@ def _download(there: Remote, address: str, path: Path) -> None:
 
 
 def _receive(answer: httpx.Response, path: Path, part: Path | None) -> Path:
+    if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+        raise ServiceError(f"The answer for {path.name} is packed: a proxy in between changes it.")
     mark = answer.headers.get("etag", "").strip('"')
     if not re.fullmatch("[0-9a-f]{32}", mark):
         raise ServiceError(f"The answer for {path.name} does not say what it holds.")
@@ -542,7 +566,9 @@ def _receive(answer: httpx.Response, path: Path, part: Path | None) -> Path:
         part.unlink()
     target = path.with_name(f".{path.name}.{mark}.part")
     with target.open("ab" if going_on else "wb") as file:
-        for piece in answer.iter_bytes():
+        for piece in answer.iter_raw():
+            if file.tell() + len(piece) > _MOST_FILE:
+                raise ServiceError(f"The answer for {path.name} has more than {_MOST_FILE} bytes.")
             file.write(piece)
     return target
 

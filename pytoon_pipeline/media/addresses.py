@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pytoon_pipeline.errors import FetchRefused, Problem, SettingsError
 
@@ -25,6 +26,10 @@ Resolver = Callable[[str, int], Sequence[str]]
 USUAL_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
+_LONGEST_HOST = 253
+"""Characters of a host's name (RFC 1035)."""
+_READ = 10_000
+"""Characters of an address that are looked at for a message."""
 _SHOWN = 200
 """Characters of an address in a message."""
 
@@ -35,11 +40,21 @@ _SHOWN = 200
 def shown(address: str) -> str:
     """An address for messages and logs: without its query, which is where links that are signed
     carry their key, without a password, and on one line."""
-    text = "".join(c if c.isprintable() else "?" for c in address)
+    text = "".join(c if c.isprintable() else "?" for c in address[:_READ])
     if not text.lower().startswith("s3://"):  # There it is a part of the key.
+        secret = "@" in text
         text = re.split(r"[?#]", text, maxsplit=1)[0]
         text = re.sub(r"^([^/]*//)?[^/]*@", r"\1", text)
+        if secret:
+            # What is no port begins a password that has signs of addresses in it: `:p/w@`, `:p?w@`.
+            text = re.sub(r"^([^/]*//)?[^/\[\]]*:(?!\d*(/|$)).*", r"\1***", text, flags=re.S)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def without_secrets(text: object) -> str:
+    """A library's words with the addresses in them as they may be shown, on one line."""
+    line = " ".join(str(text).split())
+    return re.sub(r"[A-Za-z][A-Za-z0-9+]{0,20}://[^\s\"'<>]+", lambda found: shown(found[0]), line)
 
 
 # What is public -----------------------------------------------------------------------------------
@@ -171,10 +186,9 @@ class Guard:
             url = httpx.URL(address)
             host = url.raw_host.decode("ascii").rstrip(".")
             host = str(ipaddress.IPv6Address(host)) if ":" in host else host
+            _ = url.host  # httpx reads a name that begins with xn--, and fails where it is none.
         except (httpx.InvalidURL, ValueError):
-            raise FetchRefused(
-                "media.address", f"{said} can't be read as an address.", "Copy it again, whole."
-            ) from None
+            raise _unreadable(said) from None
         if url.scheme not in USUAL_PORTS:
             raise FetchRefused(
                 "media.scheme",
@@ -188,7 +202,7 @@ class Guard:
                 "Use a link that works without them, or a signed one.",
             )
         port = USUAL_PORTS[url.scheme] if url.port is None else url.port
-        if not host or not 0 < port < 65536:
+        if not 0 < len(host) <= _LONGEST_HOST or not 0 < port < 65536:
             raise FetchRefused(
                 "media.address",
                 f"{said} names no host, or an impossible port.",
@@ -236,6 +250,39 @@ class Guard:
                 "or a bucket.",
             )
         return found
+
+
+def server_guard(
+    url: str, setting: str, *, allow_private: bool = True, resolver: Resolver = resolve
+) -> Guard:
+    """A guard that lets one server pass, the one of an address: by its name and port. FetchRefused
+    for what is no http address."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or USUAL_PORTS.get(parts.scheme, 0)
+        named = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        guard = Guard([named], setting, allow_private=allow_private, resolver=resolver)
+    except (ValueError, SettingsError):
+        raise _unreadable(shown(url)) from None
+    guard.check(url)
+    return guard
+
+
+def redirect_target(url: httpx.URL, location: str) -> httpx.URL:
+    """Where an answer from `url` leads on to, by the text of its `Location`; nothing is checked yet
+    but that it is an address. Raises FetchRefused `media.address`."""
+    import httpx
+
+    try:
+        return url.join(location.strip())
+    except (httpx.InvalidURL, ValueError):
+        raise _unreadable(shown(location)) from None
+
+
+def _unreadable(said: str) -> FetchRefused:
+    return FetchRefused(
+        "media.address", f"{said} can't be read as an address.", "Copy it again, whole."
+    )
 
 
 def check_bucket(address: str, buckets: Sequence[str]) -> tuple[str, str]:

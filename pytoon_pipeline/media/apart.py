@@ -37,6 +37,8 @@ from pytoon_pipeline.media.probe import examine as _examine
 
 _LONGEST = 1 << 20
 """Bytes of an answer."""
+_END_SECONDS = 2.0
+"""For a process to end that has closed its answers."""
 
 
 def examine(path: Path) -> MediaInfo:
@@ -130,7 +132,12 @@ class _Helper:
                     raise BrokenPipeError
                 answer += more
         except BrokenPipeError:
-            code = self.process.wait()
+            try:
+                code = self.process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                # It says too much, or nothing any more: it is no longer what it was.
+                self.process.kill()
+                code = self.process.wait()
             if code == -_SIGXCPU:
                 raise _Slow from None
             raise _Gone(code) from None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pytoon_pipeline import __version__
 from pytoon_pipeline.errors import FetchRefused
-from pytoon_pipeline.media.addresses import Guard, shown
+from pytoon_pipeline.media.addresses import Guard, redirect_target, shown
+from pytoon_pipeline.media.answers import declared_length, retry_after
 from pytoon_pipeline.media.download import (
     CHUNK,
     Download,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pytoon.fetch")
 
+_LONGEST_MARK = 1000
+"""Characters of an ETag or a date that are kept."""
 _LATER = (429, 502, 503, 504)
 """Statuses after which it is worth asking again."""
 
@@ -98,8 +100,10 @@ def _follow(
                 ) as client,
                 client.stream("GET", url, headers=headers) as answer,
             ):
-                if answer.next_request is not None:
-                    url = _following(url, answer.next_request.url)
+                location = answer.extensions.get("location")
+                if location is not None:
+                    # Checked before the client sees it: httpx takes some for relative.
+                    url = _following(url, guard.check(redirect_target(url, location)))
                     continue
                 if answer.status_code == 304 and same:
                     return None
@@ -144,13 +148,19 @@ def _take(
             "Have the server send media without Content-Encoding.",
         )
     with Sink(target, said, limits, until) as sink:
-        length = answer.headers.get("content-length", "")
-        sink.expect(int(length) if length.isdecimal() else None)
+        sink.expect(declared_length(answer))
         for chunk in answer.iter_raw(CHUNK):
             sink.write(chunk)
         return sink.finish(
-            Version(asked, answer.headers.get("etag"), answer.headers.get("last-modified"))
+            Version(asked, _mark(answer, "etag"), _mark(answer, "last-modified"))
         )
+
+
+def _mark(answer: httpx.Response, name: str) -> str | None:
+    """A header that is to be sent back as it is, unless it is one that can't be."""
+    text = answer.headers.get(name, "")
+    fine = text.isascii() and text.isprintable() and 0 < len(text) <= _LONGEST_MARK
+    return text if fine else None
 
 
 def _refuse_status(said: str, answer: httpx.Response) -> NoReturn:
@@ -166,18 +176,8 @@ def _refuse_status(said: str, answer: httpx.Response) -> NoReturn:
     phrase = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else status
     refusal = FetchRefused("media.status", f"{said}: the server answers {phrase}.", remedy)
     if status in _LATER:
-        raise _Again(refusal, _retry_after(answer.headers.get("retry-after", "")))
+        raise _Again(refusal, retry_after(answer.headers.get("retry-after", "")))
     raise refusal
-
-
-def _retry_after(text: str) -> float | None:
-    """Seconds, from seconds or a date."""
-    if text.isdecimal():
-        return float(text[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
 
 
 def _unreachable(said: str, error: httpx.HTTPError) -> Exception:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 from pytoon_pipeline.errors import FetchRefused
-from pytoon_pipeline.media.addresses import shown
+from pytoon_pipeline.media.addresses import shown, without_secrets
 from pytoon_pipeline.media.download import (
     CHUNK,
     Download,
@@ -21,6 +24,13 @@ from pytoon_pipeline.media.download import (
     digest,
     too_slow,
 )
+
+_MOMENT = 0.001
+"""Seconds."""
+
+# They write whole requests to the log, with the token of a session.
+for _name in ("boto3", "botocore", "urllib3"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 def download_s3(
@@ -34,7 +44,11 @@ def download_s3(
     same = {"IfNoneMatch": known.etag} if known and known.etag else {}
     try:
         answer = _s3(limits, _aws()).get_object(Bucket=bucket, Key=key, **same)
-        with closing(answer["Body"]) as body, Sink(target, said, limits, until) as sink:
+        with (
+            closing(answer["Body"]) as body,
+            _in_time(body, until),
+            Sink(target, said, limits, until) as sink,
+        ):
             check_type(said, answer.get("ContentType", ""))
             sink.expect(answer.get("ContentLength"))
             for chunk in body.iter_chunks(CHUNK):
@@ -47,6 +61,18 @@ def download_s3(
     # ValueError is what an endpoint that is no address raises.
     except (BotoCoreError, ValueError) as error:
         _refuse_s3(said, limits, error)
+
+
+@contextmanager
+def _in_time(body: Any, until: float) -> Iterator[None]:
+    """A body that trickles fills a chunk for ever: from a time on it may be silent no more."""
+    timer = threading.Timer(until - time.monotonic(), body.set_socket_timeout, [_MOMENT])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _aws() -> tuple[tuple[str, str], ...]:
@@ -105,6 +131,7 @@ def _refuse_s3(said: str, limits: Limits, error: Exception) -> NoReturn:
         raise too_slow(said, limits) from error
     raise FetchRefused(
         "media.unreachable",
-        f"{said} can't be reached: {str(error).rstrip('.')}.",
+        # It quotes the address of the endpoint, with what may stand in front of the host.
+        f"{said} can't be reached: {without_secrets(error)[:300].rstrip('.')}.",
         "Try again; check AWS_ENDPOINT_URL_S3, AWS_REGION and this machine's network.",
-    ) from error
+    ) from None

@@ -4,6 +4,9 @@
     <cache>/<sha256 of the address>/<sha256>.jpg   the file, named by its content; never written to
     <cache>/<sha256 of the address>/lock           held by the process that asks
     <cache>/swept                                  its time is when old copies were last taken away
+
+`media.fetched` takes away what nobody needs: at most 10 GB and 20,000 addresses stay, apart from
+what was asked for in the last hour.
 """
 
 from __future__ import annotations
@@ -15,42 +18,22 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from pytoon_pipeline.errors import FetchRefused
 from pytoon_pipeline.locks import held
+from pytoon_pipeline.media import fetched
 from pytoon_pipeline.media.addresses import Guard, Resolver, check_bucket, resolve, shown
-from pytoon_pipeline.media.download import Download, Limits, Version, digest
+from pytoon_pipeline.media.download import Download, Limits, digest
 from pytoon_pipeline.media.download_http import download_http
 from pytoon_pipeline.media.download_s3 import download_s3
+from pytoon_pipeline.media.fetched import Copy, read_copy
 
 _KEPT = 3600.0
 """Seconds for which a file that has been replaced stays, for those who still read it."""
-_UNASKED = 30 * 86400.0
-"""Seconds after which a copy goes that nobody asked for: signed links are new ones every day."""
-_SWEEP = 86400.0
-"""Seconds between two looks for such copies."""
-
-
-@dataclass(frozen=True)
-class _Copy:
-    """What `copy.json` says."""
-
-    address: str
-    """As it may be shown: the key of a signed link is not kept."""
-    file: str
-    sha256: str
-    bytes: int
-    asked: str
-    etag: str | None
-    modified: str | None
-    checked: float
-    """When the server last said that this is its file; seconds since 1970."""
-
-    @property
-    def version(self) -> Version:
-        return Version(self.asked, self.etag, self.modified)
+_SWEEP = 3600.0
+"""Seconds between two looks for copies that nobody needs."""
 
 
 class Fetcher:
@@ -60,7 +43,8 @@ class Fetcher:
     An address that was asked in the last five minutes (`limits.fresh`) is not asked again; after
     that the server is asked whether its file is still the same one. When it can't be asked, the
     copy is not used: nobody could say whether it still shows today's price. Safe between threads
-    and processes: one of them downloads, the others wait for it.
+    and processes: one of them downloads, the others wait for it. Of all copies `most_bytes` and
+    `most_addresses` are kept.
 
     `allow_private`, `resolver` and `tls` are for tests. Raises SettingsError for an entry of
     `hosts` that is none.
@@ -73,11 +57,14 @@ class Fetcher:
         hosts: Sequence[str] = (),
         buckets: Sequence[str] = (),
         limits: Limits | None = None,
+        most_bytes: int = fetched.MOST_BYTES,
+        most_addresses: int = fetched.MOST_ADDRESSES,
         allow_private: bool = False,
         resolver: Resolver = resolve,
         tls: ssl.SSLContext | None = None,
     ):
         self.cache, self.buckets, self.limits = Path(cache), tuple(buckets), limits or Limits()
+        self.most_bytes, self.most_addresses = most_bytes, most_addresses
         self._guard = Guard(hosts, allow_private=allow_private, resolver=resolver)
         self._tls = tls
 
@@ -92,14 +79,17 @@ class Fetcher:
         place = self._check(address)
         folder = self.cache / digest(address)
         try:
-            known = self._read(folder)
+            known = read_copy(folder)
             if known and self._is_fresh(known):
                 return folder / known.file
-            with self._alone(folder, shown(address)):
-                known = self._read(folder)  # Another one may have been here meanwhile.
-                if known is None or not self._is_fresh(known):
-                    known = self._ask(address, place, folder, known)
-                return folder / known.file
+            try:
+                with self._alone(folder, shown(address)):
+                    known = read_copy(folder)  # Another one may have been here meanwhile.
+                    if known is None or not self._is_fresh(known):
+                        known = self._ask(address, place, folder, known)
+                    return folder / known.file
+            finally:
+                self._sweep()  # Addresses that fail leave folders, too.
         except OSError as error:
             raise FetchRefused(
                 "media.cache",
@@ -115,8 +105,8 @@ class Fetcher:
         return None
 
     def _ask(
-        self, address: str, place: tuple[str, str] | None, folder: Path, known: _Copy | None
-    ) -> _Copy:
+        self, address: str, place: tuple[str, str] | None, folder: Path, known: Copy | None
+    ) -> Copy:
         """The file as the server has it now, kept. `place` is its bucket and key."""
         handle, name = tempfile.mkstemp(prefix=".tmp-", dir=folder)
         os.close(handle)
@@ -132,9 +122,9 @@ class Fetcher:
                 )
             if found is None:
                 assert known is not None
-                copy = _Copy(**{**asdict(known), "checked": time.time()})
+                copy = Copy(**{**asdict(known), "checked": time.time()})
             else:
-                copy = _Copy(
+                copy = Copy(
                     address=shown(address),
                     file=found.sha256 + found.suffix,
                     sha256=found.sha256,
@@ -153,23 +143,13 @@ class Fetcher:
         finally:
             temporary.unlink(missing_ok=True)
         self._tidy(folder, copy)
-        self._sweep()
         return copy
 
-    def _read(self, folder: Path) -> _Copy | None:
-        """What is kept, if it is whole."""
-        try:
-            copy = _Copy(**json.loads((folder / "copy.json").read_text(encoding="utf-8")))
-            whole = (folder / copy.file).stat().st_size == copy.bytes
-        except (OSError, ValueError, TypeError):
-            return None
-        return copy if whole else None
-
-    def _is_fresh(self, copy: _Copy) -> bool:
+    def _is_fresh(self, copy: Copy) -> bool:
         # A clock that was set back makes nothing fresh for ever.
         return 0 <= time.time() - copy.checked < self.limits.fresh
 
-    def _tidy(self, folder: Path, copy: _Copy) -> None:
+    def _tidy(self, folder: Path, copy: Copy) -> None:
         """Take away what has been replaced for a while, and what a process left that was ended.
         Whoever calls holds the lock, so nobody else is writing here."""
         for path in folder.iterdir():
@@ -180,22 +160,16 @@ class Fetcher:
                 path.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Once a day, take away the copies of addresses that are no longer in use."""
-        mark, now = self.cache / "swept", time.time()
-        if mark.exists() and now - mark.stat().st_mtime < _SWEEP:
-            return
-        mark.touch()
-        for folder in self.cache.iterdir():
-            if self._is_unasked(self._read(folder), now):
-                # Somebody may ask for it at this moment; then it stays.
-                with suppress(FetchRefused), self._alone(folder, "", wait=0):
-                    copy = self._read(folder)
-                    if copy and self._is_unasked(copy, now):
-                        (folder / "copy.json").unlink()
-                        (folder / copy.file).unlink()
-
-    def _is_unasked(self, copy: _Copy | None, now: float) -> bool:
-        return copy is not None and now - copy.checked > _UNASKED
+        """Once an hour, keep the cache within its bounds."""
+        mark = self.cache / "swept"
+        # A tidier cache is not worth a failure.
+        with suppress(OSError):
+            if mark.exists() and 0 <= time.time() - mark.stat().st_mtime < _SWEEP:
+                return
+            mark.touch()
+            fetched.tidy(
+                self.cache, most_bytes=self.most_bytes, most_addresses=self.most_addresses
+            )
 
     @contextmanager
     def _alone(self, folder: Path, said: str, wait: float | None = None) -> Iterator[None]:

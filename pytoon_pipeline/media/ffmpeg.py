@@ -10,10 +10,15 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import select
+import selectors
 import shlex
+import signal
 import subprocess
 import threading
+import time
 from collections import deque
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -23,10 +28,19 @@ import ffmpeg as ffmpeg_python
 import imageio_ffmpeg
 
 from pytoon_pipeline.errors import FfmpegError
+from pytoon_pipeline.media import limits
 
 log = logging.getLogger("pytoon.ffmpeg")
 
 TAIL_LINES = 40
+TAIL_LINE = 1000
+"""Characters of a line that are kept in a message."""
+_TAIL_READ = 1 << 20
+MOST_SAID = 64 << 20
+"""Bytes of its stderr that are kept. It says a line for each tenth of a second that is measured,
+and may say several for each piece of a damaged file."""
+MOST_OUTPUT = 4 << 30
+"""Bytes of its stdout: sound, 384 kB for a second."""
 # What an input may open. Playlists and other containers can name further addresses; none of them
 # may reach the network.
 PROTOCOLS = "file,pipe,fd"
@@ -88,37 +102,139 @@ def run(
     stream_or_argv: Any,
     what: str,
     *,
-    timeout: float | None = None,
+    timeout: float = limits.FFMPEG_SECONDS,
     input: bytes | memoryview | None = None,
 ) -> tuple[bytes, str]:
-    """Run ffmpeg to its end and return its stdout and its whole stderr.
+    """Run ffmpeg to its end and return its stdout and its stderr, of that the last 64 MB.
 
     `what` says in a few words what it is for ("measure loudness of x.mp4"); it begins the message
-    of the `FfmpegError` that is raised when ffmpeg can't be started, fails, or takes longer than
-    `timeout` seconds (it is killed then).
+    of the `FfmpegError` that is raised when ffmpeg can't be started, fails, takes longer than
+    `timeout` seconds, or writes more than 4 GB to its stdout. It and what it started are killed
+    then. Where the system can, its memory and its processor's time are bounded, too.
     """
     argv = command(stream_or_argv)
-    log.debug("%s: %s", what, shlex.join(argv))
-    feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
+    process = _start(argv, what, input is not None, stdout=subprocess.PIPE)
     try:
-        done = subprocess.run(
-            argv, capture_output=True, timeout=timeout, check=False, env=plain_environment(), **feed
+        _bind(process.pid, timeout)
+        out, err = _exchange(process, input, timeout)
+    except _Unbounded as e:
+        tail = tail_of(_text(e.said))
+        raise FfmpegError(what, argv, None, f"{tail}\n{e} and was stopped.".lstrip()) from None
+    finally:
+        _end(process)
+    stderr = _text(err)
+    if process.returncode:
+        raise FfmpegError(what, argv, process.returncode, tail_of(stderr))
+    return out, stderr
+
+
+def _start(argv: list[str], what: str, fed: bool, stdout: int) -> subprocess.Popen[bytes]:
+    log.debug("%s: %s", what, shlex.join(argv))
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            bufsize=0,  # frames are large: a buffer in between would only copy them
+            env=plain_environment(),
+            # Ctrl-C is ours to handle: an encoder that it ends looks like one that failed. And what
+            # it starts (`PYTOON_FFMPEG` may be a script) ends with it.
+            process_group=0,
         )
     except OSError as e:
         raise FfmpegError(what, argv, None, f"{argv[0]} can't be started: {e}") from e
-    except subprocess.TimeoutExpired as e:
-        tail = tail_of(_text(e.stderr or b""))
-        message = f"{tail}\nIt took longer than {timeout} s and was stopped.".lstrip()
-        raise FfmpegError(what, argv, None, message) from e
-    stderr = _text(done.stderr)
-    if done.returncode:
-        raise FfmpegError(what, argv, done.returncode, tail_of(stderr))
-    return done.stdout, stderr
+
+
+def _bind(pid: int, seconds: float) -> None:
+    """What a process may have of the machine, also when this one is gone."""
+    with suppress(ImportError, AttributeError, OSError, ValueError):
+        import resource
+
+        spent = int(seconds * (os.cpu_count() or 1)) + 1
+        for kind, most in (
+            (resource.RLIMIT_AS, limits.FFMPEG_BYTES), (resource.RLIMIT_CPU, spent),
+            (resource.RLIMIT_CORE, 0),
+        ):  # fmt: skip
+            hard = resource.prlimit(pid, kind)[1]
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.prlimit(pid, kind, (most, most))
+
+
+class _Unbounded(Exception):
+    """It took too long or said too much; `said` is its stderr so far."""
+
+    def __init__(self, message: str, said: bytes):
+        self.said = said
+        super().__init__(message)
+
+
+def _exchange(
+    process: subprocess.Popen[bytes], feed: bytes | memoryview | None, seconds: float
+) -> tuple[bytes, bytes]:
+    """Give a process its input, take what it writes, and wait for its end."""
+    until = time.monotonic() + seconds
+    left = memoryview(feed or b"").cast("B")
+    out, err = bytearray(), bytearray()
+    slow = f"It took longer than {seconds:g} s"
+    with selectors.DefaultSelector() as selector:
+        for pipe, event in (
+            (process.stdin, selectors.EVENT_WRITE), (process.stdout, selectors.EVENT_READ),
+            (process.stderr, selectors.EVENT_READ),
+        ):  # fmt: skip
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+                selector.register(pipe, event)
+        while selector.get_map():
+            wait = until - time.monotonic()
+            if wait <= 0:
+                raise _Unbounded(slow, bytes(err))
+            for key, _ in selector.select(wait):
+                done = False
+                if key.fileobj is process.stdin:
+                    try:
+                        left = left[os.write(key.fd, left[:PIPE_BYTES]) :]
+                        done = not left
+                    except BlockingIOError:
+                        pass
+                    except BrokenPipeError:
+                        done = True  # It has what it wanted, or its code says what is wrong.
+                else:
+                    data = os.read(key.fd, PIPE_BYTES)
+                    done = not data
+                    kept = out if key.fileobj is process.stdout else err
+                    kept += data
+                    if len(out) > MOST_OUTPUT:
+                        raise _Unbounded(f"It wrote more than {MOST_OUTPUT:,} bytes", bytes(err))
+                    if len(err) > 2 * MOST_SAID:
+                        del err[:-MOST_SAID]
+                if done:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise _Unbounded(slow, bytes(err)) from None
+    return bytes(out), bytes(err[-MOST_SAID:])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process, and what it has started, unless its end was waited for: while it was not, no
+    other can have its number."""
+    if process.returncode is None:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None and not pipe.closed:
+            with suppress(OSError):
+                pipe.close()
 
 
 def tail_of(stderr: str, lines: int = TAIL_LINES) -> str:
-    """The last `lines` lines of what ffmpeg said, empty lines dropped."""
-    return "\n".join([line for line in stderr.splitlines() if line.strip()][-lines:])
+    """The last `lines` lines of what ffmpeg said, empty lines dropped and long ones cut off."""
+    found = [line for line in stderr[-_TAIL_READ:].splitlines() if line.strip()]
+    return "\n".join(line[:TAIL_LINE] for line in found[-lines:])
 
 
 def _text(raw: bytes) -> str:
@@ -144,24 +260,11 @@ class Pipe:
         self._reader: threading.Thread | None = None
 
     def __enter__(self) -> Pipe:
-        log.debug("%s: %s", self.what, shlex.join(self.argv))
-        try:
-            process = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                bufsize=0,  # frames are large: a buffer in between would only copy them
-                env=plain_environment(),
-                # Ctrl-C is ours to handle: an encoder that it ends looks like one that failed.
-                process_group=0,
-            )
-        except OSError as e:
-            message = f"{self.argv[0]} can't be started: {e}"
-            raise FfmpegError(self.what, self.argv, None, message) from e
+        process = _start(self.argv, self.what, True, stdout=subprocess.DEVNULL)
         self._process = process
         assert process.stdin is not None
         widen(process.stdin.fileno())
+        os.set_blocking(process.stdin.fileno(), False)
         # A full stderr pipe would stop ffmpeg, and with it our writes, for good.
         self._reader = threading.Thread(target=self._drain, name="ffmpeg-stderr", daemon=True)
         self._reader.start()
@@ -170,13 +273,23 @@ class Pipe:
     def write(self, buffer: Any) -> None:
         """Write a C-contiguous buffer whole (bytes, memoryview, numpy array), without a copy."""
         assert self._process is not None and self._process.stdin is not None
-        view = memoryview(buffer).cast("B")
+        fd, view = self._process.stdin.fileno(), memoryview(buffer).cast("B")
+        room = select.poll()
+        room.register(fd, select.POLLOUT)
         try:
             while view:
-                view = view[self._process.stdin.write(view) :]
+                try:
+                    view = view[os.write(fd, view) :]
+                except BlockingIOError:
+                    if not room.poll(limits.ENCODE_SECONDS * 1000):
+                        raise self._stuck() from None
         except BrokenPipeError as e:
             # ffmpeg has gone; it may have gone with 0 (say, enough frames), still no success here.
             raise FfmpegError(self.what, self.argv, self._wait(), self.log_tail) from e
+
+    def _stuck(self) -> FfmpegError:
+        message = f"It made nothing of its input for {limits.ENCODE_SECONDS:g} s and was stopped."
+        return FfmpegError(self.what, self.argv, None, f"{self.log_tail}\n{message}".lstrip())
 
     @property
     def log_tail(self) -> str:
@@ -190,25 +303,35 @@ class Pipe:
         trace: TracebackType | None,
     ) -> None:
         assert self._process is not None
-        if kind is not None:
-            self._process.kill()
-            self._wait()
-            return
         try:
-            code = self._wait()
-        except BaseException:
-            self._process.kill()
-            raise
+            code = self._wait() if kind is None else 0
+        finally:
+            self._kill()
         if code:
             raise FfmpegError(self.what, self.argv, code, self.log_tail)
 
     def _wait(self) -> int:
+        """Close its input and wait for its end."""
         assert self._process is not None and self._reader is not None
         if self._process.stdin and not self._process.stdin.closed:
             self._process.stdin.close()
-        code = self._process.wait()
-        self._reader.join()
+        try:
+            code = self._process.wait(limits.ENCODE_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise self._stuck() from None
+        self._reader.join(limits.ENCODE_SECONDS)
         return code
+
+    def _kill(self) -> None:
+        assert self._process is not None and self._reader is not None
+        if self._process.returncode is None:
+            with suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        if self._process.stdin and not self._process.stdin.closed:
+            with suppress(OSError):
+                self._process.stdin.close()
+        self._reader.join(1.0)
 
     def _drain(self) -> None:
         assert self._process is not None and self._process.stderr is not None
@@ -216,9 +339,11 @@ class Pipe:
             rest = b""
             while chunk := stderr.read(65536):
                 *lines, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
-                self._tail.extend(_text(line) for line in lines if line.strip())
+                self._tail.extend(_text(line[: 4 * TAIL_LINE])[:TAIL_LINE] for line in lines
+                                  if line.strip())  # fmt: skip
+                rest = rest[: 4 * TAIL_LINE]  # Of a line without end.
             if rest.strip():
-                self._tail.append(_text(rest))
+                self._tail.append(_text(rest)[:TAIL_LINE])
 
 
 def widen(fd: int, size: int = PIPE_BYTES) -> None:

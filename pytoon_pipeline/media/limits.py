@@ -74,3 +74,10 @@ DECODE_SECONDS = 120.0
 """Between two frames of a clip, seeking included. More means that nothing comes."""
 SOUND_SECONDS = 300.0
 """For ffmpeg to decode or to measure a sound; it is stopped then."""
+FFMPEG_SECONDS = 600.0
+"""The same for all else that it does on its own."""
+ENCODE_SECONDS = 300.0
+"""For an encoder to take the next bytes of its input, and to end after the last of them. A frame
+takes it less than a second; more means that nothing comes."""
+FFMPEG_BYTES = 16 << 30
+"""Address space of an ffmpeg that decodes, copies or measures."""

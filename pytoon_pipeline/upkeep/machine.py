@@ -15,6 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pytoon_pipeline.briefs.ledger import SCHEMA, Ledger
+from pytoon_pipeline.media import fetched
 from pytoon_pipeline.scratch import forsaken
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.upkeep.deletions import Deletion, Outcome, carry_out
@@ -30,8 +31,8 @@ _LEFT = {
     ),
     "note": ("engines/*.rest", "engines/lost-*"),
 }  # fmt: skip
-"""Below `settings.home`: kind -> what is of no use once it is a day old. Locks stay: there are few,
-and one that is deleted while it is held is none."""
+"""Below `settings.home`: kind -> what is of no use once it is a day old. There are few locks,
+and they stay."""
 _LEFT_BY_DAGSTER = (".dagster.yaml-*", "history/runs/.new-*")
 
 JOBS = sa.Table(
@@ -61,6 +62,10 @@ def plan_machine(settings: Settings, now: float | None = None) -> list[Deletion]
     for path in sorted(home.glob("crash/*.txt")):
         found = _deletion("crash", path, now, keep, f"it is older than {days}")
         planned += [found] if found else []
+    planned += [
+        Deletion("fetched", str(e.folder), e.bytes, now - e.used, e.reason, modified=e.used)
+        for e in fetched.find_unneeded(home / "fetched", now)
+    ]
     planned += _requests(settings, now, keep, f"it ended more than {days} ago")
     return planned
 
@@ -138,6 +143,8 @@ def _has_jobs(ledger: Ledger, connection: sa.Connection) -> bool:
 def delete_here(settings: Settings, each: Deletion) -> bool:
     """Delete a file or folder of this machine, unless somebody is at it since it was planned."""
     path = Path(each.place)
+    if each.what == "fetched":
+        return fetched.remove(path, time.time())
     if each.what == "scratch":
         if path.is_dir() and forsaken(path) is False:
             return False

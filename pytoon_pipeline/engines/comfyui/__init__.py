@@ -26,6 +26,7 @@ from pytoon_pipeline.engines.comfyui.errors import Lost, NoAnswer, NoFile, OutOf
 from pytoon_pipeline.engines.comfyui.plan import Plan, plan, start_png
 from pytoon_pipeline.engines.comfyui.prompt import PromptRun
 from pytoon_pipeline.engines.comfyui.servers import Server, one_of
+from pytoon_pipeline.engines.comfyui.shapes import items, mapping, number, words
 from pytoon_pipeline.engines.comfyui.takes import Take
 from pytoon_pipeline.engines.comfyui.transport import Limits, Transport, is_local, open_transport
 from pytoon_pipeline.engines.comfyui.workflows import DEFAULTS, Workflow, load_workflow
@@ -201,7 +202,7 @@ class ComfyUI(Engine):
                 else:
                     raise
             else:
-                version = str(stats["system"].get("comfyui_version") or "unknown")
+                version = words(stats["system"].get("comfyui_version"), 40) or "unknown"
                 made = f"{workflow.binding.title}: {shape}, seed {wanted.seed}, ComfyUI {version}"
                 about = {
                     **wanted.inputs(),
@@ -273,19 +274,18 @@ def _of_kind(folders: Path | Sequence[Path], kind: str, name: str) -> Workflow:
 
 
 def _device(stats: Mapping[str, Any]) -> dict[str, Any]:
-    devices = stats.get("devices")
-    return devices[0] if isinstance(devices, list) and devices else {}
+    return mapping(next(iter(items(stats.get("devices"))), None))
 
 
 def _described(stats: Mapping[str, Any]) -> str:
-    version = (stats.get("system") or {}).get("comfyui_version", "unknown")
+    version = words(mapping(stats.get("system")).get("comfyui_version"), 40) or "unknown"
     device = _device(stats)
     if not device:
         return f"ComfyUI {version}"
     if device.get("type") == "cpu":
         return f"ComfyUI {version} on a CPU"
-    free, total = (float(device.get(k) or 0) / _GB for k in ("vram_free", "vram_total"))
-    return f"ComfyUI {version}, {device.get('name')}, {free:.1f} of {total:.1f} GB free"
+    free, total = (number(device.get(k)) / _GB for k in ("vram_free", "vram_total"))
+    return f"ComfyUI {version}, {words(device.get('name'), 100)}, {free:.1f} of {total:.1f} GB free"
 
 
 def _enough_memory(server: str, stats: Mapping[str, Any], workflow: Workflow) -> None:
@@ -294,7 +294,7 @@ def _enough_memory(server: str, stats: Mapping[str, Any], workflow: Workflow) ->
     device, least = _device(stats), workflow.binding.min_vram_gb
     if not device or device.get("type") == "cpu":
         return
-    total = float(device.get("vram_total") or 0) / _GB
+    total = number(device.get("vram_total")) / _GB
     if total < least:
         raise EngineUnavailable(
             f"{server} has {total:.1f} GB of GPU memory; {workflow.name} needs {least:g}. Choose a "

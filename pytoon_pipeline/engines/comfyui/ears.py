@@ -3,21 +3,20 @@ depends on it: messages get lost, and a socket may stay open and silent for good
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from pytoon_pipeline.engines.comfyui.socket import Socket, SocketLost
 from pytoon_pipeline.engines.comfyui.transport import Transport
 from pytoon_pipeline.errors import EngineError
+from pytoon_pipeline.media.answers import parse_document
 
 log = logging.getLogger("pytoon.comfyui")
 
 _TRY_AGAIN = 5.0
 """Seconds between two tries to open the socket."""
-_AT_ONCE = 200
-"""Messages taken in before the caller has a look at them."""
 
 
 class Ears:
@@ -32,7 +31,7 @@ class Ears:
     ):
         self._transport, self._client = transport, client_id
         self._clock, self._sleep = clock, sleep
-        self._socket: Any = None
+        self._socket: Socket | None = None
         self._next_try = clock()
         self.opened: float | None = None
         """When the socket was opened; None while there is none."""
@@ -44,9 +43,7 @@ class Ears:
         self._next_try = self._clock() + _TRY_AGAIN
         try:
             self._socket = self._transport.open_socket(self._client)
-        except (EngineError, OSError, ValueError) as error:
-            log.debug("%s: no socket: %s", self._transport.name, error)
-        except Exception as error:  # websocket-client has a family of its own
+        except (EngineError, SocketLost) as error:
             log.debug("%s: no socket: %s", self._transport.name, error)
         else:
             self.opened = self._clock()
@@ -54,8 +51,7 @@ class Ears:
     def close(self) -> None:
         socket, self._socket, self.opened = self._socket, None, None
         if socket is not None:
-            with suppress(Exception):
-                socket.close(timeout=1)
+            socket.close()
 
     def listen(self, seconds: float) -> list[dict[str, Any]]:
         """Messages, as soon as there are any; waits no longer than this."""
@@ -64,20 +60,12 @@ class Ears:
         if self._socket is None:
             self._sleep(seconds)
             return []
-        import websocket
-
-        found: list[dict[str, Any]] = []
-        wait = max(0.01, seconds)
+        found: list[Any] = []
         try:
-            while len(found) < _AT_ONCE:
-                self._socket.settimeout(wait)
-                code, data = self._socket.recv_data()
-                if code == websocket.ABNF.OPCODE_TEXT:  # what is binary are previews
-                    found.append(json.loads(data))
-                    wait = 0.01
-        except websocket.WebSocketTimeoutException:
-            pass
-        except Exception as error:
+            for text in self._socket.receive(max(0.01, seconds)):
+                with suppress(ValueError):  # What is no JSON tells nothing.
+                    found.append(parse_document(text))
+        except SocketLost as error:
             log.debug("%s: the socket broke: %s", self._transport.name, error)
             self.close()
         return [m for m in found if isinstance(m, dict) and isinstance(m.get("data"), dict)]

@@ -7,11 +7,14 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pytoon_pipeline.engines.comfyui.shapes import items, mapping
 from pytoon_pipeline.engines.comfyui.workflows import Graph, Workflow
 from pytoon_pipeline.errors import EngineUnavailable
 
 _PREFERRED = {"format": "mp4", "codec": "h264"}
 """Of the node that writes the video, where the server has them."""
+_DEEPEST = 10
+"""Choices inside each other."""
 _DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
 """A choice that brings inputs of its own: `name` is the choice, `name.sub` its inputs."""
 
@@ -61,35 +64,39 @@ def options(spec: Any) -> list[str] | None:
     if spec[0] == "COMBO" and isinstance(given, list):
         return given
     if spec[0] == _DYNAMIC and isinstance(given, list):
-        return [option["key"] for option in given]
+        return [mapping(option).get("key") for option in given]
     return None
 
 
 def _settings(spec: Any) -> dict[str, Any]:
-    return spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
+    return mapping(spec[1]) if isinstance(spec, list) and len(spec) > 1 else {}
 
 
 def _required(definition: Any, given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Required inputs of a node, those that its choices bring included."""
-    for name, spec in definition.get("input", {}).get("required", {}).items():
+    for name, spec in mapping(mapping(mapping(definition).get("input")).get("required")).items():
         yield name, spec
-        yield from _brought(name, spec, given)
+        yield from _brought(name, spec, given, _DEEPEST)
 
 
-def _brought(name: str, spec: Any, given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    if not isinstance(spec, list) or not spec or spec[0] != _DYNAMIC:
+def _brought(
+    name: str, spec: Any, given: Mapping[str, Any], deeper: int
+) -> Iterator[tuple[str, Any]]:
+    if not isinstance(spec, list) or not spec or spec[0] != _DYNAMIC or not deeper:
         return
     choice = given.get(name, _default(spec))
-    for option in _settings(spec).get("options", []):
-        if option["key"] == choice:
-            for sub, inner in option.get("inputs", {}).get("required", {}).items():
+    for option in map(mapping, items(_settings(spec).get("options"))):
+        if option.get("key") == choice:
+            for sub, inner in mapping(mapping(option.get("inputs")).get("required")).items():
                 yield f"{name}.{sub}", inner
-                yield from _brought(f"{name}.{sub}", inner, given)
+                yield from _brought(f"{name}.{sub}", inner, given, deeper - 1)
 
 
 def _default(spec: Any) -> Any:
+    """A plain value; None where there is none."""
     offered = options(spec)
-    return _settings(spec).get("default", offered[0] if offered else None)
+    found = _settings(spec).get("default", offered[0] if offered else None)
+    return found if isinstance(found, (str, int, float)) else None
 
 
 def _saving(definition: Any, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,9 +112,9 @@ def _saving(definition: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _choices(workflow: Workflow, id_: str, node: Any, definition: Any) -> Iterator[str]:
     """Values of a node that the server does not offer."""
-    inputs = definition.get("input", {})
+    inputs = mapping(mapping(definition).get("input"))
     filled = {target.at for _, target in workflow.binding.inputs.all()}
-    known = {**inputs.get("optional", {}), **dict(_required(definition, node["inputs"]))}
+    known = {**mapping(inputs.get("optional")), **dict(_required(definition, node["inputs"]))}
     for name, value in node["inputs"].items():
         offered = options(known.get(name))
         if offered is None or isinstance(value, list) or f"{id_}.{name}" in filled:

@@ -12,6 +12,7 @@ from typing import Any
 from pytoon_pipeline.engines.base import Progress
 from pytoon_pipeline.engines.comfyui.ears import Ears
 from pytoon_pipeline.engines.comfyui.errors import Lost, NoAnswer, NoOutput, OutOfMemory, Stalled
+from pytoon_pipeline.engines.comfyui.shapes import items, mapping, words
 from pytoon_pipeline.engines.comfyui.transport import Limits, Look, Posted, Transport
 from pytoon_pipeline.engines.comfyui.workflows import Graph, Workflow
 from pytoon_pipeline.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable
@@ -21,11 +22,15 @@ log = logging.getLogger("pytoon.comfyui")
 _VIDEOS = (".mp4", ".mov", ".mkv", ".webm")
 _LOG_EVERY = 5.0
 """Seconds between two lines about progress."""
+_MOST_LINES = 1000
+"""About progress, of one prompt."""
 _ABSENT = 2
 """Looks in a row that find a prompt nowhere before it counts as lost."""
 _ABSENT_AFTER_END = 8
 """The same after the server said that it ended: the history is written a moment later."""
 _TAIL_LINES = 12
+_MOST_REASONS = 50
+_LONGEST_REASON = 1500
 _MODEL_ERROR = "value_not_in_list"
 
 
@@ -99,7 +104,7 @@ class PromptRun:
     def _accepted(self, posted: Posted) -> None:
         if posted.status == 200 and posted.body.get("prompt_id"):
             # The hosted service may choose a name of its own.
-            self.id = str(posted.body["prompt_id"])
+            self.id = words(posted.body["prompt_id"]) or self.id
             if not posted.body.get("node_errors"):
                 return
         name = f"{self.transport.name} does not take the workflow {self.workflow.name}"
@@ -114,16 +119,16 @@ class PromptRun:
         )
 
     def _models(self, missing: list[tuple[str, str]]) -> list[str]:
-        words = []
+        said = []
         for node, name in missing:
             model = self.workflow.binding.models.get(f"{node}.{name}")
             value = self.graph[node]["inputs"].get(name)
-            words.append(
+            said.append(
                 f"models/{model.folder}/{model.file} is not installed (node {node})"
                 if model
                 else f"{node} does not offer {value!r} as {name!r}"
             )
-        return words
+        return said
 
     # Waiting -------------------------------------------------------------------------------------
 
@@ -135,11 +140,11 @@ class PromptRun:
         running: float | None = None
         away: float | None = None  # since when the server does not answer
         absent, ended, reopened = 0, False, False
-        told = clock()
+        told, lines = clock(), 0
         while True:
             self.progress(0)
             for message in ears.listen(min(1.0, max(0.0, next_look - clock()))):
-                kind, data = message.get("type"), message["data"]
+                kind, data = words(message.get("type")), message["data"]
                 if data.get("prompt_id") != self.id:
                     continue  # others' prompts, the queue's length
                 heard, audible, reopened = clock(), True, False
@@ -147,15 +152,14 @@ class PromptRun:
                 if kind in ("execution_success", "execution_error", "execution_interrupted") or (
                     kind == "executing" and data.get("node") is None
                 ):
-                    ended, next_look = True, heard
-                elif kind == "progress" and (
+                    # Said again, it does not make anybody look more often.
+                    ended, next_look = True, next_look if ended else heard
+                elif kind == "progress" and lines < _MOST_LINES and (
                     clock() - told >= _LOG_EVERY or data.get("value") == data.get("max")
                 ):
-                    told = clock()
-                    log.info(
-                        "%s: %s, step %s of %s",
-                        self.transport.name, data.get("node"), data.get("value"), data.get("max"),
-                    )  # fmt: skip
+                    told, lines = clock(), lines + 1
+                    said = [words(data.get(what), 40) for what in ("node", "value", "max")]
+                    log.info("%s: %s, step %s of %s", self.transport.name, *said)
             now = clock()
             if now >= next_look:
                 try:
@@ -228,11 +232,10 @@ class PromptRun:
 
     def _saved(self, outputs: dict[str, Any]) -> dict[str, Any] | None:
         """The video of the node that saves, under whatever key it stands: `images` usually."""
-        found = outputs.get(self.workflow.binding.save)
-        for items in found.values() if isinstance(found, dict) else ():
-            for item in items if isinstance(items, list) else ():
+        for saved in mapping(outputs.get(self.workflow.binding.save)).values():
+            for item in items(saved):
                 if isinstance(item, dict) and item.get("type", "output") == "output":
-                    name = str(item.get("filename") or "")
+                    name = words(item.get("filename"))
                     if PurePosixPath(name).suffix.lower() in _VIDEOS:
                         return item
         return None
@@ -260,28 +263,30 @@ def _reasons(body: dict[str, Any], graph: Graph) -> tuple[list[str], list[tuple[
     missing: list[tuple[str, str]] = []
     error = body.get("error")
     if isinstance(error, dict):
-        words = (error.get("message"), error.get("details"))
-        reasons.append(": ".join(str(w).strip() for w in words if w))
+        reasons.append(_sentence(error))
     elif error:
-        reasons.append(str(error))
-    nodes = body.get("node_errors")
-    for id_, node in nodes.items() if isinstance(nodes, dict) else ():
-        for one in node.get("errors") or []:
-            words = (one.get("message"), one.get("details"))
-            said = ": ".join(str(w).strip() for w in words if w)
-            reasons.append(f"{id_} ({node.get('class_type')}): {said}")
-            name = (one.get("extra_info") or {}).get("input_name")
+        reasons.append(words(error))
+    for id_, node in mapping(body.get("node_errors")).items():
+        node = mapping(node)
+        for one in map(mapping, items(node.get("errors"))):
+            reasons.append(f"{id_} ({words(node.get('class_type'), 100)}): {_sentence(one)}")
+            name = words(mapping(one.get("extra_info")).get("input_name"), 100)
             if one.get("type") == _MODEL_ERROR and id_ in graph and name:
                 missing.append((id_, name))
-    return [r for r in reasons if r], missing
+    return [r[:_LONGEST_REASON] for r in reasons if r][:_MOST_REASONS], missing[:_MOST_REASONS]
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    said = [words(error.get(what)).strip() for what in ("message", "details")]
+    return ": ".join(part for part in said if part)
 
 
 def _node_failed(where: str, error: dict[str, Any]) -> EngineFailed:
-    kind = str(error.get("exception_type") or "")
-    said = str(error.get("exception_message") or "").strip()
+    kind = words(error.get("exception_type"), 200)
+    said = words(error.get("exception_message"), 10_000).strip()
     # Never the inputs: tensors, as strings of any length.
-    node = f"{error.get('node_id')} ({error.get('node_type')})"
-    trace = "".join(str(line) for line in error.get("traceback") or [])
+    node = f"{words(error.get('node_id'), 100)} ({words(error.get('node_type'), 100)})"
+    trace = "".join(words(line, 4000) for line in items(error.get("traceback"))[-500:])
     tail = "\n".join(trace.splitlines()[-_TAIL_LINES:])
     reason = f"{where} failed in node {node}: {kind}: {said[:500]}" if error else f"{where} failed."
     memory = kind.endswith("OutOfMemoryError") or "out of memory" in said.lower()

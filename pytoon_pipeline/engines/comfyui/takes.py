@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def cleaned(path: Path, target: Path, server: str) -> Path:
     """
     from pytoon_pipeline.media import ffmpeg
 
+    _examine(path, server)
     say = _COLOURS.get(_untagged(path) or "")
     argv = ["-i", ffmpeg.url(path), "-map", "0:v:0", "-c", "copy", "-map_metadata", "-1",
             "-map_chapters", "-1", *(("-bsf:v", say) if say else ()), "-fflags", "+bitexact",
@@ -80,6 +82,20 @@ def cleaned(path: Path, target: Path, server: str) -> Path:
             f"{server} sent a file that is no video.", error.log_tail, transient=True
         ) from error
     return target
+
+
+def _examine(path: Path, server: str) -> None:
+    """Opens it for the first time as media of briefs are: in a process apart, within limits."""
+    from pytoon_pipeline.media.probe import UnreadableMedia, probe
+
+    try:
+        kind = probe(path).kind
+    except UnreadableMedia as error:
+        raise EngineFailed(
+            f"{server} sent a file that is no video.", error.message, transient=True
+        ) from error
+    if kind != "video":
+        raise EngineFailed(f"{server} sent a file that is no video.", transient=True)
 
 
 _TAGS = (
@@ -110,19 +126,23 @@ def _untagged(path: Path) -> str | None:
 
 def check(path: Path, shape: Shape, server: str) -> None:
     """Is it what was asked for? Decodes the whole of it. Raises EngineFailed."""
-    width, height, frames, rate = _measured(path, server)
+    width, height, frames, rate = _measured(path, server, shape)
     # An average over few frames is a little off in some containers.
     if (width, height, frames) != (shape.width, shape.height, shape.frames) or (
         abs(rate - shape.fps) > Fraction(shape.fps, 50)
     ):
+        more = "or more " if frames == shape.frames + 1 else ""  # Nobody counted further.
         raise EngineFailed(
-            f"{server} sent {width}x{height}, {frames} frames of {float(rate):g} a second in place "
-            f"of {shape}. Check the sizes, frames and fps of the workflow's binding."
+            f"{server} sent {width}x{height}, {frames} {more}frames of {float(rate):g} a second in "
+            f"place of {shape}. Check the sizes, frames and fps of the workflow's binding."
         )
 
 
-def _measured(path: Path, server: str) -> tuple[int, int, int, Fraction]:
-    """Width, height, frames and frames per second of a clip. Decodes the whole of it. Raises
+def _measured(
+    path: Path, server: str, wanted: Shape | None = None
+) -> tuple[int, int, int, Fraction]:
+    """Width, height, frames and frames per second of a clip. Decodes the whole of it, but nothing
+    of what has another size than is `wanted`, and no more than one frame too many. Raises
     EngineFailed where it does not decode."""
     import av
 
@@ -136,7 +156,10 @@ def _measured(path: Path, server: str) -> tuple[int, int, int, Fraction]:
                 raise EngineFailed(f"{server} sent a file without a picture.", transient=True)
             width, height = stream.width, stream.height
             rate = Fraction(stream.average_rate or 0)
-            return width, height, sum(1 for _ in clip.decode(stream)), rate
+            if wanted is not None and (width, height) != (wanted.width, wanted.height):
+                return width, height, stream.frames, rate
+            most = None if wanted is None else wanted.frames + 1
+            return width, height, sum(1 for _ in islice(clip.decode(stream), most)), rate
     except (MediaError, av.FFmpegError, OSError, ValueError) as error:
         raise EngineFailed(
             f"{server} sent a video that does not decode: {reason(error)}.", transient=True

@@ -8,28 +8,52 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import logging
-import socket as sockets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from pytoon_pipeline.engines.comfyui.errors import NoAnswer, NoFile, Refused
+from pytoon_pipeline.engines.comfyui.shapes import items, mapping, number, words
 from pytoon_pipeline.engines.comfyui.workflows import Graph
-from pytoon_pipeline.errors import EngineFailed, EngineUnavailable, Problem, SettingsError
-from pytoon_pipeline.media.addresses import is_public, resolve, shown
+from pytoon_pipeline.errors import (
+    EngineFailed,
+    EngineUnavailable,
+    FetchRefused,
+    Problem,
+    SettingsError,
+)
+from pytoon_pipeline.media.addresses import (
+    Guard,
+    is_public,
+    redirect_target,
+    resolve,
+    server_guard,
+    shown,
+)
+from pytoon_pipeline.media.answers import (
+    AnswerRefused,
+    declared_length,
+    parse_document,
+    read_answer,
+    without,
+)
 
-# They write whole addresses to the log, and the keys of signed links with them.
-for _name in ("httpx", "httpcore"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
+if TYPE_CHECKING:
+    import httpx
+
+    from pytoon_pipeline.engines.comfyui.socket import Socket
 
 HOSTED = "hosted+"
+_SETTING = "PYTOON_COMFYUI_URL"
+_MOST_DOCUMENT = 64 << 20
+"""Bytes of an answer. The list of all nodes, and a long queue with its graphs, have tens of
+megabytes."""
 _MOST_BYTES = 2 << 30
 """Of a take."""
 _REDIRECTS = 3
@@ -43,7 +67,11 @@ class Limits:
 
     connect: float = 5
     answer: float = 10
-    """Until a server that was reached answers a question."""
+    """Until a server that was reached answers a question, or sends more of its answer."""
+    document_seconds: float = 60
+    """For a question and all of its answer."""
+    transfer_seconds: float = 900
+    """For a picture there, or a take back."""
     queue_seconds: float = 900
     """Waiting behind other prompts of the server."""
     run_seconds: float = 1800
@@ -82,6 +110,27 @@ class Posted:
     status: int
     body: dict[str, Any]
     text: str
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An answer, read whole."""
+
+    status_code: int
+    data: bytes
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """The object that it is in JSON; None where it is none."""
+        try:
+            found = parse_document(self.data)
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
+    @property
+    def text(self) -> str:
+        return self.data[: 4 * _TAIL].decode("utf-8", "replace")[:_TAIL]
 
 
 class Transport(ABC):
@@ -124,29 +173,38 @@ class Transport(ABC):
         """A file of the outputs, whole, to `path`. NoFile where the server has lost it."""
 
     @abstractmethod
-    def open_socket(self, client_id: str) -> Any:
-        """A websocket (of websocket-client) on which it tells of progress; any exception."""
+    def open_socket(self, client_id: str) -> Socket:
+        """A websocket on which it tells of progress. SocketLost where it opens none."""
 
 
 def open_transport(url: str, token: str | None, limits: Limits) -> Transport:
     """The transport of a server by its address. Raises SettingsError where it is none."""
+    from pytoon_pipeline.media.client import checked_token
+
+    token = checked_token(token, "PYTOON_COMFYUI_TOKEN")
     try:
-        parts = urlsplit(url.removeprefix(HOSTED))
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fine = False
-    if not fine:
+        _server(url.removeprefix(HOSTED))
+    except (FetchRefused, ValueError):
         raise SettingsError(
             Problem(
                 "settings.comfyui_url",
                 f"{shown(url)!r} is not the address of a server.",
                 "Write for example http://127.0.0.1:8188.",
-                field="PYTOON_COMFYUI_URL",
+                field=_SETTING,
             )
-        )
+        ) from None
     if url.startswith(HOSTED):
         return Hosted(url.removeprefix(HOSTED), token, limits)
     return Direct(url, token, limits)
+
+
+def _server(url: str) -> tuple[str, str, Guard]:
+    """The address of a server without the name and password in it, these, and a guard that lets
+    only this server pass. FetchRefused or ValueError for what is no address."""
+    parts = urlsplit(url)
+    secret, _, host = parts.netloc.rpartition("@")
+    plain = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+    return plain, secret, server_guard(plain, _SETTING)
 
 
 def is_local(url: str) -> bool:
@@ -154,7 +212,10 @@ def is_local(url: str) -> bool:
     is the hosted service, is not."""
     if url.startswith(HOSTED):
         return False
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
     try:
         found = [str(ipaddress.ip_address(host))]
     except ValueError:
@@ -172,12 +233,9 @@ class _Http(Transport):
     """Before every route."""
 
     def __init__(self, url: str, token: str | None, limits: Limits):
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        self.url = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+        self.url, self._basic, self._guard = _server(url)
         self.name = shown(self.url)
-        self._scheme = parts.scheme
-        self._basic = parts.netloc.rpartition("@")[0]
+        self._scheme = urlsplit(self.url).scheme
         self._token, self._limits = token, limits
 
     @cached_property
@@ -199,40 +257,69 @@ class _Http(Transport):
 
     def _credentials(self) -> dict[str, str]:
         if self._basic:
-            return {"Authorization": "Basic " + base64.b64encode(self._basic.encode()).decode()}
+            said = self._basic.encode("utf-8", "surrogateescape")
+            return {"Authorization": "Basic " + base64.b64encode(said).decode()}
         return {"Authorization": f"Bearer {self._token}"}
 
     @cached_property
-    def _client(self) -> Any:
-        import httpx
+    def _client(self) -> httpx.Client:
+        client = self._open_client(self._guard, self.url, self._limits.document_seconds)
+        client.base_url = self.url
+        client.headers.update(self._headers)
+        return client
 
-        return httpx.Client(
-            base_url=self.url,
-            headers=self._headers,
-            timeout=httpx.Timeout(self._limits.answer, connect=self._limits.connect),
-            follow_redirects=False,
+    def _open_client(self, guard: Guard, url: str, whole: float) -> httpx.Client:
+        from pytoon_pipeline.media.client import environment_proxy, open_client
+
+        client = open_client(
+            guard, connect=self._limits.connect, silence=self._limits.answer, whole=whole,
             # A proxy of the environment is for the internet, not for one's own network.
-            trust_env=not self._local,
-        )
+            proxy=None if self._local else environment_proxy(url),
+        )  # fmt: skip
+        client.headers["Accept-Encoding"] = "identity"
+        return client
 
-    def _ask(self, method: str, path: str, **more: Any) -> Any:
+    def _ask(
+        self, method: str, path: str, *, silence: float | None = None, whole: float | None = None,
+        **more: Any,
+    ) -> _Answer:  # fmt: skip
         """A request and its answer, read whole. Statuses up to 499 are the caller's, 401 and 403
-        apart."""
-        with self._failures(method, path, more.get("timeout", self._limits.answer)):
-            answer = self._client.request(method, self._api + path, **more)
-        return self._checked(answer, method, path)
+        apart. `silence` and `whole` are seconds other than the usual ones."""
+        silence, whole = silence or self._limits.answer, whole or self._limits.document_seconds
+        timeout = (min(self._limits.connect, silence), silence, silence, None)
+        with (
+            self._failures(method, path, silence, whole),
+            self._client.stream(
+                method, self._api + path, timeout=timeout, extensions={"whole": whole}, **more
+            ) as answer,
+        ):
+            data = read_answer(answer, _MOST_DOCUMENT)
+        if answer.status_code >= 400:
+            sent = "".join(self._headers.values())
+            data = without([self._token or "", self._basic, sent.rpartition(" ")[2]], data)
+        found = _Answer(answer.status_code, data)
+        self._check_status(found.status_code, method, path)
+        return found
 
     @contextmanager
-    def _failures(self, method: str, path: str, seconds: float) -> Iterator[None]:
+    def _failures(self, method: str, path: str, silence: float, whole: float) -> Iterator[None]:
         import httpx
 
         try:
             yield
+        except FetchRefused as error:
+            raise NoAnswer(f"{self.name} can't be reached: {error}") from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise NoAnswer(f"{self.name} can't be reached: {_said(error)}.") from error
         except httpx.TimeoutException as error:
             raise NoAnswer(
-                f"{self.name} does not answer {method} {path} within {seconds:g} s.",
+                f"{self.name} does not answer {method} {path} within {silence:g} s, or not all of "
+                f"it within {whole:g} s.",
+                arrived=True,
+            ) from error
+        except AnswerRefused as error:
+            raise NoAnswer(
+                f"{self.name} answers {method} {path} unlike a ComfyUI server: {error}.",
                 arrived=True,
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -240,8 +327,7 @@ class _Http(Transport):
                 f"{self.name} broke off {method} {path}: {_said(error)}.", arrived=True, again=True
             ) from error
 
-    def _checked(self, answer: Any, method: str, path: str) -> Any:
-        status = answer.status_code
+    def _check_status(self, status: int, method: str, path: str) -> None:
         if status in (401, 403):
             raise Refused(
                 f"{self.name} refuses {method} {path} ({status}). Set PYTOON_COMFYUI_TOKEN to its "
@@ -258,7 +344,6 @@ class _Http(Transport):
                 f"{self.name} answers {method} {path} with a redirect: something stands in front "
                 "of it. Use the address of the server itself."
             )
-        return answer
 
     def _get(self, path: str, **more: Any) -> Any:
         """A GET for JSON; asked once more where the server stumbles."""
@@ -273,12 +358,9 @@ class _Http(Transport):
             return {}
         return self._json(answer, path)
 
-    def _json(self, answer: Any, path: str) -> dict[str, Any]:
-        try:
-            body = answer.json()
-        except ValueError:
-            body = None
-        if not isinstance(body, dict) or answer.status_code >= 400:
+    def _json(self, answer: _Answer, path: str) -> dict[str, Any]:
+        body = answer.document
+        if body is None or answer.status_code >= 400:
             raise NoAnswer(
                 f"{self.name} answers GET {path} ({answer.status_code}) unlike a ComfyUI server. "
                 "Check the address."
@@ -286,15 +368,13 @@ class _Http(Transport):
         return body
 
     def stats(self, seconds: float | None = None) -> dict[str, Any]:
-        more = {} if seconds is None else {"timeout": seconds}
-        found = self._get("/system_stats", **more)
+        found = self._get("/system_stats", silence=seconds, whole=seconds)
         if not isinstance(found.get("system"), dict):
             raise NoAnswer(f"{self.name} is no ComfyUI server: it has no /system_stats.")
         return found
 
     def waiting(self) -> int:
-        found = self._get("/prompt").get("exec_info") or {}
-        return int(found.get("queue_remaining") or 0)
+        return int(number(mapping(self._get("/prompt").get("exec_info")).get("queue_remaining")))
 
     def upload(self, name: str, folder: str, data: bytes) -> str:
         answer = self._ask(
@@ -302,69 +382,71 @@ class _Http(Transport):
             files={"image": (name, data, "image/png")},
             # Only these words overwrite; without it, other bytes would get another name.
             data={"subfolder": folder, "type": "input", "overwrite": "true"},
+            whole=self._limits.transfer_seconds,
         )  # fmt: skip
-        body = _body(answer)
+        body = answer.document or {}
         if answer.status_code != 200 or not isinstance(body.get("name"), str):
             raise EngineFailed(
                 f"{self.name} does not take the picture {name} ({answer.status_code}).",
-                answer.text[:_TAIL],
+                answer.text,
                 transient=answer.status_code >= 500,
             )
-        return "/".join(part for part in (body.get("subfolder"), body["name"]) if part)
+        return "/".join(part for part in (words(body.get("subfolder")), body["name"]) if part)
 
     def post(self, graph: Graph, client_id: str, prompt_id: str) -> Posted:
         said = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
         answer = self._ask("POST", "/prompt", json=said)
-        return Posted(answer.status_code, _body(answer), answer.text[:_TAIL])
+        return Posted(answer.status_code, answer.document or {}, answer.text)
 
     def download(self, item: dict[str, Any], path: Path, tick: Callable[[], None]) -> None:
-        params = {k: item.get(k) or "" for k in ("filename", "subfolder", "type")}
-        with self._failures("GET", "/view", self._limits.answer):
-            request = self._client.build_request("GET", self._api + "/view", params=params)
-            answer = self._client.send(request, stream=True)
-            try:
-                with self._followed(answer) as final:
-                    if final.status_code == 404:
-                        raise NoFile(f"{self.name} has lost the file {params['filename']}.")
-                    if final.is_redirect:
-                        raise NoAnswer(f"{self.name} sends a download in circles.")
-                    self._save(self._checked(final, "GET", "/view"), path, tick)
-            finally:
-                answer.close()
+        params = {k: words(item.get(k)) for k in ("filename", "subfolder", "type")}
+        whole = self._limits.transfer_seconds
+        with (
+            self._failures("GET", "/view", self._limits.answer, whole),
+            self._client.stream(
+                "GET", self._api + "/view", params=params, extensions={"whole": whole}
+            ) as answer,
+            self._followed(answer, time.monotonic() + whole) as final,
+        ):
+            if final.status_code == 404:
+                raise NoFile(f"{self.name} has lost the file {params['filename']}.")
+            if "location" in final.extensions:
+                raise NoAnswer(f"{self.name} sends a download in circles.")
+            self._check_status(final.status_code, "GET", "/view")
+            self._save(final, path, tick)
 
     @contextmanager
-    def _followed(self, answer: Any) -> Iterator[Any]:
-        """The answer that holds the file."""
+    def _followed(self, answer: httpx.Response, until: float) -> Iterator[httpx.Response]:
+        """The answer that holds the file; all of it has to be there at a time."""
         yield answer
 
-    def _save(self, answer: Any, path: Path, tick: Callable[[], None]) -> None:
+    def _save(self, answer: httpx.Response, path: Path, tick: Callable[[], None]) -> None:
+        if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+            raise AnswerRefused("the file is packed, though it was asked for as it is")
+        too_large = EngineFailed(f"{self.name} sends more than {_MOST_BYTES} bytes.")
+        if (declared_length(answer) or 0) > _MOST_BYTES:
+            raise too_large
         got, told = 0, time.monotonic()
         with open(path, "wb") as file:
             # A body that ends before its Content-Length is an error of httpx.
-            for chunk in answer.iter_bytes():
-                file.write(chunk)
+            for chunk in answer.iter_raw():  # As they come, so that `tick` is called.
                 got += len(chunk)
                 if got > _MOST_BYTES:
-                    raise EngineFailed(f"{self.name} sends more than {_MOST_BYTES} bytes.")
+                    raise too_large
+                file.write(chunk)
                 if time.monotonic() - told > 0.5:
                     tick()
                     told = time.monotonic()
 
-    def open_socket(self, client_id: str) -> Any:
-        return self._connect(f"clientId={quote(client_id)}", self._headers)
+    def open_socket(self, client_id: str) -> Socket:
+        return self._socket({"clientId": client_id})
 
-    def _connect(self, query: str, headers: dict[str, str]) -> Any:
-        import websocket
+    def _socket(self, params: dict[str, str]) -> Socket:
+        from pytoon_pipeline.engines.comfyui.socket import Socket
 
-        return websocket.create_connection(
-            f"ws{self.url.removeprefix('http')}/ws?{query}",
-            timeout=self._limits.connect,
-            header=headers,
-            # A browser's habit; servers on this machine refuse a strange one.
-            suppress_origin=True,
-            http_no_proxy=["*"] if self._local else None,
-            sockopt=[(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1)],
-        )
+        seconds = self._limits.connect
+        with self._failures("GET", "/ws", seconds, seconds):
+            return Socket(self._client, "/ws", params, seconds)
 
 
 class Direct(_Http):
@@ -385,22 +467,26 @@ class Direct(_Http):
         )
 
     def _recorded(self, prompt_id: str) -> Look | None:
-        record = self._get(f"/history/{prompt_id}").get(prompt_id)
+        record = self._get(f"/history/{quote(prompt_id, safe='')}").get(prompt_id)
         if not isinstance(record, dict):
             return None
-        status = record.get("status") or {}
-        messages = {m[0]: m[1] for m in status.get("messages") or [] if len(m) == 2}
+        status = mapping(record.get("status"))
+        messages = {
+            m[0]: m[1] for m in items(status.get("messages"))
+            if isinstance(m, list) and len(m) == 2 and isinstance(m[0], str)
+        }  # fmt: skip
         if status.get("completed") and status.get("status_str") == "success":
-            return Look("done", record.get("outputs") or {})
+            return Look("done", mapping(record.get("outputs")))
         # An interrupted one is an error too, but for this message.
         if "execution_interrupted" in messages:
             return Look("interrupted")
-        return Look("failed", error=messages.get("execution_error") or {})
+        return Look("failed", error=mapping(messages.get("execution_error")))
 
     def _queued(self, prompt_id: str) -> Look | None:
         queue = self._get("/queue")
         for place, state in (("queue_running", "running"), ("queue_pending", "waiting")):
-            if any(entry[1] == prompt_id for entry in queue.get(place) or []):
+            entries = (entry for entry in items(queue.get(place)) if isinstance(entry, list))
+            if any(entry[1:2] == [prompt_id] for entry in entries):
                 return Look(state)
         return None
 
@@ -426,65 +512,59 @@ class Hosted(_Http):
         return {"X-API-Key": self._token or ""}
 
     def stats(self, seconds: float | None = None) -> dict[str, Any]:
-        more = {} if seconds is None else {"timeout": seconds}
+        found = self._get("/system_stats", silence=seconds, whole=seconds)
         # Whose machine it is, and how large, is the service's own business.
-        return {"system": {"comfyui_version": "hosted"}, **self._get("/system_stats", **more)}
+        return {**found, "system": {"comfyui_version": "hosted", **mapping(found.get("system"))}}
 
     def definitions(self, classes: Sequence[str]) -> dict[str, Any]:
         found = self._get("/object_info")
         return {name: found[name] for name in classes if name in found}
 
     def look(self, prompt_id: str) -> Look:
-        status = str(self._get(f"/job/{prompt_id}/status").get("status") or "")
+        name = quote(prompt_id, safe="")
+        status = words(self._get(f"/job/{name}/status").get("status"))
         if not status:
             return Look("absent")
         state = self._ended.get(status, "running" if status in self._running else "waiting")
         if state not in ("done", "failed"):
             return Look(state)
-        job = self._get(f"/jobs/{prompt_id}")
-        outputs = job.get("outputs") or {}
+        job = self._get(f"/jobs/{name}")
+        outputs = mapping(job.get("outputs"))
         if state == "done" and not outputs:
-            record = self._get(f"/history/{prompt_id}").get(prompt_id) or {}
-            outputs = record.get("outputs") or {}
-        return Look(state, outputs, job.get("execution_error") or {})
+            record = mapping(self._get(f"/history/{name}").get(prompt_id))
+            outputs = mapping(record.get("outputs"))
+        return Look(state, outputs, mapping(job.get("execution_error")))
 
     def cancel(self, prompt_id: str) -> None:
         # Its /interrupt ends all that the account runs: other people's work too.
-        answer = self._ask("POST", f"/jobs/{prompt_id}/cancel")
+        answer = self._ask("POST", f"/jobs/{quote(prompt_id, safe='')}/cancel")
         if answer.status_code in (404, 405):
             self._ask("POST", "/queue", json={"delete": [prompt_id]})
 
-    def open_socket(self, client_id: str) -> Any:
-        key = f"&token={quote(self._token or '', safe='')}" if self._headers else ""
-        return self._connect(f"clientId={quote(client_id)}{key}", {})
+    def open_socket(self, client_id: str) -> Socket:
+        # Its protocol wants the key in the address here. No library that quotes addresses in its
+        # errors sees it, and what is shown of an address has no query.
+        key = {"token": self._token or ""} if self._headers else {}
+        return self._socket({"clientId": client_id, **key})
 
     @contextmanager
-    def _followed(self, answer: Any) -> Iterator[Any]:
-        import httpx
-
-        # A client of its own: the key must not go where the signed address leads.
-        seconds = httpx.Timeout(self._limits.answer, connect=self._limits.connect)
-        with httpx.Client(timeout=seconds, trust_env=not self._local) as plain:
+    def _followed(self, answer: httpx.Response, until: float) -> Iterator[httpx.Response]:
+        with ExitStack() as stack:
             for _ in range(_REDIRECTS):
-                if not answer.is_redirect:
+                location = answer.extensions.get("location")
+                if location is None:
                     break
-                target = answer.request.url.join(answer.headers["Location"])
                 answer.close()
+                target = redirect_target(answer.request.url, location)
                 if target.scheme != "https" and self._scheme == "https":
                     raise EngineUnavailable(f"{self.name} sends a download to plain http.")
-                answer = plain.send(plain.build_request("GET", target), stream=True)
-            try:
-                yield answer
-            finally:
-                answer.close()
-
-
-def _body(answer: Any) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+                # A client of its own: the key must not go where the signed address leads; nor may
+                # that be inside of a network that the service is not in.
+                guard = server_guard(str(target), _SETTING, allow_private=self._local)
+                whole = max(0.1, until - time.monotonic())
+                plain = stack.enter_context(self._open_client(guard, str(target), whole))
+                answer = stack.enter_context(plain.stream("GET", target))
+            yield answer
 
 
 def _said(error: Exception) -> str:

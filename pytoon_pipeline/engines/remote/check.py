@@ -12,7 +12,7 @@ import av
 
 from pytoon_pipeline.errors import EngineFailed, MediaError
 from pytoon_pipeline.media.link import edit_lists
-from pytoon_pipeline.media.probe import open_clip, reason
+from pytoon_pipeline.media.probe import open_clip, probe, reason
 from pytoon_pipeline.spec.job import SegmentJob
 
 
@@ -23,6 +23,7 @@ def check_segment(path: Path, job: SegmentJob, x264: Mapping[str, Any]) -> None:
     profile = str(x264.get("profile", "high")).title()
     level = round(10 * float(x264.get("level", "4.1")))
     try:
+        probe(path)  # First in a process apart, as all that comes from elsewhere.
         fault = _fault(path, job, profile, level)
     except (MediaError, av.FFmpegError, ValueError) as error:
         fault = f"it does not decode: {reason(error)}"
@@ -78,4 +79,6 @@ def _fault_of_frames(
         if number in needed and not frame.key_frame:
             return f"frame {number} is no keyframe, and it will be cut there"
         number += 1
-    return "" if number == job.count else f"{number} frames decode, not {job.count}"
+        if number > job.count:
+            break
+    return "" if number == job.count else f"{number} frames or more decode, not {job.count}"

@@ -225,10 +225,13 @@ class Errand:
                     if not first or not begins:
                         raise Lost("it sent another part of the file than was asked for")
                 etag = answer.headers.get("etag", "")
+                etag = etag if etag.isascii() and etag.isprintable() else ""
                 with open(part, "ab" if ranged else "wb") as file:
                     # As they come: what waits for a full chunk is lost with the connection.
                     for piece in answer.iter_raw():
                         self._heed()
+                        if time.monotonic() > until:
+                            raise EngineTimeout("no peer had it done within the time for a segment")
                         if file.tell() + len(piece) > size:
                             raise EngineFailed("it sent more than it said")
                         file.write(piece)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pytoon_pipeline.errors import FetchRefused, Problem, SettingsError
-from pytoon_pipeline.media.addresses import USUAL_PORTS, Guard, is_public, resolve, shown
+from pytoon_pipeline.media.addresses import is_public, resolve, server_guard, shown
+from pytoon_pipeline.media.answers import (
+    AnswerRefused,
+    parse_document,
+    read_answer,
+    retry_after,
+    without,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -71,6 +75,8 @@ class Timeouts:
     """That a peer may work on a segment without a sign of life from its engine."""
     whole: float = 3600.0
     """For a segment, waiting for a place included."""
+    document: float = 120.0
+    """For a question and all of its answer."""
     poll: float = 0.5
     """Between two looks at its progress."""
 
@@ -79,19 +85,18 @@ class Peer:
     """A `pytoon serve --segments`. Raises SettingsError for an address that is none."""
 
     def __init__(self, url: str, token: str | None, timeouts: Timeouts):
-        self.url, self.timeouts, self._token = url.rstrip("/"), timeouts, token
+        from pytoon_pipeline.media.client import checked_token
+
+        self.url, self.timeouts = url.rstrip("/"), timeouts
+        self._token = token = checked_token(token, "PYTOON_REMOTE_TOKEN")
         self.shown = shown(self.url)
         self._made: httpx.Client | None = None
+        readable = self.url.lower().startswith("http:") and token
         try:
-            parts = urlsplit(self.url)
-            host, port = parts.hostname or "", parts.port or USUAL_PORTS.get(parts.scheme, 0)
-            named = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            self._guard = Guard(
-                [named], "PYTOON_REMOTE_URL", allow_private=True,
-                resolver=self._plain if parts.scheme == "http" and token else resolve,
-            )  # fmt: skip
-            self._guard.check(self.url)
-        except (FetchRefused, SettingsError, ValueError) as error:
+            self._guard = server_guard(
+                self.url, "PYTOON_REMOTE_URL", resolver=self._plain if readable else resolve
+            )
+        except FetchRefused as error:
             raise SettingsError(
                 Problem(
                     "settings.url",
@@ -141,6 +146,7 @@ class Peer:
         self._call(
             "PUT", f"/segments/media/{sha256}", params={"suffix": suffix}, content=content,
             headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
+            extensions={"whole": self.timeouts.whole},
         )  # fmt: skip
 
     def cancel(self, work: str, asker: str) -> None:
@@ -148,24 +154,26 @@ class Peer:
         try:
             with self._open(2.0, 3.0, 4.0) as client:
                 headers = {"Pytoon-Asker": asker}
-                client.delete(f"{self.url}/segments/{work}", headers=headers)
+                with client.stream("DELETE", f"{self.url}/segments/{work}", headers=headers):
+                    pass  # Whatever it says.
         except Exception:
             return
 
     @contextmanager
     def file(self, work: str, first: int, etag: str) -> Iterator[httpx.Response]:
         """The segment file from byte `first` on, if it is still the one of `etag`; else whole."""
-        headers = {"Accept-Encoding": "identity"}
-        if first:
-            headers |= {"Range": f"bytes={first}-", "If-Range": etag}
+        headers = {"Range": f"bytes={first}-", "If-Range": etag} if first else {}
         with (
             self._asking(),
             self._client().stream(
-                "GET", f"{self.url}/segments/{work}/file", headers=headers
+                "GET", f"{self.url}/segments/{work}/file", headers=headers,
+                extensions={"whole": self.timeouts.whole},
             ) as answer,
-        ):
+        ):  # fmt: skip
             if not answer.is_success:
-                self._heed(answer.status_code, answer.headers, _body(answer))
+                self._heed(answer.status_code, answer.headers, read_answer(answer, _ANSWER))
+            if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+                raise Refused("it packs a file that was asked for as it is")
             yield answer
 
     # How it is asked ----------------------------------------------------------------------------
@@ -175,6 +183,7 @@ class Peer:
 
         client = open_client(self._guard, connect=connect, silence=silence, whole=whole)
         client.headers["User-Agent"] = "pytoon"
+        client.headers["Accept-Encoding"] = "identity"
         if self._token:
             client.headers["Authorization"] = f"Bearer {self._token}"
         return client
@@ -182,7 +191,7 @@ class Peer:
     def _client(self) -> httpx.Client:
         if self._made is None:
             t = self.timeouts
-            self._made = self._open(t.connect, t.silence, t.whole)
+            self._made = self._open(t.connect, t.silence, t.document)
         return self._made
 
     def _call(self, method: str, path: str, **more: Any) -> dict[str, Any]:
@@ -193,10 +202,10 @@ class Peer:
         self, client: httpx.Client, method: str, path: str, **more: Any
     ) -> dict[str, Any]:
         with client.stream(method, f"{self.url}{path}", **more) as answer:
-            data = _body(answer)
+            data = read_answer(answer, _ANSWER)
             self._heed(answer.status_code, answer.headers, data)
         try:
-            said = json.loads(data)
+            said = parse_document(data)
         except ValueError:
             said = None
         if not isinstance(said, dict):
@@ -213,6 +222,8 @@ class Peer:
             yield
         except FetchRefused as error:
             raise Lost(f"it can't be reached: {error.message}", never=True) from error
+        except AnswerRefused as error:
+            raise Refused(str(error)) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             why = "no connection within the time" if "imeout" in type(error).__name__ else error
             raise Lost(f"it can't be reached: {why}", never=True) from error
@@ -225,7 +236,7 @@ class Peer:
         """Raises what an answer that is no success means."""
         if 200 <= status < 300:
             return
-        code, words, problems = _complaint(data)
+        code, words, problems = _complaint(without([self._token or ""], data))
         if status in (401, 403):
             raise Refused(
                 "it does not know this token. Set PYTOON_REMOTE_TOKEN to its PYTOON_TOKEN"
@@ -237,7 +248,7 @@ class Peer:
         lacking = [p.get("field") for p in problems if p.get("code") == "segment.media"]
         if lacking and len(lacking) == len(problems):
             raise Lacks([str(field) for field in lacking])
-        after = _seconds(headers.get("retry-after", ""))
+        after = retry_after(headers.get("retry-after", ""))
         if code == "segments.full":
             raise Full(5.0 if after is None else after)
         if status in _PASSING:
@@ -245,19 +256,10 @@ class Peer:
         raise Refused(words or f"it answers {status}")
 
 
-def _body(answer: httpx.Response) -> bytes:
-    data = b""
-    for piece in answer.iter_bytes():
-        data += piece
-        if len(data) > _ANSWER:
-            raise Refused("its answer has no end")
-    return data
-
-
 def _complaint(data: bytes) -> tuple[str, str, list[dict[str, Any]]]:
     """Code, words and problems of an answer that is no success."""
     try:
-        said = json.loads(data)
+        said = parse_document(data)
         error, problems = said["error"], [p for p in said["problems"] if isinstance(p, dict)]
         code, words = str(error["code"]), [f"{error['message']} {error['remedy']}"]
         if len(problems) > 1:
@@ -271,15 +273,3 @@ def quoted(text: str, most: int = _QUOTED) -> str:
     """A peer's words, on one line and not too many."""
     text = "".join(c if c.isprintable() else " " for c in text)
     return text if len(text) <= most else text[: most - 3] + "..."
-
-
-def _seconds(text: str) -> float | None:
-    """Of `Retry-After`: a number, or a date."""
-    from email.utils import parsedate_to_datetime
-
-    if text.isdecimal():
-        return float(text[:6])
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
