@@ -1,7 +1,7 @@
 #!/bin/sh
 # Programs for tests that Python packages can't bring everywhere: `ensure_programs.sh BIN WHAT...`,
-# where BIN is the folder of the tests' Python and WHAT is `redis`, `nginx` or `browser`. What is
-# there is taken: from the Python packages first, then from the system. What is missing is installed
+# where BIN is the folder of the tests' Python and WHAT is `redis`, `nginx`, `bubblewrap` or `browser`.
+# What is there is taken: from the Python packages first, then from the system. What is missing is installed
 # from Debian's packages where this user may (root; SYSTEM_PACKAGES=no forbids it), a line is said
 # before.
 # Otherwise a line says what the tests are skipped for; where CI is set that is a failure.

@@ -3,8 +3,8 @@ the variables of its image, the variables and the writable places of the compose
 else. `make proof-containers`.
 
 Bubblewrap (Debian's package of that name) gives each a root file system that is read only, the
-user of the images, and no capabilities. PostgreSQL, Redis and an S3 server stand beside them on loopback.
-The S3 server checks who may do what (`POLICY` of the service `bucket`).
+user of the images, and no capabilities. PostgreSQL, Redis and an S3 server stand beside them on
+loopback. The S3 server checks who may do what (`POLICY` of the service `bucket`).
 """
 
 from __future__ import annotations
