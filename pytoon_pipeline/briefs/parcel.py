@@ -9,13 +9,11 @@ whatever was packed before or since; and since it comes last, what it names is t
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-import stat
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -40,12 +38,17 @@ from pytoon_pipeline.briefs.source import (
     mentions,
 )
 from pytoon_pipeline.errors import BriefError, Problem, PytoonError, StoreError
+from pytoon_pipeline.media.copies import Copies
+from pytoon_pipeline.media.probe import UnreadableMedia
 from pytoon_pipeline.store.base import Missing, Store
 from pytoon_pipeline.store.seen import still
+from pytoon_pipeline.store.sums import remember
 
 _NOWHERE = os.devnull
 """Where a link leads that stands for one out of a brief's folder."""
 _CONTENTS = re.compile(r"[0-9a-f]{64}")
+SUFFIX = r"^(\.[a-z0-9]{1,6})?$"
+"""Endings that a file keeps in the store."""
 _TRIES = 3
 
 
@@ -81,7 +84,8 @@ class _Item(BaseModel):
     @field_validator("suffix")
     @classmethod
     def _ending(cls, suffix: str) -> str:
-        if "/" in suffix:
+        # Earlier versions kept other signs, too.
+        if "/" in suffix or len(suffix) > 7 or not suffix.isascii():
             raise ValueError("is no ending of a name")
         return suffix
 
@@ -186,8 +190,8 @@ def manifest_key(key: str, contents: str) -> str:
 
 def suffix_of(name: str) -> str:
     """The ending that a file keeps in the store."""
-    suffix = PurePosixPath(name).suffix
-    return suffix.lower() if suffix.isascii() and len(suffix) < 8 else ""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if re.fullmatch(SUFFIX, suffix) else ""
 
 
 # Packing -----------------------------------------------------------------------------------------
@@ -246,7 +250,7 @@ def _stow(
             items[place] = _Item(root=item.root, path=item.path, what="link", to=real)
             item = item.model_copy(update={"path": real, "suffix": suffix_of(real)})
         if item.what == "file" and not still(store, item.key):
-            _put(item, mention, store, scratch)
+            _put(item, mention, None if _is_own(mention, source) else base, store, scratch)
         items[item.root, item.path] = item
     return _as_manifest(source, roots, [items[place] for place in sorted(items)])
 
@@ -325,46 +329,25 @@ def _item(mention: Mention, base: Path, known: str, source: BriefSource) -> _Ite
     )
 
 
-def _put(item: _Item, mention: Mention, store: Store, scratch: Path | None) -> None:
-    """Under a hash lies nothing but what has it: the file may be written to at any moment, so what
-    is put is a copy that was held against it."""
-    digest = hashlib.sha256()
+def _put(
+    item: _Item, mention: Mention, base: Path | None, store: Store, scratch: Path | None
+) -> None:
+    """Under a hash lies nothing but what has it: the file may be written to or replaced at any
+    moment, so what is put is a copy that was held against it. `base` is the folder that the file
+    may not lead out of."""
     try:
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix="parcel-", dir=scratch)
+        with tempfile.TemporaryDirectory(prefix="parcel-", dir=scratch) as folder:
+            held = Copies(Path(folder)).take(Path(mention.at), base)
+            if held.sha256 != item.sha256:
+                raise BriefChanged(f"{mention.path} was changed a moment ago.")
+            remember(held.path, held.sha256)
+            store.put(item.key, held.path, once=True, move=True)
+    except UnreadableMedia as error:
+        raise BriefChanged(f"{mention.path} was changed or taken away a moment ago.") from error
     except OSError as error:
         raise StoreError(f"{scratch} can't be written to: {error.strerror}.") from error
-    copy = Path(name)
-    try:
-        with open(handle, "wb") as target, open(_open(mention), "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-                target.write(block)
-        if digest.hexdigest() != item.sha256:
-            raise BriefChanged(f"{mention.path} was changed a moment ago.")
-        store.put(item.key, copy, once=True)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"{copy.parent} can't be written to: {error.strerror}.") from error
-        raise
-    finally:
-        copy.unlink(missing_ok=True)
-
-
-def _open(mention: Mention) -> int:
-    """A handle on the very file that was looked at: no link that was put there since is followed
-    out of the folder, and no pipe is waited for."""
-    try:
-        handle = os.open(mention.at, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        raise BriefChanged(f"{mention.path} was taken away a moment ago.") from error
-    now, then = os.fstat(handle), mention.info
-    assert then is not None
-    if (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino) or not stat.S_ISREG(now.st_mode):
-        os.close(handle)
-        raise BriefChanged(f"{mention.path} was replaced a moment ago.")
-    return handle
 
 
 class _Beside:

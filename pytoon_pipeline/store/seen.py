@@ -16,12 +16,12 @@ of that age is ever tidied away, whether anything refers to it yet or not."""
 
 
 def still(store: Store, key: str) -> bool:
-    """Is this object there, to be used from now on? One that has lain for long is marked as new, so
-    that it stays until what is being made refers to it.
+    """Is this object there, whole, to be used from now on? One that has lain for long is marked as
+    new, so that it stays until what is being made refers to it; a damaged one is taken away.
 
     Raises StoreError when the store can't be reached.
     """
-    found = store.stat(key)
+    found = store.whole(key)
     if found is None:
         return False
     if time.time() - found.modified > REFRESHED_AFTER:

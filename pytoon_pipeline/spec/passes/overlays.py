@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pytoon_pipeline.briefs.parcel import suffix_of
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.probe import probe
 from pytoon_pipeline.picture.contrast import contrast
@@ -68,7 +69,7 @@ def _watermark(d: Draft) -> list[Overlay]:
     ):
         name = logo.on_ground
     path = d.brand.folder / (name or logo.on_pictures)
-    asset = take_project_file(d, path, f"{d.spec.brand}/{path.name}", None)
+    asset = take_project_file(d, path, f"{d.spec.brand}/{path.name}", None, d.brand.folder)
     return [
         Overlay(
             type="watermark", media=asset.id, position=mark.place, opacity=mark.opacity,
@@ -94,6 +95,8 @@ def _lost_on_pictures(d: Draft) -> bool:
     paths = [d.brand.folder / logo.on_pictures, d.brand.folder / logo.on_ground]
     if not all(path.is_file() for path in paths):
         return False
+    # The copies that are rendered are weighed.
+    paths = [d.copies.take(path, d.brand.folder, suffix_of(path.name)).path for path in paths]
     info = probe(paths[0])
     asset = Asset(
         id="mark", kind="image", source="", sha256="0" * 64, width=info.width, height=info.height
