@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -40,15 +40,13 @@ from pytoon_pipeline.briefs.source import (
 from pytoon_pipeline.errors import BriefError, Problem, PytoonError, StoreError
 from pytoon_pipeline.media.copies import Copies
 from pytoon_pipeline.media.probe import UnreadableMedia
-from pytoon_pipeline.store.base import Missing, Store
+from pytoon_pipeline.store.base import Missing, Store, suffix_of
 from pytoon_pipeline.store.seen import still
 from pytoon_pipeline.store.sums import remember
 
 _NOWHERE = os.devnull
 """Where a link leads that stands for one out of a brief's folder."""
 _CONTENTS = re.compile(r"[0-9a-f]{64}")
-SUFFIX = r"^(\.[a-z0-9]{1,6})?$"
-"""Endings that a file keeps in the store."""
 _TRIES = 3
 
 
@@ -186,12 +184,6 @@ def manifest_key(key: str, contents: str) -> str:
     if not _CONTENTS.fullmatch(contents):
         raise StoreError(f"{contents!r} is no hash of a brief's contents.")
     return f"briefs/{key}/{contents}.json"
-
-
-def suffix_of(name: str) -> str:
-    """The ending that a file keeps in the store."""
-    suffix = PurePosixPath(name).suffix.lower()
-    return suffix if re.fullmatch(SUFFIX, suffix) else ""
 
 
 # Packing -----------------------------------------------------------------------------------------

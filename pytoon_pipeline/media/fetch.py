@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pytoon_pipeline.durable import replace_file
 from pytoon_pipeline.errors import FetchRefused
 from pytoon_pipeline.locks import held
 from pytoon_pipeline.media.addresses import Guard, Resolver, check_bucket, resolve, shown
@@ -147,9 +148,9 @@ class Fetcher:
                 temporary.chmod(0o644)
                 if known and known.file != copy.file:
                     os.utime(folder / known.file)  # From now on it is an old one.
-                os.replace(temporary, folder / copy.file)
+                replace_file(temporary, folder / copy.file)
             temporary.write_text(json.dumps(asdict(copy), indent=1), encoding="utf-8")
-            os.replace(temporary, folder / "copy.json")
+            replace_file(temporary, folder / "copy.json")
         finally:
             temporary.unlink(missing_ok=True)
         self._tidy(folder, copy)

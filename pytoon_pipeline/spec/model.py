@@ -14,8 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.alias_generators import to_camel
 
 from pytoon_pipeline.briefs.model import Archetype, EnginePolicy, Text, as_seconds, is_none
-from pytoon_pipeline.briefs.parcel import SUFFIX
 from pytoon_pipeline.spec import spellings
+from pytoon_pipeline.store.base import SUFFIX
 
 SPEC_VERSION = "1.0"
 

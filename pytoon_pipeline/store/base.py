@@ -9,6 +9,7 @@ it is absent and is made again.
 from __future__ import annotations
 
 import logging
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,15 @@ def checked_key(key: str) -> str:
     if any(part in ("", ".", "..") or part.startswith(OWN) for part in path.parts):
         raise StoreError(f"{key!r} is not a key of the store.")
     return key
+
+
+SUFFIX = r"^(\.[a-z0-9]{1,6})?$"
+
+
+def suffix_of(name: str) -> str:
+    """The ending that a file of this name keeps in the store: none that is unusual."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if re.fullmatch(SUFFIX, suffix) else ""
 
 
 class Missing(StoreError):
@@ -134,8 +144,14 @@ class Store(ABC):
 
     @abstractmethod
     def url(self, key: str) -> str:
-        """An address a person can open to look at this object; of a private store one that is good
-        for a while only."""
+        """An address that may be written down, by which a person finds this object: one that opens,
+        of a private store for a while only; or, where such a one would hold a secret, its plain
+        address."""
+
+    def link(self, key: str) -> str:
+        """An address that opens, for whoever asks for it now; not to be written down: it may hold
+        what the store was asked with."""
+        return self.url(key)
 
     def links_until(self) -> float | None:
         """Unix time up to which a `url` asked for now is good; None where they are so for ever."""

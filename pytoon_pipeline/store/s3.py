@@ -92,7 +92,7 @@ def open_s3(settings: Settings) -> S3Store:
     return S3Store(
         bucket, prefix, settings.cache, endpoint=settings.s3_endpoint,
         public=settings.s3_public_endpoint, link_seconds=settings.link_seconds,
-        cache_bytes=settings.cache_bytes,
+        cache_bytes=settings.cache_bytes, link_profile=settings.link_profile,
     )
 
 
@@ -127,15 +127,19 @@ _OPENING: dict[int, threading.Lock] = {}
 """By process: a lock that was held when the process was forked is held for ever."""
 
 
-def _tools(endpoint: str | None) -> _Tools:
+def _tools(endpoint: str | None, profile: str = "") -> _Tools:
+    """`profile` is one of AWS's own files of settings; who asks is up to the environment if none is
+    named."""
     pid = os.getpid()
     with _OPENING.setdefault(pid, threading.Lock()):
         aws = sorted((n, v) for n, v in os.environ.items() if n.startswith("AWS_"))
-        return _open(endpoint, tuple(aws), pid)
+        return _open(endpoint, profile, tuple(aws), pid)
 
 
 @lru_cache(maxsize=4)
-def _open(endpoint: str | None, aws: tuple[tuple[str, str], ...], _pid: int) -> _Tools:
+def _open(
+    endpoint: str | None, profile: str, aws: tuple[tuple[str, str], ...], _pid: int
+) -> _Tools:
     """Kept: to make a client takes longer than most requests. Safe between threads; a forked
     process makes its own, for connections are not to be shared."""
     import boto3
@@ -143,7 +147,7 @@ def _open(endpoint: str | None, aws: tuple[tuple[str, str], ...], _pid: int) -> 
 
     # Servers of other makers are rarely set up for a name per bucket.
     own = _of_others(endpoint)
-    session = boto3.session.Session()
+    session = boto3.session.Session(profile_name=profile or None)
     config = Config(
         signature_version="s3v4",
         connect_timeout=5,
@@ -219,14 +223,17 @@ class S3Store(Store):
         public: str | None = None,
         link_seconds: int = LONGEST_LINK,
         cache_bytes: int = Settings.cache_bytes,
+        link_profile: str = "",
         part: int = PART,
     ):
-        """`public` is where a person's browser finds the server, if not at `endpoint`. Nothing is
-        asked of the bucket yet. SettingsError for an endpoint that is none."""
+        """`public` is where a person's browser finds the server, if not at `endpoint`;
+        `link_profile` the profile whose key signs links, if not the store's own. Nothing is asked
+        of the bucket yet. SettingsError for an endpoint that is none."""
         super().__init__()
         self.bucket, self.prefix, self.part = bucket, prefix, part
         self.endpoint = _checked_endpoint(endpoint) if endpoint else None
         self.public = _checked_endpoint(public) if public else self.endpoint
+        self.link_profile = link_profile
         self.link_seconds = max(1, min(link_seconds, LONGEST_LINK))
         mark = hashlib.sha256(f"{endpoint or ''} {bucket}/{prefix}".encode()).hexdigest()[:8]
         self.cache = Cache(cache, f"{bucket}-{mark}", cache_bytes)
@@ -571,7 +578,22 @@ class S3Store(Store):
 
     # Links --------------------------------------------------------------------------------------
 
+    def _signs_with_token(self) -> bool:
+        """Would a link hold the session token of temporary credentials?"""
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            found = _tools(self.public, self.link_profile).credentials
+            return bool(found and found.get_frozen_credentials().token)
+        except (BotoCoreError, ValueError) as error:
+            self._fail(error, f"links to {self._root()} can't be made", "s3:GetObject")
+
     def url(self, key: str) -> str:
+        """A signed link; the plain address where that would hold the token of temporary
+        credentials, which is not to be written into pages and records."""
+        return self.place(key) if self._signs_with_token() else self.link(key)
+
+    def link(self, key: str) -> str:
         """A signed link, made without asking the server. It opens in a browser, and is saved under
         a name that says of which brief it is."""
         from botocore.exceptions import BotoCoreError
@@ -586,17 +608,15 @@ class S3Store(Store):
             "ResponseContentDisposition": f'inline; filename="{plain}"{encoded}',
         }
         try:
-            return _tools(self.public).client.generate_presigned_url(
+            return _tools(self.public, self.link_profile).client.generate_presigned_url(
                 "get_object", Params=params, ExpiresIn=self.link_seconds
             )
         except (BotoCoreError, ValueError) as error:
             self._fail(error, f"a link to {self.place(key)} can't be made", "s3:GetObject")
 
-    def links_until(self) -> float:
-        until = time.time() + self.link_seconds
-        # A link ends with the credentials that signed it: those of a role are good for hours.
-        ends = getattr(_tools(self.endpoint).credentials, "_expiry_time", None)
-        return min(until, ends.timestamp()) if ends else until
+    def links_until(self) -> float | None:
+        # Links of temporary credentials, which end with these, are not written down.
+        return None if self._signs_with_token() else time.time() + self.link_seconds
 
     # Failures -----------------------------------------------------------------------------------
 

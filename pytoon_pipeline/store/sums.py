@@ -22,6 +22,7 @@ from pytoon_pipeline.errors import StoreError
 _ATTRIBUTE = "user.pytoon.sum"
 _NOTE = re.compile(r"([0-9a-f]{64}) (\d{1,19})\n")
 _MEDIUM = re.compile(r"media/([0-9a-f]{64})(\.[^/]*)?")
+_MAY_BE_EMPTY = ("", ".srt", ".vtt", ".txt", ".csv")
 _MOST = 8192
 """Files whose sum this process remembers."""
 
@@ -142,9 +143,12 @@ def read_note(path: Path) -> Sum | None:
 
 
 def damage(path: Path, *known: Sum | None) -> str | None:
-    """What is wrong with a file, in a few words; None when nothing is, or nothing is known of it.
+    """What is wrong with a file, in a few words; None when nothing is. Of one of which nothing is
+    known, a video or a document must hold something.
     OSError when it can't be read."""
     length = os.stat(path).st_size
+    if length == 0 and not any(known) and path.suffix not in _MAY_BE_EMPTY:
+        return "0 bytes"
     for each in known:
         if each is None:
             continue

@@ -17,7 +17,6 @@ from pytoon_pipeline.briefs.names import (
     whole_address,
     without_unseen,
 )
-from pytoon_pipeline.briefs.parcel import suffix_of
 from pytoon_pipeline.briefs.reading import validate
 from pytoon_pipeline.errors import FetchRefused
 from pytoon_pipeline.media.addresses import shown
@@ -37,6 +36,7 @@ from pytoon_pipeline.spec.model import (
     SegmentAudio,
     Voice,
 )
+from pytoon_pipeline.store.base import suffix_of
 
 
 def gather_media(d: Draft) -> None:

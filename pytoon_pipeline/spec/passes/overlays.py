@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pytoon_pipeline.briefs.parcel import suffix_of
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.probe import probe
 from pytoon_pipeline.picture.contrast import contrast
@@ -14,6 +13,7 @@ from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Asset, Box, Overlay, Segment
 from pytoon_pipeline.spec.passes.end_card import has_end_card, last_before
 from pytoon_pipeline.spec.passes.media import take_project_file
+from pytoon_pipeline.store.base import suffix_of
 
 LOST = 2.0
 """A logo with less contrast than this to the pictures behind it is as good as gone."""
