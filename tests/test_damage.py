@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import power_cut
 import pytest
 from deployment import tiny
+from power_cut import compiler
 from test_store import spoil
 
 from pytoon_pipeline.briefs.folder import find_sources
@@ -84,3 +88,14 @@ def test_a_medium_that_is_gone_after_its_plan_was_made_is_said_with_the_remedy(
     assert "a.png: the store has no whole copy of it any more. Render the brief again" in said
     # Which helps: the file is taken from the folder.
     assert rendered(folder, services)[1].frames
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C compiler, on Linux")
+def test_a_power_cut_leaves_only_what_is_whole(tmp_path: Path) -> None:
+    """All that was not synced is thrown away in the middle of a render: what counts as present is
+    whole, and a new render ends as the first one. `make proof-faults` cuts in more places."""
+    told = subprocess.run(
+        [sys.executable, power_cut.__file__, str(tmp_path), "1"], capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr[-3000:]
+    assert "objects left after a cut at" in told.stdout
