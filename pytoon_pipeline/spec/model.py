@@ -42,7 +42,7 @@ class Asset(SpecModel):
     source: str = Field(description="The file as its author named it.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     suffix: str = Field(
-        "", pattern=SUFFIX, description="Ending of the file, with its dot: small letters, digits."
+        "", pattern=SUFFIX, description="Ending of the file, with its dot."
     )
     bytes: int = 0
     width: int | None = None

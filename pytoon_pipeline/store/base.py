@@ -41,7 +41,7 @@ def checked_key(key: str) -> str:
     return key
 
 
-SUFFIX = r"^(\.[a-z0-9]{1,6})?$"
+SUFFIX = r"^(\.[A-Za-z0-9_-]{1,6})?$"
 
 
 def suffix_of(name: str) -> str:
