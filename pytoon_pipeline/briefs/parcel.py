@@ -38,8 +38,6 @@ from pytoon_pipeline.briefs.source import (
     mentions,
 )
 from pytoon_pipeline.errors import BriefError, Problem, PytoonError, StoreError
-from pytoon_pipeline.media.copies import Copies
-from pytoon_pipeline.media.probe import UnreadableMedia
 from pytoon_pipeline.store.base import Missing, Store, suffix_of
 from pytoon_pipeline.store.seen import still
 from pytoon_pipeline.store.sums import remember
@@ -203,7 +201,7 @@ def pack(
 
     No file from outside the brief's folder and the media roots is ever put. Raises BriefChanged
     when the brief says something else by now, BriefError when its own file leads out, StoreError
-    when the store or `scratch` can't be used, OSError when a file can't be read to its end.
+    when the store or `scratch` can't be used.
     """
     text = _stow(source, store, roots, contents, scratch)
     store.put_bytes(manifest_key(key or source.key, contents), text)
@@ -242,7 +240,8 @@ def _stow(
             items[place] = _Item(root=item.root, path=item.path, what="link", to=real)
             item = item.model_copy(update={"path": real, "suffix": suffix_of(real)})
         if item.what == "file" and not still(store, item.key):
-            _put(item, mention, None if _is_own(mention, source) else base, store, scratch)
+            inside = _around(source) if _is_own(mention, source) else base
+            _put(item, mention, inside, store, scratch)
         items[item.root, item.path] = item
     return _as_manifest(source, roots, [items[place] for place in sorted(items)])
 
@@ -268,8 +267,7 @@ def _check_own(source: BriefSource) -> None:
     """A brief's own file may be a link to what its campaign shares, and to nothing beyond."""
     if source.document is not None:
         return
-    around = source.folder.parent if source.owns_folder else source.folder
-    if not _inside(str(source.path), around):
+    if not _inside(str(source.path), _around(source)):
         raise BriefError(
             Problem(
                 "file.outside",
@@ -278,6 +276,11 @@ def _check_own(source: BriefSource) -> None:
                 file=source.shown,
             )
         )
+
+
+def _around(source: BriefSource) -> Path:
+    """The folder that a brief's own file may not lead out of."""
+    return source.folder.parent if source.owns_folder else source.folder
 
 
 def _is_place(path: str) -> bool:
@@ -322,11 +325,15 @@ def _item(mention: Mention, base: Path, known: str, source: BriefSource) -> _Ite
 
 
 def _put(
-    item: _Item, mention: Mention, base: Path | None, store: Store, scratch: Path | None
+    item: _Item, mention: Mention, base: Path, store: Store, scratch: Path | None
 ) -> None:
     """Under a hash lies nothing but what has it: the file may be written to or replaced at any
     moment, so what is put is a copy that was held against it. `base` is the folder that the file
     may not lead out of."""
+    # They take a while to load, and are not needed before a brief is packed.
+    from pytoon_pipeline.media.copies import Copies
+    from pytoon_pipeline.media.probe import UnreadableMedia
+
     try:
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
