@@ -123,15 +123,15 @@ def test_a_file_that_is_being_written_is_refused_with_the_remedy(
 ) -> None:
     folder = brief(tmp_path / "camp" / "x")
     plain(folder / "a.png", GREEN)
-    pour = copies._pour
+    read = copies._sum
 
-    def grow(file, target, path):
-        found = pour(file, target, path)
+    def grow(file, path):
+        found = read(file, path)
         with open(folder / "a.png", "ab") as more:
             more.write(b"more of it")
         return found
 
-    monkeypatch.setattr(copies, "_pour", grow)
+    monkeypatch.setattr(copies, "_sum", grow)
     source = find_sources([folder])[0]
     with pytest.raises(BriefError) as caught:
         compile_source(source, services)
@@ -141,6 +141,29 @@ def test_a_file_that_is_being_written_is_refused_with_the_remedy(
         assert "a.png was changed while it was read" in problem.message
         assert problem.remedy == "Render again when it is complete."
     assert not services.store.keys("media")
+
+
+@pytest.mark.parametrize("by_system", [True, False])
+def test_a_copy_is_bounded_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_system: bool
+) -> None:
+    if not by_system:
+        monkeypatch.delattr(os, "copy_file_range", raising=False)
+    path = tmp_path / "a.png"
+    path.write_bytes(os.urandom(3_000_000))
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    held = Copies(folder).take(path, tmp_path)
+    assert held.own and held.sha256 == digest(path) == digest(held.path)
+    assert held.path.name == "a.png" and held.path.is_relative_to(folder)
+    monkeypatch.setattr(copies, "MAX_FILE_BYTES", 2_000_000)
+    for taker in (Copies(folder), Copies()):
+        with pytest.raises(UnreadableMedia) as caught:
+            taker.take(path, tmp_path)
+        assert caught.value.code == "media.too_large"
+    # Grown while it was read.
+    with pytest.raises(UnreadableMedia), open(path, "rb") as file, open(folder / "b", "wb") as to:
+        copies._copy(file, to, path)
 
 
 def test_a_check_copies_nothing_and_sees_a_file_that_changes(

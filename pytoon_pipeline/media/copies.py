@@ -86,7 +86,7 @@ class Copies:
     ) -> Held:
         at_hand = self.folder is None or (self.private and _is_below(path, self.private))
         if self.stored is not None or at_hand:
-            digest = _pour(file, None, path)
+            digest = _sum(file, path)
             _same(file, before, path)
             kept = self.stored(digest, suffix) if self.stored else None
             if kept is not None:
@@ -94,17 +94,21 @@ class Copies:
             if at_hand:
                 return Held(path, digest, before.bytes, False, lambda: _check(path, root, before))
             file.seek(0)
+        assert self.folder is not None
         try:
             # In a folder of its own it keeps its name, by which messages call it.
-            assert self.folder is not None
             copy = Path(mkdtemp(dir=self.folder)) / path.name
-            target = open(copy, "xb")  # noqa: SIM115 - closed below
+            with open(copy, "x+b") as target:
+                _copy(file, target, path)
+                _same(file, before, path)
+                target.flush()
+                target.seek(0)
+                return Held(copy, _sum(target, path), before.bytes, True, _nothing)
         except OSError as error:
-            raise _full(Path(str(self.folder)), error) from error
-        with target:
-            digest = _pour(file, target, path)
-        _same(file, before, path)
-        return Held(copy, digest, before.bytes, True, _nothing)
+            why = "make room there" if error.errno in _FULL else "check its rights"
+            raise StoreError(
+                f"{self.folder} can't be written to: {error.strerror or error}; {why}."
+            ) from error
 
 
 @contextmanager
@@ -188,9 +192,9 @@ def _open(path: Path, root: Path | None) -> int:
         os.close(at)
 
 
-def _pour(file: BinaryIO, target: BinaryIO | None, path: Path) -> str:
-    """All bytes of a file, summed and, with a target, copied; never more than a file may have."""
-    digest, length = hashlib.sha256(), 0
+def _chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    """All bytes of a file, never more than a file may have."""
+    length = 0
     while True:
         try:
             chunk = file.read(_CHUNK)
@@ -200,16 +204,35 @@ def _pour(file: BinaryIO, target: BinaryIO | None, path: Path) -> str:
                 "Copy it again.",
             ) from error
         if not chunk:
-            return digest.hexdigest()
+            return
         length += len(chunk)
         if length > MAX_FILE_BYTES:
             raise _too_large(path)
+        yield chunk
+
+
+def _sum(file: BinaryIO, path: Path) -> str:
+    digest = hashlib.sha256()
+    for chunk in _chunks(file, path):
         digest.update(chunk)
-        if target is not None:
-            try:
-                target.write(chunk)
-            except OSError as error:
-                raise _full(Path(target.name).parents[1], error) from error
+    return digest.hexdigest()
+
+
+def _copy(file: BinaryIO, target: BinaryIO, path: Path) -> None:
+    """All bytes of a file into another, by the system itself where it can: on some file systems
+    that takes no time and no room. OSError when they can't be written."""
+    left = MAX_FILE_BYTES + 1
+    try:
+        while left and (count := os.copy_file_range(file.fileno(), target.fileno(), left)):
+            left -= count
+    except (OSError, AttributeError):  # Between two file systems, or not on this system.
+        file.seek(0)
+        target.seek(0)
+        target.truncate()
+        for chunk in _chunks(file, path):
+            target.write(chunk)
+    if not left:
+        raise _too_large(path)
 
 
 def _same(file: BinaryIO, before: _Mark, path: Path) -> None:
@@ -235,8 +258,3 @@ def _too_large(path: Path) -> UnreadableMedia:
     return UnreadableMedia(
         "media.too_large", f"{path.name} is over 2 GB.", "Export a smaller copy."
     )
-
-
-def _full(folder: Path, error: OSError) -> StoreError:
-    why = "make room there" if error.errno in _FULL else "check its rights"
-    return StoreError(f"{folder} can't be written to: {error.strerror or error}; {why}.")
