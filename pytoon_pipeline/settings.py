@@ -126,6 +126,8 @@ class Settings:
     """The same server as people's browsers reach it; none means under the same address."""
     link_seconds: int = 7 * 86400
     """How long links into an S3 store are good for."""
+    link_profile: str = ""
+    """The profile of AWS's own settings whose key signs them; empty: the store's own."""
     cache_bytes: int = 20_000_000_000
     """Room on this machine for copies of what lies in an S3 store."""
     keep_days: float = 30.0
@@ -380,6 +382,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         s3_endpoint=_server("PYTOON_S3_ENDPOINT", env, "https", "http"),
         s3_public_endpoint=_server("PYTOON_S3_PUBLIC_ENDPOINT", env, "https", "http"),
         link_seconds=int(amount("PYTOON_LINK_SECONDS", Settings.link_seconds)),
+        link_profile=env.get("PYTOON_LINK_PROFILE", ""),
         cache_bytes=_bytes("PYTOON_CACHE_BYTES", env) or Settings.cache_bytes,
         keep_days=amount("PYTOON_KEEP_DAYS", Settings.keep_days),
         keep_bytes=_bytes("PYTOON_KEEP_BYTES", env),

@@ -205,7 +205,7 @@ def test_generated_footage_is_marked_in_the_file(dreaming: Services, tmp_path: P
         (whole.replace(b"compositeWithTrained", b"compositeWithDrained"), "Drained"),
         (whole.replace(b"<x:xmpmeta", b"<y:xmpmeta"), "can't be read"),
     ):
-        video.write_bytes(damaged)
+        dreaming.store.put_bytes(metrics.video.key, damaged)
         _, verdicts = judge(spec, metrics.video, dreaming, segments)
         found = next(v for v in verdicts if v.name == "ai_label")
         assert not found.passed and found.severity == "error" and says in found.message
@@ -231,7 +231,7 @@ def test_what_is_not_generated_is_not_marked(services: Services, tmp_path: Path)
     assert claimed.read_bytes()[: video.stat().st_size] == video.read_bytes()
     with pytest.raises(LinkError, match="bears a mark"):
         label.add_packet(claimed, tmp_path / "twice.mp4", b"more")
-    video.write_bytes(claimed.read_bytes())
+    gone.store.put(metrics.video.key, claimed)
     spec = compile_source(find_sources([tmp_path / "camp" / "cup"])[0], gone)
     _, verdicts = judge(spec, metrics.video, gone, segments)
     assert not next(v for v in verdicts if v.name == "ai_label").passed
@@ -347,7 +347,7 @@ def test_a_certificate_signs_what_the_video_is_made_of(
     ):
         broken = bytearray(whole)
         broken[at] ^= 1
-        video.write_bytes(broken)
+        services.store.put_bytes(metrics.video.key, broken)
         _, verdicts = judge(spec, metrics.video, services, segments)
         bad = next(v for v in verdicts if v.name == "ai_label")
         assert not bad.passed and says in bad.message, (at, bad)

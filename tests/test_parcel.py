@@ -20,7 +20,6 @@ import pytest
 from conftest import picture
 from s3_server import S3Server, s3_server, trouble
 
-from pytoon_pipeline.briefs import parcel as parcel_module
 from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.parcel import (
@@ -39,6 +38,7 @@ from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.resources import RESOURCES, SettingsResource
 from pytoon_pipeline.defs.run import open_instance, run_brief
 from pytoon_pipeline.errors import BriefError, StoreError, UserError
+from pytoon_pipeline.media import copies
 from pytoon_pipeline.service.documents import RenderRequest
 from pytoon_pipeline.service.jobs import Jobs
 from pytoon_pipeline.service.request import Accepted
@@ -60,9 +60,9 @@ class Shared(FolderStore):
         super().__init__(root)
         self.puts: list[str] = []
 
-    def put(self, key: str, source: Path, *, once: bool = False) -> bool:
+    def put(self, key: str, source: Path, *, once: bool = False, move: bool = False) -> bool:
         self.puts.append(key)
-        return super().put(key, source, once=once)
+        return super().put(key, source, once=once, move=move)
 
 
 class Machine:
@@ -285,25 +285,26 @@ def test_what_changes_while_it_is_packed_is_no_parcel(
     here: Machine, briefs: Path, monkeypatch: pytest.MonkeyPatch
 ):
     source = small(briefs / "c/b")
-    contents, was = content_hash(source), parcel_module._open
+    contents, was = content_hash(source), copies._open
 
-    def meanwhile(mention):
-        picture(Path(mention.at), hue=(9, 9, 9)) if mention.path == "a.png" else None
-        return was(mention)
+    def meanwhile(path, root):
+        picture(path, hue=(9, 9, 9)) if path.name == "a.png" else None
+        return was(path, root)
 
-    monkeypatch.setattr(parcel_module, "_open", meanwhile)
+    monkeypatch.setattr(copies, "_open", meanwhile)
     with pytest.raises(BriefChanged):
         pack(source, here.store, {}, contents, scratch=here.settings.scratch)
     assert not packed(source.key, contents, here.store)
     assert not [k for k in here.store.keys("media") if k.endswith(".png")]
     assert not list(here.settings.scratch.iterdir())
 
-    def swapped(mention):
-        os.replace(briefs / "link", mention.at)
-        return was(mention)
+    def swapped(path, root):
+        if path.name == "a.png":
+            os.replace(briefs / "link", path)
+        return was(path, root)
 
     (briefs / "link").symlink_to("/etc/hostname")
-    monkeypatch.setattr(parcel_module, "_open", swapped)
+    monkeypatch.setattr(copies, "_open", swapped)
     with pytest.raises(BriefChanged):
         pack(source, here.store, {}, content_hash(source))
 
@@ -347,8 +348,10 @@ def test_a_manifest_is_data(here: Machine, there: Machine, briefs: Path, tmp_pat
     assert "whole manifest" in refused(json.dumps(good | {"path": "../brief.yaml"}).encode())
     assert "whole manifest" in refused(json.dumps(good).encode()[:-40])
     here.store.put_bytes(key, json.dumps(good).encode())
-    here.store.put_bytes(f"media/{file['sha256']}.png", b"other bytes")
-    with pytest.raises(StoreError, match="not what its name says"):
+    with pytest.raises(StoreError, match="can't be put"):
+        here.store.put_bytes(f"media/{file['sha256']}.png", b"other bytes")
+    here.store.local(f"media/{file['sha256']}.png").write_bytes(b"other bytes")
+    with pytest.raises(StoreError, match="was damaged"):
         unpack(source.key, contents, there.store, tmp_path / "w")
     for wrong_hash in ("", "../../x", contents.replace(contents[0], "z")):
         with pytest.raises(StoreError):

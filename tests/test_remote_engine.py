@@ -495,7 +495,7 @@ def test_what_a_server_is_asked_is_held_against_bounds(tmp_path: Path, peer: Ser
             ({"job": request(job)["job"] | {"body": 10**9}}, 422, "job.body"),
             ({"job": request(job)["job"] | {"type": "generated"}}, 422, "No engine"),
             ({"job": request(job)["job"] | {"overlays": [overlay]}}, 422, "'a9'"),
-            ({"job": request(job)["job"] | {"media": [outside]}}, 422, "ending"),
+            ({"job": request(job)["job"] | {"media": [outside]}}, 422, "suffix"),
             ({"look": {"x264": {"crf": [1]}}}, 422, "look"),
             ({}, 422, digest),
         ):

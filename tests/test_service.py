@@ -203,6 +203,21 @@ def test_states_are_those_of_the_ledger(api: httpx.Client, ledger: Ledger):
     assert codes(api.get(job["links"]["self"] + "/video")) == {"job.not_completed"}
 
 
+def test_no_folder_of_the_server_is_told(
+    api: httpx.Client, ledger: Ledger, settings: Settings
+):
+    job = api.post("/render", json=CARD).json()
+    home = str(settings.home)
+    error = f"media/x.png can't be written to {settings.store}: no space; see {home}/scratch."
+    wrong = Problem("media.missing", f"{home}/jobs/x/a.png is gone.", f"Look into {home}.")
+    ledger.note(job["key"], state="failed", error=error, problems=[wrong])
+    answer = api.get(job["links"]["self"])
+    assert home not in answer.text and settings.store not in answer.text
+    said = answer.json()["error"]
+    assert said.startswith("media/x.png can't be written to PYTOON_STORE: no space")
+    assert said.endswith("see PYTOON_HOME/scratch.")
+
+
 def test_jobs_of_one_name_are_different(
     api: httpx.Client, ledger: Ledger, settings: Settings
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 import threading
@@ -17,16 +18,32 @@ from uuid import uuid4
 
 import pytest
 from conftest import clip
+from deployment import tiny
 from s3_server import S3Server, Trouble, s3_server, trouble
 from starlette.requests import Request
 
+from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.engines.comfyui.sizes import Shape
 from pytoon_pipeline.engines.comfyui.takes import Take, keep, kept
 from pytoon_pipeline.errors import SettingsError, StoreError
+from pytoon_pipeline.report.write import write_report
 from pytoon_pipeline.service.files import file_response
 from pytoon_pipeline.settings import load_settings
-from pytoon_pipeline.store import FolderStore, Missing, S3Store, Store, open_store, s3, where
+from pytoon_pipeline.store import (
+    FolderStore,
+    Missing,
+    S3Store,
+    Store,
+    open_store,
+    s3,
+    sums,
+    where,
+)
+from pytoon_pipeline.store.base import Damaged
 from pytoon_pipeline.store.cache import IN_USE, Cache
+from pytoon_pipeline.store.seen import still
 
 MB = 2**20
 
@@ -382,6 +399,43 @@ def test_a_link_opens_without_credentials_and_ends(s3_store: S3Store, tmp_path: 
     assert where(s3_store, key) == f"s3://shop/{s3_store.prefix}/{key}"
 
 
+def test_a_session_token_is_in_no_link_that_is_written_down(
+    s3_store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, token = "videos/spring/a/video.mp4", "token-of-a-role"
+    s3_store.put_bytes(key, b"pixels")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    assert s3_store.url(key) == s3_store.place(key) == f"s3://shop/{s3_store.prefix}/{key}"
+    assert s3_store.links_until() is None
+    # Whoever asks for one gets one that opens.
+    link = s3_store.link(key)
+    assert f"X-Amz-Security-Token={token}" in link
+    with urllib.request.urlopen(link, timeout=10) as answer:
+        assert answer.read() == b"pixels"
+    # Nor in what is made of them: a campaign's page and table, and what Dagster records.
+    ledger = Ledger(tmp_path / "ledger.db")
+    folder = tmp_path / "briefs" / "spring" / "a"
+    tiny(folder)
+    ledger.note(ledger.register(find_sources([folder])[0]), state="done")
+    made = write_report("spring", ledger, s3_store)
+    for name in (made.page, made.table):
+        text = s3_store.read_bytes(name).decode()
+        assert token not in text and "X-Amz" not in text
+        assert f"s3://shop/{s3_store.prefix}/" in text
+    assert token not in str(metadata.link(s3_store, key).value)
+    # With a lasting key for links they are signed as before.
+    (tmp_path / "aws").write_text(
+        "[reader]\naws_access_key_id = reader\naws_secret_access_key = word\n", "ascii"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "aws"))
+    with_key = elsewhere(s3_store, tmp_path / "other", link_profile="reader")
+    assert "X-Amz-Credential=reader" in with_key.url(key) and token not in with_key.url(key)
+    assert with_key.links_until() is not None
+    unknown = elsewhere(s3_store, tmp_path / "other", link_profile="nobody")
+    with pytest.raises(StoreError, match="can't be made"):
+        unknown.url(key)
+
+
 def test_what_is_wrong_is_said_with_its_remedy(
     s3_store: S3Store, proxy: Trouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -455,3 +509,146 @@ def test_a_bucket_that_is_away_is_waited_for(
     proxy.down = True
     with pytest.raises(StoreError, match="reached"):
         s3_store.exists("videos/a/b/metrics.json")
+
+
+# Damage ------------------------------------------------------------------------------------------
+
+
+def spoil(path: Path, how: str) -> None:
+    """A file as a bad disk leaves it."""
+    data = bytearray(path.read_bytes())
+    if how == "cut":
+        del data[len(data) // 2 :]
+    elif how == "empty":
+        data.clear()
+    else:
+        data[len(data) // 2] ^= 4
+    path.chmod(0o644)
+    path.write_bytes(data)
+    sums.forget_all()  # As a new process, which has not read it yet.
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "flip"])
+@pytest.mark.parametrize("key", ["segments/a.mp4", "videos/c/b/video.mp4", "linked/c/b.json"])
+def test_a_damaged_object_is_taken_away_when_it_is_used(
+    tmp_path: Path, how: str, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FolderStore(tmp_path)
+    store.put_bytes(key, b"pixels" * 100)
+    assert store.read_bytes(key) == b"pixels" * 100
+    spoil(store.local(key), how)
+    with pytest.raises(Damaged):
+        store.local(key)
+    assert not store.exists(key) and not still(store, key) and store.keys("") == []
+    assert "was damaged" in caplog.text and key in store.damaged
+    assert store.put_bytes(key, b"made again", once=True)
+    assert store.read_bytes(key) == b"made again"
+    # What it was lies beside it for a while, and is swept.
+    assert store.sweep(3600) == [] and len(store.sweep(-60)) == 1
+    assert store.keys("") == [key]
+
+
+def test_a_damaged_object_gives_way_to_one_that_is_put_once(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.put_bytes("segments/a.mp4", b"pixels")
+    spoil(store.local("segments/a.mp4"), "flip")
+    assert store.put_bytes("segments/a.mp4", b"pixels", once=True)
+    assert store.read_bytes("segments/a.mp4") == b"pixels"
+
+
+def test_a_medium_has_the_hash_of_its_key(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"pixels")
+    key = f"media/{hashlib.sha256(b'pixels').hexdigest()}.png"
+    assert store.put(key, tmp_path / "a", once=True)
+    other = f"media/{hashlib.sha256(b'others').hexdigest()}.png"
+    for put in (
+        lambda: store.put(other, tmp_path / "a", once=True),
+        lambda: store.put(other, tmp_path / "a", move=True),
+        lambda: store.put_bytes(other, b"pixels"),
+    ):
+        with pytest.raises(StoreError, match="was changed since it was examined"):
+            put()
+    assert store.keys("media") == [key]
+    # One that an earlier version put under a wrong hash is found by its name.
+    if isinstance(store, FolderStore):
+        (store.root / other).write_bytes(b"pixels")
+    else:
+        store._client.put_object(**store._at(other), Body=b"pixels")
+    with pytest.raises(Damaged):
+        store.local(other)
+    assert store.keys("media") == [key]
+
+
+def test_a_file_that_is_given_away_is_moved(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"pixels")
+    inode = (tmp_path / "a").stat().st_ino
+    assert store.put("segments/a.mp4", tmp_path / "a", move=True)
+    assert store.local("segments/a.mp4").stat().st_ino == inode, "it was copied"
+    assert store.read_bytes("segments/a.mp4") == b"pixels"
+
+
+def test_sums_are_kept_where_files_can_not_bear_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "setxattr")
+    store = FolderStore(tmp_path)
+    store.put_bytes("segments/a.mp4", b"pixels" * 100)
+    assert store.exists("segments/a.mp4") and store.keys("") == ["segments/a.mp4"]
+    spoil(store.local("segments/a.mp4"), "flip")
+    assert not store.exists("segments/a.mp4")
+    store.put_bytes("segments/a.mp4", b"others")
+    assert store.read_bytes("segments/a.mp4") == b"others"
+    store.delete("segments/a.mp4")
+    assert not [p for p in tmp_path.rglob("*.mp4") if not p.parent.name.startswith(".tmp-")]
+    with pytest.raises(StoreError):
+        store.put_bytes(".sums/segments/a.mp4", b"")
+
+
+def test_a_damaged_object_of_a_bucket_is_taken_away(
+    s3_store: S3Store, server: S3Server, proxy: Trouble, tmp_path: Path
+) -> None:
+    key = "segments/a.mp4"
+    s3_store.put_bytes(key, b"pixels")
+    at = {"Bucket": "shop", "Key": f"{s3_store.prefix}/{key}"}
+    good = server.client().head_object(**at)["Metadata"]
+    server.client().put_object(**at, Body=b"pixelS", Metadata=good)
+    other = elsewhere(s3_store, tmp_path / "other")
+    other.patience = 0
+    with pytest.raises(Damaged, match="SHA-256 differs"):
+        other.local(key)
+    assert key in other.damaged and not s3_store.exists(key)
+    assert s3_store.put_bytes(key, b"made again", once=True)
+    assert other.read_bytes(key) == b"made again"
+
+
+def test_a_copy_whose_bits_turned_is_fetched_anew(s3_store: S3Store) -> None:
+    s3_store.put_bytes("segments/a.mp4", b"pixels" * 100)
+    spoil(s3_store.local("segments/a.mp4"), "flip")
+    assert s3_store.local("segments/a.mp4").read_bytes() == b"pixels" * 100
+    spoil(s3_store.local("segments/a.mp4"), "flip")
+    assert s3_store.read_bytes("segments/a.mp4") == b"pixels" * 100
+
+
+def test_what_has_a_name_was_synced_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file before it gets its name, the folder after; folders that are made, too."""
+    done: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: done.append(os.readlink(f"/proc/self/fd/{handle}"))
+    )
+    for name in ("replace", "link"):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda a, b, real=real: (done.append(f"{a} named {b}"), real(a, b))[1]
+        )
+    store = FolderStore(tmp_path / "store")
+    for once in (False, True):
+        key = f"videos/c/{once}/video.mp4"
+        done.clear()
+        store.put_bytes(key, b"pixels", once=once)
+        path = store.root / key
+        (named,) = [i for i, text in enumerate(done) if text.endswith(f"named {path}")]
+        temporary = done[named].partition(" named")[0]
+        assert temporary in done[:named] and str(path.parent) in done[named:]
+        assert str(path.parent.parent) in done[:named], "the new folder's own name"

@@ -9,18 +9,16 @@ whatever was packed before or since; and since it comes last, what it names is t
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-import stat
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -40,8 +38,9 @@ from pytoon_pipeline.briefs.source import (
     mentions,
 )
 from pytoon_pipeline.errors import BriefError, Problem, PytoonError, StoreError
-from pytoon_pipeline.store.base import Missing, Store
+from pytoon_pipeline.store.base import Missing, Store, suffix_of
 from pytoon_pipeline.store.seen import still
+from pytoon_pipeline.store.sums import remember
 
 _NOWHERE = os.devnull
 """Where a link leads that stands for one out of a brief's folder."""
@@ -81,7 +80,8 @@ class _Item(BaseModel):
     @field_validator("suffix")
     @classmethod
     def _ending(cls, suffix: str) -> str:
-        if "/" in suffix:
+        # Earlier versions kept other signs, too.
+        if "/" in suffix or len(suffix) > 7 or not suffix.isascii():
             raise ValueError("is no ending of a name")
         return suffix
 
@@ -184,12 +184,6 @@ def manifest_key(key: str, contents: str) -> str:
     return f"briefs/{key}/{contents}.json"
 
 
-def suffix_of(name: str) -> str:
-    """The ending that a file keeps in the store."""
-    suffix = PurePosixPath(name).suffix
-    return suffix.lower() if suffix.isascii() and len(suffix) < 8 else ""
-
-
 # Packing -----------------------------------------------------------------------------------------
 
 
@@ -207,7 +201,7 @@ def pack(
 
     No file from outside the brief's folder and the media roots is ever put. Raises BriefChanged
     when the brief says something else by now, BriefError when its own file leads out, StoreError
-    when the store or `scratch` can't be used, OSError when a file can't be read to its end.
+    when the store or `scratch` can't be used.
     """
     text = _stow(source, store, roots, contents, scratch)
     store.put_bytes(manifest_key(key or source.key, contents), text)
@@ -246,7 +240,8 @@ def _stow(
             items[place] = _Item(root=item.root, path=item.path, what="link", to=real)
             item = item.model_copy(update={"path": real, "suffix": suffix_of(real)})
         if item.what == "file" and not still(store, item.key):
-            _put(item, mention, store, scratch)
+            inside = _around(source) if _is_own(mention, source) else base
+            _put(item, mention, inside, store, scratch)
         items[item.root, item.path] = item
     return _as_manifest(source, roots, [items[place] for place in sorted(items)])
 
@@ -272,8 +267,7 @@ def _check_own(source: BriefSource) -> None:
     """A brief's own file may be a link to what its campaign shares, and to nothing beyond."""
     if source.document is not None:
         return
-    around = source.folder.parent if source.owns_folder else source.folder
-    if not _inside(str(source.path), around):
+    if not _inside(str(source.path), _around(source)):
         raise BriefError(
             Problem(
                 "file.outside",
@@ -282,6 +276,11 @@ def _check_own(source: BriefSource) -> None:
                 file=source.shown,
             )
         )
+
+
+def _around(source: BriefSource) -> Path:
+    """The folder that a brief's own file may not lead out of."""
+    return source.folder.parent if source.owns_folder else source.folder
 
 
 def _is_place(path: str) -> bool:
@@ -325,46 +324,29 @@ def _item(mention: Mention, base: Path, known: str, source: BriefSource) -> _Ite
     )
 
 
-def _put(item: _Item, mention: Mention, store: Store, scratch: Path | None) -> None:
-    """Under a hash lies nothing but what has it: the file may be written to at any moment, so what
-    is put is a copy that was held against it."""
-    digest = hashlib.sha256()
+def _put(
+    item: _Item, mention: Mention, base: Path, store: Store, scratch: Path | None
+) -> None:
+    """Under a hash lies nothing but what has it: the file may be written to or replaced at any
+    moment, so what is put is a copy that was held against it. `base` is the folder that the file
+    may not lead out of."""
+    # They take a while to load, and are not needed before a brief is packed.
+    from pytoon_pipeline.media.copies import Copies
+    from pytoon_pipeline.media.probe import UnreadableMedia
+
     try:
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix="parcel-", dir=scratch)
+        with tempfile.TemporaryDirectory(prefix="parcel-", dir=scratch) as folder:
+            held = Copies(Path(folder)).take(Path(mention.at), base)
+            if held.sha256 != item.sha256:
+                raise BriefChanged(f"{mention.path} was changed a moment ago.")
+            remember(held.path, held.sha256)
+            store.put(item.key, held.path, once=True, move=True)
+    except UnreadableMedia as error:
+        raise BriefChanged(f"{mention.path} was changed or taken away a moment ago.") from error
     except OSError as error:
         raise StoreError(f"{scratch} can't be written to: {error.strerror}.") from error
-    copy = Path(name)
-    try:
-        with open(handle, "wb") as target, open(_open(mention), "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-                target.write(block)
-        if digest.hexdigest() != item.sha256:
-            raise BriefChanged(f"{mention.path} was changed a moment ago.")
-        store.put(item.key, copy, once=True)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"{copy.parent} can't be written to: {error.strerror}.") from error
-        raise
-    finally:
-        copy.unlink(missing_ok=True)
-
-
-def _open(mention: Mention) -> int:
-    """A handle on the very file that was looked at: no link that was put there since is followed
-    out of the folder, and no pipe is waited for."""
-    try:
-        handle = os.open(mention.at, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        raise BriefChanged(f"{mention.path} was taken away a moment ago.") from error
-    now, then = os.fstat(handle), mention.info
-    assert then is not None
-    if (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino) or not stat.S_ISREG(now.st_mode):
-        os.close(handle)
-        raise BriefChanged(f"{mention.path} was replaced a moment ago.")
-    return handle
 
 
 class _Beside:

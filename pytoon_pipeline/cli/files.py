@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from pytoon_pipeline.durable import link_file, replace_file
 from pytoon_pipeline.errors import Problem, UserError
 
 
@@ -33,9 +34,9 @@ def write_text(path: Path, text: str, replace: bool = True) -> None:
                 file.write(text)
             os.chmod(name, 0o644)
             if replace:
-                os.replace(name, path)
+                replace_file(name, path)
             else:
-                os.link(name, path)  # Unlike a rename, it fails where something is.
+                link_file(name, path)  # Unlike a rename, it fails where something is.
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pytoon_pipeline.cli.terminal import OK, settings_and_logs
+from pytoon_pipeline.durable import replace_file
 from pytoon_pipeline.errors import Problem, UserError
 
 
@@ -42,10 +43,8 @@ def write_whole(path: Path, text: str) -> None:
     try:
         with os.fdopen(number, "w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
             os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        os.replace(name, path)
+        replace_file(name, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(name)

@@ -23,6 +23,7 @@ from pytoon_pipeline.cli.terminal import (
     settings_and_logs,
     show_problem,
 )
+from pytoon_pipeline.durable import sync_folder, sync_tree
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.spec.presets import ROLES, Brand, open_presets
 
@@ -78,7 +79,9 @@ def new_brand(name: str, logo_file: Path, force: bool = False) -> int:
             )  # fmt: skip
             if target.exists():
                 shutil.rmtree(target)
+            sync_tree(made)
             made.rename(target)
+            sync_folder(brands)
         write_text(brands / SCHEMA, schema_text(Brand))
     except OSError as error:
         raise cannot_write(target, error) from error

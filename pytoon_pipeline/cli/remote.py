@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import secrets
 import time
@@ -37,6 +36,7 @@ from pytoon_pipeline.cli.terminal import (
     settings_and_logs,
     show_problem,
 )
+from pytoon_pipeline.durable import replace_file
 from pytoon_pipeline.errors import FetchRefused, Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.media.addresses import server_guard, shown
 from pytoon_pipeline.media.answers import AnswerRefused, parse_document, read_answer, without
@@ -550,7 +550,7 @@ def _download(there: Remote, address: str, path: Path) -> None:
             part.unlink()
             raise ServiceError(f"{path.name} came damaged. Fetch it again.")
         part.chmod(0o644)
-        os.replace(part, path)
+        replace_file(part, path)
     except OSError as error:
         raise cannot_write(path, error) from error
 

@@ -41,7 +41,7 @@ def report(campaigns: list[str], out: Path | None, as_json: bool) -> int:
             made = write_report(name, ledger, store)
             page, table = where(store, made.page), where(store, made.table)
             # No browser opens s3://; a private store gives links that do, for a while.
-            link = store.url(made.page) if store.links_until() is not None else None
+            link = store.link(made.page) if page.startswith("s3://") else None
         else:
             made = export_report(name, ledger, store, out / folder_name(name, ledger))
             page, table, link = made.page, made.table, None

@@ -43,12 +43,13 @@ def _plain(text: str) -> str:
 
 
 def link(store: Store, key: str) -> dg.MetadataValue:
-    """The address of an object, of one in a bucket signed and good for a while; for a file its
-    path, which can be copied: browsers don't follow a page's link to a file."""
+    """The address of an object: of one in a bucket signed and good for a while, or plain where a
+    signed one would hold a secret; for a file its path, which can be copied: browsers don't follow
+    a page's link to a file."""
     url = store.url(key)
     if url.startswith("file://"):
         return dg.MetadataValue.path(str(store.local(key)))
-    return dg.MetadataValue.url(url)
+    return dg.MetadataValue.url(url) if url.startswith("http") else dg.MetadataValue.text(url)
 
 
 def picture(data_uri: str) -> dg.MarkdownMetadataValue:

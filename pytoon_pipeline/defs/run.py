@@ -28,6 +28,7 @@ from pytoon_pipeline.defs.planned_checks import forget_planned_checks_of_ended_r
 from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, process_tag
 from pytoon_pipeline.defs.ticks import mend_ticks
 from pytoon_pipeline.defs.watch import CONTENTS_TAG
+from pytoon_pipeline.durable import replace_file
 from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, StoreError, UserError
 from pytoon_pipeline.settings import Settings, project_data
 from pytoon_pipeline.stages.documents import MetricsDocument
@@ -88,7 +89,7 @@ def prepare_home(settings: Settings) -> Path:
         if not target.exists():
             temporary = home / f".dagster.yaml-{os.getpid()}"
             shutil.copyfile(project_data("deploy") / variant, temporary)
-            os.replace(temporary, target)
+            replace_file(temporary, target)
         _check_fit(target, settings, variant)
     except OSError as error:
         raise SettingsError(

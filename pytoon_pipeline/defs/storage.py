@@ -37,6 +37,7 @@ from dagster._core.storage.sqlite_storage import (
 from dagster._serdes import ConfigurableClassData
 
 from pytoon_pipeline.defs.planned_checks import ends_without_checks, forget_planned_checks
+from pytoon_pipeline.durable import link_file, replace_file
 
 
 def _open(address: str) -> sa.Engine:
@@ -79,9 +80,9 @@ class KeptEventLog(SqliteEventLogStorage):
                     maker = _open(f"sqlite:///{fresh}")
                     super()._initdb(maker)
                     maker.dispose()
-                    os.replace(fresh, empty)
+                    replace_file(fresh, empty)
                 shutil.copyfile(empty, fresh)
-                os.link(fresh, path)
+                link_file(fresh, path)
         except OSError:
             # Another process made it just now, or this file system has no links.
             super()._initdb(engine)

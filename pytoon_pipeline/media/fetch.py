@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from pytoon_pipeline.durable import replace_file
 from pytoon_pipeline.errors import FetchRefused
 from pytoon_pipeline.locks import held
 from pytoon_pipeline.media import fetched
@@ -137,9 +138,9 @@ class Fetcher:
                 temporary.chmod(0o644)
                 if known and known.file != copy.file:
                     os.utime(folder / known.file)  # From now on it is an old one.
-                os.replace(temporary, folder / copy.file)
+                replace_file(temporary, folder / copy.file)
             temporary.write_text(json.dumps(asdict(copy), indent=1), encoding="utf-8")
-            os.replace(temporary, folder / "copy.json")
+            replace_file(temporary, folder / "copy.json")
         finally:
             temporary.unlink(missing_ok=True)
         self._tidy(folder, copy)

@@ -140,9 +140,11 @@ def _facets(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
 
 
 def _origin(href: str) -> str:
-    """`https://host:port` of an address, empty for one that is seen from the page."""
+    """`https://host:port` of an address, empty for one that is no browser's or is seen from the
+    page."""
     parts = urlsplit(href)
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+    web = parts.netloc and parts.scheme in ("http", "https")
+    return f"{parts.scheme}://{parts.netloc}" if web else ""
 
 
 def progress_of(rows: Sequence[Row]) -> float | None:

@@ -83,7 +83,7 @@ def write_report(
 ) -> ReportDocument:
     """Write `reports/<campaign>/index.html` and `campaign.csv` into the store; the videos are
     linked where they lie: in a folder by their place beside the page, in a private bucket by signed
-    links that are good for a while.
+    links that are good for a while, or by their addresses there where a link would hold a secret.
 
     Raises UserError for an unknown campaign, StoreError when the store can't be used.
     """
@@ -93,19 +93,20 @@ def write_report(
     place = f"reports/{folder_name(campaign, ledger)}"
 
     until = store.links_until()
-    signed = {
+    beside = store.url(f"{place}/{TABLE}").startswith("file:")
+    addresses = {
         row.key: {n: store.url(k) for n, k in row.files.items() if n in _FOLDERS}
-        for row in (rows if until is not None else ())
+        for row in (() if beside else rows)
     }
 
     def links(row: Row) -> Mapping[str, str]:
-        if until is not None:
-            return signed[row.key]
+        if not beside:
+            return addresses[row.key]
         return {name: f"../../{quote(key)}" for name, key in row.files.items()}
 
     # The page leads to the table, so the table comes first.
     store.put_bytes(f"{place}/{TABLE}", campaign_csv(rows, links))
-    table = TABLE if until is None else store.url(f"{place}/{TABLE}")
+    table = TABLE if beside else store.url(f"{place}/{TABLE}")
     page = campaign_page(title or campaign, rows, links, table, until)
     store.put_bytes(f"{place}/{PAGE}", page)
     return _document(campaign, entries, rows, f"{place}/{PAGE}", f"{place}/{TABLE}")

@@ -25,7 +25,13 @@ from pytoon_pipeline.errors import Problem, PytoonError, StoreError
 from pytoon_pipeline.media.addresses import Guard as Addresses
 from pytoon_pipeline.service import openapi
 from pytoon_pipeline.service.documents import CURSOR_PATTERN, Checks, Health, Job, JobPage, State
-from pytoon_pipeline.service.errors import ApiError, error_response, from_exception, refused
+from pytoon_pipeline.service.errors import (
+    ApiError,
+    error_response,
+    from_exception,
+    refused,
+    without_places,
+)
 from pytoon_pipeline.service.files import file_response
 from pytoon_pipeline.service.guard import Guard, owner_of, tokens_of
 from pytoon_pipeline.service.jobs import JobRow, Jobs, stop_dagster_run
@@ -138,6 +144,9 @@ class _Desk:
     def stop_run(self, key: str) -> None:
         stop_dagster_run(self.settings, key)
 
+    def _said(self, text: str) -> str:
+        return without_places(text, self.settings)
+
     def describe(self, job: JobRow) -> Job:
         place = f"/render/{job.id}"
         done = job.state == "completed"
@@ -153,8 +162,11 @@ class _Desk:
                 "key": job.key or None,
                 "campaign": job.campaign,
                 "name": job.name,
-                "error": job.error or None if job.state == "failed" else None,
-                "problems": [p.as_dict() for p in job.problems],
+                "error": self._said(job.error) or None if job.state == "failed" else None,
+                "problems": [
+                    {k: self._said(v) if isinstance(v, str) else v for k, v in p.as_dict().items()}
+                    for p in job.problems
+                ],
                 "created": _time(job.created / 1e6),
                 "updated": _time(job.updated),
                 "run_id": job.run_id or None,

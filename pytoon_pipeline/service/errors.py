@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pytoon_pipeline.errors import Problem, PytoonError, UserError
+from pytoon_pipeline.settings import Settings
 
 log = logging.getLogger("pytoon.service")
 
@@ -72,3 +73,15 @@ def from_exception(request: Request, error: Exception) -> ApiError:
     return ApiError(
         500, "service.fault", "This is a fault of the server.", "Its log says more."
     )
+
+
+def without_places(text: str, settings: Settings) -> str:
+    """A text for a caller: folders of this machine are called by the settings that name them."""
+    folders = {
+        settings.store: "PYTOON_STORE", str(settings.briefs_dir): "PYTOON_BRIEFS_DIR",
+        str(settings.home): "PYTOON_HOME",
+    } | {str(path): name for name, path in settings.media_roots.items()}  # fmt: skip
+    # The store lies in the home by itself, so longer names come first.
+    for folder in sorted((f for f in folders if f.startswith("/")), key=len, reverse=True):
+        text = text.replace(folder, folders[folder])
+    return text

@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from pytoon_pipeline.briefs.ledger import METADATA, OPEN, Ledger, read_problems
 from pytoon_pipeline.briefs.parcel import Parcel, Parcels
 from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.durable import sync_folder, sync_tree
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.service.documents import (
     CURSOR_PATTERN,
@@ -170,7 +171,9 @@ class Jobs:
         try:
             (folder / "request.json").write_text(accepted.as_json(), encoding="utf-8")
             folder.chmod(0o755)
+            sync_tree(folder)
             folder.rename(target)
+            sync_folder(target.parent)
         except OSError as error:
             raise StoreError(f"{target} can't be written: {error.strerror}.") from error
         source = accepted.source(target)

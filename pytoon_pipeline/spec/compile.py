@@ -11,6 +11,7 @@ from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.source import Document
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.media.probe import UnreadableMedia
 from pytoon_pipeline.spec.draft import Draft, Workshop
 from pytoon_pipeline.spec.model import Constraints, RenderSpec, Segment
 from pytoon_pipeline.spec.passes import PASSES
@@ -25,7 +26,8 @@ class Compiled:
     problems: list[Problem]
     """Errors, warnings and infos, errors first."""
     files: dict[str, Path]
-    """Asset id -> the local file it was read from."""
+    """Asset id -> the local file that was examined: a copy below the workshop's `scratch`, or the
+    store's own file; without a `scratch` the file itself."""
 
 
 def compile_file(
@@ -93,7 +95,11 @@ def _compile(
     # Whatever is wrong with the fields that were taken out, the rest is compiled too, so that a
     # person learns of everything in one go.
     for compile_pass in PASSES:
-        compile_pass(draft)
+        try:
+            compile_pass(draft)
+        except UnreadableMedia as error:  # A logo or a track that was replaced just now.
+            draft.error(error.code, error.message, error.remedy)
+            break
     if draft.broken:
         return Compiled(None, draft.problems, {})
     draft.spec.metadata = {**draft.spec.metadata, "notes": draft.notes}

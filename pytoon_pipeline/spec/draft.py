@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.media.copies import Copies
+from pytoon_pipeline.media.probe import MediaInfo
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.spec.model import Asset, Box, RenderSpec
 from pytoon_pipeline.spec.presets import Brand, PlatformFacts, Preset, PresetLibrary
@@ -36,6 +38,13 @@ class Workshop:
     """A store key -> local file, for the media of a spec that was compiled before."""
     fetch: Callable[[str], Path] | None = None
     """An address -> local file with its bytes; FetchRefused where that may or can not be."""
+    scratch: Path | None = None
+    """A folder of its own for copies of the files that are to be rendered; without one they are
+    examined where they are, and what is compiled is not to be rendered."""
+    private: Path | None = None
+    """A folder that nobody else writes to: files there need no copy."""
+    at_hand: bool = False
+    """Is `stored` a look at this machine? Then no copy is made of what it has."""
 
 
 @dataclass
@@ -50,7 +59,11 @@ class Draft:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
-    """Asset id -> local file."""
+    """Asset id -> local file: a copy, or the store's own."""
+    copies: Copies = field(init=False)
+    """By which files are taken."""
+    probed: dict[Path, MediaInfo] = field(default_factory=dict)
+    """What was found out about files that were taken."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Name of a file in the source -> its name in the folder, where that is another."""
     given: dict[str, Asset] = field(default_factory=dict)
@@ -64,6 +77,13 @@ class Draft:
     brand: Brand = None  # type: ignore[assignment]
     facts: PlatformFacts = None  # type: ignore[assignment]
     clear_box: Box = (0, 0, 0, 0)
+
+    def __post_init__(self) -> None:
+        def kept(sha256: str, suffix: str) -> Path | None:
+            return self.shop.stored(f"media/{sha256}{suffix}")
+
+        found = kept if self.shop.at_hand else None
+        self.copies = Copies(self.shop.scratch, found, self.shop.private)
 
     @property
     def scale(self) -> float:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pytoon_pipeline.errors import PresetError, Problem
+from pytoon_pipeline.media.copies import private_copy
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.probe import UnreadableMedia, probe
 from pytoon_pipeline.picture.contrast import contrast, relative_luminance
@@ -233,20 +234,22 @@ class _Seen:
 
 
 @lru_cache(maxsize=256)
-def _seen(path: str, _size: int, _mtime_ns: int) -> _Seen:
-    picture = load_image(path)
+def _seen(path: str, root: str, _size: int, _mtime_ns: int) -> _Seen:
+    # A kit may lie beside a brief, where it can be replaced while it is looked at.
+    with private_copy(Path(path), Path(root)) as copy:
+        if probe(copy).kind != "image":
+            raise UnreadableMedia("media.kind", f"{copy.name} is no picture.", "Give a PNG.")
+        picture = load_image(copy)
     height, width = picture.shape[:2]
     if picture.shape[2] == 3:
         return _Seen(width, height, True, 0.5)
     return _Seen(width, height, bool(picture[..., 3].min() > SEE_THROUGH), luminance_of(picture))
 
 
-def _look_at_logo(path: Path) -> _Seen:
+def _look_at_logo(path: Path, root: Path) -> _Seen:
     """Raises UnreadableMedia and OSError."""
     info = path.stat()
-    if probe(path).kind != "image":
-        raise UnreadableMedia("media.kind", f"{path.name} is no picture.", "Give a PNG.")
-    return _seen(str(path), info.st_size, info.st_mtime_ns)
+    return _seen(str(path), str(root), info.st_size, info.st_mtime_ns)
 
 
 def _judge_logos(kit: Brand, say: _Say) -> None:
@@ -268,7 +271,7 @@ def _judge_logos(kit: Brand, say: _Say) -> None:
                 "Put it beside the brand kit.", "error")  # fmt: skip
             continue
         try:
-            seen = _look_at_logo(path)
+            seen = _look_at_logo(path, kit.folder)
         except UnreadableMedia as error:
             say(error.code, place, error.message, error.remedy, "error")
             continue

@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from pytoon_pipeline.briefs.model import Archetype, EnginePolicy, Text, as_seconds, is_none
 from pytoon_pipeline.spec import spellings
+from pytoon_pipeline.store.base import SUFFIX
 
 SPEC_VERSION = "1.0"
 
@@ -40,7 +41,9 @@ class Asset(SpecModel):
     kind: Literal["image", "video", "audio"]
     source: str = Field(description="The file as its author named it.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    suffix: str = Field("", description="Ending of the file, with its dot.")
+    suffix: str = Field(
+        "", pattern=SUFFIX, description="Ending of the file, with its dot."
+    )
     bytes: int = 0
     width: int | None = None
     height: int | None = None

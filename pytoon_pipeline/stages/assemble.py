@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pytoon_pipeline import RENDERER_VERSION
-from pytoon_pipeline.errors import LinkError, StoreError
+from pytoon_pipeline.errors import LinkError
 from pytoon_pipeline.media import credentials, ffmpeg, sound
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.frames import read_frames
@@ -35,13 +37,25 @@ from pytoon_pipeline.stages.documents import (
 from pytoon_pipeline.stages.finishing import Finishing
 from pytoon_pipeline.stages.labelling import disclosure, label_video, packet
 from pytoon_pipeline.stages.reporter import Reporter
-from pytoon_pipeline.stages.segments import encoding_look, workdir
+from pytoon_pipeline.stages.segments import (
+    encoding_look,
+    media_file,
+    media_of,
+    render_segments,
+    workdir,
+)
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.subtitles import srt, vtt
 from pytoon_pipeline.stages.traces import drawn_key, keep_trace, plan_trace, trace_of_sound
+from pytoon_pipeline.store import Missing, Store
 from pytoon_pipeline.store.seen import still
+from pytoon_pipeline.store.sums import remember
 
 SOUND_RATE = 48000
+_TRIES = 2
+"""Times that parts which turn out to be damaged are made again."""
+
+log = logging.getLogger("pytoon.assemble")
 
 
 def assemble(
@@ -57,11 +71,30 @@ def assemble(
 
     What has been linked before from the same parts is not linked again, nor signed anew, unless
     `fresh`. One with generated footage bears its mark, and is signed where there is a certificate.
+    A part that is damaged, or is no longer in the store, is made again first.
 
-    Raises LinkError, FfmpegError, MediaError, StoreError or CredentialsError; SettingsError when
-    the certificate can't sign.
+    Raises LinkError, FfmpegError, MediaError, RenderError, StoreError or CredentialsError;
+    SettingsError when the certificate can't sign.
     """
     reporter = reporter or Reporter()
+    for _ in range(_TRIES):
+        try:
+            return _assemble(spec, segments, services, key, reporter, fresh)
+        except Missing:
+            log.warning("%s: a part of it is not in the store; it is made again.", key)
+            # The others are found there.
+            segments = render_segments(spec, services, key, reporter)
+    return _assemble(spec, segments, services, key, reporter, fresh)
+
+
+def _assemble(
+    spec: RenderSpec,
+    segments: SegmentsDocument,
+    services: Services,
+    key: str,
+    reporter: Reporter,
+    fresh: bool,
+) -> VideoDocument:
     store, line = services.store, timeline(spec)
     jobs = segment_jobs(spec, line)
     records = segments.segments
@@ -69,7 +102,7 @@ def assemble(
         raise LinkError("The segments that came are not the segments of the plan.")
     for record in records:
         if not still(store, record.key):
-            raise StoreError(
+            raise Missing(
                 f"{record.segment_id}: {record.key} is no longer in the store. "
                 "Materialize `segments` again."
             )
@@ -96,14 +129,10 @@ def assemble(
     _write_documents(spec, services, folder_key)
     sidecar = f"linked/{key}.json"
     made_of = {"parts": _parts(spec, records, windows, plan_mark, mark), "takes": _takes(records)}
-    if not fresh and store.exists(sidecar) and store.exists(f"{folder_key}/video.mp4"):
-        written = json.loads(store.read_bytes(sidecar))
-        # An earlier version did not write down what it is made of.
-        before = LinkedDocument.model_validate({**written, **made_of})
-        if before.fingerprint == mark:
-            if written != before.model_dump(mode="json"):
-                store.put_bytes(sidecar, before.model_dump_json().encode())
-            return before.video.model_copy(update={"cached": True, "seconds_spent": {}})
+    there = None if fresh else store.whole(f"{folder_key}/video.mp4")
+    before = _linked_before(store, sidecar, made_of) if there else None
+    if there and before and before.fingerprint == mark and before.bytes == there.bytes:
+        return before.video.model_copy(update={"cached": True, "seconds_spent": {}})
 
     if identity:
         credentials.ready(identity)
@@ -115,7 +144,7 @@ def assemble(
             if fresh or not still(store, place):
                 path = folder / f"window-{window.left:02d}.mp4"
                 keep_trace(store, name, _blend(window, jobs, records, services, path))
-                store.put(place, path)
+                store.put(place, path, move=True)
             return store.local(place)
 
         started = time.monotonic()
@@ -149,7 +178,8 @@ def assemble(
             linked, video = video, folder / "labelled.mp4"
             label_video(linked, video, said, identity, spec, segments, services)
         digest, size = sha256(video), video.stat().st_size
-        store.put(f"{folder_key}/video.mp4", video)
+        remember(video, digest)
+        store.put(f"{folder_key}/video.mp4", video, move=True)
         spent["link"] = time.monotonic() - started
 
     document = LinkedDocument(
@@ -172,6 +202,19 @@ def assemble(
     )
     store.put_bytes(sidecar, document.model_dump_json().encode())
     return document.video
+
+
+def _linked_before(store: Store, sidecar: str, made_of: dict[str, Any]) -> LinkedDocument | None:
+    """What was written down when the video was linked; None where nothing was, or nothing whole."""
+    try:
+        written = json.loads(store.read_bytes(sidecar))
+        # An earlier version did not write down what it is made of.
+        before = LinkedDocument.model_validate({**written, **made_of})
+    except (Missing, ValueError, TypeError):
+        return None
+    if written != before.model_dump(mode="json"):
+        store.put_bytes(sidecar, before.model_dump_json().encode())
+    return before
 
 
 def _window(name: str) -> str:
@@ -217,10 +260,6 @@ def _write_documents(spec: RenderSpec, services: Services, folder_key: str) -> N
         services.store.put_bytes(f"{folder_key}/{name}", text.encode())
 
 
-def _media(job: SegmentJob, services: Services) -> Mapping[str, Path]:
-    return {a.id: services.store.local(a.key) for a in job.all_assets}
-
-
 def _blend(
     window: Window, jobs: list[SegmentJob], records: list, services: Services, path: Path
 ) -> Trace:
@@ -234,7 +273,7 @@ def _blend(
     ]
     shared = []
     if left.clean_tail:
-        shared = Finishing(left, services.fonts, _media(left, services)).shared_tail()
+        shared = Finishing(left, services.fonts, media_of(left, services)).shared_tail()
 
     def frames() -> Iterator[Planes]:
         for index, (a, b) in enumerate(zip(*ends, strict=True)):
@@ -262,14 +301,14 @@ def _sound_plan(
     spec: RenderSpec, line: Timeline, services: Services
 ) -> tuple[sound.SoundPlan, str]:
     """What is heard, in samples, and its hash (files by theirs)."""
-    audio, store = spec.audio, services.store
+    audio = spec.audio
     assert audio is not None, "a complete plan says what is heard"
 
     def sample(frame: int) -> int:
         return frame * SOUND_RATE // line.rate
 
     def path(asset_id: str) -> Path:
-        return store.local(spec.asset(asset_id).key)
+        return media_file(spec.asset(asset_id), services)
 
     hashes: list[str] = []
     music = voice = None
@@ -388,6 +427,6 @@ def _sound(
             silent=list(laid.silent),
         )
         keep_trace(store, mark, trace_of_sound(laid))
-        store.put(track, path)
+        store.put(track, path, move=True)
         store.put_bytes(report, record.model_dump_json().encode())
     return store.local(track), SoundRecord.model_validate_json(store.read_bytes(report))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,18 @@ from pytoon_pipeline.spec.compile import Compiled, compile_file
 from pytoon_pipeline.spec.model import RenderSpec
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.store.seen import still
+from pytoon_pipeline.store.sums import remember
 
 
 def _compile(
-    source: BriefSource, services: Services, now: dt.datetime | None = None
+    source: BriefSource,
+    services: Services,
+    now: dt.datetime | None = None,
+    scratch: Path | None = None,
 ) -> Compiled:
+    shop = replace(services.workshop, scratch=scratch)
     compiled = compile_file(
-        source.path, source.folder, source.kind, source.shown, services.workshop, source.document
+        source.path, source.folder, source.kind, source.shown, shop, source.document
     )
     return _judge_offer(compiled, source, now)
 
@@ -65,8 +71,8 @@ def _outdated_plan(spec: RenderSpec, source: BriefSource, now: dt.datetime) -> P
 def check_source(
     source: BriefSource, services: Services, now: dt.datetime | None = None
 ) -> tuple[RenderSpec | None, list[Problem]]:
-    """The plan, or None, and all that is to be said of it; nothing is stored or raised. `now` is
-    the present if left out."""
+    """The plan, or None, and all that is to be said of it; nothing is copied, stored or raised.
+    `now` is the present if left out."""
     compiled = _compile(source, services, now)
     return compiled.spec, compiled.problems
 
@@ -74,11 +80,24 @@ def check_source(
 def compile_source(
     source: BriefSource, services: Services, now: dt.datetime | None = None
 ) -> RenderSpec:
-    """The plan, with every file it needs in the store under its hash, so that what is rendered is
-    what was checked, whatever becomes of the folder. `now` is the present if left out. Raises
-    BriefError with all problems, and for a row whose offer began or ended since it was read."""
+    """The plan, with every file it needs in the store under its hash. Each file is copied first,
+    and that copy is examined and stored: what is rendered is what was checked, whatever becomes of
+    the folder meanwhile. `now` is the present if left out. Raises BriefError with all problems, and
+    for a row whose offer began or ended since it was read; StoreError."""
     _refuse_outdated(source, now)
-    return _stored(_compile(source, services, now), services)
+    with _working_folder(services) as folder:
+        return _stored(_compile(source, services, now, folder), services, folder)
+
+
+@contextmanager
+def _working_folder(services: Services) -> Iterator[Path]:
+    scratch = services.settings.scratch
+    with ExitStack() as kept:
+        try:
+            folder = kept.enter_context(working_folder(scratch, "brief-"))
+        except OSError as error:
+            raise StoreError(f"{scratch} can't be written to: {error.strerror}.") from error
+        yield folder
 
 
 def _refuse_outdated(source: BriefSource, now: dt.datetime | None) -> None:
@@ -103,22 +122,22 @@ def compile_parcel(
 ) -> RenderSpec:
     """The same, on any machine, of a brief that was packed with these contents. `place` is the
     folder that it was packed from, for messages. Raises StoreError, too."""
-    scratch = services.settings.scratch
-    with ExitStack() as kept:
-        try:
-            folder = kept.enter_context(working_folder(scratch, "brief-"))
-        except OSError as error:
-            raise StoreError(f"{scratch} can't be written to: {error.strerror}.") from error
+    with _working_folder(services) as folder:
         source, roots = unpack(key, contents, services.store, folder)
         _refuse_outdated(source, None)
-        shop = replace(services.workshop, media_roots=roots)
+        # What comes from elsewhere, tracks and logos of the presets folder, is copied.
+        copies = folder / "copies"
+        copies.mkdir()
+        shop = replace(
+            services.workshop, media_roots=roots, scratch=copies, private=source.folder.parent
+        )
         compiled = compile_file(
             source.path, source.folder, source.kind, source.shown, shop, source.document
         )
         here, there = str(source.folder), str(place or source.key)
         problems = [_moved(p, here, there) for p in compiled.problems]
         compiled = _judge_offer(replace(compiled, problems=problems), source, None)
-        return _stored(compiled, services)
+        return _stored(compiled, services, copies)
 
 
 def _moved(problem: Problem, here: str, there: str) -> Problem:
@@ -127,12 +146,17 @@ def _moved(problem: Problem, here: str, there: str) -> Problem:
     return replace(problem, **{n: t and t.replace(here, there) for n, t in texts.items()})
 
 
-def _stored(compiled: Compiled, services: Services) -> RenderSpec:
+def _stored(compiled: Compiled, services: Services, copies: Path) -> RenderSpec:
+    """The plan, its files in the store; those below `copies` may be moved there."""
     if compiled.spec is None:
         raise BriefError([p for p in compiled.problems if p.severity == "error"])
     for asset in compiled.spec.assets:
         if not still(services.store, asset.key):
-            services.store.put(asset.key, compiled.files[asset.id], once=True)
+            file = compiled.files[asset.id]
+            own = file.is_relative_to(copies)
+            if own:
+                remember(file, asset.sha256)  # It was summed while it was copied.
+            services.store.put(asset.key, file, once=True, move=own)
     return compiled.spec
 
 

@@ -40,6 +40,7 @@ from pytoon_pipeline.stages.segments import workdir
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.sources import explain
 from pytoon_pipeline.stages.traces import load_trace
+from pytoon_pipeline.store.seen import made_again
 
 # --- judgement
 
@@ -106,6 +107,7 @@ def expected(
 _OVER_FOOTAGE = {"captions", "styles", "overlays", "resolution", "frame_rate"}
 
 
+@made_again
 def seen_of(
     spec: RenderSpec, line: Timeline, video: VideoDocument, services: Services,
     again: bool = False, frames_there: int | None = None,
@@ -174,6 +176,7 @@ def judge(
     return measurement.as_dict(), verdicts
 
 
+@made_again
 def measured_of(
     video: VideoDocument, services: Services, again: bool = False
 ) -> tuple[Measurement, Trace]:
@@ -235,6 +238,7 @@ def _score(planes: Planes) -> float:
     return sharp * max(0.1, exposure) * float(np.sqrt(small.std() + 1))
 
 
+@made_again
 def make_thumbnail(
     spec: RenderSpec, video: VideoDocument, services: Services, key: str
 ) -> ThumbnailDocument:

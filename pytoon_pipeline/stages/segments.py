@@ -27,7 +27,7 @@ from pytoon_pipeline.media.probe import probe
 from pytoon_pipeline.media.trace import Recorder
 from pytoon_pipeline.scratch import working_folder
 from pytoon_pipeline.spec.job import SegmentJob, fingerprint, segment_jobs
-from pytoon_pipeline.spec.model import RenderSpec
+from pytoon_pipeline.spec.model import Asset, RenderSpec
 from pytoon_pipeline.spec.timeline import timeline
 from pytoon_pipeline.stages.documents import EngineTry, SegmentRecord, SegmentsDocument
 from pytoon_pipeline.stages.finishing import Finishing
@@ -35,6 +35,7 @@ from pytoon_pipeline.stages.labelling import take_of
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.traces import keep_trace
+from pytoon_pipeline.store import Missing
 from pytoon_pipeline.store.seen import still
 
 
@@ -52,6 +53,10 @@ class SegmentsFailed(RenderError):
         )
 
 
+REMADE = "Its file in the store was damaged, and it was rendered again."
+"""Note of a segment."""
+
+
 @contextmanager
 def workdir(services: Services) -> Iterator[Path]:
     """A folder for working files, gone afterwards."""
@@ -63,6 +68,23 @@ def _claim(services: Services, fingerprint: str) -> Path:
     """Where the right to work on a segment lies: variants of a brief that are rendered side by side
     have most of theirs in common. There are 4096, whatever is rendered."""
     return services.settings.home / "claims" / fingerprint[:3]
+
+
+def media_file(asset: Asset, services: Services) -> Path:
+    """The local file of a medium. Raises RenderError where the store has no whole one."""
+    try:
+        return services.store.local(asset.key)
+    except Missing as error:
+        raise RenderError(
+            f"{asset.source}: the store has no whole copy of it any more. Render the brief again "
+            "from its beginning, with the file in its folder: its files are taken into the store "
+            "anew (in Dagster: materialize `render_spec` and what follows)."
+        ) from error
+
+
+def media_of(job: SegmentJob, services: Services) -> dict[str, Path]:
+    """The local files of a segment's media, by the ids of assets. Raises RenderError."""
+    return {asset.id: media_file(asset, services) for asset in job.all_assets}
 
 
 def encoding_look(services: Services) -> dict:
@@ -139,7 +161,7 @@ def render_segment(
     Its media are to be in the store. Raises RenderError when not even the last resort made it.
     """
     store = services.store
-    media = {asset.id: store.local(asset.key) for asset in job.all_assets}
+    media = media_of(job, services)
     finishing = Finishing(job, services.fonts, media)
     look = {**finishing.look(), **encoding_look(services)}
 
@@ -183,7 +205,7 @@ def render_segment(
         if len(recorder.trace.luma):
             keep_trace(store, name(engine), recorder.trace)
         # Of two machines that made it side by side the first one's stays: videos refer to it.
-        store.put(place(name(engine)), path, once=not fresh)
+        store.put(place(name(engine)), path, once=not fresh, move=True)
 
     told: list[str] = []
 
@@ -208,6 +230,9 @@ def render_segment(
         last = services.engines.last_resort.name
         raise RenderError("\n".join([*told, f"{last} (the last resort): {error}"])) from error
     mark = name(chosen.engine)
+    notes = list(chosen.footage.notes)
+    if store.damaged.pop(place(mark), None):
+        notes.append(REMADE)
     record = SegmentRecord(
         segment_id=job.segment_id,
         fingerprint=mark,
@@ -218,7 +243,7 @@ def render_segment(
         cached=False,
         degraded=chosen.degraded,
         used_fallback=chosen.used_fallback,
-        notes=list(chosen.footage.notes),
+        notes=notes,
         take=None if chosen.degraded else take_of(chosen.engine, job),
         tries=[
             EngineTry(engine=t.engine, seconds=round(t.seconds, 3), reason=t.reason)

@@ -31,8 +31,9 @@ class Services:
     def workshop(self) -> Workshop:
         """What the compiler looks things up in."""
         return Workshop(
-            self.presets, self.fonts, self.settings.media_roots, self._stored, self.fetcher.fetch
-        )
+            self.presets, self.fonts, self.settings.media_roots, self._stored, self.fetcher.fetch,
+            at_hand=not self.store.shared,
+        )  # fmt: skip
 
     def _stored(self, key: str) -> Path | None:
         return self.store.local(key) if self.store.exists(key) else None

@@ -8,6 +8,7 @@ time of access of a copy is that of its last use, set here whatever the disk is 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import tempfile
@@ -17,8 +18,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pytoon_pipeline.durable import make_folder, replace_file
 from pytoon_pipeline.errors import StoreError
 from pytoon_pipeline.locks import grasp, held
+from pytoon_pipeline.store import sums
+
+log = logging.getLogger("pytoon.store")
 
 IN_USE = 2 * 3600.0
 """Seconds after its last use that a copy stays, whatever the room."""
@@ -99,9 +104,22 @@ class Cache:
             finally:
                 Path(name).unlink(missing_ok=True)
 
-    def keep(self, key: str, draft: Path, version: str, modified: float) -> Path:
+    def is_whole(self, key: str, copy: Copy) -> bool:
+        """Is a copy still what it was? One that is not is taken away."""
+        try:
+            if sums.damage(copy.path, sums.read_note(copy.path), sums.named_sum(key)) is None:
+                return True
+            log.warning("The copy %s was damaged and was taken away.", copy.path)
+            copy.path.unlink(missing_ok=True)
+        except OSError:
+            pass  # It went just now, or can't be read.
+        return False
+
+    def keep(
+        self, key: str, draft: Path, version: str, modified: float, sha256: str = ""
+    ) -> Path:
         """Make a whole draft the copy of a version of an object. `modified` is the object's Unix
-        time."""
+        time, `sha256` the draft's, where it is known."""
         mark = self._print(key)
         # What can't be part of a name is never found again: such a copy serves once.
         shown = version if _VERSION.fullmatch(version) else "~" + self._print(version)
@@ -110,10 +128,13 @@ class Cache:
             suffix if _SUFFIX.fullmatch(suffix) else ""
         )
         target = self.folder / mark[:2] / name
-        target.parent.mkdir(exist_ok=True)
+        make_folder(target.parent)
         draft.chmod(0o644)
         os.utime(draft, (time.time(), modified))
-        os.replace(draft, target)
+        if sha256:
+            sums.write_note(draft, sums.Sum(sha256, draft.stat().st_size))
+            sums.remember(draft, sha256)
+        replace_file(draft, target)
         self.tidy()
         return target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -10,55 +11,147 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pytoon_pipeline.durable import link_file, make_folder, replace_file
 from pytoon_pipeline.errors import StoreError
-from pytoon_pipeline.store.base import Missing, Store, Stored, checked_key
+from pytoon_pipeline.store import sums
+from pytoon_pipeline.store.base import (
+    CONTENT,
+    OWN,
+    Damaged,
+    Missing,
+    Store,
+    Stored,
+    checked_key,
+)
+
+_TRIES = 3
+_DAMAGED = ".tmp-damaged-"
+"""What a damaged object is called from then on: no key, and swept like what a put left."""
 
 
 class FolderStore(Store):
     shared = False
 
     def __init__(self, root: Path):
+        super().__init__()
         self.root = Path(root).absolute()
 
     def _path(self, key: str) -> Path:
         return self.root / checked_key(key)
 
     def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
+        return self.whole(key) is not None
 
-    def put(self, key: str, source: Path, *, once: bool = False) -> bool:
-        return self._publish(key, once, lambda temporary: shutil.copyfile(source, temporary))
+    # Putting ------------------------------------------------------------------------------------
+
+    def put(self, key: str, source: Path, *, once: bool = False, move: bool = False) -> bool:
+        return self._publish(key, once, lambda temporary: sums.bring(source, temporary, move))
 
     def put_bytes(self, key: str, data: bytes, *, once: bool = False) -> bool:
-        return self._publish(key, once, lambda temporary: temporary.write_bytes(data))
+        def write(temporary: Path) -> str:
+            temporary.write_bytes(data)
+            return hashlib.sha256(data).hexdigest()
 
-    def _publish(self, key: str, once: bool, write: Callable[[Path], object]) -> bool:
+        return self._publish(key, once, write)
+
+    def _publish(self, key: str, once: bool, write: Callable[[Path], str]) -> bool:
+        """`write` fills a file and returns its SHA-256."""
         target = self._path(key)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             # The temporary name lies in the same folder, so that the rename is atomic.
             handle, name = tempfile.mkstemp(prefix=".tmp-", dir=target.parent)
             os.close(handle)
             temporary = Path(name)
             try:
-                write(temporary)
+                digest = write(temporary)
+                sums.check_name(key, digest)
                 temporary.chmod(0o644)
-                if not once:
-                    os.replace(temporary, target)
-                    return True
-                try:
-                    os.link(temporary, target)  # Unlike a rename it fails where something is.
-                except FileExistsError:
-                    return False
+                self._note(key, temporary, sums.Sum(digest, temporary.stat().st_size))
+                sums.remember(temporary, digest)
+                if once:
+                    return self._link(key, temporary, target)
+                replace_file(temporary, target)
                 return True
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"{key} can't be written to {self.root}: {error}") from error
+            why = error.strerror or error
+            raise StoreError(f"{key} can't be written to {self.root}: {why}.") from error
+
+    def _link(self, key: str, temporary: Path, target: Path) -> bool:
+        for _ in range(_TRIES):
+            try:
+                link_file(temporary, target)  # Unlike a rename it fails where something is.
+                return True
+            except FileExistsError:
+                if self.whole(key) is not None:
+                    return False
+        raise StoreError(f"{key} can't be written to {self.root}: something else is in its place.")
+
+    # Damage -------------------------------------------------------------------------------------
+
+    def _note(self, key: str, file: Path, found: sums.Sum) -> None:
+        """Where the file can't bear its own sum, one that never changes lies elsewhere. It need not
+        be synced: the file is, and one without a note counts as whole."""
+        if sums.write_note(file, found) or key.partition("/")[0] not in CONTENT:
+            return
+        place = self._note_of(key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(found.as_text(), encoding="ascii")
+
+    def _note_of(self, key: str) -> Path:
+        return self.root / ".sums" / key
+
+    def _known(self, key: str, path: Path) -> sums.Sum | None:
+        own = sums.read_note(path)
+        if own is None and key.partition("/")[0] in CONTENT:
+            with suppress(OSError, UnicodeDecodeError):
+                own = sums.parse_note(self._note_of(key).read_text(encoding="ascii"))
+        return own
+
+    def whole(self, key: str) -> Stored | None:
+        path = self._path(key)
+        try:
+            return self._whole(key, path)
+        except Damaged:
+            return None
+
+    def _whole(self, key: str, path: Path) -> Stored | None:
+        try:
+            info = path.stat()
+            if not path.is_file():
+                return None
+            why = sums.damage(path, self._known(key, path), sums.named_sum(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StoreError(
+                f"{key} in the store {self.root} can't be read: {error.strerror or error}."
+            ) from error
+        if why is None:
+            return Stored(key, info.st_size, info.st_mtime)
+        try:
+            if path.stat().st_ino != info.st_ino:
+                return self._whole(key, path)  # Another was put there meanwhile.
+            # Kept for a while, for whoever wants to know what happened to it.
+            aside = Path(tempfile.mkdtemp(prefix=_DAMAGED, dir=path.parent)) / path.name
+            os.replace(path, aside)
+            self._note_of(key).unlink(missing_ok=True)
+        except FileNotFoundError:
+            return None  # Another process took it away.
+        except OSError as error:
+            raise StoreError(
+                f"{key} in the store {self.root} is damaged ({why}) and can't be taken away: "
+                f"{error.strerror or error}. Delete it; it is made again."
+            ) from error
+        raise self._lose(key, why)
+
+    # Getting ------------------------------------------------------------------------------------
 
     def local(self, key: str) -> Path:
         path = self._path(key)
-        if not path.is_file():
+        if self._whole(key, path) is None:
             raise Missing(f"{key} is not in the store {self.root}.")
         return path
 
@@ -74,18 +167,28 @@ class FolderStore(Store):
 
     def objects(self, prefix: str) -> Iterator[Stored]:
         folder = self._path(prefix) if prefix else self.root
-        files = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".tmp-"))
-        for key in sorted(p.relative_to(self.root).as_posix() for p in files):
+        for key in sorted(self._keys(folder)):
             stored = self.stat(key)
             if stored is not None:  # It may have gone since.
                 yield stored
+
+    def _keys(self, folder: Path) -> Iterator[str]:
+        for at, folders, files in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith(OWN)]
+            for name in files:
+                if not name.startswith(OWN):
+                    yield Path(at, name).relative_to(self.root).as_posix()
+
+    # Taking away --------------------------------------------------------------------------------
 
     def delete(self, key: str) -> None:
         path = self._path(key)
         try:
             path.unlink(missing_ok=True)
+            self._note_of(key).unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"{key} can't be deleted from {self.root}: {error}") from error
+            why = error.strerror or error
+            raise StoreError(f"{key} can't be deleted from {self.root}: {why}.") from error
 
     def sweep(self, older: float) -> list[str]:
         gone = []

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytoon_pipeline.durable import sync_folder, sync_tree
 from pytoon_pipeline.errors import StoreError
 
 
@@ -31,6 +32,7 @@ def publish_folder(target: Path, files: Mapping[str, Path | bytes]) -> None:
                     # store's own file.
                     shutil.copyfile(source, place)
             temporary.chmod(0o755)
+            sync_tree(temporary)
             if target.exists():
                 # Two renames: for a moment there is no folder, but never half of one.
                 old = Path(tempfile.mkdtemp(prefix=".tmp-", dir=target.parent))
@@ -44,6 +46,7 @@ def publish_folder(target: Path, files: Mapping[str, Path | bytes]) -> None:
                     shutil.rmtree(old, ignore_errors=True)
             else:
                 os.rename(temporary, target)
+            sync_folder(target.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:

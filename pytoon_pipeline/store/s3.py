@@ -28,7 +28,8 @@ from uuid import uuid4
 
 from pytoon_pipeline.errors import Problem, SettingsError, StoreError
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.store.base import Missing, Store, Stored, checked_key
+from pytoon_pipeline.store import sums
+from pytoon_pipeline.store.base import CONTENT, Missing, Store, Stored, checked_key
 from pytoon_pipeline.store.cache import Cache
 
 log = logging.getLogger("pytoon.store")
@@ -52,13 +53,6 @@ _AGAIN = 2.0
 """Seconds between two such looks."""
 LONGEST_LINK = 7 * 86400
 """Seconds; no signature is good for longer."""
-
-CONTENT = (
-    "segments", "media", "windows", "sound", "takes", "thumbnails", "measurements", "sightings",
-    "posters",
-)  # fmt: skip
-"""Folders where a key is the hash of all that decided the object: one version is as good as
-another, so a copy is never compared with the store again."""
 
 _TYPES = {
     ".mp4": "video/mp4", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png",
@@ -98,7 +92,7 @@ def open_s3(settings: Settings) -> S3Store:
     return S3Store(
         bucket, prefix, settings.cache, endpoint=settings.s3_endpoint,
         public=settings.s3_public_endpoint, link_seconds=settings.link_seconds,
-        cache_bytes=settings.cache_bytes,
+        cache_bytes=settings.cache_bytes, link_profile=settings.link_profile,
     )
 
 
@@ -133,15 +127,19 @@ _OPENING: dict[int, threading.Lock] = {}
 """By process: a lock that was held when the process was forked is held for ever."""
 
 
-def _tools(endpoint: str | None) -> _Tools:
+def _tools(endpoint: str | None, profile: str = "") -> _Tools:
+    """`profile` is one of AWS's own files of settings; who asks is up to the environment if none is
+    named."""
     pid = os.getpid()
     with _OPENING.setdefault(pid, threading.Lock()):
         aws = sorted((n, v) for n, v in os.environ.items() if n.startswith("AWS_"))
-        return _open(endpoint, tuple(aws), pid)
+        return _open(endpoint, profile, tuple(aws), pid)
 
 
 @lru_cache(maxsize=4)
-def _open(endpoint: str | None, aws: tuple[tuple[str, str], ...], _pid: int) -> _Tools:
+def _open(
+    endpoint: str | None, profile: str, aws: tuple[tuple[str, str], ...], _pid: int
+) -> _Tools:
     """Kept: to make a client takes longer than most requests. Safe between threads; a forked
     process makes its own, for connections are not to be shared."""
     import boto3
@@ -149,7 +147,7 @@ def _open(endpoint: str | None, aws: tuple[tuple[str, str], ...], _pid: int) -> 
 
     # Servers of other makers are rarely set up for a name per bucket.
     own = _of_others(endpoint)
-    session = boto3.session.Session()
+    session = boto3.session.Session(profile_name=profile or None)
     config = Config(
         signature_version="s3v4",
         connect_timeout=5,
@@ -196,7 +194,11 @@ def _patiently(
 
 
 class _Broken(Exception):
-    """What came is not the object, or not the whole of it."""
+    """What came is not the object, or not the whole of it. `sha256` is that of what came whole."""
+
+    def __init__(self, why: str, sha256: str = ""):
+        super().__init__(why)
+        self.sha256 = sha256
 
 
 @dataclass(frozen=True)
@@ -221,13 +223,17 @@ class S3Store(Store):
         public: str | None = None,
         link_seconds: int = LONGEST_LINK,
         cache_bytes: int = Settings.cache_bytes,
+        link_profile: str = "",
         part: int = PART,
     ):
-        """`public` is where a person's browser finds the server, if not at `endpoint`. Nothing is
-        asked of the bucket yet. SettingsError for an endpoint that is none."""
+        """`public` is where a person's browser finds the server, if not at `endpoint`;
+        `link_profile` the profile whose key signs links, if not the store's own. Nothing is asked
+        of the bucket yet. SettingsError for an endpoint that is none."""
+        super().__init__()
         self.bucket, self.prefix, self.part = bucket, prefix, part
         self.endpoint = _checked_endpoint(endpoint) if endpoint else None
         self.public = _checked_endpoint(public) if public else self.endpoint
+        self.link_profile = link_profile
         self.link_seconds = max(1, min(link_seconds, LONGEST_LINK))
         mark = hashlib.sha256(f"{endpoint or ''} {bucket}/{prefix}".encode()).hexdigest()[:8]
         self.cache = Cache(cache, f"{bucket}-{mark}", cache_bytes)
@@ -293,33 +299,28 @@ class S3Store(Store):
 
     # Putting ------------------------------------------------------------------------------------
 
-    def put(self, key: str, source: Path, *, once: bool = False) -> bool:
-        at = self._at(key)
+    def put(self, key: str, source: Path, *, once: bool = False, move: bool = False) -> bool:
         with self.cache.draft() as path:
             # A copy first: what was summed is then what goes up and what this machine reads,
             # whatever becomes of the source meanwhile.
-            digest = hashlib.sha256()
             try:
-                with open(source, "rb") as file, open(path, "wb") as to:
-                    while chunk := file.read(_CHUNK):
-                        digest.update(chunk)
-                        to.write(chunk)
+                digest = sums.bring(source, path, move)
             except OSError as error:
                 raise StoreError(f"{self.place(key)} can't be put: {error}") from error
-            draft = _Draft(path, path.stat().st_size, digest.digest())
-            version = self._send(key, at, draft, once)
-            if version is not None:
-                self.cache.keep(key, path, _version(version), time.time())
-        return version is not None
+            return self._put(key, path, digest, once)
 
     def put_bytes(self, key: str, data: bytes, *, once: bool = False) -> bool:
-        at = self._at(key)
         with self.cache.draft() as path:
             path.write_bytes(data)
-            draft = _Draft(path, len(data), hashlib.sha256(data).digest())
-            version = self._send(key, at, draft, once)
-            if version is not None:
-                self.cache.keep(key, path, _version(version), time.time())
+            return self._put(key, path, hashlib.sha256(data).hexdigest(), once)
+
+    def _put(self, key: str, path: Path, digest: str, once: bool) -> bool:
+        at = self._at(key)
+        sums.check_name(key, digest)
+        draft = _Draft(path, path.stat().st_size, bytes.fromhex(digest))
+        version = self._send(key, at, draft, once)
+        if version is not None:
+            self.cache.keep(key, path, _version(version), time.time(), digest)
         return version is not None
 
     @_patiently
@@ -415,10 +416,10 @@ class S3Store(Store):
             if path is not None:
                 return path
             with self.cache.draft() as draft, open(draft, "wb") as file:
-                answer = self._receive(key, file)
+                answer, digest = self._receive(key, file)
                 file.flush()
                 modified = answer["LastModified"].timestamp()
-                return self.cache.keep(key, draft, _version(answer["ETag"]), modified)
+                return self.cache.keep(key, draft, _version(answer["ETag"]), modified, digest)
 
     def _copy(self, key: str, *, recent: bool = False) -> Path | None:
         """The copy of the object as it is now, if this machine has one. Missing when the object
@@ -429,24 +430,27 @@ class S3Store(Store):
             if head is None:
                 raise self._missing(key)
             copies = [c for c in copies if c.version == _version(head["ETag"])]
-        return self.cache.use(copies[0]) if copies else None
+        return next((self.cache.use(c) for c in copies if self.cache.is_whole(key, c)), None)
 
     def read_bytes(self, key: str) -> bytes:
         self._at(key)
         if key.partition("/")[0] in CONTENT:
             for copy in self.cache.copies(key, recent=True):
-                return self.cache.use(copy).read_bytes()
+                if self.cache.is_whole(key, copy):
+                    return self.cache.use(copy).read_bytes()
         to = io.BytesIO()
         self._receive(key, to)
         return to.getvalue()
 
     @_patiently
-    def _receive(self, key: str, to: BinaryIO) -> dict[str, Any]:
-        """The object into a file, from its beginning; returns what the server said of it. Whole
-        and as it was put, or StoreError."""
+    def _receive(self, key: str, to: BinaryIO) -> tuple[dict[str, Any], str]:
+        """The object into a file, from its beginning; returns what the server said of it, and its
+        SHA-256. Whole and as it was put, or StoreError; Damaged where the object itself is not what
+        was put, and is taken away."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         at = self._at(key)
+        came: list[str] = []
         for attempt in range(_TRIES):
             try:
                 answer = self._client.get_object(**at)
@@ -456,11 +460,13 @@ class S3Store(Store):
                 self._fail(error, f"{self.place(key)} can't be read", "s3:GetObject")
             try:
                 with closing(answer["Body"]) as body:
-                    self._take(body, answer, to)
-                return answer
+                    return answer, self._take(key, body, answer, to)
             except (BotoCoreError, _Broken) as error:
+                came.append(f"{answer['ETag']} {getattr(error, 'sha256', '')}")
                 if attempt == _TRIES - 1:
                     why = str(error) if isinstance(error, _Broken) else "the connection broke off"
+                    if isinstance(error, _Broken) and error.sha256 and len(set(came)) == 1:
+                        self._take_away_damaged(key, answer, why, error)
                     raise StoreError(
                         f"{self.place(key)} can't be read: {why}, {_TRIES} times. Try again; if "
                         "the object itself is damaged, delete it: it is made again."
@@ -468,7 +474,31 @@ class S3Store(Store):
                 _pause(attempt)
         raise AssertionError("unreachable")
 
-    def _take(self, body: Any, answer: dict[str, Any], to: BinaryIO) -> None:
+    def _take_away_damaged(
+        self, key: str, answer: dict[str, Any], why: str, error: _Broken
+    ) -> None:
+        """Take away an object that came whole, and each time with the same wrong contents; but not
+        for a connection that spoils what it carries: read in two parts it must be the same still,
+        and no other may have been put there meanwhile."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        half, digest = answer["ContentLength"] // 2, hashlib.sha256()
+        try:
+            for part in (f"bytes=0-{half - 1}", f"bytes={half}-") if half else ():
+                again = self._client.get_object(
+                    Range=part, IfMatch=answer["ETag"], **self._at(key)
+                )
+                with closing(again["Body"]) as body:
+                    for chunk in body.iter_chunks(_CHUNK):
+                        digest.update(chunk)
+        except (BotoCoreError, ClientError):
+            return
+        if half and digest.hexdigest() != error.sha256:
+            return
+        self.delete(key)
+        raise self._lose(key, why) from error
+
+    def _take(self, key: str, body: Any, answer: dict[str, Any], to: BinaryIO) -> str:
         to.seek(0)
         to.truncate()
         digest, length = hashlib.sha256(), 0
@@ -478,9 +508,12 @@ class S3Store(Store):
             length += len(chunk)
         if length != answer["ContentLength"]:
             raise _Broken(f"{length} bytes of {answer['ContentLength']} came")
-        # What a person put there by hand has no sum of ours.
-        if answer["Metadata"].get("sha256", digest.hexdigest()) != digest.hexdigest():
-            raise _Broken("what came is not what was put (its SHA-256 differs)")
+        # What a person put there by hand has no sum of ours; the key of a medium is one.
+        named, found = sums.named_sum(key), digest.hexdigest()
+        for wanted in (answer["Metadata"].get("sha256"), named and named.sha256):
+            if wanted and wanted != found:
+                raise _Broken("what came is not what was put (its SHA-256 differs)", found)
+        return found
 
     def _missing(self, key: str) -> Missing:
         return Missing(f"{key} is not in the store {self._root()}.")
@@ -545,7 +578,22 @@ class S3Store(Store):
 
     # Links --------------------------------------------------------------------------------------
 
+    def _signs_with_token(self) -> bool:
+        """Would a link hold the session token of temporary credentials?"""
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            found = _tools(self.public, self.link_profile).credentials
+            return bool(found and found.get_frozen_credentials().token)
+        except (BotoCoreError, ValueError) as error:
+            self._fail(error, f"links to {self._root()} can't be made", "s3:GetObject")
+
     def url(self, key: str) -> str:
+        """A signed link; the plain address where that would hold the token of temporary
+        credentials, which is not to be written into pages and records."""
+        return self.place(key) if self._signs_with_token() else self.link(key)
+
+    def link(self, key: str) -> str:
         """A signed link, made without asking the server. It opens in a browser, and is saved under
         a name that says of which brief it is."""
         from botocore.exceptions import BotoCoreError
@@ -560,17 +608,15 @@ class S3Store(Store):
             "ResponseContentDisposition": f'inline; filename="{plain}"{encoded}',
         }
         try:
-            return _tools(self.public).client.generate_presigned_url(
+            return _tools(self.public, self.link_profile).client.generate_presigned_url(
                 "get_object", Params=params, ExpiresIn=self.link_seconds
             )
         except (BotoCoreError, ValueError) as error:
             self._fail(error, f"a link to {self.place(key)} can't be made", "s3:GetObject")
 
-    def links_until(self) -> float:
-        until = time.time() + self.link_seconds
-        # A link ends with the credentials that signed it: those of a role are good for hours.
-        ends = getattr(_tools(self.endpoint).credentials, "_expiry_time", None)
-        return min(until, ends.timestamp()) if ends else until
+    def links_until(self) -> float | None:
+        # Links of temporary credentials, which end with these, are not written down.
+        return None if self._signs_with_token() else time.time() + self.link_seconds
 
     # Failures -----------------------------------------------------------------------------------
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from pytoon_pipeline.errors import StoreError
-from pytoon_pipeline.store.base import Store
+from pytoon_pipeline.store.base import Damaged, Store
+
+P, T = ParamSpec("P"), TypeVar("T")
 
 REFRESHED_AFTER = 12 * 3600.0
 """Seconds. What is older and taken up again counts as new from then on."""
@@ -15,13 +20,27 @@ SAFE_SECONDS = 2 * REFRESHED_AFTER
 of that age is ever tidied away, whether anything refers to it yet or not."""
 
 
+def made_again(function: Callable[P, T]) -> Callable[P, T]:
+    """What takes its results from a store, and makes what is not there: done once more where an
+    object was damaged, which was taken away as it was read."""
+
+    @wraps(function)
+    def twice(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except Damaged:
+            return function(*args, **kwargs)
+
+    return twice
+
+
 def still(store: Store, key: str) -> bool:
-    """Is this object there, to be used from now on? One that has lain for long is marked as new, so
-    that it stays until what is being made refers to it.
+    """Is this object there, whole, to be used from now on? One that has lain for long is marked as
+    new, so that it stays until what is being made refers to it; a damaged one is taken away.
 
     Raises StoreError when the store can't be reached.
     """
-    found = store.stat(key)
+    found = store.whole(key)
     if found is None:
         return False
     if time.time() - found.modified > REFRESHED_AFTER:

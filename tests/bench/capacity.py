@@ -73,7 +73,8 @@ class Counting(Store):
     """A store that counts what goes in and out."""
 
     def __init__(self, store: Store):
-        self._store, self.shared = store, store.shared
+        super().__init__()
+        self._store, self.shared, self.damaged = store, store.shared, store.damaged
         self.reset()
 
     def reset(self) -> None:
@@ -87,10 +88,10 @@ class Counting(Store):
     def count(self) -> int:
         return len(self._puts)
 
-    def put(self, key: str, source: Path, *, once: bool = False) -> bool:
+    def put(self, key: str, source: Path, *, once: bool = False, move: bool = False) -> bool:
         self.written += source.stat().st_size
         self._puts.add(key)
-        return self._store.put(key, source, once=once)
+        return self._store.put(key, source, once=once, move=move)
 
     def put_bytes(self, key: str, data: bytes, *, once: bool = False) -> bool:
         self.written += len(data)

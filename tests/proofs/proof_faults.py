@@ -24,11 +24,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pytest
 from deployment import Postgres, ended, picture
 from install import Install, Machine, faults_of
+from power_cut import Disk
 from redis_server import RedisServer
 from s3_server import s3_server, trouble
+from shipped import plain_environment
 
 from pytoon_pipeline.defs.jobs import ACTION_TAG
 from pytoon_pipeline.defs.ticks import mend_ticks
+from pytoon_pipeline.media.probe import probe, sha256
+from pytoon_pipeline.stages.documents import LinkedDocument
+from pytoon_pipeline.store import FolderStore
 
 BRIEFS = 6
 RESTART = 3.0
@@ -73,25 +78,31 @@ _HEAD = (
 )
 
 
-class Campaign:
+def _write_briefs(campaign: Path, count: int) -> None:
     """Briefs of two scenes, long enough to be hit in one."""
+    name = campaign.name
+    for i in range(count):
+        folder = campaign / f"b{i}"
+        picture(folder / "a.png", 31 * i + len(name))
+        picture(folder / "b.png", 31 * i + 7 + len(name))
+        plan = {
+            "archetype": "hero", "resolution": "540x960",
+            "segments": [
+                {"media": [f"{p}.png"], "duration": 4, "text": f"{name} {i}",
+                 "motion": "push_in", "transition": "crossfade"}
+                for p in ("a", "b")
+            ],
+            "audio_track": False,
+        }  # fmt: skip
+        (folder / "render_spec.json").write_text(json.dumps(plan), encoding="utf-8")
+
+
+class Campaign:
+    """Briefs that are rendered by the deployment."""
 
     def __init__(self, place: Install, name: str, count: int = BRIEFS):
         self.place, self.name, self.count = place, name, count
-        for i in range(count):
-            folder = place.briefs / name / f"b{i}"
-            picture(folder / "a.png", 31 * i + len(name))
-            picture(folder / "b.png", 31 * i + 7 + len(name))
-            plan = {
-                "archetype": "hero", "resolution": "540x960",
-                "segments": [
-                    {"media": [f"{p}.png"], "duration": 4, "text": f"{name} {i}",
-                     "motion": "push_in", "transition": "crossfade"}
-                    for p in ("a", "b")
-                ],
-                "audio_track": False,
-            }  # fmt: skip
-            (folder / "render_spec.json").write_text(json.dumps(plan), encoding="utf-8")
+        _write_briefs(place.briefs / name, count)
         self.began = time.monotonic()
 
     def mid_segment(self, *machines: Machine, seconds: float = 90) -> tuple[Machine, int]:
@@ -352,6 +363,70 @@ def test_a_clock_jumps(
             mend_ticks(instance)  # As every command of Pytoon's does that opens the instance.
         place.start_worker(place.a)
         place.start_daemon()
+
+
+CUTS = (60, 90, 140)
+"""Syncs of a render after which the power fails: some 400 are needed for the campaign."""
+
+
+def test_the_power_is_cut(tmp_path: Path) -> None:
+    """One machine with a folder store; all that was not synced of it is gone (tests/power.c), what
+    Dagster and the ledger remember is not. After each cut whatever counts as present is whole."""
+    began, campaign, home = time.monotonic(), tmp_path / "briefs" / "power", tmp_path / "home"
+    _write_briefs(campaign, BRIEFS)
+    disk = Disk(home / "store", tmp_path / "disk")
+    argv = [sys.executable, "-m", "pytoon_pipeline.cli", "render", str(campaign), "--json"]
+    plain = plain_environment(without=("AWS_", "PYTOON_")) | {"PYTOON_HOME": str(home)}
+
+    def render(cut: int | None) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            argv, env={**plain, **disk.environ(cut)}, capture_output=True, text=True,
+            start_new_session=True, cwd=tmp_path, timeout=300,
+        )  # fmt: skip
+
+    left = []
+    for cut in CUTS:
+        done = render(cut)
+        assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
+        disk.lose_power()
+        store = FolderStore(disk.root)
+        keys = store.keys("")
+        for key in keys:
+            store.read_bytes(key)  # Damaged where it is not what was put.
+            if key.endswith(".mp4"):
+                assert probe(store.local(key)).frames
+        left.append(len(keys))
+        videos = [k for k in keys if k.endswith("/video.mp4")]
+    done = render(None)
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    disk.lose_power()  # As the last one fails, nothing is lost.
+    store = FolderStore(disk.root)
+    whole = 0
+    for i in range(BRIEFS):
+        key = f"power/b{i}"
+        linked = LinkedDocument.model_validate_json(store.read_bytes(f"linked/{key}.json"))
+        video = store.local(f"videos/{key}/video.mp4")
+        assert sha256(video) == linked.sha256 and probe(video).frames == linked.frames == 240
+        assert store.exists(f"videos/{key}/metrics.json")
+        whole += 1
+    assert len(results) == whole == BRIEFS
+    assert 0 < left[0] < left[-1], left
+    row = (
+        f"| power cut {len(CUTS)} times; what was not synced is gone | the run ends; half-written "
+        f"files are lost, {len(videos)} finished videos are not | nothing counts as present that "
+        "is not whole; a new render goes on from the finished scenes | start it, where nothing "
+        f"else does | {whole} of {BRIEFS} | {len(CUTS) + 1} renders, the last good "
+        f"| {time.monotonic() - began:.0f} |"
+    )
+    ROWS.append(row)
+    print("\n" + row, flush=True)
+
+
+def test_the_power_is_cut_anywhere(tmp_path: Path) -> None:
+    """One brief, cut at places all over its render, each followed by a render that ends it."""
+    script = Path(__file__).resolve().parents[1] / "power_cut.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path), "20"], check=True, timeout=600)
 
 
 def test_nothing_is_rendered_twice_by_all_that(place: Install) -> None:

@@ -60,7 +60,7 @@ def add_end_card(d: Draft) -> None:
     )
     path = d.brand.folder / (logo.on_ground or logo.on_pictures) if logo else None
     if path is not None and path.is_file():
-        asset = take_project_file(d, path, f"{d.spec.brand}/{path.name}", None)
+        asset = take_project_file(d, path, f"{d.spec.brand}/{path.name}", None, d.brand.folder)
         segment.type, segment.media = "image", [asset.id]
         aspect = (asset.width or 1) / (asset.height or 1)
         width = min(LOGO[0], LOGO[1] * aspect)

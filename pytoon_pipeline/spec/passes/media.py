@@ -17,12 +17,12 @@ from pytoon_pipeline.briefs.names import (
     whole_address,
     without_unseen,
 )
-from pytoon_pipeline.briefs.parcel import suffix_of
 from pytoon_pipeline.briefs.reading import validate
 from pytoon_pipeline.errors import FetchRefused
 from pytoon_pipeline.media.addresses import shown
+from pytoon_pipeline.media.copies import Held
 from pytoon_pipeline.media.limits import MAX_FILE_BYTES, MAX_VIDEO_SECONDS
-from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia, probe, sha256
+from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia, probe
 from pytoon_pipeline.spec import spellings
 from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import (
@@ -36,6 +36,7 @@ from pytoon_pipeline.spec.model import (
     SegmentAudio,
     Voice,
 )
+from pytoon_pipeline.store.base import suffix_of
 
 
 def gather_media(d: Draft) -> None:
@@ -251,36 +252,47 @@ def _take_track(d: Draft, name: str, field: str, licence: str | None) -> Asset |
     return asset
 
 
-def _project_file(d: Draft, source: str) -> Path | None:
-    """The file of a track or of a brand's logo that an earlier compilation took."""
+def _project_file(d: Draft, source: str) -> tuple[Path, Path | None] | None:
+    """The file of a track or of a brand's logo that an earlier compilation took, and the folder
+    that it may not lead out of."""
     library = d.shop.presets
     if source in library.tracks():
-        return library.track_file(source)
+        return library.track_file(source), None
     brand, _, file = source.partition("/")
     if brand in library.brand_names() and file in (
         library.brand(brand).logo.model_dump().values() if library.brand(brand).logo else ()
     ):
-        return library.brand(brand).folder / file
+        folder = library.brand(brand).folder
+        return folder / file, folder
     return None
 
 
-def take_project_file(d: Draft, path: Path, name: str, licence: str | None) -> Asset:
-    """A file of the presets folder (music, a logo) as an asset."""
-    return _asset(d, path, name, probe(path), licence)
+def take_project_file(
+    d: Draft,
+    path: Path,
+    name: str,
+    licence: str | None,
+    root: Path | None = None,
+    asset_id: str | None = None,
+) -> Asset:
+    """A file of the presets folder, or of a kit beside the brief, as an asset (music, a logo).
+    `root` is the folder that it may not lead out of. Raises UnreadableMedia."""
+    held, info = _examined(d, path, root)
+    return _asset(d, held, suffix_of(path.name), name, info, licence, asset_id)
 
 
 def _asset(
     d: Draft,
-    path: Path,
+    held: Held,
+    suffix: str,
     source: str,
     info: MediaInfo,
     licence: str | None,
     asset_id: str | None = None,
 ) -> Asset:
     """The file as an asset of the plan: the one it has been already, or a new one."""
-    digest = sha256(path)
     for asset in d.spec.assets:
-        if asset.sha256 == digest:
+        if asset.sha256 == held.sha256:
             return asset
     taken = {a.id for a in d.spec.assets} | set(d.given)
     number = len(d.spec.assets) + 1
@@ -291,9 +303,9 @@ def _asset(
         id=asset_id,
         kind=info.kind,  # type: ignore[arg-type]
         source=source,
-        sha256=digest,
-        suffix=suffix_of(path.name),
-        bytes=info.size_bytes,
+        sha256=held.sha256,
+        suffix=suffix,
+        bytes=held.bytes,
         width=info.width,
         height=info.height,
         seconds=round(info.seconds, 6) if info.seconds else None,
@@ -303,7 +315,7 @@ def _asset(
         licence=licence,
     )
     d.spec.assets.append(asset)
-    d.files[asset.id] = path
+    d.files[asset.id] = held.path
     return asset
 
 
@@ -320,26 +332,85 @@ def _take(
     if known is not None:
         stored = d.shop.stored(known.key)
         if stored is not None:
-            same = next((a for a in d.spec.assets if a.sha256 == known.sha256), None)
-            if same is None:
-                d.spec.assets.append(known)
-                d.files[known.id] = stored
-            return same or known
+            return _again(d, known, stored, field, kinds, sound)
         name = known.source
         own = _project_file(d, name)
         if own is not None:
-            return _asset(d, own, name, probe(own), known.licence, known.id)
-    path = find_file(d, name, field)
-    if path is None:
+            return take_project_file(d, own[0], name, known.licence, own[1], known.id)
+    seen = len(d.problems)
+    found = find_file(d, name, field)
+    if found is None:
+        if known is not None and [p.code for p in d.problems[seen:]] == ["media.missing"]:
+            d.problems[seen] = replace(
+                d.problems[seen],
+                message=f"the store has no whole copy of {name}, and it is not in the folder.",
+                remedy="Put the file beside the plan, or render the brief that the plan is of.",
+            )
         return None
+    path, root = found
     # The key of a signed address is no part of the plan, nor of a message.
     name = shown(whole_address(name)) if is_address(name) else name
     try:
-        info = probe(path)
+        held, info = _examined(d, path, root)
     except UnreadableMedia as error:
-        # Its sentence begins with the file's own name; the author wrote where it lies, too.
-        d.error(error.code, name + error.message.removeprefix(path.name), error.remedy, field)
+        d.error(error.code, _named(error, name, path), error.remedy, field)
         return None
+    if not _fits(d, info, name, field, kinds, sound):
+        return None
+    return _asset(
+        d, held, suffix_of(path.name), name, info, known.licence if known else None,
+        known and known.id,
+    )  # fmt: skip
+
+
+def _again(
+    d: Draft, known: Asset, stored: Path, field: str, kinds: tuple[str, ...], sound: bool
+) -> Asset | None:
+    """A file of a plan that came back, from the store. What the plan says of it is not believed:
+    whoever sends a plan may have written it."""
+    held = Held(stored, known.sha256, stored.stat().st_size, False, lambda: None)
+    try:
+        info = _probed(d, stored)
+    except UnreadableMedia as error:
+        d.error(error.code, _named(error, known.source, stored), error.remedy, field)
+        return None
+    if not _fits(d, info, known.source, field, kinds, sound):
+        return None
+    return _asset(d, held, known.suffix, known.source, info, known.licence, known.id)
+
+
+def _examined(d: Draft, path: Path, root: Path | None) -> tuple[Held, MediaInfo]:
+    """A file as it is from now on, and what it is. Raises UnreadableMedia."""
+    held = d.copies.take(path, root, suffix_of(path.name))
+    info = _probed(d, held.path)
+    held.unchanged()
+    return held, info
+
+
+def _probed(d: Draft, path: Path) -> MediaInfo:
+    if path not in d.probed:
+        d.probed[path] = probe(path)
+    return d.probed[path]
+
+
+def _named(error: UnreadableMedia, name: str, path: Path) -> str:
+    """What is wrong with a file, by the name that its author wrote: the sentence begins with the
+    name of the file that was read."""
+    message = error.message
+    if message.startswith(path.name):
+        return name + message.removeprefix(path.name)
+    return _KEPT.sub(lambda _: name, message, count=1)
+
+
+_KEPT = re.compile(r"^[0-9a-f]{64}(\.[a-z0-9]+)?")
+"""How the name of a file in the store begins a message."""
+
+
+def _fits(
+    d: Draft, info: MediaInfo, name: str, field: str, kinds: tuple[str, ...], sound: bool
+) -> bool:
+    """Is it of a kind that can be used there? If not, that is reported; else what is to be said of
+    it is."""
     if info.kind not in kinds or (sound and not info.has_audio and info.kind != "audio"):
         wanted = "a sound file" if sound else " or ".join({"image": "a picture", "video": "a clip",
                  "audio": "a sound file"}[k] for k in kinds)
@@ -349,23 +420,25 @@ def _take(
         d.error(
             "media.kind", f"{name} is {has}; {wanted} is needed here.", "Give another file.", field
         )
-        return None
+        return False
     for text in info.notes:
         d.note(f"{name}: {text}")
     for code, text, remedy in info.warnings:
         if not any(p.code == code and p.field == field for p in d.problems):
             d.warn(code, f"{name} {text}", remedy, field)
-    return _asset(d, path, name, info, known.licence if known else None, known and known.id)
+    return True
 
 
-def find_file(d: Draft, name: str, field: str) -> Path | None:
-    """A file inside the brief's folder or a named media root; None with the problem reported."""
+def find_file(d: Draft, name: str, field: str) -> tuple[Path, Path | None] | None:
+    """A file inside the brief's folder or a named media root, and the folder that it may not lead
+    out of; None with the problem reported."""
     root, path = d.folder, d.names.get(name, name)
     head, colon, rest = without_unseen(name).partition(":")
     if colon and head in d.shop.media_roots:
         root, path = d.shop.media_roots[head], rest
     elif is_address(name):
-        return _fetched(d, whole_address(name), field)
+        fetched = _fetched(d, whole_address(name), field)
+        return fetched and (fetched, None)
     if len(without_unseen(path).encode("utf-8", "replace")) > MAX_NAME:
         d.error("media.missing", f"{name[:40]}... is no file name.", "Name a file.", field)
         return None
@@ -399,7 +472,7 @@ def find_file(d: Draft, name: str, field: str) -> Path | None:
         return None
     if not found.spelled:
         d.note(f"There is no {name}; {found.path} was taken, whose name differs in capitals only.")
-    return full
+    return full, root
 
 
 def _fetched(d: Draft, name: str, field: str) -> Path | None:

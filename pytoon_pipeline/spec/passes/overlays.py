@@ -13,6 +13,7 @@ from pytoon_pipeline.spec.draft import Draft
 from pytoon_pipeline.spec.model import Asset, Box, Overlay, Segment
 from pytoon_pipeline.spec.passes.end_card import has_end_card, last_before
 from pytoon_pipeline.spec.passes.media import take_project_file
+from pytoon_pipeline.store.base import suffix_of
 
 LOST = 2.0
 """A logo with less contrast than this to the pictures behind it is as good as gone."""
@@ -68,7 +69,7 @@ def _watermark(d: Draft) -> list[Overlay]:
     ):
         name = logo.on_ground
     path = d.brand.folder / (name or logo.on_pictures)
-    asset = take_project_file(d, path, f"{d.spec.brand}/{path.name}", None)
+    asset = take_project_file(d, path, f"{d.spec.brand}/{path.name}", None, d.brand.folder)
     return [
         Overlay(
             type="watermark", media=asset.id, position=mark.place, opacity=mark.opacity,
@@ -94,6 +95,8 @@ def _lost_on_pictures(d: Draft) -> bool:
     paths = [d.brand.folder / logo.on_pictures, d.brand.folder / logo.on_ground]
     if not all(path.is_file() for path in paths):
         return False
+    # The copies that are rendered are weighed.
+    paths = [d.copies.take(path, d.brand.folder, suffix_of(path.name)).path for path in paths]
     info = probe(paths[0])
     asset = Asset(
         id="mark", kind="image", source="", sha256="0" * 64, width=info.width, height=info.height
