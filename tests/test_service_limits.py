@@ -4,9 +4,16 @@ not finish what they begin."""
 from __future__ import annotations
 
 import json
+import os
+import re
+import resource
 import shutil
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +27,7 @@ from test_service import CARD, SECRET, TOKEN, codes, receiving, serving
 from pytoon_pipeline.briefs.ledger import METADATA, Ledger
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service import results, webhooks
+from pytoon_pipeline.service.connections import Bounds
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.store import open_store
 
@@ -180,3 +188,199 @@ def test_a_moment_without_the_store_is_not_remembered(api: httpx.Client, setting
     assert (back["seconds"], back["problems"], back["error"]) == (2, [], None)
     shutil.rmtree(store / "videos")
     assert api.get(address).json()["seconds"] == 2, "what was read is kept"
+
+
+# Callers that do not finish ----------------------------------------------------------------------
+
+QUICK = Bounds(
+    head_seconds=0.4, idle_seconds=1, drain_seconds=0.4, window_seconds=0.6, look_seconds=0.05,
+    slowest=1000,
+)  # fmt: skip
+HALF = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-More: "
+
+
+def connect(api: httpx.Client) -> socket.socket:
+    made = socket.create_connection((api.base_url.host, api.base_url.port), timeout=10)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+def rest(connection: socket.socket) -> bytes:
+    """All that still comes, until the server closes: a reset is an end, too."""
+    found = b""
+    with suppress(ConnectionError):
+        while piece := connection.recv(65536):
+            found += piece
+    return found
+
+
+def trickle(connection: socket.socket, pause: float = 0.05) -> bytes:
+    """Send a byte now and then, until the server closes; what it answered."""
+    until = time.monotonic() + 10
+    with suppress(ConnectionError):
+        while time.monotonic() < until:
+            connection.settimeout(pause)
+            try:
+                if (said := connection.recv(65536)) or not said:
+                    connection.settimeout(10)
+                    return said + rest(connection)
+            except TimeoutError:
+                connection.sendall(b"x")
+        raise AssertionError("the server still listens to it")
+    return b""
+
+
+def head(api: httpx.Client, method: str = "POST", path: str = "/render", *more: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *more, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+AUTH, JSON = f"Authorization: Bearer {TOKEN}", "Content-Type: application/json"
+
+
+def refusal(answer: bytes) -> tuple[int, str]:
+    """Status and code of an answer in the one shape."""
+    top, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/json" in top, answer
+    said = json.loads(body)
+    assert set(said) == {"error", "problems"} and said["error"]["remedy"]
+    return int(top.split()[1]), said["error"]["code"]
+
+
+def test_unfinished_requests_keep_nobody_out(settings: Settings):
+    bounds = Bounds(connections=60, per_address=40)
+    with serving(settings, bounds) as api, ExitStack() as stack:
+        half = [stack.enter_context(connect(api)) for _ in range(300)]
+        for number, connection in enumerate(half):
+            with suppress(ConnectionError):
+                connection.sendall(HALF)
+            if number % 60 == 0:
+                assert api.get("/health").json()["status"] == "ok"
+        assert httpx.get(f"{api.base_url}/health", trust_env=False).status_code == 200
+        ended = 0
+        for connection in half:
+            connection.settimeout(0.01)
+            with suppress(TimeoutError):
+                ended += rest(connection) == b""
+    assert ended >= 300 - 40, "of one address no more are held"
+
+
+def test_a_server_with_few_descriptors_answers(settings: Settings):
+    code = (
+        "import sys; from pytoon_pipeline.service.server import serve;"
+        "from pytoon_pipeline.settings import load_settings;"
+        "sys.exit(serve(load_settings(), port=0))"
+    )
+    few = (200, 200)
+    environment = {**os.environ, "PYTOON_HOME": str(settings.home), "PYTOON_TOKEN": TOKEN}
+    with ExitStack() as stack:
+        served = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", code], env=environment, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few),
+            )
+        )  # fmt: skip
+        stack.callback(served.kill)
+        port = int(re.search(r"http://127.0.0.1:(\d+)", served.stdout.readline())[1])
+        most = 0
+        for _ in range(400):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+            with suppress(ConnectionError):
+                connection.sendall(HALF)
+            most = max(most, len(os.listdir(f"/proc/{served.pid}/fd")))
+        health = httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, timeout=20)
+        assert health.json()["status"] == "ok"
+        served.terminate()
+        assert served.wait(15) == 0
+        assert "Too many open files" not in served.stderr.read()
+    assert most < 150, "descriptors are left for files"
+
+
+def test_descriptors_are_raised_as_far_as_they_may_be():
+    code = "from pytoon_pipeline.service.server import raise_descriptors as r; print(r(), r())"
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1000)),
+    )  # fmt: skip
+    assert said.stdout.split() == ["1000", "1000"]
+    assert Bounds().within(8192) == Bounds()
+    tight = Bounds().within(200)
+    assert 3 * tight.connections + tight.backlog < 200 and tight.per_address < tight.connections
+
+
+def test_a_head_has_a_time_and_a_size(settings: Settings):
+    with serving(settings, QUICK) as api:
+        with connect(api) as silent:
+            assert refusal(rest(silent)) == (408, "head.slow")
+        with connect(api) as slow:
+            slow.sendall(HALF)
+            assert refusal(trickle(slow)) == (408, "head.slow")
+        with connect(api) as second:
+            second.sendall(head(api, "GET", "/health") + HALF)
+            answer = trickle(second)
+            assert answer.startswith(b"HTTP/1.1 200") and b"head.slow" in answer
+        with connect(api) as idle:
+            idle.sendall(head(api, "GET", "/health"))
+            assert rest(idle).startswith(b"HTTP/1.1 200")
+        with connect(api) as long:
+            long.sendall(HALF + b"x" * QUICK.head_bytes)
+            assert refusal(rest(long)) == (431, "head.too_large")
+
+
+def test_a_body_has_a_least_rate(settings: Settings):
+    with serving(settings, QUICK) as api:
+        with connect(api) as slow:
+            slow.sendall(head(api, "POST", "/render", AUTH, JSON, "Content-Length: 9000"))
+            assert refusal(trickle(slow)) == (408, "body.slow")
+        with connect(api) as chunked:
+            chunked.sendall(head(api, "POST", "/render", AUTH, JSON, "Transfer-Encoding: chunked"))
+            chunked.sendall(b"2000\r\n")
+            assert refusal(trickle(chunked)) == (408, "body.slow")
+        with connect(api) as steady:
+            body = json.dumps(CARD).encode() + b" " * 3000
+            steady.sendall(head(api, "POST", "/render", AUTH, JSON, f"Content-Length: {len(body)}"))
+            for start in range(0, len(body), 200):
+                steady.sendall(body[start : start + 200])
+                time.sleep(0.1)
+            assert steady.recv(65536).startswith(b"HTTP/1.1 202"), "it took longer than a window"
+        for more in ((), (AUTH,)):  # Answered before the body is whole: it is not waited for.
+            with connect(api) as refused:
+                refused.sendall(head(api, "PUT", "/nothing", *more, "Content-Length: 900000000"))
+                assert trickle(refused).startswith(b"HTTP/1.1 40")
+        assert not list((settings.home / "jobs").glob(".tmp-*")), "nothing is left behind"
+
+
+def test_an_answer_that_is_not_read_is_given_up(settings: Settings):
+    with serving(settings, replace(QUICK, window_seconds=1)) as api:
+        address = finish(api, settings, json.dumps(GOOD).encode())
+        key, size = api.get(address).json()["key"], 30_000_000
+        open_store(settings).put_bytes(f"videos/{key}/video.mp4", bytes(size))
+        asked = head(api, "GET", f"{address}/video", AUTH)
+        with connect(api) as steady, connect(api) as stuck:
+            for connection in (steady, stuck):
+                connection.sendall(asked)
+            seen = []
+            for _ in range(60):
+                time.sleep(0.05)
+                seen.append(len(steady.recv(20_000)))
+            assert 0 not in seen, "over several windows: slow is not stuck"
+            assert len(rest(stuck)) < size
+
+
+def test_requests_at_work_are_not_given_up_for_new_ones(settings: Settings):
+    bounds = Bounds(connections=6, per_address=6)
+    with serving(settings, bounds) as api, ExitStack() as stack:
+        begun = [stack.enter_context(connect(api)) for _ in range(6)]
+        body = json.dumps(CARD).encode()
+        for connection in begun:
+            connection.sendall(
+                head(api, "POST", "/render", AUTH, JSON, f"Content-Length: {len(body)}") + body[:9]
+            )
+        time.sleep(0.3)
+        with connect(api) as late:
+            assert refusal(rest(late)) == (503, "server.full")
+        for connection in begun:
+            connection.sendall(body[9:])
+            assert connection.recv(65536).startswith(b"HTTP/1.1 202")
+        assert api.get("/health").status_code == 200

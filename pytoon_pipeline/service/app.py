@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -127,6 +129,7 @@ class _Desk:
         quick = open_store(settings)
         quick.patience = 0.0  # Whoever asks for a job is told at once that the store is away.
         self.results = Results(quick)
+        self.for_health = CapacityLimiter(2)
 
     def courier(self, backoff: Sequence[float], pause: float) -> Courier:
         from pytoon_pipeline.media.client import open_client
@@ -451,11 +454,18 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
         },
         operation_id="health",
     )
-    def health(response: Response) -> Health:
+    async def health(response: Response) -> Health:
         """Is this server well? Answered without a token."""
-        try:
-            desk.ledger.campaigns()
-        except PytoonError:
+
+        def ask() -> bool:
+            try:
+                desk.ledger.campaigns()
+            except PytoonError:
+                return False
+            return True
+
+        # In threads of its own: calls that wait for a store that is away may take all others.
+        if not await run_sync(ask, limiter=desk.for_health):
             response.status_code = 503
             return Health(status="failing", version=__version__, ledger="it can't be reached")
         return Health(status="ok", version=__version__, ledger="ok")
