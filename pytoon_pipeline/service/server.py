@@ -67,8 +67,8 @@ def serve(
 
 
 def server_of(app: ASGIApp, bounds: Bounds, *, own_lines: bool = False) -> uvicorn.Server:
-    """The server of an app, which holds its callers to the bounds. With `own_lines` the lines of its
-    log are those that `setup_logging` has set up."""
+    """The server of an app, which holds its callers to the bounds. With `own_lines` its
+    log has the lines that `setup_logging` set up."""
     import uvicorn
 
     from pytoon_pipeline.service.connections import protocol_of
