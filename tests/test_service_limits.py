@@ -3,6 +3,8 @@ not finish what they begin."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import re
@@ -12,8 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,13 +26,21 @@ import pytest
 import sqlalchemy as sa
 from test_service import CARD, SECRET, TOKEN, codes, receiving, serving
 
+from pytoon_pipeline.briefs import folder, source, table, variants
 from pytoon_pipeline.briefs.ledger import METADATA, Ledger
+from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.media import download_s3
+from pytoon_pipeline.media.download import Limits as FetchLimits
+from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service import results, webhooks
 from pytoon_pipeline.service.connections import Bounds
 from pytoon_pipeline.settings import Settings, load_settings
-from pytoon_pipeline.store import open_store
+from pytoon_pipeline.spec.kit_findings import brand_findings
+from pytoon_pipeline.spec.presets import open_presets
+from pytoon_pipeline.store import open_store, s3
 
+PRESETS = Path(__file__).parents[1] / "presets"
 GOOD = {
     "video": {"used_fallback": False, "degraded": False, "frames": 60, "rate": 30},
     "verdicts": [
@@ -188,6 +198,100 @@ def test_a_moment_without_the_store_is_not_remembered(api: httpx.Client, setting
     assert (back["seconds"], back["problems"], back["error"]) == (2, [], None)
     shutil.rmtree(store / "videos")
     assert api.get(address).json()["seconds"] == 2, "what was read is kept"
+
+
+def test_the_hash_of_a_file_is_that_of_what_is_sent(api: httpx.Client, settings: Settings):
+    """Also where another file takes its name with the same size and time."""
+    address = finish(api, settings, json.dumps(GOOD).encode())
+    place = Path(settings.store) / "videos" / api.get(address).json()["key"] / "video.mp4"
+    tags = []
+    for data in (b"one", b"two"):
+        place.with_name("new").write_bytes(data)
+        os.utime(place.with_name("new"), (1, 1))
+        place.with_name("new").rename(place)
+        answer = api.get(f"{address}/video")
+        assert answer.content == data
+        tags.append(answer.headers["ETag"].strip('"'))
+    assert tags == [hashlib.sha256(data).hexdigest()[:32] for data in (b"one", b"two")]
+
+
+# What is remembered of files ---------------------------------------------------------------------
+
+
+@contextmanager
+def unreadable() -> Iterator[None]:
+    """For a moment no file can be read: the process has too many open."""
+
+    def fail(*_: Any, **__: Any) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("read_bytes", "read_text", "open"):
+            patch.setattr(Path, name, fail)
+        yield
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(tmp_path: Path):
+    plan, feed = tmp_path / "x.yaml", tmp_path / "feed.txt"
+    plan.write_text("segments: [{media: [a.jpg]}]\n")
+    feed.write_text("hook\tmedia\nKettle\ta.jpg\n")
+    presets, fonts = open_presets(PRESETS), FontLibrary([PRESETS / "fonts"])
+    kit = tmp_path / "brand.yaml"
+    kit.write_text("name: x\n")
+    cases: list[Callable[[], Any]] = [
+        lambda: folder._kind(plan),
+        lambda: source._words_of(str(plan), plan.stat()),
+        lambda: table.looks_like_table(feed),
+        lambda: variants.expand(BriefSource(plan, "brief", "c", "x", tmp_path)),
+        lambda: brand_findings(presets, kit, fonts),
+    ]
+    with unreadable():
+        without = [case() for case in cases]
+    found = [case() for case in cases]
+    assert without[:3] == ["brief", (), False] and found[:3] == [
+        "spec", ("segments", "media", "a.jpg"), True
+    ]  # fmt: skip
+    assert [p.code for p in without[4]] == ["file.unreadable"]
+    assert "file.unreadable" not in [p.code for p in found[4]]
+
+
+def test_a_table_is_known_by_the_mapping_that_lies_beside_it_now(tmp_path: Path):
+    feed, mapping = tmp_path / "feed.txt", tmp_path / "feed.mapping.yaml"
+    feed.write_text("aaa\tbbb\nKettle\tx\n")
+    assert not table.looks_like_table(feed)
+    mapping.write_text("fields:\n  hook: \"{aaa}\"\n")
+    assert table.looks_like_table(feed)
+
+
+def test_a_font_that_was_replaced_has_another_hash(tmp_path: Path):
+    own, one, two = tmp_path / "own.ttf", *sorted((PRESETS / "fonts").rglob("*.ttf"))[:2]
+    hashes = []
+    for font in (one, two):
+        shutil.copyfile(font, own)
+        library = FontLibrary([tmp_path])
+        hashes.append(library.find(library.families()[0]).sha256)
+    assert hashes == [hashlib.sha256(f.read_bytes()).hexdigest() for f in (one, two)]
+
+
+def test_credentials_that_were_lacking_are_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    login = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(login))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert s3._tools(None).credentials is None
+    before = download_s3._s3_now(FetchLimits())
+    assert before._request_signer._credentials is None
+    login.write_text("[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    assert s3._tools(None).credentials.access_key == "a"
+    assert s3._tools(None) is s3._tools(None), "which is kept"
+    after = download_s3._s3_now(FetchLimits())
+    assert after._request_signer._credentials.access_key == "a"
+    assert download_s3._s3_now(FetchLimits()) is after
 
 
 # Callers that do not finish ----------------------------------------------------------------------

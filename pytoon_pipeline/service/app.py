@@ -29,7 +29,7 @@ from pytoon_pipeline.media.addresses import Guard as Addresses
 from pytoon_pipeline.service import openapi
 from pytoon_pipeline.service.documents import CURSOR_PATTERN, Health, Job, JobPage, State
 from pytoon_pipeline.service.errors import ApiError, error_response, from_exception, refused
-from pytoon_pipeline.service.files import file_response
+from pytoon_pipeline.service.files import file_response, gone
 from pytoon_pipeline.service.guard import Guard, owner_of, tokens_of
 from pytoon_pipeline.service.jobs import JobRow, Jobs, stop_dagster_run
 from pytoon_pipeline.service.metrics import add_metrics_route
@@ -198,9 +198,7 @@ class _Desk:
         try:
             path = self.store.local(key)
         except Missing as error:
-            raise ApiError(
-                404, "file.gone", "The file is in the store no more.", "Send the brief again."
-            ) from error
+            raise gone() from error
         return file_response(request, path, kind, job.name + path.suffix)
 
 
