@@ -29,9 +29,11 @@ from test_service import CARD, SECRET, TOKEN, codes, receiving, serving
 from pytoon_pipeline.briefs import folder, source, table, variants
 from pytoon_pipeline.briefs.ledger import METADATA, Ledger
 from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.figures import counts
 from pytoon_pipeline.media import download_s3
 from pytoon_pipeline.media.download import Limits as FetchLimits
 from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.report import rows
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service import results, webhooks
 from pytoon_pipeline.service.connections import Bounds
@@ -107,6 +109,24 @@ def test_a_damaged_document_costs_its_own_job_alone(
         assert [p["code"] for p in job["problems"]] == ["metrics.unreadable"]
         assert api.get(address).json() == job
     assert api.get("/metrics").status_code == 200
+
+
+def test_lists_and_counts_go_on_without_a_damaged_entry(api: httpx.Client, settings: Settings):
+    finish(api, settings, json.dumps(GOOD).encode())
+    store, ledger = open_store(settings), Ledger(settings.ledger)
+    key = api.get("/render").json()["jobs"][0]["key"]
+    for name in ("render_spec.json", "metrics.json"):
+        store.put_bytes(f"videos/{key}/{name}", b"[" * 100_000)
+    (row,) = rows.gather(list(ledger.entries()), store)
+    assert [w.code for w in row.warnings] == ["report.unreadable"] * 2
+    name = next(n for n, figure in counts.FIGURES.items() if figure in counts.COUNTED)
+    before = counts.read(ledger)
+    with ledger.begin() as connection:
+        values = {"figure": name, "labels": "[", "value": 1.0}
+        columns = [c.name for c in counts._FIGURES.columns]
+        connection.execute(sa.insert(counts._FIGURES).values(dict(zip(columns, values.values()))))
+    assert counts.read(ledger) == before
+    assert "pytoon_" in api.get("/metrics").text
 
 
 @pytest.mark.parametrize("stored", ["", "{", '[{"code": 1, "x": 2}]', "7", '[{"time": [NaN, 1]}]'])
