@@ -122,9 +122,8 @@ def test_lists_and_counts_go_on_without_a_damaged_entry(api: httpx.Client, setti
     name = next(n for n, figure in counts.FIGURES.items() if figure in counts.COUNTED)
     before = counts.read(ledger)
     with ledger.begin() as connection:
-        values = {"figure": name, "labels": "[", "value": 1.0}
-        columns = [c.name for c in counts._FIGURES.columns]
-        connection.execute(sa.insert(counts._FIGURES).values(dict(zip(columns, values.values()))))
+        values = {"name": name, "labels": "[", "value": 1.0}
+        connection.execute(sa.insert(counts._FIGURES).values(values))
     assert counts.read(ledger) == before
     assert "pytoon_" in api.get("/metrics").text
 
@@ -508,3 +507,47 @@ def test_requests_at_work_are_not_given_up_for_new_ones(settings: Settings):
             connection.sendall(body[9:])
             assert connection.recv(65536).startswith(b"HTTP/1.1 202")
         assert api.get("/health").status_code == 200
+
+
+_BODY = json.dumps(CARD).encode()
+_LENGTH = f"Content-Length: {len(_BODY)}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        ("POST", "/render", (AUTH, JSON, _LENGTH, "Content-Length: 3"), _BODY, 400),
+        ("POST", "/render", (AUTH, JSON, "Content-Length: -1"), _BODY, 400),
+        ("POST", "/render", (AUTH, JSON, _LENGTH, "Transfer-Encoding: chunked"), b"0\r\n\r\n", 400),
+        ("POST", "/render", (AUTH, JSON, "Transfer-Encoding: chunked"), b"zz\r\nabc\r\n", 400),
+        ("POST", "/render", (AUTH, JSON, "Transfer-Encoding: chunked"), b"3\r\nabcd\r\n", 400),
+        ("POST", "/render", (AUTH, JSON, _LENGTH, "Idempotency-Key: "), _BODY, 422),
+        ("POST", "/render", (AUTH, JSON, _LENGTH, "Idempotency-Key: " + "k" * 201), _BODY, 422),
+        ("GET", "/health", ("Host: elsewhere",), b"", 400),
+        ("GET", "/health", ("X : space",), b"", 400),
+        ("GET", "http://localhost/render", (AUTH,), b"", 404),
+        ("OPTIONS", "*", (AUTH,), b"", 404),
+        ("GET", "/render/" + "a" * 60_000, (AUTH,), b"", 404),
+        ("GET", "/render/%2e%2e%2f%00", (AUTH,), b"", 404),
+        ("GET", "/render/AAAAAAAAAAAAAAAAAAAAAA%0a", (AUTH,), b"", 404),
+        ("GET", "/render?campaign=%00", (AUTH,), b"", 422),
+        ("GET", "/render?limit=" + "9" * 5000, (AUTH,), b"", 422),
+        ("GET", "/render", ("Authorization: Bearer \xff\xfe",), b"", 401),
+        ("GET", "/render", ("Authorization: Bearer x", AUTH), b"", 401),
+    ],
+)
+def test_odd_requests_are_refused_in_the_one_shape(
+    api: httpx.Client, method: str, path: str, headers: tuple[str, ...], body: bytes, status: int
+):
+    with connect(api) as odd:
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", *headers]
+        odd.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        assert refusal(rest(odd))[0] == status
+
+
+def test_an_offer_of_another_protocol_is_passed_over(api: httpx.Client):
+    with connect(api) as offering:
+        offering.sendall(
+            head(api, "GET", "/health", "Connection: Upgrade, close", "Upgrade: websocket")
+        )
+        assert rest(offering).startswith(b"HTTP/1.1 200")

@@ -27,7 +27,14 @@ from pytoon_pipeline.briefs.parcel import Parcels
 from pytoon_pipeline.errors import Problem, PytoonError
 from pytoon_pipeline.media.addresses import Guard as Addresses
 from pytoon_pipeline.service import openapi
-from pytoon_pipeline.service.documents import CURSOR_PATTERN, Health, Job, JobPage, State
+from pytoon_pipeline.service.documents import (
+    CURSOR_PATTERN,
+    NAME_PATTERN,
+    Health,
+    Job,
+    JobPage,
+    State,
+)
 from pytoon_pipeline.service.errors import ApiError, error_response, from_exception, refused
 from pytoon_pipeline.service.files import file_response, gone
 from pytoon_pipeline.service.guard import Guard, owner_of, tokens_of
@@ -372,7 +379,7 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
     )
     def list_jobs(
         state: Annotated[State | None, Query()] = None,
-        campaign: Annotated[str | None, Query(max_length=100)] = None,
+        campaign: Annotated[str | None, Query(max_length=100, pattern=NAME_PATTERN)] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[
             str | None, Query(pattern=CURSOR_PATTERN, description="`next` of the page before.")

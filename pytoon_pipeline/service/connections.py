@@ -170,6 +170,9 @@ class BoundedProtocol(H11Protocol):
         self._drained += 48 * 1024
         super().resume_writing()
 
+    def _should_upgrade(self) -> bool:
+        return False  # Nothing here is a websocket; an offer of another protocol may be passed over.
+
     def send_400_response(self, msg: str) -> None:
         error = sys.exc_info()[1]
         status = getattr(error, "error_status_hint", 400)
