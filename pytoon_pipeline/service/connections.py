@@ -171,7 +171,7 @@ class BoundedProtocol(H11Protocol):
         super().resume_writing()
 
     def _should_upgrade(self) -> bool:
-        return False  # Nothing here is a websocket; an offer of another protocol may be passed over.
+        return False  # There are no websockets; other protocols may be passed over.
 
     def send_400_response(self, msg: str) -> None:
         error = sys.exc_info()[1]
