@@ -326,6 +326,38 @@ def test_what_two_ask_for_ends_when_both_have_left(tmp_path: Path) -> None:
         assert peer.bench.taken() == 0
 
 
+def test_nobody_leaves_for_others(tmp_path: Path) -> None:
+    """Neither without a name, nor by a guessed one, nor with another token."""
+    gate = threading.Event()
+    with serving(tmp_path / "peer", token="one,two", render=held(gate)) as peer:
+        body = request(job_of(None))
+
+        def client(token: str) -> httpx.Client:
+            headers = {"Authorization": f"Bearer {token}"}
+            return httpx.Client(base_url=peer.url, headers=headers, trust_env=False)
+
+        with client("one") as one, client("two") as two:
+            asked = [
+                one.post("/segments", json=body, headers={"Pytoon-Asker": "a"}),
+                one.post("/segments", json=body),
+                one.post("/segments", json=body),
+                two.post("/segments", json=body, headers={"Pytoon-Asker": "b"}),
+            ]
+            names = [answer.headers["Pytoon-Asker"] for answer in asked]
+            place = asked[0].headers["Location"]
+            assert len(set(names)) == 4 and {a.headers["Location"] for a in asked} == {place}
+            assert one.delete(place).status_code == 422
+            for caller, name in ((two, "a"), (one, "b"), (one, "nobody"), (two, names[1])):
+                for _ in range(4):
+                    caller.delete(place, headers={"Pytoon-Asker": name})
+                assert one.get(place).status_code == 200, name
+            for caller, name in zip((one, one, one, two), names, strict=True):
+                assert one.get(place).status_code == 200, name
+                left = caller.delete(place, headers={"Pytoon-Asker": name})
+                assert left.status_code == 204
+            assert one.get(place).status_code == 404, "all have left"
+
+
 def test_a_peer_without_a_sign_of_life_is_given_up(tmp_path: Path) -> None:
     gate = threading.Event()
 

@@ -25,7 +25,6 @@ from typing import Any
 import dagster as dg
 import httpx
 import pytest
-import uvicorn
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
     RemoteJobOrigin,
@@ -40,8 +39,9 @@ from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.media.kinds import suffix_of
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service.app import make_app, openapi_text
+from pytoon_pipeline.service.connections import Bounds
 from pytoon_pipeline.service.jobs import stop_dagster_run
-from pytoon_pipeline.service.server import listen, serve
+from pytoon_pipeline.service.server import listen, serve, server_of
 from pytoon_pipeline.service.upload import Limits
 from pytoon_pipeline.service.webhooks import Courier
 from pytoon_pipeline.settings import Settings, load_settings
@@ -54,11 +54,13 @@ LIMITS = Limits(document=20_000, file=200_000, body=500_000, files=4, idle_secon
 
 
 @contextmanager
-def serving(settings: Settings, **more: Any) -> Iterator[httpx.Client]:
+def serving(
+    settings: Settings, bounds: Bounds | None = None, **more: Any
+) -> Iterator[httpx.Client]:
     """The API on a port of its own, and a client that has the token."""
     app = make_app(settings, **more)
     with listen("127.0.0.1", 0) as here:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        server = server_of(app, bounds or Bounds())
         thread = threading.Thread(target=server.run, args=([here],), daemon=True)
         thread.start()
         headers = {"Authorization": f"Bearer {TOKEN}"} if settings.token else {}

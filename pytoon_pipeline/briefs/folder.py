@@ -41,16 +41,16 @@ def _kind(path: Path) -> Literal["brief", "spec"]:
         return "spec"
     try:
         info = path.stat()
+        return _kind_inside(path, info.st_size, info.st_mtime_ns)
     except OSError:
-        return "brief"
-    return _kind_inside(path, info.st_size, info.st_mtime_ns)
+        return "brief"  # Not remembered: the next time it may be readable.
 
 
 @lru_cache(maxsize=32768)
 def _kind_inside(path: Path, size: int, _mtime_ns: int) -> Literal["brief", "spec"]:
     try:
         text = decode_document(path.read_bytes()) if size <= _SMALL else ""
-    except (OSError, ValueError):
+    except ValueError:
         return "brief"
     if path.suffix.lower() == ".json":
         return "spec" if '"segments"' in text else "brief"

@@ -495,11 +495,20 @@ _MADE = ("key", "source", "problems")
 
 
 def read_problems(text: str) -> tuple[Problem, ...]:
-    """What the column `problems` holds."""
-    return tuple(
-        Problem(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()})
-        for said in json.loads(text or "[]")
-    )
+    """What the column `problems` holds. One that can't be read costs itself: it is said in place
+    of what it held, so that lists of briefs go on."""
+    try:
+        return tuple(
+            Problem(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()})
+            for said in json.loads(text or "[]", parse_constant=_no_constant)
+        )
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        message = "The problems that were noted for this brief can't be read."
+        return (Problem("ledger.problems", message, "Render the brief again."),)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 # Making the tables -------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from pytoon_pipeline.briefs.offers import (
     first_change,
 )
 from pytoon_pipeline.briefs.plain_text import clean_file_name
-from pytoon_pipeline.briefs.reading import read_document, validate
+from pytoon_pipeline.briefs.reading import could_not_read, read_document, validate
 from pytoon_pipeline.briefs.rows import Row, Said, add_defaults, as_name, read_row
 from pytoon_pipeline.briefs.templates import Taken, Template, parse
 from pytoon_pipeline.briefs.written import AsWritten
@@ -444,6 +444,8 @@ def _read_once(
 def _read_built_in(path: Path) -> tuple[MappingFile | None, list[Problem]]:
     shown = f"presets/mappings/{path.name}"
     mapping, problems = _read_once(path, shown, path.stat().st_mtime_ns)
+    if could_not_read(problems):
+        _read_once.cache_clear()
     return mapping, list(problems)
 
 

@@ -7,7 +7,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -136,6 +136,15 @@ for _kind in ("str", "int", "float", "bool", "null"):
 
 class _Refused(Exception):
     """Code, message and remedy of a problem."""
+
+
+_UNREAD = ("file.missing", "file.unreadable")
+
+
+def could_not_read(problems: Iterable[Problem]) -> bool:
+    """Is a file's contents unknown, rather than wrong? It may be readable the next time, so that
+    nobody may remember what was said of it."""
+    return any(p.code in _UNREAD for p in problems)
 
 
 _DEEP = ("file.nested", f"is nested more than {DEEPEST} deep.", "Write it flatter.")

@@ -174,7 +174,7 @@ def _strings(data: Any) -> Iterator[str]:
 
 @lru_cache(maxsize=32768)
 def _words(path: str, size: int, _mtime_ns: int) -> tuple[str, ...]:
-    """Texts in a small YAML or JSON file that could be names of files."""
+    """Texts in a small YAML or JSON file that could be names of files. Raises OSError."""
     if size > _SMALL:
         return ()
     try:
@@ -186,8 +186,15 @@ def _words(path: str, size: int, _mtime_ns: int) -> tuple[str, ...]:
             events = yaml.parse(mend_yaml(text), _EventLoader)
             words = (e.value for e in events if isinstance(e, yaml.ScalarEvent))
         return tuple(w for w in dict.fromkeys(words) if len(w) < 1000)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+    except (ValueError, RecursionError, yaml.YAMLError):
         return ()  # The compiler says what is wrong with it.
+
+
+def _words_of(path: str, info: os.stat_result) -> tuple[str, ...]:
+    try:
+        return _words(path, info.st_size, info.st_mtime_ns)
+    except OSError:
+        return ()  # Not remembered: the next time it may be readable.
 
 
 def _file(path: str) -> os.stat_result | None:
@@ -277,7 +284,7 @@ def mentions(
             continue
         seen.add(mention.at)
         base = str(roots[mention.root]) if mention.root else own
-        words = _words(mention.at, mention.info.st_size, mention.info.st_mtime_ns)
+        words = _words_of(mention.at, mention.info)
         within = os.path.dirname(mention.path)
         if mention.path != first and os.path.islink(mention.at):
             # What a brand kit names lies beside the kit itself.

@@ -33,6 +33,7 @@ from pytoon_pipeline.briefs.mapping import (
     read_mapping,
 )
 from pytoon_pipeline.briefs.offers import Period, first_change
+from pytoon_pipeline.briefs.reading import could_not_read
 from pytoon_pipeline.briefs.rows import Row, Said, Whole, as_name, read_row, sources_of
 from pytoon_pipeline.briefs.sheets import (
     TABLES,
@@ -61,19 +62,26 @@ def looks_like_table(path: Path) -> bool:
         return suffix in TABLE_LIKE
     try:
         info = path.stat()
-        return _has_columns(path, info.st_size, info.st_mtime_ns)
+        beside = mapping_path(path)
+        state = beside and _state(beside)
+        return _has_columns(path, info.st_size, info.st_mtime_ns, beside, state)
     except OSError:
         return False
 
 
 @lru_cache(maxsize=4096)
-def _has_columns(path: Path, size: int, _mtime_ns: int) -> bool:
+def _has_columns(
+    path: Path, size: int, _mtime_ns: int, beside: Path | None, _mapping_state: object
+) -> bool:
     with path.open("rb") as file:
         head = file.read(4_000)
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     lines = head.decode(encoding, "replace").splitlines()
     first = next((line for line in lines if line.strip()), "")
-    return "\t" in first and _is_header(first.split("\t"), read_mapping(mapping_path(path))[0])
+    mapping, problems = read_mapping(beside)
+    if could_not_read(problems):
+        raise OSError(f"{beside} can't be read now")  # Else this would be remembered.
+    return "\t" in first and _is_header(first.split("\t"), mapping)
 
 
 def read_table(
@@ -96,6 +104,8 @@ def read_table(
             known = _KNOWN[path] = (state, _span(sources, now), sources, problems)
             for old in list(_KNOWN)[:-_MOST_KNOWN]:
                 _KNOWN.pop(old, None)
+            if could_not_read(problems):
+                _KNOWN.pop(path, None)
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or str(error)
         shown = os.fsencode(path.name).decode(errors="replace")

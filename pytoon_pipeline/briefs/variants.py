@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 from pytoon_pipeline.briefs.model import ArchetypeCell, Brief, LocaleWords, Variants
-from pytoon_pipeline.briefs.reading import read_document, validate
+from pytoon_pipeline.briefs.reading import could_not_read, read_document, validate
 from pytoon_pipeline.briefs.source import BriefSource, Document
 from pytoon_pipeline.errors import Problem
 
@@ -101,6 +101,8 @@ def _of_file(source: BriefSource, size: int, _mtime_ns: int) -> tuple[BriefSourc
     if size > 1_000_000 or not _MENTIONED.search(source.path.read_bytes()):
         return (source,)
     data, found = read_document(source.path, source.shown, Brief)
+    if could_not_read(found):
+        raise OSError(f"{source.path} can't be read now")  # Else this would be remembered.
     if not data or not data.get("variants"):
         return (source,)
     return tuple(_cells(source, data, None, tuple(found)))

@@ -98,7 +98,11 @@ class Meter:
 
         if self._instance is None:
             self._instance = open_instance(self._settings)
-        return of_instance(self._instance)
+        try:
+            return of_instance(self._instance)
+        except Exception:
+            self._instance = None  # Opened anew the next time: this one may be of no more use.
+            raise
 
     @cached_property
     def _engines(self) -> list[Engine]:

@@ -142,5 +142,8 @@ def read(ledger: Ledger) -> Counts:
         for name, labels, value in connection.execute(sa.select(_FIGURES)):
             # A figure of another version is nobody's here.
             if name in found and FIGURES[name].kind != "gauge":
-                found[name][tuple(json.loads(labels))] = float(value)
+                try:
+                    found[name][tuple(json.loads(labels))] = float(value)
+                except (ValueError, TypeError, RecursionError):
+                    log.warning("a count of %s can't be read and is left out", name)
     return found

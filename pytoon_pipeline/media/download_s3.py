@@ -43,7 +43,7 @@ def download_s3(
     said, until = shown(address), time.monotonic() + limits.whole
     same = {"IfNoneMatch": known.etag} if known and known.etag else {}
     try:
-        answer = _s3(limits, _aws()).get_object(Bucket=bucket, Key=key, **same)
+        answer = _s3_now(limits).get_object(Bucket=bucket, Key=key, **same)
         with (
             closing(answer["Body"]) as body,
             _in_time(body, until),
@@ -95,7 +95,23 @@ def _s3(limits: Limits, aws: tuple[tuple[str, str], ...]) -> Any:
         retries={"mode": "standard", "total_max_attempts": limits.retries + 1},
         s3={"addressing_style": "path"} if own else None,
     )
-    return boto3.session.Session().client("s3", config=config)
+    session = boto3.session.Session()
+    client = session.client("s3", config=config)
+    if session.get_credentials() is None:
+        # Whoever gives them out may be away for a moment: a client without them is not kept.
+        raise _NoCredentials(client)
+    return client
+
+
+class _NoCredentials(Exception):
+    """Carries a client that will say itself that it has none."""
+
+
+def _s3_now(limits: Limits) -> Any:
+    try:
+        return _s3(limits, _aws())
+    except _NoCredentials as found:
+        return found.args[0]
 
 
 _S3_REFUSALS = {

@@ -61,11 +61,16 @@ def exe() -> str:
 
 def version() -> str:
     """The version of that ffmpeg, such as `7.1`. Part of what decides the bytes of a file."""
-    return _version(exe())
+    path = exe()
+    try:
+        info = os.stat(path)
+        return _version(path, info.st_size, info.st_mtime_ns)
+    except OSError:  # It is found by the search path, or not at all.
+        return _version(path)
 
 
 @lru_cache
-def _version(executable: str) -> str:
+def _version(executable: str, *_state: int) -> str:
     out, _ = run(["-version"], "ask ffmpeg for its version", timeout=60)
     words = out.decode("utf-8", "replace").split()
     return words[2] if words[:2] == ["ffmpeg", "version"] else "unknown"

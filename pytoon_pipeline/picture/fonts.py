@@ -69,7 +69,8 @@ class Face:
     @cached_property
     def sha256(self) -> str:
         """Hash of the file's bytes: what a picture's fingerprint holds of a font."""
-        return _sha256(self.path)
+        info = self.path.stat()
+        return _sha256(self.path, info.st_size, info.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Picture:
 
 
 @lru_cache(maxsize=512)
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):

@@ -250,7 +250,7 @@ def _read_spec(row: Row, entry: Entry, store: Store) -> None:
     if "render_spec.json" in row.files:
         try:
             spec = json.loads(store.read_bytes(row.files["render_spec.json"]))
-        except (PytoonError, ValueError):
+        except (PytoonError, OSError, ValueError, RecursionError):
             row.warnings.append(_unreadable(row.files["render_spec.json"]))
     document = entry.source.document
     said = _mapping(spec) or _mapping(document.data if document else None)
@@ -283,7 +283,7 @@ def _read_metrics(row: Row, store: Store) -> None:
     try:
         said = store.read_bytes(row.files["metrics.json"])
         row.metrics = MetricsDocument.model_validate_json(said)
-    except (PytoonError, ValueError):
+    except (PytoonError, OSError, ValueError):
         row.warnings.append(_unreadable(row.files["metrics.json"]))
 
 

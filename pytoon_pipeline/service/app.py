@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -21,10 +24,17 @@ from starlette.routing import Route
 from pytoon_pipeline import __version__
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.parcel import Parcels
-from pytoon_pipeline.errors import Problem, PytoonError, StoreError
+from pytoon_pipeline.errors import Problem, PytoonError
 from pytoon_pipeline.media.addresses import Guard as Addresses
 from pytoon_pipeline.service import openapi
-from pytoon_pipeline.service.documents import CURSOR_PATTERN, Checks, Health, Job, JobPage, State
+from pytoon_pipeline.service.documents import (
+    CURSOR_PATTERN,
+    NAME_PATTERN,
+    Health,
+    Job,
+    JobPage,
+    State,
+)
 from pytoon_pipeline.service.errors import (
     ApiError,
     error_response,
@@ -32,11 +42,12 @@ from pytoon_pipeline.service.errors import (
     refused,
     without_places,
 )
-from pytoon_pipeline.service.files import file_response
+from pytoon_pipeline.service.files import file_response, gone
 from pytoon_pipeline.service.guard import Guard, owner_of, tokens_of
 from pytoon_pipeline.service.jobs import JobRow, Jobs, stop_dagster_run
 from pytoon_pipeline.service.metrics import add_metrics_route
 from pytoon_pipeline.service.request import accept
+from pytoon_pipeline.service.results import Away, Results, Unreadable
 from pytoon_pipeline.service.upload import Limits, Received, receive
 from pytoon_pipeline.service.webhooks import BACKOFF, Courier, check_webhook
 from pytoon_pipeline.settings import Settings
@@ -44,6 +55,8 @@ from pytoon_pipeline.store import Missing, Store, open_store
 
 if TYPE_CHECKING:
     from pytoon_pipeline.service.segment_work import Bench
+
+log = logging.getLogger("pytoon.service")
 
 _ABOUT = """Videos from briefs. A job is made with `POST /render`, looked at with
 `GET /render/{job_id}`, and its files are fetched when it is completed."""
@@ -126,14 +139,17 @@ class _Desk:
         self.jobs = Jobs(
             self.ledger, settings.home / "jobs", parcels if self.store.shared else None
         )
-        self._figures = lru_cache(maxsize=2048)(self._read_figures)
+        quick = open_store(settings)
+        quick.patience = 0.0  # Whoever asks for a job is told at once that the store is away.
+        self.results = Results(quick)
+        self.for_health = CapacityLimiter(2)
 
     def courier(self, backoff: Sequence[float], pause: float) -> Courier:
         from pytoon_pipeline.media.client import open_client
 
         return Courier(
             self.jobs,
-            lambda job: self.describe(job).model_dump(mode="json"),
+            self.describe_for_webhook,
             self.settings.webhook_secret,
             lambda: open_client(self.hosts, connect=5.0, silence=15.0, whole=30.0),
             lambda key: self.jobs.stop(key, self.stop_run),
@@ -144,57 +160,57 @@ class _Desk:
     def stop_run(self, key: str) -> None:
         stop_dagster_run(self.settings, key)
 
-    def _said(self, text: str) -> str:
-        return without_places(text, self.settings)
+    def _without_places(self, job: JobRow) -> JobRow:
+        """The job with folders of this machine called by the settings that name them."""
+
+        def said(text: str) -> str:
+            return without_places(text, self.settings)
+
+        texts = ("message", "remedy", "file", "field")
+        problems = tuple(
+            replace(p, **{n: said(getattr(p, n)) for n in texts if isinstance(getattr(p, n), str)})
+            for p in job.problems
+        )
+        return replace(job, error=said(job.error), problems=problems)
 
     def describe(self, job: JobRow) -> Job:
-        place = f"/render/{job.id}"
-        done = job.state == "completed"
-        links = {"self": place, "cancel": place}
-        if done:
-            links |= {n: f"{place}/{n}" for n in ("video", "thumbnail", "captions")}
-        figures = self._figures(job.key, job.updated) if done else {}
-        return Job.model_validate(
-            {
-                "job_id": job.id,
-                "state": job.state,
-                "progress": 1.0 if done else min(1.0, max(0.0, job.progress)),
-                "key": job.key or None,
-                "campaign": job.campaign,
-                "name": job.name,
-                "error": self._said(job.error) or None if job.state == "failed" else None,
-                "problems": [
-                    {k: self._said(v) if isinstance(v, str) else v for k, v in p.as_dict().items()}
-                    for p in job.problems
-                ],
-                "created": _time(job.created / 1e6),
-                "updated": _time(job.updated),
-                "run_id": job.run_id or None,
-                "links": links,
-                **figures,
-            }
-        )
+        """What is known of a job. What can't be read of it is said in its `problems`."""
+        return self.describe_all([job])[0]
 
-    def _read_figures(self, key: str, _updated: float) -> dict[str, Any]:
-        """What `metrics.json` says, once for each time that the job was finished."""
+    def describe_all(self, jobs: Sequence[JobRow]) -> list[Job]:
+        """The same for several. A job that can't be described costs itself, no other; a store that
+        does not answer is asked once."""
+        described: list[Job] = []
+        away: Away | None = None
+        for job in jobs:
+            try:
+                figures = self._figures(job, away)
+                described.append(_document(self._without_places(job), **figures))
+            except Unreadable as error:
+                log.warning("job %s: %s (%s)", job.id, error, error.__cause__ or "no other cause")
+                away = error if isinstance(error, Away) else away
+                described.append(_document(self._without_places(job), error.problem))
+            except Exception:
+                log.exception("job %s can't be described", job.id)
+                described.append(_undescribed(job))
+        return described
+
+    def describe_for_webhook(self, job: JobRow) -> dict[str, Any]:
+        """What a webhook is told. Raises Away, for it is told again, and with the results then."""
         try:
-            metrics = json.loads(self.store.read_bytes(f"videos/{key}/metrics.json"))
-        except (StoreError, ValueError):
+            document = _document(self._without_places(job), **self._figures(job))
+        except Unreadable as error:
+            if isinstance(error, Away):
+                raise
+            document = _document(self._without_places(job), error.problem)
+        return document.model_dump(mode="json")
+
+    def _figures(self, job: JobRow, away: Away | None = None) -> dict[str, Any]:
+        if job.state != "completed":
             return {}
-        video, verdicts = metrics["video"], metrics["verdicts"]
-        bad = [v for v in verdicts if not v["passed"]]
-        failed = [v for v in bad if v["severity"] == "error"]
-        return {
-            "used_fallback": video["used_fallback"],
-            "degraded": video["degraded"],
-            "seconds": video["frames"] / video["rate"],
-            "checks": Checks(
-                passed=len(verdicts) - len(bad),
-                failed=len(failed),
-                warnings=len(bad) - len(failed),
-                problems=[f"{v['name']}: {v['message']}" for v in bad],
-            ),
-        }
+        if away is not None:
+            raise away
+        return self.results.of(job.key, job.updated)
 
     def file(self, request: Request, job_id: str, name: str, kind: str) -> Response:
         job = self.jobs.get(job_id)
@@ -208,10 +224,48 @@ class _Desk:
         try:
             path = self.store.local(key)
         except Missing as error:
-            raise ApiError(
-                404, "file.gone", "The file is in the store no more.", "Send the brief again."
-            ) from error
+            raise gone() from error
         return file_response(request, path, kind, job.name + path.suffix)
+
+
+def _document(job: JobRow, unreadable: Problem | None = None, **figures: Any) -> Job:
+    """The answer's document of a job; `unreadable` is why its figures are lacking."""
+    place = f"/render/{job.id}"
+    done = job.state == "completed"
+    links = {"self": place, "cancel": place}
+    if done:
+        links |= {n: f"{place}/{n}" for n in ("video", "thumbnail", "captions")}
+    error = job.error if job.state == "failed" else ""
+    if unreadable is not None and unreadable.severity == "error":
+        error = unreadable.message
+    problems = [*job.problems, *([unreadable] if unreadable else [])]
+    return Job.model_validate(
+        {
+            "job_id": job.id,
+            "state": job.state,
+            "progress": 1.0 if done else min(1.0, max(0.0, job.progress)),
+            "key": job.key or None,
+            "campaign": job.campaign,
+            "name": job.name,
+            "error": error or None,
+            "problems": [p.as_dict() for p in problems],
+            "created": _time(job.created / 1e6),
+            "updated": _time(job.updated),
+            "run_id": job.run_id or None,
+            "links": links,
+            **figures,
+        }
+    )
+
+
+def _undescribed(job: JobRow) -> Job:
+    """A job whose row holds what can't be shown."""
+    problem = Problem(
+        "job.unreadable", "What is stored of this job can't be read.",
+        "The log of the server says more; send the brief again.",
+    )  # fmt: skip
+    safe = replace(job, problems=(), progress=0.0, error="", created=0, updated=0.0)
+    return _document(safe, problem)
 
 
 def _time(seconds: float) -> str:
@@ -344,7 +398,7 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
     )
     def list_jobs(
         state: Annotated[State | None, Query()] = None,
-        campaign: Annotated[str | None, Query(max_length=100)] = None,
+        campaign: Annotated[str | None, Query(max_length=100, pattern=NAME_PATTERN)] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[
             str | None, Query(pattern=CURSOR_PATTERN, description="`next` of the page before.")
@@ -354,7 +408,7 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
         rows, following = desk.jobs.page(
             state=state, campaign=campaign, limit=limit, cursor=cursor
         )
-        return JobPage(jobs=[desk.describe(row) for row in rows], next=following)
+        return JobPage(jobs=desk.describe_all(rows), next=following)
 
     @app.get(
         "/render/{job_id}",
@@ -424,11 +478,18 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
         },
         operation_id="health",
     )
-    def health(response: Response) -> Health:
+    async def health(response: Response) -> Health:
         """Is this server well? Answered without a token."""
-        try:
-            desk.ledger.campaigns()
-        except PytoonError:
+
+        def ask() -> bool:
+            try:
+                desk.ledger.campaigns()
+            except PytoonError:
+                return False
+            return True
+
+        # In threads of its own: calls that wait for a store that is away may take all others.
+        if not await run_sync(ask, limiter=desk.for_health):
             response.status_code = 503
             return Health(status="failing", version=__version__, ledger="it can't be reached")
         return Health(status="ok", version=__version__, ledger="ok")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from email.utils import formatdate
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from pytoon_pipeline.errors import StoreError
 from pytoon_pipeline.service.errors import ApiError
 
 _CHUNK = 256 * 1024
@@ -26,11 +28,16 @@ def file_response(request: Request, path: Path, kind: str, name: str) -> Respons
     `name` is what a browser would save it as. Several ranges at once, and ranges in another form
     than bytes, are answered with the whole file, as HTTP allows.
     """
-    file = path.open("rb")
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise gone() from error
+    except OSError as error:
+        raise StoreError(f"{path} can't be read: {error.strerror}.") from error
     try:
         info = os.fstat(file.fileno())
         size = info.st_size
-        etag = f'"{_sha256(path, size, info.st_mtime_ns)[:32]}"'
+        etag = f'"{_sha256(file, info)[:32]}"'
         headers = {
             "ETag": etag,
             "Last-Modified": formatdate(info.st_mtime, usegmt=True),
@@ -94,10 +101,30 @@ def _range(text: str, size: int) -> tuple[int, int] | None:
     return first, end
 
 
-@lru_cache(maxsize=4096)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def gone() -> ApiError:
+    """Of a file that was there once."""
+    return ApiError(404, "file.gone", "The file is in the store no more.", "Send the brief again.")
+
+
+_HASHES: OrderedDict[tuple[int, ...], str] = OrderedDict()
+"""Of files by what tells one from another, whatever its name: a path may lead to a new file."""
+_MOST_HASHES = 4096
+_lock = threading.Lock()
+
+
+def _sha256(file: BinaryIO, info: os.stat_result) -> str:
+    """Of an open file, which is at its beginning."""
+    state = info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+    with _lock:
+        if state in _HASHES:
+            _HASHES.move_to_end(state)
+            return _HASHES[state]
+    found = hashlib.file_digest(file, "sha256").hexdigest()
+    with _lock:
+        _HASHES[state] = found
+        while len(_HASHES) > _MOST_HASHES:
+            _HASHES.popitem(last=False)
+    return found
 
 
 def _disposition(name: str) -> str:

@@ -103,6 +103,13 @@ class Guard:
         await error_response(error)(scope, receive, send_with_headers)
 
     def _objection(self, scope: Scope, headers: Headers) -> ApiError | None:
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # A proxy may take the other one for the length, and another request for the rest.
+            return ApiError(
+                400, "request.length", "The body has two lengths.",
+                "Send Content-Length or Transfer-Encoding, not both.",
+                headers={"Connection": "close"},
+            )  # fmt: skip
         if not self._tokens:
             return self._foreign(scope, headers)
         if scope["path"] in OPEN_PATHS:

@@ -3,6 +3,7 @@ what only the API knows of it."""
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shutil
@@ -12,9 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import IntegrityError
 
 from pytoon_pipeline.briefs.ledger import METADATA, OPEN, Ledger, read_problems
@@ -30,8 +32,10 @@ from pytoon_pipeline.service.documents import (
 )
 from pytoon_pipeline.service.errors import ApiError
 from pytoon_pipeline.service.request import Accepted
-from pytoon_pipeline.service.upload import read_json
+from pytoon_pipeline.service.upload import Limits, read_json
 from pytoon_pipeline.settings import Settings
+
+log = logging.getLogger("pytoon.service")
 
 JOBS = sa.Table(
     "jobs",
@@ -280,16 +284,22 @@ class Jobs:
             query = sa.select(JOBS.c.id, JOBS.c.created).where(JOBS.c.key == "")
             rows = connection.execute(query).all()
         for row in rows:
-            again = _read_request(self.folder / row.id)
-            if again is not None:
-                with suppress(PytoonError):  # The store is away: the next start asks again.
-                    parcel = self._pack(again)
-                    # Whoever made it just now may be taking its files away.
-                    if not self._has_key(row.id):
-                        self._ask(row.id, again, 0, parcel)
-            elif self.ledger.path or self.ledger.now() - row.created / 1e6 > STALE_SECONDS:
-                # In a ledger of several machines it may be another's, which makes it right now.
-                self._drop(row.id)
+            try:
+                self._mend_job(row)
+            except Exception:
+                log.exception("job %s, which was cut off, can't be mended", row.id)
+
+    def _mend_job(self, row: Any) -> None:
+        again = _read_request(self.folder / row.id)
+        if again is not None:
+            with suppress(PytoonError):  # The store is away: the next start asks again.
+                parcel = self._pack(again)
+                # Whoever made it just now may be taking its files away.
+                if not self._has_key(row.id):
+                    self._ask(row.id, again, 0, parcel)
+        elif self.ledger.path or self.ledger.now() - row.created / 1e6 > STALE_SECONDS:
+            # In a ledger of several machines it may be another's, which makes it right now.
+            self._drop(row.id)
 
     # Looking -------------------------------------------------------------------------------------
 
@@ -410,15 +420,37 @@ another brief has taken over since."""
 assert set(STATES.values()) == set(get_args(State))
 
 
+class _Written(BaseModel):
+    """A job's `request.json`."""
+
+    model_config = ConfigDict(strict=True)
+
+    brief: dict[str, Any] | None = None
+    spec: dict[str, Any] | None = None
+    campaign: str
+    name: str
+    files: dict[str, str]
+
+
 def _read_request(folder: Path) -> BriefSource | None:
     """The brief of a job from its folder; None where there is none that can be read."""
     try:
-        said = read_json((folder / "request.json").read_bytes())
-        kind = "brief" if "brief" in said else "spec"
-        request = RenderRequest.model_construct(campaign=said["campaign"], name=said["name"])
-        return Accepted(request, kind, said[kind], said["files"]).source(folder)
-    except (OSError, KeyError, ApiError, UserError):
+        path = folder / "request.json"
+        if path.stat().st_size > _REQUEST_BYTES:
+            return None
+        said = _Written.model_validate(read_json(path.read_bytes()))
+    except (OSError, ValueError, ApiError, UserError):
         return None
+    kind: Literal["brief", "spec"] = "brief" if said.brief is not None else "spec"
+    data = said.brief if said.brief is not None else said.spec
+    if data is None:
+        return None
+    request = RenderRequest.model_construct(campaign=said.campaign, name=said.name)
+    return Accepted(request, kind, data, said.files).source(folder)
+
+
+_REQUEST_BYTES = 10 * Limits.document
+"""A larger `request.json` is none of ours: what comes is bounded, and grows little in writing."""
 
 
 def stop_dagster_run(settings: Settings, key: str) -> None:

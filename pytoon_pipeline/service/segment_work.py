@@ -27,6 +27,8 @@ WorkState = Literal["pending", "processing", "completed", "failed"]
 
 POLICY = "local_only"
 """A segment for another Pytoon is never passed on to a third, which might be the first."""
+ASKERS = 1000
+"""Askers that are counted of one segment; with more of them it is not cancelled at all."""
 REMEMBERED = 1000
 """Works kept after their end; what they made stays in the store."""
 
@@ -135,9 +137,14 @@ class Bench:
         """The work of this id: the one there is, unless it failed or its file is gone, or a new
         one. Raises Full."""
         with self._lock:
+            ended = self._works.get(id_)
+        # The store may take its time: nobody else waits for it.
+        there = ended is not None and ended.ended and self._there(ended)
+        with self._lock:
             work = self._works.get(id_)
-            if work is not None and (not work.ended or self._there(work)):
-                work.askers.add(asker)
+            if work is not None and (not work.ended or (there and work is ended)):
+                if not work.ended and len(work.askers) <= ASKERS:
+                    work.askers.add(asker)
                 work.seen = time.monotonic()
                 return work
             if self._closed or self._taken() >= self.places:
@@ -161,13 +168,15 @@ class Bench:
             return work
 
     def leave(self, id_: str, asker: str) -> bool:
-        """This asker wants it no more; when none is left that does, it ends. One without a name
-        speaks for all. False where there is no such work. What is completed stays."""
+        """This asker wants it no more; when none is left that does, it ends. One that did not ask
+        for it changes nothing. False where there is no such work. What is completed stays."""
         with self._lock:
             work = self._works.get(id_)
             if work is None:
                 return False
-            work.askers = work.askers - {asker} if asker else set()
+            if asker not in work.askers or len(work.askers) > ASKERS:
+                return True
+            work.askers.discard(asker)
             if not work.askers and work.state != "completed":
                 work.dropped = True
                 del self._works[id_]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from pytoon_pipeline.media.probe import UnreadableMedia, probe
 from pytoon_pipeline.service import openapi, upload
 from pytoon_pipeline.service.errors import ApiError, refused
 from pytoon_pipeline.service.files import file_response
+from pytoon_pipeline.service.guard import owner_of
 from pytoon_pipeline.service.segment_work import POLICY, Bench, Full, Work, WorkState
 from pytoon_pipeline.spec.job import SegmentJob, fingerprint
 from pytoon_pipeline.stages.documents import EngineTry
@@ -289,6 +291,11 @@ def _known(bench: Bench, id_: str) -> Work:
     return work
 
 
+def _identity(request: Request, asker: str) -> str:
+    """An asker as it is counted: those of one token can't leave for those of another."""
+    return f"{owner_of(request.headers)} {asker}"
+
+
 def _errors(**reasons: str) -> dict[int | str, dict[str, Any]]:
     """Answers that are no success: status, as `s409`, -> what it means here."""
     found = openapi.errors(*(int(status[1:]) for status in reasons))
@@ -303,12 +310,23 @@ Hash = Annotated[str, InPath(pattern=_HASH, description="SHA-256 of the file, in
 Suffix = Annotated[
     str, Query(pattern=_SUFFIX, description="Ending of the file, as the job's asset has it.")
 ]
+_ASKER = "Pytoon-Asker"
 Asker = Annotated[
     str,
     Header(
-        alias="Pytoon-Asker",
+        alias=_ASKER,
         max_length=64,
-        description="Tells askers of the same segment apart: it is cancelled when all have left.",
+        description="Tells askers of the same segment apart: it is cancelled when all have left. "
+        "One that sends none is given one in the answer.",
+    ),
+]
+Leaver = Annotated[
+    str,
+    Header(
+        alias=_ASKER,
+        min_length=1,
+        max_length=64,
+        description="Who leaves: what was sent to, or given by, POST /segments.",
     ),
 ]
 _UNKNOWN = "No segment has this id: it was cancelled, or the server was restarted."
@@ -365,10 +383,11 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             raise ApiError(415, "body.type", "The body is not JSON.", "Send application/json.")
         received = await upload.receive(request, bench.services.settings.scratch, JOB)
+        name = asker or secrets.token_hex(16)
 
         def take() -> Work:
             id_, job = accept_segment(received.data, bench)
-            return bench.ask(id_, job, asker)
+            return bench.ask(id_, job, _identity(request, name))
 
         try:
             work = await run_in_threadpool(take)
@@ -378,7 +397,7 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
                 headers={"Retry-After": str(bench.retry_after)},
             ) from None  # fmt: skip
         said = _described(work)
-        headers = {"Location": f"/segments/{work.id}"}
+        headers = {"Location": f"/segments/{work.id}", _ASKER: name}
         return JSONResponse(said.model_dump(mode="json"), 202, headers)
 
     @app.get(
@@ -395,14 +414,14 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
     @app.delete(
         "/segments/{id}",
         status_code=204,
-        responses=_errors(s404=_UNKNOWN, s422="That is no id."),
+        responses=_errors(s404=_UNKNOWN, s422="That is no id, or `Pytoon-Asker` is missing."),
         operation_id="leave_segment",
         **own,
     )
-    def leave(id: Id, asker: Asker = "") -> Response:
+    def leave(request: Request, id: Id, asker: Leaver) -> Response:
         """Not wanted any more. It is cancelled, unless somebody else asked for the same; what is
-        finished stays."""
-        if not bench.leave(id, asker):
+        finished stays. Of somebody who did not ask for it, it changes nothing."""
+        if not bench.leave(id, _identity(request, asker)):
             _known(bench, id)
         return Response(status_code=204)
 

@@ -16,7 +16,10 @@ from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.upkeep.machine import Tidying
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from pytoon_pipeline.service.connections import Bounds
 
 
 def serve(
@@ -28,9 +31,8 @@ def serve(
     Raises UserError when the port is taken, or when others could call it without a token;
     SettingsError or StoreError for what can't be opened.
     """
-    import uvicorn
-
     from pytoon_pipeline.service.app import make_app
+    from pytoon_pipeline.service.connections import Bounds
     from pytoon_pipeline.service.guard import is_loopback, tokens_of
 
     if not tokens_of(settings.token) and not is_loopback(host):
@@ -52,15 +54,7 @@ def serve(
     if as_json:
         app = RequestLines(app)
     with listen(host, port) as here:
-        config = uvicorn.Config(
-            app,
-            access_log=False,
-            # Its own set-up would put words between the lines.
-            log_config=None if as_json else uvicorn.config.LOGGING_CONFIG,
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=10,
-        )
+        server = server_of(app, Bounds().within(raise_descriptors()), own_lines=as_json)
         shown = f"[{host}]" if ":" in host else host
         port = here.getsockname()[1]
         print(f"Pytoon listens at http://{shown}:{port} . Ctrl-C ends it.", flush=True)
@@ -68,8 +62,52 @@ def serve(
             _tell(f"It renders segments for other Pytoons, {bench.workers} at a time.", as_json)
         _tell("Videos are made by a daemon beside it: `pytoon dev`.", as_json)
         with Tidying(), _ended_by_signals(), contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[here])
+            server.run(sockets=[here])
     return 0
+
+
+def server_of(app: ASGIApp, bounds: Bounds, *, own_lines: bool = False) -> uvicorn.Server:
+    """The server of an app, which holds its callers to the bounds. With `own_lines` its
+    log has the lines that `setup_logging` set up."""
+    import uvicorn
+
+    from pytoon_pipeline.service.connections import protocol_of
+
+    config = uvicorn.Config(
+        app,
+        # This parser bounds the bytes of a head; the other one that uvicorn knows does not.
+        http=protocol_of(bounds),  # type: ignore[arg-type]
+        h11_max_incomplete_event_size=bounds.head_bytes,
+        loop="asyncio",
+        ws="none",
+        backlog=bounds.backlog,
+        timeout_keep_alive=max(1, round(bounds.idle_seconds)),
+        timeout_graceful_shutdown=10,
+        access_log=False,
+        # Its own set-up would put words between the lines.
+        log_config=None if own_lines else uvicorn.config.LOGGING_CONFIG,
+        log_level="warning",
+        server_header=False,
+    )
+    return uvicorn.Server(config)
+
+
+DESCRIPTORS = 8192
+"""As many as a busy server may need."""
+
+
+def raise_descriptors() -> int:
+    """Have the system allow this process more file descriptors, where it may; how many it has."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return soft
 
 
 def _tell(text: str, as_json: bool) -> None:

@@ -76,7 +76,7 @@ async def receive(request: Request, folder: Path, limits: Limits) -> Received:
             text += chunk
             if len(text) > limits.document:
                 raise too_large("The document", limits.document)
-        return Received(read_json(bytes(text)))
+        return Received(await run_sync(read_json, bytes(text)))
     if kind != b"multipart/form-data":
         raise ApiError(
             415, "body.type", "The body is neither JSON nor a form with files.",
@@ -87,7 +87,7 @@ async def receive(request: Request, folder: Path, limits: Limits) -> Received:
     try:
         async for chunk in chunks(request, limits):
             await run_sync(form.feed, chunk)
-        return form.result()
+        return await run_sync(form.result)
     finally:
         form.close()
 

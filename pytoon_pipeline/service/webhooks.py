@@ -86,13 +86,20 @@ class Courier:
         with self.client() as client, ThreadPoolExecutor(AT_ONCE) as pool:
             while not self._stop.wait(self.pause):
                 try:
-                    for key in self.jobs.risen():
-                        self.insist(key)
+                    self._insist()
                     if self.secret:
                         list(pool.map(lambda job: self._tell(client, job), self._due()))
                 except Exception:
                     # Whatever is wrong with one look, the next may be well.
                     log.exception("webhooks could not be looked after")
+
+    def _insist(self) -> None:
+        for key in self.jobs.risen():
+            try:
+                self.insist(key)
+            except Exception:
+                # A run that can't be ended now keeps no other, and no webhook, waiting.
+                log.exception("the run of %s, which was cancelled, could not be ended", key)
 
     def _due(self) -> list[JobRow]:
         query = (
@@ -110,16 +117,26 @@ class Courier:
     def _tell(self, client: httpx.Client, job: JobRow) -> None:
         if self._stop.is_set() or not self._claim(job):
             return
+        if job.webhook_attempts > len(self.backoff):
+            # Each of these tries ended the process, or its end could not be noted.
+            log.error("webhook of job %s: given up, no try came to an end", job.id)
+            self._note(job, webhook_state="given_up")
+            return
         try:
             reason = self._post(client, job)
-        except (FetchRefused, PytoonError, OSError) as error:
-            reason = str(error)
+        except (PytoonError, OSError) as error:
+            reason = str(error) or type(error).__name__
+        except Exception as error:
+            # Whatever it is, it counts as a try: else this delivery would be repeated for ever.
+            log.exception("the webhook of job %s could not be made", job.id)
+            reason = f"{type(error).__name__}: {error}"
         number = job.webhook_attempts + 1
         if not reason:
             self._note(job, webhook_state="delivered")
             return
         log.warning("webhook of job %s, try %d: %s", job.id, number, reason)
         if number > len(self.backoff):
+            log.error("webhook of job %s: given up after %d tries", job.id, number)
             self._note(job, webhook_state="given_up")
         else:
             self._note(job, webhook_next=self.jobs.ledger.now() + self.backoff[number - 1])

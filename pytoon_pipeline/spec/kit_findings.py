@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from pytoon_pipeline.briefs.reading import could_not_read
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.media.copies import private_copy
 from pytoon_pipeline.media.images import load_image
@@ -98,7 +99,10 @@ def _file(library: PresetLibrary, name: str) -> Path:
 def brand_findings(library: PresetLibrary, path: Path, fonts: FontLibrary) -> list[Problem]:
     """What is wrong with the kit of a file `brand.yaml`. Remembered as long as nothing changes that
     lies beside it: hundreds of briefs use the same."""
-    return list(_remembered(library, path, fonts, _stamp(path.parent)))
+    found = _remembered(library, path, fonts, _stamp(path.parent))
+    if could_not_read(found):
+        _remembered.cache_clear()
+    return list(found)
 
 
 def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
@@ -344,7 +348,10 @@ def preset_file_findings(
         stamp = info.st_size, info.st_mtime_ns
     except OSError:
         stamp = 0, 0
-    return list(_preset_findings(library, archetype, path, fonts, stamp))
+    found = _preset_findings(library, archetype, path, fonts, stamp)
+    if could_not_read(found):
+        _preset_findings.cache_clear()
+    return list(found)
 
 
 @lru_cache(maxsize=256)

@@ -469,11 +469,16 @@ class PresetLibrary:
     @cached_property
     def _review(self) -> ReviewList:
         path = self.find("review_words.yaml")
-        return _read(path, ReviewList) if path else ReviewList()  # type: ignore
+        if path is None:
+            raise FileNotFoundError("review_words.yaml")  # Not remembered: it may come.
+        return _read(path, ReviewList)  # type: ignore
 
     def review_words(self, locale: str) -> list[ReviewEntry]:
         """The list of a language (`de-CH` is `de`), English for one that has none."""
-        languages = self._review.languages
+        try:
+            languages = self._review.languages
+        except FileNotFoundError:
+            languages = ReviewList().languages
         language = locale.replace("_", "-").split("-")[0].lower()
         return languages.get(language, languages.get("en", []))
 

@@ -133,7 +133,11 @@ def _tools(endpoint: str | None, profile: str = "") -> _Tools:
     pid = os.getpid()
     with _OPENING.setdefault(pid, threading.Lock()):
         aws = sorted((n, v) for n, v in os.environ.items() if n.startswith("AWS_"))
-        return _open(endpoint, profile, tuple(aws), pid)
+        tools = _open(endpoint, profile, tuple(aws), pid)
+        if tools.credentials is None:
+            # Whoever gives them out may be away for a moment: they are asked for again.
+            _open.cache_clear()
+        return tools
 
 
 @lru_cache(maxsize=4)

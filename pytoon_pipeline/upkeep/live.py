@@ -131,7 +131,7 @@ def _read(store: Store, keys: list[str]) -> Iterator[tuple[str, Any]]:
             return None
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return "no JSON"
 
     with ThreadPoolExecutor(_READERS) as pool:

@@ -238,9 +238,9 @@ class _Http(Transport):
         self._scheme = urlsplit(self.url).scheme
         self._token, self._limits = token, limits
 
-    @cached_property
+    @property
     def _local(self) -> bool:
-        return is_local(self.url)
+        return is_local(self.url)  # Not kept: a name may not be found for a moment.
 
     @cached_property
     def _headers(self) -> dict[str, str]:
