@@ -29,6 +29,7 @@ from pytoon_pipeline.briefs.written import (
     unprinted,
 )
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.files import FileTooLarge, NoRegularFile, read_file, show_bytes
 
 MAX_BYTES = 1_000_000
 MOST_NODES = 20_000
@@ -160,9 +161,15 @@ def read_document(
 
     text = ""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            return fail("file.too_large", "is over 1 MB.", "A brief is a page of text.")
-        text = decode_document(path.read_bytes())
+        text = decode_document(read_file(path, MAX_BYTES))
+    except FileTooLarge as error:
+        return fail(
+            "file.too_large", f"is over {show_bytes(error.most)}.", "A brief is a page of text."
+        )
+    except NoRegularFile as error:
+        return fail(
+            "file.kind", f"is {error.kind}, not a file.", "Write a file of text under this name."
+        )
     except FileNotFoundError:
         return fail("file.missing", "does not exist.", "Check the path.")
     except NotText as error:

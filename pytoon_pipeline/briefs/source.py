@@ -9,8 +9,10 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from posixpath import normpath
 from typing import Any, Literal, NamedTuple
@@ -21,6 +23,7 @@ import yaml
 from pytoon_pipeline.briefs.names import find_path, leads_out, spellings
 from pytoon_pipeline.briefs.written import decode_document, mend_yaml
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.files import open_file, read_file
 
 BRIEF_FILES = ("brief.yaml", "brief.yml")
 SPEC_FILES = ("render_spec.json", "render_spec.yaml", "render_spec.yml")
@@ -31,6 +34,9 @@ MAX_FILE_BYTES = 2_000_000_000
 """The compiler refuses larger files, so nobody need read them."""
 _SMALL = 1_000_000
 """Bytes of the largest file that is read for names of other files."""
+
+_MOST_WORDS = 20_000
+"""Texts of a file that are tried as names of files. The compiler refuses documents of more."""
 
 _ENDING = re.compile(r"\.\w{2,5}[^\w.]{0,3}$")
 """Of words that may name a file."""
@@ -173,20 +179,20 @@ def _strings(data: Any) -> Iterator[str]:
 
 
 @lru_cache(maxsize=32768)
-def _words(path: str, size: int, _mtime_ns: int) -> tuple[str, ...]:
-    """Texts in a small YAML or JSON file that could be names of files."""
-    if size > _SMALL:
-        return ()
+def _words(path: str, _size: int, _mtime_ns: int) -> tuple[str, ...]:
+    """Texts in a small YAML or JSON file that could be names of files. Raises OSError, which is not
+    remembered: the file may be readable the next time without having changed."""
     try:
-        text = decode_document(Path(path).read_bytes())
+        text = decode_document(read_file(path, _SMALL))
         if path.lower().endswith(".json"):
             words: Iterable[str] = _strings(json.loads(text))
         else:
             # Events, not values: nothing is built, so nothing can blow up.
             events = yaml.parse(mend_yaml(text), _EventLoader)
             words = (e.value for e in events if isinstance(e, yaml.ScalarEvent))
-        return tuple(w for w in dict.fromkeys(words) if len(w) < 1000)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        few = islice((w for w in words if len(w) < 1000), _MOST_WORDS)
+        return tuple(dict.fromkeys(few))
+    except (ValueError, RecursionError, yaml.YAMLError):
         return ()  # The compiler says what is wrong with it.
 
 
@@ -277,7 +283,9 @@ def mentions(
             continue
         seen.add(mention.at)
         base = str(roots[mention.root]) if mention.root else own
-        words = _words(mention.at, mention.info.st_size, mention.info.st_mtime_ns)
+        words: tuple[str, ...] = ()
+        with suppress(OSError):
+            words = _words(mention.at, mention.info.st_size, mention.info.st_mtime_ns)
         within = os.path.dirname(mention.path)
         if mention.path != first and os.path.islink(mention.at):
             # What a brand kit names lies beside the kit itself.
@@ -311,7 +319,11 @@ class Hints:
     """Some footage is to be made by a model, which takes a GPU."""
 
 
-_GENERATES = re.compile(r'^\s*"?(generate"?\s*:|type"?\s*:\s*"?generated)', re.MULTILINE)
+_GENERATES = re.compile(
+    r'^[ \t\xa0]*+"?(generate"?[ \t]*:|type"?[ \t]*:[ \t]*"?generated)', re.MULTILINE
+)
+"""Blanks of one line only: with line ends among them, blank lines would be read again and again."""
+_PRIORITY = re.compile(r"^priority[ \t]*:[ \t]*(-?\d{1,3})[ \t]*(#.*)?\r?$", re.MULTILINE)
 
 
 def hints(source: BriefSource) -> Hints:
@@ -322,10 +334,10 @@ def hints(source: BriefSource) -> Hints:
         said, generates = data.get("priority"), bool(data.get("generate"))
     else:
         try:
-            text = decode_document(source.path.read_bytes())
+            text = decode_document(read_file(source.path, _SMALL))
         except (OSError, ValueError):
             return Hints()
-        found = re.search(r"^priority\s*:\s*(-?\d{1,3})\s*(#.*)?$", text, re.MULTILINE)
+        found = _PRIORITY.search(text)
         said = int(found[1]) if found else 0
         generates = bool(_GENERATES.search(text))
     fits = isinstance(said, int) and -100 <= said <= 100
@@ -365,7 +377,7 @@ def stillness(source: BriefSource, roots: Mapping[str, Path] | None = None) -> S
 
 @lru_cache(maxsize=32768)
 def _file_hash(path: str, size: int, mtime_ns: int, ctime_ns: int, inode: int) -> str:
-    with open(path, "rb") as file:
+    with open_file(path, MAX_FILE_BYTES) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
