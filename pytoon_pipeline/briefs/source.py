@@ -35,6 +35,8 @@ MAX_FILE_BYTES = 2_000_000_000
 _SMALL = 1_000_000
 """Bytes of the largest file that is read for names of other files."""
 
+_DEEPEST = 60
+"""Lists and mappings inside each other; the compiler refuses more."""
 _MOST_WORDS = 20_000
 """Texts of a file that are tried as names of files. The compiler refuses documents of more."""
 
@@ -178,6 +180,19 @@ def _strings(data: Any) -> Iterator[str]:
             yield from _strings(value)
 
 
+def _scalars(events: Iterable[yaml.Event]) -> Iterator[str]:
+    """Texts among the events of a document. Raises ValueError for one that is nested too deeply:
+    the parser's time grows with the square of the depth."""
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        if isinstance(event, yaml.ScalarEvent):
+            yield event.value
+
+
 @lru_cache(maxsize=32768)
 def _words(path: str, _size: int, _mtime_ns: int) -> tuple[str, ...]:
     """Texts in a small YAML or JSON file that could be names of files. Raises OSError, which is not
@@ -188,8 +203,7 @@ def _words(path: str, _size: int, _mtime_ns: int) -> tuple[str, ...]:
             words: Iterable[str] = _strings(json.loads(text))
         else:
             # Events, not values: nothing is built, so nothing can blow up.
-            events = yaml.parse(mend_yaml(text), _EventLoader)
-            words = (e.value for e in events if isinstance(e, yaml.ScalarEvent))
+            words = _scalars(yaml.parse(mend_yaml(text), _EventLoader))
         few = islice((w for w in words if len(w) < 1000), _MOST_WORDS)
         return tuple(dict.fromkeys(few))
     except (ValueError, RecursionError, yaml.YAMLError):
