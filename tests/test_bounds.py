@@ -10,7 +10,8 @@ import pytest
 from pattern_attacks import find_uses, slowest
 
 from pytoon_pipeline.briefs.folder import scan
-from pytoon_pipeline.briefs.reading import read_document
+from pytoon_pipeline.briefs.model import Brief
+from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.source import content_hash, hints, look
 from pytoon_pipeline.defs.metadata import code_block
 from pytoon_pipeline.figures.lines import line
@@ -84,3 +85,9 @@ def test_a_long_log_line_is_cut_before_it_is_cleaned(monkeypatch):
 def test_a_log_tail_stays_in_its_code_block():
     block = code_block("a\n```\n[link](http://x)")
     assert block.startswith("````\n") and block.endswith("\n````")
+
+
+def test_a_message_quotes_the_beginning_of_a_long_name():
+    _, problems = validate(Brief, {"hook": "Hello", "x" * 40_000: 1}, "brief.yaml")
+    assert [p.code for p in problems] == ["field.unknown"]
+    assert len(str(problems[0])) < 1_000

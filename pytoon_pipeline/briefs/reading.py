@@ -409,7 +409,8 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
         # A union names the branch it tried; the person named a field.
         if isinstance(p, int) or not (p.startswith(("function-", "literal[")) or p[:1].isupper())
     )
-    loc += own
+    # A message quotes the beginning of a long name.
+    loc = tuple(p if isinstance(p, int) or len(p) <= 100 else p[:97] + "..." for p in loc + own)
     kind, value, context = error["type"], error.get("input"), error.get("ctx", {})
     got = json.dumps(value, ensure_ascii=False, default=str)
     got = got if len(got) <= 60 else got[:57] + "..."
@@ -444,7 +445,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
     if kind == "literal_error":
         choices = context["expected"].replace(" or ", ", ")
         plain = [c.strip("' ") for c in choices.split(",")]
-        close = difflib.get_close_matches(str(value), plain, 1, 0.6)
+        close = difflib.get_close_matches(str(value)[:100], plain, 1, 0.6)
         remedy = f"Did you mean {close[0]!r}? " if close else ""
         return Problem(
             "field.choice", f"{got} is not one of {choices}.", (remedy + "Choose one of these.")
