@@ -247,6 +247,7 @@ def unreadable() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("read_bytes", "read_text", "open"):
             patch.setattr(Path, name, fail)
+        patch.setattr(os, "open", fail)
         yield
 
 

@@ -30,16 +30,25 @@ _PATHS = ("media", "logo", "voice", "music", "background")
 _SHOWN_TEXTS = ("hook", "cta", "badge", "beats", "generate")
 _SUFFIX = re.compile(
     r"\.(?:jpe?g|png|webp|gif|avif|heic|heif|tiff?|bmp|jxl|apng|jp2|mp4|mov|m4v|webm|mkv|avi|mpe?g|"
-    r"m?ts|3gp|ogv|wmv|svg|mp3|wav|m4a|aac|ogg|opus|flac)(?:[?#][^\s]*)?$",
+    r"m?ts|3gp|ogv|wmv|svg|mp3|wav|m4a|aac|ogg|opus|flac)(?![^?#])",
     re.I,
 )
+"""Of a file's name, or in an address; what follows it there is not read."""
 _BETWEEN = re.compile(r"[,;+&/\s]")
-_MARKS = (
-    r"\s*[,;]\s*(?=(?:https?:)?//)",  # An address may have commas in it.
-    r"\s*;\s*", r"\s*,\s*", r"\s*[,;]\s*", r"\s*[,;+&]\s*|\s+/\s+", r"\s*[,;+&]\s*|\s+/\s+|\s+",
-)  # fmt: skip
+_MARKS = tuple(
+    # A match begins where a run of blanks or marks begins, so that a long run is read once.
+    re.compile(pattern)
+    for pattern in (
+        r"(?<![\s,;])(?:\s*+[,;]\s*+)++(?=(?:https?:)?//)",  # An address may have commas in it.
+        r"(?<!\s)(?:\s*+;\s*+)++",
+        r"(?<!\s)(?:\s*+,\s*+)++",
+        r"(?<!\s)(?:\s*+[,;]\s*+)++",
+        r"(?<!\s)(?:\s*+[,;+&]\s*+|\s++/\s++)++",
+        r"(?<!\s)(?:\s*+[,;+&]\s*+|\s++/\s++|\s++)++",
+    )
+)
 """What people write between several files."""
-_ADDRESS = re.compile(r"(?:https?:)?//[^\s/]+\.?[^\s]*$", re.I)
+_ADDRESS = re.compile(r"(?:https?:)?//[^\s/]\S*+$", re.I)
 
 
 class CellKind(Enum):
@@ -97,7 +106,7 @@ class CellReader:
             value = cells[at] if at < len(cells) else None
             fault = self.faults.get((number, at))
             link = self.links.get((number, at)) if kind is CellKind.MEDIA else None
-            if link and _SUFFIX.search(link) and not _is_file(str(value or "")):
+            if link and _has_ending(link) and not _is_file(str(value or "")):
                 value, fault = link, None
             if value is None or value == "":
                 if fault is not None:
@@ -195,7 +204,7 @@ class CellReader:
         if not _BETWEEN.search(text) or self._exists(text):
             return [text]
         for mark in _MARKS:
-            parts = [p for p in re.split(mark, text) if p]
+            parts = [p for p in mark.split(text) if p]
             if len(parts) > 1 and all(_is_file(p) for p in parts):
                 return parts
         if self.folder is not None and re.search("[,;]", text) and not _ADDRESS.match(text):
@@ -243,4 +252,10 @@ def _read_words(value: str) -> tuple[str, list[CellError]]:
 def _is_file(text: str) -> bool:
     """Is a text a file's name, or an address, by its looks?"""
     text = text.strip()
-    return bool(_ADDRESS.match(text)) or bool(_SUFFIX.search(text))
+    return bool(_ADDRESS.match(text)) or _has_ending(text)
+
+
+def _has_ending(text: str) -> bool:
+    """Does the last word of a text have the ending of a medium?"""
+    words = text.rsplit(None, 1)
+    return bool(words and _SUFFIX.search(words[-1]))

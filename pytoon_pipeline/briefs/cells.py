@@ -127,15 +127,20 @@ def target_of(name: str) -> Target | None:
     kind = _kind(path) if all(path) else None
     if kind is not None:
         return Target(path, kind)
-    numbered = re.fullmatch(r"(.*[^\W\d])[\s\-_.]*(\d{1,4})", name.strip())
-    if numbered:
-        base = plain(numbered[1])
+    numbered = _NUMBERED.search(name.strip())
+    head = name.strip()[: numbered.start()].rstrip(" \t\n-_.") if numbered else ""
+    if numbered and head and not head[-1].isdigit():
+        base = plain(head)
         listed = target_of(base)
         if listed is not None and listed.kind != "list":
             listed = target_of(f"{base}s")  # hook_1, hook_2: these are its variants.
         if listed is not None and listed.kind == "list" and listed.place is None:
-            return Target(listed.path, "list", int(numbered[2]))
+            return Target(listed.path, "list", int(numbered[0]))
     return None
+
+
+_NUMBERED = re.compile(r"(?<!\d)\d{1,4}\Z")
+"""The number of a numbered column, at the end of its name."""
 
 
 def _field_named(head: str) -> str:

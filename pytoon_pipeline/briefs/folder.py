@@ -21,9 +21,11 @@ from pytoon_pipeline.briefs.table import looks_like_table, read_table
 from pytoon_pipeline.briefs.variants import expand
 from pytoon_pipeline.briefs.written import decode_document
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.files import read_file
 
 _SMALL = 1_000_000
 """Bytes of the largest file that is looked into for what it is."""
+_SEGMENTS = re.compile(r"^segments[ \t]*:", re.MULTILINE)
 
 
 def _problem(code: str, path: Path, message: str, remedy: str) -> Problem:
@@ -47,14 +49,14 @@ def _kind(path: Path) -> Literal["brief", "spec"]:
 
 
 @lru_cache(maxsize=32768)
-def _kind_inside(path: Path, size: int, _mtime_ns: int) -> Literal["brief", "spec"]:
+def _kind_inside(path: Path, _size: int, _mtime_ns: int) -> Literal["brief", "spec"]:
     try:
-        text = decode_document(path.read_bytes()) if size <= _SMALL else ""
+        text = decode_document(read_file(path, _SMALL))
     except ValueError:
         return "brief"
     if path.suffix.lower() == ".json":
         return "spec" if '"segments"' in text else "brief"
-    return "spec" if re.search(r"^segments\s*:", text, re.MULTILINE) else "brief"
+    return "spec" if _SEGMENTS.search(text) else "brief"
 
 
 def _source(path: Path, folder: Path | None = None, campaign: str | None = None) -> BriefSource:
@@ -124,7 +126,8 @@ def _inside(path: Path, root: Path) -> bool:
 def _own(folder: Path, campaign: str | None = None) -> BriefSource | None:
     """The brief that this folder is, if it is one."""
     for name in (*BRIEF_FILES, *SPEC_FILES):
-        if (folder / name).is_file():
+        # A named pipe or a folder of this name is a brief that is refused, not no brief.
+        if (folder / name).exists():
             return _source(folder / name, folder, campaign)
     return None
 
@@ -151,8 +154,6 @@ def _walk(
                     pending += [] if entry.is_symlink() else [path]
                 elif not own.path.is_symlink() or _inside(own.path, root):
                     sources.append(own)
-            elif not entry.is_file():
-                continue
             elif _is_flat_brief(entry.name):
                 sources.append(_source(path, None, campaign))
             elif looks_like_table(path):

@@ -27,7 +27,10 @@ _SMALL = {
     "sub": str.maketrans("0123456789+-", "₀₁₂₃₄₅₆₇₈₉₊₋"),
 }
 _HIDDEN = re.compile(r"(?is)<(!--|script\b|style\b)")
-_CLOSED = {"!--": "-->", "script": "</script", "style": "</style"}
+_CLOSED = {
+    "!--": re.compile("-->"), "script": re.compile("</script", re.I),
+    "style": re.compile("</style", re.I),
+}  # fmt: skip
 _ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 
@@ -70,24 +73,23 @@ def _character(found: re.Match[str]) -> str:
 def _without_tags(text: str) -> str:
     if "<" not in text:
         return text
-    text = _without_hidden(text)
+    text = without_hidden(text)
     text = _RAISED.sub(lambda m: m[2].translate(_SMALL[m[1].lower()]), text)
     return _INLINE_TAG.sub("", _BLOCK_TAG.sub("\n", text))
 
 
-def _without_hidden(text: str) -> str:
+def without_hidden(text: str) -> str:
     """Without comments, scripts and styles that are closed; in one pass."""
     kept, at, open_for_good = [], 0, set()
-    lower = text.lower()
     while found := _HIDDEN.search(text, at):
         kind = found[1].lower()
-        end = -1 if kind in open_for_good else lower.find(_CLOSED[kind], found.end())
-        if end < 0:
+        end = None if kind in open_for_good else _CLOSED[kind].search(text, found.end())
+        if end is None:
             open_for_good.add(kind)
             kept.append(text[at : found.end()])
             at = found.end()
             continue
-        close = text.find(">", end)
+        close = text.find(">", end.start())
         kept += [text[at : found.start()], " "]
         at = len(text) if close < 0 else close + 1
     return "".join([*kept, text[at:]])

@@ -13,6 +13,7 @@ from typing import IO
 from pytoon_pipeline.briefs.cells import CellError
 from pytoon_pipeline.briefs.limits import (
     GAP,
+    MOST_BYTES,
     MOST_CELLS,
     MOST_COLUMNS,
     MOST_LINES,
@@ -33,6 +34,7 @@ from pytoon_pipeline.briefs.xml_events import (
     local_name,
     read_events,
 )
+from pytoon_pipeline.files import open_file
 
 
 def read_open_document(
@@ -45,7 +47,7 @@ def read_open_document(
     sheets = _Sheets()
     with ExitStack() as stack:
         if path.suffix.lower() == ".fods":  # The same, not packed.
-            part: IO[bytes] = stack.enter_context(path.open("rb"))
+            part: IO[bytes] = stack.enter_context(open_file(path, MOST_BYTES))
         else:
             archive = stack.enter_context(open_archive(path, shown, "an ODS"))
         try:

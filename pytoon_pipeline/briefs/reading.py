@@ -29,6 +29,7 @@ from pytoon_pipeline.briefs.written import (
     unprinted,
 )
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.files import FileTooLarge, NoRegularFile, read_file, show_bytes
 
 MAX_BYTES = 1_000_000
 MOST_NODES = 20_000
@@ -169,9 +170,15 @@ def read_document(
 
     text = ""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            return fail("file.too_large", "is over 1 MB.", "A brief is a page of text.")
-        text = decode_document(path.read_bytes())
+        text = decode_document(read_file(path, MAX_BYTES))
+    except FileTooLarge as error:
+        return fail(
+            "file.too_large", f"is over {show_bytes(error.most)}.", "A brief is a page of text."
+        )
+    except NoRegularFile as error:
+        return fail(
+            "file.kind", f"is {error.kind}, not a file.", "Write a file of text under this name."
+        )
     except FileNotFoundError:
         return fail("file.missing", "does not exist.", "Check the path.")
     except NotText as error:
@@ -411,7 +418,8 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
         # A union names the branch it tried; the person named a field.
         if isinstance(p, int) or not (p.startswith(("function-", "literal[")) or p[:1].isupper())
     )
-    loc += own
+    # A message quotes the beginning of a long name.
+    loc = tuple(p if isinstance(p, int) or len(p) <= 100 else p[:97] + "..." for p in loc + own)
     kind, value, context = error["type"], error.get("input"), error.get("ctx", {})
     got = json.dumps(value, ensure_ascii=False, default=str)
     got = got if len(got) <= 60 else got[:57] + "..."
@@ -446,7 +454,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
     if kind == "literal_error":
         choices = context["expected"].replace(" or ", ", ")
         plain = [c.strip("' ") for c in choices.split(",")]
-        close = difflib.get_close_matches(str(value), plain, 1, 0.6)
+        close = difflib.get_close_matches(str(value)[:100], plain, 1, 0.6)
         remedy = f"Did you mean {close[0]!r}? " if close else ""
         return Problem(
             "field.choice", f"{got} is not one of {choices}.", (remedy + "Choose one of these.")

@@ -23,6 +23,7 @@ from pytoon_pipeline.briefs.open_document import read_open_document
 from pytoon_pipeline.briefs.plain_text import clean_file_name, strip_unseen
 from pytoon_pipeline.briefs.workbook import Grid, read_workbook
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.files import FileTooLarge, open_file, read_file, show_bytes
 
 TABLES = (".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".xltx", ".ods", ".ots", ".fods", ".xml")
 """Endings of files that are read as tables."""
@@ -92,7 +93,7 @@ def refuse_unreadable(path: Path, shown: str) -> Problem:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(2_000)
 
 
@@ -113,11 +114,18 @@ def read_sheet(
     knows names the columns (titles and notes may stand above it), else the first that holds
     anything. Raises UserError when it can't be read or is too large, OSError when the file can't.
     """
-    if path.stat().st_size > MOST_BYTES:
+    try:
+        return _read_sheet(path, shown, encoding, is_header)
+    except FileTooLarge as error:
         raise refuse_table(
-            "table.too_large", f"is over {MOST_BYTES // 1_000_000} MB.",
+            "table.too_large", f"is over {show_bytes(error.most)}.",
             "Split it, or take out columns that no brief needs.", shown,
-        )  # fmt: skip
+        ) from error  # fmt: skip
+
+
+def _read_sheet(
+    path: Path, shown: str, encoding: str | None, is_header: Callable[[Sequence[str]], bool]
+) -> Sheet:
     suffix, head = path.suffix.lower(), _head(path)
     if suffix in (".xlsx", ".xlsm", ".xltx"):
         grid = read_workbook(path, shown, lambda g: _has_header(g, is_header))
@@ -127,8 +135,8 @@ def read_sheet(
         return _of_grid(grid, shown, is_header)
     _refuse_other_kinds(head, shown)
     if suffix == ".xml" or looks_like_feed(head):
-        return _of_feed(path.read_bytes(), shown, encoding)
-    text, problems = decode_text(path.read_bytes(), shown, encoding)
+        return _of_feed(read_file(path, MOST_BYTES), shown, encoding)
+    text, problems = decode_text(read_file(path, MOST_BYTES), shown, encoding)
     return _trim(split_text(text, suffix, shown), shown, is_header, problems)
 
 

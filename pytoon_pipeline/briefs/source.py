@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from posixpath import normpath
 from typing import Any, Literal, NamedTuple
@@ -21,6 +22,7 @@ import yaml
 from pytoon_pipeline.briefs.names import find_path, leads_out, spellings
 from pytoon_pipeline.briefs.written import decode_document, mend_yaml
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.files import open_file, read_file
 
 BRIEF_FILES = ("brief.yaml", "brief.yml")
 SPEC_FILES = ("render_spec.json", "render_spec.yaml", "render_spec.yml")
@@ -31,6 +33,11 @@ MAX_FILE_BYTES = 2_000_000_000
 """The compiler refuses larger files, so nobody need read them."""
 _SMALL = 1_000_000
 """Bytes of the largest file that is read for names of other files."""
+
+_DEEPEST = 60
+"""Lists and mappings inside each other; the compiler refuses more."""
+_MOST_WORDS = 20_000
+"""Texts of a file that are tried as names of files. The compiler refuses documents of more."""
 
 _ENDING = re.compile(r"\.\w{2,5}[^\w.]{0,3}$")
 """Of words that may name a file."""
@@ -172,20 +179,32 @@ def _strings(data: Any) -> Iterator[str]:
             yield from _strings(value)
 
 
+def _scalars(events: Iterable[yaml.Event]) -> Iterator[str]:
+    """Texts among the events of a document. Raises ValueError for one that is nested too deeply:
+    the parser's time grows with the square of the depth."""
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        if isinstance(event, yaml.ScalarEvent):
+            yield event.value
+
+
 @lru_cache(maxsize=32768)
-def _words(path: str, size: int, _mtime_ns: int) -> tuple[str, ...]:
-    """Texts in a small YAML or JSON file that could be names of files. Raises OSError."""
-    if size > _SMALL:
-        return ()
+def _words(path: str, _size: int, _mtime_ns: int) -> tuple[str, ...]:
+    """Texts in a small YAML or JSON file that could be names of files. Raises OSError, which is not
+    remembered: the file may be readable the next time without having changed."""
     try:
-        text = decode_document(Path(path).read_bytes())
+        text = decode_document(read_file(path, _SMALL))
         if path.lower().endswith(".json"):
             words: Iterable[str] = _strings(json.loads(text))
         else:
             # Events, not values: nothing is built, so nothing can blow up.
-            events = yaml.parse(mend_yaml(text), _EventLoader)
-            words = (e.value for e in events if isinstance(e, yaml.ScalarEvent))
-        return tuple(w for w in dict.fromkeys(words) if len(w) < 1000)
+            words = _scalars(yaml.parse(mend_yaml(text), _EventLoader))
+        few = islice((w for w in words if len(w) < 1000), _MOST_WORDS)
+        return tuple(dict.fromkeys(few))
     except (ValueError, RecursionError, yaml.YAMLError):
         return ()  # The compiler says what is wrong with it.
 
@@ -318,7 +337,11 @@ class Hints:
     """Some footage is to be made by a model, which takes a GPU."""
 
 
-_GENERATES = re.compile(r'^\s*"?(generate"?\s*:|type"?\s*:\s*"?generated)', re.MULTILINE)
+_GENERATES = re.compile(
+    r'^[ \t\xa0]*+"?(generate"?[ \t]*:|type"?[ \t]*:[ \t]*"?generated)', re.MULTILINE
+)
+"""Blanks of one line only: with line ends among them, blank lines would be read again and again."""
+_PRIORITY = re.compile(r"^priority[ \t]*:[ \t]*(-?\d{1,3})[ \t]*(#.*)?\r?$", re.MULTILINE)
 
 
 def hints(source: BriefSource) -> Hints:
@@ -329,10 +352,10 @@ def hints(source: BriefSource) -> Hints:
         said, generates = data.get("priority"), bool(data.get("generate"))
     else:
         try:
-            text = decode_document(source.path.read_bytes())
+            text = decode_document(read_file(source.path, _SMALL))
         except (OSError, ValueError):
             return Hints()
-        found = re.search(r"^priority\s*:\s*(-?\d{1,3})\s*(#.*)?$", text, re.MULTILINE)
+        found = _PRIORITY.search(text)
         said = int(found[1]) if found else 0
         generates = bool(_GENERATES.search(text))
     fits = isinstance(said, int) and -100 <= said <= 100
@@ -372,7 +395,7 @@ def stillness(source: BriefSource, roots: Mapping[str, Path] | None = None) -> S
 
 @lru_cache(maxsize=32768)
 def _file_hash(path: str, size: int, mtime_ns: int, ctime_ns: int, inode: int) -> str:
-    with open(path, "rb") as file:
+    with open_file(path, MAX_FILE_BYTES) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -44,6 +44,7 @@ from pytoon_pipeline.briefs.sheets import (
 )
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.files import FileRefused, open_file
 
 TABLE_LIKE = (*TABLES, *UNREADABLE)
 """Endings of files that are tables, or look like it: what can't be read is said."""
@@ -73,7 +74,7 @@ def looks_like_table(path: Path) -> bool:
 def _has_columns(
     path: Path, size: int, _mtime_ns: int, beside: Path | None, _mapping_state: object
 ) -> bool:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(4_000)
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     lines = head.decode(encoding, "replace").splitlines()
@@ -108,9 +109,11 @@ def read_table(
                 _KNOWN.pop(path, None)
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or str(error)
+        refused = isinstance(error, FileRefused)
+        remedy = "Save a table under this name." if refused else "Check its rights."
         shown = os.fsencode(path.name).decode(errors="replace")
         return [], [
-            Problem("table.unreadable", f"can't be read: {what}.", "Check its rights.", file=shown)
+            Problem("table.unreadable", f"can't be read: {what}.", remedy, file=shown)
         ]
     return list(known[2]), list(known[3])
 

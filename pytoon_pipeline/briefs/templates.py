@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from pytoon_pipeline.briefs.markup import without_hidden
 from pytoon_pipeline.briefs.money import (
     NoCurrency,
     Writing,
@@ -19,34 +20,17 @@ from pytoon_pipeline.briefs.money import (
 
 _MOST_HTML = 20_000
 """Characters of a cell that are looked at for text: a caption needs a line of it."""
-_HIDDEN = re.compile(r"(?is)<(!--|script\b|style\b)")
-_CLOSED = {"!--": "-->", "script": "</script", "style": "</style"}
 
 
 # Filters -----------------------------------------------------------------------------------------
 
 
 def _plain_text(value: str, _: str) -> str:
-    text = _shown(value[:_MOST_HTML])
+    text = without_hidden(value[:_MOST_HTML])
     text = re.sub(r"(?i)<br[^<>]*>|</(p|div|li|h\d|tr|ul|ol)\s*>", "\n", text)
     text = html.unescape(re.sub(r"<[^<>]*>", "", text))
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
-
-
-def _shown(text: str) -> str:
-    """Without comments, scripts and styles; in one pass, whatever is left open."""
-    kept, at, open_for_good = "", 0, set()
-    while found := _HIDDEN.search(text, at):
-        kind = found[1].lower()
-        end = -1 if kind in open_for_good else text.lower().find(_CLOSED[kind], found.end())
-        if end < 0:
-            open_for_good.add(kind)
-            kept, at = kept + text[at : found.end()], found.end()
-            continue
-        close = text.find(">", end)
-        kept, at = f"{kept}{text[at : found.start()]} ", len(text) if close < 0 else close + 1
-    return kept + text[at:]
 
 
 def _first(value: str, _: str) -> str:
@@ -99,13 +83,15 @@ def _price_words(how: str) -> tuple[str | None, str | None]:
 
 _PRICES = (_price, _price_if_known)
 _Filter = Callable[[str, str, Writing], str]
-_FILTERS: dict[str, tuple[_Filter, str]] = {
-    "text": (lambda value, how, _: _plain_text(value, how), r""),
-    "first": (lambda value, how, _: _first(value, how), r""),
-    "upper": (lambda value, _, __: value.upper(), r""),
-    "short": (lambda value, how, _: _short(value, how), r"[1-9]\d{0,3}"),
-    "price": (_price, r"([A-Za-z]{3})?( ?[A-Za-z]{2,3}([-_]\w+)*)?"),
-    "price?": (_price_if_known, r"([A-Za-z]{3})?( ?[A-Za-z]{2,3}([-_]\w+)*)?"),
+_NOTHING = re.compile("")
+_OF_PRICE = re.compile(r"([A-Za-z]{3})?( ?[A-Za-z]{2,3}([-_][^\W_]++)*+)?")
+_FILTERS: dict[str, tuple[_Filter, re.Pattern[str]]] = {
+    "text": (lambda value, how, _: _plain_text(value, how), _NOTHING),
+    "first": (lambda value, how, _: _first(value, how), _NOTHING),
+    "upper": (lambda value, _, __: value.upper(), _NOTHING),
+    "short": (lambda value, how, _: _short(value, how), re.compile(r"[1-9]\d{0,3}")),
+    "price": (_price, _OF_PRICE),
+    "price?": (_price_if_known, _OF_PRICE),
 }
 """Name -> what it does, and what may stand after the name. `lowest` goes over all rows."""
 
@@ -221,7 +207,7 @@ def _taken(inside: str, text: str) -> Taken:
             known = ", ".join([*_FILTERS, "lowest"])
             raise ValueError(f"{said!r} in {text!r} is no filter; there are {known}")
         apply, allowed = _FILTERS[name]
-        if not re.fullmatch(allowed, how.strip()):
+        if not allowed.fullmatch(how.strip()):
             raise ValueError(f"{said!r} in {text!r} is not complete; write short 40 or price EUR")
         if name.startswith("price"):
             _price_words(how)

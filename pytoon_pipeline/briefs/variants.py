@@ -11,9 +11,10 @@ from itertools import product
 from typing import Any
 
 from pytoon_pipeline.briefs.model import ArchetypeCell, Brief, LocaleWords, Variants
-from pytoon_pipeline.briefs.reading import could_not_read, read_document, validate
+from pytoon_pipeline.briefs.reading import MAX_BYTES, could_not_read, read_document, validate
 from pytoon_pipeline.briefs.source import BriefSource, Document
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.files import read_file
 
 _MENTIONED = re.compile(b"v\0?a\0?r\0?i\0?a\0?n\0?t\0?s", re.IGNORECASE)
 """The field in a file, in UTF-8 or UTF-16."""
@@ -97,8 +98,8 @@ def expand(source: BriefSource) -> list[BriefSource]:
 
 
 @lru_cache(maxsize=32768)
-def _of_file(source: BriefSource, size: int, _mtime_ns: int) -> tuple[BriefSource, ...]:
-    if size > 1_000_000 or not _MENTIONED.search(source.path.read_bytes()):
+def _of_file(source: BriefSource, _size: int, _mtime_ns: int) -> tuple[BriefSource, ...]:
+    if not _MENTIONED.search(read_file(source.path, MAX_BYTES)):
         return (source,)
     data, found = read_document(source.path, source.shown, Brief)
     if could_not_read(found):

@@ -8,13 +8,15 @@ import re
 import zipfile
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytoon_pipeline.briefs.cells import CellError
 from pytoon_pipeline.briefs.limits import (
     GAP,
+    MOST_BYTES,
     MOST_CELLS,
     MOST_COLUMNS,
     MOST_LINES,
@@ -41,6 +43,7 @@ from pytoon_pipeline.briefs.xml_events import (
     local_name,
     read_events,
 )
+from pytoon_pipeline.files import open_file
 
 _MOST_LINKS = 200_000
 _MOST_TRIED = 20
@@ -109,26 +112,30 @@ def uncounted_formula() -> CellError:
     )
 
 
-def open_archive(path: Path, shown: str, kind: str) -> zipfile.ZipFile:
-    """The zip that a workbook is. Raises UserError where it is none, or too large unpacked."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise refuse_table(
-            "table.xlsx", f"is not {kind} workbook.",
-            "Save it as XLSX without a password; the older XLS and others can't be read.", shown,
-        ) from error  # fmt: skip
-    members = archive.infolist()
-    size = sum(i.file_size for i in members)
-    texts = sum(i.file_size for i in members if "sharedstrings" in i.filename.lower())
-    if size > MOST_UNPACKED or texts > MOST_SHARED or len(members) > MOST_MEMBERS:
-        archive.close()
-        raise refuse_table(
-            "table.too_large",
-            f"holds {size / 1e6:,.0f} MB in {len(members):,} files once unpacked.",
-            "Copy the rows into a new workbook.", shown,
-        )  # fmt: skip
-    return archive
+@contextmanager
+def open_archive(path: Path, shown: str, kind: str) -> Iterator[zipfile.ZipFile]:
+    """The zip that a workbook is. Raises UserError where it is none, or too large unpacked,
+    OSError where it can't be read."""
+    with open_file(path, MOST_BYTES) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except zipfile.BadZipFile as error:
+            raise refuse_table(
+                "table.xlsx", f"is not {kind} workbook.",
+                "Save it as XLSX without a password; the older XLS and others can't be read.",
+                shown,
+            ) from error  # fmt: skip
+        with archive:
+            members = archive.infolist()
+            size = sum(i.file_size for i in members)
+            texts = sum(i.file_size for i in members if "sharedstrings" in i.filename.lower())
+            if size > MOST_UNPACKED or texts > MOST_SHARED or len(members) > MOST_MEMBERS:
+                raise refuse_table(
+                    "table.too_large",
+                    f"holds {size / 1e6:,.0f} MB in {len(members):,} files once unpacked.",
+                    "Copy the rows into a new workbook.", shown,
+                )  # fmt: skip
+            yield archive
 
 
 def choose_sheet(
@@ -456,7 +463,7 @@ class _Reader:
             return text
         if not is_date_format(code):
             whole = re.sub(r"(?<=\d),(?=\d{3})", "", text)
-            return re.sub(r"(\.\d\d\d*?)0+(?!\d)", r"\1", whole)
+            return re.sub(r"(\.\d\d)(\d++)", lambda m: m[1] + m[2].rstrip("0"), whole)
         try:
             number = _serial(value, self.from_1904) if kind == "d" else float(value)
             moment = to_datetime(number, self.from_1904)

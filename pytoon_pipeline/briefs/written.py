@@ -103,14 +103,19 @@ def quoted(text: str) -> str:
     ) + "'"
 
 
+_LINE = re.compile(r"\s*+((?:- )*)([A-Za-z_][\w.]*+:(?=\s))?\s*+(\S.*)", re.DOTALL)
+_MOST_QUOTED = 500
+"""Characters of a line that is written out in a message."""
+
+
 def quoting_remedy(text: str, line: int) -> str:
     """What to write in place of a line (counted from 0) that can't be read; empty where it is no
     plain `name: text`."""
     lines = text.splitlines()
     for number in (line, line - 1):
-        found = 0 <= number < len(lines) and re.fullmatch(
-            r"\s*((?:- )*)([A-Za-z_][\w.]*:(?=\s))?\s*(\S.*)", lines[number]
-        )
+        if not 0 <= number < len(lines) or len(lines[number]) > _MOST_QUOTED:
+            continue
+        found = _LINE.fullmatch(lines[number])
         if found and (found[1] or found[2]):
             name = f"{found[2]} " if found[2] else ""
             words = found[3].strip()

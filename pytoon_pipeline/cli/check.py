@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.briefs.reading import MAX_BYTES
 from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES, BriefSource
 from pytoon_pipeline.cli.terminal import (
     OK,
@@ -24,6 +25,7 @@ from pytoon_pipeline.cli.terminal import (
     show_problems,
 )
 from pytoon_pipeline.errors import BriefError, Problem, UserError
+from pytoon_pipeline.files import read_file
 from pytoon_pipeline.settings import Settings
 
 KIT_FILE = "brand.yaml"
@@ -215,7 +217,7 @@ def split_kits(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 def _is_preset(path: Path) -> bool:
     """A flat brief may lie in a folder named `hero`; only presets have types."""
     try:
-        return "\ntype:" in path.read_text(encoding="utf-8", errors="replace")
+        return b"\ntype:" in read_file(path, MAX_BYTES)
     except OSError:
         return False
 

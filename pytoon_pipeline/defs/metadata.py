@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -294,8 +295,16 @@ def of_failure(error: PytoonError) -> Metadata:
         found["segments"] = segments_table(error.done, error.failed)
     tail = log_tail(error)
     if tail:
-        found["log"] = dg.MetadataValue.md(f"```\n{tail}\n```")
+        found["log"] = dg.MetadataValue.md(code_block(tail))
     return found
+
+
+def code_block(text: str) -> str:
+    """A text as a block of code in Markdown. Its fence is longer than any run of backticks in the
+    text, so that nothing of the text ends the block."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
 
 
 def measured(values: dict[str, Any]) -> Metadata:

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
@@ -34,6 +35,10 @@ FIELDS = (
 
 _LONGEST = 8000
 """Characters of a text that a line keeps."""
+_MOST_ITEMS = 500
+"""Entries of a list or a mapping that a line keeps."""
+_DEEPEST = 20
+"""Lists and mappings inside each other that a line keeps."""
 
 
 def line(event: str, *, level: str = "info", at: float | None = None, **fields: Any) -> str:
@@ -49,20 +54,39 @@ def line(event: str, *, level: str = "info", at: float | None = None, **fields: 
         for name in (*FIELDS, *(n for n in said if n not in FIELDS))
         if name in said and said[name] is not None and said[name] != ""
     }
-    return json.dumps(shown, ensure_ascii=False, default=lambda value: clean(str(value)))
+    return json.dumps(shown, ensure_ascii=False, default=lambda value: _shorten(str(value)))
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        return "..."
     if isinstance(value, float):
         # JSON has no infinity.
         return round(value, 3) if abs(value) < 1e15 else str(value)
     if isinstance(value, str):
-        return clean(value)[:_LONGEST]
+        return _shorten(value)
     if isinstance(value, Mapping):
-        return {str(k): _shown(v) for k, v in value.items()}
+        pairs = islice(value.items(), _MOST_ITEMS)
+        return {_shorten(str(k)): _shown(v, depth + 1) for k, v in pairs}
     if isinstance(value, list | tuple):
-        return [_shown(v) for v in value]
+        return [_shown(v, depth + 1) for v in value[:_MOST_ITEMS]]
     return value
+
+
+_MARGIN = 4000
+"""Characters behind those that are kept, of which nothing is shown. A secret that the first cut
+parts is not found by `clean`; what is left of it lies among these."""
+
+
+def _shorten(text: str) -> str:
+    """The beginning of a text, without secrets. It is cut before it is cleaned: however long it is,
+    the work is that of a few thousand characters."""
+    if len(text) <= _LONGEST:
+        return clean(text)
+    margin = max(_MARGIN, *map(len, _secrets()), 0)
+    if len(text) <= _LONGEST + margin:
+        return clean(text)[:_LONGEST]
+    return clean(text[: _LONGEST + margin])[:-margin][:_LONGEST]
 
 
 def first_line(text: str) -> str:
@@ -103,9 +127,10 @@ def about(partition: str, run_id: str, job: str) -> None:
 
 # What is not said --------------------------------------------------------------------------------
 
-_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?\"'<>]*)\?[^\s\"'<>]*", re.IGNORECASE)
-_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@", re.IGNORECASE)
-_BEARER = re.compile(r"(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{4,}", re.IGNORECASE)
+_ADDRESS = re.compile(r"://[^\s\"'<>]*+")
+"""An address from the end of its scheme on, to its end: no part of a text is read twice."""
+_LOGIN = re.compile(r"://[^\s/@\"'<>]++@")
+_BEARER = re.compile(r"(\b(?:bearer|basic)\s++)[A-Za-z0-9._~+/=-]{4,}+", re.IGNORECASE)
 _SECRET_NAMES = (
     "PYTOON_TOKEN", "PYTOON_REMOTE_TOKEN", "PYTOON_COMFYUI_TOKEN", "PYTOON_WEBHOOK_SECRET",
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
@@ -127,12 +152,17 @@ def _secrets() -> list[str]:
     return sorted({f for f in found if len(f) >= 4}, key=len, reverse=True)
 
 
+def _without_query(address: re.Match[str]) -> str:
+    head, mark, _ = address[0].partition("?")
+    return f"{head}{mark}***" if mark else head
+
+
 def clean(text: str) -> str:
     """Text without what nobody is to read: logins and queries of addresses (a presigned link is a
     key for whoever has it), tokens, and the secrets of the environment wherever they stand."""
     if "://" in text:
-        text = _LOGIN.sub(r"\1***@", text)
-        text = _QUERY.sub(r"\1?***", text)
+        text = _LOGIN.sub("://***@", text)
+        text = _ADDRESS.sub(_without_query, text)
     text = _BEARER.sub(r"\1***", text)
     for secret in _secrets():
         text = text.replace(secret, "***")
@@ -150,7 +180,7 @@ def relayed(source: str, text: str) -> str:
     of Dagster's is put into it, and anything else is a message."""
     said: Any = None
     if text.startswith("{"):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             said = json.loads(text)
     if not isinstance(said, dict):
         return line("message", source=source, message=text)

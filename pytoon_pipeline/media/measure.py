@@ -482,13 +482,13 @@ def loudness_graph(path: str | os.PathLike[str]) -> Any:
     return heard.filter("ebur128", peak="true", framelog="info").output("pipe:1", format="null")
 
 
-_NUMBER = r"(-?(?:\d+(?:\.\d+)?|inf)|nan)"
-_MOMENTARY = re.compile(rf"\bt: *{_NUMBER}.*?\bM: *{_NUMBER}")
+_NUMBER = r"(-?(?:\d++(?:\.\d++)?|inf)|nan)"
+_MOMENTARY = re.compile(rf"\bt: *+{_NUMBER}.{{0,80}}?\bM: *+{_NUMBER}")
 _SILENCE = re.compile(rf"silence_duration: *{_NUMBER}")
 _SUMMARY = {
-    "integrated": re.compile(rf"^\s*I: *{_NUMBER} LUFS", re.M),
-    "range": re.compile(rf"^\s*LRA: *{_NUMBER} LU$", re.M),
-    "peak": re.compile(rf"^\s*Peak: *{_NUMBER} dBFS", re.M),
+    "integrated": re.compile(rf"^[ \t]*+I: *{_NUMBER} LUFS", re.M),
+    "range": re.compile(rf"^[ \t]*+LRA: *{_NUMBER} LU$", re.M),
+    "peak": re.compile(rf"^[ \t]*+Peak: *{_NUMBER} dBFS", re.M),
 }
 
 

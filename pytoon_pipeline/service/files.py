@@ -81,7 +81,7 @@ def _pieces(file: BinaryIO, left: int) -> Iterator[bytes]:
 
 def _range(text: str, size: int) -> tuple[int, int] | None:
     """First byte and end of a single range; None where there is none to heed."""
-    found = re.fullmatch(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", text)
+    found = re.fullmatch(r"bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+", text)
     if not found or not (found[1] or found[2]):
         return None
     if not found[1]:

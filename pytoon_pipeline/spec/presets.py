@@ -12,8 +12,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from pytoon_pipeline.briefs.model import Archetype, Text
-from pytoon_pipeline.briefs.reading import read_document, validate
+from pytoon_pipeline.briefs.reading import MAX_BYTES, read_document, validate
 from pytoon_pipeline.errors import PresetError, Problem
+from pytoon_pipeline.files import read_file
 from pytoon_pipeline.spec.model import (
     Box,
     Colour,
@@ -504,7 +505,7 @@ class PresetLibrary:
 def _read_ledger(path: Path) -> list[dict]:
     """The entries of a ledger of music. Raises PresetError."""
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        said = yaml.safe_load(read_file(path, MAX_BYTES).decode("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PresetError(
             Problem("preset.yaml", f"is not valid YAML: {error}", file=str(path))

@@ -282,7 +282,7 @@ def aspect_ratio(value: Any) -> Any:
     """9:16 in any of its ways of writing. Raises ValueError for another shape."""
     plain = value
     if isinstance(value, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[:x/×]\s*(\d+(?:\.\d+)?)\s*", value)
+        found = re.fullmatch(r"\s*+(\d++(?:\.\d++)?)\s*+[:x/×]\s*+(\d++(?:\.\d++)?)\s*+", value)
         if found and float(found[2]):
             plain = float(found[1]) / float(found[2])
         elif snake(value) in ("portrait", "vertical"):
@@ -313,7 +313,7 @@ def resolution(value: Any) -> Any:
 def frame_rate(value: Any) -> Any:
     """`30 fps`, `"30"`, 29.97 and 23.976 as whole frames a second."""
     if isinstance(value, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:fps)?\s*", value, re.IGNORECASE)
+        found = re.fullmatch(r"\s*+(\d++(?:\.\d++)?)\s*+(?:fps\s*+)?", value, re.IGNORECASE)
         value = float(found[1]) if found else value
     if isinstance(value, float):
         near = {29.97: 30, 23.976: 24, 23.98: 24}.get(round(value, 3), value)
