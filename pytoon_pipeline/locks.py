@@ -4,6 +4,7 @@ with it."""
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,17 +18,28 @@ PAUSE = 0.1
 def grasp(path: Path) -> TextIO | None:
     """The lock at a path, held until the file is closed; None while another holds it. OSError where
     no file can be made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")  # noqa: SIM115 - whoever gets it closes it
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a")  # noqa: SIM115 - whoever gets it closes it
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(file, path):
+                return file
+        except BlockingIOError:
+            file.close()
+            return None
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # Another process deleted the file between `open` and `flock`.
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Is this open file still the one at the path? A lock on a deleted file excludes nobody."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    except BaseException:
-        file.close()
-        raise
-    return file
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
