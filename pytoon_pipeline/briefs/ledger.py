@@ -608,8 +608,8 @@ def _take_over(connection: sa.Connection) -> None:
         return  # Not the first version's: somebody else's table.
     connection.execute(
         sa.text(
-            f"INSERT OR IGNORE INTO known_briefs (origin, host, document, waiting, problems, action, "
-            f"wanted, priority, run_id, progress, reported, deleted, updated, {kept}) "
+            f"INSERT OR IGNORE INTO known_briefs (origin, host, document, waiting, problems, "
+            f"action, wanted, priority, run_id, progress, reported, deleted, updated, {kept}) "
             f"SELECT path, '', '', '', '', '', '', 0, '', 0, '', 0, updated, {kept} FROM briefs"
         )
     )
