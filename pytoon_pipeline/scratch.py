@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from pytoon_pipeline.locks import grasp
 
@@ -17,15 +18,42 @@ _SIGN = ".held"
 @contextmanager
 def working_folder(root: Path, prefix: str) -> Iterator[Path]:
     """A folder of one's own below `root`, gone afterwards. OSError when it can't be made."""
-    root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+    folder, sign = _make_locked(root, prefix)
     try:
-        sign = grasp(folder / _SIGN)
-        assert sign is not None, "nobody else knows of this folder yet"
         with sign:
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_locked(root: Path, prefix: str) -> tuple[Path, TextIO]:
+    """A new folder and its lock. A tidying process may see the new folder and take its lock in the
+    moment before this process does: then that folder is left to it, and another one is made."""
+    while True:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+        try:
+            sign = grasp(folder / _SIGN)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if sign is not None:
+            return folder, sign
+
+
+def delete_forsaken(folder: Path) -> bool:
+    """Delete a working folder whose process has ended, with its lock held all the while, so that
+    no process can begin to use it. False when a process uses it. OSError when it can't be
+    deleted."""
+    if not (folder / _SIGN).is_file():
+        shutil.rmtree(folder)
+        return True
+    sign = grasp(folder / _SIGN)
+    if sign is None:
+        return False
+    with sign:
+        shutil.rmtree(folder)
+    return True
 
 
 def forsaken(folder: Path) -> bool | None:

@@ -17,6 +17,7 @@ from deployment import Deployment, ended, picture, tiny
 
 from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.defs import process
 from pytoon_pipeline.defs.jobs import ACTION_TAG, BRIEF_TAG, GPU_TAG, campaign_job
 from pytoon_pipeline.defs.process import PROCESS_TAG, pid_of, process_tag
 from pytoon_pipeline.defs.reconcile import reconcile
@@ -193,6 +194,33 @@ def test_a_tag_tells_whether_its_process_is_there():
     time.sleep(0.2)
     assert pid_of(tag) is None, "though nobody has asked how it ended"
     os.waitpid(child, 0)
+
+
+def test_containers_that_share_a_host_name_do_not_end_each_others_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    own = process_tag()
+    place, pid, start = own.split(":")
+    machine, boot, pids = place.rpartition("~")[2].split(".")
+    host = place.rpartition("~")[0]
+    other = f"{host}~{machine}.{boot}.beef:{10**8}:1"
+    assert pid_of(other) is None and not process.is_gone(other), "another container's"
+    assert process.is_gone(f"{place}:{10**8}:1"), "of this one it is known"
+    monkeypatch.setattr(process, "_identity", lambda: "m.new.initial")
+    assert process.is_gone(f"{host}~m.old.initial:{pid}:{start}"), "the machine was started anew"
+    assert not process.is_gone(f"{host}~m.old.beef:{pid}:{start}")
+    assert not process.is_gone(f"{host}~n.old.initial:{pid}:{start}"), "another machine"
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(_nothing, tags={PROCESS_TAG: other})
+        event = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "_nothing")
+        instance.report_dagster_event(event, run.run_id)
+        assert not process.run_is_gone(instance, run)
+        monkeypatch.setattr(process, "QUIET_SECONDS", 0.0)
+        assert process.run_is_gone(instance, run), "it has said nothing for long"
+
+
+@dg.job
+def _nothing() -> None: ...
 
 
 def test_a_cancelled_run_leaves_no_prompt_behind(tmp_path: Path):

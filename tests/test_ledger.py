@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -310,3 +311,27 @@ def test_what_cannot_be_reached_is_said_without_the_password(
     monkeypatch.setattr(databases, "PATIENCE", 600)
     with pytest.raises(StoreError, match="does not exist"):
         Ledger(wrong["no such database"].render_as_string(hide_password=False))
+
+
+def test_a_table_of_the_first_version_beside_the_new_one_is_taken_over_once(tmp_path: Path):
+    """An old version of the program was started once more, or a start was killed half way."""
+    path = tmp_path / "ledger.db"
+    source = brief(tmp_path / "camp" / "a.yaml")
+    ledger = Ledger(path)
+    key = ledger.register(source)
+    ledger.note(key, state="done")
+    place = str(source.path), "brief", str(source.folder), "camp"
+    row = (key, *place, "a", "h", "l", 3, "new", "", 1)
+    names = "key, path, kind, folder, campaign, name, content_hash, look, serial, state, error"
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"CREATE TABLE briefs ({names}, updated)")
+        for each in (row, ("camp/b", "/gone/b", *row[2:])):
+            connection.execute(f"INSERT INTO briefs VALUES ({', '.join('?' * 12)})", each)
+    connection.close()
+    for _ in range(2):
+        ledger = Ledger(path)
+        assert [(e.key, e.state) for e in ledger.find()] == [(key, "done"), ("camp/b", "new")]
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE briefs (id, title)")
+    connection.close()
+    assert len(Ledger(path).find()) == 2, "somebody else's table is left alone"

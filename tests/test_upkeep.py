@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from deployment import tiny
 from shipped import plain_environment
 from typer.testing import CliRunner
 
+from pytoon_pipeline import scratch as scratch_module
 from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.cli import app
@@ -28,6 +30,7 @@ from pytoon_pipeline.defs.collect import collect
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.run import BriefResult, open_instance, run_brief
 from pytoon_pipeline.errors import UserError
+from pytoon_pipeline.locks import grasp
 from pytoon_pipeline.quality.checks import CHECK_NAMES
 from pytoon_pipeline.scratch import working_folder
 from pytoon_pipeline.settings import Settings, load_settings
@@ -392,6 +395,39 @@ def test_a_killed_render_leaves_nothing_and_a_living_one_keeps_its_folder(place:
         for child in children:
             child.kill()
             child.wait()
+
+
+def test_tidying_never_takes_the_folder_of_a_run_that_begins(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It holds the new folder's lock before the run does: the run makes another.
+    make, taken = scratch_module.tempfile.mkdtemp, []
+
+    def seen_by_tidying(**options: object) -> str:
+        folder = make(**options)
+        if not taken:
+            taken.append(grasp(Path(folder) / ".held"))
+        return folder
+
+    monkeypatch.setattr(scratch_module.tempfile, "mkdtemp", seen_by_tidying)
+    with working_folder(place.settings.scratch, "render-") as own:
+        assert Path(taken[0].name).parent != own
+        taken[0].close()
+        assert scratch_module.delete_forsaken(Path(taken[0].name).parent)
+        assert not scratch_module.delete_forsaken(own) and own.is_dir()
+    # It deletes the lock's file between its being opened and locked: the lock is on a new file.
+    lock, flock = place.settings.scratch / "x" / ".held", fcntl.flock
+    calls: list[int] = []
+
+    def too_late(*args: object) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            lock.unlink()
+        flock(*args)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with grasp(lock):
+        assert lock.exists() and grasp(lock) is None
 
 
 def test_leftovers_go_when_they_are_old(place: Place) -> None:

@@ -606,14 +606,19 @@ def _empty(column: sa.Column[Any]) -> str:
 
 def _take_over(connection: sa.Connection) -> None:
     """Briefs of the first version's table, which had other columns, keep their keys. It was in
-    SQLite files alone; on a server a table of that name is somebody else's."""
+    SQLite files alone; on a server a table of that name is somebody else's. A brief that the new
+    table knows already, by its key or its file, stays as it is there: an earlier start may have
+    been killed, or an old version of the program may have made the old table again."""
     if not sa.inspect(connection).has_table("briefs"):
         return
     kept = "key, path, kind, folder, campaign, name, content_hash, look, serial, state, error"
+    there = {c["name"] for c in sa.inspect(connection).get_columns("briefs")}
+    if not {*kept.split(", "), "updated"} <= there:
+        return  # Not the first version's: somebody else's table.
     connection.execute(
         sa.text(
-            f"INSERT INTO known_briefs (origin, host, document, waiting, problems, action, wanted, "
-            f"priority, run_id, progress, reported, deleted, updated, {kept}) "
+            f"INSERT OR IGNORE INTO known_briefs (origin, host, document, waiting, problems, "
+            f"action, wanted, priority, run_id, progress, reported, deleted, updated, {kept}) "
             f"SELECT path, '', '', '', '', '', '', 0, '', 0, '', 0, updated, {kept} FROM briefs"
         )
     )

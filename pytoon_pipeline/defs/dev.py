@@ -12,14 +12,16 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import dagster as dg
+import sqlalchemy as sa
 
 from pytoon_pipeline.briefs.ledger import Ledger
+from pytoon_pipeline.defs import home_lock, supervise
 from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone
 from pytoon_pipeline.defs.reconcile import take_up_again
 from pytoon_pipeline.defs.run import instance_ref, open_instance, prepare_home
@@ -33,6 +35,7 @@ GRACE_SECONDS = 1.5
 """Children that are told to end have this long to do so."""
 MARK = "_PYTOON_DEV"
 """In the environment of everything that a deployment starts: which one it is of."""
+_SUPERVISED = [sys.executable, "-I", "-S", supervise.__file__]
 
 
 def dev(
@@ -45,6 +48,7 @@ def dev(
     """
     home = prepare_home(settings)
     _claim(host, port)
+    lock = _claim_home(settings, home, f"http://{host}:{port}")
     settings.briefs_dir.mkdir(parents=True, exist_ok=True)
     mark = uuid.uuid4().hex
     environment = {**_environment(settings, home), MARK: mark}
@@ -69,11 +73,15 @@ def dev(
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host
     _say("dev", f"Briefs are taken from {settings.briefs_dir}; videos go to {settings.store}.")
     _say("dev", f"Dagster comes up at http://{shown}:{port} . Ctrl-C ends it.")
-    with _signals() as asked:
+    before = frozenset(supervise.descendants(os.getpid()))
+    supervise.adopt_orphans()
+    with lock, _signals() as asked:
         children = {
             name: subprocess.Popen(
-                [sys.executable, "-m", *command],
+                [*_SUPERVISED, sys.executable, "-m", *command],
                 env=environment,
+                # Its end tells the supervisor that this process has ended, however it did.
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -97,7 +105,28 @@ def dev(
                         return 1
             return 0
         finally:
-            _end(children, mark, settings, asked)
+            _end(children, mark, settings, asked, before)
+
+
+def _claim_home(settings: Settings, home: Path, address: str) -> AbstractContextManager[object]:
+    """What this home is held by until this process ends. Raises UserError when another process
+    holds it: another `pytoon dev`, or a daemon that was started by hand."""
+    lock = home_lock.hold(settings.home / home_lock.DEV, "`pytoon dev`", address)
+    try:
+        home_lock.refuse_if_held(home / home_lock.DAEMON)
+        if settings.database:
+            database = home_lock.DatabaseLock(settings.database, "`pytoon dev`")
+            try:
+                database.hold()
+            except sa.exc.DBAPIError:
+                pass  # The daemon waits for a server that is away, and looks then.
+            finally:
+                database.close()  # It is the daemon's to hold.
+    except BaseException:
+        if lock is not None:
+            lock.close()
+        raise
+    return lock or nullcontext()
 
 
 def _look_after(settings: Settings) -> None:
@@ -218,7 +247,11 @@ def _say(name: str, text: str) -> None:
 
 
 def _end(
-    children: dict[str, subprocess.Popen[str]], mark: str, settings: Settings, asked: _Asked
+    children: dict[str, subprocess.Popen[str]],
+    mark: str,
+    settings: Settings,
+    asked: _Asked,
+    before: frozenset[int] = frozenset(),
 ) -> None:
     """Ask all at once, wait a moment, then insist, so that after `GRACE_SECONDS` and a bit nothing
     is left that was started here: code servers and runs included. What was being rendered is begun
@@ -242,6 +275,7 @@ def _end(
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+    supervise.kill_descendants(before)  # Left by a supervisor that was killed.
     _kill_started(mark)
     if not settings.broker:  # Workers see to their own.
         _ask_again(settings)

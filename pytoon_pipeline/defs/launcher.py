@@ -25,7 +25,7 @@ from dagster._core.storage.dagster_run import DagsterRun, DagsterRunStatus
 from dagster._serdes import ConfigurableClass, serialize_value
 from dagster._serdes.config_class import ConfigurableClassData
 
-from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, pid_of, process_tag
+from pytoon_pipeline.defs.process import PROCESS_TAG, pid_of, process_tag, run_is_gone
 from pytoon_pipeline.settings import runs_at_once
 
 
@@ -92,7 +92,7 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
         if run is None or run.is_finished:
             return False
         tag = run.tags.get(PROCESS_TAG, "")
-        if run.status == DagsterRunStatus.STARTING or is_gone(tag):
+        if run.status == DagsterRunStatus.STARTING or run_is_gone(self._instance, run):
             # A process that finds its run ended does nothing.
             self._instance.report_run_canceled(run, "It had no process yet, or none any more.")
             return True
@@ -114,7 +114,7 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         tag = run.tags.get(PROCESS_TAG, "")
-        if is_gone(tag):
+        if run_is_gone(self._instance, run):
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"its process {tag} was killed")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 

@@ -10,8 +10,10 @@ the tests hold what is relied on.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -20,6 +22,7 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.config import PostgresStorageConfig
 from dagster._core.storage.event_log import SqlEventLogStorageTable
+from dagster._daemon.types import DaemonHeartbeat
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import (
     DagsterPostgresStorage,
@@ -30,6 +33,7 @@ from dagster_postgres import (
 from dagster_postgres.utils import pg_url_from_config
 
 from pytoon_pipeline.briefs import database
+from pytoon_pipeline.defs.home_lock import hold_as_daemon
 from pytoon_pipeline.defs.planned_checks import ends_without_checks, forget_planned_checks
 
 _PAGES_PATIENCE = 8.0
@@ -138,6 +142,11 @@ class _Kept:
 class KeptRuns(_Kept, PostgresRunStorage):
     def connect(self) -> Any:
         return _connect(self._engine)
+
+    def add_daemon_heartbeat(self, daemon_heartbeat: DaemonHeartbeat) -> None:
+        home = os.environ.get("DAGSTER_HOME")
+        hold_as_daemon(Path(home) if home else None, self.postgres_url)
+        super().add_daemon_heartbeat(daemon_heartbeat)
 
     def has_run_stats_index_cols(self) -> bool:
         return self._known("run_stats", super().has_run_stats_index_cols)

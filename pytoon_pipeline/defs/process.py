@@ -3,35 +3,112 @@ is still there."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
+import time
+from functools import cache
 from pathlib import Path
 
+import dagster as dg
+
 PROCESS_TAG = ".dagster/pytoon_process"
-"""Run tag: `<host>:<pid>:<start>` of the process that a run lives in. Dagster's pages don't show
-tags of this prefix."""
+"""Run tag: `<host>~<machine>.<boot>.<pids>:<pid>:<start>` of the process that a run lives in: the
+host's name, digests of the machine's id and of its boot, and the namespace of process numbers.
+Containers may share a host name, and the same number is another process in each. Dagster's pages
+don't show tags of this prefix."""
 WORKER_TAG = "pytoon/worker"
 """Run tag: the name of the worker that has or had it."""
+QUIET_SECONDS = 1800.0
+"""A run of which nothing can be known from here counts as ended when it has logged no event for
+this long."""
+_INITIAL = "initial"
+"""In place of a namespace: the process is in no container."""
 
 
 def process_tag(pid: int | None = None) -> str:
     """Value of PROCESS_TAG for a process of this machine; this one where none is named."""
     pid = os.getpid() if pid is None else pid
-    return f"{socket.gethostname()}:{pid}:{_start(pid)}"
+    return f"{_place()}:{pid}:{_start(pid)}"
 
 
 def pid_of(tag: str) -> int | None:
     """The process that a tag names, if it is one of this machine and still there."""
-    host, _, rest = tag.partition(":")
+    place, _, rest = tag.partition(":")
     pid, _, start = rest.partition(":")
-    if host != socket.gethostname() or not pid.isdigit():
+    if not _is_here(place) or not pid.isdigit():
         return None
     return int(pid) if _alive(int(pid)) and start in ("", _start(int(pid))) else None
 
 
 def is_gone(tag: str) -> bool:
-    """Is it known that the process a tag names has ended? Of another machine's nothing is known."""
-    return tag.partition(":")[0] == socket.gethostname() and pid_of(tag) is None
+    """Is it known that the process a tag names has ended? Of another machine's or container's
+    nothing is known."""
+    place = tag.partition(":")[0]
+    if _is_here(place):
+        return pid_of(tag) is None
+    return _was_here_before_boot(place)
+
+
+def run_is_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Has the process of a run ended? A container that was restarted under its old host name can't
+    be told from another container that shares the name: its run counts as ended once it has logged
+    nothing for QUIET_SECONDS."""
+    tag = run.tags.get(PROCESS_TAG, "")
+    if is_gone(tag):
+        return True
+    place = tag.partition(":")[0]
+    if _is_here(place) or place.partition("~")[0] != socket.gethostname():
+        return False
+    logged = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+    return not logged or time.time() - logged[0].timestamp > QUIET_SECONDS
+
+
+@cache
+def _identity() -> str:
+    """`<machine>.<boot>.<pids>` of this process; parts that the system does not tell are empty."""
+    machine = _digest(_read("/etc/machine-id"))
+    boot = _digest(_read("/proc/sys/kernel/random/boot_id"))
+    try:
+        number = os.stat("/proc/self/ns/pid").st_ino
+        pids = _INITIAL if number == 0xEFFFFFFC else f"{number:x}"  # As in Linux's proc_ns.h.
+    except OSError:
+        pids = ""
+    return f"{machine}.{boot}.{pids}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest() if text else ""
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _place() -> str:
+    return f"{socket.gethostname()}~{_identity()}"
+
+
+def _is_here(place: str) -> bool:
+    """Do process numbers of that place mean processes that can be seen from here? Tags of earlier
+    versions have the host's name alone."""
+    return place in (_place(), socket.gethostname())
+
+
+def _was_here_before_boot(place: str) -> bool:
+    """Is it this machine, outside of containers, before it was started anew?"""
+    host, _, identity = place.partition("~")
+    theirs, ours = identity.split("."), _identity().split(".")
+    return (
+        host == socket.gethostname()
+        and len(theirs) == 3
+        and theirs[0] == ours[0] != ""
+        and theirs[2] == ours[2] == _INITIAL
+        and theirs[1] != ours[1]
+    )
 
 
 def _stat(pid: int) -> list[str]:

@@ -7,7 +7,7 @@ import dagster as dg
 from pytoon_pipeline.briefs.ledger import OPEN, Entry, Ledger
 from pytoon_pipeline.defs.counting import count_lost
 from pytoon_pipeline.defs.jobs import ACTION_TAG, BRIEF_TAG
-from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone
+from pytoon_pipeline.defs.process import run_is_gone
 
 GRACE_SECONDS = 30.0
 """A run that was killed is taken up again within this time, where it is."""
@@ -53,7 +53,7 @@ def _look_after_unstarted(instance: dg.DagsterInstance) -> None:
         look_after(runs)
         return
     for run in runs:
-        if is_gone(run.tags.get(PROCESS_TAG, "")):
+        if run_is_gone(instance, run):
             instance.report_run_failed(run, "The process that was to start this run was killed.")
 
 

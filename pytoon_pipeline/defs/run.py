@@ -25,7 +25,7 @@ from pytoon_pipeline.defs.jobs import brief_job, brief_tags
 from pytoon_pipeline.defs.metadata import log_tail
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.planned_checks import forget_planned_checks_of_ended_runs
-from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, process_tag
+from pytoon_pipeline.defs.process import PROCESS_TAG, process_tag, run_is_gone
 from pytoon_pipeline.defs.ticks import mend_ticks
 from pytoon_pipeline.defs.watch import CONTENTS_TAG
 from pytoon_pipeline.durable import replace_file
@@ -176,7 +176,7 @@ def _end_dead_runs(instance: dg.DagsterInstance) -> None:
     """A process that was killed leaves its run as started, which would hold back the next one of
     the same brief."""
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        if is_gone(run.tags.get(PROCESS_TAG, "")):
+        if run_is_gone(instance, run):
             instance.report_run_failed(run, "The process that this run lived in was killed.")
 
 

@@ -34,8 +34,10 @@ from dagster._core.storage.sqlite_storage import (
     _runs_directory,
     _schedule_directory,
 )
+from dagster._daemon.types import DaemonHeartbeat
 from dagster._serdes import ConfigurableClassData
 
+from pytoon_pipeline.defs.home_lock import hold_as_daemon
 from pytoon_pipeline.defs.planned_checks import ends_without_checks, forget_planned_checks
 from pytoon_pipeline.durable import link_file, replace_file
 
@@ -115,6 +117,9 @@ class KeptEventLog(SqliteEventLogStorage):
 
 
 class KeptRuns(SqliteRunStorage):
+    home: Path | None = None
+    """Whose runs these are: only one daemon may work on it."""
+
     def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None):
         super().__init__(conn_string, inst_data)
         self._kept = _open(conn_string)
@@ -123,6 +128,10 @@ class KeptRuns(SqliteRunStorage):
     def connect(self) -> Iterator[sa.Connection]:
         with self._kept.begin() as connection:
             yield connection
+
+    def add_daemon_heartbeat(self, daemon_heartbeat: DaemonHeartbeat) -> None:
+        hold_as_daemon(self.home, None)
+        super().add_daemon_heartbeat(daemon_heartbeat)
 
     def dispose(self) -> None:
         super().dispose()
@@ -146,6 +155,7 @@ class KeptSqliteStorage(DagsterSqliteStorage):
         self.base_dir = base_dir
         with _one_at_a_time(base_dir):
             self._run_storage = KeptRuns.from_local(_runs_directory(base_dir))
+            self._run_storage.home = Path(base_dir)
             self._event_log_storage = KeptEventLog(_event_logs_directory(base_dir))
             self._schedule_storage = SqliteScheduleStorage.from_local(_schedule_directory(base_dir))
         self._inst_data = inst_data

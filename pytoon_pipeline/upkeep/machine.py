@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from pytoon_pipeline.briefs.ledger import SCHEMA, Ledger
 from pytoon_pipeline.media import fetched
-from pytoon_pipeline.scratch import forsaken
+from pytoon_pipeline.scratch import delete_forsaken, forsaken
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.upkeep.deletions import Deletion, Outcome, carry_out
 from pytoon_pipeline.upkeep.live import BRIEFS
@@ -146,8 +146,8 @@ def delete_here(settings: Settings, each: Deletion) -> bool:
     if each.what == "fetched":
         return fetched.remove(path, time.time())
     if each.what == "scratch":
-        if path.is_dir() and forsaken(path) is False:
-            return False
+        if path.is_dir() and not path.is_symlink():
+            return delete_forsaken(path)
     else:
         try:
             if _measure(path)[1] > each.modified:

@@ -1,0 +1,168 @@
+"""One home, one daemon, and nothing left of it afterwards: with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from deployment import Deployment, ended, tiny
+from shipped import plain_environment
+
+from pytoon_pipeline.defs import home_lock, supervise
+from pytoon_pipeline.errors import UserError
+
+
+def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.1)
+
+
+class Dev:
+    """`pytoon dev` of an install."""
+
+    def __init__(self, place: Deployment, name: str):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.log = place.root.parent / f"{name}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pytoon_pipeline.cli", "dev", "--port", str(self.port)],
+                env={**plain_environment(), **place.own}, stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, cwd=place.root.parent, start_new_session=True,
+            )  # fmt: skip
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Deployment]:
+    place = Deployment(tmp_path)
+    yield place
+    place.stop()
+    for pid in place.processes():
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_second_deployment_on_a_home_says_who_holds_it(place: Deployment):
+    for i in range(3):
+        tiny(place.root / "camp" / f"b{i}", hue=i * 40)
+    first = Dev(place, "first")
+    wait_until(lambda: (place.settings.home / home_lock.DEV).exists())
+    second = Dev(place, "second")
+    assert second.process.wait(60) == 2
+    said = " ".join(second.said().split())
+    assert f"process {first.process.pid}" in said and str(first.port) in said
+    assert "Traceback" not in said
+    # A daemon that is started by hand ends, too; the first one's lock is its daemon's by then.
+    wait_until(lambda: (place.dagster_home / home_lock.DAEMON).exists(), 60)
+    place.start()
+    assert place.daemon is not None and place.daemon.wait(90) == 2
+    assert f"{place.dagster_home} is in use by a Dagster daemon" in place.log.read_text()
+    place.wait(ended(3), 240)
+    assert len(place.runs()) == 3, "one run for each brief"
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    wait_until(lambda: not place.processes())
+    home_lock.hold(place.settings.home / home_lock.DEV, "a test", patience=0).close()
+
+
+def test_a_lock_ends_with_its_process_and_no_child_has_it(tmp_path: Path):
+    path = tmp_path / "dev.lock"
+    code = (
+        "import subprocess, sys, time; from pathlib import Path\n"
+        "from pytoon_pipeline.defs.home_lock import hold\n"
+        "lock = hold(Path(sys.argv[1]), 'a test', 'http://x')\n"
+        "print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    child = int(holder.stdout.readline())
+    try:
+        with pytest.raises(UserError, match=f"process {holder.pid} on .*http://x"):
+            home_lock.hold(path, "another", patience=0)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert Path(f"/proc/{child}").exists()
+    with home_lock.hold(path, "another", patience=0):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+    os.kill(child, signal.SIGKILL)
+
+
+def test_a_file_system_without_locks_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def none(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    with pytest.warns(UserWarning, match="Start one only"):
+        assert home_lock.hold(tmp_path / "dev.lock", "a test") is None
+
+
+def test_one_daemon_works_on_a_database(database: str):
+    one, two = home_lock.DatabaseLock(database, "one"), home_lock.DatabaseLock(database, "two")
+    one.hold()
+    one.hold()
+    with pytest.raises(UserError, match=f"in use by one, process {os.getpid()}"):
+        two.hold(patience=0)
+    one.close()
+    two.hold(patience=5)  # As a container that was started again.
+    two.close()
+
+
+_STUCK = """
+import os, signal, subprocess, sys, time
+if sys.argv[1:] == ["stuck"]:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print(os.getpid(), flush=True)
+    while True: pass
+subprocess.Popen(  # An orphan soon, of another session, and nothing in its environment.
+    [sys.executable, "-c", "import subprocess, sys; subprocess.Popen(sys.argv[1:], env={}, "
+     "start_new_session=True)", sys.executable, __file__, "stuck"])
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", ["command ends", "starter is killed"])
+def test_a_stuck_process_is_ended_with_its_command(tmp_path: Path, how: str):
+    script = tmp_path / "stuck.py"
+    script.write_text(_STUCK)
+    supervisor = subprocess.Popen(
+        [sys.executable, "-I", "-S", supervise.__file__, sys.executable, str(script)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    stuck = int(supervisor.stdout.readline())
+    if how == "command ends":
+        supervisor.send_signal(signal.SIGTERM)
+    else:
+        supervisor.stdin.close()
+    supervisor.wait(20)
+    assert not Path(f"/proc/{stuck}").exists()
+
+
+def test_code_servers_that_were_replaced_do_not_pile_up():
+    code = "import sys, time; time.sleep(60)"
+    servers = []
+    try:
+        for _ in range(3):
+            servers.append(subprocess.Popen([sys.executable, "-c", code, "api", "grpc"]))
+            time.sleep(0.15)
+        other = subprocess.Popen([sys.executable, "-c", code])
+        servers.append(other)
+        pids = [s.pid for s in servers]
+        wait_until(lambda: supervise.replaced_code_servers(os.getpid(), 0.1) == pids[:2])
+        assert supervise.replaced_code_servers(os.getpid()) == [], "it has time to end by itself"
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
