@@ -87,10 +87,11 @@ def find_uses() -> tuple[list[Use], list[str]]:
                 while isinstance(holder, ast.Subscript):
                     holder = holder.value
                 if isinstance(holder, ast.Name | ast.Attribute):
-                    called.setdefault(getattr(holder, "id", getattr(holder, "attr", "")), set()).add(method)
+                    name = getattr(holder, "id", getattr(holder, "attr", ""))
+                    called.setdefault(_owned(place, name), set()).add(method)
         for attribute, held in vars(module).items():
             for pattern in _patterns(held):
-                compiled.append((f"{place} {attribute}", attribute, pattern))
+                compiled.append((f"{place} {attribute}", _owned(place, attribute), pattern))
     names: dict[int, set[str]] = {}
     for _, name, pattern in compiled:
         names.setdefault(id(pattern), set()).add(name)
@@ -99,6 +100,11 @@ def find_uses() -> tuple[list[Use], list[str]]:
         for method in ways or {"search", "fullmatch"}:
             uses.setdefault((pattern.pattern, pattern.flags, method), Use(where, pattern, method))
     return list(uses.values()), unknown
+
+
+def _owned(place: str, name: str) -> str:
+    """A name by which a pattern is known: that of a private one is its module's own."""
+    return f"{place} {name}" if name.startswith("_") else name
 
 
 def _patterns(held: Any) -> Iterator[re.Pattern[Any]]:
@@ -296,4 +302,8 @@ def slowest(use: Use, limit: float = 0.05) -> tuple[float, int, str, Callable[[i
                 return took, size, build.__doc__ or "", build
             if size == _SIZES[-2] and took > worst[0]:
                 worst = took, size, build.__doc__ or "", build
+    for size in (1 << 17, 1 << 20):  # What grows with the square of the size is found on the way.
+        took = seconds_of(use, worst[3](size))
+        if took > limit * size / _SIZES[-2]:
+            return took, size, worst[2], worst[3]
     return worst

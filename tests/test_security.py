@@ -418,6 +418,7 @@ def test_names_of_all_sorts_are_names_and_nothing_more(services: Services, tmp_p
 MAY_START_PROCESSES = {
     "media/ffmpeg.py", "media/apart.py",  # ffmpeg; the process that examines files.
     "defs/launcher.py", "defs/dev.py",  # Dagster's own, and what runs are forked from.
+    "defs/supervise.py",  # Ends what `defs/dev.py` starts.
     "upkeep/machine.py",  # Asks the system what is running.
 }  # fmt: skip
 NEVER = {"system", "popen", "eval", "exec", "execv", "execve", "execvp", "spawnv", "mktemp",

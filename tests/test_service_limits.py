@@ -37,12 +37,12 @@ from pytoon_pipeline.report import rows
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service import results, webhooks
 from pytoon_pipeline.service.connections import Bounds
-from pytoon_pipeline.settings import Settings, load_settings
+from pytoon_pipeline.settings import Settings, load_settings, project_data
 from pytoon_pipeline.spec.kit_findings import brand_findings
 from pytoon_pipeline.spec.presets import open_presets
 from pytoon_pipeline.store import open_store, s3
 
-PRESETS = Path(__file__).parents[1] / "presets"
+PRESETS = project_data("presets")
 GOOD = {
     "video": {"used_fallback": False, "degraded": False, "frames": 60, "rate": 30},
     "verdicts": [

@@ -1,11 +1,11 @@
 """A websocket that is listened to, within bounds: the connection is one of `media.client`, what
-comes over it is read by the protocol of the library `websockets`."""
+comes over it is read by the frames of the library `websocket-client`, whose own connection knows no
+bound on headers and frames and takes the token along to where a server redirects it."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import logging
 import os
 import time
 from contextlib import ExitStack, suppress
@@ -13,8 +13,7 @@ from typing import Any
 
 import httpcore
 import httpx
-from websockets.frames import Opcode
-from websockets.protocol import CLIENT, OPEN, Protocol
+from websocket import ABNF, WebSocketException, frame_buffer
 
 _MOST_BYTES = 16 << 20
 """Of a message, all its frames together. Previews of pictures are some megabytes."""
@@ -22,14 +21,56 @@ _READ = 1 << 16
 _ANSWER_SECONDS = 5.0
 """To send what the protocol wants sent: answers to pings, the word of closing."""
 _ID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 4.2.2
-
-# It writes what every frame holds.
-_log = logging.getLogger("pytoon.comfyui.frames")
-_log.setLevel(logging.WARNING)
+_DATA = (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY)
 
 
 class SocketLost(Exception):
     """There is no websocket, or it is one no more."""
+
+
+class _Waiting(Exception):
+    """There are no bytes, and the time to wait for some is over."""
+
+
+class _Bytes:
+    """What a connection sends, as frames ask for it: in any number, until a time."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+        self._data = memoryview(b"")
+        self.until = 0.0
+        """Time (time.monotonic()) until which bytes are waited for."""
+
+    def take(self, most: int) -> bytes:
+        """At least one byte. Raises _Waiting, which loses nothing, and SocketLost."""
+        if not self._data:
+            left = self.until - time.monotonic()
+            if left <= 0:
+                raise _Waiting
+            try:
+                self._data = memoryview(self._stream.read(_READ, timeout=left))
+            except httpcore.TimeoutException:
+                raise _Waiting from None
+            except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+                raise SocketLost(str(error)) from error
+            if not self._data:
+                raise SocketLost("the server closed it")
+        taken, self._data = self._data[:most], self._data[most:]
+        return bytes(taken)
+
+
+class _Frames(frame_buffer):
+    """Frames, none of which is read whose message would grow too long."""
+
+    def __init__(self, source: _Bytes):
+        super().__init__(source.take, skip_utf8_validation=True)
+        self.message = 0
+        """Bytes of the frames of a message that has not ended."""
+
+    def recv_length(self) -> None:
+        super().recv_length()
+        if self.message + (self.length or 0) > _MOST_BYTES:
+            raise SocketLost(f"a message exceeds {_MOST_BYTES >> 20} MB")
 
 
 class Socket:
@@ -55,64 +96,66 @@ class Socket:
                 raise SocketLost("it does not answer as a websocket does")
             self._stream: Any = answer.extensions["network_stream"]
             self._open = stack.pop_all()
-        self._protocol = Protocol(CLIENT, state=OPEN, max_size=_MOST_BYTES, logger=_log)
-        self._begun: bytearray | None = None
-        """Of a text whose last frame has not come; None while there is none."""
+        self._bytes = _Bytes(self._stream)
+        self._frames = _Frames(self._bytes)
+        self._begun: int | None = None
+        """Kind of a message whose last frame has not come; None while there is none."""
+        self._text = bytearray()
+        self._closed = False
 
     def receive(self, seconds: float) -> list[bytes]:
         """Texts, as soon as there are any; waits no longer than this. Raises SocketLost."""
-        until = time.monotonic() + seconds
+        self._bytes.until = time.monotonic() + seconds
         texts: list[bytes] = []
-        while not texts:
-            left = until - time.monotonic()
-            if left <= 0:
-                break
+        while not self._closed:
             try:
-                data = self._stream.read(_READ, timeout=left)
-            except httpcore.TimeoutException:
-                break
-            except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-                raise SocketLost(str(error)) from error
-            if data:
-                self._protocol.receive_data(data)
-            else:
-                self._protocol.receive_eof()
-            texts = self._texts()
-            self._answer()
-            if not data or self._protocol.close_expected():
+                frame = self._frames.recv_frame()
+                text = self._take(frame)
+            except _Waiting:
+                return texts
+            except (SocketLost, WebSocketException) as error:
+                self._closed = True
                 if texts:
-                    break  # The next call finds it closed.
-                raise SocketLost(str(self._protocol.parser_exc or "the server closed it"))
-        return texts
+                    return texts  # The next call finds it closed.
+                raise SocketLost(str(error)) from error
+            if text is not None:
+                texts.append(text)
+                self._bytes.until = 0.0  # What has come already is read as well.
+        if texts:
+            return texts
+        raise SocketLost("the server closed it")
 
-    def _texts(self) -> list[bytes]:
-        found = []
-        for frame in self._protocol.events_received():
-            if frame.opcode is Opcode.TEXT:
-                self._begun = bytearray(frame.data)
-            elif frame.opcode is Opcode.CONT and self._begun is not None:
-                self._begun += frame.data
-            elif frame.opcode is Opcode.BINARY:
-                self._begun = None  # Previews.
-            else:
-                continue  # Pings and the like come between the frames of a message.
-            if frame.fin and self._begun is not None:
-                found.append(bytes(self._begun))
-                self._begun = None
-        return found
+    def _take(self, frame: ABNF) -> bytes | None:
+        """A text that is whole with this frame."""
+        if frame.opcode >= ABNF.OPCODE_CLOSE and len(frame.data) > 125:  # RFC 6455, 5.5
+            raise SocketLost("a control frame is too long")
+        if frame.opcode == ABNF.OPCODE_PING:
+            self._send(frame.data, ABNF.OPCODE_PONG)
+        elif frame.opcode == ABNF.OPCODE_CLOSE:
+            self._closed = True
+        if frame.opcode not in (*_DATA, ABNF.OPCODE_CONT):
+            return None  # Such frames come between those of a message.
+        if (frame.opcode == ABNF.OPCODE_CONT) == (self._begun is None):
+            raise SocketLost("its frames are out of order")
+        if self._begun is None:
+            self._begun, self._text = frame.opcode, bytearray()
+        self._frames.message += len(frame.data)
+        if self._begun == ABNF.OPCODE_TEXT:  # The others are previews.
+            self._text += frame.data
+        if not frame.fin:
+            return None
+        begun, self._begun, self._frames.message = self._begun, None, 0
+        return bytes(self._text) if begun == ABNF.OPCODE_TEXT else None
 
-    def _answer(self) -> None:
-        """Send what the protocol wants sent."""
+    def _send(self, data: bytes, opcode: int) -> None:
         try:
-            for data in self._protocol.data_to_send():
-                if data:
-                    self._stream.write(data, timeout=_ANSWER_SECONDS)
+            frame = ABNF.create_frame(data, opcode).format()
+            self._stream.write(frame, timeout=_ANSWER_SECONDS)
         except (httpcore.TimeoutException, httpcore.NetworkError, OSError) as error:
             raise SocketLost(str(error)) from error
 
     def close(self) -> None:
         with suppress(Exception):
-            self._protocol.send_close(1000)
-            self._answer()
+            self._send((1000).to_bytes(2, "big"), ABNF.OPCODE_CLOSE)
         with suppress(Exception):
             self._open.close()
