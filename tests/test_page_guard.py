@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -297,7 +299,9 @@ def test_names_of_the_page_are_names():
             load_settings({"PYTOON_PAGE_HOSTS": wrong})
 
 
-def test_dev_starts_the_guarded_page(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+def test_dev_starts_the_guarded_page(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     class Started(Exception):
         pass
 
@@ -306,7 +310,7 @@ def test_dev_starts_the_guarded_page(settings: Settings, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(dev.subprocess, "Popen", start)
     with pytest.raises(Started) as caught:
-        dev.dev(settings, port=free_port())
+        dev.dev(replace(settings, briefs_dir=tmp_path / "briefs"), port=free_port())
     command = caught.value.args[0]  # Behind what ends all of its processes.
     first = command.index(sys.executable, 1)
     assert command[first : first + 4] == [sys.executable, "-m", "pytoon_pipeline.cli", "page"]
