@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from pytoon_pipeline.briefs import apart
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs import reconcile, sensors, watch
 from pytoon_pipeline.defs.pages import WrittenPage, write_page
@@ -331,3 +332,63 @@ def test_a_database_that_is_down_keeps_no_folder_waiting(
     assert folder.rendered() == ["c/b"]
     assert folder.rendered() == [] and "secret" not in folder.skipped
     assert "127.0.0.1" in folder.skipped
+
+
+# Reading apart -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spinning(monkeypatch: pytest.MonkeyPatch) -> Iterator[apart.BriefReader]:
+    """A reader whose helper spins, or dies, over files that say so."""
+    start = apart._START.replace(
+        "serve()",
+        "import os, re\n"
+        "read = apart.content_hash\n"
+        "def content_hash(source, roots):\n"
+        "    text = source.path.read_text()\n"
+        "    if 'spins' in text:\n"
+        "        re.match('(a*)*b', 'a' * 1000)  # In C, and with Python's lock held.\n"
+        "    if 'dies' in text:\n"
+        "        os._exit(9)\n"
+        "    return read(source, roots)\n"
+        "apart.content_hash = content_hash\n"
+        "apart.serve()",
+    ).replace("import serve", "import serve\nfrom pytoon_pipeline.briefs import apart")
+    monkeypatch.setattr(apart, "_START", start)
+    monkeypatch.setattr(apart, "FILE_SECONDS", 1.0)
+    made = apart.BriefReader()
+    monkeypatch.setattr(sensors, "reader", lambda: made)
+    yield made
+    made.close()
+
+
+def test_a_brief_that_can_not_be_read_in_time_costs_itself_only(
+    folder: Folder, spinning: apart.BriefReader
+):
+    folder.brief("c/1", "media: [a.jpg]\nhook: spins\n")
+    folder.brief("c/2", "media: [a.jpg]\nhook: dies\n")
+    folder.brief("c/3")
+    rendered = [key for _ in range(3) for key in folder.rendered()]
+    assert rendered == ["c/3"]
+    entries = {e.key: e for e in folder.ledger.find()}
+    for key, said in (("c/1", "takes too long"), ("c/2", "ended with 9")):
+        assert entries[key].state == "refused" and said in entries[key].error
+    assert folder.tick() == [], "they are left out until they change"
+    folder.brief("c/1", "media: [a.jpg]\nhook: Stands still\n")
+    assert folder.rendered() == ["c/1"]
+
+
+def test_briefs_that_take_long_keep_none_from_its_turn(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+):
+    """A look has time for two briefs. Those that come first are changed before each."""
+    monkeypatch.setattr(watch, "MOST_REQUESTS", 2)
+    for number in range(6):
+        folder.brief(f"c/{number}")
+    turns = 0
+    while len({e.key for e in folder.ledger.find() if e.content_hash}) < 6 and turns < 6:
+        folder.brief("c/0", f"media: [a.jpg]\nhook: {turns}\n")
+        folder.brief("c/1", f"media: [a.jpg]\nhook: {turns}\n")
+        folder.tick()
+        turns += 1
+    assert turns <= 4

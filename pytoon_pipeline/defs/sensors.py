@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from pytoon_pipeline.briefs.apart import Found, reader
 from pytoon_pipeline.briefs.deleted import mark_deleted
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
@@ -16,8 +17,9 @@ from pytoon_pipeline.defs.reconcile import reconcile
 from pytoon_pipeline.defs.resources import SettingsResource
 from pytoon_pipeline.defs.watch import (
     CONTENTS_TAG,
+    LONGEST,
     Findings,
-    gather,
+    gather_apart,
     look_around,
     packing,
     report_back,
@@ -43,6 +45,8 @@ class Pace:
     """... and so many times what the last one took."""
     due: float = 0.0
     """time.monotonic() of the next."""
+    after: str = ""
+    """Origin of the brief that the last look ended with, where it did not come to all."""
 
     def now(self) -> bool:
         return time.monotonic() >= self.due
@@ -74,16 +78,25 @@ def intake(
     reconcile(context.instance, ledger, confirmed)
     began = time.monotonic()
     sources: list[BriefSource] | None = None
+    looks: dict[str, Found] = {}
     problems: list[Problem] = []
     if PACE.now():
-        sources, problems = gather(loaded)
+        gathered = gather_apart(loaded, reader(), began + LONGEST)
+        sources, problems = gathered.sources, gathered.problems
+        looks = {each.source.origin: each for each in gathered.found or ()}
+        if sources is None:
+            PACE.looked(began, unfinished=True)
     parcels = packing(loaded)
-    found = look_around(ledger, sources, confirmed, loaded.media_roots, packing=parcels)
+    found = look_around(
+        ledger, sources, confirmed, loaded.media_roots, packing=parcels,
+        looks=looks, reader=reader(), deadline=began + LONGEST, after=PACE.after,
+    )  # fmt: skip
     problems += found.problems
     if sources is not None:
         mark_deleted(ledger, sources, loaded.briefs_dir)
         problems += report_back(loaded, ledger)
         PACE.looked(began, found.unfinished)
+        PACE.after = found.reached if found.unfinished else ""
     _ask_for_pages(ledger, loaded)
     written = PAGES.take_written()
     problems += [

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 
+from pytoon_pipeline.briefs.apart import BriefReader, Busy, Found, Read, Stuck
 from pytoon_pipeline.briefs.folder import scan
 from pytoon_pipeline.briefs.ledger import Entry, Ledger
 from pytoon_pipeline.briefs.parcel import BriefChanged, hints_of, pack, packed
@@ -29,6 +30,8 @@ SETTLED_SECONDS = 5.0
 """Files this long without a change count as copied whole."""
 LONGEST = 30.0
 """Seconds after which a look is broken off; Dagster ends a sensor's tick after 60."""
+READING = 5.0
+"""Seconds after which a brief that is still read is left to the next look."""
 PACKING = 10.0
 """Seconds that a look waits for briefs to be packed; the others are requested by the next."""
 _PACKERS = 4
@@ -44,6 +47,8 @@ class Findings:
     """To be worked on now, as their `action` says."""
     waiting: list[BriefSource] = field(default_factory=list)
     """Still being copied."""
+    reached: str = ""
+    """Origin of the last brief that was looked at."""
     unfinished: bool = False
     """More may be new; the next look goes on."""
     problems: list[Problem] = field(default_factory=list)
@@ -99,6 +104,44 @@ def packing(settings: Settings) -> Packing | None:
 
 
 _PACKING: dict[tuple[str, str | None, Path], Packing | None] = {}
+
+
+@dataclass
+class Gathered:
+    """The briefs that there are; `found` is None where that is not known yet."""
+
+    found: list[Found] | None
+    problems: list[Problem]
+
+    @property
+    def sources(self) -> list[BriefSource] | None:
+        return None if self.found is None else [each.source for each in self.found]
+
+
+def gather_apart(settings: Settings, reader: BriefReader, deadline: float) -> Gathered:
+    """`gather`, read in a process apart and with the looks of the briefs. A file that is read for
+    too long is left out, and told of; where it is not done at the deadline (time.monotonic()) the
+    next look goes on with it."""
+    moment = dt.datetime.fromtimestamp(time.time(), dt.UTC)
+    problems: list[Problem] = []
+    roots = settings.media_roots
+    while True:
+        try:
+            found, said = reader.find(settings.briefs_dir, moment, roots, deadline)
+            if settings.briefs_table:
+                from pytoon_pipeline.briefs.sqltable import read_sql_table
+
+                rows, wrong = read_sql_table(settings.briefs_table, settings.briefs_dir)
+                said += wrong
+                each = [each for row in rows for each in expand(row)]
+                found += reader.looks(each, roots, deadline)
+            return Gathered(found, problems + said)
+        except Stuck as stuck:
+            problems.append(stuck.as_problem())
+            if not stuck.path or time.monotonic() > deadline:
+                return Gathered(None, problems)
+        except Busy:
+            return Gathered(None, problems)
 
 
 def gather(
@@ -176,22 +219,44 @@ class _Look:
     confirmed: int
     roots: Mapping[str, Path]
     packing: Packing | None
+    deadline: float
+    reader: BriefReader | None = None
     found: Findings = field(default_factory=Findings)
-    begun: list[tuple[Entry, str, str, str, Future[None]]] = field(default_factory=list)
-    """What is being packed: entry, contents, look, and what for."""
+    begun: list[tuple[Entry, str, str, str, Hints, Future[None]]] = field(default_factory=list)
+    """What is being packed: entry, contents, look, what for, and its hints."""
+
+    def read(self, source: BriefSource) -> Read:
+        """Raises OSError, Busy and Stuck."""
+        if self.reader is not None:
+            return self.reader.read(source, self.roots, self.deadline + READING)
+        return Read(
+            stillness(source, self.roots), content_hash(source, self.roots),
+            look(source, self.roots), hints(source),
+        )  # fmt: skip
+
+    def refuse_stuck(self, key: str, seen: str, stuck: Stuck) -> None:
+        """It is read again when it changes."""
+        problem = stuck.as_problem()
+        self.ledger.note(
+            key, state="refused", error=str(problem), problems=[problem], wanted="", waiting="",
+            content_hash=f"unread:{seen}", look=seen,
+        )  # fmt: skip
+        self.found.problems.append(problem)
 
     @property
     def full(self) -> bool:
         return len(self.found.requests) + len(self.begun) >= MOST_REQUESTS
 
-    def ask(self, entry: Entry, contents: str, seen: str, action: str) -> None:
+    def ask(
+        self, entry: Entry, contents: str, seen: str, action: str, told: Hints
+    ) -> None:
         """Request a run of contents that are on this machine; packed first, where others are to
         compile them."""
         if self.packing is None:
-            self.request(entry, contents, seen, action, hints(entry.source))
+            self.request(entry, contents, seen, action, told)
         else:
             future = self.packing.begin(entry.key, entry.source, self.roots, contents)
-            self.begun.append((entry, contents, seen, action, future))
+            self.begun.append((entry, contents, seen, action, told, future))
 
     def request(
         self, entry: Entry, contents: str, seen: str, action: str, told: Hints
@@ -214,15 +279,15 @@ class _Look:
         source = entry.source
         if entry.wanted == "recheck":
             # Nothing is compiled: what it says by now is left to be found.
-            told = hints(source)
+            told = Hints() if entry.is_deleted else self.read(source).hints
             self.request(entry, entry.content_hash, entry.look, entry.wanted, told)
         elif self._elsewhere(entry):
             assert self.packing is not None
             told = hints_of(entry.key, entry.content_hash, self.packing.store)
             self.request(entry, entry.content_hash, entry.look, entry.wanted, told)
         else:
-            seen = look(source, self.roots)
-            self.ask(entry, content_hash(source, self.roots), seen, entry.wanted)
+            read = self.read(source)
+            self.ask(entry, read.contents, read.look, entry.wanted, read.hints)
 
     def ask_again(self, entry: Entry) -> None:
         """A request that was noted and of which Dagster knows nothing."""
@@ -244,13 +309,13 @@ class _Look:
             return
         left = min(PACKING, deadline - time.monotonic())
         wait([future for *_, future in self.begun], max(0.0, left))
-        for entry, contents, seen, action, future in self.begun:
+        for entry, contents, seen, action, told, future in self.begun:
             if not future.done():
                 self.found.unfinished = True
                 continue
             error = future.exception()
             if error is None:
-                self.request(entry, contents, seen, action, hints(entry.source))
+                self.request(entry, contents, seen, action, told)
             elif isinstance(error, BriefChanged):
                 self.found.waiting.append(entry.source)
             elif isinstance(error, UserError):
@@ -279,17 +344,25 @@ def look_around(
     roots: Mapping[str, Path] | None = None,
     now: float | None = None,
     packing: Packing | None = None,
+    *,
+    looks: Mapping[str, Found] | None = None,
+    reader: BriefReader | None = None,
+    deadline: float | None = None,
+    after: str = "",
 ) -> Findings:
     """Find what is to be rendered, and note in the ledger that its runs are requested.
 
     `sources` are the briefs that there are, None to look only after what was asked for.
     `confirmed` is the `confirmed` of the last look that Dagster is known to have acted on:
     requests noted after it, by a look that was cut off, are made again. With `packing` a brief is
-    in the store before its run is requested.
+    in the store before its run is requested. `looks` are those of the sources (by origin) where
+    they are known already, `reader` reads the others. The sources are gone through from the one
+    behind `after`, which is the `reached` of the last look that was not finished, so that those
+    that take long keep none from its turn.
     """
     now = time.time() if now is None else now
-    deadline = time.monotonic() + LONGEST
-    this = _Look(ledger, confirmed, roots or {}, packing)
+    deadline = time.monotonic() + LONGEST if deadline is None else deadline
+    this = _Look(ledger, confirmed, roots or {}, packing, deadline, reader)
     found = this.found
     asked: set[str] = set()
     lost = [e for e in ledger.find(states=["requested"]) if e.serial > confirmed]
@@ -304,6 +377,11 @@ def look_around(
                 this.ask_again(entry)
             else:
                 this.want(entry)
+        except Busy:
+            found.unfinished = True
+            break
+        except Stuck as stuck:
+            this.refuse_stuck(entry.key, entry.look or "unknown", stuck)
         except (OSError, StoreError) as error:
             if packing is None:
                 raise
@@ -311,7 +389,7 @@ def look_around(
     if sources is not None:
         known = ledger.looks()
         found.briefs = 0
-        for source in sources:
+        for source in _from(after, list(sources)):
             found.briefs += 1
             if found.unfinished or source.origin in asked:
                 continue
@@ -319,9 +397,14 @@ def look_around(
                 found.unfinished = True
                 continue
             try:
-                _look_at(source, known.get(source.origin), this, now)
+                told = (looks or {}).get(source.origin)
+                _look_at(source, known.get(source.origin), this, now, told)
+                found.reached = source.origin
+            except Busy:
+                found.unfinished = True
             except OSError as error:
                 # One folder that can't be read keeps no other from its turn.
+                found.reached = source.origin
                 found.problems.append(
                     Problem("brief.unreadable", f"can't be read: {error}.", file=str(source.path))
                 )
@@ -330,21 +413,36 @@ def look_around(
     return found
 
 
-def _look_at(source: BriefSource, entry: Entry | None, this: _Look, now: float) -> None:
+def _from(after: str, sources: list[BriefSource]) -> list[BriefSource]:
+    """The sources in their order, beginning behind one of them and going round."""
+    at = next((i for i, source in enumerate(sources, 1) if source.origin == after), 0)
+    return sources[at:] + sources[:at]
+
+
+def _look_at(
+    source: BriefSource, entry: Entry | None, this: _Look, now: float, told: Found | None
+) -> None:
     ledger, roots = this.ledger, this.roots
-    seen = look(source, roots)
+    seen = (told.look if told else "") or look(source, roots)
     if entry and entry.content_hash and entry.look == seen:
         if entry.waiting:
             ledger.note(entry.key, waiting="")
         return
-    still = stillness(source, roots)
+    try:
+        left = told.left_out if told and this.reader else ""
+        if this.reader and (stuck := this.reader.why_left_out(left)):
+            raise stuck
+        read = this.read(source)
+    except Stuck as stuck:
+        this.refuse_stuck(ledger.register(source), seen, stuck)
+        return
+    still, contents, seen = read.still, read.contents, read.look
     unmoved = entry is not None and entry.waiting == still.signature
     if not unmoved and now - still.newest <= SETTLED_SECONDS:
         ledger.note(ledger.register(source), waiting=still.signature)
         this.found.waiting.append(source)
         return
-    contents = content_hash(source, roots)
     if entry and entry.content_hash == contents:
         ledger.note(entry.key, look=seen, waiting="")
         return
-    this.ask(ledger.entry(ledger.register(source)), contents, seen, "render")
+    this.ask(ledger.entry(ledger.register(source)), contents, seen, "render", read.hints)
