@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
+from memory import grown
+from openpyxl import Workbook
 from pattern_attacks import find_uses, slowest
 
 from pytoon_pipeline.briefs.folder import scan
@@ -91,3 +95,59 @@ def test_a_message_quotes_the_beginning_of_a_long_name():
     _, problems = validate(Brief, {"hook": "Hello", "x" * 40_000: 1}, "brief.yaml")
     assert [p.code for p in problems] == ["field.unknown"]
     assert len(str(problems[0])) < 1_000
+
+
+def _zip(members: int) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        for number in range(members):
+            archive.writestr(str(number), "")
+    return held.getvalue()
+
+
+_COLUMN = '<c r="XFD{0}" t="inlineStr"><is><t>z</t></is></c>'
+_SHEET = (
+    '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+    '<row r="1"><c r="A1" t="inlineStr"><is><t>name</t></is></c>'
+    '<c r="B1" t="inlineStr"><is><t>media</t></is></c></row>'
+)
+
+
+def _last_column(rows: int) -> bytes:
+    """A workbook with a cell in the last column of each row."""
+    held = io.BytesIO()
+    Workbook().save(held)
+    made = io.BytesIO()
+    with zipfile.ZipFile(held) as source, zipfile.ZipFile(made, "w", 8) as target:
+        for member in source.infolist():
+            data = source.read(member)
+            if member.filename == "xl/worksheets/sheet1.xml":
+                body = "".join(f'<row r="{n}">{_COLUMN.format(n)}</row>' for n in range(2, rows))
+                data = f"{_SHEET}{body}</sheetData></worksheet>".encode()
+            target.writestr(member.filename, data)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "code"),
+    [
+        ("wide.csv", lambda: b"a" + b",a" * 999 + b"\n" * 300_000, "table.columns"),
+        ("wide.csv", lambda: b"name,media" + b",a" * 997 + b"\n" * 300_000, None),
+        ("tabs.tsv", lambda: b"name\tmedia\n" + b"\t" * 49_000_000, "table.too_large"),
+        ("many.xlsx", lambda: _zip(60_000), "table.too_large"),
+        ("last.xlsx", lambda: _last_column(20_000), None),
+        ("items.xml", lambda: b"<rss><channel>" + b"<item/>" * 300_000 + b"</channel></rss>", None),
+        ("deep.xml", lambda: b"<rss>" + b"<a>" * 300_000 + b"</a>" * 300_000 + b"</rss>", None),
+    ],
+)
+def test_a_small_table_takes_little(tmp_path, name, make, code):
+    """Memory beyond the bytes of the file and their text, and time."""
+    data = make()
+    (tmp_path / name).write_bytes(data)
+    found = []
+    before = time.process_time()
+    grown_by = grown(lambda: found.append(scan(tmp_path)))
+    assert grown_by < 100_000_000 + 6 * len(data)
+    assert time.process_time() - before < 10
+    if code is not None:
+        assert [p.code for p in found[0][1]] == [code]

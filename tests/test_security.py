@@ -731,3 +731,19 @@ def test_servers_listen_to_this_machine_alone_unless_told(tmp_path: Path):
     with pytest.raises(UserError, match="no token is set"):
         serve(settings, "0.0.0.0", 0)
     assert np.isfinite(limits.EXAMINE_SECONDS)
+
+
+# The page of promises -----------------------------------------------------------------------------
+
+
+def test_every_promise_has_the_test_that_it_names():
+    """The table of docs/security.md."""
+    root = Path(__file__).parents[1]
+    text = (root / "docs/security.md").read_text(encoding="utf-8")
+    table = text.partition("## What we guarantee")[2].partition("## What is not defended")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    promised = [line for line in rows if not line.startswith(("| promise", "|---"))]
+    assert len(promised) > 60
+    for line in promised:
+        [named] = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", line)
+        assert f"\ndef {named[1]}(" in (root / named[0]).read_text(encoding="utf-8"), line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pytoon_pipeline.briefs.limits import MOST_COLUMNS, MOST_LINES, refuse_table
 
@@ -25,11 +25,26 @@ def split_text(text: str, suffix: str, shown: str) -> Iterator[tuple[int, list[s
     separator, start, above = _layout(text, suffix)
     for number, cells in _parse(text[start:], separator, above, shown):
         if len(cells) > MOST_COLUMNS:
-            raise refuse_table(
-                "table.too_large", f"has more than {MOST_COLUMNS:,} columns.",
-                "Take out those that no brief needs.", shown, f"row {number}",
-            )  # fmt: skip
+            raise _too_many_columns(shown, f"row {number}")
         yield number, cells
+
+
+def _too_many_columns(shown: str, place: str) -> Exception:
+    return refuse_table(
+        "table.too_large", f"has more than {MOST_COLUMNS:,} columns.",
+        "Take out those that no brief needs.", shown, place,
+    )  # fmt: skip
+
+
+_MOST_SEPARATORS = 100 * MOST_COLUMNS
+"""In one line, those in quoted texts included: each cell takes more memory than its character."""
+
+
+def _bound_lines(lines: Iterable[str], separator: str, shown: str) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        if len(line) > _MOST_SEPARATORS and line.count(separator) > _MOST_SEPARATORS:
+            raise _too_many_columns(shown, f"line {number}")
+        yield line
 
 
 def _layout(text: str, suffix: str) -> tuple[str, int, int]:
@@ -66,7 +81,7 @@ def _parse(text: str, separator: str, above: int, shown: str) -> Iterator[tuple[
     # A last row of its own shows whether a quotation mark is still open there.
     closed = text if text.endswith(("\n", "\r")) else f"{text}\n"
     lines = io.StringIO(f"{closed}{_END}\n", newline="")
-    reader = csv.reader(lines, delimiter=separator)
+    reader = csv.reader(_bound_lines(lines, separator, shown), delimiter=separator)
     number = above
     try:
         for number, cells in enumerate(reader, above + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import posixpath
 import re
 import zipfile
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from pytoon_pipeline.briefs.cells import CellError
 from pytoon_pipeline.briefs.limits import (
@@ -117,6 +119,9 @@ def open_archive(path: Path, shown: str, kind: str) -> Iterator[zipfile.ZipFile]
     """The zip that a workbook is. Raises UserError where it is none, or too large unpacked,
     OSError where it can't be read."""
     with open_file(path, MOST_BYTES) as file:
+        number = _count_members(file)
+        if number > MOST_MEMBERS:
+            raise _too_large(f"holds {number:,} files or more.", shown)
         try:
             archive = zipfile.ZipFile(file)
         except zipfile.BadZipFile as error:
@@ -130,12 +135,31 @@ def open_archive(path: Path, shown: str, kind: str) -> Iterator[zipfile.ZipFile]
             size = sum(i.file_size for i in members)
             texts = sum(i.file_size for i in members if "sharedstrings" in i.filename.lower())
             if size > MOST_UNPACKED or texts > MOST_SHARED or len(members) > MOST_MEMBERS:
-                raise refuse_table(
-                    "table.too_large",
-                    f"holds {size / 1e6:,.0f} MB in {len(members):,} files once unpacked.",
-                    "Copy the rows into a new workbook.", shown,
-                )  # fmt: skip
+                raise _too_large(
+                    f"holds {size / 1e6:,.0f} MB in {len(members):,} files once unpacked.", shown
+                )
             yield archive
+
+
+def _too_large(message: str, shown: str) -> Exception:
+    return refuse_table(
+        "table.too_large", message, "Copy the rows into a new workbook.", shown
+    )
+
+
+def _count_members(file: BinaryIO) -> int:
+    """About how many files a zip holds, by the record at its end, before the list of them is read:
+    zipfile makes an object of each. 0 where there is no such record."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - (1 << 16) - 22))
+    tail = file.read()
+    file.seek(0)
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0:
+        return 0
+    # The number may be wrong, the length of the list may not; an entry has some 100 bytes.
+    number, length = tail[at + 10 : at + 12], tail[at + 12 : at + 16]
+    return max(int.from_bytes(number, "little"), int.from_bytes(length, "little") // 200)
 
 
 def choose_sheet(
