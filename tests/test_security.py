@@ -12,6 +12,7 @@ import logging
 import shutil
 import socket
 import struct
+import re
 import subprocess
 import sys
 import threading
