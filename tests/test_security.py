@@ -9,10 +9,10 @@ import ast
 import io
 import json
 import logging
+import re
 import shutil
 import socket
 import struct
-import re
 import subprocess
 import sys
 import threading
