@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import time
 import zipfile
@@ -13,13 +14,14 @@ from memory import grown
 from openpyxl import Workbook
 from pattern_attacks import find_uses, slowest
 
-from pytoon_pipeline.briefs.folder import scan
+from pytoon_pipeline.briefs.folder import find_sources, scan
 from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.source import content_hash, hints, look
 from pytoon_pipeline.defs.metadata import code_block
 from pytoon_pipeline.figures.lines import line
 from pytoon_pipeline.files import FileTooLarge, NoRegularFile, read_file
+from pytoon_pipeline.stages.compile import check_source
 
 BOUNDED = ("briefs/number_formats.py",)
 """Patterns over texts that are cut before: codes of number formats have at most 255 characters."""
@@ -151,3 +153,40 @@ def test_a_small_table_takes_little(tmp_path, name, make, code):
     assert time.process_time() - before < 10
     if code is not None:
         assert [p.code for p in found[0][1]] == [code]
+
+
+def _plan(captions):
+    return json.dumps({"segments": [{"media": "a"}], "captions": captions})
+
+
+_CUE = {"start": 0, "end": 1, "text": "x", "style": "hook", "box": [0, 0, 1, 1]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("brief.yaml", f"media: [{', '.join(['a.jpg'] * 100_000)}]\n"),
+        ("brief.yaml", f"media: [{', '.join(f'{n}.jpg' for n in range(19_000))}]\n"),
+        ("brief.yaml", f"media: [a.jpg]\nhook: {'word ' * 180_000}\n"),
+        ("brief.yaml", f"media: [a.jpg]\n{'k' * 1_000}: 1\n"),
+        ("brief.yaml", f"media: [a.jpg]\n{'k' * 40_000}: 1\n"),
+        ("brief.yaml", "[" * 900_000),
+        ("brief.yaml", "\t" * 900_000),
+        ("brief.yaml", "!" * 900_000),
+        ("brief.yaml", "- " * 300_000),
+        ("brief.yaml", 'media: ["' + '\\"' * 400_000),
+        ("brief.yaml", "hook: |\n" + "  x\n" * 200_000),
+        ("render_spec.json", _plan([_CUE] * 1_500)),
+        ("render_spec.json", _plan([{**_CUE, "text": "x" * 900_000}])),
+        ("render_spec.json", '{"a":' * 150_000),
+        ("render_spec.json", '{"archetype": ' + "9" * 900_000 + "}"),
+    ],
+    ids=range(15),
+)  # fmt: skip
+def test_a_document_of_any_shape_is_refused_soon_and_shortly(tmp_path, services, name, text):
+    (tmp_path / name).write_text(text)
+    before = time.process_time()
+    plan, problems = check_source(find_sources([tmp_path])[0], services)
+    assert time.process_time() - before < 20
+    assert plan is None and problems
+    assert all(len(str(problem)) < 1_500 for problem in problems)

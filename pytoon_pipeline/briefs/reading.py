@@ -207,6 +207,10 @@ def read_document(
     return data, [_unclear(each, shown) for each in found.unclear[:_MOST_PROBLEMS]]
 
 
+_MOST_SAID = 300
+"""Characters of what the parser says."""
+
+
 def _no_yaml(error: Exception, text: str) -> tuple[str, str]:
     """What keeps a text from being YAML, and what to write instead."""
     odd = unprinted(text)
@@ -218,6 +222,8 @@ def _no_yaml(error: Exception, text: str) -> tuple[str, str]:
     mark = getattr(error, "problem_mark", None)
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     what = getattr(error, "problem", None) or "it can't be read"
+    if len(what) > _MOST_SAID:  # It quotes names of the document, however long they are.
+        what = f"{what[:_MOST_SAID]}..."
     if "another document" in what:
         return (
             f"holds more than one document: the second begins in line {mark.line + 1}.",

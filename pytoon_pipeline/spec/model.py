@@ -471,7 +471,7 @@ class Caption(SpecModel):
     role: Literal["hook", "beat", "cta"] = "beat"
     start: Seconds
     end: Seconds
-    text: str
+    text: str = Field(max_length=2000)
     style: str = Field(description="Key into `styles`.")
     box: Box = Field(description="Area the text is set in.")
     align_y: Literal["top", "middle", "bottom"] = "middle"
@@ -670,15 +670,17 @@ class RenderSpec(SpecModel):
     brand_safe: bool = True
     engine_policy: EnginePolicy = "local_preferred"
     duration: Annotated[float | None, BeforeValidator(as_seconds)] = Field(None, gt=0, le=60)
-    assets: list[Asset] = Field(default_factory=list)
+    assets: list[Asset] = Field(default_factory=list, max_length=1000)
     segments: list[Segment] = Field(min_length=1, max_length=60)
-    styles: dict[str, TypeStyle] = Field(default_factory=dict)
-    captions: list[Caption] | None = None
+    styles: dict[str, TypeStyle] = Field(default_factory=dict, max_length=200)
+    captions: list[Caption] | None = Field(None, max_length=1000)
     audio: Audio | None = None
     audio_track: str | bool | dict[str, Any] | None = Field(
         None, description="By hand: a track's path or name, or false; becomes `audio.music`."
     )
-    overlays: Annotated[list[Overlay] | None, BeforeValidator(_list)] = None
+    overlays: Annotated[list[Overlay] | None, BeforeValidator(_list)] = Field(
+        None, max_length=100
+    )
     resolution: Resolution = Field(default_factory=Resolution)
     aspect_ratio: Annotated[str | None, BeforeValidator(spellings.aspect_ratio)] = Field(
         None, exclude=True, description="By hand: 9:16, the one shape there is."

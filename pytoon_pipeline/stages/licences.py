@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pytoon_pipeline.files import open_file
 from pytoon_pipeline.picture.fonts import Face
 from pytoon_pipeline.picture.shaping import Paragraph
 from pytoon_pipeline.picture.text import shown_text
@@ -58,11 +59,15 @@ def _faces(spec: RenderSpec, services: Services) -> list[Face]:
     return list(found)
 
 
+_HEAD_BYTES = 100_000
+
+
 def _font(face: Face, services: Services) -> LicenceRecord:
     beside = sorted(p for name in _LICENCE_FILES for p in face.path.parent.glob(name))
     licence = shown = None
     if beside:
-        text = beside[0].read_text(encoding="utf-8", errors="replace")
+        with open_file(beside[0]) as file:  # Its beginning tells which one it is.
+            text = file.read(_HEAD_BYTES).decode("utf-8", errors="replace")
         licence = "OFL-1.1" if _OFL.casefold() in " ".join(text.split()).casefold() else "see file"
         shown = _shown(beside[0], services)
     return LicenceRecord(
