@@ -304,13 +304,46 @@ def test_a_socket_tells_and_is_bounded(raw: Raw) -> None:
         (upgraded(frame(b"", 1, False), *[part] * 5000), "exceeds|too big|limit"),
         (upgraded(frame(b"", 1, False), *[frame(b"", 0, False) * 1000] * 1000), "closed"),
         (upgraded(frame(b"a" * 5000, 9)), "control frame"),
-        (upgraded(b"\xff" * 100), "reserved|mask|opcode|rsv|exceeds"),
+        (upgraded(b"\xff" * 100), "reserved|mask|opcode|rsv"),
+        (upgraded(frame(b"x", announced=2**63)), "exceeds"),
+        (upgraded(b"\x81\x82\x00\x00\x00\x00hi"), "mask"),
         (upgraded(frame(b"", 8)), "closed"),
     ]:
         raw.script = frames
         ends: list[tuple[list[bytes], str]] = []
         assert grown(lambda: ends.append(heard(transport.open_socket))) < 100e6  # noqa: B023
         assert ends[0][0] == [] and re.search(word, ends[0][1]), ends[0][1]
+
+
+def test_pieces_of_a_frame_take_no_more_than_it_and_answers_have_a_time() -> None:
+    class Stream:
+        """So many bytes at a time, and nobody who takes what is sent."""
+
+        def __init__(self, data: bytes, step: int):
+            self.data, self.step, self.at, self.writes = data, step, 0, 0
+
+        def read(self, most: int, timeout: float) -> bytes:
+            self.at += self.step
+            return self.data[self.at - self.step : self.at]
+
+        def write(self, data: bytes, timeout: float) -> None:
+            self.writes += 1
+            time.sleep(0.2)
+
+    def listening(data: bytes, step: int) -> Socket:
+        made = Socket.__new__(Socket)
+        made.listen(Stream(data, step))
+        return made
+
+    text = b"a" * 1_000_000
+    found: list[list[bytes]] = []
+    assert grown(lambda: found.append(listening(frame(text), 1).receive(60))) < 20e6
+    assert found == [[text]]
+    flooded = listening(frame(b"", 9) * 1000, 2000)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SocketLost, match="take"):
+        patch.setattr("pytoon_pipeline.engines.comfyui.socket._ANSWER_SECONDS", 0.5)
+        flooded.receive(0.1)
+    assert flooded._stream.writes < 6
 
 
 def test_a_server_that_opens_no_socket_is_no_failure(raw: Raw) -> None:

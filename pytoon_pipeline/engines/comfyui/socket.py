@@ -19,7 +19,8 @@ _MOST_BYTES = 16 << 20
 """Of a message, all its frames together. Previews of pictures are some megabytes."""
 _READ = 1 << 16
 _ANSWER_SECONDS = 5.0
-"""To send what the protocol wants sent: answers to pings, the word of closing."""
+"""To send what the protocol wants sent: answers to pings, the word of closing; beyond the time to
+receive, for all of them together."""
 _ID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 4.2.2
 _DATA = (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY)
 
@@ -66,11 +67,39 @@ class _Frames(frame_buffer):
         super().__init__(source.take, skip_utf8_validation=True)
         self.message = 0
         """Bytes of the frames of a message that has not ended."""
+        self._pending = bytearray()
+
+    def recv_header(self) -> None:
+        super().recv_header()
+        if self.has_mask():  # RFC 6455, 5.1
+            raise SocketLost("a server's frame has a mask")
 
     def recv_length(self) -> None:
         super().recv_length()
-        if self.message + (self.length or 0) > _MOST_BYTES:
+        assert self.header is not None and self.length is not None
+        if self.header[_OPCODE] >= ABNF.OPCODE_CLOSE:
+            if self.length > 125 or not self.header[0]:  # RFC 6455, 5.5
+                raise SocketLost("a control frame is too long, or in parts")
+        elif self.message + self.length > _MOST_BYTES:
             raise SocketLost(f"a message exceeds {_MOST_BYTES >> 20} MB")
+
+    def recv_strict(self, bufsize: int) -> bytes:
+        """So many bytes, kept as one text while they come: the library keeps each piece, and pieces
+        of a byte take sixty times their length."""
+        while len(self._pending) < bufsize:
+            self._pending += self.recv(bufsize - len(self._pending))
+        found, self._pending = bytes(self._pending), bytearray()
+        return found
+
+
+_OPCODE = 4
+"""Its place in `frame_buffer.header`, after `fin` and three reserved bits."""
+_BOUNDED_BY = ("recv_header", "recv_length", "recv_strict")
+if not all(hasattr(frame_buffer, name) for name in _BOUNDED_BY):
+    raise ImportError(
+        "websocket-client reads frames in another way, and nothing would bound them. Install the "
+        "version that constraints.txt names."
+    )
 
 
 class Socket:
@@ -94,18 +123,26 @@ class Socket:
             accepted = base64.b64encode(hashlib.sha1(key + _ID).digest()).decode()
             if answer.headers.get("sec-websocket-accept") != accepted:
                 raise SocketLost("it does not answer as a websocket does")
-            self._stream: Any = answer.extensions["network_stream"]
+            self.listen(answer.extensions["network_stream"])
             self._open = stack.pop_all()
-        self._bytes = _Bytes(self._stream)
+
+    def listen(self, stream: Any) -> None:
+        """Begin with what comes over a connection, as httpcore has it."""
+        self._stream = stream
+        self._bytes = _Bytes(stream)
         self._frames = _Frames(self._bytes)
         self._begun: int | None = None
         """Kind of a message whose last frame has not come; None while there is none."""
         self._text = bytearray()
         self._closed = False
+        self._answer_until = 0.0
+        """Time until which all answers of one call have to be sent."""
 
     def receive(self, seconds: float) -> list[bytes]:
-        """Texts, as soon as there are any; waits no longer than this. Raises SocketLost."""
+        """Texts, as soon as there are any; waits no longer than this, and a moment where answers
+        have to be sent. Raises SocketLost."""
         self._bytes.until = time.monotonic() + seconds
+        self._answer_until = self._bytes.until + _ANSWER_SECONDS
         texts: list[bytes] = []
         while not self._closed:
             try:
@@ -127,8 +164,6 @@ class Socket:
 
     def _take(self, frame: ABNF) -> bytes | None:
         """A text that is whole with this frame."""
-        if frame.opcode >= ABNF.OPCODE_CLOSE and len(frame.data) > 125:  # RFC 6455, 5.5
-            raise SocketLost("a control frame is too long")
         if frame.opcode == ABNF.OPCODE_PING:
             self._send(frame.data, ABNF.OPCODE_PONG)
         elif frame.opcode == ABNF.OPCODE_CLOSE:
@@ -150,11 +185,15 @@ class Socket:
     def _send(self, data: bytes, opcode: int) -> None:
         try:
             frame = ABNF.create_frame(data, opcode).format()
-            self._stream.write(frame, timeout=_ANSWER_SECONDS)
+            left = self._answer_until - time.monotonic()
+            if left <= 0:
+                raise SocketLost("it does not take what it asks for")
+            self._stream.write(frame, timeout=left)
         except (httpcore.TimeoutException, httpcore.NetworkError, OSError) as error:
             raise SocketLost(str(error)) from error
 
     def close(self) -> None:
+        self._answer_until = time.monotonic() + _ANSWER_SECONDS
         with suppress(Exception):
             self._send((1000).to_bytes(2, "big"), ABNF.OPCODE_CLOSE)
         with suppress(Exception):
