@@ -185,13 +185,16 @@ def main(kind: str, seed: int, first: int, last: int, folder: Path) -> None:
 
 def peak() -> int:
     """MB at most, of this process and of the one that examines files."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    other = 0
+    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, examiner_peak())
+
+
+def examiner_peak() -> int:
+    """MB at most, of the process that examines files; 0 while there is none."""
     if apart._helper is not None:
         with suppress(OSError):
             status = Path(f"/proc/{apart._helper.process.pid}/status").read_text()
-            other = int(status.partition("VmHWM:")[2].split()[0]) // 1024
-    return max(own, other)
+            return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+    return 0
 
 
 if __name__ == "__main__":

@@ -92,11 +92,11 @@ def find_uses() -> tuple[list[Use], list[str]]:
         for attribute, held in vars(module).items():
             for pattern in _patterns(held):
                 compiled.append((f"{place} {attribute}", _owned(place, attribute), pattern))
-    names: dict[int, set[str]] = {}
+    names: dict[tuple[Any, int], set[str]] = {}
     for _, name, pattern in compiled:
-        names.setdefault(id(pattern), set()).add(name)
+        names.setdefault((pattern.pattern, pattern.flags), set()).add(name)
     for where, _, pattern in compiled:
-        ways = set().union(*(called.get(n, set()) for n in names[id(pattern)]))
+        ways = set().union(*(called.get(n, set()) for n in names[pattern.pattern, pattern.flags]))
         for method in ways or {"search", "fullmatch"}:
             uses.setdefault((pattern.pattern, pattern.flags, method), Use(where, pattern, method))
     return list(uses.values()), unknown
