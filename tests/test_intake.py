@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from pytoon_pipeline.briefs import apart
+from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs import reconcile, sensors, watch
 from pytoon_pipeline.defs.pages import WrittenPage, write_page
@@ -376,6 +378,18 @@ def test_a_brief_that_can_not_be_read_in_time_costs_itself_only(
     assert folder.tick() == [], "they are left out until they change"
     folder.brief("c/1", "media: [a.jpg]\nhook: Stands still\n")
     assert folder.rendered() == ["c/1"]
+
+
+def test_a_brief_that_is_being_copied_is_not_read_through(folder: Folder):
+    """A large file would be read from its beginning at each look while it grows."""
+    path = folder.brief("c/b")
+    source = find_sources([path.parent])[0]
+    with closing(apart.BriefReader()) as reader:
+        until = time.monotonic() + 60
+        copied = reader.read(source, {}, until, settled_before=0.0)
+        assert copied.contents == "" and copied.still.newest > 0
+        settled = reader.read(source, {}, until, unmoved=copied.still.signature, settled_before=0.0)
+        assert settled == apart.read_brief(source, {}) and settled.contents
 
 
 def test_briefs_that_take_long_keep_none_from_its_turn(

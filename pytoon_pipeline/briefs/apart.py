@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import datetime as dt
 import errno
+import math
 import os
 import pickle
 import select
@@ -48,6 +49,8 @@ START_SECONDS = 60.0
 """Longest time until the helper has imported what it needs."""
 AGAIN_SECONDS = 3600.0
 """A file that was left out is tried again after this time."""
+KEPT_SECONDS = 30.0
+"""An answer that nobody waited for is of no use after this time."""
 MEMORY_BYTES = 4_000_000_000
 _CPU_SECONDS = 300
 """Of one answer. It ends a helper whose own process was killed, and that is busy."""
@@ -74,8 +77,21 @@ class Read(NamedTuple):
 
     still: Stillness
     contents: str
+    """Empty where the brief is still being copied."""
     look: str
     hints: Hints
+
+
+def read_brief(
+    source: BriefSource, roots: Roots, unmoved: str = "", settled_before: float = math.inf
+) -> Read:
+    """What is read of a brief, in this process. Its files are read through only where nothing of it
+    changed at `settled_before` (Unix time) or later, or where its stillness has the signature
+    `unmoved`: a file that is being copied is not read over and over."""
+    still = stillness(source, roots)
+    if still.newest >= settled_before and still.signature != unmoved:
+        return Read(still, "", "", Hints())
+    return Read(still, content_hash(source, roots), look(source, roots), hints(source))
 
 
 class Busy(Exception):
@@ -119,8 +135,8 @@ class BriefReader:
         self._owner = 0
         self._asked: object = None
         """Key of the question that is being answered."""
-        self._answers: dict[object, Any] = {}
-        """An answer that nobody waited for."""
+        self._answers: dict[object, tuple[float, Any]] = {}
+        """An answer that nobody waited for, and when it came (time.monotonic())."""
         self._left_out: dict[str, _LeftOut] = {}
         self._heard = b""
         self._at, self._limit = "", 0.0
@@ -135,9 +151,17 @@ class BriefReader:
     def looks(self, sources: Sequence[BriefSource], roots: Roots, until: float) -> list[Found]:
         return self._ask("looks", until, "looks", list(sources), dict(roots))
 
-    def read(self, source: BriefSource, roots: Roots, until: float) -> Read:
-        key = ("read", source.origin)
-        return self._ask(key, until, "read", source, dict(roots), of=str(source.path))
+    def read(
+        self,
+        source: BriefSource,
+        roots: Roots,
+        until: float,
+        unmoved: str = "",
+        settled_before: float = math.inf,
+    ) -> Read:
+        """`read_brief`."""
+        key, args = ("read", source.origin), (source, dict(roots), unmoved, settled_before)
+        return self._ask(key, until, "read", *args, of=str(source.path))
 
     def why_left_out(self, path: str) -> Stuck | None:
         known = self._left_out.get(path)
@@ -158,12 +182,12 @@ class BriefReader:
             if self._asked is not None and self._asked != key:
                 waited = self._asked
                 try:
-                    self._answers = {waited: self._wait(until, "")}
+                    answer = self._wait(until, "")
                 except Stuck as stuck:
-                    self._answers = {waited: stuck}
-            if key in self._answers:
-                answer = self._answers.pop(key)
-            else:
+                    answer = stuck
+                self._answers = {waited: (time.monotonic(), answer)}
+            came, answer = self._answers.pop(key, (0.0, None))
+            if answer is None or time.monotonic() - came > KEPT_SECONDS:
                 if self._asked is None:
                     self._send(key, name, args)
                 answer = self._wait(until, of)
@@ -350,13 +374,7 @@ def _looks(sources: Sequence[BriefSource], roots: Roots) -> list[Found]:
     return found
 
 
-def _read(source: BriefSource, roots: Roots) -> Read:
-    return Read(
-        stillness(source, roots), content_hash(source, roots), look(source, roots), hints(source)
-    )
-
-
-_QUESTIONS: dict[str, Any] = {"find": _find, "looks": _looks, "read": _read}
+_QUESTIONS: dict[str, Any] = {"find": _find, "looks": _looks, "read": read_brief}
 
 
 def _bind() -> None:

@@ -4,6 +4,7 @@ asked for, and what was lost. No Dagster here: the sensor asks, and requests the
 from __future__ import annotations
 
 import datetime as dt
+import math
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -12,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from pytoon_pipeline.briefs.apart import BriefReader, Busy, Found, Read, Stuck
+from pytoon_pipeline.briefs.apart import BriefReader, Busy, Found, Read, Stuck, read_brief
 from pytoon_pipeline.briefs.folder import scan
 from pytoon_pipeline.briefs.ledger import Entry, Ledger
 from pytoon_pipeline.briefs.parcel import BriefChanged, hints_of, pack, packed
-from pytoon_pipeline.briefs.source import BriefSource, Hints, content_hash, hints, look, stillness
+from pytoon_pipeline.briefs.source import BriefSource, Hints, look
 from pytoon_pipeline.briefs.variants import expand
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.settings import Settings
@@ -225,14 +226,14 @@ class _Look:
     begun: list[tuple[Entry, str, str, str, Hints, Future[None]]] = field(default_factory=list)
     """What is being packed: entry, contents, look, what for, and its hints."""
 
-    def read(self, source: BriefSource) -> Read:
-        """Raises OSError, Busy and Stuck."""
-        if self.reader is not None:
-            return self.reader.read(source, self.roots, self.deadline + READING)
-        return Read(
-            stillness(source, self.roots), content_hash(source, self.roots),
-            look(source, self.roots), hints(source),
-        )  # fmt: skip
+    def read(
+        self, source: BriefSource, unmoved: str = "", settled_before: float = math.inf
+    ) -> Read:
+        """`read_brief`, apart where there is a reader. Raises OSError, Busy and Stuck."""
+        if self.reader is None:
+            return read_brief(source, self.roots, unmoved, settled_before)
+        until = self.deadline + READING
+        return self.reader.read(source, self.roots, until, unmoved, settled_before)
 
     def refuse_stuck(self, key: str, seen: str, stuck: Stuck) -> None:
         """It is read again when it changes."""
@@ -432,14 +433,14 @@ def _look_at(
         left = told.left_out if told and this.reader else ""
         if this.reader and (stuck := this.reader.why_left_out(left)):
             raise stuck
-        read = this.read(source)
+        unmoved = entry.waiting if entry else ""
+        read = this.read(source, unmoved, now - SETTLED_SECONDS)
     except Stuck as stuck:
         this.refuse_stuck(ledger.register(source), seen, stuck)
         return
-    still, contents, seen = read.still, read.contents, read.look
-    unmoved = entry is not None and entry.waiting == still.signature
-    if not unmoved and now - still.newest <= SETTLED_SECONDS:
-        ledger.note(ledger.register(source), waiting=still.signature)
+    contents, seen = read.contents, read.look
+    if not contents:
+        ledger.note(ledger.register(source), waiting=read.still.signature)
         this.found.waiting.append(source)
         return
     if entry and entry.content_hash == contents:
