@@ -18,6 +18,7 @@ from shipped import plain_environment
 
 from pytoon_pipeline.defs import home_lock, supervise
 from pytoon_pipeline.errors import UserError
+from pytoon_pipeline.upkeep.machine import tidy_machine
 
 
 def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
@@ -166,3 +167,103 @@ def test_code_servers_that_were_replaced_do_not_pile_up():
         for server in servers:
             server.kill()
             server.wait()
+
+
+_STOPPED = """
+import os, signal, sys
+from pathlib import Path
+from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.defs import warm
+from pytoon_pipeline.defs.run import open_instance, run_brief
+from pytoon_pipeline.settings import load_settings
+from pytoon_pipeline.stages.reporter import Reporter
+from pytoon_pipeline.stages.services import open_services
+
+warm.load()
+
+def render(at, number):
+    # The signal comes when a file of that stage is about to get its name in the store.
+    class Eye(Reporter):
+        now = ""
+        def stage(self, key, stage):
+            Eye.now = stage
+
+    def stopping(give_name):
+        def give(source, target, **options):
+            if Eye.now == at and os.path.realpath(target).startswith(store):
+                Eye.now = ""
+                os.kill(os.getpid(), number)
+            return give_name(source, target, **options)
+        return give
+
+    settings = load_settings()
+    store = os.path.realpath(settings.store)
+    os.link, os.replace = stopping(os.link), stopping(os.replace)
+    with open_instance(settings) as instance:
+        [source] = find_sources([settings.briefs_dir])
+        result = run_brief(source, open_services(settings), Eye(), instance)
+    return 0 if result.ok else 3
+
+for line in sys.stdin:
+    at, number = line.split()
+    pid = os.fork()
+    if pid == 0:
+        code = 4
+        try:
+            code = render(at, int(number))
+        finally:
+            os._exit(code)
+    print(os.waitpid(pid, 0)[1], flush=True)
+"""
+_STAGES = ("render_spec", "segments", "assembled_video", "thumbnail")
+
+
+def _stored(place: Deployment) -> dict[str, bytes]:
+    """What has its final name in the store, without documents that tell of times."""
+    store = Path(place.settings.store)
+    return {
+        str(path.relative_to(store)): (
+            path.read_bytes() if path.name != "metrics.json" else bytes(path.stat().st_size > 0)
+        )
+        for path in store.rglob("*")
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(store).parts)
+        and path.relative_to(store).parts[0] not in ("documents", "linked")
+    }
+
+
+def test_a_run_that_is_stopped_leaves_nothing_half_written(tmp_path: Path):
+    """In each stage, by each signal; what is left is the start of the next run."""
+    places = {name: Deployment(tmp_path / name) for name in ("whole", "stopped")}
+    processes = {}
+    for name, place in places.items():
+        tiny(place.root / "camp" / "b", resolution="180x320")
+        processes[name] = subprocess.Popen(
+            [sys.executable, "-c", _STOPPED], text=True, cwd=tmp_path,
+            env={**place.environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def ended_with(name: str, at: str, number: int) -> int:
+        process = processes[name]
+        process.stdin.write(f"{at} {number}\n")
+        process.stdin.flush()
+        return int(process.stdout.readline())
+
+    try:
+        assert ended_with("whole", "none", 0) == 0
+        whole = _stored(places["whole"])
+        assert any(name.endswith("video.mp4") for name in whole)
+        for at in _STAGES:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+                assert ended_with("stopped", at, number) != 0, (at, number)
+                for name, data in _stored(places["stopped"]).items():
+                    assert whole.get(name) == data, (at, number, name)
+        assert ended_with("stopped", "none", 0) == 0
+        assert _stored(places["stopped"]) == whole
+        tidy_machine(places["stopped"].settings)
+        assert list(places["stopped"].settings.scratch.glob("*")) == []
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
