@@ -208,10 +208,12 @@ def _bytes(name: str, env: Mapping[str, str]) -> int | None:
     if unit not in _UNITS or not number.isdigit():
         raise SettingsError(
             Problem(
-                "settings.bytes", f"{text!r} is not a size.",
-                "Write a whole number, of bytes or with K, M, G or T after it: 20G.", field=name,
+                "settings.bytes",
+                f"{text!r} is not a size.",
+                "Write a whole number, of bytes or with K, M, G or T after it: 20G.",
+                field=name,
             )
-        )  # fmt: skip
+        )
     return int(number) * _UNITS[unit]
 
 
@@ -223,10 +225,12 @@ def _server(name: str, env: Mapping[str, str], *schemes: str) -> str | None:
     if not text.startswith(tuple(f"{s}://" for s in schemes)):
         raise SettingsError(
             Problem(
-                "settings.server", f"is not an address that begins with {schemes[0]}://.",
-                f"Write for example {schemes[0]}://user:password@host/name.", field=name,
+                "settings.server",
+                f"is not an address that begins with {schemes[0]}://.",
+                f"Write for example {schemes[0]}://user:password@host/name.",
+                field=name,
             )
-        )  # fmt: skip
+        )
     return text
 
 
@@ -241,10 +245,12 @@ def _amount(name: str, env: Mapping[str, str]) -> float | None:
     if not 0 <= value < 1e9:
         raise SettingsError(
             Problem(
-                "settings.number", f"{text!r} is not a number from 0 up.",
-                "Leave it out for no limit.", field=name,
+                "settings.number",
+                f"{text!r} is not a number from 0 up.",
+                "Leave it out for no limit.",
+                field=name,
             )
-        )  # fmt: skip
+        )
     return value
 
 
@@ -254,11 +260,13 @@ def _host_names(name: str, items: tuple[str, ...]) -> tuple[str, ...]:
         if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", host):
             raise SettingsError(
                 Problem(
-                    "settings.host", f"{item!r} is not the name of a host.",
+                    "settings.host",
+                    f"{item!r} is not the name of a host.",
                     "Write names alone, without http:// and port, separated by commas: "
-                    "pytoon.example.com.", field=name,
+                    "pytoon.example.com.",
+                    field=name,
                 )
-            )  # fmt: skip
+            )
     return names
 
 
@@ -271,10 +279,12 @@ def _costs(items: tuple[str, ...]) -> dict[str, float]:
         if not sign or not engine:
             raise SettingsError(
                 Problem(
-                    "settings.costs", f"{item!r} is not 'engine=cost of a second'.",
-                    "Write for example comfyui=0.0004,remote=0.001.", field=name,
+                    "settings.costs",
+                    f"{item!r} is not 'engine=cost of a second'.",
+                    "Write for example comfyui=0.0004,remote=0.001.",
+                    field=name,
                 )
-            )  # fmt: skip
+            )
         found[engine.strip()] = _amount(name, {name: text.strip()}) or 0.0
     return found
 
@@ -328,6 +338,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises SettingsError naming the variable and the remedy.
     """
     env = os.environ if environ is None else environ
+
     def listed(name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
 

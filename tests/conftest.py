@@ -19,9 +19,9 @@ from shipped import VARIABLE, lay_out_shipped_data
 # Before any test is imported: many open what is shipped then.
 lay_out_shipped_data()
 
+from pytoon_pipeline.compiler.passes import fitness  # noqa: E402
 from pytoon_pipeline.media import ffmpeg  # noqa: E402
 from pytoon_pipeline.settings import Settings, load_settings  # noqa: E402
-from pytoon_pipeline.spec.passes import fitness  # noqa: E402
 
 if TYPE_CHECKING:
     from deployment import Postgres
@@ -155,8 +155,18 @@ def tone(path: Path, seconds=2.0, rate=22050) -> Path:
     """A sound file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        [ffmpeg.exe(), "-v", "error", "-y", "-f", "lavfi", "-i",
-         f"sine=frequency=330:duration={seconds}:sample_rate={rate}", str(path)],
-        check=True, stdin=subprocess.DEVNULL,
+        [
+            ffmpeg.exe(),
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            f"sine=frequency=330:duration={seconds}:sample_rate={rate}",
+            str(path),
+        ],
+        check=True,
+        stdin=subprocess.DEVNULL,
     )
     return path

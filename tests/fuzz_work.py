@@ -1,6 +1,6 @@
 """Puts broken input through Pytoon, in a process of its own: a line of JSON for each.
 
-    python tests/fuzz_work.py KIND SEED FIRST LAST FOLDER
+python tests/fuzz_work.py KIND SEED FIRST LAST FOLDER
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import fuzz
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.errors import Problem, PytoonError, UserError
+from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.media import apart
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.compile import check_source
@@ -71,8 +71,9 @@ def medium(services: Services, folder: Path, name: str, data: bytes) -> str:
     sound = name.startswith("sound")
     brief = (
         {"media": [{"text": "A card"}], "music": {"path": name, "licence": "own"}}
-        if sound else {"media": [name], "music": "none"}
-    )  # fmt: skip
+        if sound
+        else {"media": [name], "music": "none"}
+    )
     (folder / "brief.yaml").write_text(json.dumps(brief))
     return compiled(services, folder, field=True)
 
@@ -179,8 +180,12 @@ def main(kind: str, seed: int, first: int, last: int, folder: Path) -> None:
             outcome = f"fault: {type(error).__name__}: {str(error)[:300]}"
             print(traceback.format_exc(), file=sys.stderr, flush=True)
         seconds = time.monotonic() - began
-        print(json.dumps({"label": label, "outcome": outcome, "seconds": round(seconds, 3),
-                          "rss": peak()}), flush=True)  # fmt: skip
+        print(
+            json.dumps(
+                {"label": label, "outcome": outcome, "seconds": round(seconds, 3), "rss": peak()}
+            ),
+            flush=True,
+        )
 
 
 def peak() -> int:

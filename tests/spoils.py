@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 from conftest import clip, picture
 
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.compiler import compile as compiling
 from pytoon_pipeline.errors import MediaError
+from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import VideoSettings, encode_video
 from pytoon_pipeline.media.frames import read_frames
@@ -28,10 +29,9 @@ from pytoon_pipeline.media.link import Part, boxes, link
 from pytoon_pipeline.media.probe import sha256
 from pytoon_pipeline.media.sound import RATE, decode, encode_aac
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb, rgb_to_planes
+from pytoon_pipeline.plan.model import RenderSpec, Resolution
+from pytoon_pipeline.plan.timeline import frames_of, timeline
 from pytoon_pipeline.quality.checks import Verdict
-from pytoon_pipeline.spec import compile as compiling
-from pytoon_pipeline.spec.model import RenderSpec, Resolution
-from pytoon_pipeline.spec.timeline import frames_of, timeline
 from pytoon_pipeline.stages.assemble import assemble
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import SegmentsDocument, VideoDocument
@@ -113,8 +113,14 @@ class Good:
         """Other pictures with its sound, in the same settings."""
         part, out = self.folder / "part.mp4", self.new()
         h, w = frames[0][0].shape
-        encode_video(frames, part, size=(w, h), rate=rate, count=len(frames),
-                     settings=VideoSettings(**settings))
+        encode_video(
+            frames,
+            part,
+            size=(w, h),
+            rate=rate,
+            count=len(frames),
+            settings=VideoSettings(**settings),
+        )
         link([Part(part, 0, len(frames))], self.track, out, rate=rate)
         return out
 
@@ -127,8 +133,20 @@ class Good:
 
     def by_ffmpeg(self, *options: str) -> Path:
         out = self.new()
-        argv = [ffmpeg.exe(), "-v", "error", "-y", "-i", str(self.path), *options,
-                "-fflags", "+bitexact", "-movflags", "+faststart+negative_cts_offsets", str(out)]
+        argv = [
+            ffmpeg.exe(),
+            "-v",
+            "error",
+            "-y",
+            "-i",
+            str(self.path),
+            *options,
+            "-fflags",
+            "+bitexact",
+            "-movflags",
+            "+faststart+negative_cts_offsets",
+            str(out),
+        ]
         subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
         return out
 
@@ -383,8 +401,9 @@ def _turned(good: Good) -> Path:
     box = next(b for b in boxes(out) if b.path == "moov/trak/tkhd" and b.track == 0)
     with open(out, "r+b") as file:
         file.seek(box.start + box.header + 40)
-        file.write(struct.pack(">9i", -(1 << 16), 0, 0, 0, -(1 << 16), 0, 270 << 16, 480 << 16,
-                               1 << 30))
+        file.write(
+            struct.pack(">9i", -(1 << 16), 0, 0, 0, -(1 << 16), 0, 270 << 16, 480 << 16, 1 << 30)
+        )
     return out
 
 
@@ -413,7 +432,11 @@ def _other_rate(good: Good) -> Path:
 
 def _wrong_tags(good: Good) -> Path:
     return good.by_ffmpeg(
-        "-c", "copy", "-use_editlist", "0", "-bsf:v",
+        "-c",
+        "copy",
+        "-use_editlist",
+        "0",
+        "-bsf:v",
         "h264_metadata=matrix_coefficients=6:colour_primaries=6:transfer_characteristics=6",
     )
 

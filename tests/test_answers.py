@@ -127,10 +127,12 @@ ANSWERS: dict[str, tuple[Script, str]] = {
     "endless JSON": (say(OK + b"\r\n[", b"1234567," * 8192, times=2000), "bytes"),
     "a large length": (say(OK + b"Content-Length: 99999999999\r\n\r\n{"), "bytes"),
     "a bomb": (
-        say(OK + b"Content-Encoding: gzip\r\n\r\n" + BEGIN, BLOCK * 10, times=1000), "bytes",
+        say(OK + b"Content-Encoding: gzip\r\n\r\n" + BEGIN, BLOCK * 10, times=1000),
+        "bytes",
     ),
     "a bomb in a bomb": (
-        say(OK + b"Content-Encoding: gzip, gzip, gzip\r\n\r\n" + BEGIN, BLOCK), "packed",
+        say(OK + b"Content-Encoding: gzip, gzip, gzip\r\n\r\n" + BEGIN, BLOCK),
+        "packed",
     ),
     "no gzip": (say(whole(b"{}", b"Content-Encoding: gzip")), "unpacked"),
     "many values": (say(whole(b"[" + b"[]," * MOST_VALUES + b"1]")), "unlike"),
@@ -141,7 +143,8 @@ ANSWERS: dict[str, tuple[Script, str]] = {
     "drip": (say(OK + b"Content-Length: 9999\r\n\r\n", b" ", times=200, pause=0.05), "within"),
     "drip of headers": (say(b"HTTP/1.1 200 OK\r\nX: ", b"y", times=200, pause=0.05), "within"),
     "interim answers": (
-        say(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 99, times=200, pause=0.05), "within",
+        say(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 99, times=200, pause=0.05),
+        "within",
     ),
     "endless headers": (say(b"HTTP/1.1 200 OK\r\n", b"X: yyyyyyyy\r\n" * 999, times=999), "broke"),
     "a long header": (say(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 9999, times=999), "broke"),
@@ -149,7 +152,7 @@ ANSWERS: dict[str, tuple[Script, str]] = {
     "HTTP 0.9": (say(b"<html>"), "broke"),
     "nothing": (say(b""), "broke"),
     "a redirect": (say(b"HTTP/1.1 302 Found\r\nLocation: http://xn--/\r\n\r\n"), "redirect"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", ANSWERS)
@@ -173,8 +176,12 @@ def test_an_answer_of_a_peer_without_measure_is_a_named_failure(raw: Raw, what: 
     quick = word == "within"
     times = Timeouts(connect=2, silence=1 if quick else 5, document=1.5 if quick else 30)
     peer = Peer(raw.url, SECRET, times)
-    said = {"unlike": "does not answer as|bytes", "within": "nothing any more", "broke": "broke",
-            "redirect": "302"}.get(word, word)  # fmt: skip
+    said = {
+        "unlike": "does not answer as|bytes",
+        "within": "nothing any more",
+        "broke": "broke",
+        "redirect": "302",
+    }.get(word, word)
 
     def ask() -> None:
         with pytest.raises(PeerError, match=said):
@@ -219,8 +226,11 @@ def test_a_download_is_bounded(raw: Raw, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_download_leads_round_and_round_no_longer_than_it_may(raw: Raw, tmp_path: Path) -> None:
-    raw.script = say(b"HTTP/1.1 302 Found\r\nLocation: /again?signature=" + SECRET.encode()
-                     + b"\r\nContent-Length: 0\r\n\r\n")  # fmt: skip
+    raw.script = say(
+        b"HTTP/1.1 302 Found\r\nLocation: /again?signature="
+        + SECRET.encode()
+        + b"\r\nContent-Length: 0\r\n\r\n"
+    )
     with pytest.raises(EngineError, match="circles") as caught:
         open_transport("hosted+" + raw.url, "k", PATIENT).download({}, tmp_path / "a", lambda: None)
     assert len(raw.heads) == 4 and SECRET not in told(caught.value)
@@ -251,7 +261,7 @@ def upgraded(*frames: bytes, times: int = 1) -> Script:
 
     def script(sock: socket.socket, head: bytes) -> None:
         key = head.lower().partition(b"sec-websocket-key:")[2]
-        key = head[len(head) - len(key):].partition(b"\r\n")[0].strip()
+        key = head[len(head) - len(key) :].partition(b"\r\n")[0].strip()
         mark = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
         sock.sendall(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -290,8 +300,14 @@ def heard(open_socket: Callable[[str], Socket]) -> tuple[list[bytes], str]:
 def test_a_socket_tells_and_is_bounded(raw: Raw) -> None:
     transport = open_transport(raw.url, SECRET, PATIENT)
     small = frame(b'{"type":"x","data":{}}')
-    raw.script = upgraded(small, frame(b"p", 9), frame(b"ab", 1, False), frame(b"", 9),
-                          frame(b"cd", 0), frame(b"\x00" * 70_000, 2))  # fmt: skip
+    raw.script = upgraded(
+        small,
+        frame(b"p", 9),
+        frame(b"ab", 1, False),
+        frame(b"", 9),
+        frame(b"cd", 0),
+        frame(b"\x00" * 70_000, 2),
+    )
     assert heard(transport.open_socket)[0] == [b'{"type":"x","data":{}}', b"abcd"]
     assert b"authorization: bearer " + SECRET.encode().lower() in raw.heads[0].lower()
 
@@ -351,7 +367,10 @@ def test_a_server_that_opens_no_socket_is_no_failure(raw: Raw) -> None:
     to = b"HTTP/1.1 302 Found\r\nLocation: " + other.url.replace("http", "ws").encode()
     transport = open_transport(raw.url, SECRET, QUICK)
     for script in (
-        say(to + b"/ws\r\n\r\n"), say(whole(b"{}")), say(b""), say(b"HTTP/1.1 101 x\r\n\r\n"),
+        say(to + b"/ws\r\n\r\n"),
+        say(whole(b"{}")),
+        say(b""),
+        say(b"HTTP/1.1 101 x\r\n\r\n"),
         say(b"HTTP/1.1 101 x\r\n", b"X: yyyyyyyy\r\n" * 999, times=999),
         say(b"HTTP/1.1 101 x\r\nX: ", b"y", times=100, pause=0.05),
     ):
@@ -365,8 +384,15 @@ def test_a_server_that_opens_no_socket_is_no_failure(raw: Raw) -> None:
 
 
 def test_what_a_socket_says_ends_no_listening(raw: Raw) -> None:
-    odd = [b"{", b"[1]", b"[" * 9999, b'{"data": 5}', b'{"type": [1], "data": {}}', b"\xc3\xa4",
-           b'{"type":"progress","data":{"prompt_id":"me","value":{},"max":{}}}']  # fmt: skip
+    odd = [
+        b"{",
+        b"[1]",
+        b"[" * 9999,
+        b'{"data": 5}',
+        b'{"type": [1], "data": {}}',
+        b"\xc3\xa4",
+        b'{"type":"progress","data":{"prompt_id":"me","value":{},"max":{}}}',
+    ]
     raw.script = upgraded(*[frame(text) for text in odd])
     ears = Ears(open_transport(raw.url, None, PATIENT), "me", time.monotonic, time.sleep)
     ears.open()
@@ -379,12 +405,45 @@ def test_what_a_socket_says_ends_no_listening(raw: Raw) -> None:
 # Shapes -------------------------------------------------------------------------------------------
 
 _WORDS = st.sampled_from(
-    ["system", "devices", "exec_info", "queue_remaining", "queue_running", "queue_pending", "me",
-     "status", "messages", "completed", "status_str", "success", "outputs", "execution_error",
-     "node_errors", "errors", "error", "extra_info", "input_name", "type", "filename", "input",
-     "required", "optional", "options", "key", "inputs", "COMBO", "COMFY_DYNAMICCOMBO_V3",
-     "value_not_in_list", "traceback", "output", "prompt_id", "58", "images", "vram_total"]
-)  # fmt: skip
+    [
+        "system",
+        "devices",
+        "exec_info",
+        "queue_remaining",
+        "queue_running",
+        "queue_pending",
+        "me",
+        "status",
+        "messages",
+        "completed",
+        "status_str",
+        "success",
+        "outputs",
+        "execution_error",
+        "node_errors",
+        "errors",
+        "error",
+        "extra_info",
+        "input_name",
+        "type",
+        "filename",
+        "input",
+        "required",
+        "optional",
+        "options",
+        "key",
+        "inputs",
+        "COMBO",
+        "COMFY_DYNAMICCOMBO_V3",
+        "value_not_in_list",
+        "traceback",
+        "output",
+        "prompt_id",
+        "58",
+        "images",
+        "vram_total",
+    ]
+)
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | _WORDS
 _JSON = st.recursive(
     _LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_WORDS, inner, max_size=5)
@@ -422,10 +481,13 @@ def test_documents_of_any_shape_are_understood_or_refused(
         run = PromptRun(transport, workflow, workflow.graph, "me", PATIENT, lambda n: None)
         everything = dict.fromkeys(nodes.classes(workflow), document)
         for call, *more in (
-            (transport.stats,), (transport.waiting,), (transport.cancel, "me"),
-            (transport.upload, "a.png", "b", b"c"), (transport.definitions, ["KSampler"]),
+            (transport.stats,),
+            (transport.waiting,),
+            (transport.cancel, "me"),
+            (transport.upload, "a.png", "b", b"c"),
+            (transport.definitions, ["KSampler"]),
             (nodes.fitted, workflow, everything, "it"),
-        ):  # fmt: skip
+        ):
             with suppress(EngineError):
                 call(*more)
         with suppress(EngineError):
@@ -449,9 +511,14 @@ def test_documents_have_bounds() -> None:
     assert retry_after("٣") is None and retry_after("9" * 9999) is not None
 
 
-@given(st.text(max_size=60) | st.lists(st.sampled_from(
-    ["Mon,", "01", "Jan", "99999", "-0000", "+9999", "24:61:61", "GMT", "(", ":", "\x00"]
-)).map(" ".join))  # fmt: skip
+@given(
+    st.text(max_size=60)
+    | st.lists(
+        st.sampled_from(
+            ["Mon,", "01", "Jan", "99999", "-0000", "+9999", "24:61:61", "GMT", "(", ":", "\x00"]
+        )
+    ).map(" ".join)
+)
 def test_any_retry_after_is_seconds_or_none(text: str) -> None:
     seconds = retry_after(text)
     assert seconds is None or seconds >= 0
@@ -475,8 +542,10 @@ def echo_as(status: bytes) -> Script:
 
     def script(sock: socket.socket, head: bytes) -> None:
         line = head.replace(b"\r\n", b" ")
-        sock.sendall(b"HTTP/1.1 " + status + b" " + line + b"\r\nX-Echo: " + line + b"\r\n"
-                     b"Content-Length: %d\r\n\r\n" % len(head) + head)  # fmt: skip
+        sock.sendall(
+            b"HTTP/1.1 " + status + b" " + line + b"\r\nX-Echo: " + line + b"\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(head) + head
+        )
 
     return script
 
@@ -491,16 +560,18 @@ def nobody() -> Iterator[str]:
 
 def _comfy(url: str) -> list[Callable[[], object]]:
     basic = url.replace("http://", f"http://ann:{SECRET}@").replace(
-        "https://", f"https://ann:{SECRET}@")  # fmt: skip
+        "https://", f"https://ann:{SECRET}@"
+    )
     calls: list[Callable[[], object]] = []
     for address, token in ((url, SECRET), (basic, None), (f"hosted+{url}", SECRET)):
         transport = open_transport(address, token, QUICK)
         calls += [
-            transport.stats, lambda t=transport: t.look("me"),
+            transport.stats,
+            lambda t=transport: t.look("me"),
             lambda t=transport: t.upload("a", "b", b"c"),
             lambda t=transport: t.open_socket("me").receive(1),
             lambda t=transport: t.download({}, Path("/dev/null"), lambda: None),
-        ]  # fmt: skip
+        ]
     return calls
 
 
@@ -511,8 +582,12 @@ def _peer(url: str) -> list[Callable[[], object]]:
         with peer.file("0" * 64, 0, "") as answer:
             list(answer.iter_raw())
 
-    return [lambda: peer.about(1), lambda: peer.look("0" * 64), file,
-            lambda: peer.send("0" * 64, ".png", iter([b"x"]), 1)]  # fmt: skip
+    return [
+        lambda: peer.about(1),
+        lambda: peer.look("0" * 64),
+        file,
+        lambda: peer.send("0" * 64, ".png", iter([b"x"]), 1),
+    ]
 
 
 def _cli(url: str) -> list[Callable[[], object]]:
@@ -521,8 +596,10 @@ def _cli(url: str) -> list[Callable[[], object]]:
             there.call("GET", "/render")
 
     named = url.replace("://", f"://ann:{SECRET}@")
-    return [lambda: ask({"PYTOON_URL": url, "PYTOON_TOKEN": SECRET}),
-            lambda: ask({"PYTOON_URL": named, "PYTOON_TOKEN": "x"})]  # fmt: skip
+    return [
+        lambda: ask({"PYTOON_URL": url, "PYTOON_TOKEN": SECRET}),
+        lambda: ask({"PYTOON_URL": named, "PYTOON_TOKEN": "x"}),
+    ]
 
 
 @pytest.mark.parametrize("clients", [_comfy, _peer, _cli])
@@ -530,15 +607,22 @@ def _cli(url: str) -> list[Callable[[], object]]:
     "trouble", ["nobody", "certificate", "echo", "401", "500", "302", "breaks off"]
 )
 def test_no_secret_is_told_when_a_client_fails(
-    raw: Raw, clients: Callable[[str], list[Callable[[], object]]], trouble: str,
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    raw: Raw,
+    clients: Callable[[str], list[Callable[[], object]]],
+    trouble: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     caplog.set_level(logging.DEBUG)
     url, hidden = raw.url, [SECRET, base64.b64encode(f"ann:{SECRET}".encode()).decode()]
     raw.script = {
-        "echo": echo, "401": echo_as(b"401"), "500": echo_as(b"500"), "302": echo_as(b"302"),
+        "echo": echo,
+        "401": echo_as(b"401"),
+        "500": echo_as(b"500"),
+        "302": echo_as(b"302"),
         "breaks off": say(OK + b"Content-Length: 99\r\n\r\n{"),
-    }.get(trouble, say(b""))  # fmt: skip
+    }.get(trouble, say(b""))
     if trouble == "nobody":
         with nobody() as url:
             pass
@@ -605,10 +689,21 @@ def test_a_token_that_no_header_holds_is_named_not_told(raw: Raw, token: str) ->
 
 @pytest.mark.parametrize(
     "url",
-    [f"http://ann:{SECRET}/x@h.test", f"http://ann:{SECRET}?x@h.test:80", "http://[::1", "http://",
-     f"http://ann:{SECRET}#x@h.test", f"http://ann:x{SECRET}@h.test:99999", "http://xn--/",
-     f"nonsense:{SECRET}@h", "http:\\\\h", "http://h:-1", "http://a b/", "\x00"],
-)  # fmt: skip
+    [
+        f"http://ann:{SECRET}/x@h.test",
+        f"http://ann:{SECRET}?x@h.test:80",
+        "http://[::1",
+        "http://",
+        f"http://ann:{SECRET}#x@h.test",
+        f"http://ann:x{SECRET}@h.test:99999",
+        "http://xn--/",
+        f"nonsense:{SECRET}@h",
+        "http:\\\\h",
+        "http://h:-1",
+        "http://a b/",
+        "\x00",
+    ],
+)
 def test_an_address_of_a_setting_is_refused_by_name(url: str) -> None:
     env = {"PYTOON_HOME": "/nowhere", "PYTOON_URL": url}
     for setting, make in {
@@ -640,9 +735,9 @@ def test_any_address_of_a_setting_is_taken_or_refused_by_name(url: str) -> None:
 def test_no_secret_is_told_when_a_database_or_bucket_fails(
     raw: Raw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from pytoon_pipeline.briefs import database
-    from pytoon_pipeline.briefs.ledger import Ledger
     from pytoon_pipeline.errors import FetchRefused
+    from pytoon_pipeline.intake import database
+    from pytoon_pipeline.intake.ledger import Ledger
     from pytoon_pipeline.media.fetch import Fetcher
 
     caplog.set_level(logging.DEBUG)
@@ -651,18 +746,24 @@ def test_no_secret_is_told_when_a_database_or_bucket_fails(
         host = url.removeprefix("http://")
     said = ""
     for address in (
-        f"postgresql://ann:{SECRET}@{host}/shop", f"postgresql://ann:{SECRET}@{host}/a?sslmode=odd",
-        f"postgresql://ann:{SECRET}@{host}/shop?odd={SECRET}", f"postgresql://ann:{SECRET}/x@h/s",
-        f"postgresql://ann@{host}/shop?password={SECRET}", f"postgresql://ann:{SECRET}@h:port/s",
-    ):  # fmt: skip
+        f"postgresql://ann:{SECRET}@{host}/shop",
+        f"postgresql://ann:{SECRET}@{host}/a?sslmode=odd",
+        f"postgresql://ann:{SECRET}@{host}/shop?odd={SECRET}",
+        f"postgresql://ann:{SECRET}/x@h/s",
+        f"postgresql://ann@{host}/shop?password={SECRET}",
+        f"postgresql://ann:{SECRET}@h:port/s",
+    ):
         with pytest.raises(PytoonError) as caught:
             Ledger(address).begin().__enter__()
         said += told(caught.value)
     raw.script = echo
     for name, value in {
-        "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "x",
-        "AWS_SESSION_TOKEN": SECRET, "AWS_MAX_ATTEMPTS": "1",
-    }.items():  # fmt: skip
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "x",
+        "AWS_SESSION_TOKEN": SECRET,
+        "AWS_MAX_ATTEMPTS": "1",
+    }.items():
         monkeypatch.setenv(name, value)
     for endpoint in (f"http://ann:{SECRET}@{host}", f"http://ann:{SECRET}/x@h", raw.url):
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)

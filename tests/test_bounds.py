@@ -14,16 +14,16 @@ from memory import grown
 from openpyxl import Workbook
 from pattern_attacks import find_uses, slowest
 
-from pytoon_pipeline.briefs.folder import find_sources, scan
 from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.briefs.reading import read_document, validate
 from pytoon_pipeline.briefs.source import content_hash, hints, look
 from pytoon_pipeline.defs.metadata import code_block
-from pytoon_pipeline.figures.lines import line
 from pytoon_pipeline.files import FileTooLarge, NoRegularFile, read_file
+from pytoon_pipeline.intake.folder import find_sources, scan
 from pytoon_pipeline.stages.compile import check_source
+from pytoon_pipeline.telemetry.logs import line
 
-BOUNDED = ("briefs/number_formats.py",)
+BOUNDED = ("tables/number_formats.py",)
 """Patterns over texts that are cut before: codes of number formats have at most 255 characters."""
 
 
@@ -74,9 +74,13 @@ def test_bad_documents_cost_only_their_own_brief(tmp_path):
         codes[source.name] = [p.code for p in read_document(source.path, source.shown)[1]]
     assert time.process_time() - before < 20
     assert codes == {
-        "good": [], "blank": ["file.empty"], "nested": ["file.nested"],
-        "latin": ["file.encoding"], "pipe": ["file.kind"], "giant": ["file.too_large"],
-    }  # fmt: skip
+        "good": [],
+        "blank": ["file.empty"],
+        "nested": ["file.nested"],
+        "latin": ["file.encoding"],
+        "pipe": ["file.kind"],
+        "giant": ["file.too_large"],
+    }
 
 
 def test_a_long_log_line_is_cut_before_it_is_cleaned(monkeypatch):
@@ -182,7 +186,7 @@ _CUE = {"start": 0, "end": 1, "text": "x", "style": "hook", "box": [0, 0, 1, 1]}
         ("render_spec.json", '{"archetype": ' + "9" * 900_000 + "}"),
     ],
     ids=range(15),
-)  # fmt: skip
+)
 def test_a_document_of_any_shape_is_refused_soon_and_shortly(tmp_path, services, name, text):
     (tmp_path / name).write_text(text)
     before = time.process_time()

@@ -19,16 +19,16 @@ from deployment import Deployment, tiny
 from redis_server import RedisServer
 from workers import WorkerProcess
 
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.cli.worker import ping
-from pytoon_pipeline.defs import beats, celery
-from pytoon_pipeline.defs.celery import BrokerError
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
-from pytoon_pipeline.defs.process import PROCESS_TAG, WORKER_TAG, alive_file, pid_of
-from pytoon_pipeline.defs.reconcile import reconcile
-from pytoon_pipeline.defs.worker import work
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
+from pytoon_pipeline.defs.videos.reconcile import reconcile
 from pytoon_pipeline.errors import SettingsError, UserError
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.locks import grasp
+from pytoon_pipeline.process_tags import PROCESS_TAG, WORKER_TAG, alive_file, pid_of
+from pytoon_pipeline.runtime import celery_launcher, heartbeats
+from pytoon_pipeline.runtime.celery_launcher import BrokerError
+from pytoon_pipeline.runtime.worker import work
 from pytoon_pipeline.settings import project_data
 
 
@@ -66,13 +66,13 @@ def until(place: Deployment, seconds: float, true) -> None:
     place.wait(lambda entries: bool(true({e.key: e for e in entries})), seconds)
 
 
-def test_a_worker_renders_and_what_dies_on_it_is_taken_up_once(
-    place: Deployment, tmp_path: Path
-):
+def test_a_worker_renders_and_what_dies_on_it_is_taken_up_once(place: Deployment, tmp_path: Path):
     """A run's process is killed, and the run that follows it is cancelled; a task that comes twice
     does nothing; told to end, the worker finishes what it renders."""
-    parts = [{"media": ["a.png"], "duration": 30, "text": f"Part {i}", "motion": "push_in"}
-             for i in (1, 2)]  # fmt: skip
+    parts = [
+        {"media": ["a.png"], "duration": 30, "text": f"Part {i}", "motion": "push_in"}
+        for i in (1, 2)
+    ]
     tiny(place.root / "c/long", resolution="1080x1920", segments=parts)
     tiny(place.root / "c/short", hue=50)
     worker = WorkerProcess(
@@ -101,8 +101,8 @@ def test_a_worker_renders_and_what_dies_on_it_is_taken_up_once(
         until(place, 60, lambda es: "c/short" in es and es["c/short"].state == "done")
         (short,) = runs(place, "c/short")
         assert (Path(place.settings.store) / "videos/c/short/video.mp4").is_file()
-        app = celery.broker_app(place.settings.broker)
-        app.send_task(celery.TASK, (short.run_id,), queue=celery.QUEUE)
+        app = celery_launcher.broker_app(place.settings.broker)
+        app.send_task(celery_launcher.TASK, (short.run_id,), queue=celery_launcher.QUEUE)
         worker.wait_for(f"Run {short.run_id[:8]} is not waiting for a worker any more")
         assert len(runs(place, "c/short")) == 1 and len(runs(place, "c/long")) == 2
 
@@ -116,24 +116,24 @@ def test_a_worker_renders_and_what_dies_on_it_is_taken_up_once(
 
 
 def test_what_redis_loses_is_sent_again(place: Deployment, redis: RedisServer, monkeypatch):
-    monkeypatch.setattr(celery, "LOST_SECONDS", -1.0)
+    monkeypatch.setattr(celery_launcher, "LOST_SECONDS", -1.0)
     with place.instance() as instance:
         launcher = instance.run_launcher
         made = {p: _starting(instance, p) for p in ("0", "-1", "5")}
         for run in made.values():
             launcher.launch_run(LaunchRunContext(run, None))
         ids = {run.run_id for run in made.values()}
-        assert launcher._waiting({celery.QUEUE}) == ids
+        assert launcher._waiting({celery_launcher.QUEUE}) == ids
         reconcile(instance, place.ledger, 0)
         assert _lengths(redis) == 3, "what waits is not sent again"
 
         redis.kill()
         redis.start()
-        assert launcher._waiting({celery.QUEUE}) == set()
+        assert launcher._waiting({celery_launcher.QUEUE}) == set()
         # One of them was taken by a worker just before.
-        assert beats.claim(place.ledger, made["-1"].run_id, "elsewhere:1:1")
+        assert heartbeats.claim(place.ledger, made["-1"].run_id, "elsewhere:1:1")
         reconcile(instance, place.ledger, 0)
-        assert launcher._waiting({celery.QUEUE}) == ids - {made["-1"].run_id}
+        assert launcher._waiting({celery_launcher.QUEUE}) == ids - {made["-1"].run_id}
 
         # Without a broker a run waits; it is not failed.
         redis.kill()
@@ -144,16 +144,16 @@ def test_what_redis_loses_is_sent_again(place: Deployment, redis: RedisServer, m
         redis.start()
         reconcile(instance, place.ledger, 0)
         with launcher.celery.connection_for_read() as connection:
-            queue = connection.SimpleQueue(celery.QUEUE)
+            queue = connection.SimpleQueue(celery_launcher.QUEUE)
             order = [queue.get(timeout=5).headers["id"] for _ in range(3)]
         assert set(order[:2]) == {made["5"].run_id, late.run_id}, "higher comes first"
         assert order[2] == made["0"].run_id
 
         # The worker that took one is silent: its run is taken for dead, and is no longer its own.
-        beats.release(place.ledger, processes=["elsewhere:1:1"])
+        heartbeats.release(place.ledger, processes=["elsewhere:1:1"])
         reconcile(instance, place.ledger, 0)
         assert instance.get_run_by_id(made["-1"].run_id).status == dg.DagsterRunStatus.FAILURE
-        assert not beats.beat(place.ledger, made["-1"].run_id, "elsewhere:1:1")
+        assert not heartbeats.beat(place.ledger, made["-1"].run_id, "elsewhere:1:1")
         # One that nobody has yet is cancelled at once.
         assert launcher.terminate(late.run_id)
         assert instance.get_run_by_id(late.run_id).status == dg.DagsterRunStatus.CANCELED
@@ -179,27 +179,31 @@ def _lengths(redis: RedisServer) -> int:
 def test_a_run_is_claimed_once(database: str, tmp_path: Path, monkeypatch):
     for ledger in (Ledger(database), Ledger(tmp_path / "briefs.db")):
         with ThreadPoolExecutor(8) as pool:
-            claims = list(pool.map(lambda i, at=ledger: beats.claim(at, "r", f"p{i}"), range(8)))
+            claims = list(
+                pool.map(lambda i, at=ledger: heartbeats.claim(at, "r", f"p{i}"), range(8))
+            )
         assert claims.count(True) == 1
         mine = f"p{claims.index(True)}"
-        assert beats.beat(ledger, "r", mine) and not beats.beat(ledger, "r", "p9")
-        assert 0 <= beats.ages(ledger, ["r", "other"])["r"] < 5
-        beats.release(ledger, runs=["r"])
-        assert beats.ages(ledger, ["r"])["r"] > 1e6 and not beats.beat(ledger, "r", mine)
-        assert not beats.claim(ledger, "r", "another"), "once and for all"
-        assert beats.claim(ledger, "s", mine) and beats.holder(ledger, "r") == mine
-        monkeypatch.setattr(beats, "FORGET_SECONDS", -1.0)
-        assert beats.claim(ledger, "t", mine) and beats.ages(ledger, ["r", "s", "t"]) == {}
+        assert heartbeats.beat(ledger, "r", mine) and not heartbeats.beat(ledger, "r", "p9")
+        assert 0 <= heartbeats.ages(ledger, ["r", "other"])["r"] < 5
+        heartbeats.release(ledger, runs=["r"])
+        assert heartbeats.ages(ledger, ["r"])["r"] > 1e6 and not heartbeats.beat(ledger, "r", mine)
+        assert not heartbeats.claim(ledger, "r", "another"), "once and for all"
+        assert heartbeats.claim(ledger, "s", mine) and heartbeats.holder(ledger, "r") == mine
+        monkeypatch.setattr(heartbeats, "FORGET_SECONDS", -1.0)
+        assert (
+            heartbeats.claim(ledger, "t", mine) and heartbeats.ages(ledger, ["r", "s", "t"]) == {}
+        )
         monkeypatch.undo()
 
 
 @pytest.mark.parametrize(
     "beat, fate, how",
     [
-        (lambda: True, lambda: beats.Fate.ended, signal.SIGKILL),
-        (lambda: False, lambda: beats.Fate.on, signal.SIGKILL),
-        (lambda: time.sleep(60), lambda: beats.Fate.on, signal.SIGKILL),
-        (lambda: True, lambda: beats.Fate.cancelled, signal.SIGINT),
+        (lambda: True, lambda: heartbeats.Fate.ended, signal.SIGKILL),
+        (lambda: False, lambda: heartbeats.Fate.on, signal.SIGKILL),
+        (lambda: time.sleep(60), lambda: heartbeats.Fate.on, signal.SIGKILL),
+        (lambda: True, lambda: heartbeats.Fate.cancelled, signal.SIGINT),
     ],
     ids=["declared dead", "another's", "cut off", "cancelled"],
 )
@@ -216,7 +220,7 @@ def test_a_run_that_is_no_longer_its_own_ends(beat, fate, how):
             os._exit(0)
         os.write(writer, b"%d" % encoder)
         signal.signal(signal.SIGINT, lambda *_: os._exit(7))
-        with beats.Heart(beat, fate, every=0.1, dead=1.5):
+        with heartbeats.Heart(beat, fate, every=0.1, dead=1.5):
             time.sleep(30)
         os._exit(0)
     encoder = int(os.read(reader, 20))

@@ -42,9 +42,9 @@ from pytoon_pipeline.errors import (
 )
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.picture.yuv import planes_to_rgb
+from pytoon_pipeline.plan.model import Generate, Layout
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Generate, Layout
 from pytoon_pipeline.store import FolderStore
 from tests.comfy_server import ComfyServer
 
@@ -210,10 +210,27 @@ def test_red_stays_red_though_the_server_does_not_say_its_colours(
 
     def red(shot, graph, path: Path) -> None:
         frame = bytes([81]) * (704 * 1280) + bytes([90]) * (352 * 640) + bytes([240]) * (352 * 640)
-        argv = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "704x1280", "-r", str(shot.fps),
-                "-i", "-", "-c:v", "libx264", "-preset", "ultrafast", "-f", "mp4",
-                "-metadata", "comment=our prompt",
-                ffmpeg.url(path)]  # fmt: skip
+        argv = [
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "yuv420p",
+            "-s",
+            "704x1280",
+            "-r",
+            str(shot.fps),
+            "-i",
+            "-",
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-f",
+            "mp4",
+            "-metadata",
+            "comment=our prompt",
+            ffmpeg.url(path),
+        ]
         ffmpeg.run(argv, "a red take", input=frame * shot.frames)
 
     folder = tmp_path / "workflows"
@@ -235,8 +252,14 @@ def test_red_stays_red_though_the_server_does_not_say_its_colours(
 
 
 @example(11, 2, 1, 4, 1, 40)
-@given(st.integers(1, 400), st.integers(10, 60), st.integers(1, 60), st.sampled_from([4, 8]),
-       st.integers(1, 10), st.integers(0, 40))  # fmt: skip
+@given(
+    st.integers(1, 400),
+    st.integers(10, 60),
+    st.integers(1, 60),
+    st.sampled_from([4, 8]),
+    st.integers(1, 10),
+    st.integers(0, 40),
+)
 def test_a_legal_length_is_the_shortest_that_suffices(count, rate, fps, step, low, more) -> None:
     least, most = step * low + 1, step * (low + more) + 1
     frames = legal_frames(count, rate, fps, step, least, most)
@@ -245,8 +268,13 @@ def test_a_legal_length_is_the_shortest_that_suffices(count, rate, fps, step, lo
     assert frames == least or (frames - step) * rate < count * fps
 
 
-@given(st.integers(4, 40), st.integers(4, 40), st.integers(1, 40), st.sampled_from([16, 32, 64]),
-       st.sampled_from([4, 8]))  # fmt: skip
+@given(
+    st.integers(4, 40),
+    st.integers(4, 40),
+    st.integers(1, 40),
+    st.sampled_from([16, 32, 64]),
+    st.sampled_from([4, 8]),
+)
 def test_what_is_smaller_is_legal_and_ends(a, b, n, size_step, step) -> None:
     shape = Shape(a * size_step, b * size_step, n * step + 1, 24)
     for _ in range(40):
@@ -357,8 +385,14 @@ def test_a_surprise_is_lived_through(
 @pytest.mark.parametrize(
     ("fault", "error", "transient", "says", "cancelled", "changes"),
     [
-        ("missing_model", EngineUnavailable, False,
-         "models/diffusion_models/wan2.2_ti2v_5B_fp16.safetensors is not installed", False, {}),
+        (
+            "missing_model",
+            EngineUnavailable,
+            False,
+            "models/diffusion_models/wan2.2_ti2v_5B_fp16.safetensors is not installed",
+            False,
+            {},
+        ),
         ("missing_node", EngineUnavailable, False, "no node Wan22ImageToVideoLatent", False, {}),
         ("http_500_on_post", EngineFailed, True, "does not take the workflow", True, {}),
         ("node_errors_with_200", EngineFailed, False, "'nope' not in", True, {}),
@@ -373,10 +407,16 @@ def test_a_surprise_is_lived_through(
         ("slow_queue", EngineTimeout, False, "in the queue", True, {"queue_seconds": 0.4}),
         ("stall", Stalled, False, "no sign of work", True, {"stall_seconds": 0.8}),
         ("stall", Stalled, False, "ran longer", True, {"run_seconds": 0.5}),
-        ("killed_mid_run", EngineUnavailable, False, "did not come back", False,
-         {"restart_seconds": 0.5}),
+        (
+            "killed_mid_run",
+            EngineUnavailable,
+            False,
+            "did not come back",
+            False,
+            {"restart_seconds": 0.5},
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_failure_is_told_by_its_kind_and_leaves_nothing_running(
     fault, error, transient, says, cancelled, changes, comfy, engine_at, product, tmp_path
 ) -> None:

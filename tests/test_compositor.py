@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 from test_spec import PRESETS, SHOP
 
+from pytoon_pipeline.compiler.arrange import Shape, arrange, choose
+from pytoon_pipeline.compiler.compile import Compiled, compile_file
+from pytoon_pipeline.compiler.draft import Workshop
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.picture.contrast import contrast, relative_luminance
@@ -21,12 +24,9 @@ from pytoon_pipeline.picture.grounds import Drifting
 from pytoon_pipeline.picture.keying import key
 from pytoon_pipeline.picture.layers import Picture, Placement, new_frame
 from pytoon_pipeline.picture.yuv import planes_to_rgb
-from pytoon_pipeline.spec.arrange import Shape, arrange, choose
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
+from pytoon_pipeline.plan.timeline import timeline
 
 GREEN = (16, 48, 32)
 RED = (150, 30, 30)
@@ -57,8 +57,13 @@ def shot(path: Path, body=RED, ground=(255, 255, 255), box=(0.25, 0.2, 0.75, 0.8
 
 def compiled(folder: Path, **spec) -> Compiled:
     """A hand-written overlay of 270x480, free in its colours and movements."""
-    data = {"archetype": "overlay", "resolution": "270x480", "brandSafe": False,
-            "audioTrack": False, **spec}  # fmt: skip
+    data = {
+        "archetype": "overlay",
+        "resolution": "270x480",
+        "brandSafe": False,
+        "audioTrack": False,
+        **spec,
+    }
     (folder / "render_spec.json").write_text(json.dumps(data), encoding="utf-8")
     return compile_file(folder / "render_spec.json", folder, "spec", "render_spec.json", SHOP)
 
@@ -83,7 +88,10 @@ def test_a_keyed_product_has_no_rim_of_the_old_ground(tmp_path: Path) -> None:
     """Between the product and a dark ground nothing is lighter than either of them."""
     shot(tmp_path / "p.jpg")
     job, made = footage(
-        tmp_path, media="p.jpg", motion="still", background="#103020",
+        tmp_path,
+        media="p.jpg",
+        motion="still",
+        background="#103020",
         layout={"fit": "cutout", "keyed": True, "shadow": 0, "box": [50, 120, 220, 400]},
     )
     frame = rgb_frames(made)[0].astype(int)
@@ -175,8 +183,8 @@ def test_pixels_that_do_not_decode_are_a_problem_of_the_brief(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However far the first look at a file went: the compiler reports and goes on."""
+    from pytoon_pipeline.compiler.passes import composition
     from pytoon_pipeline.media.probe import UnreadableMedia
-    from pytoon_pipeline.spec.passes import composition
 
     def broken(*_, **__):
         raise UnreadableMedia("media.corrupt", "p.jpg: ends half way.", "Copy it again.")
@@ -190,13 +198,15 @@ def test_pixels_that_do_not_decode_are_a_problem_of_the_brief(
 
 # --- several in one frame
 
-SHAPES = st.lists(
-    st.builds(Shape, st.floats(0.2, 5), st.booleans()), min_size=2, max_size=4
+SHAPES = st.lists(st.builds(Shape, st.floats(0.2, 5), st.booleans()), min_size=2, max_size=4)
+
+
+@given(
+    SHAPES,
+    st.sampled_from(["split", "stack", "pip"]),
+    st.integers(300, 900),
+    st.integers(300, 1200),
 )
-
-
-@given(SHAPES, st.sampled_from(["split", "stack", "pip"]), st.integers(300, 900),
-       st.integers(300, 1200))
 @settings(max_examples=150, deadline=None)
 def test_arranged_media_lie_inside_their_box_and_clear_of_each_other(
     shapes, kind, width, height
@@ -231,7 +241,9 @@ def test_cut_outs_stand_on_one_line_whatever_the_camera_does(tmp_path: Path) -> 
     cut_out(tmp_path / "a.png", (200, 300))
     cut_out(tmp_path / "b.png", (300, 240))
     job, made = footage(
-        tmp_path, media=["a.png", "b.png"], motion={"kind": "push_in", "amount": 0.05},
+        tmp_path,
+        media=["a.png", "b.png"],
+        motion={"kind": "push_in", "amount": 0.05},
         background="#E9E6E0",
     )
     assert job.layout.arrange == "split"
@@ -297,9 +309,11 @@ def test_a_pictured_ground_drifts_by_parts_of_pixels_within_its_bound(tmp_path: 
     picture(tmp_path / "scene.jpg", (540, 960))
     cut_out(tmp_path / "p.png")
     job, made = footage(
-        tmp_path, media="p.png", motion="still",
-        background={"media": "scene.jpg", "parallax": 0.03, "wash": 0}, layout={"shadow": 0,
-        "fit": "cutout", "box": [100, 300, 170, 400]},
+        tmp_path,
+        media="p.png",
+        motion="still",
+        background={"media": "scene.jpg", "parallax": 0.03, "wash": 0},
+        layout={"shadow": 0, "fit": "cutout", "box": [100, 300, 170, 400]},
     )
     parts = [planes[0][40:280, 20:250].astype(np.float32).copy() for planes in made.frames()]
     window = cv2.createHanningWindow(parts[0].shape[::-1], cv2.CV_32F)
@@ -317,6 +331,7 @@ def test_a_shifted_ground_is_the_same_as_a_warped_one() -> None:
     planes = tuple(rng.integers(0, 255, s, np.uint8) for s in ((60, 50), (30, 25), (30, 25)))
     planes = tuple(cv2.GaussianBlur(p, (0, 0), 2) for p in planes)
     for x, y in ((20, 24.3), (19.25, 25), (21.6, 23.75)):
+
         def place(index: int, x: float = x, y: float = y) -> Placement:
             return Placement(25, 30, x, y, 1.0)
 
@@ -359,7 +374,9 @@ def test_words_stand_out_from_every_ground(preset: str, brand: str, tmp_path: Pa
     for n, tone in enumerate((0, 255)):
         Image.new("RGB", (90, 160), (tone,) * 3).save(tmp_path / f"{n}.png")
         result = compiled(
-            tmp_path, preset=preset, brand=brand,
+            tmp_path,
+            preset=preset,
+            brand=brand,
             segments=[{"media": "p.png", "text": "Hello", "background": f"{n}.png"}],
         )
         ground = result.spec.segments[0].background

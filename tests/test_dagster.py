@@ -16,19 +16,19 @@ import pytest
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.defs import dev as dev_module
 from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.defs.collect import collect
-from pytoon_pipeline.defs.dev import dev
-from pytoon_pipeline.defs.jobs import BRIEF_TAG, brief_job
 from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
-from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, process_tag
-from pytoon_pipeline.defs.run import BriefResult, open_instance, run_brief
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG, brief_job
 from pytoon_pipeline.errors import EngineFailed, UserError
+from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.process_tags import PROCESS_TAG, is_gone, process_tag
 from pytoon_pipeline.quality.checks import CHECK_NAMES
+from pytoon_pipeline.runtime import dev_server as dev_module
+from pytoon_pipeline.runtime.dev_server import dev
+from pytoon_pipeline.runtime.run import BriefResult, open_instance, run_brief
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages import finish, segments
 from pytoon_pipeline.stages.documents import SegmentRecord
@@ -198,17 +198,22 @@ def test_a_brief_goes_through_all_assets_and_checks(place: Place, capfd: pytest.
 def test_processes_that_start_together_share_a_new_home(tmp_path: Path):
     """As webserver, daemon and their code servers do on the first day."""
     code = (
-        "import sys, time; from pytoon_pipeline.defs.storage import KeptSqliteStorage as S\n"
+        "import sys, time\n"
+        "from pytoon_pipeline.runtime.sqlite_storage import KeptSqliteStorage as S\n"
         "import dagster._core.storage.schedules.sqlite.sqlite_schedule_storage as tables\n"
         "stamp = tables.stamp_alembic_rev\n"
         "tables.stamp_alembic_rev = lambda *a, **k: (time.sleep(0.5), stamp(*a, **k))\n"
         "sys.stdin.readline(); S(sys.argv[1]).run_storage.get_runs()"
     )
     started = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "home")],
-                         stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "home")],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(3)
-    ]  # fmt: skip
+    ]
     for each in started:
         each.stdin.write("go\n")
         each.stdin.flush()
@@ -267,13 +272,16 @@ def test_why_a_brief_was_refused_is_said_on_its_partition_and_run(place: Place):
     assert [r.data["field"] for r in shown.metadata["problems"].records] == ["archetype", "colour"]
 
 
-def test_a_failed_engine_is_told_with_what_was_done(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_failed_engine_is_told_with_what_was_done(place: Place, monkeypatch: pytest.MonkeyPatch):
     done = SegmentRecord(
-        segment_id="s1", fingerprint="f", key="k", engine="compositor", frames=30, seconds=1.5,
+        segment_id="s1",
+        fingerprint="f",
+        key="k",
+        engine="compositor",
+        frames=30,
+        seconds=1.5,
         cached=False,
-    )  # fmt: skip
+    )
 
     def fail(*_: object, **__: object) -> None:
         cause = EngineFailed("no memory", "x264 [error]: malloc failed")
@@ -376,9 +384,7 @@ def _empty() -> None: ...
 
 def test_text_of_a_note_is_not_markup():
     shown = metadata.bullets(["50 % *off* [now](http://x)", "<b>two\nlines</b>"])
-    assert shown.value == (
-        "- 50 % \\*off\\* \\[now\\](http://x)\n- \\<b\\>two lines\\</b\\>"
-    )
+    assert shown.value == ("- 50 % \\*off\\* \\[now\\](http://x)\n- \\<b\\>two lines\\</b\\>")
 
 
 def test_a_taken_port_is_said(place: Place):
@@ -407,9 +413,13 @@ def test_the_end_of_a_deployment_leaves_no_process_and_loses_no_brief(
     monkeypatch.setattr(dev_module, "GRACE_SECONDS", 0.2)
     script = write(tmp_path / "stubborn.py", _STUBBORN)
     child = subprocess.Popen(
-        [sys.executable, str(script)], env={**os.environ, dev_module.MARK: "abc"}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, str(script)],
+        env={**os.environ, dev_module.MARK: "abc"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     pid = int(child.stdout.readline())
     ledger = Ledger(place.settings.ledger)
     key = ledger.register(place.brief("broken off"))

@@ -12,8 +12,8 @@ from deployment import tiny
 from power_cut import compiler
 from test_store import spoil
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.errors import RenderError
+from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.media.measure import measure
 from pytoon_pipeline.stages.assemble import assemble
 from pytoon_pipeline.stages.compile import compile_source
@@ -43,9 +43,7 @@ def rendered(folder: Path, services: Services) -> tuple[SegmentsDocument, VideoD
 
 
 @pytest.mark.parametrize("how", ["empty", "flip"])
-def test_whatever_is_damaged_is_made_again(
-    services: Services, folder: Path, how: str
-) -> None:
+def test_whatever_is_damaged_is_made_again(services: Services, folder: Path, how: str) -> None:
     store = services.store
     assert isinstance(store, FolderStore)
     _, first = rendered(folder, services)

@@ -25,9 +25,9 @@ from pytoon_pipeline.engines.remote import Remote
 from pytoon_pipeline.engines.still import Still
 from pytoon_pipeline.errors import EngineFailed, EngineUnavailable
 from pytoon_pipeline.media.probe import probe, sha256
+from pytoon_pipeline.plan.model import Asset, Background, Generate, Layout, Motion
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Asset, Background, Generate, Layout, Motion
 from pytoon_pipeline.store import FolderStore
 
 ENGINES = [Compositor(), Still()]
@@ -40,17 +40,32 @@ def job_of(path: Path | None, fit: str = "cover", motion: str = "push_in", **cha
         kind = info.kind
         media = [
             Asset(
-                id="a1", kind=info.kind, source=path.name, sha256=sha256(path), width=info.width,
-                height=info.height, seconds=info.seconds, has_alpha=info.has_alpha,
+                id="a1",
+                kind=info.kind,
+                source=path.name,
+                sha256=sha256(path),
+                width=info.width,
+                height=info.height,
+                seconds=info.seconds,
+                has_alpha=info.has_alpha,
             )
         ]
     return SegmentJob(
         **{
-            "segment_id": "s1", "archetype": "hero", "type": kind, "width": 270, "height": 480,
-            "rate": 30, "head": 2, "body": 8, "tail": 3, "media": media,
+            "segment_id": "s1",
+            "archetype": "hero",
+            "type": kind,
+            "width": 270,
+            "height": 480,
+            "rate": 30,
+            "head": 2,
+            "body": 8,
+            "tail": 3,
+            "media": media,
             "background": Background(kind="blur", colors=["#203040"], darken=0.4),
             "layout": Layout(fit=fit, radius=12, shadow=0.4),
-            "motion": Motion(kind=motion, amount=0.1), **changes,
+            "motion": Motion(kind=motion, amount=0.1),
+            **changes,
         }
     )
 
@@ -134,8 +149,13 @@ def test_pictures_are_not_stretched(tmp_path: Path) -> None:
     """A disc stays a disc however it is fitted."""
     path = cut_out(tmp_path / "disc.png", (400, 400))
     for fit in ("contain", "frame", "cutout"):
-        job = job_of(path, fit, "still", background=Background(kind="color", colors=["#FFFFFF"]),
-                     layout=Layout(fit=fit, shadow=0))
+        job = job_of(
+            path,
+            fit,
+            "still",
+            background=Background(kind="color", colors=["#FFFFFF"]),
+            layout=Layout(fit=fit, shadow=0),
+        )
         footage = Compositor().render(job, {"a1": path}, tmp_path, lambda n: None)
         y = next(footage.frames())[0]
         rows, columns = np.nonzero(y < 140)
@@ -187,7 +207,8 @@ def test_the_policy_orders_tries_and_records_them(
     policy, local, remote, engine, tries, fallback, degraded
 ) -> None:
     engines = Engines(
-        [Fake("local", local), Fake("remote", remote, local=False)], Fake("last"),
+        [Fake("local", local), Fake("remote", remote, local=False)],
+        Fake("last"),
         pause=lambda s: None,
     )
     chosen = obtain(engines, policy, job_of(None), lambda e, f: None, {}, Path(), lambda n: None)
@@ -230,10 +251,14 @@ def test_engines_are_switched_off_or_chosen(tmp_path: Path) -> None:
         ([], "local_preferred", {"generate": Generate(prompt="x")}, "PYTOON_COMFYUI_URL"),
         (["cpu"], "api_only", {}, "no remote engine is set up"),
         (["cpu"], "local_only", {"off": True}, "PYTOON_ENGINES_OFF"),
-        (["cpu"], "local_only", {"generate": Generate(prompt="x", from_media="a1")},
-         "allow_regeneration"),
+        (
+            ["cpu"],
+            "local_only",
+            {"generate": Generate(prompt="x", from_media="a1")},
+            "allow_regeneration",
+        ),
     ],
-)  # fmt: skip
+)
 def test_that_nobody_could_be_asked_is_said(
     names: list[str], chosen: str, changes: dict, said: str, tmp_path: Path
 ) -> None:
@@ -267,10 +292,16 @@ def test_a_budget_is_not_exceeded(tmp_path: Path) -> None:
         for _ in range(3):
             made.append(
                 obtain(
-                    engines, "local_only", job_of(None), lambda e, f: None, {}, tmp_path,
-                    lambda n: None, budget=budget,
+                    engines,
+                    "local_only",
+                    job_of(None),
+                    lambda e, f: None,
+                    {},
+                    tmp_path,
+                    lambda n: None,
+                    budget=budget,
                 )
-            )  # fmt: skip
+            )
     assert [c.engine.name for c in made] == ["gpu", "cpu", "cpu"]
     assert [round(c.tries[0].seconds) for c in made] == [3, 1, 0]
     assert "budget of 4 is used up" in made[1].tries[0].reason
@@ -307,18 +338,22 @@ def comfyui(folder: Path) -> Iterator[Engine]:
         file.write_text(yaml.safe_dump(binding))
     with ComfyServer(steps=2, run_seconds=0.1) as server:
         yield ComfyUI(
-            [server.url], workflows=folder / "workflows", store=FolderStore(folder / "store"),
+            [server.url],
+            workflows=folder / "workflows",
+            store=FolderStore(folder / "store"),
             folder=folder / "engines",
-        )  # fmt: skip
+        )
 
 
 def generated(path: Path, role: str) -> SegmentJob:
     start = "a1" if role == "footage" else None
     return job_of(
-        path, "contain" if role == "background" else "cover", type="generated",
+        path,
+        "contain" if role == "background" else "cover",
+        type="generated",
         generate=Generate(prompt="steam", role=role, from_media=start, seed=7),
         allow_regeneration=True,
-    )  # fmt: skip
+    )
 
 
 JOBS = {

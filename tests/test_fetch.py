@@ -442,11 +442,16 @@ def test_redirects_are_checked_like_addresses(
     web: Web, inside: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(addresses, "is_public", lambda ip: ip == "127.0.0.1")
-    names = {"cdn.test": ["127.0.0.1"], "lan.test": ["127.0.0.2"],
-             "both.test": ["127.0.0.1", "127.0.0.2"]}
+    names = {
+        "cdn.test": ["127.0.0.1"],
+        "lan.test": ["127.0.0.2"],
+        "both.test": ["127.0.0.1", "127.0.0.2"],
+    }
     fetch = fetcher(
-        tmp_path, hosts=[f"cdn.test:{web.port}", *(f"{n}:{inside.port}" for n in names)],
-        allow_private=False, resolver=lambda host, port: names[host],
+        tmp_path,
+        hosts=[f"cdn.test:{web.port}", *(f"{n}:{inside.port}" for n in names)],
+        allow_private=False,
+        resolver=lambda host, port: names[host],
     )
     for to, code in [
         (f"http://lan.test:{inside.port}/secret.png?geheim", "media.private"),
@@ -463,11 +468,36 @@ def test_redirects_are_checked_like_addresses(
 
 
 _TARGETS = [
-    "http://xn--/", "http://xn--a/", "http://xn--a.listed.test/", "http:\\\\host\\x", "mailto:x",
-    "http://h:99999/", "http://h:0/", "http://h:-1/", "http://h:x/", "http://u:geheim@h/",
-    "http://[fe80::1%25eth0]/", "http://[::1%lo]/", "http://[", "http://.", "http://a..b/",
-    "http://①/", "http://a b/", "http:///", "//", "", "?", "#", ":", "\x01", "\x7f", "\xa0",
-    "http://\udcff/", "x" * 70_000, "http://" + "a" * 60_000, "https://" + "a" * 70,
+    "http://xn--/",
+    "http://xn--a/",
+    "http://xn--a.listed.test/",
+    "http:\\\\host\\x",
+    "mailto:x",
+    "http://h:99999/",
+    "http://h:0/",
+    "http://h:-1/",
+    "http://h:x/",
+    "http://u:geheim@h/",
+    "http://[fe80::1%25eth0]/",
+    "http://[::1%lo]/",
+    "http://[",
+    "http://.",
+    "http://a..b/",
+    "http://①/",
+    "http://a b/",
+    "http:///",
+    "//",
+    "",
+    "?",
+    "#",
+    ":",
+    "\x01",
+    "\x7f",
+    "\xa0",
+    "http://\udcff/",
+    "x" * 70_000,
+    "http://" + "a" * 60_000,
+    "https://" + "a" * 70,
     "a" * 2_000_000,
 ]
 
@@ -510,7 +540,10 @@ def test_a_name_that_changes_gains_nothing(
     server = socket.create_server(("127.0.0.2", web.port))
     web.pages["/a.png"] = give(PNG)
     fetch = fetcher(
-        tmp_path, hosts=[f"turn.test:{web.port}"], limits=STALE, allow_private=False,
+        tmp_path,
+        hosts=[f"turn.test:{web.port}"],
+        limits=STALE,
+        allow_private=False,
         resolver=resolver,
     )
     assert fetch.fetch(f"http://turn.test:{web.port}/a.png").read_bytes() == PNG
@@ -554,11 +587,11 @@ def _nobody(host: str, port: int) -> list[str]:
         ("s3://shop", "media.address"),
     ],
 )
-def test_what_is_not_listed_is_not_even_looked_up(
-    tmp_path: Path, address: str, code: str
-) -> None:
+def test_what_is_not_listed_is_not_even_looked_up(tmp_path: Path, address: str, code: str) -> None:
     fetch = Fetcher(
-        tmp_path / "cache", hosts=["*.example.com", "ported.test:8443"], buckets=["shop/team"],
+        tmp_path / "cache",
+        hosts=["*.example.com", "ported.test:8443"],
+        buckets=["shop/team"],
         resolver=_nobody,
     )
     assert refused(fetch, address).code == code
@@ -574,8 +607,11 @@ def test_lists_say_what_to_set(tmp_path: Path) -> None:
             Fetcher(tmp_path, hosts=[wrong])
     guard = Guard(["CDN.Example.com.", "*.shop.test:8443", "bücher.test", "[::1]:80"])
     for address in (
-        "http://cdn.example.com/a", "https://cdn.example.com.:443/a", "https://a.b.shop.test:8443/",
-        "https://BÜCHER.test/a", "http://[0:0::1]/a",
+        "http://cdn.example.com/a",
+        "https://cdn.example.com.:443/a",
+        "https://a.b.shop.test:8443/",
+        "https://BÜCHER.test/a",
+        "http://[0:0::1]/a",
     ):
         guard.check(address)
 
@@ -583,17 +619,42 @@ def test_lists_say_what_to_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "address, public",
     [
-        ("93.184.216.34", True), ("2606:4700::1111", True), ("::ffff:93.184.216.34", True),
-        ("64:ff9b::5db8:d822", True), ("2002:5db8:d822::1", True),
-        ("127.0.0.1", False), ("10.1.2.3", False), ("172.16.0.1", False), ("192.168.1.1", False),
-        ("169.254.169.254", False), ("100.64.0.1", False), ("100.100.100.200", False),
-        ("168.63.129.16", False), ("0.0.0.0", False), ("224.0.0.1", False), ("240.0.0.1", False),
-        ("255.255.255.255", False), ("192.0.0.192", False), ("198.18.0.1", False),
-        ("::1", False), ("::", False), ("fe80::1", False), ("fe80::1%eth0", False),
-        ("fd00:ec2::254", False), ("fec0::1", False), ("ff02::1", False), ("2001:db8::1", False),
-        ("2001:0:1::1", False), ("::ffff:127.0.0.1", False), ("::127.0.0.1", False),
-        ("64:ff9b::7f00:1", False), ("64:ff9b:1::1", False), ("2002:7f00:1::1", False),
-        ("2002:a9fe:a9fe::1", False), ("::ffff:169.254.169.254", False), ("nonsense", False),
+        ("93.184.216.34", True),
+        ("2606:4700::1111", True),
+        ("::ffff:93.184.216.34", True),
+        ("64:ff9b::5db8:d822", True),
+        ("2002:5db8:d822::1", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("100.100.100.200", False),
+        ("168.63.129.16", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("240.0.0.1", False),
+        ("255.255.255.255", False),
+        ("192.0.0.192", False),
+        ("198.18.0.1", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00:ec2::254", False),
+        ("fec0::1", False),
+        ("ff02::1", False),
+        ("2001:db8::1", False),
+        ("2001:0:1::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::127.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b:1::1", False),
+        ("2002:7f00:1::1", False),
+        ("2002:a9fe:a9fe::1", False),
+        ("::ffff:169.254.169.254", False),
+        ("nonsense", False),
     ],
 )
 def test_what_counts_as_public(tmp_path: Path, address: str, public: bool) -> None:
@@ -616,8 +677,11 @@ def _certificate(tmp_path: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLCont
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
     made = (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(subject)
-        .public_key(key.public_key()).serial_number(1)
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
@@ -639,8 +703,10 @@ def test_tls_is_checked_for_the_name(tmp_path: Path) -> None:
     web.pages["/a.png"] = give(PNG)
     web.pages["/down.png"] = send(f"http://cdn.test:{web.port}/a.png")
     names = ["cdn.test", "other.test"]
-    more = {"hosts": [f"{n}:{web.port}" for n in names],
-            "resolver": lambda host, port: ["127.0.0.1"]}
+    more = {
+        "hosts": [f"{n}:{web.port}" for n in names],
+        "resolver": lambda host, port: ["127.0.0.1"],
+    }
     fetch = fetcher(tmp_path, tls=client, **more)
     try:
         good = f"https://cdn.test:{web.port}/a.png"
@@ -666,10 +732,13 @@ def test_objects_come_out_of_listed_buckets(
     try:
         host, port = server.get_host_and_port()
         for name, value in {
-            "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "a",
-            "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+            "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         }.items():
             monkeypatch.setenv(name, value)
         s3 = boto3.client("s3")
@@ -746,7 +815,8 @@ def test_a_client_for_webhooks_keeps_to_its_list(
     monkeypatch.setattr(addresses, "is_public", lambda ip: ip == "127.0.0.1")
     web.pages["/hook"] = give(b"ok")
     guard = Guard(
-        [f"127.0.0.1:{web.port}", f"127.0.0.2:{inside.port}"], "PYTOON_WEBHOOK_HOSTS",
+        [f"127.0.0.1:{web.port}", f"127.0.0.2:{inside.port}"],
+        "PYTOON_WEBHOOK_HOSTS",
     )
     with open_client(guard, whole=5) as client:
         assert client.post(f"{web.url}/hook", json={"a": 1}).text == "ok"
@@ -762,9 +832,27 @@ def test_a_client_for_webhooks_keeps_to_its_list(
 
 
 _HOSTS = st.sampled_from(
-    ["cdn.example.com", "CDN.example.com.", "127.1", "[::1]", "[::ffff:7f00:1]", "0x7f.1", "",
-     "a..b", "xn--", "xn--a", "xn--a.cdn.test", "xn--.cdn.test",
-     "bücher.test", "①.test", "a%2eb", "-", "[", "]", "a" * 70]
+    [
+        "cdn.example.com",
+        "CDN.example.com.",
+        "127.1",
+        "[::1]",
+        "[::ffff:7f00:1]",
+        "0x7f.1",
+        "",
+        "a..b",
+        "xn--",
+        "xn--a",
+        "xn--a.cdn.test",
+        "xn--.cdn.test",
+        "bücher.test",
+        "①.test",
+        "a%2eb",
+        "-",
+        "[",
+        "]",
+        "a" * 70,
+    ]
 )
 _ADDRESSES = st.one_of(
     st.text(max_size=60),
@@ -803,7 +891,9 @@ def test_addresses_of_a_listed_host_raise_nothing_else(
 
     cache = tmp_path_factory.getbasetemp() / "nowhere"
     fetch = Fetcher(
-        cache, hosts=["cdn.example.com", "xn--bcher-kva.test"], resolver=resolver,
+        cache,
+        hosts=["cdn.example.com", "xn--bcher-kva.test"],
+        resolver=resolver,
         limits=Limits(retries=0),
     )
     refused(fetch, address)
@@ -817,8 +907,10 @@ def test_any_redirect_ends_in_an_answer_or_a_refusal(
     head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: "
     leading.pages["/a.png"] = trickle(head + to.replace(b"\n", b" ") + b"\r\n\r\n", b"", 0, 0)
     fetch = Fetcher(
-        tmp_path_factory.getbasetemp() / "led", hosts=["*.test", f"127.0.0.1:{leading.port}"],
-        limits=Limits(retries=0), allow_private=True,
+        tmp_path_factory.getbasetemp() / "led",
+        hosts=["*.test", f"127.0.0.1:{leading.port}"],
+        limits=Limits(retries=0),
+        allow_private=True,
         resolver=lambda host, port: ["127.0.0.1"] if host == "127.0.0.1" else [],
     )
     error = refused(fetch, f"{leading.url}/a.png")
@@ -865,8 +957,12 @@ def test_answers_against_the_protocol_are_refusals(web: Web, tmp_path: Path) -> 
 
 
 def test_addresses_are_shown_without_their_secrets() -> None:
-    for odd in ("http://u:gehe/im@h.test/", "http://u:gehe?im@h.test", "u:gehe#im@h.test/a",
-                "hosted+https://u:gehe/im@h.test"):
+    for odd in (
+        "http://u:gehe/im@h.test/",
+        "http://u:gehe?im@h.test",
+        "u:gehe#im@h.test/a",
+        "hosted+https://u:gehe/im@h.test",
+    ):
         assert "ge" not in shown(odd).removeprefix("https") and "im" not in shown(odd)
     assert shown("https://cdn.test:8443/a@2x.jpg") == "https://cdn.test:8443/a@2x.jpg"
     assert shown("https://h:x/") == "https://h:x/"

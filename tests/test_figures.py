@@ -23,26 +23,32 @@ import yaml
 from deployment import tiny
 from prometheus_client.parser import text_string_to_metric_families
 
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.cli.metrics import write_whole
-from pytoon_pipeline.defs import counting
 from pytoon_pipeline.defs.collect import collect
-from pytoon_pipeline.defs.gauges import Meter
-from pytoon_pipeline.defs.jobs import brief_job
 from pytoon_pipeline.defs.partitions import BRIEFS
-from pytoon_pipeline.defs.run import open_instance, run_brief
+from pytoon_pipeline.defs.videos import counting
+from pytoon_pipeline.defs.videos.jobs import brief_job
 from pytoon_pipeline.errors import EngineFailed, EngineTimeout, StoreError
-from pytoon_pipeline.figures import catalogue as c
-from pytoon_pipeline.figures import lines
-from pytoon_pipeline.figures.counts import Tally, read, write
-from pytoon_pipeline.figures.text import CONTENT_TYPE, Gauges, Patience, of_ledger, render_text
+from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.runtime.gauges import Meter
+from pytoon_pipeline.runtime.run import open_instance, run_brief
 from pytoon_pipeline.service.app import make_app
 from pytoon_pipeline.service.server import RequestLines, listen
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages import segments as stage
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import open_services
+from pytoon_pipeline.telemetry import catalogue as c
+from pytoon_pipeline.telemetry import logs
+from pytoon_pipeline.telemetry.counters import Tally, read, write
+from pytoon_pipeline.telemetry.prometheus import (
+    CONTENT_TYPE,
+    Gauges,
+    Patience,
+    of_ledger,
+    render_text,
+)
 
 ROOT = Path(__file__).parents[1]
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -66,9 +72,9 @@ def of(samples: Samples, name: str, **labels: str) -> float:
 _COUNT = """
 import sys
 from pathlib import Path
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.figures import catalogue as c
-from pytoon_pipeline.figures.counts import Tally, write
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.telemetry import catalogue as c
+from pytoon_pipeline.telemetry.counters import Tally, write
 
 place, engine = sys.argv[1:]
 sys.stdin.readline()
@@ -111,8 +117,10 @@ def test_processes_that_count_at_once_lose_nothing(place: str):
     assert of(samples, "pytoon_runs_total", action="render", outcome="failed") == 0
     assert of(samples, "pytoon_segment_seconds_count", engine="one") == 100
     assert of(samples, "pytoon_segment_seconds_sum", engine='tw"o') == 150
-    buckets = {le: of(samples, "pytoon_segment_seconds_bucket", engine="three", le=le)
-               for le in ("2.0", "4.0", "1800.0", "+Inf")}  # fmt: skip
+    buckets = {
+        le: of(samples, "pytoon_segment_seconds_bucket", engine="three", le=le)
+        for le in ("2.0", "4.0", "1800.0", "+Inf")
+    }
     assert buckets == {"2.0": 0, "4.0": 50, "1800.0": 50, "+Inf": 50}
 
 
@@ -188,14 +196,27 @@ def test_runs_are_counted_and_told(
     samples = parsed(install.text())
     runs = {o: of(samples, "pytoon_runs_total", action="render", outcome=o) for o in c.OUTCOMES}
     assert runs == {"done": 3, "refused": 1, "failed": 1, "cancelled": 0}
-    counted = {n: of(samples, f"pytoon_{n}_total") for n in (
-        "videos", "videos_unchanged", "videos_degraded", "videos_fallback", "segments_degraded",
-        "segments_failed", "video_seconds",
-    )}  # fmt: skip
+    counted = {
+        n: of(samples, f"pytoon_{n}_total")
+        for n in (
+            "videos",
+            "videos_unchanged",
+            "videos_degraded",
+            "videos_fallback",
+            "segments_degraded",
+            "segments_failed",
+            "video_seconds",
+        )
+    }
     assert counted == {
-        "videos": 3, "videos_unchanged": 1, "videos_degraded": 1, "videos_fallback": 1,
-        "segments_degraded": 1, "segments_failed": 2, "video_seconds": 9,
-    }  # fmt: skip
+        "videos": 3,
+        "videos_unchanged": 1,
+        "videos_degraded": 1,
+        "videos_fallback": 1,
+        "segments_degraded": 1,
+        "segments_failed": 2,
+        "video_seconds": 9,
+    }
     said = "pytoon_segments_total"
     assert of(samples, said, engine="compositor", source="rendered") == 1
     assert of(samples, said, engine="compositor", source="cached") == 1
@@ -210,8 +231,10 @@ def test_runs_are_counted_and_told(
     assert {s: n for s, n in states.items() if n} == {"done": 2, "refused": 1, "failed": 1}
     assert of(samples, "pytoon_campaign_briefs", campaign="camp", state="done") == 2
     assert {p: of(samples, "pytoon_reachable", part=p) for p in ("ledger", "store", "dagster")} == {
-        "ledger": 1, "store": 1, "dagster": 1,
-    }  # fmt: skip
+        "ledger": 1,
+        "store": 1,
+        "dagster": 1,
+    }
 
     said = [json.loads(text) for text in capfd.readouterr().err.splitlines()]
     schema = json.loads((ROOT / "docs" / "log.schema.json").read_text())
@@ -219,12 +242,22 @@ def test_runs_are_counted_and_told(
         jsonschema.validate(one, schema)
     mine = [one for one in said if one.get("run_id") == done.run_id]
     assert [one["event"] for one in mine if one["event"] != "message"] == [
-        "run_started", *["stage"] * 6, "run_done",
-    ]  # fmt: skip
-    assert mine[-1].items() >= {
-        "job": "brief_job", "partition": "camp/good", "campaign": "camp", "outcome": "done",
-        "cached": False, "degraded": False, "level": "info",
-    }.items()  # fmt: skip
+        "run_started",
+        *["stage"] * 6,
+        "run_done",
+    ]
+    assert (
+        mine[-1].items()
+        >= {
+            "job": "brief_job",
+            "partition": "camp/good",
+            "campaign": "camp",
+            "outcome": "done",
+            "cached": False,
+            "degraded": False,
+            "level": "info",
+        }.items()
+    )
     assert mine[-1]["seconds"] > 0
     ends = {one["partition"]: one for one in said if one["event"] == "run_failed"}
     assert ends["camp/bad"]["outcome"] == "refused"
@@ -269,8 +302,12 @@ def test_a_runs_own_reporter_says_segments_and_queue(
     docs = (ROOT / "docs" / "observability.md").read_text()
     promised = re.findall(r"^\| `(\w+)`: (.*?) \|", docs, re.MULTILINE)
     assert {asset for asset, _ in promised} == {
-        "render_spec", "segments", "assembled_video", "thumbnail", "metrics",
-    }  # fmt: skip
+        "render_spec",
+        "segments",
+        "assembled_video",
+        "thumbnail",
+        "metrics",
+    }
     for asset, names in promised:
         for name in re.findall(r"`(\w+)`", names):
             assert isinstance(shown[asset][name].value, int | float), (asset, name)
@@ -287,10 +324,17 @@ def test_reasons_of_engines_fall_into_few_classes():
     from pytoon_pipeline.engines.comfyui.errors import NoAnswer, OutOfMemory, Stalled
     from pytoon_pipeline.errors import BudgetExhausted
 
-    found = [during(e) for e in (
-        NoAnswer("gone"), Stalled("hangs"), BudgetExhausted("spent"), OutOfMemory("full"),
-        EngineFailed("broken"), ValueError("a fault"),
-    )]  # fmt: skip
+    found = [
+        during(e)
+        for e in (
+            NoAnswer("gone"),
+            Stalled("hangs"),
+            BudgetExhausted("spent"),
+            OutOfMemory("full"),
+            EngineFailed("broken"),
+            ValueError("a fault"),
+        )
+    ]
     assert found == list(c.REASONS)
 
 
@@ -335,9 +379,15 @@ def test_figures_over_http(install: Install, capfd: pytest.CaptureFixture):
             assert client.get("/metrics", headers=shown).status_code == 200
         assert client.get("/render").status_code == 401, "all else needs the token, from here too"
     requests = [json.loads(text) for text in capfd.readouterr().err.splitlines()]
-    assert requests[0].items() >= {
-        "event": "request", "method": "GET", "path": "/metrics", "status": 200,
-    }.items()  # fmt: skip
+    assert (
+        requests[0].items()
+        >= {
+            "event": "request",
+            "method": "GET",
+            "path": "/metrics",
+            "status": 200,
+        }.items()
+    )
     assert "abc" not in json.dumps(requests) and "horse" not in json.dumps(requests)
     assert [r["status"] for r in requests] == [200, *[401, 200] * 7, 401]
 
@@ -359,8 +409,10 @@ def test_a_part_that_hangs_is_away_and_the_others_are_told(
         let_go.set()
         meter.close()
     assert {p: of(samples, "pytoon_reachable", part=p) for p in ("ledger", "store", "dagster")} == {
-        "ledger": 0, "store": 0, "dagster": 1,
-    }  # fmt: skip
+        "ledger": 0,
+        "store": 0,
+        "dagster": 1,
+    }
     assert ("pytoon_videos_total", frozenset()) not in samples, "no counter falls to zero"
     assert of(samples, "pytoon_free_bytes", place="home") > 0
 
@@ -412,29 +464,38 @@ def test_no_secret_is_in_a_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTOON_TOKEN", "first-token, second-token")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abcd+EFGH")
     monkeypatch.setenv("PYTOON_DATABASE", f"postgresql://me:{quote_plus(word)}@db/pytoon")
-    said = lines.line(
+    said = logs.line(
         "message",
         message="GET https://b.s3.example/v.mp4?X-Amz-Signature=0123&X-Amz-Expires=9 failed; "
         f"postgresql://me:{quote_plus(word)}@db/pytoon said {word} is wrong",
-        reason="second-token is no word", traceback="key abcd+EFGH\nAuthorization: Bearer x.y-z.q",
-    )  # fmt: skip
+        reason="second-token is no word",
+        traceback="key abcd+EFGH\nAuthorization: Bearer x.y-z.q",
+    )
     told = json.loads(said)
     secrets = ("0123", "X-Amz", word, quote_plus(word), "second-token", "abcd+", "x.y-z", "me:")
     for secret in secrets:
         assert secret not in json.dumps(told, ensure_ascii=False), secret
-    assert told["message"].startswith("GET https://b.s3.example/v.mp4?*** failed; postgresql://***@")
+    assert told["message"].startswith(
+        "GET https://b.s3.example/v.mp4?*** failed; postgresql://***@"
+    )
 
 
 def test_lines_of_other_processes_take_the_same_shape():
-    ours = lines.line("run_done", partition="c/b", seconds=1.5)
-    assert lines.relayed("daemon", ours) == ours
+    ours = logs.line("run_done", partition="c/b", seconds=1.5)
+    assert logs.relayed("daemon", ours) == ours
     theirs = json.dumps({"event": "Tick failed", "logger": "dagster.daemon", "level": "ERROR"})
-    told = json.loads(lines.relayed("daemon", theirs))
-    assert told.items() >= {
-        "event": "message", "level": "error", "source": "daemon", "logger": "dagster.daemon",
-        "message": "Tick failed",
-    }.items()  # fmt: skip
-    assert json.loads(lines.relayed("web", "{plain"))["message"] == "{plain"
+    told = json.loads(logs.relayed("daemon", theirs))
+    assert (
+        told.items()
+        >= {
+            "event": "message",
+            "level": "error",
+            "source": "daemon",
+            "logger": "dagster.daemon",
+            "message": "Tick failed",
+        }.items()
+    )
+    assert json.loads(logs.relayed("web", "{plain"))["message"] == "{plain"
 
 
 # What is made of them ----------------------------------------------------------------------------
@@ -461,9 +522,18 @@ def test_rules_and_dashboard_name_only_what_there_is(install: Install):
     assert {n for n in told if n.startswith("pytoon_")} <= known.keys()
     # Those that need a daemon, a broker, a server or an event are not told by a new install.
     later = {f.name for f in (c.WORKERS, c.HEARTBEAT, c.TICK, c.ENGINE_UP, c.CAMPAIGN_BRIEFS)}
-    later |= {n for n in known if n.startswith(
-        ("pytoon_stage_seconds", "pytoon_checks_failed", "pytoon_engine_failures",
-         "pytoon_segments_fallback"))}  # fmt: skip
+    later |= {
+        n
+        for n in known
+        if n.startswith(
+            (
+                "pytoon_stage_seconds",
+                "pytoon_checks_failed",
+                "pytoon_engine_failures",
+                "pytoon_segments_fallback",
+            )
+        )
+    }
     assert known.keys() - told - later == {"up"}
 
     rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
@@ -488,5 +558,5 @@ def test_rules_and_dashboard_name_only_what_there_is(install: Install):
     for figure in c.FIGURES.values():
         labels = ", ".join(f"`{label}`" for label in figure.labels)
         assert f"| `{figure.name}` | {figure.kind} | {labels} |" in docs, figure.name
-    for field in lines.FIELDS:
+    for field in logs.FIELDS:
         assert f"| `{field}` |" in docs, field

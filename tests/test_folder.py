@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytoon_pipeline.briefs.folder import find_sources, scan
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource, content_hash, look, stillness
 from pytoon_pipeline.errors import StoreError, UserError
+from pytoon_pipeline.intake.folder import find_sources, scan
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.store.base import checked_key
 
 

@@ -26,8 +26,7 @@ from pytoon_pipeline.media.probe import probe, sha256
 from pytoon_pipeline.media.retime import Retimed, moments, retime
 from pytoon_pipeline.picture.contrast import TARGET, behind, contrast, relative_luminance
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.spec.job import JobCaption, SegmentJob, fingerprint, segment_jobs
-from pytoon_pipeline.spec.model import (
+from pytoon_pipeline.plan.model import (
     Asset,
     Background,
     Generate,
@@ -36,7 +35,8 @@ from pytoon_pipeline.spec.model import (
     RenderSpec,
     TypeStyle,
 )
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.plan.segment_jobs import JobCaption, SegmentJob, fingerprint, segment_jobs
+from pytoon_pipeline.plan.timeline import timeline
 
 SIZE = (96, 160)
 SPEED = 3.0
@@ -57,14 +57,44 @@ def scene(t: float, light: float = 1.0) -> np.ndarray:
 
 
 def take(
-    path: Path, frames: int = 9, rate: int = 16, light: float = 1.0,
+    path: Path,
+    frames: int = 9,
+    rate: int = 16,
+    light: float = 1.0,
     draw: Callable[[float, float], np.ndarray] = scene,
 ) -> Path:
     """A clip as a model makes it, kept exactly."""
-    argv = [ffmpeg.exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "yuv420p",
-            "-s", f"{SIZE[0]}x{SIZE[1]}", "-r", str(rate), "-colorspace", "bt709",
-            "-color_range", "tv", "-i", "-", "-c:v", "libx264", "-qp", "0", "-preset",
-            "ultrafast", "-colorspace", "bt709", "-color_range", "tv", str(path)]  # fmt: skip
+    argv = [
+        ffmpeg.exe(),
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "yuv420p",
+        "-s",
+        f"{SIZE[0]}x{SIZE[1]}",
+        "-r",
+        str(rate),
+        "-colorspace",
+        "bt709",
+        "-color_range",
+        "tv",
+        "-i",
+        "-",
+        "-c:v",
+        "libx264",
+        "-qp",
+        "0",
+        "-preset",
+        "ultrafast",
+        "-colorspace",
+        "bt709",
+        "-color_range",
+        "tv",
+        str(path),
+    ]
     planes = (rgb_to_planes(draw(t, light)) for t in range(frames))
     raw = b"".join(p.tobytes() for frame in planes for p in frame)
     subprocess.run(argv, input=raw, check=True)
@@ -78,16 +108,32 @@ def job_of(path: Path | None, motion: str = "push_in", **changes) -> SegmentJob:
         info = probe(path)
         media = [
             Asset(
-                id="a1", kind=info.kind, source=path.name, sha256=sha256(path), width=info.width,
-                height=info.height, seconds=info.seconds, has_alpha=info.has_alpha,
+                id="a1",
+                kind=info.kind,
+                source=path.name,
+                sha256=sha256(path),
+                width=info.width,
+                height=info.height,
+                seconds=info.seconds,
+                has_alpha=info.has_alpha,
             )
         ]
     return SegmentJob(
         **{
-            "segment_id": "s1", "archetype": "hero", "type": "generated", "width": 270,
-            "height": 480, "rate": 30, "head": 2, "body": 8, "tail": 3, "media": media,
+            "segment_id": "s1",
+            "archetype": "hero",
+            "type": "generated",
+            "width": 270,
+            "height": 480,
+            "rate": 30,
+            "head": 2,
+            "body": 8,
+            "tail": 3,
+            "media": media,
             "background": Background(kind="blur", colors=["#203040"], darken=0.4),
-            "layout": Layout(fit="cover"), "motion": Motion(kind=motion, amount=0.1), **changes,
+            "layout": Layout(fit="cover"),
+            "motion": Motion(kind=motion, amount=0.1),
+            **changes,
         }
     )
 
@@ -108,8 +154,11 @@ def asked(**changes) -> Generate:
 
 
 @given(
-    st.integers(1, 130), st.sampled_from([8, 16, 24, 25, 30, 60]), st.sampled_from([24, 25, 30]),
-    st.integers(1, 400), st.sampled_from(["ping_pong", "slow_down"]),
+    st.integers(1, 130),
+    st.sampled_from([8, 16, 24, 25, 30, 60]),
+    st.sampled_from([24, 25, 30]),
+    st.integers(1, 400),
+    st.sampled_from(["ping_pong", "slow_down"]),
 )
 def test_every_frame_shows_a_moment_of_the_take(frames, rate, target, count, stretch) -> None:
     shown = moments(frames, Fraction(rate), target, count, stretch)
@@ -216,9 +265,9 @@ def test_a_take_covers_the_frame_unstretched_with_its_colours_in_place(tmp_path:
     # 96x160 covers 270x480 at three times its size, nine pixels lost on either side.
     assert abs(columns.mean() + 0.5 - (70.5 * 3 - 9)) < 1 and abs(rows.mean() + 0.5 - 241) < 1
     # The disc is grey, its ground is not; chroma lies at 2i + 1/2, 2j + 1 of the frame.
-    low, wide = np.nonzero(cv2.morphologyEx(
-        (v < 134).astype(np.uint8), cv2.MORPH_OPEN, np.ones((9, 9), np.uint8)
-    ))
+    low, wide = np.nonzero(
+        cv2.morphologyEx((v < 134).astype(np.uint8), cv2.MORPH_OPEN, np.ones((9, 9), np.uint8))
+    )
     assert abs(2 * wide.mean() + 0.5 - (columns.mean() + 0.5)) < 0.4
     assert abs(2 * low.mean() + 1 - (rows.mean() + 0.5)) < 0.4
 
@@ -246,12 +295,16 @@ def test_the_product_before_a_generated_ground_is_pixel_true(
     path = take(tmp_path / "t.mp4")
     made = footage(job, path, media)
     grounds = [
-        copies(Compositor().render(
-            plain.model_copy(update={"background": Background(colors=[c])}), media, tmp_path,
-            lambda n: None,
-        ))
+        copies(
+            Compositor().render(
+                plain.model_copy(update={"background": Background(colors=[c])}),
+                media,
+                tmp_path,
+                lambda n: None,
+            )
+        )
         for c in ("#F0E8E0", "#101820")
-    ]  # fmt: skip
+    ]
     bare = copies(footage(job.model_copy(update={"media": []}), path))
     for n, planes in enumerate(copies(made)):
         for plane, light, dark in zip(planes, grounds[0][n], grounds[1][n], strict=True):
@@ -281,11 +334,17 @@ def test_bare_words_can_be_read_on_any_take(light: float, dark_words: bool, tmp_
     need."""
     words, ground = ("#1A1A1A", "#F0E8E0") if dark_words else ("#FFFFFF", "#10261C")
     cue = JobCaption(
-        text="Hello", style=TypeStyle(family="Inter", max_px=40, min_px=20, color=words),
-        box=(30, 80, 240, 150), align_y="middle", first=0, end=13,
-    )  # fmt: skip
+        text="Hello",
+        style=TypeStyle(family="Inter", max_px=40, min_px=20, color=words),
+        box=(30, 80, 240, 150),
+        align_y="middle",
+        first=0,
+        end=13,
+    )
     job = job_of(
-        None, generate=asked(), background=Background(colors=[ground]),
+        None,
+        generate=asked(),
+        background=Background(colors=[ground]),
         captions=[cue],
     )
     path = take(tmp_path / "t.mp4", light=light)
@@ -331,26 +390,42 @@ def order(spec: RenderSpec) -> list[str]:
         ("media: a.png\ngenerate: x", ["*x", "a"]),
         ("generate: [x, y]", ["*x", "*y"]),
         ("media: [a.png, b.png]\ngenerate: {prompt: x, from_media: b.png}", ["a", "b+x"]),
-        ("media: [a.png, b.png]\ngenerate: {prompt: x, from_media: b.png}\n"
-         "allow_regeneration: true", ["a", "b*x"]),
-        ("media: [a.png, b.png]\nallow_regeneration: true\n"
-         "generate: {prompt: x, from_media: b.png, role: background}", ["a", "b+x"]),
-        ("media: [a.png, b.png]\ngenerate: [{prompt: x, from_media: a.png}, "
-         "{prompt: y, from_media: a.png}]", ["a+x", "a+y", "b"]),
+        (
+            "media: [a.png, b.png]\ngenerate: {prompt: x, from_media: b.png}\n"
+            "allow_regeneration: true",
+            ["a", "b*x"],
+        ),
+        (
+            "media: [a.png, b.png]\nallow_regeneration: true\n"
+            "generate: {prompt: x, from_media: b.png, role: background}",
+            ["a", "b+x"],
+        ),
+        (
+            "media: [a.png, b.png]\ngenerate: [{prompt: x, from_media: a.png}, "
+            "{prompt: y, from_media: a.png}]",
+            ["a+x", "a+y", "b"],
+        ),
         ("media: [a.png, b.png]\ngenerate: {prompt: x, from_media: c.png}", ["a", "c+x", "b"]),
         ("media: [a.png, b.png]\ngenerate: {prompt: x, role: background}", ["a+x", "b+x"]),
         ("archetype: overlay\nmedia: [a.png, b.png, c.png]\ngenerate: x", ["a+x", "b+x", "c+x"]),
-        ("archetype: overlay\nmedia: [a.png, b.png, c.png]\ngenerate: [x, y]",
-         ["a+x", "b+x", "c+y"]),
+        (
+            "archetype: overlay\nmedia: [a.png, b.png, c.png]\ngenerate: [x, y]",
+            ["a+x", "b+x", "c+y"],
+        ),
         ("archetype: overlay\nmedia: a.png\ngenerate: [x, y]", ["a+x", "a+y"]),
-        ("archetype: overlay\nmedia: [a.png, {path: b.png, background: blur}, {text: Card}]\n"
-         "generate: x", ["a+x", "b", ""]),
-        ("archetype: overlay\nmedia: [a.png, b.png]\ngenerate: {prompt: x, role: footage}",
-         ["a", "*x", "b"]),
+        (
+            "archetype: overlay\nmedia: [a.png, {path: b.png, background: blur}, {text: Card}]\n"
+            "generate: x",
+            ["a+x", "b", ""],
+        ),
+        (
+            "archetype: overlay\nmedia: [a.png, b.png]\ngenerate: {prompt: x, role: footage}",
+            ["a", "*x", "b"],
+        ),
         ("archetype: overlay\ngenerate: x", ["*x"]),
         ("archetype: meme\nmedia: a.png\ngenerate: x\nhook: Ha", ["*x", "a"]),
     ],
-)  # fmt: skip
+)
 def test_where_prompts_go(text: str, expected: list[str], tmp_path: Path) -> None:
     media_files(tmp_path, "a.png", "b.png", "c.png")
     spec = compiled(brief(tmp_path, f"music: none\n{text}\n"))

@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pytoon_pipeline.compiler.compile import compile_file
+from pytoon_pipeline.compiler.draft import Workshop
+from pytoon_pipeline.compiler.presets import DEFAULT_PRESET, PresetLibrary
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.yuv import planes_to_rgb
+from pytoon_pipeline.plan.segment_jobs import segment_jobs
+from pytoon_pipeline.plan.timeline import timeline
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.compile import compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.job import segment_jobs
-from pytoon_pipeline.spec.presets import DEFAULT_PRESET, PresetLibrary
-from pytoon_pipeline.spec.timeline import timeline
 from pytoon_pipeline.stages.finishing import Finishing
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -13,13 +13,13 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from pytoon_pipeline.briefs import apart
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.defs import reconcile, sensors, watch
-from pytoon_pipeline.defs.pages import WrittenPage, write_page
-from pytoon_pipeline.defs.resources import SettingsResource
-from pytoon_pipeline.defs.sensors import intake
+from pytoon_pipeline.defs.campaigns.pages import WrittenPage, write_page
+from pytoon_pipeline.defs.videos import reconcile, sensors
+from pytoon_pipeline.defs.videos.resources import SettingsResource
+from pytoon_pipeline.defs.videos.sensors import intake
+from pytoon_pipeline.intake import sandboxed_reader, watch
+from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.store import open_store
 
 
@@ -233,8 +233,10 @@ def test_what_a_person_wants_is_requested_by_priority(folder: Folder):
     folder.ledger.want(["c/b"], "rerender")
     requests = folder.tick()
     assert [(r.partition_key, r.job_name) for r in requests] == [
-        ("c/b", "brief_job"), ("c/a", "recheck_job"), ("c/c", "recheck_job"),
-    ]  # fmt: skip
+        ("c/b", "brief_job"),
+        ("c/a", "recheck_job"),
+        ("c/c", "recheck_job"),
+    ]
     assert requests[0].tags["pytoon/action"] == "rerender"
     assert requests[0].tags["dagster/priority"] == "7"
     assert folder.tick() == []
@@ -263,9 +265,7 @@ def rows(count: int, **changed: str) -> str:
     return "\n".join(["name,media,hook", *lines]) + "\n"
 
 
-def test_of_a_table_only_changed_rows_are_rendered(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
-):
+def test_of_a_table_only_changed_rows_are_rendered(folder: Folder, monkeypatch: pytest.MonkeyPatch):
     # No run is launched here, and a request that no run is known of is made again after a while.
     monkeypatch.setattr(reconcile, "GRACE_SECONDS", 3600.0)
     table = write(folder.root / "spring.csv", rows(300))
@@ -305,7 +305,7 @@ def test_rows_of_a_database_learn_what_became_of_them(
     )
     run(
         "INSERT INTO shop VALUES (1, 'cup', 'One', '{a.jpg}', NULL), (2, 'pot', 'Two', '{a.jpg}', "
-        "'{\"ctas\": [\"Buy\", \"Get\"]}')"
+        '\'{"ctas": ["Buy", "Get"]}\')'
     )
     write(folder.root / "a.jpg", "pixels")
     assert folder.rendered() == ["shop/cup", "shop/pot-c1", "shop/pot-c2"]
@@ -340,9 +340,9 @@ def test_a_database_that_is_down_keeps_no_folder_waiting(
 
 
 @pytest.fixture
-def spinning(monkeypatch: pytest.MonkeyPatch) -> Iterator[apart.BriefReader]:
+def spinning(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandboxed_reader.BriefReader]:
     """A reader whose helper spins, or dies, over files that say so."""
-    start = apart._START.replace(
+    start = sandboxed_reader._START.replace(
         "serve()",
         "import os, re\n"
         "read = apart.content_hash\n"
@@ -355,17 +355,17 @@ def spinning(monkeypatch: pytest.MonkeyPatch) -> Iterator[apart.BriefReader]:
         "    return read(source, roots)\n"
         "apart.content_hash = content_hash\n"
         "apart.serve()",
-    ).replace("import serve", "import serve\nfrom pytoon_pipeline.briefs import apart")
-    monkeypatch.setattr(apart, "_START", start)
-    monkeypatch.setattr(apart, "FILE_SECONDS", 1.0)
-    made = apart.BriefReader()
+    ).replace("import serve", "import serve\nfrom pytoon_pipeline.intake import sandboxed_reader")
+    monkeypatch.setattr(sandboxed_reader, "_START", start)
+    monkeypatch.setattr(sandboxed_reader, "FILE_SECONDS", 1.0)
+    made = sandboxed_reader.BriefReader()
     monkeypatch.setattr(sensors, "reader", lambda: made)
     yield made
     made.close()
 
 
 def test_a_brief_that_can_not_be_read_in_time_costs_itself_only(
-    folder: Folder, spinning: apart.BriefReader
+    folder: Folder, spinning: sandboxed_reader.BriefReader
 ):
     folder.brief("c/1", "media: [a.jpg]\nhook: spins\n")
     folder.brief("c/2", "media: [a.jpg]\nhook: dies\n")
@@ -384,12 +384,12 @@ def test_a_brief_that_is_being_copied_is_not_read_through(folder: Folder):
     """A large file would be read from its beginning at each look while it grows."""
     path = folder.brief("c/b")
     source = find_sources([path.parent])[0]
-    with closing(apart.BriefReader()) as reader:
+    with closing(sandboxed_reader.BriefReader()) as reader:
         until = time.monotonic() + 60
         copied = reader.read(source, {}, until, settled_before=0.0)
         assert copied.contents == "" and copied.still.newest > 0
         settled = reader.read(source, {}, until, unmoved=copied.still.signature, settled_before=0.0)
-        assert settled == apart.read_brief(source, {}) and settled.contents
+        assert settled == sandboxed_reader.read_brief(source, {}) and settled.contents
 
 
 def test_briefs_that_take_long_keep_none_from_its_turn(

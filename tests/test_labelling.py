@@ -22,16 +22,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from test_engines import Fake
 from test_render import build
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.engines.policy import Engines
 from pytoon_pipeline.engines.still import Still
 from pytoon_pipeline.errors import EngineUnavailable, LinkError, SettingsError
+from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.media import credentials, label
 from pytoon_pipeline.media.link import boxes, edit_lists, is_faststart
+from pytoon_pipeline.plan.model import Generate, Overlay, RenderSpec, Segment
 from pytoon_pipeline.quality.checks import Verdict
-from pytoon_pipeline.spec.model import Generate, Overlay, RenderSpec, Segment
 from pytoon_pipeline.stages import labelling
 from pytoon_pipeline.stages.assemble import assemble
 from pytoon_pipeline.stages.compile import compile_source
@@ -51,9 +51,7 @@ class Dreamer(Fake):
         return job.type == "generated"
 
     def inputs(self, job) -> dict:
-        return {
-            "name": self.name, "workflow": "t2v", "models": ["dream-1.safetensors"], "seed": 7
-        }
+        return {"name": self.name, "workflow": "t2v", "models": ["dream-1.safetensors"], "seed": 7}
 
     def render(self, job, media, workdir, progress) -> Footage:
         super().render(job, media, workdir, progress)
@@ -79,7 +77,10 @@ def brief(folder: Path, *more: dict) -> Path:
     picture(folder / "cup.jpg", (500, 400))
     picture(folder / "pot.jpg", (300, 400), (60, 90, 200))
     spec = {
-        "archetype": "hero", "brand": "neutral", "resolution": "270x480", "audioTrack": False,
+        "archetype": "hero",
+        "brand": "neutral",
+        "resolution": "270x480",
+        "audioTrack": False,
         "segments": [
             {"media": "cup.jpg", "duration": 1, "text": "One"},
             {"duration": 2, "generate": {"prompt": PROMPT}},
@@ -92,10 +93,12 @@ def brief(folder: Path, *more: dict) -> Path:
 
 
 def name(common: str) -> x509.Name:
-    return x509.Name([
-        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Morrow Ltd"),
-        x509.NameAttribute(NameOID.COMMON_NAME, common),
-    ])
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Morrow Ltd"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common),
+        ]
+    )
 
 
 def certify(folder: Path, days: float = 30, alone: bool = False) -> tuple[Path, Path, str]:
@@ -107,18 +110,27 @@ def certify(folder: Path, days: float = 30, alone: bool = False) -> tuple[Path, 
 
     def certificate(common: str, key, issuer: str, issuer_key, ca: bool) -> x509.Certificate:
         usage = dict.fromkeys(
-            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-             "crl_sign", "encipher_only", "decipher_only"), False,
+            (
+                "content_commitment",
+                "key_encipherment",
+                "data_encipherment",
+                "key_agreement",
+                "crl_sign",
+                "encipher_only",
+                "decipher_only",
+            ),
+            False,
         )
         made = (
-            x509.CertificateBuilder().subject_name(name(common)).issuer_name(name(issuer))
-            .public_key(key.public_key()).serial_number(x509.random_serial_number())
+            x509.CertificateBuilder()
+            .subject_name(name(common))
+            .issuer_name(name(issuer))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(days=60))
             .not_valid_after(now + dt.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca, None), True)
-            .add_extension(
-                x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, **usage), True
-            )
+            .add_extension(x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, **usage), True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False
@@ -138,7 +150,8 @@ def certify(folder: Path, days: float = 30, alone: bool = False) -> tuple[Path, 
     (folder / "chain.pem").write_text(pem(signer) + ("" if alone else pem(authority)))
     (folder / "key.pem").write_bytes(
         own.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
             serialization.NoEncryption(),
         )
     )
@@ -175,8 +188,11 @@ def test_generated_footage_is_marked_in_the_file(dreaming: Services, tmp_path: P
         "digital_source_type": "compositeWithTrainedAlgorithmicMedia",
         "segments": [
             {
-                "segment": "s2", "engine": "dreamer", "workflow": "t2v",
-                "models": ["dream-1.safetensors"], "seed": 7,
+                "segment": "s2",
+                "engine": "dreamer",
+                "workflow": "t2v",
+                "models": ["dream-1.safetensors"],
+                "seed": 7,
                 "prompt_sha256": hashlib.sha256(PROMPT.encode()).hexdigest(),
             }
         ],
@@ -222,7 +238,10 @@ def test_what_is_not_generated_is_not_marked(services: Services, tmp_path: Path)
     video = gone.store.local(metrics.video.key)
     assert [b.path for b in boxes(video) if "/" not in b.path][-1] == "mdat"
     assert metrics.disclosure.model_dump() == {
-        "ai_generated": False, "digital_source_type": None, "segments": [], "c2pa": "not_needed",
+        "ai_generated": False,
+        "digital_source_type": None,
+        "segments": [],
+        "c2pa": "not_needed",
         "signer": None,
     }
     # A file that claims it all the same is wrong.
@@ -254,16 +273,30 @@ def test_the_source_type_is_of_the_whole_picture(segments, overlays, expected) -
     for i, kind in enumerate(segments):
         role = "background" if kind == "background" else "footage"
         planned.append(
-            Segment(id=f"s{i}", type="text") if kind == "text"
-            else Segment(id=f"s{i}", type="generated", media=["cup"] if role != "footage" else [],
-                         generate=Generate(prompt=PROMPT, role=role))
-        )  # fmt: skip
+            Segment(id=f"s{i}", type="text")
+            if kind == "text"
+            else Segment(
+                id=f"s{i}",
+                type="generated",
+                media=["cup"] if role != "footage" else [],
+                generate=Generate(prompt=PROMPT, role=role),
+            )
+        )
         records.append(
-            SegmentRecord(segment_id=f"s{i}", fingerprint="", key="", engine="e", frames=1,
-                          seconds=0, cached=False, degraded=kind == "degraded")
+            SegmentRecord(
+                segment_id=f"s{i}",
+                fingerprint="",
+                key="",
+                engine="e",
+                frames=1,
+                seconds=0,
+                cached=False,
+                degraded=kind == "degraded",
+            )
         )
     spec = RenderSpec(
-        archetype="hero", segments=planned,
+        archetype="hero",
+        segments=planned,
         overlays=[Overlay.model_validate(o) for o in overlays],
     )
     assert source_type(spec, SegmentsDocument(segments=records)) == expected
@@ -280,9 +313,10 @@ def test_a_certificate_signs_what_the_video_is_made_of(
     # The picture comes with Content Credentials of its own: they are handed on.
     own, signed = folder / "cup.jpg", io.BytesIO()
     action = {"action": "c2pa.created", "digitalSourceType": f"{IPTC}digitalCapture"}
-    statement = {"title": "shot", "assertions": [
-        {"label": "c2pa.actions", "data": {"actions": [action]}}
-    ]}  # fmt: skip
+    statement = {
+        "title": "shot",
+        "assertions": [{"label": "c2pa.actions", "data": {"actions": [action]}}],
+    }
     who = credentials.load_identity(certificate, key)
     info = c2pa.C2paSignerInfo("es256", who.certificates.encode(), who.key.encode(), None)
     with c2pa.Signer.from_info(info) as signer, c2pa.Builder(statement) as builder:
@@ -311,20 +345,24 @@ def test_a_certificate_signs_what_the_video_is_made_of(
     files += [own, folder / "pot.jpg"]
     names = ["s2.mp4", "s3.mp4", "cup.jpg", "pot.jpg"]
     assert [(i["title"], i["relationship"], i["instance_id"]) for i in manifest["ingredients"]] == [
-        (title, "inputTo" if title == "pot.jpg" else "componentOf",
-         f"urn:sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}")
+        (
+            title,
+            "inputTo" if title == "pot.jpg" else "componentOf",
+            f"urn:sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
+        )
         for title, path in zip(names, files, strict=True)
-    ]  # fmt: skip
+    ]
     shot = found["manifests"][manifest["ingredients"][2]["active_manifest"]]
     assert shot["title"] == "shot"
     said = {a["label"]: a["data"] for a in manifest["assertions"]}
-    assert [(a["action"], a.get("digitalSourceType")) for a in said["c2pa.actions.v2"]["actions"]] \
-        == [
-            ("c2pa.created", f"{IPTC}compositeWithTrainedAlgorithmicMedia"),
-            ("c2pa.placed", f"{IPTC}trainedAlgorithmicMedia"),
-            ("c2pa.placed", f"{IPTC}trainedAlgorithmicMedia"),
-            ("c2pa.placed", None),
-        ]  # fmt: skip
+    assert [
+        (a["action"], a.get("digitalSourceType")) for a in said["c2pa.actions.v2"]["actions"]
+    ] == [
+        ("c2pa.created", f"{IPTC}compositeWithTrainedAlgorithmicMedia"),
+        ("c2pa.placed", f"{IPTC}trainedAlgorithmicMedia"),
+        ("c2pa.placed", f"{IPTC}trainedAlgorithmicMedia"),
+        ("c2pa.placed", None),
+    ]
     assert said["pytoon.takes"]["takes"][0]["models"] == ["dream-1.safetensors"]
     assert manifest["claim_generator_info"][0]["name"] == "Pytoon"
 
@@ -365,7 +403,8 @@ def test_a_certificate_that_can_not_sign_is_named_before_anything_is_linked(
     private = serialization.load_pem_private_key(key.read_bytes(), None)
     locked.write_bytes(
         private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
             serialization.BestAvailableEncryption(b"secret"),
         )
     )

@@ -17,11 +17,11 @@ import pytest
 import sqlalchemy as sa
 from deployment import Postgres, connections
 
-from pytoon_pipeline.briefs import database as databases
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import METADATA, SCHEMA, Ledger
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import Problem, StoreError, UserError
+from pytoon_pipeline.intake import database as databases
+from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.ledger import METADATA, SCHEMA, Ledger
 from pytoon_pipeline.service.documents import RenderRequest
 from pytoon_pipeline.service.jobs import Jobs
 from pytoon_pipeline.service.request import Accepted
@@ -97,8 +97,12 @@ def test_requests_are_numbered_one_by_one(ledger: Ledger, tmp_path: Path):
     assert sorted(n for each in numbers for n in each) == list(range(1, 41))
     assert ledger.request(keys[0], "h2", "l2", after=90, priority=3, action="recheck") == 91
     entry = ledger.entry(keys[0])
-    assert (entry.state, entry.serial, entry.priority, entry.action) == ("requested", 91, 3,
-                                                                         "recheck")  # fmt: skip
+    assert (entry.state, entry.serial, entry.priority, entry.action) == (
+        "requested",
+        91,
+        3,
+        "recheck",
+    )
     assert (entry.content_hash, entry.look) == ("h2", "l2")
 
 
@@ -140,8 +144,8 @@ def test_pages_are_asked_for_once_they_are_stale(ledger: Ledger, tmp_path: Path)
 
 _OPEN = """
 import sys
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.folder import find_sources
 from pathlib import Path
 import pytoon_pipeline.service.jobs
 (source,) = find_sources([Path(sys.argv[2])])
@@ -155,10 +159,13 @@ def test_processes_that_start_together_make_the_tables_once(address: Path | str,
     started = [
         subprocess.Popen(
             [sys.executable, "-c", _OPEN, str(address), str(source.path)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(4)
-    ]  # fmt: skip
+    ]
     for each in started:
         assert each.stdout.readline() == "ready\n", each.stderr.read()
     for each in started:
@@ -295,10 +302,11 @@ def test_what_cannot_be_reached_is_said_without_the_password(
     monkeypatch.setattr(databases, "PATIENCE", 0.3)
     server = sa.make_url(postgres)
     wrong = {
-        "nobody listens": server.set(username="me", password="s3cret", query={}, host="127.0.0.1",
-                                     port=9, database="d"),
+        "nobody listens": server.set(
+            username="me", password="s3cret", query={}, host="127.0.0.1", port=9, database="d"
+        ),
         "no such database": server.set(username="postgres", password="s3cret", database="none"),
-    }  # fmt: skip
+    }
     for url in wrong.values():
         with pytest.raises(StoreError) as told:
             Ledger(url.render_as_string(hide_password=False))

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from conftest import picture, tone
 
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.licences import AUTHORS, licences
@@ -60,7 +60,8 @@ def test_a_track_of_ones_own_keeps_what_its_author_says(services, tmp_path: Path
     folder.mkdir(parents=True)
     tone(folder / "t.wav", 2)
     found = ledger(
-        folder, services,
+        folder,
+        services,
         'media: a.png\nhook: "One"\nmusic: {path: t.wav, licence: "bought, no. 7"}\n',
     )
     assert ("music", "t.wav", "bought, no. 7", None) in found

@@ -45,18 +45,42 @@ def number(y: np.ndarray) -> int:
 def encode(path: Path, lumas: Iterable[np.ndarray], keys: list[int], **settings: object) -> Path:
     grey = np.full((H // 2, W // 2), 128, np.uint8)
     frames = [(y, grey, grey) for y in lumas]
-    encode_video(frames, path, size=(W, H), rate=RATE, count=len(frames), keyframes=keys,
-                 settings=VideoSettings(**settings))  # fmt: skip
+    encode_video(
+        frames,
+        path,
+        size=(W, H),
+        rate=RATE,
+        count=len(frames),
+        keyframes=keys,
+        settings=VideoSettings(**settings),
+    )
     return path
 
 
 def aac(path: Path, samples: np.ndarray) -> Path:
     """As sound is encoded for the linker: (n, 2) at 48 kHz, ffmpeg's own encoder."""
     ffmpeg.run(
-        ["-f", "f32le", "-ar", SOUND, "-ac", 2, "-i", "pipe:0", "-c:a", "aac", "-b:a", "160k",
-         *ffmpeg.BITEXACT, "-f", "mp4", path],
-        "encode sound", input=samples.astype(np.float32).tobytes(),
-    )  # fmt: skip
+        [
+            "-f",
+            "f32le",
+            "-ar",
+            SOUND,
+            "-ac",
+            2,
+            "-i",
+            "pipe:0",
+            "-c:a",
+            "aac",
+            "-b:a",
+            "160k",
+            *ffmpeg.BITEXACT,
+            "-f",
+            "mp4",
+            path,
+        ],
+        "encode sound",
+        input=samples.astype(np.float32).tobytes(),
+    )
     return path
 
 
@@ -99,8 +123,10 @@ def linked(segments, tmp_path_factory):
 def test_every_frame_in_its_place(linked):
     with av.open(str(linked)) as container:
         stream = container.streams.video[0]
-        frames = [(f.pts * f.time_base * RATE, number(f.to_ndarray()[:H]))
-                  for f in container.decode(stream)]  # fmt: skip
+        frames = [
+            (f.pts * f.time_base * RATE, number(f.to_ndarray()[:H]))
+            for f in container.decode(stream)
+        ]
         assert frames == [(n, n) for n in range(168)]
         assert stream.frames == 168 and stream.duration * stream.time_base * RATE == 168
         assert stream.average_rate == RATE and stream.time_base == Fraction(1, 15360)
@@ -191,16 +217,37 @@ def test_groups_of_pictures_must_be_closed(tmp_path):
     """Frames that come after an open keyframe but are shown before it need what was cut off."""
     moving = b"".join(np.roll(numbered(n), 5 * n, 0).tobytes() for n in range(60))
     ffmpeg.run(
-        ["-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{W}x{H}", "-r", RATE, "-i", "pipe:0",
-         "-pix_fmt", "yuv420p", "-c:v", "libx264", "-x264-params",
-         "open-gop=1:keyint=20:bframes=2:b-adapt=0:scenecut=0", tmp_path / "open.mp4"],
-        "encode open groups", input=moving,
-    )  # fmt: skip
+        [
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "gray",
+            "-s",
+            f"{W}x{H}",
+            "-r",
+            RATE,
+            "-i",
+            "pipe:0",
+            "-pix_fmt",
+            "yuv420p",
+            "-c:v",
+            "libx264",
+            "-x264-params",
+            "open-gop=1:keyint=20:bframes=2:b-adapt=0:scenecut=0",
+            tmp_path / "open.mp4",
+        ],
+        "encode open groups",
+        input=moving,
+    )
     with av.open(str(tmp_path / "open.mp4")) as container:
         keys = [int(p.pts * p.time_base * RATE) for p in container.demux(video=0) if p.is_keyframe]
     with pytest.raises(LinkError, match="not closed"):
-        link([Part(tmp_path / "open.mp4", keys[1], 60 - keys[1])], None, tmp_path / "v.mp4",
-             rate=RATE)  # fmt: skip
+        link(
+            [Part(tmp_path / "open.mp4", keys[1], 60 - keys[1])],
+            None,
+            tmp_path / "v.mp4",
+            rate=RATE,
+        )
 
 
 def test_broken_rates_keep_their_time(tmp_path):

@@ -14,6 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_spec import brief
 
+from pytoon_pipeline.compiler.compile import Compiled, compile_file
+from pytoon_pipeline.compiler.draft import Workshop
+from pytoon_pipeline.compiler.presets import open_presets
+from pytoon_pipeline.compiler.typeset import text_style
 from pytoon_pipeline.picture.breaks import break_opportunities, grapheme_starts
 from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.emoji import replace_unknown_emoji
@@ -23,10 +27,6 @@ from pytoon_pipeline.picture.languages import language_of
 from pytoon_pipeline.picture.styles import TextStyle
 from pytoon_pipeline.picture.text import Fitted, UnbreakableText, fit, normalise, split
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.presets import open_presets
-from pytoon_pipeline.spec.typeset import text_style
 
 HERE = Path(__file__).parent
 CASES = HERE / "fixtures" / "cases" / "words"
@@ -137,8 +137,14 @@ def test_every_place_for_words_takes_long_ones(tmp_path: Path, preset: str) -> N
     archetype, name = preset.split("/")
     badge = {"badge": "Donaudampfschifffahrtsgesellschaft"} if archetype != "meme" else {}
     result = compile_text(
-        tmp_path, archetype=archetype, preset=name, locale="de", duration=20, **badge,
-        hook="Donaudampfschifffahrtsgesellschaftskapitän", cta="Lebensversicherungsgesellschaften",
+        tmp_path,
+        archetype=archetype,
+        preset=name,
+        locale="de",
+        duration=20,
+        **badge,
+        hook="Donaudampfschifffahrtsgesellschaftskapitän",
+        cta="Lebensversicherungsgesellschaften",
         beats=["Jetzt bei https://www.sonnenschutz-beispiel.example/sommerangebote", "Ja"],
     )
     assert result.spec is not None, [str(p) for p in result.problems]
@@ -151,11 +157,19 @@ def test_every_place_for_words_takes_long_ones(tmp_path: Path, preset: str) -> N
 
 
 ALPHABETS = [
-    "abcdefghijklmnopqrstuvwxyzäöüßéñłőğıåø", "абвгдежзийклмнопрстуфхцчшщъыьэюяії",
-    "αβγδεζηθικλμνξοπρστυφχψωάέήίόύώς", "ابتثجحخدرزسشصضطعغفقكلمنهوي", "אבגדהוזחטיכלמנסעפצקרשת",
-    "कखगचजटडतदनपबमयरलवसहािीुेो्", "ទំនិញថ្មីសម្រាប់ផះបាយរបសកគ", "สินค้าใหม่สำรับห้องครัวทุก",
-    "ສິນຄ້າໃໝ່ສຳລັບເຮືອນຄົວຂອງທຸ", "မီးဖိုချောင်အတွက်ကုန်ပစ္စည်း", "aBcDe0123/.@_?&=#-:, ' %${}", "a1!…—\u00a0",
-]  # fmt: skip
+    "abcdefghijklmnopqrstuvwxyzäöüßéñłőğıåø",
+    "абвгдежзийклмнопрстуфхцчшщъыьэюяії",
+    "αβγδεζηθικλμνξοπρστυφχψωάέήίόύώς",
+    "ابتثجحخدرزسشصضطعغفقكلمنهوي",
+    "אבגדהוזחטיכלמנסעפצקרשת",
+    "कखगचजटडतदनपबमयरलवसहािीुेो्",
+    "ទំនិញថ្មីសម្រាប់ផះបាយរបសកគ",
+    "สินค้าใหม่สำรับห้องครัวทุก",
+    "ສິນຄ້າໃໝ່ສຳລັບເຮືອນຄົວຂອງທຸ",
+    "မီးဖိုချောင်အတွက်ကုန်ပစ္စည်း",
+    "aBcDe0123/.@_?&=#-:, ' %${}",
+    "a1!…—\u00a0",
+]
 words = st.sampled_from(ALPHABETS).flatmap(lambda a: st.text(a, min_size=1, max_size=60))
 
 
@@ -208,14 +222,20 @@ def test_a_hyphen_is_never_set_in_an_address_a_tag_or_a_code() -> None:
 @pytest.mark.parametrize(
     ("text", "language"),
     [
-        ("Weihnachtsgeschenke", "de"), ("Rechtsschutzversicherung", "de"),
-        ("aansprakelijkheidsverzekering", "nl"), ("Lentokonesuihkuturbiinimoottori", "fi"),
-        ("megszentségteleníthetetlen", "hu"), ("Nordvästersjökustartilleriflygspaning", "sv"),
-        ("Konstantynopolitańczykowianeczka", "pl"), ("достопримечательность", "ru"),
-        ("рентгеноелектрокардіографічного", "uk"), ("αυτοκινητοβιομηχανία", "el"),
-        ("Internationalization", "en"), ("უკანასკნელისთვის", ""),
+        ("Weihnachtsgeschenke", "de"),
+        ("Rechtsschutzversicherung", "de"),
+        ("aansprakelijkheidsverzekering", "nl"),
+        ("Lentokonesuihkuturbiinimoottori", "fi"),
+        ("megszentségteleníthetetlen", "hu"),
+        ("Nordvästersjökustartilleriflygspaning", "sv"),
+        ("Konstantynopolitańczykowianeczka", "pl"),
+        ("достопримечательность", "ru"),
+        ("рентгеноелектрокардіографічного", "uk"),
+        ("αυτοκινητοβιομηχανία", "el"),
+        ("Internationalization", "en"),
+        ("უკანასკნელისთვის", ""),
     ],
-)  # fmt: skip
+)
 def test_the_language_of_a_word_is_guessed_where_the_brief_says_nothing(text, language) -> None:
     assert language_of(text, text, "en") == language
     assert language_of("Kundenkonto", "Kundenkonto", "da") == "da"  # what is said, holds

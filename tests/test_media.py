@@ -59,10 +59,33 @@ def make_clip(path: Path, count: int, rate: int = 30, *extra: object, vf: str = 
     """A clip of numbered frames: arguments after `rate` are ffmpeg's, before the output."""
     raw = b"".join(b"".join(p.tobytes() for p in numbered(n)) for n in range(count))
     ffmpeg.run(
-        ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{W}x{H}", "-r", rate, "-i", "pipe:0",
-         "-vf", vf, "-c:v", "libx264", "-preset", "ultrafast", "-crf", 12, "-g", 12, *extra, path],
-        "make a clip", input=raw,
-    )  # fmt: skip
+        [
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "yuv420p",
+            "-s",
+            f"{W}x{H}",
+            "-r",
+            rate,
+            "-i",
+            "pipe:0",
+            "-vf",
+            vf,
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-crf",
+            12,
+            "-g",
+            12,
+            *extra,
+            path,
+        ],
+        "make a clip",
+        input=raw,
+    )
     return path
 
 
@@ -93,16 +116,42 @@ def test_timeout_stops_ffmpeg():
 
 
 def test_pipe_reports_what_ffmpeg_said():
-    broken = ["-f", "rawvideo", "-s", "64x64", "-pix_fmt", "gray", "-i", "pipe:0",
-              "-c:v", "libx264", "-preset", "nonsense", "-f", "null", "-"]  # fmt: skip
+    broken = [
+        "-f",
+        "rawvideo",
+        "-s",
+        "64x64",
+        "-pix_fmt",
+        "gray",
+        "-i",
+        "pipe:0",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "nonsense",
+        "-f",
+        "null",
+        "-",
+    ]
     with pytest.raises(FfmpegError, match="nonsense"), ffmpeg.Pipe(broken, "encode") as pipe:
         for _ in range(1000):
             pipe.write(np.zeros((64, 64), np.uint8))
 
 
 def test_pipe_ends_its_process_on_our_own_error():
-    endless = ["-f", "rawvideo", "-s", "64x64", "-pix_fmt", "gray", "-i", "pipe:0",
-               "-f", "null", "-"]  # fmt: skip
+    endless = [
+        "-f",
+        "rawvideo",
+        "-s",
+        "64x64",
+        "-pix_fmt",
+        "gray",
+        "-i",
+        "pipe:0",
+        "-f",
+        "null",
+        "-",
+    ]
     with pytest.raises(ZeroDivisionError), ffmpeg.Pipe(endless, "encode") as pipe:
         process = pipe._process
         raise ZeroDivisionError
@@ -206,9 +255,9 @@ def test_an_input_comes_out_whole(program):
 )
 def test_an_examining_process_that_goes_wrong_is_not_waited_for(monkeypatch, tmp_path, last):
     Image.fromarray(picture()).save(tmp_path / "p.png")
-    monkeypatch.setattr(apart, "_START", (
-        f"import os, time\nos.write(1, b'ready\\n')\nos.read(0, 999)\n{last}"
-    ))  # fmt: skip
+    monkeypatch.setattr(
+        apart, "_START", (f"import os, time\nos.write(1, b'ready\\n')\nos.read(0, 999)\n{last}")
+    )
     monkeypatch.setattr(apart, "_helper", None)
     monkeypatch.setattr(apart, "_END_SECONDS", 0.2)
     with pytest.raises(UnreadableMedia, match="did not survive"):
@@ -219,8 +268,9 @@ def test_an_examining_process_that_goes_wrong_is_not_waited_for(monkeypatch, tmp
 # ------------------------------------------------------------------------------------------- probe
 
 
-@pytest.mark.parametrize("name", ["p.jpg", "p.png", "p.webp", "p.avif", "p.tif", "p.bmp", "p.gif",
-                                  "-имя: 写真.png"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", ["p.jpg", "p.png", "p.webp", "p.avif", "p.tif", "p.bmp", "p.gif", "-имя: 写真.png"]
+)
 def test_probe_pictures(tmp_path, name):
     Image.fromarray(picture()).save(tmp_path / name)
     info = probe(tmp_path / name)
@@ -307,8 +357,23 @@ def test_probe_clip_turned_with_sound(tmp_path):
     plain = make_clip(tmp_path / "plain.mp4", 20, 25)
     turned = tmp_path / "turned.mp4"
     silence = ["-f", "lavfi", "-i", "anullsrc=r=22050:cl=mono"]
-    ffmpeg.run(["-display_rotation", 90, "-i", plain, *silence, "-t", 0.8, "-c:v", "copy",
-                "-c:a", "aac", turned], "turn")  # fmt: skip
+    ffmpeg.run(
+        [
+            "-display_rotation",
+            90,
+            "-i",
+            plain,
+            *silence,
+            "-t",
+            0.8,
+            "-c:v",
+            "copy",
+            "-c:a",
+            "aac",
+            turned,
+        ],
+        "turn",
+    )
     info = probe(turned)
     assert (info.kind, info.format, info.width, info.height) == ("video", "mp4", H, W)
     assert (info.rotation, info.frame_rate, info.frames) == (270, Fraction(25), 20)
@@ -324,8 +389,23 @@ def test_probe_clip_turned_with_sound(tmp_path):
 def test_probe_sound_with_cover_is_sound(tmp_path):
     Image.fromarray(picture()).save(tmp_path / "cover.png")
     sine = ["-f", "lavfi", "-i", "sine=d=1"]
-    ffmpeg.run([*sine, "-i", tmp_path / "cover.png", "-map", 0, "-map", 1, "-c:v", "png",
-                "-disposition:v", "attached_pic", tmp_path / "s.mp3"], "cover")  # fmt: skip
+    ffmpeg.run(
+        [
+            *sine,
+            "-i",
+            tmp_path / "cover.png",
+            "-map",
+            0,
+            "-map",
+            1,
+            "-c:v",
+            "png",
+            "-disposition:v",
+            "attached_pic",
+            tmp_path / "s.mp3",
+        ],
+        "cover",
+    )
     info = probe(tmp_path / "s.mp3")
     assert (info.kind, info.width, info.has_audio) == ("audio", None, True)
     assert info.seconds == pytest.approx(1, abs=0.06)
@@ -401,8 +481,14 @@ def test_save_jpeg_is_the_same_every_time(tmp_path):
 # ------------------------------------------------------------------------------------------ planes
 
 
-@given(npst.arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6), st.just(3)).map(
-    lambda s: (2 * s[0], 2 * s[1], 3))))  # fmt: skip
+@given(
+    npst.arrays(
+        np.uint8,
+        st.tuples(st.integers(1, 6), st.integers(1, 6), st.just(3)).map(
+            lambda s: (2 * s[0], 2 * s[1], 3)
+        ),
+    )
+)
 def test_planes_are_rounded_once(rgb):
     """Against the formulas of BT.709, items 3.2 to 3.5, in doubles."""
     r, g, b = (rgb[..., i].astype(float) / 255 for i in range(3))
@@ -423,16 +509,24 @@ def test_greys_stay_grey_and_colours_come_back():
     y, u, v = rgb_to_planes(greys)
     assert (y.min(), y.max()) == (16, 235) and set(np.unique([u, v])) == {128}
     across = np.linspace(30, 220, 64).astype(np.uint8)
-    smooth = np.stack([np.tile(across, (64, 1)), np.tile(across[:, None], (1, 64)),
-                       np.tile(across[::-1], (64, 1))], 2)  # fmt: skip
+    smooth = np.stack(
+        [
+            np.tile(across, (64, 1)),
+            np.tile(across[:, None], (1, 64)),
+            np.tile(across[::-1], (64, 1)),
+        ],
+        2,
+    )
     back = planes_to_rgb(rgb_to_planes(smooth)).astype(int)
     assert np.abs(back - smooth)[1:-1, 2:-2].max() <= 4  # 8 bits of Y, U and V; the rim is flat
     assert np.abs(back - smooth).mean() < 1.2
 
 
 def test_colours_that_rgb_lacks_are_cut_off():
-    planes = tuple(np.full(shape, value, np.uint8)
-                   for shape, value in (((4, 4), 40), ((2, 2), 240), ((2, 2), 16)))  # fmt: skip
+    planes = tuple(
+        np.full(shape, value, np.uint8)
+        for shape, value in (((4, 4), 40), ((2, 2), 240), ((2, 2), 16))
+    )
     assert planes_to_rgb(planes)[1, 1].tolist() == [0, 64, 255]
 
 
@@ -487,17 +581,34 @@ def test_clip_that_breaks_off_ends_there(tmp_path):
     [
         ("yuv420p", "out_color_matrix=smpte170m:out_range=tv", []),  # SD, says nothing
         ("yuv420p", "out_color_matrix=bt709:out_range=tv", ["-colorspace", "bt709"]),
-        ("yuvj420p", "out_color_matrix=smpte170m:out_range=pc",
-         ["-colorspace", "smpte170m", "-color_range", "pc"]),
+        (
+            "yuvj420p",
+            "out_color_matrix=smpte170m:out_range=pc",
+            ["-colorspace", "smpte170m", "-color_range", "pc"],
+        ),
         ("yuv444p10le", "out_color_matrix=bt709:out_range=tv", ["-colorspace", "bt709"]),
     ],
-)  # fmt: skip
+)
 def test_clip_colours(tmp_path, pixels, tags, options):
     if not options:  # take away the matrix that ffmpeg writes by itself
         options = ["-bsf:v", "h264_metadata=matrix_coefficients=2"]
-    ffmpeg.run(["-f", "lavfi", "-i", "color=c=0xC83C28:s=270x480:r=5:d=1,format=gbrp",
-                "-vf", f"scale={tags},format={pixels}", "-c:v", "libx264", "-qp", 4, *options,
-                tmp_path / "c.mp4"], "colour")  # fmt: skip
+    ffmpeg.run(
+        [
+            "-f",
+            "lavfi",
+            "-i",
+            "color=c=0xC83C28:s=270x480:r=5:d=1,format=gbrp",
+            "-vf",
+            f"scale={tags},format={pixels}",
+            "-c:v",
+            "libx264",
+            "-qp",
+            4,
+            *options,
+            tmp_path / "c.mp4",
+        ],
+        "colour",
+    )
     planes = next(iter(ClipFrames(tmp_path / "c.mp4", None, 5, 0, 1)))
     assert np.abs(planes_to_rgb(planes)[100, 100].astype(int) - (200, 60, 40)).max() <= 3
 
@@ -506,10 +617,29 @@ def test_hdr_white_is_white(tmp_path):
     """Diffuse white of a PQ clip, 203 cd/m2, is 58 percent of the signal (BT.2408, table 1)."""
     level = round(64 + 876 * 0.58)
     raw = np.concatenate([np.full(W * H, level), np.full(W * H // 2, 512)]).astype("<u2").tobytes()
-    ffmpeg.run(["-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", f"{W}x{H}", "-r", 5, "-i",
-                "pipe:0", "-vf", "setparams=range=tv:color_primaries=bt2020:color_trc=smpte2084:"
-                "colorspace=bt2020nc", "-c:v", "libx264", "-qp", 4, tmp_path / "pq.mp4"],
-               "make a PQ clip", input=raw)  # fmt: skip
+    ffmpeg.run(
+        [
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "yuv420p10le",
+            "-s",
+            f"{W}x{H}",
+            "-r",
+            5,
+            "-i",
+            "pipe:0",
+            "-vf",
+            "setparams=range=tv:color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc",
+            "-c:v",
+            "libx264",
+            "-qp",
+            4,
+            tmp_path / "pq.mp4",
+        ],
+        "make a PQ clip",
+        input=raw,
+    )
     y, u, v = next(iter(ClipFrames(tmp_path / "pq.mp4", None, 5, 0, 1)))
     assert abs(int(y[100, 100]) - 235) <= 4
     assert max(abs(int(u[50, 50]) - 128), abs(int(v[50, 50]) - 128)) <= 2
@@ -529,9 +659,14 @@ def test_clip_scaled_and_sound_refused(clip, tmp_path):
 
 def _encode(path: Path, count: int, keyframes: tuple[int, ...] = (), **settings: object) -> Path:
     encode_video(
-        (numbered(n) for n in range(count)), path, size=(W, H), rate=30, count=count,
-        keyframes=keyframes, settings=VideoSettings(**settings),
-    )  # fmt: skip
+        (numbered(n) for n in range(count)),
+        path,
+        size=(W, H),
+        rate=30,
+        count=count,
+        keyframes=keyframes,
+        settings=VideoSettings(**settings),
+    )
     return path
 
 
@@ -539,9 +674,17 @@ def test_encode_command():
     settings = VideoSettings()
     graph = encode_graph("a.mp4", size=(1080, 1920), rate=30, keyframes=[0, 8], settings=settings)
     argv = ffmpeg.command(graph)
-    for flag, value in (("-video_size", "1080x1920"), ("-bf", "2"), ("-g", "30"), ("-threads", "2"),
-                        ("-crf", "18.0"), ("-maxrate", "16000k"), ("-level:v", "4.1"),
-                        ("-force_key_frames", "0.250000"), ("-fflags", "+bitexact")):  # fmt: skip
+    for flag, value in (
+        ("-video_size", "1080x1920"),
+        ("-bf", "2"),
+        ("-g", "30"),
+        ("-threads", "2"),
+        ("-crf", "18.0"),
+        ("-maxrate", "16000k"),
+        ("-level:v", "4.1"),
+        ("-force_key_frames", "0.250000"),
+        ("-fflags", "+bitexact"),
+    ):
         assert argv[argv.index(flag) + 1] == value
     assert argv[-1] == "file:a.mp4"
     # Equal bytes every time need it at full size; at the size of these tests none can fail.
@@ -580,8 +723,9 @@ def test_encoding_is_the_same_every_time_and_stitchable(tmp_path):
 @pytest.mark.parametrize(("came", "says"), [(9, "9 frames came"), (11, "more than the 10")])
 def test_encode_counts_its_frames(tmp_path, came, says):
     with pytest.raises(RenderError, match=says):
-        encode_video((numbered(n) for n in range(came)), tmp_path / "a.mp4", size=(W, H), rate=30,
-                     count=10)  # fmt: skip
+        encode_video(
+            (numbered(n) for n in range(came)), tmp_path / "a.mp4", size=(W, H), rate=30, count=10
+        )
     assert os.listdir(tmp_path) == []
 
 

@@ -16,9 +16,9 @@ import pytest
 from deployment import Deployment, ended, tiny
 from shipped import plain_environment
 
-from pytoon_pipeline.defs import home_lock, supervise
 from pytoon_pipeline.errors import UserError
-from pytoon_pipeline.upkeep.machine import tidy_machine
+from pytoon_pipeline.maintenance.machine import tidy_machine
+from pytoon_pipeline.runtime import home_lock, supervise
 
 
 def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
@@ -39,9 +39,13 @@ class Dev:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pytoon_pipeline.cli", "dev", "--port", str(self.port)],
-                env={**plain_environment(), **place.own}, stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL, cwd=place.root.parent, start_new_session=True,
-            )  # fmt: skip
+                env={**plain_environment(), **place.own},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=place.root.parent,
+                start_new_session=True,
+            )
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
@@ -83,7 +87,7 @@ def test_a_lock_ends_with_its_process_and_no_child_has_it(tmp_path: Path):
     path = tmp_path / "dev.lock"
     code = (
         "import subprocess, sys, time; from pathlib import Path\n"
-        "from pytoon_pipeline.defs.home_lock import hold\n"
+        "from pytoon_pipeline.runtime.home_lock import hold\n"
         "lock = hold(Path(sys.argv[1]), 'a test', 'http://x')\n"
         "print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)\n"
     )
@@ -140,8 +144,10 @@ def test_a_stuck_process_is_ended_with_its_command(tmp_path: Path, how: str):
     script.write_text(_STUCK)
     supervisor = subprocess.Popen(
         [sys.executable, "-I", "-S", supervise.__file__, sys.executable, str(script)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
     stuck = int(supervisor.stdout.readline())
     if how == "command ends":
         supervisor.send_signal(signal.SIGTERM)
@@ -172,14 +178,14 @@ def test_code_servers_that_were_replaced_do_not_pile_up():
 _STOPPED = """
 import os, signal, sys
 from pathlib import Path
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.defs import warm
-from pytoon_pipeline.defs.run import open_instance, run_brief
+from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.runtime import prefork
+from pytoon_pipeline.runtime.run import open_instance, run_brief
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import open_services
 
-warm.load()
+prefork.load()
 
 def render(at, number):
     # The signal comes when a file of that stage is about to get its name in the store.
@@ -239,10 +245,14 @@ def test_a_run_that_is_stopped_leaves_nothing_half_written(tmp_path: Path):
     for name, place in places.items():
         tiny(place.root / "camp" / "b", resolution="180x320")
         processes[name] = subprocess.Popen(
-            [sys.executable, "-c", _STOPPED], text=True, cwd=tmp_path,
+            [sys.executable, "-c", _STOPPED],
+            text=True,
+            cwd=tmp_path,
             env={**place.environment, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
 
     def ended_with(name: str, at: str, number: int) -> int:
         process = processes[name]

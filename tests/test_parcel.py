@@ -20,9 +20,7 @@ import pytest
 from conftest import picture
 from s3_server import S3Server, s3_server, trouble
 
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.briefs.parcel import (
+from pytoon_pipeline.briefs.bundle import (
     BriefChanged,
     Parcels,
     manifest_key,
@@ -31,14 +29,18 @@ from pytoon_pipeline.briefs.parcel import (
     unpack,
 )
 from pytoon_pipeline.briefs.source import BriefSource, content_hash
-from pytoon_pipeline.defs import run, sensors, watch
-from pytoon_pipeline.defs.assets import render_spec
-from pytoon_pipeline.defs.documents import documents
 from pytoon_pipeline.defs.partitions import BRIEFS
-from pytoon_pipeline.defs.resources import RESOURCES, SettingsResource
-from pytoon_pipeline.defs.run import open_instance, run_brief
+from pytoon_pipeline.defs.videos import sensors
+from pytoon_pipeline.defs.videos.assets import render_spec
+from pytoon_pipeline.defs.videos.io_manager import documents
+from pytoon_pipeline.defs.videos.resources import RESOURCES, SettingsResource
 from pytoon_pipeline.errors import BriefError, StoreError, UserError
+from pytoon_pipeline.intake import watch
+from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.media import copies
+from pytoon_pipeline.runtime import run
+from pytoon_pipeline.runtime.run import open_instance, run_brief
 from pytoon_pipeline.service.documents import RenderRequest
 from pytoon_pipeline.service.jobs import Jobs
 from pytoon_pipeline.service.request import Accepted
@@ -70,9 +72,12 @@ class Machine:
 
     def __init__(self, home: Path, bucket: Path, roots: dict[str, Path] | None = None):
         settings = Settings(
-            home=home, store="", briefs_dir=home / "briefs", media_roots=roots or {},
+            home=home,
+            store="",
+            briefs_dir=home / "briefs",
+            media_roots=roots or {},
             presets_dir=project_data("presets"),
-        )  # fmt: skip
+        )
         self.services: Services = replace(
             open_services(replace(settings, store=str(home / "store"))), store=Shared(bucket)
         )
@@ -322,11 +327,22 @@ def test_a_brief_that_is_a_link_stays_in_its_campaign(here: Machine, briefs: Pat
 
 
 BAD = [
-    {"path": "/etc/cron.d/x"}, {"path": "../x"}, {"path": "a/../../x"}, {"path": ""},
-    {"path": "a.png/x", "what": "folder"}, {"root": "elsewhere"}, {"suffix": "/../x"},
-    {"what": "socket"}, {"what": "link"}, {"what": "link", "to": "../x"}, {"size": -1},
-    {"what": "link", "to": "x.png"}, {"sha256": "x"}, {"sha256": "0" * 64}, {"mode": 511},
-]  # fmt: skip
+    {"path": "/etc/cron.d/x"},
+    {"path": "../x"},
+    {"path": "a/../../x"},
+    {"path": ""},
+    {"path": "a.png/x", "what": "folder"},
+    {"root": "elsewhere"},
+    {"suffix": "/../x"},
+    {"what": "socket"},
+    {"what": "link"},
+    {"what": "link", "to": "../x"},
+    {"size": -1},
+    {"what": "link", "to": "x.png"},
+    {"sha256": "x"},
+    {"sha256": "0" * 64},
+    {"mode": 511},
+]
 
 
 def test_a_manifest_is_data(here: Machine, there: Machine, briefs: Path, tmp_path: Path):
@@ -427,13 +443,18 @@ class Cluster:
         with dg.DagsterInstance.ephemeral() as instance:
             instance.add_dynamic_partitions(BRIEFS.name, [request.partition_key])
             result = dg.materialize(
-                [render_spec], instance=instance, partition_key=request.partition_key,
-                tags=request.tags, raise_on_error=False,
+                [render_spec],
+                instance=instance,
+                partition_key=request.partition_key,
+                tags=request.tags,
+                raise_on_error=False,
                 resources={
-                    "services": services, "ledger": self.ledger, "reporter": Reporter(),
+                    "services": services,
+                    "ledger": self.ledger,
+                    "reporter": Reporter(),
                     "documents": documents,
                 },
-            )  # fmt: skip
+            )
             assert not list(services.settings.scratch.iterdir())
             spec = result.output_for_node("render_spec") if result.success else None
         return spec and spec.model_dump_json(indent=1)
@@ -476,9 +497,7 @@ def test_a_store_that_is_away_makes_a_brief_wait(cluster: Cluster):
         assert [r.partition_key for r in cluster.tick()] == ["c/b"]
 
 
-def test_large_files_keep_no_look_from_its_end(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-):
+def test_large_files_keep_no_look_from_its_end(cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
     small(cluster.tmp / "briefs/c/large")
     go_on, was = threading.Event(), watch.pack
 

@@ -45,7 +45,8 @@ def test_chroma_moves_with_luma() -> None:
     for dx, dy, scale in ((0, 0, 1.0), (1, 3, 1.0), (0.37, -0.61, 1.0), (2.2, 1.9, 1.13)):
         frame = new_frame(96, 96)
         Picture(
-            planes, lambda i, p=(dx, dy, scale): Placement(64, 64, 48 + p[0], 48 + p[1], p[2]),
+            planes,
+            lambda i, p=(dx, dy, scale): Placement(64, 64, 48 + p[0], 48 + p[1], p[2]),
             (0, 0, 96, 96),
         ).draw(frame, 0)
         luma = frame[0].astype(float) - frame[0].min()
@@ -105,8 +106,13 @@ def test_text_is_toned_by_the_picture(ground: str, alternate: str | None, expect
     assert abs(high - relative_luminance(ground)) < 0.06
     tone = choose("#FFFFFF", alternate, low, high, 0.75)
     found = (
-        "dark text" if tone.alternate else "as it is" if tone.shade == 0
-        else "a gentle shade" if tone.shade <= GENTLE else "a strong shade"
+        "dark text"
+        if tone.alternate
+        else "as it is"
+        if tone.shade == 0
+        else "a gentle shade"
+        if tone.shade <= GENTLE
+        else "a strong shade"
     )
     assert found == expected
 
@@ -143,8 +149,16 @@ def test_easing_never_turns_back(a: float, b: float) -> None:
 
 
 def test_every_motion_stays_within_its_amount() -> None:
-    for kind in ("still", "push_in", "pull_out", "pan_left", "pan_right", "pan_up", "pan_down",
-                 "float"):
+    for kind in (
+        "still",
+        "push_in",
+        "pull_out",
+        "pan_left",
+        "pan_right",
+        "pan_up",
+        "pan_down",
+        "float",
+    ):
         for frame in range(60):
             p = pose(kind, 0.1, (0.5, 0.5), frame, 60, 30)
             assert 1 <= p.zoom <= 1.1 + 1e-9 and 0 <= p.x <= 1 and 0 <= p.y <= 1

@@ -15,12 +15,12 @@ from PIL import Image, ImageCms
 from test_spec import SHOP
 
 from pytoon_pipeline.cli.new import brief_text
+from pytoon_pipeline.compiler.compile import compile_file
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.kinds import suffix_of
 from pytoon_pipeline.media.orientation import exif_orientation
 from pytoon_pipeline.media.probe import UnreadableMedia, probe
-from pytoon_pipeline.spec.compile import compile_file
 
 CASES = Path(__file__).parent / "fixtures/cases/pictures"
 RED, GREEN, BLUE, YELLOW = (212, 40, 40), (31, 150, 70), (40, 70, 200), (235, 194, 40)
@@ -109,20 +109,47 @@ def save_png(path: Path, values: np.ndarray, *chunks: tuple[bytes, bytes]) -> Pa
 def save_heic(path: Path, values: np.ndarray, primaries: int, transfer: int) -> Path:
     rows = np.rint(np.clip(values, 0, 1) * 65535).astype(np.uint16)
     file = pillow_heif.from_bytes("RGB;16", (rows.shape[1], rows.shape[0]), rows.tobytes())
-    file.save(path, quality=-1, chroma=444, color_primaries=primaries, full_range_flag=1,
-              transfer_characteristics=transfer, matrix_coefficients=0)  # fmt: skip
+    file.save(
+        path,
+        quality=-1,
+        chroma=444,
+        color_primaries=primaries,
+        full_range_flag=1,
+        transfer_characteristics=transfer,
+        matrix_coefficients=0,
+    )
     return path
 
 
 def save_avif(path: Path, values: np.ndarray, primaries: str, transfer: str, matrix: str) -> Path:
     rows = np.rint(np.clip(values, 0, 1) * 65535).astype("<u2")
     ffmpeg.run(
-        ["-f", "rawvideo", "-pix_fmt", "rgb48le", "-s", f"{rows.shape[1]}x{rows.shape[0]}", "-i",
-         "pipe:0", "-vf", f"scale=out_color_matrix={matrix}:out_range=pc:flags=accurate_rnd,"
-         f"format=yuv444p10le,setparams=color_primaries={primaries}:color_trc={transfer}:"
-         f"colorspace={matrix}:range=pc", "-c:v", "libaom-av1", "-still-picture", 1, "-crf", 0,
-         "-cpu-used", 8, path], "make an AVIF", input=rows.tobytes(),
-    )  # fmt: skip
+        [
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb48le",
+            "-s",
+            f"{rows.shape[1]}x{rows.shape[0]}",
+            "-i",
+            "pipe:0",
+            "-vf",
+            f"scale=out_color_matrix={matrix}:out_range=pc:flags=accurate_rnd,"
+            f"format=yuv444p10le,setparams=color_primaries={primaries}:color_trc={transfer}:"
+            f"colorspace={matrix}:range=pc",
+            "-c:v",
+            "libaom-av1",
+            "-still-picture",
+            1,
+            "-crf",
+            0,
+            "-cpu-used",
+            8,
+            path,
+        ],
+        "make an AVIF",
+        input=rows.tobytes(),
+    )
     return path
 
 
@@ -131,13 +158,13 @@ def save_avif(path: Path, values: np.ndarray, primaries: str, transfer: str, mat
 
 @pytest.mark.parametrize(
     ("case", "size", "wanted"),
-    [("heic", (600, 750), [RED, GREEN, BLUE, YELLOW]),
-     ("heic-turned", (750, 600), [BLUE, RED, YELLOW, GREEN])],
-)  # fmt: skip
+    [
+        ("heic", (600, 750), [RED, GREEN, BLUE, YELLOW]),
+        ("heic-turned", (750, 600), [BLUE, RED, YELLOW, GREEN]),
+    ],
+)
 def test_a_heic_is_read_and_turned_once(case, size, wanted):
-    found = compile_file(
-        CASES / case / "brief.yaml", CASES / case, "brief", "brief.yaml", SHOP
-    )
+    found = compile_file(CASES / case / "brief.yaml", CASES / case, "brief", "brief.yaml", SHOP)
     assert found.spec is not None, [str(p) for p in found.problems]
     asset = found.spec.assets[0]
     assert (asset.kind, asset.width, asset.height) == ("image", *size)
@@ -210,8 +237,11 @@ def test_what_a_png_says_of_its_colours(tmp_path):
         ("p3", in_p3(plain), [(b"cICP", bytes([12, 13, 0, 1]))]),
         ("narrow", (16 + plain / 255 * 219) / 255, [(b"cICP", bytes([1, 13, 0, 0]))]),
         ("light", linear(plain), gamma),
-        ("wide", (linear(plain) @ TO_P3.T) ** (1 / 1.8),
-         [(b"gAMA", struct.pack(">I", 55556)), (b"cHRM", p3)]),
+        (
+            "wide",
+            (linear(plain) @ TO_P3.T) ** (1 / 1.8),
+            [(b"gAMA", struct.pack(">I", 55556)), (b"cHRM", p3)],
+        ),
         ("srgb", plain / 255, [(b"sRGB", b"\0"), *gamma]),  # which then says nothing
         ("usual", plain / 255, [(b"gAMA", struct.pack(">I", 45455))]),
     ):

@@ -13,12 +13,12 @@ from conftest import cut_out, picture, tone
 from test_spec import SHOP, brief, compile_in, compiled
 
 from pytoon_pipeline.briefs.reading import validate
+from pytoon_pipeline.compiler.compile import Compiled, compile_file
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.picture.yuv import planes_to_rgb
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.job import segment_jobs
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.segment_jobs import segment_jobs
+from pytoon_pipeline.plan.timeline import timeline
 from pytoon_pipeline.stages.compile import spec_json
 from pytoon_pipeline.stages.finishing import Finishing
 
@@ -90,8 +90,16 @@ def test_a_plan_without_audio_is_silent() -> None:
     assert {a.kind for a in spec.assets} == {"image"}
 
 
-@pytest.mark.parametrize("audio", [{"audio": None}, {"audioTrack": "none"}, {"audio": {}},
-                                   {"audioTrack": False}, {"audio": {"music": None}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "audio",
+    [
+        {"audio": None},
+        {"audioTrack": "none"},
+        {"audio": {}},
+        {"audioTrack": False},
+        {"audio": {"music": None}},
+    ],
+)
 def test_silence_in_other_words(audio: dict[str, Any], folder: Path) -> None:
     result = plan(folder, {"archetype": "hero", "segments": [{"media": "a.png"}], **audio})
     assert result.spec is not None and result.spec.audio.music is None
@@ -118,15 +126,23 @@ def test_a_meme_without_a_preset_has_bold_white_words_on_black_above(folder: Pat
 # As other programs write it ----------------------------------------------------------------------
 
 SAME = [
-    {"outputFormat": "MP4"}, {"outputFormat": "video/mp4"},
+    {"outputFormat": "MP4"},
+    {"outputFormat": "video/mp4"},
     {"outputFormat": {"container": "mp4", "codec": "H.264"}},
     {"outputFormat": {"format": "mp4", "videoCodec": "avc1", "audioCodec": "AAC", "fps": 30}},
     {"output": {"format": "mp4", "width": 270, "height": 480}, "resolution": None},
-    {"fps": 30}, {"fps": "30 fps"}, {"frameRate": 29.97}, {"aspectRatio": "9:16"},
-    {"resolution": "270x480"}, {"resolution": "270p"}, {"resolution": [270, 480]},
-    {"resolution": {"w": 270, "h": 480}}, {"width": 270, "height": 480, "resolution": None},
-    {"version": 1}, {"brand_safe": True},
-]  # fmt: skip
+    {"fps": 30},
+    {"fps": "30 fps"},
+    {"frameRate": 29.97},
+    {"aspectRatio": "9:16"},
+    {"resolution": "270x480"},
+    {"resolution": "270p"},
+    {"resolution": [270, 480]},
+    {"resolution": {"w": 270, "h": 480}},
+    {"width": 270, "height": 480, "resolution": None},
+    {"version": 1},
+    {"brand_safe": True},
+]
 
 
 @pytest.mark.parametrize("more", SAME, ids=str)
@@ -164,10 +180,12 @@ def test_segments_in_other_words(segment: dict[str, Any], folder: Path) -> None:
         ({"position": "bottom-left", "color": "#fff"}, ("bottom", "left", "#FFFFFF")),
         ({"position": {"x": "center", "y": "top"}}, ("top", "center", "#FFFFFF")),
         ({"position": "lower-third", "textAlign": "right"}, ("bottom", "right", "#FFFFFF")),
-        ({"verticalAlign": "middle", "colour": "rgb(255,255,255)"},
-         ("middle", "center", "#FFFFFF")),
+        (
+            {"verticalAlign": "middle", "colour": "rgb(255,255,255)"},
+            ("middle", "center", "#FFFFFF"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_text_styles_in_other_words(
     style: dict[str, Any], expected: tuple[str, ...], folder: Path
 ) -> None:
@@ -178,12 +196,19 @@ def test_text_styles_in_other_words(
 
 
 OVERLAYS = {
-    "top-right": ("right", "top"), "topRight": ("right", "top"), "TOP RIGHT": ("right", "top"),
-    "upper-right": ("right", "top"), "top-center": ("center", "top"), "top": ("center", "top"),
-    "center": ("center", "center"), "middle": ("center", "center"), "left": ("left", "center"),
-    "center-right": ("right", "center"), "bottom_left": ("left", "bottom"),
+    "top-right": ("right", "top"),
+    "topRight": ("right", "top"),
+    "TOP RIGHT": ("right", "top"),
+    "upper-right": ("right", "top"),
+    "top-center": ("center", "top"),
+    "top": ("center", "top"),
+    "center": ("center", "center"),
+    "middle": ("center", "center"),
+    "left": ("left", "center"),
+    "center-right": ("right", "center"),
+    "bottom_left": ("left", "bottom"),
     "bottom": ("center", "bottom"),
-}  # fmt: skip
+}
 
 
 def place(box, area) -> tuple[str, str]:
@@ -210,11 +235,14 @@ def test_places_of_overlays_in_words(word: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("at", "corner", "moved"),
     [
-        ({"x": 300, "y": 600}, (300, 600), False), ({"x": "25%", "y": 0.5}, (270, 960), False),
-        ([400, 700], (400, 700), False), ({"left": 200, "top": 500}, (200, 500), False),
-        ({"x": 0, "y": 0}, (120, 288), True), ({"x": "95%", "y": "90%"}, None, True),
+        ({"x": 300, "y": 600}, (300, 600), False),
+        ({"x": "25%", "y": 0.5}, (270, 960), False),
+        ([400, 700], (400, 700), False),
+        ({"left": 200, "top": 500}, (200, 500), False),
+        ({"x": 0, "y": 0}, (120, 288), True),
+        ({"x": "95%", "y": "90%"}, None, True),
     ],
-)  # fmt: skip
+)
 def test_places_of_overlays_in_numbers(at, corner, moved: bool, folder: Path) -> None:
     overlay = {"image": "mark.png", "position": at}
     segment = {"media": "a.png", "duration": 2}
@@ -232,9 +260,13 @@ def test_places_of_overlays_in_numbers(at, corner, moved: bool, folder: Path) ->
 
 @pytest.mark.parametrize(
     ("track", "gain"),
-    [("song.wav", 0), ({"src": "song.wav", "volume": 0.5}, -6.02), ({"path": "song.wav",
-     "volume": "10%"}, -20), ({"url": "song.wav", "volumeDb": -3}, -3)],
-)  # fmt: skip
+    [
+        ("song.wav", 0),
+        ({"src": "song.wav", "volume": 0.5}, -6.02),
+        ({"path": "song.wav", "volume": "10%"}, -20),
+        ({"url": "song.wav", "volumeDb": -3}, -3),
+    ],
+)
 def test_music_in_other_words(track, gain: float, folder: Path) -> None:
     segments = [{"media": "a.png", "duration": 2}]
     for key, said in (("audioTrack", track), ("audio", {"music": track}), ("music", track)):
@@ -251,24 +283,58 @@ REFUSED = [
     ({"aspectRatio": "16:9"}, "aspectRatio", "9:16"),
     ({"resolution": "1920x1080"}, "resolution", "9:16"),
     ({"fps": 60}, "frameRate", "60"),
-    ({"overlays": [{"image": "mark.png", "blendMode": "multiply"}]}, "overlays[0].blendMode",
-     "blendMode"),
-    ({"overlays": [{"image": "mark.png", "position": "nowhere"}]}, "overlays[0].position",
-     "nowhere"),
-    ({"overlays": [{"image": "mark.png", "position": {"right": 4, "bottom": 4}}]}, "overlays[0]",
-     "position"),
-    ({"segments": [{"media": "a.png", "text": "x", "textStyle": {"position": {"x": 3, "y": 9}}}]},
-     "segments[0].textStyle", "position"),
-    ({"segments": [{"media": "a.png", "text": "x", "textStyle": {"backgroundColor": "#000000"}}]},
-     "segments[0].textStyle.backgroundColor", "backgroundColor"),
+    (
+        {"overlays": [{"image": "mark.png", "blendMode": "multiply"}]},
+        "overlays[0].blendMode",
+        "blendMode",
+    ),
+    (
+        {"overlays": [{"image": "mark.png", "position": "nowhere"}]},
+        "overlays[0].position",
+        "nowhere",
+    ),
+    (
+        {"overlays": [{"image": "mark.png", "position": {"right": 4, "bottom": 4}}]},
+        "overlays[0]",
+        "position",
+    ),
+    (
+        {
+            "segments": [
+                {"media": "a.png", "text": "x", "textStyle": {"position": {"x": 3, "y": 9}}}
+            ]
+        },
+        "segments[0].textStyle",
+        "position",
+    ),
+    (
+        {
+            "segments": [
+                {"media": "a.png", "text": "x", "textStyle": {"backgroundColor": "#000000"}}
+            ]
+        },
+        "segments[0].textStyle.backgroundColor",
+        "backgroundColor",
+    ),
     ({"segments": [{"media": "a.png", "filter": "sepia"}]}, "segments[0].filter", "filter"),
     ({"overlays": [{"image": "mark.png", "width": 5}]}, "overlays[0].width", "16"),
-    ({"outputFormat": {"format": "mp4", "video": {"codec": "h264", "crf": 18}}}, "outputFormat",
-     "video.crf"),
+    (
+        {"outputFormat": {"format": "mp4", "video": {"codec": "h264", "crf": 18}}},
+        "outputFormat",
+        "video.crf",
+    ),
     ({"audioTrack": {"src": "song.wav", "volume": 3000}}, "audioTrack", "volume"),
-    ({"segments": [{"media": "a.png", "start": 0, "end": 3},
-                   {"media": "b.png", "start": 2, "end": 5}]}, "", "segments[1]"),
-]  # fmt: skip
+    (
+        {
+            "segments": [
+                {"media": "a.png", "start": 0, "end": 3},
+                {"media": "b.png", "start": 2, "end": 5},
+            ]
+        },
+        "",
+        "segments[1]",
+    ),
+]
 
 
 @pytest.mark.parametrize(("more", "field", "named"), REFUSED, ids=lambda v: str(v)[:60])
@@ -291,7 +357,7 @@ UNTIDY = {
     "meme": "archetype: meme\nmedia: [a.png]\nhook: When it works\nmusic: warm\n",
     "overlay": "archetype: overlay\nmedia: [mark.png, a.png]\nbrand: morrow\nhook: Hello\n"
     "cta: Go\nlogo: ' mark.png '\nvoice: song.wav\n",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", UNTIDY)

@@ -16,12 +16,12 @@ import yaml
 from dagster_postgres import DagsterPostgresStorage
 from deployment import Deployment, Postgres, connections, ended, tiny
 
-from pytoon_pipeline.briefs import database as databases
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
-from pytoon_pipeline.defs.postgres import KeptEventLog, KeptPostgresStorage
-from pytoon_pipeline.defs.run import open_instance, prepare_home, run_brief
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
 from pytoon_pipeline.errors import SettingsError
+from pytoon_pipeline.intake import database as databases
+from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.runtime.postgres_storage import KeptEventLog, KeptPostgresStorage
+from pytoon_pipeline.runtime.run import open_instance, prepare_home, run_brief
 from pytoon_pipeline.settings import load_settings, project_data
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import open_services
@@ -112,7 +112,7 @@ def test_a_brief_rendered_in_this_process_is_on_the_server(place: Deployment, da
 
 _OPEN = """
 import sys
-from pytoon_pipeline.defs.postgres import KeptPostgresStorage
+from pytoon_pipeline.runtime.postgres_storage import KeptPostgresStorage
 print("ready", flush=True); sys.stdin.readline()
 storage = KeptPostgresStorage(sys.argv[1])
 storage.run_storage.get_runs(), storage.event_log_storage.get_maximum_record_id()
@@ -122,10 +122,15 @@ storage.schedule_storage.all_instigator_state()
 
 def test_processes_that_start_together_make_dagsters_tables_once(database: str):
     started = [
-        subprocess.Popen([sys.executable, "-c", _OPEN, database], text=True,
-                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", _OPEN, database],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         for _ in range(3)
-    ]  # fmt: skip
+    ]
     for each in started:
         assert each.stdout.readline() == "ready\n", each.stderr.read()
     for each in started:

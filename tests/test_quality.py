@@ -16,7 +16,8 @@ from PIL import Image
 from spoils import SPOILS, Good, compile_small, make_good
 from test_render import build
 
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.compiler.typeset import text_style
+from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.measure import Measurement, measure
@@ -24,11 +25,7 @@ from pytoon_pipeline.picture.badge import draw_badge
 from pytoon_pipeline.picture.drawing import draw
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.text import fit
-from pytoon_pipeline.quality import words
-from pytoon_pipeline.quality.checks import CHECK_NAMES, WORD_CHECKS, Expected, Verdict, run_checks
-from pytoon_pipeline.quality.words import look, plan
-from pytoon_pipeline.settings import load_settings, project_data
-from pytoon_pipeline.spec.model import (
+from pytoon_pipeline.plan.model import (
     Asset,
     Caption,
     Overlay,
@@ -37,8 +34,11 @@ from pytoon_pipeline.spec.model import (
     Shadow,
     TextBox,
 )
-from pytoon_pipeline.spec.timeline import timeline
-from pytoon_pipeline.spec.typeset import text_style
+from pytoon_pipeline.plan.timeline import timeline
+from pytoon_pipeline.quality import words
+from pytoon_pipeline.quality.checks import CHECK_NAMES, WORD_CHECKS, Expected, Verdict, run_checks
+from pytoon_pipeline.quality.words import look, plan
+from pytoon_pipeline.settings import load_settings, project_data
 from pytoon_pipeline.stages.assemble import assemble
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.finish import judge, write_metrics
@@ -46,8 +46,18 @@ from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import open_services
 
 GOOD_VIDEO = [
-    "-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "high", "-level", "4.1", "-g", "30",
-    "-bf", "2",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-profile:v",
+    "high",
+    "-level",
+    "4.1",
+    "-g",
+    "30",
+    "-bf",
+    "2",
 ]
 GOOD_AUDIO = ["-c:a", "aac", "-ar", "48000", "-ac", "2", "-b:a", "160k"]
 FAST = ["-movflags", "+faststart+negative_cts_offsets", "-use_editlist", "0"]
@@ -105,10 +115,14 @@ def test_a_good_file_passes_everything() -> None:
         ({"audio": [*GOOD_AUDIO, "-ar", "44100"]}, {"audio_track"}),
         ({"sound": LOUD.replace("7.8dB", "-6dB")}, {"loudness"}),
         ({"sound": "anullsrc=r=48000:cl=stereo,atrim=duration=3"}, {"loudness"}),
-        ({"picture": f"{PICTURE},drawbox=t=fill:c=black:enable='between(n,40,50)'"},
-         {"black_frames"}),
-        ({"picture": f"{PICTURE},loop=loop=45:size=1:start=40,trim=end_frame=90"},
-         {"frozen_frames"}),
+        (
+            {"picture": f"{PICTURE},drawbox=t=fill:c=black:enable='between(n,40,50)'"},
+            {"black_frames"},
+        ),
+        (
+            {"picture": f"{PICTURE},loop=loop=45:size=1:start=40,trim=end_frame=90"},
+            {"frozen_frames"},
+        ),
     ],
 )
 def test_a_broken_promise_is_found(changes: dict, names: set[str], tmp_path: Path) -> None:
@@ -148,14 +162,19 @@ BLINK = "color=c={}:size=270x480:rate=30:duration=3,format=yuv420p,setsar=1"
         # four times between two whites; a slow fade; pictures cut every half second.
         (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='lt(mod(t*4,1),0.5)'", True),
         (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='lt(mod(t*3,1),0.5)'", False),
-        (f"{BLINK.format('black')},drawbox=h=ih/5:t=fill:c=white:enable='lt(mod(t*4,1),0.5)'",
-         False),
+        (
+            f"{BLINK.format('black')},drawbox=h=ih/5:t=fill:c=white:enable='lt(mod(t*4,1),0.5)'",
+            False,
+        ),
         (f"{BLINK.format('0xECECEC')},drawbox=t=fill:c=white:enable='lt(mod(t*4,1),0.5)'", False),
         (f"{BLINK.format('white')},fade=out:st=0.5:d=1,fade=in:st=1.5:d=1", False),
         (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='lt(mod(t,1),0.5)'", False),
         # Stripes that race past turn every spot bright and dark, but never the whole.
-        ("gradients=size=270x480:rate=30:duration=3:c0=black:c1=white:n=2,format=gray,"
-         "geq=lum='255*lt(mod(X+18*N,90),45)',format=yuv420p,setsar=1", False),
+        (
+            "gradients=size=270x480:rate=30:duration=3:c0=black:c1=white:n=2,format=gray,"
+            "geq=lum='255*lt(mod(X+18*N,90),45)',format=yuv420p,setsar=1",
+            False,
+        ),
         # Black and white in turn, every frame.
         (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='mod(n,2)'", True),
     ],
@@ -206,10 +225,29 @@ def judged(spec: RenderSpec, frame: np.ndarray, folder: Path, **changes) -> dict
     Image.fromarray(frame).save(folder / "frame.png")
     path = folder / "words.mp4"
     subprocess.run(
-        [ffmpeg.exe(), "-v", "error", "-y", "-loop", "1", "-framerate", "30", "-t", "1", "-i",
-         str(folder / "frame.png"), "-vf", "scale=out_color_matrix=bt709:out_range=tv",
-         "-pix_fmt", "yuv420p", *GOOD_VIDEO, *FAST, str(path)],
-        check=True, stdin=subprocess.DEVNULL,
+        [
+            ffmpeg.exe(),
+            "-v",
+            "error",
+            "-y",
+            "-loop",
+            "1",
+            "-framerate",
+            "30",
+            "-t",
+            "1",
+            "-i",
+            str(folder / "frame.png"),
+            "-vf",
+            "scale=out_color_matrix=bt709:out_range=tv",
+            "-pix_fmt",
+            "yuv420p",
+            *GOOD_VIDEO,
+            *FAST,
+            str(path),
+        ],
+        check=True,
+        stdin=subprocess.DEVNULL,
     )
     planned = plan(spec, timeline(spec), FONTS, lambda asset: folder / asset.source)
     seen = [look(p, next(read_frames(path, p.frame, 1)), 270) for p in planned]
@@ -270,9 +308,7 @@ def test_a_logo_outside_the_clear_box_is_found(tmp_path: Path) -> None:
     cut_out(tmp_path / "logo.png", (60, 40))
     spec = worded()
     spec.captions = []
-    spec.assets = [
-        Asset(id="a1", kind="image", source="logo.png", sha256="0" * 64, has_alpha=True)
-    ]
+    spec.assets = [Asset(id="a1", kind="image", source="logo.png", sha256="0" * 64, has_alpha=True)]
     spec.overlays = [Overlay(media="a1", box=(40, 80, 100, 120))]
     frame = Image.new("RGB", (270, 480), "#D8E0E0")
     logo = Image.open(tmp_path / "logo.png")
@@ -299,8 +335,14 @@ def test_a_badge_is_looked_at_like_any_words(tmp_path: Path) -> None:
     spec = worded()
     spec.captions = []
     spec.overlays = [
-        Overlay(type="badge", text="50% OFF!", style="hook", shape="round", rotation=9,
-                box=(60, 150, 140, 230))
+        Overlay(
+            type="badge",
+            text="50% OFF!",
+            style="hook",
+            shape="round",
+            rotation=9,
+            box=(60, 150, 140, 230),
+        )
     ]
     style = text_style(spec.styles["hook"], "middle")
     for ground, faults in (("#B03020", set()), ("#F6E9E0", {"caption_contrast"})):
@@ -320,7 +362,10 @@ def test_white_on_white_fails_in_the_finished_video(
     Image.new("RGB", (270, 480), "#FFFFFF").save(folder / "white.png")
     kind = {"family": "Montserrat", "max_px": 34, "min_px": 20, "color": "#FFFFFF"}
     spec = {
-        "archetype": "hero", "brand": "neutral", "resolution": "270x480", "audioTrack": False,
+        "archetype": "hero",
+        "brand": "neutral",
+        "resolution": "270x480",
+        "audioTrack": False,
         "segments": [{"media": "white.png", "duration": 2, "text": "Whiter than white"}],
         "styles": {"hook": kind},
     }
@@ -378,9 +423,11 @@ def test_stripes_that_melt_into_grey_withhold_nothing(services, tmp_path: Path) 
     stripes = (np.arange(1280) // 3 % 2 * 255).astype(np.uint8)
     Image.fromarray(np.tile(stripes, (720, 1)), "L").save(tmp_path / "columns.png")
     plan = {
-        "archetype": "hero", "preset": "daylight", "audioTrack": False,
+        "archetype": "hero",
+        "preset": "daylight",
+        "audioTrack": False,
         "segments": [{"media": "columns.png", "duration": 3, "motion": "pan_up"}],
-    }  # fmt: skip
+    }
     (tmp_path / "render_spec.json").write_text(json.dumps(plan), "utf-8")
     spec = compile_small(tmp_path, services)
     segments = render_segments(spec, services, "columns")

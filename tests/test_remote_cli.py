@@ -15,9 +15,9 @@ import pytest
 from conftest import picture
 from test_service import TOKEN, serving
 
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.cli import remote
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import open_store
 
@@ -58,9 +58,11 @@ def finished(job: dict, settings: Settings) -> None:
     """As if the daemon had made its video."""
     store = open_store(settings)
     for name, data in (
-        ("video.mp4", VIDEO), ("thumbnail.jpg", b"\xff\xd8\xff"), ("captions.srt", b""),
+        ("video.mp4", VIDEO),
+        ("thumbnail.jpg", b"\xff\xd8\xff"),
+        ("captions.srt", b""),
         ("captions.vtt", b"WEBVTT\n"),
-    ):  # fmt: skip
+    ):
         store.put_bytes(f"videos/{job['key']}/{name}", data)
     Ledger(settings.ledger).note(job["key"], state="done")
 
@@ -206,9 +208,7 @@ def test_jobs_are_cancelled(
     assert remote.status([a["job_id"], b["job_id"]]) == 1
 
 
-def test_a_server_that_is_not_there_is_said(
-    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_server_that_is_not_there_is_said(api: httpx.Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTOON_TOKEN", "wrong")
     with pytest.raises(UserError, match="PYTOON_TOKEN"):
         remote.status([])

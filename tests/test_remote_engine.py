@@ -25,7 +25,6 @@ from test_engines import job_of
 from test_render import small_spec
 
 from pytoon_pipeline import RENDERER_VERSION
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.engines import remote
 from pytoon_pipeline.engines.base import FinishedSegment
 from pytoon_pipeline.engines.policy import Engines
@@ -39,14 +38,15 @@ from pytoon_pipeline.errors import (
     EngineUnavailable,
     SettingsError,
 )
+from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.frames import read_frames
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
+from pytoon_pipeline.plan.timeline import timeline
 from pytoon_pipeline.service import segments as service
 from pytoon_pipeline.service.app import make_app
 from pytoon_pipeline.service.server import listen
 from pytoon_pipeline.settings import load_settings
-from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
-from pytoon_pipeline.spec.timeline import timeline
 from pytoon_pipeline.stages.assemble import assemble
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import SegmentRecord
@@ -271,15 +271,11 @@ def test_another_peer_is_asked_where_one_fails(tmp_path: Path, peer: Serving) ->
 
 def test_a_full_peer_is_asked_again_when_it_says(tmp_path: Path) -> None:
     gate, jobs = threading.Event(), [job_of(None, body=n) for n in (8, 9)]
-    with serving(
-        tmp_path / "peer", workers=1, waiting=0, retry_after=1, render=held(gate)
-    ) as peer:
+    with serving(tmp_path / "peer", workers=1, waiting=0, retry_after=1, render=held(gate)) as peer:
         engine = Remote(peer.url, timeouts=QUICK)
         threads = []
         for n, job in enumerate(jobs):
-            threads.append(
-                threading.Thread(target=render, args=(engine, job, tmp_path / str(n)))
-            )
+            threads.append(threading.Thread(target=render, args=(engine, job, tmp_path / str(n))))
             threads[-1].start()
             until(lambda n=n: peer.count("POST") == n + 1)
         began = time.monotonic()
@@ -433,9 +429,12 @@ def lie(job: SegmentJob, count: int, services: Services, folder: Path, **changes
     shapes = ((h, w), (h // 2, w // 2), (h // 2, w // 2))
     frames = [tuple(noise.integers(60, 70, s, np.uint8) for s in shapes) for _ in range(count)]
     encode_video(
-        frames, folder / "lie.mp4", size=(w, h), count=count,
+        frames,
+        folder / "lie.mp4",
+        size=(w, h),
+        count=count,
         **{"rate": job.rate, "keyframes": job.span.keyframes, **changes},
-    )  # fmt: skip
+    )
     services.store.put("segments/lie.mp4", folder / "lie.mp4")
     return "segments/lie.mp4"
 
@@ -463,9 +462,14 @@ def garbled(services: Services, key: str) -> str:
 def test_what_is_no_such_segment_is_not_taken(tmp_path: Path, what: str) -> None:
     def lying(job, services, policy, key, reporter, folder):
         return SegmentRecord(
-            segment_id="s1", fingerprint="f", key=LIES[what](job, services, folder), seconds=0,
-            engine="compositor", frames=job.count, cached=False,
-        )  # fmt: skip
+            segment_id="s1",
+            fingerprint="f",
+            key=LIES[what](job, services, folder),
+            seconds=0,
+            engine="compositor",
+            frames=job.count,
+            cached=False,
+        )
 
     with (
         serving(tmp_path / "peer", render=lying) as peer,

@@ -12,12 +12,12 @@ import pytest
 from conftest import clip, cut_out, picture, tone
 from test_engines import job_of
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.errors import BriefError, EngineFailed, MediaError
+from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.media.frames import read_frames
+from pytoon_pipeline.plan.segment_jobs import segment_jobs
+from pytoon_pipeline.plan.timeline import timeline
 from pytoon_pipeline.settings import load_settings
-from pytoon_pipeline.spec.job import segment_jobs
-from pytoon_pipeline.spec.timeline import timeline
 from pytoon_pipeline.stages.assemble import assemble
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import MetricsDocument, SegmentsDocument
@@ -76,7 +76,11 @@ def test_every_kind_of_segment_and_transition_ends_in_a_good_file(
     assert not metrics.video.degraded and segments.engines == ["compositor"]
     names = sorted(k.rsplit("/", 1)[1] for k in services.store.keys("videos/camp/mixed"))
     assert names == [
-        "captions.srt", "captions.vtt", "metrics.json", "render_spec.json", "thumbnail.jpg",
+        "captions.srt",
+        "captions.vtt",
+        "metrics.json",
+        "render_spec.json",
+        "thumbnail.jpg",
         "video.mp4",
     ]
     srt = services.store.read_bytes("videos/camp/mixed/captions.srt").decode()
@@ -116,9 +120,7 @@ def test_the_same_brief_gives_the_same_bytes_elsewhere(
     assert first.video.sha256 == second.video.sha256
 
 
-def test_a_watermark_stands_still_while_pictures_slide(
-    services: Services, tmp_path: Path
-) -> None:
+def test_a_watermark_stands_still_while_pictures_slide(services: Services, tmp_path: Path) -> None:
     folder = tmp_path / "camp" / "slide"
     picture(folder / "a.jpg", (270, 480), (60, 60, 60))
     picture(folder / "b.jpg", (270, 480), (80, 80, 80))
@@ -136,8 +138,9 @@ def test_a_watermark_stands_still_while_pictures_slide(
     (folder / "render_spec.json").write_text(json.dumps(spec))
     _, metrics = build(services, folder)
     # The logo is opaque between x 110..150, y 215..245: those pixels never change.
-    inside = [f[222:238, 122:138].astype(int) for f in frames(services.store.local(
-        metrics.video.key))]
+    inside = [
+        f[222:238, 122:138].astype(int) for f in frames(services.store.local(metrics.video.key))
+    ]
     for patch in inside:
         assert np.abs(patch - inside[0]).max() <= 6
     assert next(v for v in metrics.verdicts if v.name == "loudness").message.startswith("silent")

@@ -48,8 +48,11 @@ SLOW = np.sin(2 * np.pi * 0.5 * np.arange(len(SPEECH)) / RATE)[:, None].astype(n
 @pytest.mark.parametrize(
     "samples",
     [
-        SPEECH * 0.5 + 0.4, SPEECH * 0.5 - 0.4, one(SPEECH) + np.float32([0.4, 0]),
-        SPEECH * 0.5 + 0.3 * SLOW, np.concatenate([silence(1), SPEECH * 0.5 + 0.3]),
+        SPEECH * 0.5 + 0.4,
+        SPEECH * 0.5 - 0.4,
+        one(SPEECH) + np.float32([0.4, 0]),
+        SPEECH * 0.5 + 0.3 * SLOW,
+        np.concatenate([silence(1), SPEECH * 0.5 + 0.3]),
         SPEECH[RATE // 2 : RATE // 2 + RATE * 3 // 10] * 0.5 + 0.4,
     ],
     ids=["above", "below", "one channel", "slow swing", "begins late", "0.3 s"],
@@ -125,8 +128,10 @@ def test_values_that_are_no_numbers_are_bridged_and_told():
 @pytest.mark.parametrize("what", ["music", "clip"])
 def test_music_and_clips_are_heard_on_one_loudspeaker_too(tmp_path, what):
     path = save(tmp_path / "x.wav", one(tone(440, 2), 1, -1))
-    plan = SoundPlan(2 * RATE, music=Music(path)) if what == "music" else SoundPlan(
-        2 * RATE, clips=(ClipSound(path, 0, 0, 2 * RATE),)
+    plan = (
+        SoundPlan(2 * RATE, music=Music(path))
+        if what == "music"
+        else SoundPlan(2 * RATE, clips=(ClipSound(path, 0, 0, 2 * RATE),))
     )
     samples, report = laid(tmp_path, plan)
 

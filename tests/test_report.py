@@ -19,14 +19,12 @@ from needs import need_browser
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from s3_server import s3_server
 
-from pytoon_pipeline.briefs.deleted import mark_deleted
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.cli.report import report
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.figures.catalogue import BRIEFS
-from pytoon_pipeline.figures.text import of_ledger
+from pytoon_pipeline.intake.deleted import mark_deleted
+from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.report import export_report, plots, write_report
 from pytoon_pipeline.report.rows import gather
 from pytoon_pipeline.report.table import safe
@@ -37,6 +35,8 @@ from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import open_services
 from pytoon_pipeline.store import FolderStore, S3Store
+from pytoon_pipeline.telemetry.catalogue import BRIEFS
+from pytoon_pipeline.telemetry.prometheus import of_ledger
 
 MARKUP = "<script>window.hit = 1</script>\"><img src=x onerror='window.hit = 1'>"
 NAME = "50% off #1 für alle?"
@@ -60,11 +60,21 @@ class Campaign:
         self._copy("meme", meme, hook=MARKUP, lufs=-9.0)
         self._copy("zebra", {"metadata": {"locale": "de"}}, hook="=Schönes Café", engine="other")
         self.refused = [
-            Problem("a", "'x' is no length. It has no unit.", "Write a number.",
-                    file=f"{self.name}/broken/brief.yaml", field="media[0].duration"),
-            Problem("b", "gone.jpg does not exist.", "Copy the file there.",
-                    file=f"{self.name}/broken/brief.yaml", field="media[1]"),
-        ]  # fmt: skip
+            Problem(
+                "a",
+                "'x' is no length. It has no unit.",
+                "Write a number.",
+                file=f"{self.name}/broken/brief.yaml",
+                field="media[0].duration",
+            ),
+            Problem(
+                "b",
+                "gone.jpg does not exist.",
+                "Copy the file there.",
+                file=f"{self.name}/broken/brief.yaml",
+                field="media[1]",
+            ),
+        ]
         self._note("broken", "refused", "\n".join(map(str, self.refused)))
         self._note("late", "failed", "No segment came out.\nother: HTTP 500\nother: gone")
         self._note("next", "requested")
@@ -81,9 +91,11 @@ class Campaign:
     def _render(self) -> None:
         picture(self.root / NAME / "a.png", (270, 480))
         spec = {
-            "archetype": "hero", "resolution": "270x480", "audio_track": False,
+            "archetype": "hero",
+            "resolution": "270x480",
+            "audio_track": False,
             "segments": [{"media": ["a.png"], "duration": 2, "text": "Hello", "motion": "push_in"}],
-        }  # fmt: skip
+        }
         (self.root / NAME / "render_spec.json").write_text(json.dumps(spec))
         (source,) = find_sources([self.root / NAME])
         self.first = self.ledger.register(source)
@@ -162,13 +174,16 @@ def test_a_video_plays_in_place(page: Page, address: str) -> None:
     card = page.locator(f'.card[data-key="{NAME}"]')
     video = card.locator("video")
     assert video.evaluate("v => [v.preload, v.controls, v.poster.slice(0, 16)]") == [
-        "none", False, "data:image/webp;",
-    ]  # fmt: skip
+        "none",
+        False,
+        "data:image/webp;",
+    ]
     card.get_by_role("button", name=f"Play {NAME}").click()
     page.wait_for_function(
         "name => { const v = document.querySelector(`.card[data-key='${name}'] video`);"
-        " return v.currentTime > 0.3 && v.videoWidth === 270 && v.controls; }", arg=NAME,
-    )  # fmt: skip
+        " return v.currentTime > 0.3 && v.videoWidth === 270 && v.controls; }",
+        arg=NAME,
+    )
 
 
 def test_filters_narrow_the_cards_and_the_address_restores_them(page: Page, address: str) -> None:
@@ -357,8 +372,13 @@ def test_the_table_is_safe_to_open(campaign: Campaign) -> None:
     assert rows["meme"]["checks not passed"].startswith("loudness: far too loud; duration: 2.0")
     assert "gone.jpg does not exist" in rows["broken"]["problems"]
     assert [safe(t) for t in ("+1", "-1", "@a", "\t=1", "a=1", -1.5)] == [
-        "'+1", "'-1", "'@a", "'\t=1", "a=1", -1.5,
-    ]  # fmt: skip
+        "'+1",
+        "'-1",
+        "'@a",
+        "'\t=1",
+        "a=1",
+        -1.5,
+    ]
 
 
 def test_an_export_is_whole_by_itself(campaign: Campaign, tmp_path: Path, page: Page) -> None:
@@ -415,9 +435,11 @@ def test_a_broken_file_costs_only_its_own_part(campaign: Campaign, tmp_path: Pat
 
 
 def test_the_command_writes_pages_and_knows_its_campaigns(
-    campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    campaign: Campaign,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("PYTOON_HOME", str(campaign.services.settings.home))
     monkeypatch.delenv("PYTOON_STORE", raising=False)
     assert report([], tmp_path / "out", True) == 0

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from conftest import picture
 
+from pytoon_pipeline.compiler.compile import Compiled, compile_file
+from pytoon_pipeline.compiler.draft import Workshop
+from pytoon_pipeline.compiler.presets import PresetLibrary
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.presets import PresetLibrary
 
 PRESETS = project_data("presets")
 SHOP = Workshop(PresetLibrary(PRESETS), FontLibrary([PRESETS / "fonts"]))

@@ -13,13 +13,13 @@ import pytest
 from conftest import clip, cut_out, picture, tone
 from PIL import Image
 
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.compiler.passes import media as media_pass
 from pytoon_pipeline.errors import BriefError
+from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.media import copies
 from pytoon_pipeline.media.copies import Copies
 from pytoon_pipeline.media.probe import UnreadableMedia
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.passes import media as media_pass
+from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.stages.compile import check_source, compile_source, spec_json
 from pytoon_pipeline.stages.services import Services
 
@@ -251,20 +251,24 @@ def plan_of(folder: Path, services: Services, **changes) -> Path:
     return other
 
 
-def test_what_a_plan_says_of_its_files_is_measured_anew(
-    services: Services, tmp_path: Path
-) -> None:
+def test_what_a_plan_says_of_its_files_is_measured_anew(services: Services, tmp_path: Path) -> None:
     folder = brief(tmp_path / "camp" / "x")
     plain(folder / "a.png", GREEN)
     right = compiled(folder, services).assets[0]
-    lies = {"kind": "video", "width": 9, "height": 9, "seconds": 5.0, "bytes": 1,
-            "frame_rate": 30.0, "has_alpha": True, "has_audio": True}  # fmt: skip
+    lies = {
+        "kind": "video",
+        "width": 9,
+        "height": 9,
+        "seconds": 5.0,
+        "bytes": 1,
+        "frame_rate": 30.0,
+        "has_alpha": True,
+        "has_audio": True,
+    }
     assert compiled(plan_of(folder, services, **lies), services).assets[0] == right
 
 
-def test_a_sound_that_a_plan_calls_a_picture_is_refused(
-    services: Services, tmp_path: Path
-) -> None:
+def test_a_sound_that_a_plan_calls_a_picture_is_refused(services: Services, tmp_path: Path) -> None:
     folder = brief(tmp_path / "camp" / "x")
     plain(folder / "a.png", GREEN)
     tone(tmp_path / "t.wav")

@@ -104,7 +104,7 @@ def test_emoji_alone_that_no_font_has_are_refused():
         ("ab\u2068אב\u2069 1", None, "00011000"),
         ("א\nb", None, "112"),
     ],
-)  # fmt: skip
+)
 def test_levels(text, base, levels):
     """As the conformance tests of UAX 9 resolve such texts."""
     assert "".join(map(str, bidi_levels(text, base))) == levels
@@ -254,8 +254,16 @@ def test_what_is_text_by_default_stays_text():
 
 
 def test_an_emoji_keeps_its_colours_and_stands_amid_the_capitals():
-    style = TextStyle("Inter", 800, max_px=100, min_px=100, color="#00FF00", stroke=0.1,
-                      stroke_color="#0000FF", shadow=Shadow(0, 0.2, 0, "#000000", 1))  # fmt: skip
+    style = TextStyle(
+        "Inter",
+        800,
+        max_px=100,
+        min_px=100,
+        color="#00FF00",
+        stroke=0.1,
+        stroke_color="#0000FF",
+        shadow=Shadow(0, 0.2, 0, "#000000", 1),
+    )
     fitted = fit("❤️", style, 300, 300, LIBRARY)
     tile = draw(fitted, LIBRARY)
     x0, y0, x1, y1 = tile.ink
@@ -310,7 +318,7 @@ def pieces(text: str, **options) -> list[str]:
         ("วันนี้อากาศดี กาแฟ", "", ["วัน", "นี้", "อากาศ", "ดี ", "กาแฟ"]),
         ("Sale 🔥🔥 now", "", ["Sale ", "🔥🔥 ", "now"]),
     ],
-)  # fmt: skip
+)
 def test_lines_end_where_phrases_do(text, language, found):
     assert pieces(text, language=language, phrases=True) == found
 
@@ -358,11 +366,45 @@ def test_a_phrase_is_broken_only_where_it_must_be():
 # All of it together
 
 drawable = [
-    "Sale", "now!", "50%", "(abc)", "سلام", "مَرْحَبًا", "لا", "١٢٣", "שלום", "\u05e9\u05c1", "क्षि",
-    "हिन्दी", "र्क", "🔥", "❤️", "❤\ufe0e", "👨‍👩‍👧", "👍🏽", "🇩🇪", "1️⃣", "\u200d", "\u200b", "\u00ad",
-    "\ufe0f", "\u202e", "\u202c", "\u2067", "\u2069", "\u0301", "-", "—", "«", "»", "\u00a0",
-    "\x00", "ß", "İ", *"\n    ",
-]  # fmt: skip
+    "Sale",
+    "now!",
+    "50%",
+    "(abc)",
+    "سلام",
+    "مَرْحَبًا",
+    "لا",
+    "١٢٣",
+    "שלום",
+    "\u05e9\u05c1",
+    "क्षि",
+    "हिन्दी",
+    "र्क",
+    "🔥",
+    "❤️",
+    "❤\ufe0e",
+    "👨‍👩‍👧",
+    "👍🏽",
+    "🇩🇪",
+    "1️⃣",
+    "\u200d",
+    "\u200b",
+    "\u00ad",
+    "\ufe0f",
+    "\u202e",
+    "\u202c",
+    "\u2067",
+    "\u2069",
+    "\u0301",
+    "-",
+    "—",
+    "«",
+    "»",
+    "\u00a0",
+    "\x00",
+    "ß",
+    "İ",
+    *"\n    ",
+]
 others = ["🦤", "🏽", "日本。", "กาแฟดี", "한국", "ကော်ဖီ", "\ue000", "\ud800", "ﬁ", "\U000e0067"]
 mixed = st.one_of(
     st.lists(st.sampled_from(drawable), max_size=14), st.lists(st.sampled_from(drawable + others))
@@ -493,5 +535,6 @@ def test_a_preposition_stays_with_its_price():
     style = replace(PLAIN, max_px=60, min_px=56, max_lines=2, max_chars_per_line=20)
     text = "Žilvinas siūlo: arbatinukas už 19,90 € su nemokamu pristatymu"
     assert split(text, style, 860, 200, LIBRARY) == [
-        "Žilvinas siūlo: arbatinukas", "už 19,90 € su nemokamu pristatymu",
-    ]  # fmt: skip
+        "Žilvinas siūlo: arbatinukas",
+        "už 19,90 € su nemokamu pristatymu",
+    ]

@@ -33,10 +33,10 @@ from dagster._core.remote_origin import (
 from PIL import Image
 
 import pytoon_pipeline
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.defs.run import open_instance, run_brief
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.media.kinds import suffix_of
+from pytoon_pipeline.runtime.run import open_instance, run_brief
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service.app import make_app, openapi_text
 from pytoon_pipeline.service.connections import Bounds
@@ -76,9 +76,13 @@ def serving(
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     roots = tmp_path_factory.mktemp("products")
     loaded = load_settings(
-        {"PYTOON_HOME": str(tmp_path_factory.mktemp("api")), "PYTOON_TOKEN": f"old, {TOKEN}",
-         "PYTOON_WEBHOOK_SECRET": SECRET, "PYTOON_MEDIA_ROOTS": f"products={roots}"}
-    )  # fmt: skip
+        {
+            "PYTOON_HOME": str(tmp_path_factory.mktemp("api")),
+            "PYTOON_TOKEN": f"old, {TOKEN}",
+            "PYTOON_WEBHOOK_SECRET": SECRET,
+            "PYTOON_MEDIA_ROOTS": f"products={roots}",
+        }
+    )
     return loaded
 
 
@@ -205,9 +209,7 @@ def test_states_are_those_of_the_ledger(api: httpx.Client, ledger: Ledger):
     assert codes(api.get(job["links"]["self"] + "/video")) == {"job.not_completed"}
 
 
-def test_no_folder_of_the_server_is_told(
-    api: httpx.Client, ledger: Ledger, settings: Settings
-):
+def test_no_folder_of_the_server_is_told(api: httpx.Client, ledger: Ledger, settings: Settings):
     job = api.post("/render", json=CARD).json()
     home = str(settings.home)
     error = f"media/x.png can't be written to {settings.store}: no space; see {home}/scratch."
@@ -220,9 +222,7 @@ def test_no_folder_of_the_server_is_told(
     assert said.endswith("see PYTOON_HOME/scratch.")
 
 
-def test_jobs_of_one_name_are_different(
-    api: httpx.Client, ledger: Ledger, settings: Settings
-):
+def test_jobs_of_one_name_are_different(api: httpx.Client, ledger: Ledger, settings: Settings):
     brief = {**CARD, "campaign": "twins", "name": "../same", "priority": 7}
     first, second = (api.post("/render", json=brief).json() for _ in range(2))
     assert first["job_id"] != second["job_id"] and first["key"] == "twins/.._same"
@@ -242,15 +242,21 @@ def test_jobs_of_one_name_are_different(
 def test_every_problem_of_a_request_is_named(api: httpx.Client):
     brief = {
         "media": ["gone.jpg", "products:a.jpg", "https://cdn.example.com/b.jpg", "/etc/passwd"],
-        "hookk": "x", "duration": "15", "brand": "kit.yaml",
-    }  # fmt: skip
+        "hookk": "x",
+        "duration": "15",
+        "brand": "kit.yaml",
+    }
     answer = api.post("/render", **form({"brief": brief}, ("other.jpg", JPEG)))
     assert answer.status_code == 422
     found = {(p["code"], p.get("field")) for p in answer.json()["problems"]}
     assert found == {
-        ("field.unknown", "hookk"), ("field.type", "duration"), ("media.missing", "media[0]"),
-        ("media.missing", "media[3]"), ("brand.file", "brand"), ("media.unused", "media"),
-    }  # fmt: skip
+        ("field.unknown", "hookk"),
+        ("field.type", "duration"),
+        ("media.missing", "media[0]"),
+        ("media.missing", "media[3]"),
+        ("brand.file", "brand"),
+        ("media.unused", "media"),
+    }
     assert all(p["remedy"] for p in answer.json()["problems"])
 
 
@@ -273,7 +279,7 @@ def test_every_problem_of_a_request_is_named(api: httpx.Client):
         (b'{"brief": {}, "webhook": "http://169.254.169.254/"}', (422, "webhook.host")),
         (b" " * 20_001, (413, "body.too_large")),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_document_is_refused(api: httpx.Client, body: bytes, expected: tuple):
     answer = api.post("/render", content=body, headers={"Content-Type": "application/json"})
     status, code = expected
@@ -303,8 +309,13 @@ def test_other_calls_are_refused_in_the_same_shape(api: httpx.Client):
 
 
 HOSTILE = [
-    "../../x.jpg", "/etc/cron.d/x.jpg", "..\\x.jpg", "📷 夏.jpg", 'a"b.jpg', "x" * 300 + ".jpg"
-]  # fmt: skip
+    "../../x.jpg",
+    "/etc/cron.d/x.jpg",
+    "..\\x.jpg",
+    "📷 夏.jpg",
+    'a"b.jpg',
+    "x" * 300 + ".jpg",
+]
 
 
 def test_names_of_files_are_never_paths(api: httpx.Client, settings: Settings, ledger: Ledger):
@@ -480,9 +491,12 @@ def test_a_requested_job_is_cancelled_with_its_run(
 def test_only_who_has_a_token_may_call(api: httpx.Client):
     job = api.post("/render", json=CARD).json()
     for method, path in (
-        ("GET", "/render"), ("POST", "/render"), ("GET", job["links"]["self"]),
-        ("DELETE", job["links"]["self"]), ("GET", job["links"]["self"] + "/video"),
-    ):  # fmt: skip
+        ("GET", "/render"),
+        ("POST", "/render"),
+        ("GET", job["links"]["self"]),
+        ("DELETE", job["links"]["self"]),
+        ("GET", job["links"]["self"] + "/video"),
+    ):
         for shown in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x"):
             answer = api.request(method, path, headers={"Authorization": shown})
             assert answer.status_code == 401, (method, path, shown)
@@ -548,9 +562,7 @@ def test_serve_ends_when_it_is_told_to(settings: Settings, tmp_path: Path):
         assert served.wait(10) == 0
 
 
-def test_a_fault_tells_nothing(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_fault_tells_nothing(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with serving(replace(settings, home=tmp_path)) as api:
         monkeypatch.setattr(jobs_module.Jobs, "get", lambda *_: 1 / 0)
         answer = api.get("/render/" + "A" * 22)
@@ -703,15 +715,27 @@ def test_it_keeps_to_its_description(settings: Settings, tmp_path: Path):
     with serving(replace(settings, home=tmp_path / "home")) as api:
         tool = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
         command = [
-            *tool, "--config-file", "config.toml", "run", f"{api.base_url}/openapi.json",
-            "--header", f"Authorization: Bearer {TOKEN}", "--no-color", "--checks", "all",
+            *tool,
+            "--config-file",
+            "config.toml",
+            "run",
+            f"{api.base_url}/openapi.json",
+            "--header",
+            f"Authorization: Bearer {TOKEN}",
+            "--no-color",
+            "--checks",
+            "all",
             # DELETE cancels a job, and of a cancelled job that is known ever after.
-            "--exclude-checks", "use_after_free",
-            "--max-examples", "8", "--seed", "1", "--request-timeout", "20",
-        ]  # fmt: skip
-        ended = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=120
-        )
+            "--exclude-checks",
+            "use_after_free",
+            "--max-examples",
+            "8",
+            "--seed",
+            "1",
+            "--request-timeout",
+            "20",
+        ]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         made = api.get("/render").json()["jobs"]
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert made, "some of the calls made jobs"

@@ -26,10 +26,12 @@ import pytest
 import sqlalchemy as sa
 from test_service import CARD, SECRET, TOKEN, codes, receiving, serving
 
-from pytoon_pipeline.briefs import folder, source, table, variants
-from pytoon_pipeline.briefs.ledger import METADATA, Ledger
+from pytoon_pipeline.briefs import source, variants
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.figures import counts
+from pytoon_pipeline.compiler.kit_findings import brand_findings
+from pytoon_pipeline.compiler.presets import open_presets
+from pytoon_pipeline.intake import folder
+from pytoon_pipeline.intake.ledger import METADATA, Ledger
 from pytoon_pipeline.media import download_s3
 from pytoon_pipeline.media.download import Limits as FetchLimits
 from pytoon_pipeline.picture.fonts import FontLibrary
@@ -38,9 +40,9 @@ from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service import results, webhooks
 from pytoon_pipeline.service.connections import Bounds
 from pytoon_pipeline.settings import Settings, load_settings, project_data
-from pytoon_pipeline.spec.kit_findings import brand_findings
-from pytoon_pipeline.spec.presets import open_presets
 from pytoon_pipeline.store import open_store, s3
+from pytoon_pipeline.tables import table
+from pytoon_pipeline.telemetry import counters
 
 PRESETS = project_data("presets")
 GOOD = {
@@ -56,9 +58,12 @@ GOOD = {
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     return load_settings(
-        {"PYTOON_HOME": str(tmp_path / "home"), "PYTOON_TOKEN": TOKEN,
-         "PYTOON_WEBHOOK_SECRET": SECRET}
-    )  # fmt: skip
+        {
+            "PYTOON_HOME": str(tmp_path / "home"),
+            "PYTOON_TOKEN": TOKEN,
+            "PYTOON_WEBHOOK_SECRET": SECRET,
+        }
+    )
 
 
 @pytest.fixture
@@ -78,13 +83,21 @@ def finish(api: httpx.Client, settings: Settings, metrics: bytes, **more: Any) -
 # Damaged documents -------------------------------------------------------------------------------
 
 DAMAGED = [
-    b"", b"{", b"null", b"[]", b"\xff\xfe", b"{}", b'{"video": null, "verdicts": []}',
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b"\xff\xfe",
+    b"{}",
+    b'{"video": null, "verdicts": []}',
     json.dumps({**GOOD, "verdicts": "none"}).encode(),
     json.dumps({**GOOD, "verdicts": [{"passed": True}]}).encode(),
     json.dumps({**GOOD, "video": {**GOOD["video"], "rate": 0}}).encode(),
     json.dumps({**GOOD, "video": {**GOOD["video"], "frames": float("nan")}}).encode(),
-    json.dumps(GOOD).encode()[:-9], b"[" * 100_000, b" " * 2_000_001,
-]  # fmt: skip
+    json.dumps(GOOD).encode()[:-9],
+    b"[" * 100_000,
+    b" " * 2_000_001,
+]
 
 
 def test_a_damaged_document_costs_its_own_job_alone(
@@ -119,12 +132,12 @@ def test_lists_and_counts_go_on_without_a_damaged_entry(api: httpx.Client, setti
         store.put_bytes(f"videos/{key}/{name}", b"[" * 100_000)
     (row,) = rows.gather(list(ledger.entries()), store)
     assert [w.code for w in row.warnings] == ["report.unreadable"] * 2
-    name = next(n for n, figure in counts.FIGURES.items() if figure in counts.COUNTED)
-    before = counts.read(ledger)
+    name = next(n for n, figure in counters.FIGURES.items() if figure in counters.COUNTED)
+    before = counters.read(ledger)
     with ledger.begin() as connection:
         values = {"name": name, "labels": "[", "value": 1.0}
-        connection.execute(sa.insert(counts._FIGURES).values(values))
-    assert counts.read(ledger) == before
+        connection.execute(sa.insert(counters._FIGURES).values(values))
+    assert counters.read(ledger) == before
     assert "pytoon_" in api.get("/metrics").text
 
 
@@ -143,8 +156,9 @@ def test_damaged_problems_cost_their_own_job_alone(
     listed = api.get("/render")
     assert listed.status_code == 200, listed.text
     assert {j["links"]["self"]: j["state"] for j in listed.json()["jobs"]} == {
-        addresses[0]: "failed", addresses[1]: "pending"
-    }  # fmt: skip
+        addresses[0]: "failed",
+        addresses[1]: "pending",
+    }
     assert api.get(addresses[0]).json()["problems"][0]["code"] == "job.unreadable"
     assert len(list(ledger.entries())) == 2, "nor the lists of the command line"
 
@@ -269,8 +283,10 @@ def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(tmp_path: Path
         without = [case() for case in cases]
     found = [case() for case in cases]
     assert without[:3] == ["brief", (), False] and found[:3] == [
-        "spec", ("segments", "media", "a.jpg"), True
-    ]  # fmt: skip
+        "spec",
+        ("segments", "media", "a.jpg"),
+        True,
+    ]
     assert [p.code for p in without[4]] == ["file.unreadable"]
     assert "file.unreadable" not in [p.code for p in found[4]]
 
@@ -279,7 +295,7 @@ def test_a_table_is_known_by_the_mapping_that_lies_beside_it_now(tmp_path: Path)
     feed, mapping = tmp_path / "feed.txt", tmp_path / "feed.mapping.yaml"
     feed.write_text("aaa\tbbb\nKettle\tx\n")
     assert not table.looks_like_table(feed)
-    mapping.write_text("fields:\n  hook: \"{aaa}\"\n")
+    mapping.write_text('fields:\n  hook: "{aaa}"\n')
     assert table.looks_like_table(feed)
 
 
@@ -317,9 +333,13 @@ def test_credentials_that_were_lacking_are_asked_for_again(
 # Callers that do not finish ----------------------------------------------------------------------
 
 QUICK = Bounds(
-    head_seconds=0.4, idle_seconds=1, drain_seconds=0.4, window_seconds=0.6, look_seconds=0.05,
+    head_seconds=0.4,
+    idle_seconds=1,
+    drain_seconds=0.4,
+    window_seconds=0.6,
+    look_seconds=0.05,
     slowest=1000,
-)  # fmt: skip
+)
 HALF = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-More: "
 
 
@@ -400,11 +420,14 @@ def test_a_server_with_few_descriptors_answers(settings: Settings):
     with ExitStack() as stack:
         served = stack.enter_context(
             subprocess.Popen(
-                [sys.executable, "-c", code], env=environment, text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                [sys.executable, "-c", code],
+                env=environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few),
             )
-        )  # fmt: skip
+        )
         stack.callback(served.kill)
         port = int(re.search(r"http://127.0.0.1:(\d+)", served.stdout.readline())[1])
         most = 0
@@ -424,9 +447,12 @@ def test_a_server_with_few_descriptors_answers(settings: Settings):
 def test_descriptors_are_raised_as_far_as_they_may_be():
     code = "from pytoon_pipeline.service.server import raise_descriptors as r; print(r(), r())"
     said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1000)),
-    )  # fmt: skip
+    )
     assert said.stdout.split() == ["1000", "1000"]
     assert Bounds().within(8192) == Bounds()
     tight = Bounds().within(200)

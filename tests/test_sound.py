@@ -72,8 +72,23 @@ def encoded(path: Path, samples: np.ndarray, *options: str) -> Path:
 
 def video(path: Path, *options: str, seconds: float = 1) -> Path:
     source = f"color=gray:s=64x64:r=30:d={seconds}"
-    ffmpeg.run(["-f", "lavfi", "-i", source, *options, "-c:v", "libx264", "-g", 30,
-                "-flags:v", "+cgop", path], f"make {path.name}")
+    ffmpeg.run(
+        [
+            "-f",
+            "lavfi",
+            "-i",
+            source,
+            *options,
+            "-c:v",
+            "libx264",
+            "-g",
+            30,
+            "-flags:v",
+            "+cgop",
+            path,
+        ],
+        f"make {path.name}",
+    )
     return path
 
 

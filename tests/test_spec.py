@@ -11,14 +11,14 @@ from conftest import picture
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytoon_pipeline.compiler.compile import Compiled, compile_file
+from pytoon_pipeline.compiler.draft import Workshop
+from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.plan.model import TRANSITIONS, RenderSpec, Segment, Transition
+from pytoon_pipeline.plan.segment_jobs import fingerprint, segment_jobs
+from pytoon_pipeline.plan.timeline import MIN_COPIED, timeline
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.job import fingerprint, segment_jobs
-from pytoon_pipeline.spec.model import TRANSITIONS, RenderSpec, Segment, Transition
-from pytoon_pipeline.spec.presets import open_presets
-from pytoon_pipeline.spec.timeline import MIN_COPIED, timeline
 
 FIXTURES = Path(__file__).parent / "fixtures" / "briefs"
 PRESETS = open_presets(project_data("presets"))
@@ -138,9 +138,11 @@ def test_all_problems_of_a_brief_come_at_once(tmp_path: Path) -> None:
         ("media: a.png\nhook: " + "'line\n\n" + "line\n\n" * 200 + "'\n", "caption.too_long"),
         ("media: a.png\nhook: " + "x" * 3000 + "\n", "caption.too_long"),
         ("media: a.png\nhook: กาแฟ\n", "font.missing_glyph"),
-        ("media: a.png\nduration: 5\n"
-         "beats: [" + ", ".join(f"'Beat {i} of many here'" for i in range(20)) + "]\n",
-         "duration.too_much"),
+        (
+            "media: a.png\nduration: 5\n"
+            "beats: [" + ", ".join(f"'Beat {i} of many here'" for i in range(20)) + "]\n",
+            "duration.too_much",
+        ),
     ],
 )
 def test_each_fault_has_its_code(tmp_path: Path, text: str, code: str) -> None:
@@ -211,9 +213,9 @@ def test_transitions_never_change_the_sum(parts, rate: int) -> None:
     line = timeline(spec)
     assert abs(line.frames - sum(d for d, _, _ in parts) * rate) <= 0.51
     # Copied parts and windows tile the video without a gap.
-    pieces = [
-        (span.first + span.copied[0], span.first + span.copied[1]) for span in line.spans
-    ] + [(w.first, w.first + w.count) for w in line.windows]
+    pieces = [(span.first + span.copied[0], span.first + span.copied[1]) for span in line.spans] + [
+        (w.first, w.first + w.count) for w in line.windows
+    ]
     pieces.sort()
     assert pieces[0][0] == 0 and pieces[-1][1] == line.frames
     assert all(a[1] == b[0] for a, b in zip(pieces, pieces[1:], strict=False))
@@ -254,8 +256,6 @@ def test_a_cue_that_ends_at_a_cut_is_in_one_segment_only() -> None:
     )
     for moved, sides in ((0.0, [1, 0]), (1.0, [0, 1]), (0.4, [1, 1])):
         at = {"start": cue.start + moved * 20 / line.rate, "end": cue.end + moved * 20 / line.rate}
-        jobs = segment_jobs(
-            spec.model_copy(update={"captions": [cue.model_copy(update=at)]}), line
-        )
+        jobs = segment_jobs(spec.model_copy(update={"captions": [cue.model_copy(update=at)]}), line)
         found = [len(jobs[window.left + side].captions) for side in (0, 1)]
         assert found == sides, (moved, found)

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from memory import grown
 from sqlalchemy.pool import NullPool
 
-from pytoon_pipeline.briefs import sqltable
 from pytoon_pipeline.briefs.source import BriefSource, content_hash
-from pytoon_pipeline.briefs.sqltable import RowState, read_sql_table, write_back
 from pytoon_pipeline.errors import Problem, StoreError, UserError
+from pytoon_pipeline.tables import sqltable
+from pytoon_pipeline.tables.sqltable import RowState, read_sql_table, write_back
 
 
 @dataclass
@@ -56,7 +56,7 @@ def test_rows_are_briefs_and_learn_what_became_of_them(database: Database, tmp_p
         "status TEXT, error VARCHAR(20), updated_at TIMESTAMP)"
     )
     database.run(
-        "INSERT INTO briefs (id, name, media, \"Brand-Safe\", hook, duration, priority, variants) "
+        'INSERT INTO briefs (id, name, media, "Brand-Safe", hook, duration, priority, variants) '
         "VALUES (7, 'kettle', 'a.jpg | b.jpg', :no, '  It''s here ', 15.00, 5, "
         "'{\"hooks\": [\"One\", \"Two\"]}'), (12, 'lamp', 'c.jpg', NULL, NULL, 12.5, NULL, NULL)",
         no=False,
@@ -67,12 +67,16 @@ def test_rows_are_briefs_and_learn_what_became_of_them(database: Database, tmp_p
     found = by_name(sources)
     assert {n: dict(s.document.data) for n, s in found.items()} == {
         "kettle": {
-            "media": ["a.jpg", "b.jpg"], "brand_safe": False, "hook": "It's here",
-            "duration": 15, "priority": 5, "variants": {"hooks": ["One", "Two"]},
+            "media": ["a.jpg", "b.jpg"],
+            "brand_safe": False,
+            "hook": "It's here",
+            "duration": 15,
+            "priority": 5,
+            "variants": {"hooks": ["One", "Two"]},
         },
         "lamp": {"media": ["c.jpg"], "duration": 12.5},
         "30": {"media": ["d.jpg"]},
-    }  # fmt: skip
+    }
     assert [found[n].campaign for n in ("kettle", "30")] == ["briefs", "autumn"]
     schema = "public" if "postgres" in database.url else "main"
     assert found["kettle"].origin == f"sql:{schema}.briefs#row 7"
@@ -88,8 +92,10 @@ def test_rows_are_briefs_and_learn_what_became_of_them(database: Database, tmp_p
     assert write_back(database.url, told) == 2
     rows = database.run("SELECT id, status, error, updated_at IS NULL FROM briefs ORDER BY id")
     assert [r[:3] for r in rows] == [
-        (7, "done", None), (12, "refused", "media[0]: c.jpg doe…"), (30, None, None),
-    ]  # fmt: skip
+        (7, "done", None),
+        (12, "refused", "media[0]: c.jpg doe…"),
+        (30, None, None),
+    ]
     assert [bool(r[3]) for r in rows] == [False, False, True]
     again = by_name(read_sql_table(database.url, tmp_path)[0])
     assert {n: content_hash(s) for n, s in again.items()} == before
@@ -140,12 +146,17 @@ def test_types_of_postgres(postgres: str, tmp_path: Path):
     assert problems == []
     first, second = sources
     assert first.document.data == {
-        "media": ["a.jpg", "b, c.jpg"], "variants": {"locales": ["de"]}, "watermark": True,
-        "duration": 12.5, "badge": "19.90",
+        "media": ["a.jpg", "b, c.jpg"],
+        "variants": {"locales": ["de"]},
+        "watermark": True,
+        "duration": 12.5,
+        "badge": "19.90",
         "metadata": {
-            "a": [1, 2.5, None], "seen": "2026-04-01 12:00:00+00:00", "ean": 9007199254740993,
+            "a": [1, 2.5, None],
+            "seen": "2026-04-01 12:00:00+00:00",
+            "ean": 9007199254740993,
         },
-    }  # fmt: skip
+    }
     assert second.document.data == {} and first.campaign == "Spring Briefs"
     state = RowState(second.document.part, "failed", "videos/x.mp4", "")
     assert write_back(f"{address}#marketing.Spring Briefs", [state]) == 1
@@ -163,8 +174,9 @@ def test_a_row_refused_by_the_database_writes_none(database: Database):
     )
     database.run("INSERT INTO briefs (id, media) VALUES (1, 'a.jpg'), (2, 'b.jpg')")
     with pytest.raises(StoreError, match="briefs can't be used"):
-        write_back(database.url, [RowState(f"row {n}", s, "", "")
-                                  for n, s in ((1, "done"), (2, "failed"))])  # fmt: skip
+        write_back(
+            database.url, [RowState(f"row {n}", s, "", "") for n, s in ((1, "done"), (2, "failed"))]
+        )
     assert database.run("SELECT status FROM briefs") == [(None,), (None,)]
 
 

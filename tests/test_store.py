@@ -22,12 +22,12 @@ from deployment import tiny
 from s3_server import S3Server, Trouble, s3_server, trouble
 from starlette.requests import Request
 
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.engines.comfyui.sizes import Shape
 from pytoon_pipeline.engines.comfyui.takes import Take, keep, kept
 from pytoon_pipeline.errors import SettingsError, StoreError
+from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.report.write import write_report
 from pytoon_pipeline.service.files import file_response
 from pytoon_pipeline.settings import load_settings
@@ -629,9 +629,7 @@ def test_a_copy_whose_bits_turned_is_fetched_anew(s3_store: S3Store) -> None:
     assert s3_store.read_bytes("segments/a.mp4") == b"pixels" * 100
 
 
-def test_what_has_a_name_was_synced_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_has_a_name_was_synced_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file before it gets its name, the folder after; folders that are made, too."""
     done: list[str] = []
     monkeypatch.setattr(

@@ -22,16 +22,27 @@ from shipped import plain_environment
 from typer.testing import CliRunner
 
 from pytoon_pipeline import scratch as scratch_module
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.cli import app
-from pytoon_pipeline.defs import upkeep
 from pytoon_pipeline.defs.collect import collect
+from pytoon_pipeline.defs.maintenance import schedules
 from pytoon_pipeline.defs.partitions import BRIEFS
-from pytoon_pipeline.defs.run import BriefResult, open_instance, run_brief
 from pytoon_pipeline.errors import UserError
+from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.locks import grasp
+from pytoon_pipeline.maintenance.lease import leased
+from pytoon_pipeline.maintenance.live_objects import Live
+from pytoon_pipeline.maintenance.machine import Tidying, plan_machine, tidy_machine
+from pytoon_pipeline.maintenance.objects import (
+    KINDS,
+    LEASE,
+    delete_object,
+    plan,
+    plan_store,
+    tidy_store,
+)
 from pytoon_pipeline.quality.checks import CHECK_NAMES
+from pytoon_pipeline.runtime.run import BriefResult, open_instance, run_brief
 from pytoon_pipeline.scratch import working_folder
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages.finish import judge
@@ -39,10 +50,6 @@ from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import Services, open_services
 from pytoon_pipeline.store.base import Store, Stored
 from pytoon_pipeline.store.seen import still
-from pytoon_pipeline.upkeep.lease import leased
-from pytoon_pipeline.upkeep.live import Live
-from pytoon_pipeline.upkeep.machine import Tidying, plan_machine, tidy_machine
-from pytoon_pipeline.upkeep.objects import KINDS, LEASE, delete_object, plan, plan_store, tidy_store
 
 DAY = 86400.0
 TWO_SCENES = {
@@ -58,9 +65,10 @@ class Place:
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, **environment: str):
         own = {
-            "PYTOON_HOME": str(home / "home"), "PYTOON_BRIEFS_DIR": str(home / "briefs"),
+            "PYTOON_HOME": str(home / "home"),
+            "PYTOON_BRIEFS_DIR": str(home / "briefs"),
             **environment,
-        }  # fmt: skip
+        }
         for name in set(os.environ) - set(plain_environment()):
             monkeypatch.delenv(name)
         for name, value in own.items():
@@ -128,7 +136,11 @@ def test_old_things_that_nothing_needs_go_and_a_video_keeps_all_of_its_own(
     # of the whole, and what was measured. The sound is the same one.
     kinds = [key.partition("/")[0] for key in sorted(gone - {posters})]
     assert kinds == [
-        *["drawn"] * 3, *["measurements"] * 2, "segments", "sightings", *["thumbnails"] * 2,
+        *["drawn"] * 3,
+        *["measurements"] * 2,
+        "segments",
+        "sightings",
+        *["thumbnails"] * 2,
         "windows",
     ]
     assert posters in gone and gone - {posters} < first
@@ -154,17 +166,22 @@ def test_a_dry_run_changes_nothing(place: Place, instance: dg.DagsterInstance) -
     said = CliRunner().invoke(app, ["tidy", "--dry-run", "--json"])
     assert said.exit_code == 0, said.output
     assert [json.loads(line)["place"] for line in said.stdout.splitlines()] == [old]
-    run = collect().resolve_job_def("tidy_store_job").execute_in_process(
-        instance=instance, run_config={"ops": {"store": {"config": {"dry_run": True}}}}
+    run = (
+        collect()
+        .resolve_job_def("tidy_store_job")
+        .execute_in_process(
+            instance=instance, run_config={"ops": {"store": {"config": {"dry_run": True}}}}
+        )
     )
     made = run.asset_materializations_for_node("store")
     assert run.success and made == [] and run.output_for_node("store") == 1
     assert {s.key: s for s in place.store.objects("")} == before
     run = collect().resolve_job_def("tidy_store_job").execute_in_process(instance=instance)
     output = next(
-        e.event_specific_data for e in run.all_events
+        e.event_specific_data
+        for e in run.all_events
         if e.is_successful_output and e.step_key == "store"
-    )  # fmt: skip
+    )
     assert output.metadata["deleted"].value == 1 and output.metadata["deleted_bytes"].value == 10
     assert not place.store.exists(old)
 
@@ -235,9 +252,7 @@ def test_every_kind_of_the_store_is_looked_through(
         place.store.put_bytes(parcels[name], json.dumps({"items": [medium]}).encode())
         media[name] = f"media/{medium['sha256']}.png"
         place.store.put_bytes(media[name], name.encode())
-    for key in (
-        "briefs/camp/gone/1.json", "documents/segments/camp/gone.json", "linked/x/y.json"
-    ):  # fmt: skip
+    for key in ("briefs/camp/gone/1.json", "documents/segments/camp/gone.json", "linked/x/y.json"):
         place.store.put_bytes(key, b"{}")
     place.store.put_bytes("reports/gone/index.html", b"x")
     take = {"workflow": "w", "models": ["m"], "seed": 1}
@@ -254,10 +269,15 @@ def test_every_kind_of_the_store_is_looked_through(
         then = time.time() - (60 - 10 * n) * DAY
         os.utime(place.store.local(parcel), (then, then))
     assert sorted(d.place for d in plan_store(place.settings)[0] if d.what != "posters") == [
-        parcels["older"], "briefs/camp/gone/1.json", "documents/segments/camp/gone.json",
-        "linked/x/y.json", media["older"], "reports/gone/index.html",
-        "takes/dead.json", "takes/dead.mp4",
-    ]  # fmt: skip
+        parcels["older"],
+        "briefs/camp/gone/1.json",
+        "documents/segments/camp/gone.json",
+        "linked/x/y.json",
+        media["older"],
+        "reports/gone/index.html",
+        "takes/dead.json",
+        "takes/dead.mp4",
+    ]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -268,9 +288,7 @@ def settings_of_either(place: Place, request: pytest.FixtureRequest) -> Settings
     return replace(place.settings, database=request.getfixturevalue("database"))
 
 
-def test_one_process_tidies_at_a_time(
-    place: Place, settings_of_either: Settings
-) -> None:
+def test_one_process_tidies_at_a_time(place: Place, settings_of_either: Settings) -> None:
     settings = settings_of_either
     ledger = Ledger(settings.ledger)
     old = place.junk("segments/old.mp4", days=40)
@@ -305,15 +323,17 @@ def test_deleting_runs_keeps_what_the_pages_tell(
 
 def _runs_are_deleted(place: Place, storage: dg.DagsterInstance) -> None:
     runs = [place.render(storage).run_id for _ in range(2)]
-    recheck = collect().resolve_job_def("recheck_job").execute_in_process(
-        instance=storage, partition_key="camp/a"
+    recheck = (
+        collect()
+        .resolve_job_def("recheck_job")
+        .execute_in_process(instance=storage, partition_key="camp/a")
     )
     assert recheck.success
-    assert [d.place for d in upkeep.plan_runs(storage, 1)] == []
-    planned = upkeep.plan_runs(storage, 1, now=time.time() + 2 * DAY)
+    assert [d.place for d in schedules.plan_runs(storage, 1)] == []
+    planned = schedules.plan_runs(storage, 1, now=time.time() + 2 * DAY)
     # The second made all assets but one, the recheck made that one again.
     assert [d.place for d in planned] == runs[:1]
-    outcome = upkeep.tidy_runs(storage, 0)
+    outcome = schedules.tidy_runs(storage, 0)
     assert [d.place for d in outcome.done] == runs[:1] and not outcome.failed
     assert {r.run_id for r in storage.get_runs()} == {runs[1], recheck.run_id}
     assert storage.all_logs(runs[0]) == [] and storage.all_logs(runs[1])
@@ -356,7 +376,7 @@ def test_a_person_forgets_a_brief(place: Place, instance: dg.DagsterInstance) ->
     assert {k.partition("/")[0] for k in gone} == {"videos", "documents", "linked"}
     assert all("camp/b" in key for key in gone)
     # Its run is no longer the newest of a partition, and its parts are nobody's any more.
-    assert len(list(upkeep.plan_runs(instance, 0))) == 1
+    assert len(list(schedules.plan_runs(instance, 0))) == 1
     place.age(40)
     assert {d.what for d in plan_store(place.settings)[0]} >= {"segments", "media"}
     assert CliRunner().invoke(app, ["tidy", "--forget", "camp/b", "--yes"]).exit_code == 2
@@ -433,10 +453,13 @@ def test_tidying_never_takes_the_folder_of_a_run_that_begins(
 def test_leftovers_go_when_they_are_old(place: Place) -> None:
     home, then = place.settings.home, time.time() - 2 * DAY
     old = [
-        home / "scratch/medium-x.mp4", home / "fetched/abc/.tmp-1", home / "engines/.tmp-2",
-        home / "engines/lost-1", home / "store/segments/.tmp-3",
+        home / "scratch/medium-x.mp4",
+        home / "fetched/abc/.tmp-1",
+        home / "engines/.tmp-2",
+        home / "engines/lost-1",
+        home / "store/segments/.tmp-3",
         place.settings.dagster_home / ".dagster.yaml-123",
-    ]  # fmt: skip
+    ]
     kept = [home / "engines/1.lock", home / "fetched/abc/copy.json", home / "claims/abc"]
     new = [home / "scratch/medium-y.mp4", home / "fetched/abc/.tmp-4"]
     for path in (*old, *kept, *new):

@@ -16,6 +16,9 @@ from PIL import Image
 from test_render import build, frames
 from test_spec import SHOP, brief, compile_in, compiled
 
+from pytoon_pipeline.compiler.compile import compile_file
+from pytoon_pipeline.compiler.draft import Workshop
+from pytoon_pipeline.compiler.presets import Brand
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.picture.badge import TURN, draw_badge, fit_badge
 from pytoon_pipeline.picture.captions import MOST_OF_CUE, Timed, Words, draw_words, words_frames
@@ -25,12 +28,9 @@ from pytoon_pipeline.picture.styles import BoxStyle, Shadow, TextStyle
 from pytoon_pipeline.picture.text import fit
 from pytoon_pipeline.picture.transitions import blend
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.spec.compile import compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.job import fingerprint, segment_jobs
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.presets import Brand
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.segment_jobs import fingerprint, segment_jobs
+from pytoon_pipeline.plan.timeline import timeline
 from pytoon_pipeline.stages.finish import _candidates
 from pytoon_pipeline.stages.services import Services
 
@@ -111,7 +111,10 @@ def test_logo_and_badge_stand_still_while_pictures_zoom_and_wipe(
         for n, kind in enumerate(("zoom", "wipe", "cut"))
     ]
     spec = {
-        "archetype": "hero", "resolution": "270x480", "brandSafe": False, "segments": segments,
+        "archetype": "hero",
+        "resolution": "270x480",
+        "brandSafe": False,
+        "segments": segments,
         "overlays": [
             {"src": "logo.png", "box": [100, 120, 160, 180], "opacity": 1.0},
             {"type": "badge", "text": "-30%", "box": [150, 200, 210, 260], "start": 0.1},
@@ -162,9 +165,13 @@ def test_words_come_one_after_the_other_in_reading_order() -> None:
     enter, each = words_frames(5, 60, 90, 30)
     assert enter <= MOST_OF_CUE * 90
     timed = Timed(
-        whole, 0, 90, entrance="words", enter_frames=enter, rise=8, words=Words(
-            tuple(words), None, each
-        ),
+        whole,
+        0,
+        90,
+        entrance="words",
+        enter_frames=enter,
+        rise=8,
+        words=Words(tuple(words), None, each),
     )
     ground, first_seen = grey(40), []
     settled = grey(40)
@@ -225,8 +232,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(
     badge=st.sampled_from(
-        ["50% OFF!", "New", "-30%", "Only $19.99", "Free shipping this week", "2 for 1",
-         "Limited edition, while stocks last"]
+        [
+            "50% OFF!",
+            "New",
+            "-30%",
+            "Only $19.99",
+            "Free shipping this week",
+            "2 for 1",
+            "Limited edition, while stocks last",
+        ]
     ),
     hook=st.sampled_from(["Hi", "Slow mornings, well poured", "A kettle for every long morning"]),
     cta=st.sampled_from(["", "Buy now", "Meet the Dawn kettle today"]),
@@ -241,8 +255,15 @@ def test_a_badge_covers_no_words_and_no_logo_and_stays_in_the_clear(
     folder: Path, badge, hook, cta, archetype, media, platform
 ) -> None:
     text = json.dumps(
-        {"archetype": archetype, "brand": "morrow", "media": media, "hook": hook, "badge": badge,
-         "platform": platform, **({"cta": cta} if cta else {})}
+        {
+            "archetype": archetype,
+            "brand": "morrow",
+            "media": media,
+            "hook": hook,
+            "badge": badge,
+            "platform": platform,
+            **({"cta": cta} if cta else {}),
+        }
     )
     result = compile_in(brief(folder, text))
     if result.spec is None:
@@ -261,12 +282,19 @@ def test_a_badge_covers_no_words_and_no_logo_and_stays_in_the_clear(
             for b in job.badges:
                 if cue.first < b.end and cue.end > b.first:
                     fitted = fit(
-                        cue.text, _style_of(cue, job), cue.box[2] - cue.box[0],
-                        cue.box[3] - cue.box[1], SHOP.fonts,
+                        cue.text,
+                        _style_of(cue, job),
+                        cue.box[2] - cue.box[0],
+                        cue.box[3] - cue.box[1],
+                        SHOP.fonts,
                     )
                     for ink in (fitted.ink, *fitted.plates):
-                        moved = (cue.box[0] + ink[0], cue.box[1] + ink[1],
-                                 cue.box[0] + ink[2], cue.box[1] + ink[3])
+                        moved = (
+                            cue.box[0] + ink[0],
+                            cue.box[1] + ink[1],
+                            cue.box[0] + ink[2],
+                            cue.box[1] + ink[3],
+                        )
                         assert not overlap(b.box, moved), (cue.text, b.box, moved, span)
     hook_cue = min(spec.captions, key=lambda cue: cue.start)
     assert sticker.start >= hook_cue.start + spec.styles[hook_cue.style].entrance.seconds
@@ -277,21 +305,22 @@ def test_a_badge_covers_no_words_and_no_logo_and_stays_in_the_clear(
 
 
 def _style_of(cue, job):
-    from pytoon_pipeline.spec.typeset import text_style
+    from pytoon_pipeline.compiler.typeset import text_style
 
     return text_style(cue.style, cue.align_y, job.language)
 
 
 def _text(style):
-    from pytoon_pipeline.spec.typeset import text_style
+    from pytoon_pipeline.compiler.typeset import text_style
 
     return text_style(style, "middle")
 
 
 @pytest.mark.parametrize(("shape", "size"), [("round", (120, 120)), ("pill", (240, 92))])
 def test_a_badge_is_drawn_whole_within_its_box(shape: str, size: tuple[int, int]) -> None:
-    style = TextStyle(family="Montserrat", weight=800, max_px=60, min_px=12, max_lines=3,
-                      color="#FFFFFF")
+    style = TextStyle(
+        family="Montserrat", weight=800, max_px=60, min_px=12, max_lines=3, color="#FFFFFF"
+    )
     rgba = draw_badge("50% OFF!", style, shape, "#B8462F", TURN[shape], size, SHOP.fonts)
     assert rgba is not None and rgba.shape == (size[1], size[0], 4)
     alpha = rgba[..., 3].astype(int)
@@ -305,8 +334,10 @@ def test_a_badge_is_drawn_whole_within_its_box(shape: str, size: tuple[int, int]
     inner = rgba[size[1] // 4 : -size[1] // 4, size[0] // 4 : -size[0] // 4, :3]
     white = (inner.min(axis=2) > 240).mean()
     assert 0.08 < white < 0.6
-    assert draw_badge("No room for so many words", style, shape, "#B8462F", 5, (40, 30),
-                      SHOP.fonts) is None
+    assert (
+        draw_badge("No room for so many words", style, shape, "#B8462F", 5, (40, 30), SHOP.fonts)
+        is None
+    )
 
 
 def test_a_badge_is_part_of_its_segments_and_of_nothing_else(folder: Path) -> None:
@@ -323,8 +354,15 @@ def problems(folder: Path, data: dict) -> list[Problem]:
     (folder / "plan").mkdir(exist_ok=True)
     picture(folder / "plan" / "a.png", (180, 320))
     path = folder / "plan" / "render_spec.json"
-    path.write_text(json.dumps({"archetype": "hero", "segments": [
-        {"media": "a.png", "duration": 3, "text": "Hello"}], **data}))
+    path.write_text(
+        json.dumps(
+            {
+                "archetype": "hero",
+                "segments": [{"media": "a.png", "duration": 3, "text": "Hello"}],
+                **data,
+            }
+        )
+    )
     return compile_file(path, path.parent, "spec", path.name, SHOP).problems
 
 

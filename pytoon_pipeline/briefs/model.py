@@ -68,9 +68,7 @@ class BackgroundItem(_Strict):
     colors: Annotated[
         list[Annotated[str, Field(min_length=1)]],
         BeforeValidator(lambda v: [v] if isinstance(v, str) else v),
-    ] = Field(
-        default_factory=list, max_length=2, description="Roles of the brand kit, or #RRGGBB."
-    )
+    ] = Field(default_factory=list, max_length=2, description="Roles of the brand kit, or #RRGGBB.")
     blur: _Fraction = Field(0, description="How far a picture or clip is out of focus.")
     darken: _Fraction | None = Field(None, description="How much darker it is made.")
 
@@ -164,7 +162,8 @@ class GenerateItem(_Strict):
     prompt: Text
     negative_prompt: Text | None = Field(None, description="What is not to be seen.")
     from_media: str | None = Field(
-        None, min_length=1,
+        None,
+        min_length=1,
         description="A picture: stands unchanged before what the prompt makes; with "
         "`allow_regeneration`, the model begins with it and redraws it.",
     )
@@ -211,9 +210,7 @@ class BudgetItem(_Strict):
     """Limits of what is spent on a video elsewhere than on this machine's own CPU."""
 
     seconds: float | None = Field(None, gt=0, description="Of engines' time, all segments.")
-    cost: float | None = Field(
-        None, ge=0, description="In the currency of PYTOON_ENGINE_COSTS."
-    )
+    cost: float | None = Field(None, ge=0, description="In the currency of PYTOON_ENGINE_COSTS.")
 
 
 class ArchetypeCell(_Strict):
@@ -263,15 +260,19 @@ class Variants(_Strict):
         ],
         BeforeValidator(_many),
     ] = Field(default_factory=list, description="hero, or {archetype: hero, preset: bold}.")
-    presets: Annotated[
-        list[Annotated[str, Field(min_length=1)]], BeforeValidator(_many)
-    ] = Field(default_factory=list, description="Looks of the brief's archetype.")
+    presets: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_many)] = Field(
+        default_factory=list, description="Looks of the brief's archetype."
+    )
     locales: Annotated[
         dict[Annotated[str, Field(pattern=_LOCALE)], LocaleWords],
         BeforeValidator(
-            lambda v: {n: {} for n in _many(v)}
-            if isinstance(v, str | list)
-            else {n: w or {} for n, w in v.items()} if isinstance(v, dict) else v
+            lambda v: (
+                {n: {} for n in _many(v)}
+                if isinstance(v, str | list)
+                else {n: w or {} for n, w in v.items()}
+                if isinstance(v, dict)
+                else v
+            )
         ),
     ] = Field(default_factory=dict, description="[en, de], or the words of each by its name.")
     hooks: Annotated[list[Text], BeforeValidator(_many)] = Field(default_factory=list)
@@ -333,9 +334,9 @@ class Brief(_Strict):
     duration: Annotated[float | None, BeforeValidator(as_seconds)] = Field(
         None, ge=3, le=60, description="Seconds of the whole video."
     )
-    media: Annotated[
-        list[Annotated[MediaItem, BeforeValidator(_item)]], BeforeValidator(_many)
-    ] = Field(default_factory=list, max_length=60)
+    media: Annotated[list[Annotated[MediaItem, BeforeValidator(_item)]], BeforeValidator(_many)] = (
+        Field(default_factory=list, max_length=60)
+    )
     background: Annotated[BackgroundItem | None, BeforeValidator(_background)] = Field(
         None, description="What lies behind every picture, in place of the preset's."
     )

@@ -17,8 +17,10 @@ from unicodedata import category, normalize
 from urllib.parse import unquote
 
 _QUOTES = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
-_UNSEEN = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
-                     "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")  # fmt: skip
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
+    "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"
+)
 MAX_NAME = 250
 """Bytes of a path that file systems surely take."""
 _MOST_LISTED = 20_000
@@ -65,8 +67,9 @@ def spellings(name: str) -> Iterator[str]:
         bases.append(unquote(bases[-1], errors="replace"))
     seen = set()
     for base in bases:
-        for form in [base] if base.isascii() else [base, normalize("NFC", base),
-                                                   normalize("NFD", base)]:  # fmt: skip
+        for form in (
+            [base] if base.isascii() else [base, normalize("NFC", base), normalize("NFD", base)]
+        ):
             if form and form not in seen:
                 seen.add(form)
                 yield form

@@ -93,9 +93,7 @@ def _read_anew(text: str, encoding: str) -> str | None:
             data = text.encode("gbk")
         else:
             byte_of = _byte_of(encoding)
-            data = bytes(
-                ord(c) if ord(c) < 0x80 else byte_of.get(c, 0xFF) for c in text
-            )
+            data = bytes(ord(c) if ord(c) < 0x80 else byte_of.get(c, 0xFF) for c in text)
         new = data.decode("utf-8")
     except (UnicodeEncodeError, UnicodeDecodeError):
         return None
@@ -110,13 +108,23 @@ def _read_anew(text: str, encoding: str) -> str | None:
 def _is_usual(character: str) -> bool:
     code = ord(character)
     return (
-        0xA0 <= code < 0x250 or 0x370 <= code < 0x530 or 0x5D0 <= code < 0x5EB
-        or 0x620 <= code < 0x700 or 0x900 <= code < 0xE7F or 0x1E00 <= code < 0x2000
-        or 0x2010 <= code < 0x2028 or 0x2030 <= code < 0x205F or 0x20A0 <= code < 0x20C2
-        or 0x2100 <= code < 0x2800 or 0x3000 <= code < 0x3100 or 0x4E00 <= code < 0xA000
-        or 0xAC00 <= code < 0xD7A4 or code in (0x200D, 0xFE0F) or 0xFF00 <= code < 0xFFF0
+        0xA0 <= code < 0x250
+        or 0x370 <= code < 0x530
+        or 0x5D0 <= code < 0x5EB
+        or 0x620 <= code < 0x700
+        or 0x900 <= code < 0xE7F
+        or 0x1E00 <= code < 0x2000
+        or 0x2010 <= code < 0x2028
+        or 0x2030 <= code < 0x205F
+        or 0x20A0 <= code < 0x20C2
+        or 0x2100 <= code < 0x2800
+        or 0x3000 <= code < 0x3100
+        or 0x4E00 <= code < 0xA000
+        or 0xAC00 <= code < 0xD7A4
+        or code in (0x200D, 0xFE0F)
+        or 0xFF00 <= code < 0xFFF0
         or 0x1F000 <= code < 0x1FB00
-    )  # fmt: skip
+    )
 
 
 def looks_saved_twice(text: str) -> bool:

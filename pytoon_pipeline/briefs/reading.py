@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pytoon_pipeline.briefs.cells import hint
+from pytoon_pipeline.briefs.field_names import hint
 from pytoon_pipeline.briefs.names import without_unseen
 from pytoon_pipeline.briefs.written import (
     NotText,
@@ -149,9 +149,7 @@ def could_not_read(problems: Iterable[Problem]) -> bool:
 
 
 _DEEP = ("file.nested", f"is nested more than {DEEPEST} deep.", "Write it flatter.")
-_MANY = (
-    "file.too_large", f"holds more than {MOST_NODES:,} values.", "A brief is a page of text."
-)
+_MANY = ("file.too_large", f"holds more than {MOST_NODES:,} values.", "A brief is a page of text.")
 
 
 def read_document(
@@ -234,9 +232,10 @@ def _no_yaml(error: Exception, text: str) -> tuple[str, str]:
     written = quoting_remedy(text, mark.line) if mark else ""
     return (
         f"is not valid YAML: {place}{what}.",
-        f"{written} ." if written else
-        'Correct that line; text with a colon, a # or a leading sign goes in "quotes".',
-    )  # fmt: skip
+        f"{written} ."
+        if written
+        else 'Correct that line; text with a colon, a # or a leading sign goes in "quotes".',
+    )
 
 
 def _unclear(each: Unclear, shown: str) -> Problem:
@@ -245,27 +244,37 @@ def _unclear(each: Unclear, shown: str) -> Problem:
     name = "- " if each.path and isinstance(each.path[-1], int) else f"{field.split('.')[-1]}: "
     if each.kind in ("comment", "lost"):
         whole = f"{scalar.text} {scalar.comment}".strip()
-        message = (
-            f"YAML takes {scalar.comment!r} for a comment, so "
-            + ("the field is empty." if each.kind == "lost" else "it would not be shown.")
+        message = f"YAML takes {scalar.comment!r} for a comment, so " + (
+            "the field is empty." if each.kind == "lost" else "it would not be shown."
         )
         return Problem(
-            "text.comment", message,
+            "text.comment",
+            message,
             f"Write  {name}{quoted(whole)}  or, for a comment, leave a space after the #.",
-            "error", shown, field,
-        )  # fmt: skip
+            "error",
+            shown,
+            field,
+        )
     if each.kind == "mark":
         return Problem(
-            "text.mark", f"YAML takes a leading {scalar.mark} for a sign of its own.",
-            f'Put the whole text in quotes:  {name}"{scalar.mark}..." .', "error", shown, field,
-        )  # fmt: skip
+            "text.mark",
+            f"YAML takes a leading {scalar.mark} for a sign of its own.",
+            f'Put the whole text in quotes:  {name}"{scalar.mark}..." .',
+            "error",
+            shown,
+            field,
+        )
     if each.kind == "comma":
         whole = f"{each.scalar.before},{scalar.text}"
         return Problem(
-            "text.comma", f"YAML parts {whole!r} at its comma, into two lines.",
+            "text.comma",
+            f"YAML parts {whole!r} at its comma, into two lines.",
             f"Write  {quoted(whole)}  in quotes; where two lines are meant, put a space after "
-            "the comma.", "error", shown, field,
-        )  # fmt: skip
+            "the comma.",
+            "error",
+            shown,
+            field,
+        )
     remedy = f"Write  {name}{quoted(scalar.text)}  if that is meant; for nothing, leave it out."
     what = "is shown as this word" if each.kind == "word" else "means nothing, and is left out"
     return Problem("text.word", f"{scalar.text} {what}.", remedy, "warning", shown, field)
@@ -439,7 +448,11 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
         elif isinstance(value, dict) and "path" in known and "." in str(loc[-1]):
             remedy = f"Write {{path: {loc[-1]}, ...}} for a file of which more is said."
         return Problem(
-            "field.unknown", f"{loc[-1]!r} is not a known field.", remedy, "error", shown,
+            "field.unknown",
+            f"{loc[-1]!r} is not a known field.",
+            remedy,
+            "error",
+            shown,
             _field(loc),
         )
     if kind == "missing":
@@ -448,14 +461,21 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
         )
     if kind in ("string_too_short", "too_short"):
         return Problem(
-            "field.empty", "is empty.", "Write something, or leave the field out.", "error", shown,
+            "field.empty",
+            "is empty.",
+            "Write something, or leave the field out.",
+            "error",
+            shown,
             _field(loc),
         )
     if kind == "string_too_long":
         return Problem(
             "caption.too_long" if context.get("max_length") == 2000 else "field.too_long",
             f"has {len(value):,} characters; at most {context.get('max_length'):,} are possible.",
-            "Shorten it: a caption is a line or two.", "error", shown, _field(loc),
+            "Shorten it: a caption is a line or two.",
+            "error",
+            shown,
+            _field(loc),
         )
     if kind == "literal_error":
         choices = context["expected"].replace(" or ", ", ")
@@ -463,24 +483,44 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
         close = difflib.get_close_matches(str(value)[:100], plain, 1, 0.6)
         remedy = f"Did you mean {close[0]!r}? " if close else ""
         return Problem(
-            "field.choice", f"{got} is not one of {choices}.", (remedy + "Choose one of these.")
-            if not close else remedy.strip(), "error", shown, _field(loc),
+            "field.choice",
+            f"{got} is not one of {choices}.",
+            (remedy + "Choose one of these.") if not close else remedy.strip(),
+            "error",
+            shown,
+            _field(loc),
         )
     expected = {
-        "string_type": "text", "int_parsing": "a whole number", "float_parsing": "a number",
-        "float_type": "a number", "int_type": "a whole number", "bool_parsing": "true or false",
-        "bool_type": "true or false", "list_type": "a list", "dict_type": "a mapping of fields",
-        "model_type": "a mapping of fields", "model_attributes_type": "a mapping of fields",
-        "int_from_float": "a whole number", "tuple_type": "a list of numbers in [ ]",
+        "string_type": "text",
+        "int_parsing": "a whole number",
+        "float_parsing": "a number",
+        "float_type": "a number",
+        "int_type": "a whole number",
+        "bool_parsing": "true or false",
+        "bool_type": "true or false",
+        "list_type": "a list",
+        "dict_type": "a mapping of fields",
+        "model_type": "a mapping of fields",
+        "model_attributes_type": "a mapping of fields",
+        "int_from_float": "a whole number",
+        "tuple_type": "a list of numbers in [ ]",
     }.get(kind)
     if kind == "string_type" and (whole := _one_text(value)):
         return Problem(
-            "field.type", f"{got} is not text: YAML takes its signs for a mapping or a list.",
-            f"Put it in quotes:  {quoted(whole)} .", "error", shown, _field(loc),
-        )  # fmt: skip
+            "field.type",
+            f"{got} is not text: YAML takes its signs for a mapping or a list.",
+            f"Put it in quotes:  {quoted(whole)} .",
+            "error",
+            shown,
+            _field(loc),
+        )
     if expected:
         return Problem(
-            "field.type", f"{got} is not {expected}.", f"Write {expected}.", "error", shown,
+            "field.type",
+            f"{got} is not {expected}.",
+            f"Write {expected}.",
+            "error",
+            shown,
             _field(loc),
         )
     message = error["msg"].removeprefix("Value error, ")
@@ -528,9 +568,7 @@ def _without_gaps(data: Any) -> Any:
     return data
 
 
-def validate(
-    model: type[M], data: dict[str, Any], shown: str
-) -> tuple[M | None, list[Problem]]:
+def validate(model: type[M], data: dict[str, Any], shown: str) -> tuple[M | None, list[Problem]]:
     """The model, and every problem of the data. With problems the model is what is left when the
     faulty parts are taken out (so that the passes find the rest), or None."""
     try:

@@ -141,8 +141,12 @@ def _cells(
         )
         made.append(
             BriefSource(
-                source.path, "brief", source.campaign, f"{source.name}-{cell.mark}",
-                source.folder, document,
+                source.path,
+                "brief",
+                source.campaign,
+                f"{source.name}-{cell.mark}",
+                source.folder,
+                document,
             )
         )
     return made

@@ -19,9 +19,12 @@ from pydantic import BaseModel
 # Bytes -> text -----------------------------------------------------------------------------------
 
 _MARKS = (
-    (b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\0\0", "utf-32-le"), (b"\0\0\xfe\xff", "utf-32-be"),
-    (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"),
-)  # fmt: skip
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\0\0", "utf-32-le"),
+    (b"\0\0\xfe\xff", "utf-32-be"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
 """Byte order marks; the longer first."""
 
 
@@ -83,9 +86,7 @@ def mend_yaml(text: str) -> str:
     return _AFTER_KEY.sub(r"\1 ", _INDENT.sub(indent, text))
 
 
-_UNPRINTED = re.compile(
-    "[^\x09\x0a\x0d\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-)
+_UNPRINTED = re.compile("[^\x09\x0a\x0d\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What YAML takes in no place."""
 
 
@@ -98,9 +99,9 @@ def unprinted(text: str) -> tuple[int, str] | None:
 def quoted(text: str) -> str:
     """A text in quotes, as YAML reads it back."""
     text = text.strip()
-    return f'"{text}"' if '"' not in text and "\\" not in text else "'" + text.replace(
-        "'", "''"
-    ) + "'"
+    return (
+        f'"{text}"' if '"' not in text and "\\" not in text else "'" + text.replace("'", "''") + "'"
+    )
 
 
 _LINE = re.compile(r"\s*+((?:- )*)([A-Za-z_][\w.]*+:(?=\s))?\s*+(\S.*)", re.DOTALL)

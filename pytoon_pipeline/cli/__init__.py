@@ -198,14 +198,14 @@ def export(
 def report(
     campaigns: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="CAMPAIGN", help="Names; all when left out.", show_default=False
-        ),
+        typer.Argument(metavar="CAMPAIGN", help="Names; all when left out.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="DIR",
+            "--out",
+            "-o",
+            metavar="DIR",
             help="Write DIR/<campaign>/ with copies of the videos, to send.",
         ),
     ] = None,
@@ -248,7 +248,8 @@ def dev(
     at_once: Annotated[
         int | None,
         typer.Option(
-            min=0, max=64,
+            min=0,
+            max=64,
             help="Runs at a time of the worker that comes with it where PYTOON_BROKER is set; "
             "0 for none.",
         ),
@@ -257,14 +258,12 @@ def dev(
     """Start everything on this machine: the Dagster UI, and what watches the folder of briefs and
     renders them."""
     from pytoon_pipeline.cli.terminal import settings_and_logs
-    from pytoon_pipeline.defs.dev import dev as run
+    from pytoon_pipeline.runtime.dev_server import dev as run
 
     return run(settings_and_logs(), host=host, port=port, at_once=at_once)
 
 
-@_command(
-    _RUN, context_settings={"ignore_unknown_options": True, "help_option_names": []}
-)
+@_command(_RUN, context_settings={"ignore_unknown_options": True, "help_option_names": []})
 def page(
     options: Annotated[
         list[str] | None,
@@ -273,7 +272,7 @@ def page(
 ) -> int | None:
     """Start Dagster's web server alone, with the options of `dagster-webserver`; it answers to its
     own pages and to programs only, not to other web sites."""
-    from pytoon_pipeline.defs.webserver import run_webserver as run
+    from pytoon_pipeline.runtime.webserver import run_webserver as run
     from pytoon_pipeline.settings import load_settings
 
     run(load_settings(), options or [])
@@ -328,7 +327,9 @@ def metrics(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE",
+            "--out",
+            "-o",
+            metavar="FILE",
             help="For the node exporter's textfile collector; stdout when left out.",
         ),
     ] = None,
@@ -347,7 +348,9 @@ def tidy(
     forget: Annotated[
         list[str] | None,
         typer.Option(
-            "--forget", metavar="CAMPAIGN[/BRIEF]", show_default=False,
+            "--forget",
+            metavar="CAMPAIGN[/BRIEF]",
+            show_default=False,
             help="Delete videos, and all that is known of their briefs.",
         ),
     ] = None,

@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.reading import MAX_BYTES
 from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES, BriefSource
 from pytoon_pipeline.cli.terminal import (
@@ -26,6 +25,7 @@ from pytoon_pipeline.cli.terminal import (
 )
 from pytoon_pipeline.errors import BriefError, Problem, UserError
 from pytoon_pipeline.files import read_file
+from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.settings import Settings
 
 KIT_FILE = "brand.yaml"
@@ -182,14 +182,16 @@ def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
         everything += shared.show(to)  # Counted as they are shown: once.
         if everything or len(sources) > 1:
             to.print()
-        looked_at = [counted(n, what) for n, what in (
-            (len(sources) + len(refused), "brief"),
-            (sum(k.name == KIT_FILE for k in kits), "brand kit"),
-            (sum(k.name != KIT_FILE for k in kits), "preset file")) if n
-        ]  # fmt: skip
-        to.print(
-            f"{' and '.join(looked_at)}: {clean} ok, {_summary(everything)}.", soft_wrap=True
-        )
+        looked_at = [
+            counted(n, what)
+            for n, what in (
+                (len(sources) + len(refused), "brief"),
+                (sum(k.name == KIT_FILE for k in kits), "brand kit"),
+                (sum(k.name != KIT_FILE for k in kits), "preset file"),
+            )
+            if n
+        ]
+        to.print(f"{' and '.join(looked_at)}: {clean} ok, {_summary(everything)}.", soft_wrap=True)
     return OK if clean == len(sources) + len(kits) and not refused else REFUSED
 
 
@@ -205,8 +207,10 @@ def split_kits(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         inside = path / KIT_FILE
         if path.name == KIT_FILE or inside.is_file():
             kits.append(path if path.name == KIT_FILE else inside)
-        elif path.suffix == ".yaml" and path.absolute().parent.name in PRESET_FOLDERS and (
-            path.name not in (*BRIEF_FILES, *SPEC_FILES) and _is_preset(path)
+        elif (
+            path.suffix == ".yaml"
+            and path.absolute().parent.name in PRESET_FOLDERS
+            and (path.name not in (*BRIEF_FILES, *SPEC_FILES) and _is_preset(path))
         ):
             kits.append(path)
         else:
@@ -225,8 +229,8 @@ def _is_preset(path: Path) -> bool:
 def _checked_kits(paths: Sequence[Path], settings: Settings):
     if not paths:
         return
-    from pytoon_pipeline.spec.kit_findings import brand_findings, preset_file_findings
-    from pytoon_pipeline.spec.presets import open_presets
+    from pytoon_pipeline.compiler.kit_findings import brand_findings, preset_file_findings
+    from pytoon_pipeline.compiler.presets import open_presets
     from pytoon_pipeline.stages.services import open_fonts
 
     library, fonts = open_presets(*settings.presets_dirs), open_fonts(settings)

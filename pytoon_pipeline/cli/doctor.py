@@ -20,10 +20,10 @@ from rich.text import Text
 
 from pytoon_pipeline import __version__
 from pytoon_pipeline.cli.terminal import FAILED, OK, REFUSED, console, hang, print_json
+from pytoon_pipeline.compiler.presets import PresetLibrary, open_presets
 from pytoon_pipeline.errors import FfmpegError, PytoonError, UserError
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.settings import Settings, load_settings
-from pytoon_pipeline.spec.presets import PresetLibrary, open_presets
 from pytoon_pipeline.stages.services import engine_states, open_fonts, open_services
 
 if TYPE_CHECKING:
@@ -109,18 +109,40 @@ def _ffmpeg(_: Patient) -> Iterator[Finding]:
         made = Path(folder) / "try.mp4"
         ffmpeg.run(
             [
-                "-f", "lavfi", "-i", "testsrc2=size=270x480:rate=30:duration=0.2",
-                "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=0.2",
-                "-vf", "setparams=range=tv:colorspace=bt709,setsar=1,format=yuv420p",
-                "-af", "aresample=48000,aformat=channel_layouts=stereo",
-                "-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac", ffmpeg.url(made),
+                "-f",
+                "lavfi",
+                "-i",
+                "testsrc2=size=270x480:rate=30:duration=0.2",
+                "-f",
+                "lavfi",
+                "-i",
+                "sine=frequency=440:sample_rate=48000:duration=0.2",
+                "-vf",
+                "setparams=range=tv:colorspace=bt709,setsar=1,format=yuv420p",
+                "-af",
+                "aresample=48000,aformat=channel_layouts=stereo",
+                "-c:v",
+                "libx264",
+                "-preset",
+                "veryfast",
+                "-c:a",
+                "aac",
+                ffmpeg.url(made),
             ],
             "encode H.264 and AAC",
             timeout=60,
         )
         _, log = ffmpeg.run(
-            ["-i", ffmpeg.url(made), "-vn", "-af", "silencedetect=noise=-60dB,ebur128=peak=true",
-             "-f", "null", "-"],
+            [
+                "-i",
+                ffmpeg.url(made),
+                "-vn",
+                "-af",
+                "silencedetect=noise=-60dB,ebur128=peak=true",
+                "-f",
+                "null",
+                "-",
+            ],
             "measure loudness",
             timeout=60,
         )
@@ -141,8 +163,12 @@ def _decoders(_: Patient) -> Iterator[Finding]:
     lacking = [c for c in ("h264", "hevc", "vp9", "prores", "aac", "mp3", "flac") if c not in known]
     detail = f"PyAV {av.__version__}"
     if lacking:
-        yield Finding("clips", "warn", f"{detail} can't read {', '.join(lacking)}",
-                      "Reinstall av from its wheel.")
+        yield Finding(
+            "clips",
+            "warn",
+            f"{detail} can't read {', '.join(lacking)}",
+            "Reinstall av from its wheel.",
+        )
     else:
         yield Finding("clips", "ok", f"{detail} reads H.264, HEVC, VP9, ProRes, AAC, MP3, FLAC")
 
@@ -160,12 +186,26 @@ def _examining(p: Patient) -> Iterator[Finding]:
         files = {"picture": (still, "image")}
         with suppress(FfmpegError):  # Which is said where ffmpeg is tried.
             ffmpeg.run(
-                ["-f", "lavfi", "-i", "testsrc2=size=64x36:rate=25:duration=0.2",
-                 "-f", "lavfi", "-i", "sine=frequency=440:duration=0.2", "-pix_fmt", "yuv420p",
-                 "-c:v", "libx264", "-c:a", "aac", ffmpeg.url(moving)],
+                [
+                    "-f",
+                    "lavfi",
+                    "-i",
+                    "testsrc2=size=64x36:rate=25:duration=0.2",
+                    "-f",
+                    "lavfi",
+                    "-i",
+                    "sine=frequency=440:duration=0.2",
+                    "-pix_fmt",
+                    "yuv420p",
+                    "-c:v",
+                    "libx264",
+                    "-c:a",
+                    "aac",
+                    ffmpeg.url(moving),
+                ],
                 "make a clip to open",
                 timeout=60,
-            )  # fmt: skip
+            )
             files["clip"] = (moving, "video")
         tracks = sorted(p.library.tracks())
         if tracks:
@@ -175,13 +215,16 @@ def _examining(p: Patient) -> Iterator[Finding]:
                 found = probe(path)
             except UnreadableMedia as error:
                 yield Finding(
-                    "files", "fail", f"a sound {what} can't be opened: {error.message}",
+                    "files",
+                    "fail",
+                    f"a sound {what} can't be opened: {error.message}",
                     REMEDIES["files"],
                 )
                 return
             if found.kind != kind:
-                yield Finding("files", "fail", f"a {what} is taken for {found.kind}",
-                              REMEDIES["files"])
+                yield Finding(
+                    "files", "fail", f"a {what} is taken for {found.kind}", REMEDIES["files"]
+                )
                 return
     yield Finding("files", "ok", f"{', '.join(files)}: opened as those of briefs are")
 
@@ -194,7 +237,9 @@ def _opencv(_: Patient) -> Iterator[Finding]:
     moved = cv2.warpAffine(ramp, np.float32([[1, 0, 0.5], [0, 1, 0]]), (20, 20))
     right = bool(abs(int(moved[10, 10]) - 95) <= 1)
     yield Finding(
-        "pictures", "ok" if right else "fail", f"OpenCV {cv2.__version__}",
+        "pictures",
+        "ok" if right else "fail",
+        f"OpenCV {cv2.__version__}",
         "Reinstall opencv-python-headless.",
     )
 
@@ -217,8 +262,12 @@ def _presets(p: Patient) -> Iterator[Finding]:
         f" in {', '.join(map(str, library.folders))}"
     )
     if lost:
-        yield Finding("presets", "fail", f"files are missing: {', '.join(lost)}",
-                      "Restore them, or take their entries out.")
+        yield Finding(
+            "presets",
+            "fail",
+            f"files are missing: {', '.join(lost)}",
+            "Restore them, or take their entries out.",
+        )
     broken = library.problems()
     for problem in broken:
         yield Finding("presets", "fail", str(replace(problem, remedy="")), problem.remedy)
@@ -240,8 +289,12 @@ def _fonts(p: Patient) -> Iterator[Finding]:
             needed |= {t.font for t in types} - {"heading", "body"}
     lacking = sorted(f for f in needed if f.casefold() not in known)
     if lacking:
-        yield Finding("fonts", "fail", f"no {', '.join(lacking)}",
-                      f"Put their files into {p.settings.presets_dir / 'fonts'}.")
+        yield Finding(
+            "fonts",
+            "fail",
+            f"no {', '.join(lacking)}",
+            f"Put their files into {p.settings.presets_dir / 'fonts'}.",
+        )
     else:
         yield Finding("fonts", "ok", ", ".join(p.own_fonts.families()))
     for problem in p.own_fonts.skipped:
@@ -276,13 +329,17 @@ def _shaping(p: Patient) -> Iterator[Finding]:
             lacking.append(script)
     latin = any("Latin" in scripts for scripts in drawn.values())
     yield Finding(
-        "text", "ok" if latin else "fail", libraries if latin else f"{libraries}; no Latin font",
+        "text",
+        "ok" if latin else "fail",
+        libraries if latin else f"{libraries}; no Latin font",
         "Restore the project's fonts.",
     )
     by_font = "; ".join(f"{', '.join(scripts)}: {font}" for font, scripts in drawn.items())
     if lacking:
         yield Finding(
-            "scripts", "warn", f"{by_font}; no font here for {', '.join(lacking)}",
+            "scripts",
+            "warn",
+            f"{by_font}; no font here for {', '.join(lacking)}",
             "Needed only for captions in them: put a Noto font into a folder of PYTOON_FONTS_DIR.",
         )
     else:
@@ -302,13 +359,18 @@ def _store(p: Patient) -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=store.root) as file:
             file.write(b"pytoon")
     except OSError as error:
-        yield Finding("store", "fail", f"{store.root} can't be written: {error.strerror}",
-                      REMEDIES["store"])
+        yield Finding(
+            "store", "fail", f"{store.root} can't be written: {error.strerror}", REMEDIES["store"]
+        )
         return
     free = shutil.disk_usage(store.root).free
     state = "fail" if free < TOO_LITTLE_DISK else "warn" if free < LITTLE_DISK else "ok"
-    yield Finding("store", state, f"{store.root}, {free / 1e9:.1f} GB free", "Make room." if (
-        state != "ok") else "")
+    yield Finding(
+        "store",
+        state,
+        f"{store.root}, {free / 1e9:.1f} GB free",
+        "Make room." if (state != "ok") else "",
+    )
 
 
 def _bucket(store: S3Store, place: str) -> Iterator[Finding]:
@@ -325,14 +387,20 @@ def _bucket(store: S3Store, place: str) -> Iterator[Finding]:
     finally:
         store.delete(key)
     if not same:
-        yield Finding("store", "fail", f"{place} does not give what it was given",
-                      REMEDIES["store"])
+        yield Finding(
+            "store", "fail", f"{place} does not give what it was given", REMEDIES["store"]
+        )
         return
-    yield Finding("store", "ok", f"{place} takes, gives, lists and deletes; a put takes "
-                                 f"{1000 * seconds:.0f} ms")
+    yield Finding(
+        "store",
+        "ok",
+        f"{place} takes, gives, lists and deletes; a put takes {1000 * seconds:.0f} ms",
+    )
     if not honest:
         yield Finding(
-            "store writes", "warn", "the server passes over If-None-Match",
+            "store writes",
+            "warn",
+            "the server passes over If-None-Match",
             "Of two machines that finish the same segment at once the last one stays, not the "
             "first. Take a server that knows conditional writes (docs/s3.md).",
         )
@@ -341,12 +409,13 @@ def _bucket(store: S3Store, place: str) -> Iterator[Finding]:
 def _dagster(p: Patient) -> Iterator[Finding]:
     import dagster
 
-    from pytoon_pipeline.defs.run import open_instance
+    from pytoon_pipeline.runtime.run import open_instance
 
     with open_instance(p.settings) as instance:
         runs = instance.get_runs_count()
     yield Finding(
-        "dagster", "ok",
+        "dagster",
+        "ok",
         f"{dagster.__version__}, home {p.settings.dagster_home}, {runs} runs recorded",
     )
 
@@ -373,9 +442,20 @@ def _credentials(p: Patient) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
-    _python, _settings, _ffmpeg, _decoders, _examining, _opencv, _presets, _fonts, _shaping, _store,
-    _dagster, _engines, _credentials,
-)  # fmt: skip
+    _python,
+    _settings,
+    _ffmpeg,
+    _decoders,
+    _examining,
+    _opencv,
+    _presets,
+    _fonts,
+    _shaping,
+    _store,
+    _dagster,
+    _engines,
+    _credentials,
+)
 
 
 REMEDIES = {
@@ -398,7 +478,9 @@ def examine(patient: Patient) -> Iterator[Finding]:
             for problem in error.problems:
                 place = ": ".join(x for x in (problem.file, problem.field) if x)
                 yield Finding(
-                    name, "fail", f"{place}: {problem.message}" if place else problem.message,
+                    name,
+                    "fail",
+                    f"{place}: {problem.message}" if place else problem.message,
                     problem.remedy,
                 )
         except PytoonError as error:
@@ -422,9 +504,11 @@ def doctor(as_json: bool) -> int:
     to = console()
     findings = []
     styles = {
-        "ok": ("ok", "green"), "off": ("-", "dim"), "warn": ("warn", "bold yellow"),
+        "ok": ("ok", "green"),
+        "off": ("-", "dim"),
+        "warn": ("warn", "bold yellow"),
         "fail": ("FAIL", "bold red"),
-    }  # fmt: skip
+    }
     for finding in examine(patient):
         findings.append(finding)
         if as_json:
@@ -440,7 +524,8 @@ def doctor(as_json: bool) -> int:
     else:
         to.print()
         to.print(
-            f"{failed} of {len(findings)} fail: see the remedies above." if failed
+            f"{failed} of {len(findings)} fail: see the remedies above."
+            if failed
             else "Ready to render."
         )
     return FAILED if failed else OK

@@ -22,8 +22,8 @@ from pytoon_pipeline.cli.terminal import (
 )
 from pytoon_pipeline.errors import Problem, PytoonError, UserError
 from pytoon_pipeline.media.probe import sha256
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.timeline import timeline
 from pytoon_pipeline.stages.compile import compile_source, spec_json
 from pytoon_pipeline.stages.documents import MetricsDocument
 from pytoon_pipeline.stages.export import MEDIA, export_files, export_timeline
@@ -46,13 +46,19 @@ def export(paths: Sequence[Path], *, out: Path, as_json: bool) -> int:
         codes.append(code)
         if as_json:
             print_json(
-                {"brief": str(path), "key": name, "ok": code == OK, "exit_code": code,
-                 "timeline": str(file) if file else None,
-                 "problems": [p.as_dict() for p in problems]}
+                {
+                    "brief": str(path),
+                    "key": name,
+                    "ok": code == OK,
+                    "exit_code": code,
+                    "timeline": str(file) if file else None,
+                    "problems": [p.as_dict() for p in problems],
+                }
             )
             return
         word, style = {
-            OK: ("done", "bold green"), FAILED: ("FAILED", "bold red"),
+            OK: ("done", "bold green"),
+            FAILED: ("FAILED", "bold red"),
             REFUSED: ("refused", "bold red"),
         }[code]
         show_brief(to, name, path, word, style, problems)
@@ -92,7 +98,10 @@ def _target(source: BriefSource, out: Path, written: set[Path]) -> Path:
     if message:
         raise UserError(
             Problem(
-                "out.taken", message, "Choose another folder for --out.", file=str(target),
+                "out.taken",
+                message,
+                "Choose another folder for --out.",
+                file=str(target),
                 field="--out",
             )
         )

@@ -17,10 +17,10 @@ from pytoon_pipeline.cli.terminal import (
     settings_and_logs,
     show_problem,
 )
+from pytoon_pipeline.compiler.kit_findings import survey
+from pytoon_pipeline.compiler.presets import DEFAULT_PRESET, open_presets
 from pytoon_pipeline.errors import PresetError
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.kit_findings import survey
-from pytoon_pipeline.spec.presets import DEFAULT_PRESET, open_presets
 from pytoon_pipeline.stages.services import open_fonts
 
 DEFAULT_BRAND = "neutral"
@@ -29,8 +29,15 @@ DEFAULT_PLATFORM = "universal_ads"
 
 def table(to: Console, title: str, *columns: str) -> Table:
     """A table without lines around it."""
-    made = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False,
-                 header_style="dim", padding=(0, 2, 0, 0), expand=False)
+    made = Table(
+        title=Text(title, "bold"),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+        padding=(0, 2, 0, 0),
+        expand=False,
+    )
     for number, name in enumerate(columns):
         made.add_column(name, no_wrap=number == 0, overflow="fold")
     return made
@@ -133,24 +140,40 @@ def presets(as_json: bool) -> int:
     for archetype, named in looks.items():
         for name, look in named.items():
             mark = " *" if DEFAULT_PRESET[archetype] == name else ""
-            made.add_row(archetype, Text(name + mark, "bold"), look.title,
-                         plain(from_[archetype, name]), look.summary)
+            made.add_row(
+                archetype,
+                Text(name + mark, "bold"),
+                look.title,
+                plain(from_[archetype, name]),
+                look.summary,
+            )
     show(to, made)
     made = table(to, "Brands", "brand", "name", "fonts", "logo", "from")
     for name, brand in brands.items():
-        fonts = ", ".join(dict.fromkeys([brand.fonts.heading, brand.fonts.body])) if (
-            brand.fonts
-        ) else ""
+        fonts = (
+            ", ".join(dict.fromkeys([brand.fonts.heading, brand.fonts.body]))
+            if (brand.fonts)
+            else ""
+        )
         made.add_row(
-            Text(name + (" *" if name == DEFAULT_BRAND else ""), "bold"), plain(brand.name), fonts,
-            "yes" if brand.logo else "no", plain(from_["brand", name]),
+            Text(name + (" *" if name == DEFAULT_BRAND else ""), "bold"),
+            plain(brand.name),
+            fonts,
+            "yes" if brand.logo else "no",
+            plain(from_["brand", name]),
         )
     show(to, made)
-    made = table(to, "Platforms (where words and logos may stand, of 1080x1920)", "platform",
-                 "title", "clear box")
+    made = table(
+        to,
+        "Platforms (where words and logos may stand, of 1080x1920)",
+        "platform",
+        "title",
+        "clear box",
+    )
     for name, profile in profiles.items():
         made.add_row(
-            Text(name + (" *" if name == DEFAULT_PLATFORM else ""), "bold"), profile.title,
+            Text(name + (" *" if name == DEFAULT_PLATFORM else ""), "bold"),
+            profile.title,
             _box(profile.clear_box),
         )
     show(to, made)
@@ -158,9 +181,11 @@ def presets(as_json: bool) -> int:
     for name, track in tracks.items():
         seconds = track.get("seconds")
         made.add_row(
-            Text(name, "bold"), plain(track.get("title", "")),
+            Text(name, "bold"),
+            plain(track.get("title", "")),
             f"{seconds:.0f} s" if isinstance(seconds, int | float) else "",
-            plain(track.get("licence", "")), plain(from_["music", name]),
+            plain(track.get("licence", "")),
+            plain(from_["music", name]),
         )
     if tracks:
         show(to, made)

@@ -1,5 +1,4 @@
-"""`pytoon metrics`: the figures as text, for the node exporter's textfile collector or to look at.
-"""
+"""`pytoon metrics`: all metrics as text, for people and for the textfile collector of Prometheus."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from pytoon_pipeline.errors import Problem, UserError
 def metrics(out: Path | None) -> int:
     """To stdout, or to a file that is never seen half written. Raises UserError where it can't be
     written."""
-    from pytoon_pipeline.defs.gauges import figures_text
+    from pytoon_pipeline.runtime.gauges import figures_text
 
     text = figures_text(settings_and_logs())
     if out is None:
@@ -29,10 +28,12 @@ def metrics(out: Path | None) -> int:
     except OSError as error:
         raise UserError(
             Problem(
-                "metrics.out", f"{out} can't be written: {error.strerror}.",
-                "Name a file in a folder that exists and may be written to.", field="--out",
+                "metrics.out",
+                f"{out} can't be written: {error.strerror}.",
+                "Name a file in a folder that exists and may be written to.",
+                field="--out",
             )
-        ) from error  # fmt: skip
+        ) from error
     return OK
 
 

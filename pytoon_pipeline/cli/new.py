@@ -13,15 +13,44 @@ from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES
 from pytoon_pipeline.briefs.starter import STARTER_TEXT, STARTER_WORDS
 from pytoon_pipeline.cli.files import cannot_write, write_text
 from pytoon_pipeline.cli.terminal import console, settings_and_logs
+from pytoon_pipeline.compiler.presets import DEFAULT_PRESET, open_presets
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.presets import DEFAULT_PRESET, open_presets
 
 # By their names only: `pytoon check` looks inside.
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif",
-             ".heic", ".heif", ".hif", ".jp2")
-_CLIPS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
-          ".3gp", ".wmv", ".ogv", ".flv", ".mxf")
+_PICTURES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".avif",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".hif",
+    ".jp2",
+)
+_CLIPS = (
+    ".mp4",
+    ".mov",
+    ".m4v",
+    ".webm",
+    ".mkv",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".3gp",
+    ".wmv",
+    ".ogv",
+    ".flv",
+    ".mxf",
+)
 _SOUNDS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg")
 _MOST_MEDIA = 10
 """Pictures listed; at the presets' pace these fill a video."""
@@ -154,9 +183,12 @@ def new(folder: Path, archetype: str) -> int:
     there = next((folder / n for n in (*BRIEF_FILES, *SPEC_FILES) if (folder / n).exists()), None)
     sample = _sample(folder, archetype)
     text = brief_text(
-        folder, archetype, library.preset_names(archetype), library.brand_names(),
+        folder,
+        archetype,
+        library.preset_names(archetype),
+        library.brand_names(),
         sample[1] if sample else None,
-    )  # fmt: skip
+    )
     try:
         if there is not None:
             raise FileExistsError

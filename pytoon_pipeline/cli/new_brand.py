@@ -23,9 +23,9 @@ from pytoon_pipeline.cli.terminal import (
     settings_and_logs,
     show_problem,
 )
+from pytoon_pipeline.compiler.presets import ROLES, Brand, open_presets
 from pytoon_pipeline.durable import sync_folder, sync_tree
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.spec.presets import ROLES, Brand, open_presets
 
 if TYPE_CHECKING:
     from pytoon_pipeline.picture.logos import Logo
@@ -47,19 +47,22 @@ def new_brand(name: str, logo_file: Path, force: bool = False) -> int:
     if not _NAME.fullmatch(name):
         raise UserError(
             Problem(
-                "brand.name", f"{name!r} can't be a brand's name in a brief.",
+                "brand.name",
+                f"{name!r} can't be a brand's name in a brief.",
                 "Use letters, figures and hyphens; how it is written stands in the kit.",
                 field="NAME",
             )
-        )  # fmt: skip
+        )
     target = brands / name
     if target.exists() and not force:
         raise UserError(
             Problem(
-                "new.exists", "is there already; nothing was written.",
-                "Choose another name, or add --force to replace it.", file=str(target),
+                "new.exists",
+                "is there already; nothing was written.",
+                "Choose another name, or add --force to replace it.",
+                file=str(target),
             )
-        )  # fmt: skip
+        )
     logo = _read(logo_file)
 
     from pytoon_pipeline.picture.logos import propose_colours
@@ -73,10 +76,15 @@ def new_brand(name: str, logo_file: Path, force: bool = False) -> int:
             made.mkdir()
             files = _write_logos(made, logo, colours)
             (made / "brand.yaml").write_text(
-                kit_text(name, colours, files, fonts.heading if fonts else "Montserrat",
-                         fonts.body if fonts else "Inter"),
+                kit_text(
+                    name,
+                    colours,
+                    files,
+                    fonts.heading if fonts else "Montserrat",
+                    fonts.body if fonts else "Inter",
+                ),
                 encoding="utf-8",
-            )  # fmt: skip
+            )
             if target.exists():
                 shutil.rmtree(target)
             sync_tree(made)
@@ -101,9 +109,10 @@ def _read(path: Path) -> Logo:
         raise refuse("media.missing", "does not exist.", "Check the path.")
     if path.suffix.lower() in _VECTORS:
         raise refuse(
-            "media.vector", f"is a drawing ({path.suffix[1:].upper()}), not a picture of pixels.",
+            "media.vector",
+            f"is a drawing ({path.suffix[1:].upper()}), not a picture of pixels.",
             "Export it as PNG with a transparent ground, 1,200 pixels wide or more.",
-        )  # fmt: skip
+        )
     try:
         if probe(path).kind != "image":
             raise refuse("media.kind", "is no picture.", "Give a PNG.")
@@ -161,7 +170,7 @@ def kit_text(
 
 
 def _tell(name: str, target: Path, logo: Logo, files: dict[str, str], settings) -> int:
-    from pytoon_pipeline.spec.kit_findings import brand_findings
+    from pytoon_pipeline.compiler.kit_findings import brand_findings
     from pytoon_pipeline.stages.services import open_fonts
 
     to = console()

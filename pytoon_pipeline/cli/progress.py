@@ -15,10 +15,10 @@ from rich.table import Column
 from rich.text import Text
 
 from pytoon_pipeline.cli.terminal import plain
-from pytoon_pipeline.defs.interrupt import StopSign
-from pytoon_pipeline.figures.lines import retry_fields, segment_fields
+from pytoon_pipeline.interrupts import StopSign
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
+from pytoon_pipeline.telemetry.logs import retry_fields, segment_fields
 
 log = logging.getLogger("pytoon.render")
 
@@ -225,9 +225,7 @@ class LiveWatch(Watch):
             fields["frames"] = f"{max(0, work.done)}/{work.frames} frames"
             fields["parts"] = f"{work.ready}/{work.segments} segments"
             # One more than there are, so that the spinner turns until the brief is over.
-            self.bar.update(
-                self.task, total=work.frames + 1, completed=max(0, work.done), **fields
-            )
+            self.bar.update(self.task, total=work.frames + 1, completed=max(0, work.done), **fields)
         else:
             self.bar.update(self.task, **fields)
 
@@ -283,9 +281,11 @@ class LogWatch(Watch):
     def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
         super().retry(key, segment_id, engine, reason)
         self._log(
-            key, f"{engine} failed: {reason}",
-            retry_fields(segment_id, engine, reason), logging.WARNING,
-        )  # fmt: skip
+            key,
+            f"{engine} failed: {reason}",
+            retry_fields(segment_id, engine, reason),
+            logging.WARNING,
+        )
 
 
 def _first(reason: str) -> str:

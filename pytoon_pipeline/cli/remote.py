@@ -41,10 +41,10 @@ from pytoon_pipeline.errors import FetchRefused, Problem, PytoonError, StoreErro
 from pytoon_pipeline.media.addresses import server_guard, shown
 from pytoon_pipeline.media.answers import AnswerRefused, parse_document, read_answer, without
 from pytoon_pipeline.media.client import checked_token, open_client
+from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.service.guard import tokens_of
 from pytoon_pipeline.service.request import named_files
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.spec.model import RenderSpec
 from pytoon_pipeline.store.base import checked_key
 
 ENDED = ("completed", "failed", "cancelled")
@@ -135,10 +135,12 @@ class Remote:
         if answer.status_code == 401:
             problems = [
                 Problem(
-                    "auth.token", f"{self.url} does not know this token.",
-                    "Set it to the one that `pytoon serve` was started with.", field="PYTOON_TOKEN",
+                    "auth.token",
+                    f"{self.url} does not know this token.",
+                    "Set it to the one that `pytoon serve` was started with.",
+                    field="PYTOON_TOKEN",
                 )
-            ]  # fmt: skip
+            ]
         raise UserError(problems)
 
 
@@ -170,10 +172,12 @@ def remote(settings: Settings) -> Iterator[Remote]:
     except FetchRefused:
         raise UserError(
             Problem(
-                "settings.url", f"{shown(settings.url)!r} is not an http address.",
-                "Set it to where `pytoon serve` listens.", field="PYTOON_URL",
+                "settings.url",
+                f"{shown(settings.url)!r} is not an http address.",
+                "Set it to where `pytoon serve` listens.",
+                field="PYTOON_URL",
             )
-        ) from None  # fmt: skip
+        ) from None
     with open_client(guard, connect=10.0, silence=120.0, whole=_ANSWER_SECONDS) as client:
         client.base_url = httpx.URL(settings.url)
         client.headers["Accept-Encoding"] = "identity"
@@ -284,9 +288,7 @@ def _name(text: str) -> str:
     return "".join(c if ord(c) > 31 and ord(c) != 127 else "_" for c in text)[:100] or "_"
 
 
-def _prepared(
-    settings: Settings, source: BriefSource
-) -> tuple[dict[str, Any], dict[str, Path]]:
+def _prepared(settings: Settings, source: BriefSource) -> tuple[dict[str, Any], dict[str, Path]]:
     """What a brief says, as JSON, and the files of this machine that it names."""
     document = source.document
     if document is None:
@@ -318,9 +320,10 @@ def _prepared(
                     "media.missing",
                     f"{each.name} is no file in the folder of this brief.",
                     "Check the spelling, or copy the file there.",
-                    file=source.shown, field=each.field,
+                    file=source.shown,
+                    field=each.field,
                 )
-            )  # fmt: skip
+            )
     if problems:
         raise UserError([document.locate(p) for p in problems] if document else problems)
     return data, files
@@ -576,9 +579,10 @@ def _receive(answer: httpx.Response, path: Path, part: Path | None) -> Path:
 def _part(path: Path) -> Path | None:
     """The beginning of a file that an earlier call fetched."""
     parts = [
-        p for p in path.parent.iterdir()
+        p
+        for p in path.parent.iterdir()
         if re.fullmatch(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.part", p.name)
-    ]  # fmt: skip
+    ]
     parts.sort(key=lambda p: p.stat().st_mtime)
     for old in parts[:-1]:
         old.unlink()

@@ -38,12 +38,16 @@ from pytoon_pipeline.store import Store, where
 from pytoon_pipeline.store.publish import publish_folder
 
 if TYPE_CHECKING:
-    from pytoon_pipeline.defs.run import BriefResult
+    from pytoon_pipeline.runtime.run import BriefResult
 
 RESULTS = (
-    "video.mp4", "thumbnail.jpg", "captions.srt", "captions.vtt", "render_spec.json",
+    "video.mp4",
+    "thumbnail.jpg",
+    "captions.srt",
+    "captions.vtt",
+    "render_spec.json",
     "metrics.json",
-)  # fmt: skip
+)
 """The files of a finished brief."""
 
 
@@ -89,9 +93,12 @@ def render(
             "brief ended",
             extra={
                 "fields": {
-                    "partition": said["key"], "campaign": said["campaign"],
-                    "run_id": said["run_id"], "degraded": said["degraded"],
-                    "cached": said["cached"], "seconds": said["seconds_spent"]["total"],
+                    "partition": said["key"],
+                    "campaign": said["campaign"],
+                    "run_id": said["run_id"],
+                    "degraded": said["degraded"],
+                    "cached": said["cached"],
+                    "seconds": said["seconds_spent"]["total"],
                 }
             },
         )
@@ -121,7 +128,7 @@ def _render_all(
     with watch(to, log_format=settings.log, quiet=quiet, verbose=verbose) as eye:
         # These imports take seconds, so something is seen before them.
         eye.begin(sources[0].key)
-        from pytoon_pipeline.defs.run import open_instance, run_brief
+        from pytoon_pipeline.runtime.run import open_instance, run_brief
         from pytoon_pipeline.stages.services import open_services
 
         services = open_services(settings)
@@ -182,24 +189,22 @@ def _take(
     if out is not None and outcome.exit_code != OK:
         outcome.problems.append(
             Problem(
-                "out.withheld", f"The video was not copied to {out}, because it failed a check.",
-                "Look at it in the store, named below.", "info",
+                "out.withheld",
+                f"The video was not copied to {out}, because it failed a check.",
+                "Look at it in the store, named below.",
+                "info",
             )
         )
     elif out is not None:
         assert outcome.source is not None
         target = _may_publish(out, outcome.source, result.key)
-        publish_folder(
-            target, {n: store.local(f"videos/{result.key}/{n}") for n in outcome.files}
-        )
+        publish_folder(target, {n: store.local(f"videos/{result.key}/{n}") for n in outcome.files})
         outcome.files = {n: str(target / n) for n in outcome.files}
 
 
 def _warnings(result: BriefResult) -> list[dict[str, Any]]:
     found = result.spec.metadata.get("warnings", []) if result.spec else []
-    return [
-        {k: tuple(v) if isinstance(v, list) else v for k, v in w.items()} for w in found
-    ]
+    return [{k: tuple(v) if isinstance(v, list) else v for k, v in w.items()} for w in found]
 
 
 def _may_publish(out: Path, source: BriefSource, key: str) -> Path:
@@ -213,7 +218,10 @@ def _may_publish(out: Path, source: BriefSource, key: str) -> Path:
     def refuse(message: str) -> UserError:
         return UserError(
             Problem(
-                "out.taken", message, "Choose another folder for --out.", file=str(target),
+                "out.taken",
+                message,
+                "Choose another folder for --out.",
+                file=str(target),
                 field="--out",
             )
         )
@@ -236,16 +244,21 @@ def _may_publish(out: Path, source: BriefSource, key: str) -> Path:
 
 
 PARTS = (
-    "compile", "segments", "assemble", "transitions", "sound", "link", "check", "thumbnail",
+    "compile",
+    "segments",
+    "assemble",
+    "transitions",
+    "sound",
+    "link",
+    "check",
+    "thumbnail",
     "dagster",
-)  # fmt: skip
+)
 """Parts of the work in the order of the pipeline. `assemble` stands for the three after it where
 they were not done anew."""
 
 
-def time_spent(
-    work: Work, metrics: MetricsDocument | None, whole: float
-) -> dict[str, float]:
+def time_spent(work: Work, metrics: MetricsDocument | None, whole: float) -> dict[str, float]:
     """Part of the work -> seconds, of this run. What the stages did not take, Dagster did."""
     spent: dict[str, float] = {}
     for stage, seconds in work.spent.items():
@@ -319,32 +332,48 @@ def show_outcome(to: Console, o: Outcome, quiet: bool) -> None:
     m = o.metrics
     if m is None:
         return
-    for label, name in (("video", "video.mp4"), ("thumbnail", "thumbnail.jpg"),
-                        ("captions", "captions.srt")):
+    for label, name in (
+        ("video", "video.mp4"),
+        ("thumbnail", "thumbnail.jpg"),
+        ("captions", "captions.srt"),
+    ):
         if name in o.files:
-            hang(to, label, shown_path(Path(o.files[name])) if "://" not in o.files[name]
-                 else o.files[name])
+            hang(
+                to,
+                label,
+                shown_path(Path(o.files[name])) if "://" not in o.files[name] else o.files[name],
+            )
     hang(to, "length", _about(m))
     for segment in m.segments:
         if segment.degraded or segment.used_fallback:
             reasons = "; ".join(
-                t.reason.splitlines()[0] if t.engine == NOBODY
+                t.reason.splitlines()[0]
+                if t.engine == NOBODY
                 else f"{t.engine}: {t.reason.splitlines()[0]}"
-                for t in segment.tries if t.reason
+                for t in segment.tries
+                if t.reason
             )
             word = "degraded to a plain still" if segment.degraded else f"by {segment.engine}"
-            hang(to, "warning", f"segment {segment.segment_id} {word}"
-                 + (f" ({reasons})" if reasons else ""), "bold yellow")
+            hang(
+                to,
+                "warning",
+                f"segment {segment.segment_id} {word}" + (f" ({reasons})" if reasons else ""),
+                "bold yellow",
+            )
     failed = [v for v in m.verdicts if not v.passed]
     passed = len(m.verdicts) - len(failed)
-    hang(to, "quality", f"{passed} of {len(m.verdicts)} checks passed", "" if not failed else
-         "bold yellow" if o.exit_code == OK else "bold red")
+    hang(
+        to,
+        "quality",
+        f"{passed} of {len(m.verdicts)} checks passed",
+        "" if not failed else "bold yellow" if o.exit_code == OK else "bold red",
+    )
     for verdict in failed:
         show_problem(
             to,
             Problem(verdict.name, verdict.message, verdict.remedy, verdict.severity),
         )
-    from pytoon_pipeline.spec.passes.brand_safety import REVIEWED
+    from pytoon_pipeline.compiler.passes.brand_safety import REVIEWED
 
     for note in m.notes:
         if not note.startswith(REVIEWED):  # said above, with its field and remedy

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from rich.text import Text
 
-from pytoon_pipeline.briefs.deleted import mark_deleted
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.cli.check import counted, shown_path
 from pytoon_pipeline.cli.files import writable_folder
 from pytoon_pipeline.cli.render import where
 from pytoon_pipeline.cli.terminal import OK, console, hang, plain, print_json, settings_and_logs
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.intake.deleted import mark_deleted
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.report import export_report, write_report
 from pytoon_pipeline.report.write import ReportDocument, find_campaign, folder_name
 from pytoon_pipeline.store import open_store
@@ -61,9 +61,11 @@ def report(campaigns: list[str], out: Path | None, as_json: bool) -> int:
 def _about(made: ReportDocument) -> str:
     said = [counted(made.briefs, "brief"), counted(made.videos, "video")]
     for number, word in (
-        (made.failed_checks, "with a check not passed"), (made.degraded, "degraded"),
-        (made.counts.get("refused", 0), "refused"), (made.counts.get("failed", 0), "failed"),
+        (made.failed_checks, "with a check not passed"),
+        (made.degraded, "degraded"),
+        (made.counts.get("refused", 0), "refused"),
+        (made.counts.get("failed", 0), "failed"),
         (made.counts.get("deleted", 0), "deleted"),
-    ):  # fmt: skip
+    ):
         said += [f"{number} {word}"] if number else []
     return ", ".join(said)

@@ -14,8 +14,8 @@ from rich.text import Text
 from pytoon_pipeline.briefs import model as briefs
 from pytoon_pipeline.cli.files import write_text
 from pytoon_pipeline.cli.terminal import OK, console
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.presets import Brand, Preset
+from pytoon_pipeline.compiler.presets import Brand, Preset
+from pytoon_pipeline.plan.model import RenderSpec
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "brief.schema.json": briefs.Brief,

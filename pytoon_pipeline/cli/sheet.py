@@ -12,12 +12,12 @@ from rich.text import Text
 
 from pytoon_pipeline.cli.files import cannot_write
 from pytoon_pipeline.cli.terminal import OK, console, settings_and_logs
+from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.errors import MediaError, Problem, UserError
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.images import save_jpeg
 from pytoon_pipeline.media.probe import probe
 from pytoon_pipeline.picture.yuv import planes_to_rgb
-from pytoon_pipeline.spec.presets import open_presets
 from pytoon_pipeline.stages.services import open_fonts
 
 FRAME_WIDTH, MARGIN, BAND = 270, 10, 26
@@ -44,27 +44,31 @@ def frames_at(path: Path, count: int) -> Iterator[tuple[Fraction, int, np.ndarra
         yield number / rate, number, planes_to_rgb(planes)
 
 
-def sheet(
-    video: Path, output: Path, *, columns: int, frames: int, safe_zone: str | None
-) -> int:
+def sheet(video: Path, output: Path, *, columns: int, frames: int, safe_zone: str | None) -> int:
     """Write the sheet as a JPEG. Raises UserError for a wrong call."""
     settings = settings_and_logs()
     library = open_presets(*settings.presets_dirs)
     profiles = library.facts().profiles
     if safe_zone is not None and safe_zone not in profiles:
         raise UserError(
-            Problem("call.platform", f"{safe_zone!r} is not a platform.",
-                    f"Known: {', '.join(profiles)}.", field="--safe-zone")
+            Problem(
+                "call.platform",
+                f"{safe_zone!r} is not a platform.",
+                f"Known: {', '.join(profiles)}.",
+                field="--safe-zone",
+            )
         )
     if output.suffix.lower() not in (".jpg", ".jpeg"):
         raise UserError(
-            Problem("call.kind", f"{output} does not end in .jpg.", "A sheet is a JPEG.",
-                    field="--output")
+            Problem(
+                "call.kind",
+                f"{output} does not end in .jpg.",
+                "A sheet is a JPEG.",
+                field="--output",
+            )
         )
     if not video.is_file():
-        raise UserError(
-            Problem("call.missing", "is not a file.", "Name a video.", file=str(video))
-        )
+        raise UserError(Problem("call.missing", "is not a file.", "Name a video.", file=str(video)))
     try:
         taken = list(frames_at(video, frames))
     except MediaError as error:
@@ -79,8 +83,13 @@ def sheet(
     height, width = taken[0][2].shape[:2]
     if safe_zone and abs(width / height - 9 / 16) > 0.01:
         raise UserError(
-            Problem("call.shape", "is not 9:16, and safe zones are those of vertical videos.",
-                    "Leave --safe-zone out.", file=str(video), field="--safe-zone")
+            Problem(
+                "call.shape",
+                "is not 9:16, and safe zones are those of vertical videos.",
+                "Leave --safe-zone out.",
+                file=str(video),
+                field="--safe-zone",
+            )
         )
     box = profiles[safe_zone].clear_box if safe_zone else None
     face = open_fonts(settings, system=False).require("Inter", 500)

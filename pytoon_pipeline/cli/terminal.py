@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.text import Text
 
 from pytoon_pipeline.errors import FfmpegError, Problem, PytoonError, UserError
-from pytoon_pipeline.figures.lines import setup_logging
 from pytoon_pipeline.settings import Settings, load_settings
+from pytoon_pipeline.telemetry.logs import setup_logging
 
 OK, FAILED, REFUSED, STOPPED = 0, 1, 2, 130
 """Exit codes."""

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.cli.check import counted
 from pytoon_pipeline.cli.terminal import (
     FAILED,
@@ -21,12 +20,13 @@ from pytoon_pipeline.cli.terminal import (
     settings_and_logs,
 )
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.maintenance.deletions import Deletion, Outcome, sums
+from pytoon_pipeline.maintenance.forget import plan_forgetting
+from pytoon_pipeline.maintenance.machine import plan_machine, tidy_machine
+from pytoon_pipeline.maintenance.objects import plan_store, tidy_store
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import open_store
-from pytoon_pipeline.upkeep.deletions import Deletion, Outcome, sums
-from pytoon_pipeline.upkeep.forget import plan_forgetting
-from pytoon_pipeline.upkeep.machine import plan_machine, tidy_machine
-from pytoon_pipeline.upkeep.objects import plan_store, tidy_store
 
 
 def tidy(dry_run: bool, forget: Sequence[str], yes: bool, as_json: bool) -> int:
@@ -36,8 +36,8 @@ def tidy(dry_run: bool, forget: Sequence[str], yes: bool, as_json: bool) -> int:
     settings = settings_and_logs(to)
     if forget:
         return _forget(settings, forget, dry_run, yes, as_json, to)
-    from pytoon_pipeline.defs.run import open_instance
-    from pytoon_pipeline.defs.upkeep import plan_runs, tidy_runs
+    from pytoon_pipeline.defs.maintenance.schedules import plan_runs, tidy_runs
+    from pytoon_pipeline.runtime.run import open_instance
 
     with open_instance(settings) as instance:
         if dry_run:
@@ -79,8 +79,8 @@ def _forget(
         if not typer.confirm(f"Forget {said} for ever?", default=False):
             return OK
         planned = plan_forgetting(names, settings, store, ledger)  # Its run may have begun.
-    from pytoon_pipeline.defs.run import open_instance
-    from pytoon_pipeline.defs.upkeep import forget
+    from pytoon_pipeline.defs.maintenance.schedules import forget
+    from pytoon_pipeline.runtime.run import open_instance
 
     with open_instance(settings) as instance:
         outcome = forget(planned, settings, instance)
@@ -121,9 +121,12 @@ def _show(
         table.add_column(title, justify="right" if title in ("count", "size", "oldest") else "left")
     for each in sums(deletions):
         table.add_row(
-            each.what, f"{each.count:,}", size(each.bytes), f"{each.oldest / 86400:.1f} d",
+            each.what,
+            f"{each.count:,}",
+            size(each.bytes),
+            f"{each.oldest / 86400:.1f} d",
             Text(plain(each.reason)),
-        )  # fmt: skip
+        )
     to.print(table)
     total = sum(d.bytes for d in deletions)
     to.print(f"{len(deletions):,} {done}, {size(total)}.")

@@ -19,12 +19,13 @@ def worker(at_once: int | None, queues: str | None, name: str | None) -> int:
     except ImportError as error:
         raise SettingsError(
             Problem(
-                "worker.missing", f"{error.name} is not installed.",
+                "worker.missing",
+                f"{error.name} is not installed.",
                 "Install Pytoon with what workers need: the wheel file as 'pytoon_pipeline-....whl"
                 "[cluster]', or '.[cluster]' in a checkout.",
             )
-        ) from error  # fmt: skip
-    from pytoon_pipeline.defs.worker import work
+        ) from error
+    from pytoon_pipeline.runtime.worker import work
 
     named = [q.strip() for q in (queues or "").split(",") if q.strip()]
     return work(settings, at_once, named, name)
@@ -33,7 +34,7 @@ def worker(at_once: int | None, queues: str | None, name: str | None) -> int:
 def ping(name: str | None) -> int:
     """Is the worker of this install there? For a container's health check: quick, and asks neither
     the broker nor the database, whose absence is no fault of the worker's."""
-    from pytoon_pipeline.defs.process import alive_file
+    from pytoon_pipeline.process_tags import alive_file
     from pytoon_pipeline.settings import load_settings
 
     name = name or socket.gethostname()

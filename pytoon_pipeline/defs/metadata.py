@@ -18,8 +18,8 @@ from pytoon_pipeline.stages.documents import (
 )
 
 if TYPE_CHECKING:
+    from pytoon_pipeline.plan.model import RenderSpec
     from pytoon_pipeline.report.write import ReportDocument
-    from pytoon_pipeline.spec.model import RenderSpec
     from pytoon_pipeline.store import Store
 
 Metadata = dict[str, Any]

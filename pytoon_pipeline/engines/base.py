@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytoon_pipeline.picture.yuv import Planes
-from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 Media = Mapping[str, Path]
 """Asset id -> local file."""
@@ -61,6 +61,7 @@ class Engine(ABC):
     """On this machine or its own network, by the policy's meaning."""
     spends: bool = False
     """Its time is somebody's GPU or money, and counts against a brief's budget."""
+
     @abstractmethod
     def health(self) -> Health:
         """Can it render now? Never raises."""

@@ -23,8 +23,8 @@ from pytoon_pipeline.picture import grounds
 from pytoon_pipeline.picture.contrast import TARGET, behind, contrast, relative_luminance
 from pytoon_pipeline.picture.layers import Layer, Tile, new_frame, shade
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.spec.job import JobOverlay, SegmentJob
-from pytoon_pipeline.spec.model import Asset, Box
+from pytoon_pipeline.plan.model import Asset, Box
+from pytoon_pipeline.plan.segment_jobs import JobOverlay, SegmentJob
 
 ON_VEIL = 6.0
 """Contrast of words on a veil: one that makes them merely legible looks like fog."""

@@ -18,7 +18,7 @@ from pytoon_pipeline.engines.base import (
     Progress,
 )
 from pytoon_pipeline.errors import BudgetExhausted, EngineError
-from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 LAST_RESORT = "still"
 

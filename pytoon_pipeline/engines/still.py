@@ -18,8 +18,8 @@ from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture import grounds
 from pytoon_pipeline.picture.layers import new_frame
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb, rgb_to_planes
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Box
+from pytoon_pipeline.plan.model import Box
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 
 class Still(Engine):
@@ -59,7 +59,11 @@ def _picture(job: SegmentJob, media: Media) -> np.ndarray:
                 return _clip_before(ground, job, media[asset.id])
             if asset.kind == "video":
                 clip = ClipFrames(
-                    media[asset.id], None, job.rate, start=job.clip_start, count=1,
+                    media[asset.id],
+                    None,
+                    job.rate,
+                    start=job.clip_start,
+                    count=1,
                     ground=(job.background.colors or ["#000000"])[0],
                 )
                 rgb = planes_to_rgb(next(iter(clip)))

@@ -156,9 +156,11 @@ class _Transport(httpx.BaseTransport):
 
     def _pool(self, network: _Network) -> httpcore.ConnectionPool:
         more: dict[str, Any] = {
-            "ssl_context": self._tls, "max_connections": 1, "max_keepalive_connections": 0,
+            "ssl_context": self._tls,
+            "max_connections": 1,
+            "max_keepalive_connections": 0,
             "network_backend": network,
-        }  # fmt: skip
+        }
         if self._proxy is None:
             return httpcore.ConnectionPool(**more)
         try:
@@ -172,14 +174,17 @@ class _Transport(httpx.BaseTransport):
                 "Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
             ) from None
         address = httpcore.URL(
-            scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port,
+            scheme=proxy.url.raw_scheme,
+            host=proxy.url.raw_host,
+            port=proxy.url.port,
             target=b"/",
-        )  # fmt: skip
+        )
         return httpcore.HTTPProxy(
-            proxy_url=address, proxy_auth=proxy.raw_auth, proxy_ssl_context=(
-                self._tls if proxy.url.scheme == "https" else None
-            ), **more,
-        )  # fmt: skip
+            proxy_url=address,
+            proxy_auth=proxy.raw_auth,
+            proxy_ssl_context=(self._tls if proxy.url.scheme == "https" else None),
+            **more,
+        )
 
 
 def _text(header: bytes) -> str:
@@ -286,9 +291,7 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         left = _left(self._network.until, timeout, httpcore.ConnectTimeout)
-        return _Stream(
-            self._stream.start_tls(ssl_context, server_hostname, left), self._network
-        )
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

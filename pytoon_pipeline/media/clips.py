@@ -180,8 +180,17 @@ class _Converter:
         inner = _inside(shown.size, self.size)
         stored = orientation.shown_size(*inner)
         alpha = frame_has_alpha(frame)
-        key = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range,
-               shown.transfer, shown.primaries, stored, orientation)
+        key = (
+            frame.width,
+            frame.height,
+            frame.format.name,
+            frame.colorspace,
+            frame.color_range,
+            shown.transfer,
+            shown.primaries,
+            stored,
+            orientation,
+        )
         if key != self._key:
             options = scale_options(shown, stored)
             self._graph, self._key = _graph(frame, options, alpha), key
@@ -300,9 +309,14 @@ def _graph(frame: av.VideoFrame, options: dict[str, str], alpha: bool) -> av.fil
         # the edges when it is scaled.
         own = options | {"w": str(frame.width), "h": str(frame.height)}
         sized = {k: options[k] for k in ("w", "h", "flags", "out_chroma_loc")}
-        chain = [source, graph.add("scale", **own), graph.add("format", "yuva444p"),
-                 graph.add("premultiply", inplace="1"), graph.add("scale", **sized),
-                 graph.add("format", "yuva420p")]  # fmt: skip
+        chain = [
+            source,
+            graph.add("scale", **own),
+            graph.add("format", "yuva444p"),
+            graph.add("premultiply", inplace="1"),
+            graph.add("scale", **sized),
+            graph.add("format", "yuva420p"),
+        ]
     else:
         chain = [source, graph.add("scale", **options), graph.add("format", "yuv420p")]
     chain.append(graph.add("buffersink"))

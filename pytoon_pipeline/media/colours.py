@@ -216,9 +216,7 @@ def _boxes(path: Path, names: tuple[bytes, ...]) -> Iterator[bytes]:
         yield from _boxes_between(file, 0, end, names)
 
 
-def _boxes_between(
-    file: BinaryIO, at: int, end: int, names: tuple[bytes, ...]
-) -> Iterator[bytes]:
+def _boxes_between(file: BinaryIO, at: int, end: int, names: tuple[bytes, ...]) -> Iterator[bytes]:
     while at + 8 <= end:
         file.seek(at)
         head = file.read(16)

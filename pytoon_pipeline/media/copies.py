@@ -151,7 +151,8 @@ def _opened(path: Path, root: Path | None) -> Iterator[BinaryIO]:
         handle = _open(path, root)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UnreadableMedia(
-            "media.missing", f"{path.name} is not there any more.",
+            "media.missing",
+            f"{path.name} is not there any more.",
             "Put it back, or check the file's name.",
         ) from error
     except PermissionError as error:
@@ -162,7 +163,8 @@ def _opened(path: Path, root: Path | None) -> Iterator[BinaryIO]:
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise changed(path) from error
         raise UnreadableMedia(
-            "media.missing", f"{path.name} can't be opened: {error.strerror}.",
+            "media.missing",
+            f"{path.name} can't be opened: {error.strerror}.",
             "Check the file's name.",
         ) from error
     with open(handle, "rb", buffering=0) as file:
@@ -177,7 +179,8 @@ def _open(path: Path, root: Path | None) -> int:
     base, real = Path(os.path.realpath(root)), Path(os.path.realpath(path))
     if not real.is_relative_to(base):
         raise UnreadableMedia(
-            "media.outside", f"{path.name} is a link that leads out of its folder.",
+            "media.outside",
+            f"{path.name} is a link that leads out of its folder.",
             "Copy the file itself into the folder.",
         )
     *folders, name = real.relative_to(base).parts or (".",)
@@ -200,7 +203,8 @@ def _chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
             chunk = file.read(_CHUNK)
         except OSError as error:
             raise UnreadableMedia(
-                "media.missing", f"{path.name} can't be read to its end: {error.strerror}.",
+                "media.missing",
+                f"{path.name} can't be read to its end: {error.strerror}.",
                 "Copy it again.",
             ) from error
         if not chunk:

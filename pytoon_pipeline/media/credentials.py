@@ -36,8 +36,12 @@ _SETTINGS = {
     "builder": {"thumbnail": {"enabled": False}},
 }
 _TYPES = {
-    "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "AVIF": "image/avif",
-    "TIFF": "image/tiff", "GIF": "image/gif",
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "AVIF": "image/avif",
+    "TIFF": "image/tiff",
+    "GIF": "image/gif",
 }
 _OTHER = "application/octet-stream"
 _UNTRUSTED = "signingCredential.untrusted"
@@ -116,19 +120,22 @@ def load_identity(certificate: Path | None, key: Path | None) -> Identity | None
         chain = x509.load_pem_x509_certificates(certificate.read_bytes())
     except (OSError, ValueError) as error:
         raise _refused(
-            CERTIFICATE, f"{certificate.name} can't be read as certificates in PEM: {error}.",
+            CERTIFICATE,
+            f"{certificate.name} can't be read as certificates in PEM: {error}.",
             "Give the signer's certificate and those between it and its authority, in that order.",
         ) from error
     try:
         private = serialization.load_pem_private_key(key.read_bytes(), None)
     except TypeError as error:
         raise _refused(
-            KEY, f"{key.name} is locked with a passphrase.",
+            KEY,
+            f"{key.name} is locked with a passphrase.",
             "Unlock it (`openssl pkcs8 -topk8 -nocrypt`) and let only Pytoon read the file.",
         ) from error
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
         raise _refused(
-            KEY, f"{key.name} can't be read as a private key in PEM.",
+            KEY,
+            f"{key.name} can't be read as a private key in PEM.",
             "Give the key that belongs to the certificate.",
         ) from error
 
@@ -141,8 +148,10 @@ def load_identity(certificate: Path | None, key: Path | None) -> Identity | None
     if public(own) != public(private):
         later = any(public(c) == public(private) for c in chain[1:])
         raise _refused(
-            KEY, f"{key.name} is not the key of the first certificate of {certificate.name}.",
-            "Put the signer's own certificate first in the file." if later
+            KEY,
+            f"{key.name} is not the key of the first certificate of {certificate.name}.",
+            "Put the signer's own certificate first in the file."
+            if later
             else "Give the key that belongs to the certificate.",
         )
     names = [
@@ -177,7 +186,8 @@ def _algorithm(private: Any, key: Path) -> str:
     if isinstance(private, ed25519.Ed25519PrivateKey):
         return "ed25519"
     raise _refused(
-        KEY, f"{key.name} is of a kind that C2PA does not sign with.",
+        KEY,
+        f"{key.name} is of a kind that C2PA does not sign with.",
         "Use a key on the curve P-256, P-384 or P-521, Ed25519, or RSA of at least 2048 bits.",
     )
 
@@ -193,7 +203,8 @@ def ready(identity: Identity) -> None:
         word = "is not valid before" if now < identity.since else "ran out on"
         date = identity.since if now < identity.since else identity.until
         raise _refused(
-            CERTIFICATE, f"the certificate of {identity.name} {word} {date:%Y-%m-%d}.",
+            CERTIFICATE,
+            f"the certificate of {identity.name} {word} {date:%Y-%m-%d}.",
             "Renew it, or unset both variables to leave videos unsigned.",
         )
     pixel = io.BytesIO()
@@ -214,8 +225,8 @@ def ready(identity: Identity) -> None:
 
 def _unfit(identity: Identity, reason: str) -> SettingsError:
     return _refused(
-        CERTIFICATE, f"the certificate of {identity.name} can't sign Content Credentials: "
-        f"{reason}.",
+        CERTIFICATE,
+        f"the certificate of {identity.name} can't sign Content Credentials: {reason}.",
         "Use one that an authority issued for digital signatures, with the extended key usage "
         "C2PA claim signing, document signing or email protection.",
     )
@@ -343,7 +354,8 @@ def _read(file: Any, kind: str) -> Credentials:
         valid=whole and not failures,
         signer=signature.get("issuer") or signature.get("common_name"),
         source_types=tuple(
-            a["digitalSourceType"].removeprefix(VOCABULARY) for a in actions
+            a["digitalSourceType"].removeprefix(VOCABULARY)
+            for a in actions
             if a["action"] == "c2pa.created" and "digitalSourceType" in a
         ),
         ingredients=tuple(i.get("title", "") for i in manifest.get("ingredients", [])),

@@ -78,7 +78,11 @@ def check_type(said: str, content_type: str) -> None:
             _refuse_kind(said, what)
     # The plain types are those of servers that don't know; S3's own is the second.
     if kind.startswith(("image/", "video/", "audio/")) or kind in (
-        "", "application/octet-stream", "binary/octet-stream", "application/mp4", "application/ogg"
+        "",
+        "application/octet-stream",
+        "binary/octet-stream",
+        "application/mp4",
+        "application/ogg",
     ):
         return
     raise FetchRefused(

@@ -151,9 +151,7 @@ def _take(
         sink.expect(declared_length(answer))
         for chunk in answer.iter_raw(CHUNK):
             sink.write(chunk)
-        return sink.finish(
-            Version(asked, _mark(answer, "etag"), _mark(answer, "last-modified"))
-        )
+        return sink.finish(Version(asked, _mark(answer, "etag"), _mark(answer, "last-modified")))
 
 
 def _mark(answer: httpx.Response, name: str) -> str | None:

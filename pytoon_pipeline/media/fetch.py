@@ -168,9 +168,7 @@ class Fetcher:
             if mark.exists() and 0 <= time.time() - mark.stat().st_mtime < _SWEEP:
                 return
             mark.touch()
-            fetched.tidy(
-                self.cache, most_bytes=self.most_bytes, most_addresses=self.most_addresses
-            )
+            fetched.tidy(self.cache, most_bytes=self.most_bytes, most_addresses=self.most_addresses)
 
     @contextmanager
     def _alone(self, folder: Path, said: str, wait: float | None = None) -> Iterator[None]:

@@ -45,11 +45,31 @@ MOST_OUTPUT = 4 << 30
 # may reach the network.
 PROTOCOLS = "file,pipe,fd"
 # Flags of every output, so that equal input gives equal bytes.
-BITEXACT = ("-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact",
-            "-map_metadata", "-1")
+BITEXACT = (
+    "-fflags",
+    "+bitexact",
+    "-flags:v",
+    "+bitexact",
+    "-flags:a",
+    "+bitexact",
+    "-map_metadata",
+    "-1",
+)
 PIPE_BYTES = 1 << 20
-_KNOWN = {"PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "TZ",
-          "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"}
+_KNOWN = {
+    "PATH",
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "SYSTEMROOT",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+}
 
 _FIRST = ("-nostdin", "-hide_banner", "-nostats", "-y")
 
@@ -158,9 +178,10 @@ def _bind(pid: int, seconds: float) -> None:
 
         spent = int(seconds * (os.cpu_count() or 1)) + 1
         for kind, most in (
-            (resource.RLIMIT_AS, limits.FFMPEG_BYTES), (resource.RLIMIT_CPU, spent),
+            (resource.RLIMIT_AS, limits.FFMPEG_BYTES),
+            (resource.RLIMIT_CPU, spent),
             (resource.RLIMIT_CORE, 0),
-        ):  # fmt: skip
+        ):
             hard = resource.prlimit(pid, kind)[1]
             most = most if hard == resource.RLIM_INFINITY else min(most, hard)
             resource.prlimit(pid, kind, (most, most))
@@ -184,9 +205,10 @@ def _exchange(
     slow = f"It took longer than {seconds:g} s"
     with selectors.DefaultSelector() as selector:
         for pipe, event in (
-            (process.stdin, selectors.EVENT_WRITE), (process.stdout, selectors.EVENT_READ),
+            (process.stdin, selectors.EVENT_WRITE),
+            (process.stdout, selectors.EVENT_READ),
             (process.stderr, selectors.EVENT_READ),
-        ):  # fmt: skip
+        ):
             if pipe is not None:
                 os.set_blocking(pipe.fileno(), False)
                 selector.register(pipe, event)
@@ -344,8 +366,9 @@ class Pipe:
             rest = b""
             while chunk := stderr.read(65536):
                 *lines, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
-                self._tail.extend(_text(line[: 4 * TAIL_LINE])[:TAIL_LINE] for line in lines
-                                  if line.strip())  # fmt: skip
+                self._tail.extend(
+                    _text(line[: 4 * TAIL_LINE])[:TAIL_LINE] for line in lines if line.strip()
+                )
                 rest = rest[: 4 * TAIL_LINE]  # Of a line without end.
             if rest.strip():
                 self._tail.append(_text(rest)[:TAIL_LINE])
@@ -360,5 +383,3 @@ def widen(fd: int, size: int = PIPE_BYTES) -> None:
         fcntl.fcntl(fd, setting, size)
     except OSError:
         log.debug("pipe of %d bytes refused, the usual size stays", size)
-
-

@@ -31,7 +31,12 @@ from pytoon_pipeline.media.probe import image_orientation, open_image
 _SRGB = ImageCms.createProfile("sRGB")
 # Which colour space a profile must be of to be meant for pixels of a mode.
 _PROFILE_SPACE = {
-    "RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK", "L": "GRAY", "LA": "GRAY", "LAB": "Lab",
+    "RGB": "RGB",
+    "RGBA": "RGB",
+    "CMYK": "CMYK",
+    "L": "GRAY",
+    "LA": "GRAY",
+    "LAB": "Lab",
 }
 
 
@@ -140,8 +145,11 @@ def _deep_pixels(path: Path, image: Image.Image) -> np.ndarray | None:
 
 def _deep_avif(path: Path) -> np.ndarray | None:
     """An AVIF that is not made of tiles, by ffmpeg's decoder."""
-    options = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2",
-               "max_pixels": str(MAX_IMAGE_PIXELS)}  # fmt: skip
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2",
+        "max_pixels": str(MAX_IMAGE_PIXELS),
+    }
     with av.open(f"file:{path}", options=options) as container:
         stream = container.streams.video[0]
         stream.codec_context.options = {"max_pixels": str(MAX_IMAGE_PIXELS)}
@@ -150,20 +158,23 @@ def _deep_avif(path: Path) -> np.ndarray | None:
         return None
     graph = av.filter.Graph()
     chain = [
-        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format,
-                         time_base=Fraction(1, 1000)),
-        graph.add("scale", flags="bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact",
-                  out_range="pc"),
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+        ),
+        graph.add(
+            "scale",
+            flags="bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact",
+            out_range="pc",
+        ),
         graph.add("format", "gbrp16le"),
         graph.add("buffersink"),
-    ]  # fmt: skip
+    ]
     for a, b in zip(chain, chain[1:], strict=False):
         a.link_to(b)
     graph.configure()
     graph.push(frame)
     green, blue, red = (
-        np.frombuffer(p, np.uint16).reshape(p.height, -1)[:, : p.width]
-        for p in graph.pull().planes
+        np.frombuffer(p, np.uint16).reshape(p.height, -1)[:, : p.width] for p in graph.pull().planes
     )
     return np.stack([red, green, blue], axis=-1)
 

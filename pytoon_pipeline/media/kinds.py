@@ -8,10 +8,19 @@ HEAD_BYTES = 4096
 """As much of a file as is looked at."""
 
 _MAGIC = (
-    (b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF87a", ".gif"),
-    (b"GIF89a", ".gif"), (b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"),
-    (b"II*\0", ".tif"), (b"MM\0*", ".tif"), (b"FLV\x01", ".flv"), (b"\x00\x00\x01\xba", ".mpg"),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", ".wmv"), (b"\x06\x0e\x2b\x34\x02\x05\x01\x01", ".mxf"),
+    (b"\xff\xd8\xff", ".jpg"),
+    (b"\x89PNG\r\n\x1a\n", ".png"),
+    (b"GIF87a", ".gif"),
+    (b"GIF89a", ".gif"),
+    (b"fLaC", ".flac"),
+    (b"OggS", ".ogg"),
+    (b"ID3", ".mp3"),
+    (b"II*\0", ".tif"),
+    (b"MM\0*", ".tif"),
+    (b"FLV\x01", ".flv"),
+    (b"\x00\x00\x01\xba", ".mpg"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", ".wmv"),
+    (b"\x06\x0e\x2b\x34\x02\x05\x01\x01", ".mxf"),
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", ".jp2"),
 )
 
@@ -60,10 +69,19 @@ def may_be_joined(path: Path) -> bool:
 
 _MOV = "mov,mp4,m4a,3gp,3g2,mj2"
 _DEMUXERS = (
-    (b"\x1a\x45\xdf\xa3", "matroska,webm"), (b"GIF8", "gif"), (b"\x89PNG", "apng"),
-    (b"fLaC", "flac"), (b"OggS", "ogg"), (b"FLV\x01", "flv"), (b"DKIF", "ivf"),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"), (b"caff", "caf"), (b"FORM", "aiff"),
-    (b"riff", "w64"), (b"#!AMR", "amr"), (b"\x00\x00\x01\xba", "mpeg"),
+    (b"\x1a\x45\xdf\xa3", "matroska,webm"),
+    (b"GIF8", "gif"),
+    (b"\x89PNG", "apng"),
+    (b"fLaC", "flac"),
+    (b"OggS", "ogg"),
+    (b"FLV\x01", "flv"),
+    (b"DKIF", "ivf"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
+    (b"caff", "caf"),
+    (b"FORM", "aiff"),
+    (b"riff", "w64"),
+    (b"#!AMR", "amr"),
+    (b"\x00\x00\x01\xba", "mpeg"),
 )
 
 

@@ -61,9 +61,7 @@ def packet(source_type: str, tool: str, credit: str) -> bytes:
     ).encode()
 
 
-def add_packet(
-    video: str | os.PathLike[str], out: str | os.PathLike[str], content: bytes
-) -> None:
+def add_packet(video: str | os.PathLike[str], out: str | os.PathLike[str], content: bytes) -> None:
     """`video` with an XMP packet as its last box. Nothing before it moves, so that the index stays
     first and right.
 

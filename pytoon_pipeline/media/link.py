@@ -35,7 +35,10 @@ class Part:
 
 
 def link(
-    parts: Sequence[Part], audio: str | os.PathLike[str] | None, out: str | os.PathLike[str], *,
+    parts: Sequence[Part],
+    audio: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    *,
     rate: Fraction | int,
 ) -> None:
     """Join `parts` to one MP4 at a constant `rate`, with the AAC-LC file `audio` beside it.
@@ -147,8 +150,11 @@ def _plan(part: Part, rate: Fraction) -> _Plan:
     frames = [(pts - origin) / step for pts, _ in packets]
     if sorted(frames) != list(range(len(frames))):
         raise LinkError(f"{name} does not have {rate} frames a second, all of them.")
-    keys = {int(frame): i for i, (frame, (_, key)) in enumerate(zip(frames, packets, strict=True))
-            if key}
+    keys = {
+        int(frame): i
+        for i, (frame, (_, key)) in enumerate(zip(frames, packets, strict=True))
+        if key
+    }
     end = part.first + part.count
     if part.count < 1 or part.first < 0 or end > len(frames):
         raise LinkError(f"{name} has {len(frames)} frames, not {part.first} to {end - 1}.")

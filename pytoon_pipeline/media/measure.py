@@ -451,8 +451,9 @@ def _listen(path: Path) -> tuple[_Loudness, _Channels, np.ndarray, np.ndarray]:
     heard = _loudness(path)
     samples = decode(path, seconds=_MOST_SECONDS)
     sides = measure_sides(samples)
-    channels = _Channels(sides.mono_lu, longest_run(sides.cancelled(_LOST_LU)) / 10,
-                         sides.balance_lu)
+    channels = _Channels(
+        sides.mono_lu, longest_run(sides.cancelled(_LOST_LU)) / 10, sides.balance_lu
+    )
     return heard, channels, *sketch_sound(samples)
 
 

@@ -37,9 +37,14 @@ UPRIGHT = Orientation()
 
 # Values of the EXIF tag 0x0112 (Exif 2.32, 4.6.4).
 _EXIF = {
-    2: Orientation(0, True), 3: Orientation(180), 4: Orientation(180, True),
-    5: Orientation(270, True), 6: Orientation(90), 7: Orientation(90, True), 8: Orientation(270),
-}  # fmt: skip
+    2: Orientation(0, True),
+    3: Orientation(180),
+    4: Orientation(180, True),
+    5: Orientation(270, True),
+    6: Orientation(90),
+    7: Orientation(90, True),
+    8: Orientation(270),
+}
 ORIENTATION_TAG = 0x0112
 
 

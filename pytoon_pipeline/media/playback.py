@@ -227,11 +227,12 @@ def one_thread_graph() -> av.filter.Graph:
 def _deinterlacer(frame: av.VideoFrame, parity: str | None) -> av.filter.Graph:
     graph = one_thread_graph()
     chain = [
-        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format,
-                         time_base=Fraction(1, 1000)),
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+        ),
         graph.add("bwdif", mode="send_frame", parity=parity or "auto", deint="all"),
         graph.add("buffersink"),
-    ]  # fmt: skip
+    ]
     for a, b in zip(chain, chain[1:], strict=False):
         a.link_to(b)
     graph.configure()

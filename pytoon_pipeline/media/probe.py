@@ -231,15 +231,43 @@ _MAGIC: tuple[tuple[str, tuple[bytes, ...]], ...] = (
     ("GIF", (b"GIF87a", b"GIF89a")),
     ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     ("BMP", (b"BM",)),
-    ("movie", (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
-               b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"DKIF")),
-    ("audio", (b"ID3", b"fLaC", b"OggS", b"FORM", b"caff", b"riff", b"#!AMR", b"\x0b\x77",
-               b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9")),
+    (
+        "movie",
+        (
+            b"\x1a\x45\xdf\xa3",
+            b"FLV\x01",
+            b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+            b"\x00\x00\x01\xba",
+            b"\x00\x00\x01\xb3",
+            b"DKIF",
+        ),
+    ),
+    (
+        "audio",
+        (
+            b"ID3",
+            b"fLaC",
+            b"OggS",
+            b"FORM",
+            b"caff",
+            b"riff",
+            b"#!AMR",
+            b"\x0b\x77",
+            b"\xff\xfb",
+            b"\xff\xfa",
+            b"\xff\xf3",
+            b"\xff\xf2",
+            b"\xff\xf1",
+            b"\xff\xf9",
+        ),
+    ),
     ("pdf", (b"%PDF",)),
     ("postscript", (b"%!PS", b"\xc5\xd0\xd3\xc6")),
     ("zip", (b"PK\x03\x04", b"PK\x05\x06")),
-    ("archive", (b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\xfd7zXZ\0", b"BZh",
-                 b"\x28\xb5\x2f\xfd")),
+    (
+        "archive",
+        (b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd"),
+    ),
     ("psd", (b"8BPS",)),
     ("JPEG2000", (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")),
     ("jxl", (b"\x00\x00\x00\x0cJXL ", b"\xff\x0a")),
@@ -312,9 +340,7 @@ def is_defect(error: BaseException) -> bool:
 
 
 def _greedy(path: Path) -> UnreadableMedia:
-    return too_large(
-        f"{path.name} needs more memory than a file may.", "Export it again, smaller."
-    )
+    return too_large(f"{path.name} needs more memory than a file may.", "Export it again, smaller.")
 
 
 def _corrupt(path: Path, reason: object) -> UnreadableMedia:
@@ -499,9 +525,7 @@ def open_clip(path: str | os.PathLike[str]) -> Iterator[av.container.InputContai
             # Of the decoders that are asked while the file is being opened.
             "max_pixels": str(MAX_VIDEO_PIXELS),
         }
-        container = av.open(
-            f"file:{path}", options=options, timeout=READ_SECONDS, **_LENIENT
-        )
+        container = av.open(f"file:{path}", options=options, timeout=READ_SECONDS, **_LENIENT)
     except MemoryError as e:  # PyAV's own is one, too.
         raise _greedy(path) from e
     except (av.FFmpegError, OSError, ValueError) as e:
@@ -696,8 +720,7 @@ def decoded(
         if time.monotonic() - since > limits.DECODE_SECONDS:
             raise UnreadableMedia(
                 "media.slow",
-                f"{Path(container.name).name}: no picture comes for "
-                f"{limits.DECODE_SECONDS:.0f} s.",
+                f"{Path(container.name).name}: no picture comes for {limits.DECODE_SECONDS:.0f} s.",
                 "Export it again, as MP4 with H.264.",
             )
 

@@ -182,9 +182,7 @@ class Sides:
 
     def cancelled(self, below_db: float = _CANCELS_DB) -> np.ndarray:
         """Hops of which the mono sum loses more than this: bool."""
-        return self.active & (
-            2 * self.mono < (self.left + self.right) * 10 ** (below_db / 10)
-        )
+        return self.active & (2 * self.mono < (self.left + self.right) * 10 ** (below_db / 10))
 
 
 def _db(a: float, b: float) -> float:

@@ -220,8 +220,11 @@ class Between:
         one, two = self.a[n], self.b[n]
         speed, trust = _sized(speed, trust, one.shape[::-1])
         moved = cv2.addWeighted(
-            _warped(one, speed, -t, cv2.INTER_CUBIC), 1 - t,
-            _warped(two, speed, 1 - t, cv2.INTER_CUBIC), t, 0,
+            _warped(one, speed, -t, cv2.INTER_CUBIC),
+            1 - t,
+            _warped(two, speed, 1 - t, cv2.INTER_CUBIC),
+            t,
+            0,
         )
         plain = cv2.addWeighted(one, 1 - t, two, t, 0)
         return cv2.blendLinear(moved, plain, trust, 1 - trust)

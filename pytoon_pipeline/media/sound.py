@@ -279,8 +279,11 @@ class _Heard:
             return sound
         if REFERENCE_LUFS - lufs > _MUCH_DB:
             self.repairs.append(
-                Repair(part, f"it is very quiet; it is raised by {REFERENCE_LUFS - lufs:.0f} dB, "
-                       "and its noise with it")
+                Repair(
+                    part,
+                    f"it is very quiet; it is raised by {REFERENCE_LUFS - lufs:.0f} dB, "
+                    "and its noise with it",
+                )
             )
         return sound * to_gain(REFERENCE_LUFS - lufs + gain_db)
 
@@ -292,6 +295,7 @@ def _loudness_of_quiet(sound: np.ndarray) -> float:
 
 
 # --------------------------------------------------------------------------- measuring
+
 
 def measure_loudness(sound: np.ndarray | Path, *, seconds: float = 600.0) -> tuple[float, float]:
     """(integrated loudness in LUFS, true peak in dBTP) after ITU-R BS.1770-4.

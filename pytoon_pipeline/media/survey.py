@@ -64,8 +64,10 @@ class Survey:
         """The clip's length: what its header says, where its packets don't show otherwise."""
         if not self.seconds:
             return said
-        if said is not None and not self.starts and abs(self.seconds - Fraction(said)) <= (
-            _SAME_LENGTH
+        if (
+            said is not None
+            and not self.starts
+            and abs(self.seconds - Fraction(said)) <= (_SAME_LENGTH)
         ):
             return said
         return float(self.seconds)
@@ -200,9 +202,7 @@ def _share_one_head(path: Path, found: Survey) -> bool:
     return seen > len(found.starts)
 
 
-def _packets(
-    container: av.container.InputContainer, stream: av.VideoStream
-) -> Iterator[av.Packet]:
+def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
     try:
         for packet in container.demux(stream):
             if packet.size or is_repeat(packet):

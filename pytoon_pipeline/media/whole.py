@@ -7,8 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-_MOVIE_BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid", b"mfra",
-                b"meta", b"styp", b"sidx")  # fmt: skip
+_MOVIE_BOXES = (
+    b"ftyp",
+    b"moov",
+    b"mdat",
+    b"moof",
+    b"free",
+    b"skip",
+    b"wide",
+    b"uuid",
+    b"mfra",
+    b"meta",
+    b"styp",
+    b"sidx",
+)
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_HEAD = 1 << 16

@@ -107,7 +107,11 @@ def _turned_size(width: float, height: float, degrees: float) -> tuple[int, int]
 
 
 def fit_badge(
-    text: str, style: TextStyle, shape: str, degrees: float, size: tuple[int, int],
+    text: str,
+    style: TextStyle,
+    shape: str,
+    degrees: float,
+    size: tuple[int, int],
     library: FontLibrary,
 ) -> Fitted | None:
     """The text as it stands in a badge of this size (width, height), or None. Raises as `fit`."""
@@ -190,7 +194,10 @@ def _letters(
     coverage (float32, 0..255) and coverage (0..1)."""
     text, style = fitted.text, fitted.style
     sized = replace(
-        style, uppercase=False, min_px=_FINE * fitted.size, max_px=_FINE * fitted.size,
+        style,
+        uppercase=False,
+        min_px=_FINE * fitted.size,
+        max_px=_FINE * fitted.size,
         max_lines=len(fitted.lines),
     )
     box = (_FINE * (fitted.box[0] + 2), _FINE * (fitted.box[1] + 2))
@@ -207,8 +214,11 @@ def _letters(
     matrix = np.array([[cos, -sin, 0], [sin, cos, 0]])
     matrix[:, 2] = np.array(middle) - matrix[:, :2] @ (width * _FINE / 2, height * _FINE / 2)
     turned = cv2.warpAffine(
-        picture, matrix, (width * _FINE, height * _FINE),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT,
+        picture,
+        matrix,
+        (width * _FINE, height * _FINE),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
     )
     turned = cv2.resize(turned, size, interpolation=cv2.INTER_AREA)
     return turned[..., :3], turned[..., 3]

@@ -25,10 +25,11 @@ _EMOJI = """
 """
 EMOJI_CODES = frozenset(
     code
-    for first, last in (part.split("-") * 2 if "-" not in part else part.split("-")
-                        for part in _EMOJI.split())
+    for first, last in (
+        part.split("-") * 2 if "-" not in part else part.split("-") for part in _EMOJI.split()
+    )
     for code in range(int(first, 16), int(last, 16) + 1)
-)  # fmt: skip
+)
 AS_TEXT, AS_PICTURE, KEYCAP = "\ufe0e", "\ufe0f", "\u20e3"
 KANA = frozenset({"Hira", "Kana"})
 _WORDS_UNPARTED = frozenset({"Khmr", "Laoo", "Mymr", "Lana", "Talu", "Tale", "Tavt", "Cham"})
@@ -298,9 +299,11 @@ def _may_break(text: str, i: int) -> bool:
         following = text[i : i + 2]
         if after in "–—-" and (len(following) < 2 or following[1] in BREAKING_SPACES):
             return False  # a dash between spaces stays with what it follows
-        return after not in _NO_LINE_START or (
-            after in "$£€¥.–'’" and len(following) == 2 and following[1].isalnum()
-        ) or _opens_a_word(text, i)
+        return (
+            after not in _NO_LINE_START
+            or (after in "$£€¥.–'’" and len(following) == 2 and following[1].isalnum())
+            or _opens_a_word(text, i)
+        )
     if after in _NO_LINE_START or before in _NO_LINE_END:
         return False
     if before in "-\u2010–—":

@@ -151,7 +151,8 @@ def draw_words(
                     shaped=replace(
                         line.shaped,
                         glyphs=tuple(
-                            g for n, g in enumerate(line.shaped.glyphs)
+                            g
+                            for n, g in enumerate(line.shaped.glyphs)
                             if owner.get((id(line), n)) == index
                         ),
                     ),

@@ -80,9 +80,7 @@ def _rgb(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(np.clip(c, 0, 1) for c in (r, g, b))
 
 
-def choose(
-    text: str, alternate: str | None, low: float, high: float, most_shade: float
-) -> Tone:
+def choose(text: str, alternate: str | None, low: float, high: float, most_shade: float) -> Tone:
     """The tone for text of a colour on a background between two luminances."""
     needed = _shade_for(relative_luminance(text), high)
     if needed <= min(GENTLE, most_shade):

@@ -33,9 +33,7 @@ class Replaced:
     drawn: str
 
 
-def replace_unknown_emoji(
-    text: str, library: FontLibrary
-) -> tuple[str, list[int], list[Replaced]]:
+def replace_unknown_emoji(text: str, library: FontLibrary) -> tuple[str, list[int], list[Replaced]]:
     """The text with emoji that no font has replaced by their parts that one has: without skin
     tones, else without joins, else the flag's letters, else left out.
 
@@ -62,7 +60,8 @@ def replace_unknown_emoji(
     if not replaced or not library.has_pictures() or nothing_left:
         return text, list(range(len(text) + 1)), []
     kept = [
-        i for i, char in enumerate(shown)
+        i
+        for i, char in enumerate(shown)
         if not char.isspace() or _parts_words(shown[:i].rstrip(" "), shown[i:])
     ]
     shown = "".join(shown[i] for i in kept)
@@ -136,7 +135,8 @@ def _parts(cluster: str) -> list[str]:
     found = []
     for part in cluster.split(_JOINER):
         bare = "".join(
-            c for c in part
+            c
+            for c in part
             if not "\U000e0020" <= c <= "\U000e007f" and c not in (AS_PICTURE, KEYCAP)
         )
         if bare and all(_is_flag_letter(c) for c in bare):

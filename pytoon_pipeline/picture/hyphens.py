@@ -21,8 +21,19 @@ from .languages import language_of
 
 SOFT_HYPHEN, UNSEEN_BREAK = "\u00ad", "\u200b"
 _HYPHENATED_SCRIPTS = {"Latn", "Cyrl", "Grek", "Armn", "Geor", "Copt", "Cher"}
-_SYLLABIC_SCRIPTS = {"Deva", "Beng", "Guru", "Gujr", "Orya", "Taml", "Telu", "Knda", "Mlym", "Sinh",
-                     "Ethi"}  # fmt: skip
+_SYLLABIC_SCRIPTS = {
+    "Deva",
+    "Beng",
+    "Guru",
+    "Gujr",
+    "Orya",
+    "Taml",
+    "Telu",
+    "Knda",
+    "Mlym",
+    "Sinh",
+    "Ethi",
+}
 """Every cluster is a syllable, after which a line may end; in the first five with a hyphen."""
 _SYLLABIC_WITH_HYPHEN = {"Deva", "Beng", "Guru", "Gujr", "Orya"}
 _FIXED_BLANKS = "\u00a0\u202f\u2007"
@@ -37,8 +48,11 @@ _BREAK_AFTER = "/\\_?&=:~+|;,–—…-\u2010"
 _BREAK_BEFORE = ".@#%([{<"
 _VOWELS = set(
     "aeiouyäöüåæøœàáâãèéêëìíîïòóôõùúûýÿāēīōūăąęėįųűőıəŵŷ"
-    "аеёиоуыэюяіїєөү" "αεηιουωάέήίόύώϊϋΐΰ" "աեէըիոօ" "აეიოუ"
-)  # fmt: skip
+    "аеёиоуыэюяіїєөү"
+    "αεηιουωάέήίόύώϊϋΐΰ"
+    "աեէըիոօ"
+    "აეიოუ"
+)
 _ONE_SOUND = {"ch", "sh", "th", "ph", "gh", "ck", "ll", "dd", "ff", "rh", "ng", "qu", "gn"}
 """Pairs of consonants that stay together, but in the languages below."""
 _PARTED_PAIRS = {"fi", "et", "tr", "az"}
@@ -76,7 +90,8 @@ def seam_breaks(text: str, start: int, end: int, language: str) -> dict[int, str
     return {
         i: mark
         for i, mark in syllable_breaks(text, start, end, language).items()
-        if i - start > _LEAST_BEFORE_SEAM and re.search(r"[bdfghklmnprt]s$", text[:i].lower())
+        if i - start > _LEAST_BEFORE_SEAM
+        and re.search(r"[bdfghklmnprt]s$", text[:i].lower())
         and language_of(text[start:end], text, language) in _LINKING
     }
 
@@ -126,9 +141,13 @@ def _inner(text: str, start: int, end: int) -> list[int]:
     """Places between two clusters of which both show."""
     glue = "\u2060\ufeff\u200b\u00ad\u200c\u200d"
     return [
-        i for i in grapheme_starts(text)
-        if start < i < end and text[i] not in glue and text[i - 1] not in glue
-        and not text[i].isspace() and not text[i - 1].isspace()
+        i
+        for i in grapheme_starts(text)
+        if start < i < end
+        and text[i] not in glue
+        and text[i - 1] not in glue
+        and not text[i].isspace()
+        and not text[i - 1].isspace()
     ]
 
 
@@ -136,8 +155,7 @@ def _is_written_exactly(token: str) -> bool:
     """Whether a hyphen would change what it says: addresses, accounts, hashtags, codes."""
     bare = token.strip("\"'“”„‚‘’«»()[]{}<>.,;:!?…")
     return bool(
-        re.search(r"[#@_/\\=&{}$%~^+*|<>]|\w\.\w|\d", bare)
-        or re.search(r"[a-zà-ÿ][A-ZÀ-Ý]", bare)
+        re.search(r"[#@_/\\=&{}$%~^+*|<>]|\w\.\w|\d", bare) or re.search(r"[a-zà-ÿ][A-ZÀ-Ý]", bare)
     )
 
 
@@ -147,7 +165,8 @@ def _clusters_apart(word: str) -> list[int]:
     starts = grapheme_starts(word)
     spans = list(pairwise([*starts, len(word)]))[_LEAST_SYLLABLES : 1 - _LEAST_SYLLABLES]
     return [
-        start for start, end in spans
+        start
+        for start, end in spans
         if unicodedata.combining(word[end - 1]) != 9 and word[start] not in _VOWELLESS
     ]
 

@@ -169,8 +169,10 @@ def _without_shadow(lab: np.ndarray, ground: np.ndarray, plain: np.ndarray) -> n
     darker = ground[..., 0] - lab[..., 0]
     hue = np.hypot(lab[..., 1] - ground[..., 1], lab[..., 2] - ground[..., 2])
     light = np.ascontiguousarray(lab[..., 0])
-    slope = np.hypot(cv2.Sobel(light, cv2.CV_32F, 1, 0, scale=1 / 8),
-                     cv2.Sobel(light, cv2.CV_32F, 0, 1, scale=1 / 8))  # fmt: skip
+    slope = np.hypot(
+        cv2.Sobel(light, cv2.CV_32F, 1, 0, scale=1 / 8),
+        cv2.Sobel(light, cv2.CV_32F, 0, 1, scale=1 / 8),
+    )
     steep = 2.2 * 800 / max(800, min(light.shape))
     shade = (darker > -PLAIN) & (darker < DARKEST_SHADOW) & (hue < 4.5) & (slope < steep)
     return _joined(plain | shade, plain) | plain

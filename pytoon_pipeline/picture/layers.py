@@ -310,7 +310,6 @@ def shade(width: int, height: int, y0: int, y1: int, strength: float, reach: int
     alpha = np.repeat(part[:, None], width, axis=1)
     small = np.repeat(part.reshape(-1, 2).mean(axis=1)[:, None], width // 2, axis=1)
     planes = tuple(
-        np.full(a.shape, value, np.uint8)
-        for a, value in ((alpha, 16), (small, 128), (small, 128))
+        np.full(a.shape, value, np.uint8) for a, value in ((alpha, 16), (small, 128), (small, 128))
     )
     return Tile(planes, (alpha, small), 0, top)  # type: ignore[arg-type]

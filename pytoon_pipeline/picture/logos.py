@@ -305,8 +305,10 @@ def _of_lab(lightness: float, a: float, b: float) -> str:
 def propose_colours(logo: Logo) -> dict[str, str]:
     """Colours for every role of a kit, of the logo's own hues: its strongest colour for plates,
     pale and dark tints of it for grounds, and words that are readable on each."""
-    labs = {c: _lab(np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)]], np.uint8))[0]
-            for c, _ in logo.colours}  # fmt: skip
+    labs = {
+        c: _lab(np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)]], np.uint8))[0]
+        for c, _ in logo.colours
+    }
     shares = dict(logo.colours)
 
     def chroma(colour: str) -> float:
@@ -336,8 +338,16 @@ def propose_colours(logo: Logo) -> dict[str, str]:
         # A light logo of several colours, which would not be seen on a pale ground.
         ground, ground_deep, on_ground = deep, tint(10, 9), text
     return {
-        "text": text, "accent": accent, "on_accent": on_accent,
-        "ground": ground, "ground_deep": ground_deep, "on_ground": on_ground,
-        "deep": deep, "deep_low": tint(10, 9), "on_deep": text,
-        "paper": "#FFFFFF", "on_paper": ink, "ink": ink,
-    }  # fmt: skip
+        "text": text,
+        "accent": accent,
+        "on_accent": on_accent,
+        "ground": ground,
+        "ground_deep": ground_deep,
+        "on_ground": on_ground,
+        "deep": deep,
+        "deep_low": tint(10, 9),
+        "on_deep": text,
+        "paper": "#FFFFFF",
+        "on_paper": ink,
+        "ink": ink,
+    }

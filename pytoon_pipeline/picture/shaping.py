@@ -88,6 +88,7 @@ _PICTURE_EM = 1.1
 """Em that an emoji's picture is high: a little more than letters, as in system text."""
 _PICTURE_SIDE_EM = 0.06
 
+
 class MissingGlyph(UserError):
     """No font that was given has these characters. Nothing is drawn rather than empty boxes."""
 
@@ -250,10 +251,7 @@ class Paragraph:
                 pen += tracking
         return pen
 
-
-    def _set_pictures(
-        self, run: _Run, tracking: float, pen: float, glyphs: list[Glyph]
-    ) -> float:
+    def _set_pictures(self, run: _Run, tracking: float, pen: float, glyphs: list[Glyph]) -> float:
         """Emoji: one picture for each cluster, in the middle of the capitals' height."""
         starts = [i for i in self.clusters if run.start <= i < run.end]
         spans = list(zip(starts, [*starts[1:], run.end], strict=True))
@@ -397,8 +395,9 @@ class _Chooser:
 
     def _face_of_all(self, paragraph: Paragraph, starts: list[int]) -> Face | None:
         """The face that all of these clusters are drawn from."""
-        ends = dict(zip(paragraph.clusters, [*paragraph.clusters[1:], len(paragraph.text)],
-                        strict=True))  # fmt: skip
+        ends = dict(
+            zip(paragraph.clusters, [*paragraph.clusters[1:], len(paragraph.text)], strict=True)
+        )
         needed = "".join(dict.fromkeys(_bare("".join(paragraph.text[i : ends[i]] for i in starts))))
         return self._face_with(needed)
 
@@ -551,5 +550,3 @@ def _missing_problem(script: str, lost: list[str]) -> Problem:
         message=f"No font has these characters ({name}): {', '.join(shown)}{more}.",
         remedy=remedy,
     )
-
-

@@ -44,7 +44,6 @@ _LARGE = 0.68  # of the largest size: as the presets have it from the largest to
 _SENTENCE_ENDS, _CLAUSE_ENDS, _CLOSING = ".!?…。！？؟।", ",;:–—،؛、，；：", "\"'”’»)]}」』）"
 
 
-
 class UnbreakableText(UserError):
     """A single word does not fit the box even at the smallest size."""
 
@@ -225,9 +224,7 @@ def _too_long(paragraph: Paragraph, style: TextStyle, box_w: int) -> list[tuple[
     block = _Block(paragraph, style, 0, len(paragraph.text), phrases=False)
     room = block.room(style.min_px, box_w)
     return [
-        block.trim(n, n + 1)
-        for n in range(len(block.stops) - 1)
-        if block.width(n, n + 1) > room
+        block.trim(n, n + 1) for n in range(len(block.stops) - 1) if block.width(n, n + 1) > room
     ]
 
 

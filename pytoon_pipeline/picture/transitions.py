@@ -40,9 +40,7 @@ def blend(kind: str, left: Planes, right: Planes, index: int, count: int) -> Pla
 
 def _fade(left: Planes, right: Planes, t: float) -> Planes:
     """A straight mix. Where both sides are equal, so is the result: captions stand still."""
-    return tuple(
-        cv2.addWeighted(a, 1 - t, b, t, 0) for a, b in zip(left, right, strict=True)
-    )  # type: ignore[return-value]
+    return tuple(cv2.addWeighted(a, 1 - t, b, t, 0) for a, b in zip(left, right, strict=True))  # type: ignore[return-value]
 
 
 def _through_black(left: Planes, right: Planes, t: float) -> Planes:
@@ -94,8 +92,11 @@ def _grown(plane: np.ndarray, scales: list[float], chroma: bool) -> np.ndarray:
         matrix = Placement(x, y, x, y, scale).matrix(0, 0, chroma)
         cv2.accumulate(
             cv2.warpAffine(
-                plane, matrix, (width, height),
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101,
+                plane,
+                matrix,
+                (width, height),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REFLECT_101,
             ),
             total,
         )

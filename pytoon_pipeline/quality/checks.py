@@ -205,9 +205,13 @@ def container(m: Measurement, e: Expected) -> Verdict:
     if m.size_bytes > e.max_bytes:
         faults.append(f"{m.size_bytes / 1e6:.0f} MB is over {e.max_bytes / 1e6:.0f} MB")
     return _verdict(
-        "container", faults, "MP4, index first, no edit list",
+        "container",
+        faults,
+        "MP4, index first, no edit list",
         "Link again; if it stays, report it with the file.",
-        container=m.container, faststart=m.faststart, edit_lists=len(m.edits),
+        container=m.container,
+        faststart=m.faststart,
+        edit_lists=len(m.edits),
         megabytes=round(m.size_bytes / 1e6, 2),
     )
 
@@ -235,11 +239,19 @@ def video_codec(m: Measurement, e: Expected) -> Verdict:
     if v.peak_bit_rate > e.max_mbps * 1e6:
         faults.append(f"{v.peak_bit_rate / 1e6:.1f} Mbps at its busiest")
     return _verdict(
-        "video_codec", faults, f"H.264 {v.profile}@{v.level}, {v.pixel_format}, BT.709",
+        "video_codec",
+        faults,
+        f"H.264 {v.profile}@{v.level}, {v.pixel_format}, BT.709",
         "Check `delivery.video` in presets/platforms.yaml.",
-        codec=v.codec, profile=v.profile, level=v.level, pixel_format=v.pixel_format,
-        colour="/".join(tags), max_gop=v.max_gop, b_frames_in_a_row=v.max_b_run,
-        mbps=round(v.bit_rate / 1e6, 2), peak_mbps=round(v.peak_bit_rate / 1e6, 2),
+        codec=v.codec,
+        profile=v.profile,
+        level=v.level,
+        pixel_format=v.pixel_format,
+        colour="/".join(tags),
+        max_gop=v.max_gop,
+        b_frames_in_a_row=v.max_b_run,
+        mbps=round(v.bit_rate / 1e6, 2),
+        peak_mbps=round(v.peak_bit_rate / 1e6, 2),
     )
 
 
@@ -255,8 +267,12 @@ def resolution(m: Measurement, e: Expected) -> Verdict:
     if v.sample_aspect_ratio not in ("1:1", "0:1"):
         faults.append(f"pixels are {v.sample_aspect_ratio}, not square")
     return _verdict(
-        "resolution", faults, f"{v.width}x{v.height}, 9:16",
-        "Check `resolution` of the plan.", width=v.width, height=v.height,
+        "resolution",
+        faults,
+        f"{v.width}x{v.height}, 9:16",
+        "Check `resolution` of the plan.",
+        width=v.width,
+        height=v.height,
         sample_aspect_ratio=v.sample_aspect_ratio,
     )
 
@@ -273,8 +289,13 @@ def frame_rate(m: Measurement, e: Expected) -> Verdict:
     if abs(v.start) > 1e-6:
         faults.append(f"the picture starts at {v.start:.3f} s")
     return _verdict(
-        "frame_rate", faults, f"{v.frame_rate} frames a second, constant", "Link again.",
-        frame_rate=v.frame_rate, constant=v.constant_rate, start=round(v.start, 4),
+        "frame_rate",
+        faults,
+        f"{v.frame_rate} frames a second, constant",
+        "Link again.",
+        frame_rate=v.frame_rate,
+        constant=v.constant_rate,
+        start=round(v.start, 4),
     )
 
 
@@ -289,14 +310,21 @@ def duration(m: Measurement, e: Expected) -> Verdict:
         faults.append(f"{m.seconds:.2f} s is over {MAX_SECONDS} s")
     if m.seconds < e.min_seconds and not faults:
         return Verdict(
-            name="duration", passed=False, severity="warning",
+            name="duration",
+            passed=False,
+            severity="warning",
             message=f"{m.seconds:.2f} s; some platforms take no less than {e.min_seconds:g} s",
             measured={"seconds": round(m.seconds, 3), "frames": v.frames},
             remedy="Add pictures, or set `duration`.",
         )
     return _verdict(
-        "duration", faults, f"{m.seconds:.2f} s, {v.frames} frames as planned", "Link again.",
-        seconds=round(m.seconds, 3), frames=v.frames, planned_frames=e.frames,
+        "duration",
+        faults,
+        f"{m.seconds:.2f} s, {v.frames} frames as planned",
+        "Link again.",
+        seconds=round(m.seconds, 3),
+        frames=v.frames,
+        planned_frames=e.frames,
     )
 
 
@@ -318,9 +346,17 @@ def audio_track(m: Measurement, e: Expected) -> Verdict:
     if abs(a.seconds - m.video.seconds) > SYNC_SECONDS:
         faults.append(f"sound lasts {a.seconds:.3f} s, the picture {m.video.seconds:.3f} s")
     return _verdict(
-        "audio_track", faults, "AAC-LC, 48 kHz, stereo, in step with the picture", "Link again.",
-        codec=a.codec, profile=a.profile, sample_rate=a.sample_rate, channels=a.channels,
-        start=round(a.start, 4), seconds=round(a.seconds, 3), tracks=m.audio_tracks,
+        "audio_track",
+        faults,
+        "AAC-LC, 48 kHz, stereo, in step with the picture",
+        "Link again.",
+        codec=a.codec,
+        profile=a.profile,
+        sample_rate=a.sample_rate,
+        channels=a.channels,
+        start=round(a.start, 4),
+        seconds=round(a.seconds, 3),
+        tracks=m.audio_tracks,
     )
 
 
@@ -330,7 +366,8 @@ def loudness(m: Measurement, e: Expected) -> Verdict:
     if a is None:
         return _verdict("loudness", ["there is no sound track"], "")
     measured = {
-        "lufs": a.integrated_lufs, "true_peak_dbtp": a.true_peak_dbtp,
+        "lufs": a.integrated_lufs,
+        "true_peak_dbtp": a.true_peak_dbtp,
         "longest_silence": round(a.longest_silence, 2),
     }
     if not e.sound:
@@ -341,9 +378,13 @@ def loudness(m: Measurement, e: Expected) -> Verdict:
     if a.integrated_lufs is None or a.integrated_lufs < -60:
         if e.silent_files:
             return Verdict(
-                name="loudness", passed=False, severity="warning", measured=measured,
+                name="loudness",
+                passed=False,
+                severity="warning",
+                measured=measured,
                 message=f"nothing is heard: {', '.join(e.silent_files)} "
-                + ("holds" if len(e.silent_files) == 1 else "hold") + " only silence",
+                + ("holds" if len(e.silent_files) == 1 else "hold")
+                + " only silence",
                 remedy="Give a recording with something to hear, or leave it out.",
             )
         faults.append("nothing is heard though sound was planned")
@@ -351,7 +392,10 @@ def loudness(m: Measurement, e: Expected) -> Verdict:
         reached = e.mastered_lufs
         if reached is not None and abs(a.integrated_lufs - reached) <= LOUDNESS_TOLERANCE / 2:
             return Verdict(
-                name="loudness", passed=False, severity="warning", measured=measured,
+                name="loudness",
+                passed=False,
+                severity="warning",
+                measured=measured,
                 message=f"{a.integrated_lufs:.1f} LUFS instead of {e.target_lufs:g}: its few loud "
                 "moments leave no room for more",
                 remedy="Give a recording whose loud and quiet parts lie nearer to each other.",
@@ -359,11 +403,18 @@ def loudness(m: Measurement, e: Expected) -> Verdict:
         faults.append(f"{a.integrated_lufs:.1f} LUFS instead of {e.target_lufs:g}")
     if a.true_peak_dbtp is not None and a.true_peak_dbtp > e.true_peak_db + 0.05:
         faults.append(f"true peak {a.true_peak_dbtp:.1f} dBTP is over {e.true_peak_db:g}")
-    good = f"{a.integrated_lufs:.1f} LUFS, true peak {a.true_peak_dbtp:.1f} dBTP" if not faults \
-        and a.integrated_lufs is not None and a.true_peak_dbtp is not None else ""
+    good = (
+        f"{a.integrated_lufs:.1f} LUFS, true peak {a.true_peak_dbtp:.1f} dBTP"
+        if not faults and a.integrated_lufs is not None and a.true_peak_dbtp is not None
+        else ""
+    )
     return _verdict(
-        "loudness", faults, good, "Check the music and voice of the brief; quiet or clipped "
-        "recordings can't reach the target.", **measured,
+        "loudness",
+        faults,
+        good,
+        "Check the music and voice of the brief; quiet or clipped "
+        "recordings can't reach the target.",
+        **measured,
     )
 
 
@@ -376,12 +427,13 @@ def mono_sum(m: Measurement, e: Expected) -> Verdict:
     if a.mono_lu is not None and a.mono_lu < -MONO_LU - 0.05:
         faults.append(f"on one loudspeaker it is {-a.mono_lu:.1f} LU quieter than on two")
     elif a.mono_lost_seconds >= MONO_LOST_SECONDS:
-        faults.append(
-            f"on one loudspeaker nearly nothing is heard for {a.mono_lost_seconds:.1f} s"
-        )
+        faults.append(f"on one loudspeaker nearly nothing is heard for {a.mono_lost_seconds:.1f} s")
     good = "nothing to be heard" if a.mono_lu is None else f"{a.mono_lu:+.1f} LU against stereo"
     return _verdict(
-        "mono_sum", faults, good, "Render again; if it stays, report it with the file.",
+        "mono_sum",
+        faults,
+        good,
+        "Render again; if it stays, report it with the file.",
         mono_lu=None if a.mono_lu is None else round(a.mono_lu, 2),
         lost_seconds=a.mono_lost_seconds,
     )
@@ -398,16 +450,17 @@ def channel_balance(m: Measurement, e: Expected) -> Verdict:
         faults.append(f"the {side} channel is silent while the other is not")
     good = "nothing to be heard" if a.balance_lu is None else f"left {a.balance_lu:+.1f} LU"
     return _verdict(
-        "channel_balance", faults, good, "Render again; if it stays, report it with the file.",
+        "channel_balance",
+        faults,
+        good,
+        "Render again; if it stays, report it with the file.",
         balance_lu=None if a.balance_lu is None else round(a.balance_lu, 2),
     )
 
 
 def _runs(hit: list[bool], allowed: list[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
     """Stretches of at least `longest` frames that are hit, outside what is allowed."""
-    free = [
-        h and not any(first <= i < end for first, end in allowed) for i, h in enumerate(hit)
-    ]
+    free = [h and not any(first <= i < end for first, end in allowed) for i, h in enumerate(hit)]
     runs, start = [], None
     for i, h in enumerate([*free, False]):
         if h and start is None:
@@ -439,8 +492,12 @@ def find_still(m: Measurement, e: Expected) -> list[tuple[int, int]]:
     hit = [i > 0 and c < FROZEN_CHANGE for i, c in enumerate(change)]
     larger = [i for i, c in enumerate(change) if c >= SETTLING]
     pulses = [
-        i for i in range(1, len(hit) - 1)
-        if not hit[i] and hit[i - 1] and hit[i + 1] and change[i] < KEYFRAME_PULSE
+        i
+        for i in range(1, len(hit) - 1)
+        if not hit[i]
+        and hit[i - 1]
+        and hit[i + 1]
+        and change[i] < KEYFRAME_PULSE
         and (change[i] < SETTLING or not any(0 < abs(n - i) <= PULSE_FRAMES for n in larger))
     ]
     for i in pulses:
@@ -462,7 +519,12 @@ def _own(
 
 
 def _judge_shown(
-    name: str, faults: list[str], good: str, remedy: str, shown: list[Shown], e: Expected,
+    name: str,
+    faults: list[str],
+    good: str,
+    remedy: str,
+    shown: list[Shown],
+    e: Expected,
     **measured: Any,
 ) -> Verdict:
     """An error for what the material does not explain, else a warning for what it does."""
@@ -472,7 +534,11 @@ def _judge_shown(
     if not any(s.warns for s in shown):
         return _verdict(name, [], "; ".join(told), **measured)
     return Verdict(
-        name=name, passed=False, severity="warning", message="; ".join(told), measured=measured,
+        name=name,
+        passed=False,
+        severity="warning",
+        message="; ".join(told),
+        measured=measured,
         remedy="Nothing need be done if that is meant; else use another picture or clip.",
     )
 
@@ -484,9 +550,12 @@ def black_frames(m: Measurement, e: Expected) -> Verdict:
     runs = find_black(m, e)
     own, shown = _own(runs, "black", e, max(1, round(BLACK_SECONDS * e.rate)))
     return _judge_shown(
-        "black_frames", [f"black at {_times(own, e.rate)}"] if own else [],
+        "black_frames",
+        [f"black at {_times(own, e.rate)}"] if own else [],
         "no black stretch that was not asked for",
-        "Look at the media of the segment at that time.", shown, e,
+        "Look at the media of the segment at that time.",
+        shown,
+        e,
         black_frames=sum(share >= BLACK_SHARE for share in m.video.dark),
         stretches=[list(r) for r in runs],
     )
@@ -499,9 +568,12 @@ def frozen_frames(m: Measurement, e: Expected) -> Verdict:
     runs = find_still(m, e)
     own, shown = _own(runs, "still", e, round(FROZEN_SECONDS * e.rate))
     return _judge_shown(
-        "frozen_frames", [f"nothing moves at {_times(own, e.rate)}"] if own else [],
+        "frozen_frames",
+        [f"nothing moves at {_times(own, e.rate)}"] if own else [],
         "no frozen stretch that was not asked for",
-        "Look at the segment at that time; a clip may have ended.", shown, e,
+        "Look at the segment at that time; a clip may have ended.",
+        shown,
+        e,
         still_frames=sum(i > 0 and c < FROZEN_CHANGE for i, c in enumerate(m.video.change)),
         stretches=[list(r) for r in runs],
     )
@@ -534,10 +606,13 @@ def flashes(m: Measurement, e: Expected) -> Verdict:
     if most > MOST_FLASHES:
         faults.append(f"{most} flashes in the second from {worst[0] / e.rate:.2f} s on")
     return _verdict(
-        "flashes", faults, f"at most {most} flashes in a second" if most else "nothing flashes",
+        "flashes",
+        faults,
+        f"at most {most} flashes in a second" if most else "nothing flashes",
         "People with photosensitive epilepsy may be harmed, and platforms refuse it: use another "
         "clip, or slower cuts between bright and dark.",
-        most_in_a_second=most, changes=flips,
+        most_in_a_second=most,
+        changes=flips,
     )
 
 
@@ -546,7 +621,9 @@ def engine_footage(m: Measurement, e: Expected) -> Verdict:
     if not e.degraded:
         return _verdict("engine_footage", [], "every segment has its footage")
     return Verdict(
-        name="engine_footage", passed=False, severity="warning",
+        name="engine_footage",
+        passed=False,
+        severity="warning",
         message=f"{', '.join(e.degraded)}: no engine could render it; a plain still stands in",
         measured={"degraded": e.degraded},
         remedy="Check `pytoon engines` and the policy, then render again.",
@@ -574,7 +651,9 @@ def caption_contrast(seen: Sequence[Seen], e: Expected) -> Verdict:
     ratios = {s.id: s.contrast for s in _texts(seen) if s.contrast is not None}
     good = f"at least {min(ratios.values()):.1f}:1" if ratios else "no words"
     return _verdict(
-        "caption_contrast", faults, good,
+        "caption_contrast",
+        faults,
+        good,
         "Choose a preset that shades or boxes its text, another colour, or a calmer picture.",
         contrast=ratios,
     )
@@ -596,9 +675,12 @@ def safe_zone(seen: Sequence[Seen], e: Expected) -> Verdict:
                 faults.append(f"{_quoted(s)} is {what} {over} px outside the clear box")
                 break
     return _verdict(
-        "safe_zone", faults, f"all inside {x0}, {y0} to {x1}, {y1}",
+        "safe_zone",
+        faults,
+        f"all inside {x0}, {y0} to {x1}, {y1}",
         "Let the compiler place it, or choose the platform it is meant for.",
-        clear_box=list(e.clear_box), ink=boxes,
+        clear_box=list(e.clear_box),
+        ink=boxes,
     )
 
 
@@ -613,9 +695,7 @@ def text_clipping(seen: Sequence[Seen], e: Expected) -> Verdict:
             faults.append(f"of {s.text!r} {when} these do not show: {', '.join(s.missing)}")
         if s.wrong and not s.missing:
             faults.append(f"of {s.text!r} {when} these read otherwise: {', '.join(s.wrong)}")
-        if s.found and max(
-            abs(a - b) for a, b in zip(s.found, s.planned, strict=True)
-        ) > SHIFT_PX:
+        if s.found and max(abs(a - b) for a, b in zip(s.found, s.planned, strict=True)) > SHIFT_PX:
             right, down = s.found[0] - s.planned[0], s.found[1] - s.planned[1]
             faults.append(f"{s.text!r} {when} stands {right:+d}, {down:+d} px from its place")
         # Unreadable for want of contrast is the other check's to say.
@@ -623,8 +703,11 @@ def text_clipping(seen: Sequence[Seen], e: Expected) -> Verdict:
             faults.append(f"{s.text!r} is not to be seen {when}")
     looked = len(_texts(seen))
     return _verdict(
-        "text_clipping", faults, f"{looked} of {e.texts} texts seen, whole and in place",
-        "Render again; if it stays, report it with the brief.", looked_at=looked,
+        "text_clipping",
+        faults,
+        f"{looked} of {e.texts} texts seen, whole and in place",
+        "Render again; if it stays, report it with the brief.",
+        looked_at=looked,
         match={s.id: s.match for s in _texts(seen)},
     )
 
@@ -656,8 +739,12 @@ def ai_label(mark: Mark | None, e: Expected) -> Verdict:
         remedy = "Set PYTOON_C2PA_CERTIFICATE and PYTOON_C2PA_KEY, then render again."
     by = f"signed by {signed.signer}" if signed else "not signed"
     return _verdict(
-        "ai_label", faults, f"{said}, {by}" if e.source_type else "nothing is generated", remedy,
-        digital_source_type=said, signed_by=signed.signer if signed else None,
+        "ai_label",
+        faults,
+        f"{said}, {by}" if e.source_type else "nothing is generated",
+        remedy,
+        digital_source_type=said,
+        signed_by=signed.signer if signed else None,
     )
 
 
@@ -681,13 +768,14 @@ def picture_match(match: Match | None, e: Expected) -> Verdict:
             instead = f" (it shows what belongs at {match.instead / e.rate:.2f} s)"
         faults.append(f"at {at} the picture is not what was drawn{instead}")
     elif match.recoded:
-        faults.append(
-            f"at {_spans(match.recoded, e.rate)} the picture was encoded again, or moved"
-        )
+        faults.append(f"at {_spans(match.recoded, e.rate)} the picture was encoded again, or moved")
     return _verdict(
-        "picture_match", faults, "every frame is what was drawn",
+        "picture_match",
+        faults,
+        "every frame is what was drawn",
         "Render this brief again (action `rerender`); if it stays, report it with the file.",
-        frames=sum(b - a for a, b in match.frames), recoded=sum(b - a for a, b in match.recoded),
+        frames=sum(b - a for a, b in match.frames),
+        recoded=sum(b - a for a, b in match.recoded),
         largest_difference=round(match.worst, 2),
     )
 
@@ -708,7 +796,9 @@ def sound_match(match: Match | None, e: Expected) -> Verdict:
     elif match.recoded_sound:
         faults.append("the sound was encoded again, or cut")
     return _verdict(
-        "sound_match", faults, "the sound is what was mastered, in step with the picture",
+        "sound_match",
+        faults,
+        "the sound is what was mastered, in step with the picture",
         "Render this brief again (action `rerender`); if it stays, report it with the file.",
         seconds=round(sum(b - a for a, b in match.sound), 2),
     )
@@ -733,7 +823,10 @@ WORD_CHECKS: tuple[WordCheck, ...] = (caption_contrast, safe_zone, text_clipping
 MARK_CHECKS: tuple[MarkCheck, ...] = (ai_label,)
 MATCH_CHECKS: tuple[MatchCheck, ...] = (picture_match, sound_match)
 CHECKS: tuple[Check | WordCheck | MarkCheck | MatchCheck, ...] = (
-    *FILE_CHECKS, *WORD_CHECKS, *MARK_CHECKS, *MATCH_CHECKS,
+    *FILE_CHECKS,
+    *WORD_CHECKS,
+    *MARK_CHECKS,
+    *MATCH_CHECKS,
 )
 CHECK_NAMES: tuple[str, ...] = tuple(check.__name__ for check in CHECKS)
 

@@ -155,7 +155,8 @@ def _different_sound(
     off = ((np.abs(a - b) > LEVEL_DB) & (np.maximum(a, b) > LEVEL_FLOOR_DB)).any(axis=1)
     stretches += [
         (first / LEVEL_RATE, end / LEVEL_RATE)
-        for first, end in _runs(off) if end - first >= LEVEL_HOPS
+        for first, end in _runs(off)
+        if end - first >= LEVEL_HOPS
     ]
     if not stretches or energy.max() < floor:
         return tuple(stretches), None, None

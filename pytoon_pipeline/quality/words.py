@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pytoon_pipeline.compiler.typeset import text_style
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture.badge import draw_badge, fit_badge
 from pytoon_pipeline.picture.captions import EXIT_SECONDS, MOST_OF_CUE
@@ -23,10 +24,9 @@ from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.styles import TextStyle
 from pytoon_pipeline.picture.text import fit
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
+from pytoon_pipeline.plan.model import Asset, Box, Caption, Overlay, RenderSpec
+from pytoon_pipeline.plan.timeline import Timeline, frames_of
 from pytoon_pipeline.quality.checks import Seen
-from pytoon_pipeline.spec.model import Asset, Box, Caption, Overlay, RenderSpec
-from pytoon_pipeline.spec.timeline import Timeline, frames_of
-from pytoon_pipeline.spec.typeset import text_style
 
 SIGHT_VERSION = 2
 """Raise it when a number comes to mean something else: what was seen is kept by it."""
@@ -88,16 +88,15 @@ def _steady(line: Timeline, first: int, end: int) -> int | None:
     """The frame three quarters through a stretch, or the nearest that no transition touches."""
     busy = [(w.first, w.first + w.count) for w in line.windows]
     calm = [
-        f for f in range(max(0, first), min(end, line.frames))
+        f
+        for f in range(max(0, first), min(end, line.frames))
         if not any(a <= f < b for a, b in busy)
     ]
     wanted = first + (end - first) * 3 // 4
     return min(calm, key=lambda f: (abs(f - wanted), f)) if calm else None
 
 
-def _caption(
-    spec: RenderSpec, line: Timeline, cue: Caption, fonts: FontLibrary
-) -> Planned | None:
+def _caption(spec: RenderSpec, line: Timeline, cue: Caption, fonts: FontLibrary) -> Planned | None:
     style = spec.styles[cue.style]
     first, end = frames_of(cue.start, line.rate), frames_of(cue.end, line.rate)
     enters = frames_of(style.entrance.seconds, line.rate) if cue.entrance else 0
@@ -116,9 +115,15 @@ def _caption(
     out = round(style.stroke * fitted.size)
     left, top, right, bottom = tile.ink
     return Planned(
-        id=cue.id, kind="caption", text=cue.text, frame=frame,
+        id=cue.id,
+        kind="caption",
+        text=cue.text,
+        frame=frame,
         box=(x + left - out, y + top - out, x + right + out, y + bottom + out),
-        mask=_letters(white.rgba, black.rgba), x=x + tile.x, y=y + tile.y, em=fitted.size,
+        mask=_letters(white.rgba, black.rgba),
+        x=x + tile.x,
+        y=y + tile.y,
+        em=fitted.size,
         stroke=style.stroke * fitted.size,
         words=[(w.text, (x + w.x0, y + w.y0, x + w.x1, y + w.y1)) for w in tile.words],
     )
@@ -138,9 +143,7 @@ def _letters(white: np.ndarray, black: np.ndarray) -> np.ndarray:
     return (np.clip(change, 0, 255) * (white[..., 3] / 255)).round().astype(np.uint8)
 
 
-def _badge(
-    spec: RenderSpec, line: Timeline, badge: Overlay, fonts: FontLibrary
-) -> Planned | None:
+def _badge(spec: RenderSpec, line: Timeline, badge: Overlay, fonts: FontLibrary) -> Planned | None:
     frame = _steady(line, *_time(line, badge))
     if badge.box is None or frame is None or not badge.style:
         return None
@@ -162,8 +165,16 @@ def _badge(
         if stats[n, cv2.CC_STAT_WIDTH] > 0.8 * size[0]:
             mask[parts == n] = 0
     return Planned(
-        id=f"badge {badge.text}", kind="badge", text=text, frame=frame, box=badge.box, mask=mask,
-        x=x0, y=y0, em=fitted.size, words=[(text, badge.box)],
+        id=f"badge {badge.text}",
+        kind="badge",
+        text=text,
+        frame=frame,
+        box=badge.box,
+        mask=mask,
+        x=x0,
+        y=y0,
+        em=fitted.size,
+        words=[(text, badge.box)],
     )
 
 
@@ -189,8 +200,15 @@ def _overlay(
         mask = cv2.resize(alpha, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
         mask = np.pad(mask, 2)
     return Planned(
-        id=f"{overlay.type} {asset.id}", kind="overlay", text=asset.source, frame=frame,
-        box=overlay.box, mask=mask, x=x0 - 2, y=y0 - 2, em=y1 - y0,
+        id=f"{overlay.type} {asset.id}",
+        kind="overlay",
+        text=asset.source,
+        frame=frame,
+        box=overlay.box,
+        mask=mask,
+        x=x0 - 2,
+        y=y0 - 2,
+        em=y1 - y0,
     )
 
 
@@ -200,8 +218,12 @@ def _overlay(
 def look(planned: Planned, planes: Planes, width: int) -> Seen:
     """What of it is on a frame. `width` is the frame's, for the size that type counts as."""
     seen = Seen(
-        id=planned.id, kind=planned.kind, text=planned.text, frame=planned.frame,
-        planned=planned.box, px_of_1080=round(planned.em * 1080 / max(1, width)),
+        id=planned.id,
+        kind=planned.kind,
+        text=planned.text,
+        frame=planned.frame,
+        planned=planned.box,
+        px_of_1080=round(planned.em * 1080 / max(1, width)),
     )
     if planned.mask is None:
         return seen
@@ -242,8 +264,12 @@ class _View:
         rgb = planes_to_rgb(tuple(np.ascontiguousarray(p) for p in part))
         tall, wide = h + 2 * pad, w + 2 * pad
         rgb = cv2.copyMakeBorder(
-            rgb, top - y0 if top > y0 else 0, max(0, y0 + tall - bottom),
-            left - x0 if left > x0 else 0, max(0, x0 + wide - right), cv2.BORDER_REPLICATE,
+            rgb,
+            top - y0 if top > y0 else 0,
+            max(0, y0 + tall - bottom),
+            left - x0 if left > x0 else 0,
+            max(0, x0 + wide - right),
+            cv2.BORDER_REPLICATE,
         )[max(0, y0 - top) :, max(0, x0 - left) :][:tall, :wide]
         self.origin = (x0, y0)
         self.light = _luminance(rgb)
@@ -354,7 +380,6 @@ class _View:
                 gone.append(f"the {side} edge")
         return gone
 
-
     def wrong(self) -> list[str]:
         """Words in which a letter seems to be another one: a spot of ink where none was planned, or
         none where one was. Told only of letters of some size; the former only on a flat ground."""
@@ -385,8 +410,10 @@ class _View:
             seen = np.clip((tone - ground) / (ink - ground), 0, 1)
             off = np.where(near[part], seen - wanted[part], 0.0).astype(np.float32)
             free = seen[wide[part] & (wanted[part] < 0.03)]
-            flat = stroke < 2 and free.size and (
-                np.percentile(free, 85) <= _FLAT and np.percentile(free, 99) <= 3 * _FLAT
+            flat = (
+                stroke < 2
+                and free.size
+                and (np.percentile(free, 85) <= _FLAT and np.percentile(free, 99) <= 3 * _FLAT)
             )
             if not flat:
                 off = np.minimum(off, 0)

@@ -25,26 +25,51 @@ Links = Callable[[Row], Mapping[str, str]]
 """The files of a row: name -> address, seen from the page."""
 
 _TONES = {
-    "done": "good", "running": "busy", "waiting": "idle", "refused": "bad", "failed": "bad",
-    "cancelled": "idle", "deleted": "idle",
-}  # fmt: skip
+    "done": "good",
+    "running": "busy",
+    "waiting": "idle",
+    "refused": "bad",
+    "failed": "bad",
+    "cancelled": "idle",
+    "deleted": "idle",
+}
 _SIGNS = {
-    "done": "check", "running": "gear", "waiting": "clock", "refused": "cross", "failed": "cross",
-    "cancelled": "stop", "deleted": "bin",
-}  # fmt: skip
+    "done": "check",
+    "running": "gear",
+    "waiting": "clock",
+    "refused": "cross",
+    "failed": "cross",
+    "cancelled": "stop",
+    "deleted": "bin",
+}
 _LINKS = (
-    ("Video", "video.mp4"), ("Captions", "captions.vtt"), ("Thumbnail", "thumbnail.jpg"),
+    ("Video", "video.mp4"),
+    ("Captions", "captions.vtt"),
+    ("Thumbnail", "thumbnail.jpg"),
     ("Plan", "render_spec.json"),
-)  # fmt: skip
+)
 _FACETS = (
-    ("archetype", "Archetype"), ("preset", "Preset"), ("locale", "Locale"), ("engine", "Engine"),
-)  # fmt: skip
+    ("archetype", "Archetype"),
+    ("preset", "Preset"),
+    ("locale", "Locale"),
+    ("engine", "Engine"),
+)
 _HEADS = (
-    ("name", "Name"), ("state", "State"), ("checks", "Checks"), ("length", "Length"),
-    ("archetype", "Archetype"), ("preset", "Preset"), ("brand", "Brand"), ("locale", "Locale"),
-    ("engine", "Engine"), ("render", "Render, s"), ("loudness", "LUFS"), ("peak", "dBTP"),
-    ("updated", "Updated"), ("files", "Files"),
-)  # fmt: skip
+    ("name", "Name"),
+    ("state", "State"),
+    ("checks", "Checks"),
+    ("length", "Length"),
+    ("archetype", "Archetype"),
+    ("preset", "Preset"),
+    ("brand", "Brand"),
+    ("locale", "Locale"),
+    ("engine", "Engine"),
+    ("render", "Render, s"),
+    ("loudness", "LUFS"),
+    ("peak", "dBTP"),
+    ("updated", "Updated"),
+    ("files", "Files"),
+)
 _SORTABLE = ("name", "length", "render", "loudness", "updated")
 _NUMERIC = ("length", "render", "loudness", "peak")
 
@@ -59,15 +84,17 @@ class Shown:
         kind = (row.archetype, row.preset, row.brand, row.locale, ", ".join(row.engines))
         self.kind = [k for k in kind if k]
         self.links = [
-            (word, links[name], PurePosixPath(name).suffix) for word, name in _LINKS
+            (word, links[name], PurePosixPath(name).suffix)
+            for word, name in _LINKS
             if name in links
-        ]  # fmt: skip
+        ]
         self.marks = [
             mark
             for mark, holds in (
-                ("checks", bool(row.failed)), ("degraded", row.degraded),
+                ("checks", bool(row.failed)),
+                ("degraded", row.degraded),
                 ("fallback", row.fallback),
-            )  # fmt: skip
+            )
             if holds
         ]
 

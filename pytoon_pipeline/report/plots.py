@@ -137,8 +137,9 @@ def _bars(
     out = [_line(left, base - t * scale, right, base - t * scale, "rule") for t in ticks]
     out += [_text(left - 7, base - t * scale + 4, _tick(t), "tick", "end") for t in ticks]
     out += _ranks(len(order), left, step, base)
-    out.append(_text((left + right) / 2, base + 34, f"Briefs, longest first ({axis})", "axis",
-                     "middle"))
+    out.append(
+        _text((left + right) / 2, base + 34, f"Briefs, longest first ({axis})", "axis", "middle")
+    )
     gap = 0.25 * step if step > 2 else 0.0
     for i, (row, total) in enumerate(order):
         x, y, marks = left + step * i, float(base), []
@@ -155,9 +156,7 @@ def _bars(
 def _ranks(count: int, left: float, step: float, base: float) -> list[str]:
     """Ticks of an axis of ranks: 1, then round numbers."""
     ticks = sorted({1, *(round(t) for t in _ticks(0, count, 5) if 1 <= t <= count)})
-    return [
-        _text(left + step * (t - 0.5), base + 16, f"{t}", "tick", "middle") for t in ticks
-    ]
+    return [_text(left + step * (t - 0.5), base + 16, f"{t}", "tick", "middle") for t in ticks]
 
 
 def render_times(rows: Sequence[Row]) -> str:
@@ -178,21 +177,26 @@ def render_times(rows: Sequence[Row]) -> str:
         )
 
     return _bars(
-        done, f"Seconds of rendering for each of {len(done)} videos", "seconds",
+        done,
+        f"Seconds of rendering for each of {len(done)} videos",
+        "seconds",
         lambda row: [(row.rendering or 0, "bar"), (row.linking or 0, "bar second")],
-        said, tooltip,
-    )  # fmt: skip
+        said,
+        tooltip,
+    )
 
 
 def lengths(rows: Sequence[Row]) -> str:
     """How long each video is."""
     done = [row for row in rows if row.seconds is not None]
     return _bars(
-        done, f"Length in seconds of each of {len(done)} videos", "seconds",
+        done,
+        f"Length in seconds of each of {len(done)} videos",
+        "seconds",
         lambda row: [(row.seconds or 0, "bar third")],
         lambda row: f"{number(row.seconds)} s",
         lambda row: f"{row.name}: {clock(row.seconds)}",
-    )  # fmt: skip
+    )
 
 
 # Loudness ----------------------------------------------------------------------------------------
@@ -215,9 +219,10 @@ def loudness(rows: Sequence[Row]) -> str:
     heard = [v for row in done for v in (row.lufs, row.true_peak) if v is not None]
     # One outlier must not squeeze all others together; what lies outside stands at the edge.
     ticks = [
-        t for t in _ticks(max(-40.0, min([*heard, target - 4])), max([*heard, 0.0]), 7)
+        t
+        for t in _ticks(max(-40.0, min([*heard, target - 4])), max([*heard, 0.0]), 7)
         if t <= max([*heard, 0.0]) + 2
-    ]  # fmt: skip
+    ]
     low, high = ticks[0], ticks[-1]
     label = (
         f"Loudness of each of {len(done)} videos against {target:g} LUFS, and its true peak against"
@@ -257,8 +262,15 @@ def loudness(rows: Sequence[Row]) -> str:
     else:
         out = [_rect(left, edges[0], right - left, edges[1] - edges[0], "band")]
         out += [_text(left - 7, at(t) + 4, _tick(t), "tick", "end") for t in ticks]
-        out.append(_text((left + right) / 2, base + 34, "Briefs, loudest first (LUFS, dBTP)",
-                         "axis", "middle"))
+        out.append(
+            _text(
+                (left + right) / 2,
+                base + 34,
+                "Briefs, loudest first (LUFS, dBTP)",
+                "axis",
+                "middle",
+            )
+        )
     out += [across(t, "rule") for t in ticks]
     out += [across(target, "target"), across(ceiling, "ceiling")]
     order = done if few else sorted(done, key=lambda r: -(r.lufs if r.lufs is not None else -99))
@@ -272,15 +284,17 @@ def loudness(rows: Sequence[Row]) -> str:
         middle = (_TOP if few else left) + step * (i + 0.5)
         bad = " bad" if off_target(row) else ""
         marks = (
-            [_rect(left, middle - step / 2, right - left, step, "reach")] if few
+            [_rect(left, middle - step / 2, right - left, step, "reach")]
+            if few
             else [_rect(middle - step / 2, _TOP, step, _COLUMNS, "reach")]
-        )  # fmt: skip
+        )
         if row.lufs is None:
             place = at(low)
             marks.append(
-                _text(place + 4, middle + 4, "silent", "value") if few
+                _text(place + 4, middle + 4, "silent", "value")
+                if few
                 else _dot(middle, place - 4, size, "hollow")
-            )  # fmt: skip
+            )
         if row.true_peak is not None:
             place = at(row.true_peak)
             x, y = (place, middle) if few else (middle, place)

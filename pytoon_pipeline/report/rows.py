@@ -11,21 +11,30 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytoon_pipeline.briefs.ledger import OPEN, Entry
 from pytoon_pipeline.errors import Problem, PytoonError
+from pytoon_pipeline.intake.ledger import OPEN, Entry
 from pytoon_pipeline.quality.checks import Verdict
 from pytoon_pipeline.stages.documents import MetricsDocument
 from pytoon_pipeline.store.base import Missing, Store
 
 FILES = (
-    "video.mp4", "captions.vtt", "captions.srt", "thumbnail.jpg", "render_spec.json",
+    "video.mp4",
+    "captions.vtt",
+    "captions.srt",
+    "thumbnail.jpg",
+    "render_spec.json",
     "metrics.json",
-)  # fmt: skip
+)
 """What a page reads, or leads to."""
 GROUPS = {
-    "done": "Done", "running": "Rendering", "waiting": "Waiting", "refused": "Refused",
-    "failed": "Failed", "cancelled": "Cancelled", "deleted": "Deleted",
-}  # fmt: skip
+    "done": "Done",
+    "running": "Rendering",
+    "waiting": "Waiting",
+    "refused": "Refused",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+    "deleted": "Deleted",
+}
 """What a person is told of a state -> its word."""
 _WAITING = ("new", "requested")
 _READERS = 8
@@ -266,15 +275,20 @@ def _read_spec(row: Row, entry: Entry, store: Store) -> None:
         row.lines = [Line("hook", 0, 0, _text(said, "hook"))]
     row.warnings += [
         Problem(
-            _text(w, "code"), _text(w, "message"), _text(w, "remedy"),
-            _text(w, "severity") or "warning", _text(w, "file") or None, _text(w, "field") or None,
+            _text(w, "code"),
+            _text(w, "message"),
+            _text(w, "remedy"),
+            _text(w, "severity") or "warning",
+            _text(w, "file") or None,
+            _text(w, "field") or None,
         )
         for w in _items(metadata.get("warnings"))
-    ]  # fmt: skip
+    ]
     loudness = _mapping(_mapping(said.get("audio")).get("loudness"))
     row.target = (
-        _number(loudness.get("target_lufs"), -14.0), _number(loudness.get("true_peak_db"), -1.0)
-    )  # fmt: skip
+        _number(loudness.get("target_lufs"), -14.0),
+        _number(loudness.get("true_peak_db"), -1.0),
+    )
 
 
 def _read_metrics(row: Row, store: Store) -> None:
@@ -289,9 +303,12 @@ def _read_metrics(row: Row, store: Store) -> None:
 
 def _unreadable(key: str) -> Problem:
     return Problem(
-        "report.unreadable", "can't be read by this version.", "Render the brief again.",
-        "warning", file=key.rpartition("/")[2],
-    )  # fmt: skip
+        "report.unreadable",
+        "can't be read by this version.",
+        "Render the brief again.",
+        "warning",
+        file=key.rpartition("/")[2],
+    )
 
 
 def _poster(jpeg: bytes, store: Store) -> str:

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pytoon_pipeline.briefs.ledger import Entry, Ledger
 from pytoon_pipeline.briefs.source import key_part
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.intake.ledger import Entry, Ledger
 from pytoon_pipeline.report.page import campaign_page, progress_of
 from pytoon_pipeline.report.rows import Row, gather
 from pytoon_pipeline.report.table import campaign_csv
@@ -23,9 +23,12 @@ from pytoon_pipeline.store.publish import publish_folder
 
 PAGE, TABLE = "index.html", "campaign.csv"
 _FOLDERS = {
-    "video.mp4": "videos", "captions.vtt": "captions", "captions.srt": "captions",
-    "thumbnail.jpg": "thumbnails", "render_spec.json": "plans",
-}  # fmt: skip
+    "video.mp4": "videos",
+    "captions.vtt": "captions",
+    "captions.srt": "captions",
+    "thumbnail.jpg": "thumbnails",
+    "render_spec.json": "plans",
+}
 """What an export holds -> the folder it is in, under the brief's name."""
 
 
@@ -62,10 +65,11 @@ def find_campaign(name: str, ledger: Ledger) -> str:
         Problem(
             "report.unknown",
             f"No campaign is known as {name!r}.",
-            f"Known are: {', '.join(known)}." if known
+            f"Known are: {', '.join(known)}."
+            if known
             else "None was rendered yet; `pytoon render` renders one.",
         )
-    )  # fmt: skip
+    )
 
 
 def folder_name(campaign: str, ledger: Ledger) -> str:
@@ -150,10 +154,13 @@ def _may_replace(target: Path) -> None:
     if target.is_symlink() or names - ours or (names and PAGE not in names):
         raise UserError(
             Problem(
-                "out.taken", "is there already and is no earlier report.",
-                "Choose another folder for --out.", file=str(target), field="--out",
+                "out.taken",
+                "is there already and is no earlier report.",
+                "Choose another folder for --out.",
+                file=str(target),
+                field="--out",
             )
-        )  # fmt: skip
+        )
 
 
 def _names(rows: Sequence[Row]) -> dict[str, dict[str, str]]:

@@ -22,9 +22,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from pytoon_pipeline import __version__
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.briefs.parcel import Parcels
+from pytoon_pipeline.briefs.bundle import Parcels
 from pytoon_pipeline.errors import Problem, PytoonError
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.media.addresses import Guard as Addresses
 from pytoon_pipeline.service import openapi
 from pytoon_pipeline.service.documents import (
@@ -216,10 +216,13 @@ class _Desk:
         job = self.jobs.get(job_id)
         if job.state != "completed":
             raise ApiError(
-                409, "job.not_completed", f"The job is {job.state}.",
+                409,
+                "job.not_completed",
+                f"The job is {job.state}.",
                 "Ask GET /render/{job_id} until it is completed."
-                if job.state in ("pending", "processing") else "It has no files.",
-            )  # fmt: skip
+                if job.state in ("pending", "processing")
+                else "It has no files.",
+            )
         key = f"videos/{job.key}/{name}"
         try:
             path = self.store.local(key)
@@ -261,16 +264,19 @@ def _document(job: JobRow, unreadable: Problem | None = None, **figures: Any) ->
 def _undescribed(job: JobRow) -> Job:
     """A job whose row holds what can't be shown."""
     problem = Problem(
-        "job.unreadable", "What is stored of this job can't be read.",
+        "job.unreadable",
+        "What is stored of this job can't be read.",
         "The log of the server says more; send the brief again.",
-    )  # fmt: skip
+    )
     safe = replace(job, problems=(), progress=0.0, error="", created=0, updated=0.0)
     return _document(safe, problem)
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace(
-        "+00:00", "Z"
+    return (
+        datetime.fromtimestamp(seconds, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
     )
 
 
@@ -286,21 +292,26 @@ async def _answer(request: Request, error: Exception) -> Response:
         error = refused(
             [
                 Problem(
-                    "parameter.value", f"{f['msg']}.", "Correct it.",
+                    "parameter.value",
+                    f"{f['msg']}.",
+                    "Correct it.",
                     field=".".join(str(p) for p in f["loc"][1:]),
                 )
                 for f in faults
             ]
-        )  # fmt: skip
+        )
     elif isinstance(error, HTTPException):
         code = {404: "path.unknown", 405: "method.unknown"}.get(error.status_code, "request.wrong")
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = ", ".join(_methods(request))
         error = ApiError(
-            error.status_code, code, f"{error.detail}.", "GET /openapi.json says what there is.",
+            error.status_code,
+            code,
+            f"{error.detail}.",
+            "GET /openapi.json says what there is.",
             headers=headers,
-        )  # fmt: skip
+        )
     return error_response(from_exception(request, error))
 
 
@@ -370,9 +381,7 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
 
             def make() -> tuple[Job, bool]:
                 accepted = accept(received, desk.settings.media_roots)
-                check_webhook(
-                    accepted.request.webhook, desk.hosts, desk.settings.webhook_secret
-                )
+                check_webhook(accepted.request.webhook, desk.hosts, desk.settings.webhook_secret)
                 job_id, again = desk.jobs.create(
                     accepted,
                     folder,
@@ -405,9 +414,7 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
         ] = None,
     ) -> JobPage:
         """Jobs, newest first."""
-        rows, following = desk.jobs.page(
-            state=state, campaign=campaign, limit=limit, cursor=cursor
-        )
+        rows, following = desk.jobs.page(state=state, campaign=campaign, limit=limit, cursor=cursor)
         return JobPage(jobs=desk.describe_all(rows), next=following)
 
     @app.get(

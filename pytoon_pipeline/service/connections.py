@@ -178,9 +178,11 @@ class BoundedProtocol(H11Protocol):
         status = getattr(error, "error_status_hint", 400)
         if status == 431:
             self.refuse(
-                431, "head.too_large", f"The head is over {self._bounds.head_bytes} bytes.",
+                431,
+                "head.too_large",
+                f"The head is over {self._bounds.head_bytes} bytes.",
                 "Send fewer or shorter headers.",
-            )  # fmt: skip
+            )
         else:
             self.refuse(400, "request.malformed", "This is no HTTP request.", "Correct it.")
 
@@ -218,8 +220,10 @@ class BoundedProtocol(H11Protocol):
         self._spent[phase] += passed  # type: ignore[assignment]
         spent = self._spent[phase]
         limit = {
-            "head": bounds.head_seconds, "idle": bounds.idle_seconds, "drain": bounds.drain_seconds
-        }.get(phase)  # fmt: skip
+            "head": bounds.head_seconds,
+            "idle": bounds.idle_seconds,
+            "drain": bounds.drain_seconds,
+        }.get(phase)
         if limit is not None:
             if spent > limit:
                 self._end(phase)
@@ -266,14 +270,18 @@ class BoundedProtocol(H11Protocol):
         error = {"code": code, "message": message, "remedy": remedy}
         body = json.dumps({"error": error, "problems": []}).encode()
         headers = [
-            ("Content-Type", "application/json"), ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"),
-            ("Connection", "close"), *([("Retry-After", "5")] if status == 503 else []),
-        ]  # fmt: skip
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Connection", "close"),
+            *([("Retry-After", "5")] if status == 503 else []),
+        ]
         events = (
-            h11.Response(status_code=status, headers=headers), h11.Data(data=body),
+            h11.Response(status_code=status, headers=headers),
+            h11.Data(data=body),
             h11.EndOfMessage(),
-        )  # fmt: skip
+        )
         for event in events:
             self.transport.write(self.conn.send(event) or b"")
         if self.cycle is not None and not self.cycle.response_complete:

@@ -95,9 +95,12 @@ def _range(text: str, size: int) -> tuple[int, int] | None:
         beyond = first >= size
     if beyond:
         raise ApiError(
-            416, "range.beyond", f"The file has {size} bytes.", "Ask for a part of it.",
+            416,
+            "range.beyond",
+            f"The file has {size} bytes.",
+            "Ask for a part of it.",
             headers={"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"},
-        )  # fmt: skip
+        )
     return first, end
 
 

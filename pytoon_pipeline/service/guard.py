@@ -106,10 +106,12 @@ class Guard:
         if "transfer-encoding" in headers and "content-length" in headers:
             # A proxy may take the other one for the length, and another request for the rest.
             return ApiError(
-                400, "request.length", "The body has two lengths.",
+                400,
+                "request.length",
+                "The body has two lengths.",
                 "Send Content-Length or Transfer-Encoding, not both.",
                 headers={"Connection": "close"},
-            )  # fmt: skip
+            )
         if not self._tokens:
             return self._foreign(scope, headers)
         if scope["path"] in OPEN_PATHS:
@@ -121,27 +123,35 @@ class Guard:
         if any([hmac.compare_digest(shown, known) for known in self._tokens]):
             return None
         return ApiError(
-            401, "auth.token", "This request shows no token that is known here.",
+            401,
+            "auth.token",
+            "This request shows no token that is known here.",
             "Send `Authorization: Bearer ...` with the server's PYTOON_TOKEN.",
             headers={"WWW-Authenticate": 'Bearer realm="pytoon"'},
-        )  # fmt: skip
+        )
 
     def _foreign(self, scope: Scope, headers: Headers) -> ApiError | None:
         """A page of the web may lead a browser here by a name of its own that points to this
         machine, or post to it unasked; a proxy lets in whoever reaches it."""
         if not _calls_by_loopback(headers):
             return ApiError(
-                403, "auth.host", "Without a token this server answers to localhost only.",
+                403,
+                "auth.host",
+                "Without a token this server answers to localhost only.",
                 "Call it as 127.0.0.1, or set PYTOON_TOKEN.",
-            )  # fmt: skip
+            )
         if _is_passed_on(headers):
             return ApiError(
-                403, "auth.proxy", "Without a token this server answers nothing that a proxy "
-                "passes on.", "Call it directly, or set PYTOON_TOKEN.",
-            )  # fmt: skip
+                403,
+                "auth.proxy",
+                "Without a token this server answers nothing that a proxy passes on.",
+                "Call it directly, or set PYTOON_TOKEN.",
+            )
         if is_cross_site(scope["method"], headers):
             return ApiError(
-                403, "auth.origin", "Without a token this server takes nothing from web pages.",
+                403,
+                "auth.origin",
+                "Without a token this server takes nothing from web pages.",
                 "Set PYTOON_TOKEN, and send it.",
-            )  # fmt: skip
+            )
         return None

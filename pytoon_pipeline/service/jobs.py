@@ -19,11 +19,11 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import IntegrityError
 
-from pytoon_pipeline.briefs.ledger import METADATA, OPEN, Ledger, read_problems
-from pytoon_pipeline.briefs.parcel import Parcel, Parcels
+from pytoon_pipeline.briefs.bundle import Parcel, Parcels
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.durable import sync_folder, sync_tree
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
+from pytoon_pipeline.intake.ledger import METADATA, OPEN, Ledger, read_problems
 from pytoon_pipeline.service.documents import (
     CURSOR_PATTERN,
     ID_PATTERN,
@@ -266,9 +266,11 @@ class Jobs:
             return None
         if row.body_hash != body_hash:
             raise ApiError(
-                409, "idempotency.other", "This Idempotency-Key came with another request before.",
+                409,
+                "idempotency.other",
+                "This Idempotency-Key came with another request before.",
                 "Use a new key for a new request.",
-            )  # fmt: skip
+            )
         return row.id
 
     def _mend(self) -> None:
@@ -364,9 +366,7 @@ class Jobs:
 
     def _mark(self, job_id: str, when: float) -> None:
         with self.ledger.begin() as connection:
-            connection.execute(
-                sa.update(JOBS).where(JOBS.c.id == job_id).values(cancelled=when)
-            )
+            connection.execute(sa.update(JOBS).where(JOBS.c.id == job_id).values(cancelled=when))
 
     def risen(self) -> list[str]:
         """Keys of jobs that were cancelled a moment ago and whose run came up all the same: it was
@@ -393,10 +393,17 @@ def _columns() -> list[Any]:
     own = [
         JOBS.c[n]
         for n in (
-            "id", "key", "created", "campaign", "name", "webhook", "webhook_state",
-            "webhook_attempts", "webhook_next",
+            "id",
+            "key",
+            "created",
+            "campaign",
+            "name",
+            "webhook",
+            "webhook_state",
+            "webhook_attempts",
+            "webhook_next",
         )
-    ]  # fmt: skip
+    ]
     of_brief = [
         sa.func.coalesce(_BRIEFS.c[column], default).label(name)
         for name, column, default in (
@@ -410,11 +417,15 @@ def _columns() -> list[Any]:
     return [*own, *of_brief, updated, api_state.label("state")]
 
 
-job_query = sa.select(*_columns()).select_from(
-    JOBS.outerjoin(
-        _BRIEFS, sa.and_(_BRIEFS.c.key == JOBS.c.key, _BRIEFS.c.path == JOBS.c.request)
+job_query = (
+    sa.select(*_columns())
+    .select_from(
+        JOBS.outerjoin(
+            _BRIEFS, sa.and_(_BRIEFS.c.key == JOBS.c.key, _BRIEFS.c.path == JOBS.c.request)
+        )
     )
-).where(sa.or_(JOBS.c.key == "", _BRIEFS.c.key.is_not(None)))
+    .where(sa.or_(JOBS.c.key == "", _BRIEFS.c.key.is_not(None)))
+)
 """Of jobs; without those whose folder was deleted and whose key, and so whose place in the store,
 another brief has taken over since."""
 assert set(STATES.values()) == set(get_args(State))
@@ -457,12 +468,14 @@ def stop_dagster_run(settings: Settings, key: str) -> None:
     """Ask Dagster to end the newest unfinished run of a brief, where there is one."""
     import dagster as dg
 
-    from pytoon_pipeline.defs.run import open_instance
+    from pytoon_pipeline.runtime.run import open_instance
 
     unfinished = [
-        dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,
-    ]  # fmt: skip
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+    ]
     with open_instance(settings) as instance:
         wanted = dg.RunsFilter(tags={"pytoon/brief": key}, statuses=unfinished)
         for run in instance.get_runs(wanted, limit=1):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Response
 
-from pytoon_pipeline.figures.text import CONTENT_TYPE
 from pytoon_pipeline.service.guard import FIGURES_PATH
 from pytoon_pipeline.settings import Settings
+from pytoon_pipeline.telemetry.prometheus import CONTENT_TYPE
 
 
 def add_metrics_route(app: FastAPI, settings: Settings) -> None:
@@ -18,7 +18,7 @@ def add_metrics_route(app: FastAPI, settings: Settings) -> None:
         nonlocal meter
         if meter is None:
             # Brings Dagster in, which whoever never asks can do without.
-            from pytoon_pipeline.defs.gauges import Meter
+            from pytoon_pipeline.runtime.gauges import Meter
 
             meter = Meter(settings)
         return Response(meter.text(), media_type=CONTENT_TYPE)

@@ -15,10 +15,10 @@ from pytoon_pipeline.briefs.names import spellings, whole_address, without_unsee
 from pytoon_pipeline.briefs.reading import validate
 from pytoon_pipeline.briefs.source import BriefSource, Document
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.service.documents import RenderRequest
 from pytoon_pipeline.service.errors import refused
 from pytoon_pipeline.service.upload import Received, Upload
-from pytoon_pipeline.spec.model import RenderSpec
 
 SHOWN = "the request"
 """Name of the document in messages."""
@@ -38,9 +38,13 @@ class Accepted:
         """The brief of a job whose folder this is; the folder's name is the job's id."""
         document = Document(part="", data=self.data, shown=SHOWN, files=self.files)
         return BriefSource(
-            folder / "request.json", self.kind, self.request.campaign,
-            self.request.name or folder.name, folder, document,
-        )  # fmt: skip
+            folder / "request.json",
+            self.kind,
+            self.request.campaign,
+            self.request.name or folder.name,
+            folder,
+            document,
+        )
 
     def as_json(self) -> str:
         """What is written to the job's folder."""
@@ -66,9 +70,10 @@ def accept(received: Received, roots: Mapping[str, Path]) -> Accepted:
             _problem(
                 "field.missing" if not said else "field.value",
                 "is needed, or `spec`." if not said else "stands beside `spec`.",
-                "Give one of the two.", "brief",
+                "Give one of the two.",
+                "brief",
             )
-        )  # fmt: skip
+        )
     if request is None or problems:
         raise refused(problems)
     kind: Literal["brief", "spec"] = "brief" if "brief" in said else "spec"
@@ -82,9 +87,10 @@ def accept(received: Received, roots: Mapping[str, Path]) -> Accepted:
                 _problem(
                     "brief.variants",
                     f"asks for {model.variants.count} videos; a job is one.",
-                    "Send a brief for each; `pytoon submit` does.", "variants",
+                    "Send a brief for each; `pytoon submit` does.",
+                    "variants",
                 )
-            )  # fmt: skip
+            )
     else:
         model, problems = validate(RenderSpec, data, SHOWN)
     named = [] if model is None else list(named_files(model))
@@ -209,9 +215,7 @@ def _match(
     for upload in uploads:
         if upload.stored not in used:
             message = f"{upload.name!r} was sent, but nothing names it."
-            problems.append(
-                _problem("media.unused", message, "Name it, or leave it out.", "media")
-            )
+            problems.append(_problem("media.unused", message, "Name it, or leave it out.", "media"))
     return files, problems
 
 

@@ -88,10 +88,13 @@ class Results:
         except (StoreError, OSError) as error:
             raise Away(
                 Problem(
-                    "metrics.away", "The store can't be read now, so the results are not shown.",
-                    "Ask again later.", "warning", file="metrics.json",
+                    "metrics.away",
+                    "The store can't be read now, so the results are not shown.",
+                    "Ask again later.",
+                    "warning",
+                    file="metrics.json",
                 )
-            ) from error  # fmt: skip
+            ) from error
         try:
             metrics = _Metrics.model_validate_json(data)
         except ValueError as error:
@@ -113,6 +116,8 @@ class Results:
 
 def _problem(what: str) -> Problem:
     return Problem(
-        "metrics.unreadable", f"The results of this video can't be read: metrics.json {what}.",
-        "Render the brief again.", file="metrics.json",
-    )  # fmt: skip
+        "metrics.unreadable",
+        f"The results of this video can't be read: metrics.json {what}.",
+        "Render the brief again.",
+        file="metrics.json",
+    )

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pytoon_pipeline.engines.base import Engine, Footage, Health, Media, Progress
 from pytoon_pipeline.errors import EngineFailed, PytoonError
 from pytoon_pipeline.media.probe import sha256
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.spec.job import SegmentJob
 from pytoon_pipeline.stages.documents import EngineTry, SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.segments import render_segment, workdir

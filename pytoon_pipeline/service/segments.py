@@ -23,12 +23,12 @@ from pytoon_pipeline.briefs.reading import validate
 from pytoon_pipeline.engines.remote import libraries
 from pytoon_pipeline.errors import Problem, RenderError, UserError
 from pytoon_pipeline.media.probe import UnreadableMedia, probe
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, fingerprint
 from pytoon_pipeline.service import openapi, upload
 from pytoon_pipeline.service.errors import ApiError, refused
 from pytoon_pipeline.service.files import file_response
 from pytoon_pipeline.service.guard import owner_of
 from pytoon_pipeline.service.segment_work import POLICY, Bench, Full, Work, WorkState
-from pytoon_pipeline.spec.job import SegmentJob, fingerprint
 from pytoon_pipeline.stages.documents import EngineTry
 from pytoon_pipeline.stages.look import segment_look
 from pytoon_pipeline.store.seen import still
@@ -111,9 +111,11 @@ def accept_segment(data: dict[str, Any], bench: Bench) -> tuple[str, SegmentJob]
         raise refused(problems)
     if not bench.services.engines.order(POLICY, job):
         raise ApiError(
-            422, "segment.engine", f"No engine here renders a segment of the type {job.type!r}.",
+            422,
+            "segment.engine",
+            f"No engine here renders a segment of the type {job.type!r}.",
             "Set one up there, or ask another Pytoon.",
-        )  # fmt: skip
+        )
     _hold_to(request.look, job, bench)
     store = bench.services.store
     lacking = {a.sha256 + a.suffix for a in job.all_assets if not still(store, a.key)}
@@ -121,35 +123,42 @@ def accept_segment(data: dict[str, Any], bench: Bench) -> tuple[str, SegmentJob]
         raise refused(
             [
                 Problem(
-                    "segment.media", "This medium is not here.",
-                    "PUT it to /segments/media/{sha256}?suffix=..., and ask again.", field=name,
+                    "segment.media",
+                    "This medium is not here.",
+                    "PUT it to /segments/media/{sha256}?suffix=..., and ask again.",
+                    field=name,
                 )
                 for name in sorted(lacking)
             ]
-        )  # fmt: skip
+        )
     return fingerprint(job, request.look, {"name": "asked for"}), job
 
 
 def _bounds(job: SegmentJob) -> Iterator[Problem]:
     """What no plan made by Pytoon has, and what a server should not be made to try."""
     limits = {
-        "width": (2, job.width, _SIDE), "height": (2, job.height, _SIDE),
+        "width": (2, job.width, _SIDE),
+        "height": (2, job.height, _SIDE),
         "rate": (1, job.rate, 120),
-        "head": (0, job.head, job.body), "tail": (0, job.tail, job.body),
-        "body": (1, job.body, _FRAMES), "clip_start": (0, job.clip_start, 10**6),
-        "captions": (0, len(job.captions), _LAYERS), "overlays": (0, len(job.overlays), _LAYERS),
-        "badges": (0, len(job.badges), _LAYERS), "media": (0, len(job.media), _LAYERS),
-    }  # fmt: skip
+        "head": (0, job.head, job.body),
+        "tail": (0, job.tail, job.body),
+        "body": (1, job.body, _FRAMES),
+        "clip_start": (0, job.clip_start, 10**6),
+        "captions": (0, len(job.captions), _LAYERS),
+        "overlays": (0, len(job.overlays), _LAYERS),
+        "badges": (0, len(job.badges), _LAYERS),
+        "media": (0, len(job.media), _LAYERS),
+    }
     for name, (least, value, most) in limits.items():
         if not least <= value <= most:
             yield Problem(
-                "segment.bounds", f"{value} is not from {least} to {most}.", "Correct it.",
+                "segment.bounds",
+                f"{value} is not from {least} to {most}.",
+                "Correct it.",
                 field=f"job.{name}",
-            )  # fmt: skip
+            )
     if job.width % 2 or job.height % 2:
-        yield Problem(
-            "segment.bounds", "The size is odd.", "Give an even one.", field="job.width"
-        )
+        yield Problem("segment.bounds", "The size is odd.", "Give an even one.", field="job.width")
     known = {a.id for a in job.all_assets}
     named = [overlay.asset for overlay in job.overlays]
     named += [job.generate.from_media] if job.generate and job.generate.from_media else []
@@ -157,15 +166,19 @@ def _bounds(job: SegmentJob) -> Iterator[Problem]:
     for name in named:
         if name not in known:
             yield Problem(
-                "segment.bounds", f"{name!r} is none of the job's assets.", "Add it.",
+                "segment.bounds",
+                f"{name!r} is none of the job's assets.",
+                "Add it.",
                 field="job",
-            )  # fmt: skip
+            )
     for asset in job.all_assets:
         if not re.fullmatch(_SUFFIX, asset.suffix):
             yield Problem(
-                "segment.bounds", f"{asset.suffix!r} is no ending of a file.", "Give a short one.",
+                "segment.bounds",
+                f"{asset.suffix!r} is no ending of a file.",
+                "Give a short one.",
                 field="job.media",
-            )  # fmt: skip
+            )
 
 
 def _hold_to(look: dict[str, Any], job: SegmentJob, bench: Bench) -> None:
@@ -187,11 +200,12 @@ def _hold_to(look: dict[str, Any], job: SegmentJob, bench: Bench) -> None:
         families = sorted({f for s in styles for f in (s.family, *s.fallback)})
         missing = ", ".join(f"{h[:12]}..." for h in wanted if h not in ours["fonts"]) or "none"
         raise ApiError(
-            422, "segment.font",
+            422,
+            "segment.font",
             "Other font files draw these words here than over there. Not here: SHA-256 "
             f"{missing}, of the families {', '.join(families)} or what stands in for them.",
             "Give both Pytoons the same version, presets and PYTOON_FONTS_DIR.",
-        )  # fmt: skip
+        )
     _same("segment.look", theirs, ours | libraries())
 
 
@@ -201,9 +215,11 @@ def _same(code: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     if other:
         said = "; ".join(f"{n} {str(ours.get(n))[:80]}, not {str(theirs[n])[:80]}" for n in other)
         raise ApiError(
-            409, code, f"This Pytoon has {said}.",
+            409,
+            code,
+            f"This Pytoon has {said}.",
             "Install the same version, with the same presets, on both.",
-        )  # fmt: skip
+        )
 
 
 def _flat(look: dict[str, Any]) -> dict[str, Any]:
@@ -245,9 +261,11 @@ async def take_medium(request: Request, bench: Bench, sha256: str, suffix: str) 
         file.flush()
         if digest.hexdigest() != sha256:
             raise ApiError(
-                422, "media.hash", f"What came has the SHA-256 {digest.hexdigest()}.",
+                422,
+                "media.hash",
+                f"What came has the SHA-256 {digest.hexdigest()}.",
                 "Send it again, whole.",
-            )  # fmt: skip
+            )
 
         def store() -> None:
             try:
@@ -285,9 +303,11 @@ def _known(bench: Bench, id_: str) -> Work:
     work = bench.get(id_)
     if work is None:
         raise ApiError(
-            404, "segment.unknown", "No segment of this id is asked for.",
+            404,
+            "segment.unknown",
+            "No segment of this id is asked for.",
             "Ask for it again with POST /segments: what was finished is found.",
-        )  # fmt: skip
+        )
     return work
 
 
@@ -393,9 +413,12 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
             work = await run_in_threadpool(take)
         except Full as error:
             raise ApiError(
-                503, "segments.full", str(error), "Ask again a little later.",
+                503,
+                "segments.full",
+                str(error),
+                "Ask again a little later.",
                 headers={"Retry-After": str(bench.retry_after)},
-            ) from None  # fmt: skip
+            ) from None
         said = _described(work)
         headers = {"Location": f"/segments/{work.id}", _ASKER: name}
         return JSONResponse(said.model_dump(mode="json"), 202, headers)
@@ -430,9 +453,11 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
         work = _known(bench, id)
         if work.record is None or not bench.services.store.exists(work.record.key):
             raise ApiError(
-                409, "segment.not_completed", f"The segment is {work.state}.",
+                409,
+                "segment.not_completed",
+                f"The segment is {work.state}.",
                 "Ask GET /segments/{id} until it is completed.",
-            )  # fmt: skip
+            )
         path = bench.services.store.local(work.record.key)
         return file_response(request, path, "video/mp4", f"{work.job.segment_id}.mp4")
 

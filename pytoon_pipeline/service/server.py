@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.figures.lines import line, say, setup_logging
+from pytoon_pipeline.maintenance.machine import Tidying
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.upkeep.machine import Tidying
+from pytoon_pipeline.telemetry.logs import line, say, setup_logging
 
 if TYPE_CHECKING:
     import uvicorn
@@ -141,11 +141,14 @@ class RequestLines:
             said = {"method": scope["method"], "path": scope["path"], "status": status or 500}
             say(
                 line(
-                    "request", level="error" if said["status"] >= 500 else "info", source="serve",
-                    seconds=time.monotonic() - began, **said,
+                    "request",
+                    level="error" if said["status"] >= 500 else "info",
+                    source="serve",
+                    seconds=time.monotonic() - began,
+                    **said,
                     message=f"{said['method']} {said['path']} {said['status']}",
                 )
-            )  # fmt: skip
+            )
 
 
 @contextlib.contextmanager

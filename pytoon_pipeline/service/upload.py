@@ -18,8 +18,8 @@ from starlette.requests import ClientDisconnect, Request
 from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.briefs.written import Scalar, resolve
 from pytoon_pipeline.media.kinds import HEAD_BYTES, suffix_of
+from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.service.errors import ApiError
-from pytoon_pipeline.spec.model import RenderSpec
 
 USUAL = "Send JPEG, PNG, WebP, GIF, AVIF, MP4, MOV, WebM, WAV, MP3, FLAC, OGG, M4A or AAC."
 
@@ -79,10 +79,12 @@ async def receive(request: Request, folder: Path, limits: Limits) -> Received:
         return Received(await run_sync(read_json, bytes(text)))
     if kind != b"multipart/form-data":
         raise ApiError(
-            415, "body.type", "The body is neither JSON nor a form with files.",
+            415,
+            "body.type",
+            "The body is neither JSON nor a form with files.",
             "Send application/json, or multipart/form-data with the parts `brief` and `media`.",
             headers={"Accept-Post": "application/json, multipart/form-data"},
-        )  # fmt: skip
+        )
     form = _Form(options.get(b"boundary", b""), folder, limits)
     try:
         async for chunk in chunks(request, limits):
@@ -114,9 +116,11 @@ async def chunks(request: Request, limits: Limits) -> AsyncIterator[bytes]:
 
 def too_large(what: str, most: int) -> ApiError:
     return ApiError(
-        413, "body.too_large", f"{what} is over {most / 1e6:g} MB.",
+        413,
+        "body.too_large",
+        f"{what} is over {most / 1e6:g} MB.",
         "Send less; media may also lie in a named media root of the server.",
-    )  # fmt: skip
+    )
 
 
 # JSON --------------------------------------------------------------------------------------------
@@ -233,9 +237,11 @@ class _Form:
             raise _malformed("it breaks off")
         if self.document is None:
             raise ApiError(
-                422, "body.brief", "The form has no part `brief`.",
+                422,
+                "body.brief",
+                "The form has no part `brief`.",
                 'Send the JSON {"brief": {...}} as the part `brief`.',
-            )  # fmt: skip
+            )
         return Received(read_json(bytes(self.document)), self.uploads)
 
     def close(self) -> None:
@@ -268,23 +274,29 @@ class _Form:
             return
         if self._part != "media":
             raise ApiError(
-                422, "body.part", f"{self._part[:60]!r} is not a part that is known here.",
+                422,
+                "body.part",
+                f"{self._part[:60]!r} is not a part that is known here.",
                 "Send the parts `brief` and `media`.",
-            )  # fmt: skip
+            )
         try:
             self._name = options.get(b"filename", b"").decode()
         except UnicodeDecodeError:
             self._name = ""
         if not self._name:
             raise ApiError(
-                422, "media.name", "A part `media` has no file name in UTF-8.",
+                422,
+                "media.name",
+                "A part `media` has no file name in UTF-8.",
                 "Send `filename=` as the brief names the file.",
-            )  # fmt: skip
+            )
         if len(self.uploads) >= self.limits.files:
             raise ApiError(
-                413, "media.too_many", f"There are more than {self.limits.files} files.",
+                413,
+                "media.too_many",
+                f"There are more than {self.limits.files} files.",
                 "Send fewer.",
-            )  # fmt: skip
+            )
         self._size, self._head, self._hash = 0, b"", hashlib.sha256()
         self._file = (self.folder / f"part-{len(self.uploads) + 1:02d}").open("xb")
 

@@ -46,9 +46,11 @@ def check_webhook(address: str, guard: Guard, secret: str | None) -> None:
         return
     if not secret:
         raise ApiError(
-            422, "webhook.secret", "This server tells nobody: it has no secret to sign with.",
+            422,
+            "webhook.secret",
+            "This server tells nobody: it has no secret to sign with.",
             "Whoever runs it can set PYTOON_WEBHOOK_SECRET.",
-        )  # fmt: skip
+        )
     try:
         guard.check(address)
     except FetchRefused as error:

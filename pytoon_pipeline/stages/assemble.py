@@ -22,9 +22,9 @@ from pytoon_pipeline.media.probe import sha256
 from pytoon_pipeline.media.trace import Recorder, Trace
 from pytoon_pipeline.picture.transitions import blend
 from pytoon_pipeline.picture.yuv import Planes
-from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
-from pytoon_pipeline.spec.model import RenderSpec, Segment
-from pytoon_pipeline.spec.timeline import Timeline, Window, timeline
+from pytoon_pipeline.plan.model import RenderSpec, Segment
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
+from pytoon_pipeline.plan.timeline import Timeline, Window, timeline
 from pytoon_pipeline.stages.compile import spec_json
 from pytoon_pipeline.stages.documents import (
     LinkedDocument,
@@ -109,8 +109,13 @@ def _assemble(
     look = encoding_look(services)
     windows = [
         _digest(
-            "window", w.kind, w.count, look, RENDERER_VERSION,
-            records[w.left].fingerprint, records[w.left + 1].fingerprint,
+            "window",
+            w.kind,
+            w.count,
+            look,
+            RENDERER_VERSION,
+            records[w.left].fingerprint,
+            records[w.left + 1].fingerprint,
         )
         for w in line.windows
     ]
@@ -148,9 +153,7 @@ def _assemble(
             return store.local(place)
 
         started = time.monotonic()
-        files = [
-            pool.submit(window_file, w, n) for w, n in zip(line.windows, windows, strict=True)
-        ]
+        files = [pool.submit(window_file, w, n) for w, n in zip(line.windows, windows, strict=True)]
         audio, heard = _sound(plan, plan_mark, services, folder, fresh)
         spent["sound"] = time.monotonic() - started
         blended = {w.left: f.result() for w, f in zip(line.windows, files, strict=True)}
@@ -227,7 +230,10 @@ def _sound_keys(mark: str) -> tuple[str, str]:
 
 
 def _parts(
-    spec: RenderSpec, records: list[SegmentRecord], windows: list[str], sound_mark: str,
+    spec: RenderSpec,
+    records: list[SegmentRecord],
+    windows: list[str],
+    sound_mark: str,
     video_mark: str,
 ) -> list[str]:
     """All in the store that the video is made of. As long as the video is there these stay."""
@@ -400,7 +406,8 @@ def sound_notes(spec: RenderSpec, record: SoundRecord) -> list[str]:
     told = [f"{files.get(r.part, 'the mix')}: {r.what}." for r in record.repairs]
     # Clips have silent tracks as often as not.
     told += [
-        f"{files[part]}: nothing is to be heard in it." for part in record.silent
+        f"{files[part]}: nothing is to be heard in it."
+        for part in record.silent
         if part in files and not part.startswith("clip")
     ]
     return list(dict.fromkeys(told))

@@ -8,16 +8,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from pytoon_pipeline.briefs.offers import UNTIL
-from pytoon_pipeline.briefs.parcel import unpack
+from pytoon_pipeline.briefs.bundle import unpack
 from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.compiler.compile import Compiled, compile_file
 from pytoon_pipeline.errors import BriefError, Problem, StoreError
+from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.scratch import working_folder
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.model import RenderSpec
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.store.seen import still
 from pytoon_pipeline.store.sums import remember
+from pytoon_pipeline.tables.offers import UNTIL
 
 
 def _compile(
@@ -33,9 +33,7 @@ def _compile(
     return _judge_offer(compiled, source, now)
 
 
-def _judge_offer(
-    compiled: Compiled, source: BriefSource, now: dt.datetime | None
-) -> Compiled:
+def _judge_offer(compiled: Compiled, source: BriefSource, now: dt.datetime | None) -> Compiled:
     """What was made of a row of a table and stands by itself by now (a finished plan, a brief that
     was sent to a server and may have waited there) says until when it holds: a plan is warned of,
     a brief refused. Rows themselves are looked at by `_refuse_outdated`."""
@@ -63,9 +61,13 @@ def _outdated_plan(spec: RenderSpec, source: BriefSource, now: dt.datetime) -> P
     except ValueError:
         return None  # Not ours, or nothing.
     return Problem(
-        "offer.over", f"what it says of a price held until {until:%Y-%m-%d %H:%M}.",
-        "Make the plan again from its table.", "warning", source.shown, f"metadata.{UNTIL}",
-    )  # fmt: skip
+        "offer.over",
+        f"what it says of a price held until {until:%Y-%m-%d %H:%M}.",
+        "Make the plan again from its table.",
+        "warning",
+        source.shown,
+        f"metadata.{UNTIL}",
+    )
 
 
 def check_source(

@@ -20,8 +20,8 @@ from opentimelineio.opentime import RationalTime, TimeRange
 
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture import grounds
-from pytoon_pipeline.spec.model import Asset, Background, Caption, Overlay, RenderSpec, Segment
-from pytoon_pipeline.spec.timeline import Span, Timeline, frames_of, timeline
+from pytoon_pipeline.plan.model import Asset, Background, Caption, Overlay, RenderSpec, Segment
+from pytoon_pipeline.plan.timeline import Span, Timeline, frames_of, timeline
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.subtitles import srt
 
@@ -158,7 +158,9 @@ class _Builder:
         made = otio.schema.ExternalReference(f"{MEDIA}/{file}", self.range(0, count))
         made.name = file
         made.metadata["pytoon"] = {
-            "source": asset.source, "sha256": asset.sha256, "licence": asset.licence,
+            "source": asset.source,
+            "sha256": asset.sha256,
+            "licence": asset.licence,
         }
         return made
 
@@ -166,9 +168,11 @@ class _Builder:
         """Name of an asset's file: its author's, in characters that no program trips over."""
         if asset.id not in self.names:
             source = asset.source.rpartition("/")[2]
-            stem = source[: -len(asset.suffix)] if (
-                asset.suffix and source.lower().endswith(asset.suffix.lower())
-            ) else source
+            stem = (
+                source[: -len(asset.suffix)]
+                if (asset.suffix and source.lower().endswith(asset.suffix.lower()))
+                else source
+            )
             stem = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:60] or asset.sha256[:12]
             self.names[asset.id] = self.free(stem, asset.suffix)
             self.assets[self.names[asset.id]] = asset
@@ -238,9 +242,11 @@ class _Builder:
             "tail": span.tail,
             "motion": segment.motion.model_dump(mode="json") if segment.motion else None,
             "layout": segment.layout.model_dump(mode="json", exclude_none=True)
-            if segment.layout else None,
+            if segment.layout
+            else None,
             "background": segment.background.model_dump(mode="json", exclude_none=True)
-            if segment.background else None,
+            if segment.background
+            else None,
             "text": segment.text,
             "fingerprint": self.prints.get(segment.id),
         }
@@ -339,7 +345,12 @@ class _Builder:
         return tracks
 
     def mark(
-        self, text: str, first: int, end: int, colour: str, what: Caption | Overlay,
+        self,
+        text: str,
+        first: int,
+        end: int,
+        colour: str,
+        what: Caption | Overlay,
         style: str | None,
     ) -> otio.schema.Marker:
         about = what.model_dump(mode="json", exclude_none=True)
@@ -367,7 +378,9 @@ class _Builder:
 
     def sound(self) -> list[otio.schema.Track]:
         tracks = [
-            ("A1 music", self.music()), ("A2 voice", self.voice()), ("A3 clip sound", self.clips())
+            ("A1 music", self.music()),
+            ("A2 voice", self.voice()),
+            ("A3 clip sound", self.clips()),
         ]
         return [
             otio.schema.Track(name, children=items, kind=otio.schema.TrackKind.Audio)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline import RENDERER_VERSION, __version__
+from pytoon_pipeline.compiler.passes.end_card import ID as END_CARD
 from pytoon_pipeline.errors import MediaError, StoreError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
@@ -21,12 +22,11 @@ from pytoon_pipeline.media.probe import sha256
 from pytoon_pipeline.media.trace import Trace
 from pytoon_pipeline.picture.captions import EXIT_SECONDS, STICKER_SECONDS
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.timeline import Timeline, frames_of, timeline
 from pytoon_pipeline.quality import words
 from pytoon_pipeline.quality.checks import Expected, Seen, Verdict, run_checks
 from pytoon_pipeline.quality.match import compare_traces
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.passes.end_card import ID as END_CARD
-from pytoon_pipeline.spec.timeline import Timeline, frames_of, timeline
 from pytoon_pipeline.stages.assemble import heard_files, sound_notes
 from pytoon_pipeline.stages.documents import (
     MetricsDocument,
@@ -109,8 +109,12 @@ _OVER_FOOTAGE = {"captions", "styles", "overlays", "resolution", "frame_rate"}
 
 @made_again
 def seen_of(
-    spec: RenderSpec, line: Timeline, video: VideoDocument, services: Services,
-    again: bool = False, frames_there: int | None = None,
+    spec: RenderSpec,
+    line: Timeline,
+    video: VideoDocument,
+    services: Services,
+    again: bool = False,
+    frames_there: int | None = None,
 ) -> list[Seen]:
     """What of the plan's captions and overlays is on the finished file: one decoded frame for each
     moment looked at, once for each content and plan."""
@@ -123,9 +127,7 @@ def seen_of(
     memo = f"sightings/{video.sha256}-{mark[:16]}-{words.SIGHT_VERSION}.json"
     if store.exists(memo) and not again:
         return [Seen.model_validate(s) for s in json.loads(store.read_bytes(memo))]
-    planned = words.plan(
-        spec, line, services.fonts, lambda asset: store.local(asset.key)
-    )
+    planned = words.plan(spec, line, services.fonts, lambda asset: store.local(asset.key))
     path, width = store.local(video.key), spec.resolution.width
     frames: dict[int, Planes] = {}
     seen = []

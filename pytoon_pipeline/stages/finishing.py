@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pytoon_pipeline.compiler.typeset import text_style
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.errors import RenderError
 from pytoon_pipeline.media.images import load_image
@@ -29,9 +30,8 @@ from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.layers import Tile, shade
 from pytoon_pipeline.picture.text import Fitted, fit
 from pytoon_pipeline.picture.yuv import Planes
-from pytoon_pipeline.spec.job import JobBadge, JobCaption, SegmentJob
-from pytoon_pipeline.spec.timeline import frames_of
-from pytoon_pipeline.spec.typeset import text_style
+from pytoon_pipeline.plan.segment_jobs import JobBadge, JobCaption, SegmentJob
+from pytoon_pipeline.plan.timeline import frames_of
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,12 @@ class Finishing:
             top, bottom = y + tile.ink[1] - size // 2, y + tile.ink[3] + size // 4
             high = top + bottom < job.height
             behind_text = shade(
-                job.width, job.height, 0 if high else top, bottom if high else job.height,
-                tone.shade, max(round(3.2 * size), job.height // 4),
+                job.width,
+                job.height,
+                0 if high else top,
+                bottom if high else job.height,
+                tone.shade,
+                max(round(3.2 * size), job.height // 4),
             )
             shades.append(
                 Timed(behind_text, entrance="fade" if enters else "none", **timing)
@@ -235,8 +239,13 @@ class Finishing:
         for badge in job.badges:
             x0, y0, x1, y1 = badge.box
             rgba = draw_badge(
-                badge.text, text_style(badge.style, "middle", job.language), badge.shape,
-                badge.color, badge.rotation, (x1 - x0, y1 - y0), self._fonts,
+                badge.text,
+                text_style(badge.style, "middle", job.language),
+                badge.shape,
+                badge.color,
+                badge.rotation,
+                (x1 - x0, y1 - y0),
+                self._fonts,
             )
             assert rgba is not None, "it was fitted for the fingerprint"
             pad = 0

@@ -19,9 +19,9 @@ from pytoon_pipeline.engines.base import Engine
 from pytoon_pipeline.errors import EngineError
 from pytoon_pipeline.media import label
 from pytoon_pipeline.media.credentials import VOCABULARY, Identity, Ingredient, sign
-from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
-from pytoon_pipeline.spec.model import Asset, RenderSpec, Segment
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.plan.model import Asset, RenderSpec, Segment
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
+from pytoon_pipeline.plan.timeline import timeline
 from pytoon_pipeline.stages.documents import (
     DisclosureRecord,
     SegmentRecord,
@@ -72,9 +72,7 @@ def disclosure(
     return DisclosureRecord(
         ai_generated=True,
         digital_source_type=kind,
-        segments=[
-            _take(s, records[s.id], jobs[s.id], services) for s in generated(spec, segments)
-        ],
+        segments=[_take(s, records[s.id], jobs[s.id], services) for s in generated(spec, segments)],
         c2pa="signed" if signer else "unsigned",
         signer=signer,
     )
@@ -158,7 +156,9 @@ def _ingredients(
     keys = {r.segment_id: r.key for r in segments.segments}
     for take in said.segments:
         yield Ingredient(
-            f"take-{take.segment}", f"{take.segment}.mp4", store.local(keys[take.segment]),
+            f"take-{take.segment}",
+            f"{take.segment}.mp4",
+            store.local(keys[take.segment]),
             description="Generated footage with its captions.",
         )
     made = {s.id for s in generated(spec, segments)}
@@ -178,7 +178,9 @@ def _ingredients(
     for name in [*shown, *(g for g in given if g not in shown)]:
         asset = spec.asset(name)
         yield Ingredient(
-            name, _title(asset), store.local(asset.key),
+            name,
+            _title(asset),
+            store.local(asset.key),
             relationship="componentOf" if name in shown else "inputTo",
         )
 
@@ -193,14 +195,14 @@ def _manifest(said: DisclosureRecord, parts: list[Ingredient]) -> dict[str, Any]
     tool = {"name": "Pytoon", "version": __version__}
 
     def action(kind: str, ids: list[str], **more: Any) -> dict[str, Any]:
-        return {
-            "action": kind, **more, **({"parameters": {"ingredientIds": ids}} if ids else {})
-        }
+        return {"action": kind, **more, **({"parameters": {"ingredientIds": ids}} if ids else {})}
 
     takes = [
         action(
-            "c2pa.placed", [f"take-{take.segment}"],
-            digitalSourceType=VOCABULARY + label.GENERATED, softwareAgent={"name": take.engine},
+            "c2pa.placed",
+            [f"take-{take.segment}"],
+            digitalSourceType=VOCABULARY + label.GENERATED,
+            softwareAgent={"name": take.engine},
         )
         for take in said.segments
     ]
@@ -208,8 +210,10 @@ def _manifest(said: DisclosureRecord, parts: list[Ingredient]) -> dict[str, Any]
     placed = [p.id for p in parts if p.relationship == "componentOf"][len(takes) :]
     actions = [
         action(
-            "c2pa.created", given,
-            digitalSourceType=f"{VOCABULARY}{said.digital_source_type}", softwareAgent=tool,
+            "c2pa.created",
+            given,
+            digitalSourceType=f"{VOCABULARY}{said.digital_source_type}",
+            softwareAgent=tool,
         ),
         *takes,
         *([action("c2pa.placed", placed)] if placed else []),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pytoon_pipeline.compiler.typeset import text_style
 from pytoon_pipeline.files import open_file
 from pytoon_pipeline.picture.fonts import Face
 from pytoon_pipeline.picture.shaping import Paragraph
 from pytoon_pipeline.picture.text import shown_text
-from pytoon_pipeline.spec.model import Asset, RenderSpec
-from pytoon_pipeline.spec.typeset import text_style
+from pytoon_pipeline.plan.model import Asset, RenderSpec
 from pytoon_pipeline.stages.documents import LicenceRecord
 from pytoon_pipeline.stages.services import Services
 
@@ -71,7 +71,10 @@ def _font(face: Face, services: Services) -> LicenceRecord:
         licence = "OFL-1.1" if _OFL.casefold() in " ".join(text.split()).casefold() else "see file"
         shown = _shown(beside[0], services)
     return LicenceRecord(
-        kind="font", name=f"{face.family} {face.weight}", licence=licence, file=shown,
+        kind="font",
+        name=f"{face.family} {face.weight}",
+        licence=licence,
+        file=shown,
         sha256=face.sha256,
     )
 

@@ -9,7 +9,7 @@ from pytoon_pipeline.engines.base import Media
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import VideoSettings
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.stages.finishing import Finishing
 
 

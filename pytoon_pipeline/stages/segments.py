@@ -25,10 +25,10 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.probe import probe
 from pytoon_pipeline.media.trace import Recorder
+from pytoon_pipeline.plan.model import Asset, RenderSpec
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, fingerprint, segment_jobs
+from pytoon_pipeline.plan.timeline import timeline
 from pytoon_pipeline.scratch import working_folder
-from pytoon_pipeline.spec.job import SegmentJob, fingerprint, segment_jobs
-from pytoon_pipeline.spec.model import Asset, RenderSpec
-from pytoon_pipeline.spec.timeline import timeline
 from pytoon_pipeline.stages.documents import EngineTry, SegmentRecord, SegmentsDocument
 from pytoon_pipeline.stages.finishing import Finishing
 from pytoon_pipeline.stages.labelling import take_of
@@ -177,10 +177,16 @@ def render_segment(
             mark = name(engine)
             if still(store, place(mark)):
                 record = SegmentRecord(
-                    segment_id=job.segment_id, fingerprint=mark, key=place(mark),
-                    engine=engine.name, frames=job.count, seconds=0, cached=True,
-                    used_fallback=rank > 0, take=take_of(engine, job),
-                )  # fmt: skip
+                    segment_id=job.segment_id,
+                    fingerprint=mark,
+                    key=place(mark),
+                    engine=engine.name,
+                    frames=job.count,
+                    seconds=0,
+                    cached=True,
+                    used_fallback=rank > 0,
+                    take=take_of(engine, job),
+                )
                 reporter.progress(key, job.segment_id, job.count)
                 reporter.segment(key, record)
                 return record

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytoon_pipeline.compiler.draft import Workshop
+from pytoon_pipeline.compiler.presets import PresetLibrary, open_presets
 from pytoon_pipeline.engines.base import Engine
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.engines.policy import Engines
@@ -13,8 +15,6 @@ from pytoon_pipeline.media.encode import VideoSettings
 from pytoon_pipeline.media.fetch import Fetcher
 from pytoon_pipeline.picture.fonts import SYSTEM_FONT_FOLDERS, FontLibrary
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.presets import PresetLibrary, open_presets
 from pytoon_pipeline.store import Store, open_store
 
 
@@ -31,9 +31,13 @@ class Services:
     def workshop(self) -> Workshop:
         """What the compiler looks things up in."""
         return Workshop(
-            self.presets, self.fonts, self.settings.media_roots, self._stored, self.fetcher.fetch,
+            self.presets,
+            self.fonts,
+            self.settings.media_roots,
+            self._stored,
+            self.fetcher.fetch,
             at_hand=not self.store.shared,
-        )  # fmt: skip
+        )
 
     def _stored(self, key: str) -> Path | None:
         return self.store.local(key) if self.store.exists(key) else None

@@ -14,6 +14,8 @@ from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.measure import DARK, Measurement
 from pytoon_pipeline.picture.grounds import rgb_of
 from pytoon_pipeline.picture.yuv import rgb_to_planes
+from pytoon_pipeline.plan.model import Asset, RenderSpec, Segment
+from pytoon_pipeline.plan.timeline import Span, Timeline, frames_of
 from pytoon_pipeline.quality.checks import (
     FROZEN_CHANGE,
     Expected,
@@ -21,8 +23,6 @@ from pytoon_pipeline.quality.checks import (
     find_black,
     find_still,
 )
-from pytoon_pipeline.spec.model import Asset, RenderSpec, Segment
-from pytoon_pipeline.spec.timeline import Span, Timeline, frames_of
 from pytoon_pipeline.stages.services import Services
 
 _DARK_SHARE = 0.9
@@ -52,7 +52,8 @@ def explain(
     """
     shown: list[Shown] = []
     judges: tuple[tuple[str, list[tuple[int, int]], Callable[..., Why | None]], ...] = (
-        ("black", find_black(m, e), _why_black), ("still", find_still(m, e), _why_still),
+        ("black", find_black(m, e), _why_black),
+        ("still", find_still(m, e), _why_still),
     )
     for kind, runs, judge in judges:
         for first, end in runs:
@@ -148,9 +149,7 @@ def _why_still(
     if not media:
         return "a card", False
     if media[0].kind == "video":
-        frames = list(
-            _clip_frames(spec, segment, span, media[0], first, end, services)
-        )
+        frames = list(_clip_frames(spec, segment, span, media[0], first, end, services))
         changes = [
             float(np.abs(b.astype(np.float32) - a).mean())
             for a, b in zip(frames, frames[1:], strict=False)
@@ -194,7 +193,12 @@ def _detail(picture: np.ndarray, spec: RenderSpec, segment: Segment) -> float:
 
 
 def _clip_frames(
-    spec: RenderSpec, segment: Segment, span: Span, asset: Asset, first: int, end: int,
+    spec: RenderSpec,
+    segment: Segment,
+    span: Span,
+    asset: Asset,
+    first: int,
+    end: int,
     services: Services,
 ) -> list[np.ndarray]:
     """Luma of the frames of a clip that are seen from frame `first` of the video to `end`, small.
@@ -209,5 +213,3 @@ def _clip_frames(
     if len(found) != end - first:
         raise MediaError(f"{asset.source}: {len(found)} frames of {end - first} decode.")
     return found
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytoon_pipeline.spec.model import RenderSpec
+from pytoon_pipeline.plan.model import RenderSpec
 
 
 def _clock(seconds: float, point: str) -> str:

@@ -16,7 +16,7 @@ from pytoon_pipeline.media.trace import (
     sketch_sound,
     trace_frames,
 )
-from pytoon_pipeline.spec.timeline import Timeline
+from pytoon_pipeline.plan.timeline import Timeline
 from pytoon_pipeline.store.base import Store
 from pytoon_pipeline.store.seen import still
 

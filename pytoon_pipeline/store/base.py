@@ -24,9 +24,16 @@ OWN = (".tmp-", ".sums")
 """How names begin that are the store's own, beside its objects."""
 
 CONTENT = (
-    "segments", "media", "windows", "sound", "takes", "thumbnails", "measurements", "sightings",
+    "segments",
+    "media",
+    "windows",
+    "sound",
+    "takes",
+    "thumbnails",
+    "measurements",
+    "sightings",
     "posters",
-)  # fmt: skip
+)
 """Folders where a key is the hash of all that decided the object: one version is as good as
 another."""
 

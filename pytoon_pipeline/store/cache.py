@@ -115,9 +115,7 @@ class Cache:
             pass  # It went just now, or can't be read.
         return False
 
-    def keep(
-        self, key: str, draft: Path, version: str, modified: float, sha256: str = ""
-    ) -> Path:
+    def keep(self, key: str, draft: Path, version: str, modified: float, sha256: str = "") -> Path:
         """Make a whole draft the copy of a version of an object. `modified` is the object's Unix
         time, `sha256` the draft's, where it is known."""
         mark = self._print(key)

@@ -55,13 +55,23 @@ LONGEST_LINK = 7 * 86400
 """Seconds; no signature is good for longer."""
 
 _TYPES = {
-    ".mp4": "video/mp4", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png",
-    ".webp": "image/webp", ".wav": "audio/wav", ".m4a": "audio/mp4", ".mp3": "audio/mpeg",
-    ".flac": "audio/flac", ".yaml": "text/plain; charset=utf-8",
-    ".json": "application/json", ".vtt": "text/vtt; charset=utf-8",
-    ".srt": "text/plain; charset=utf-8", ".html": "text/html; charset=utf-8",
-    ".csv": "text/csv; charset=utf-8", ".txt": "text/plain; charset=utf-8",
-}  # fmt: skip
+    ".mp4": "video/mp4",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".wav": "audio/wav",
+    ".m4a": "audio/mp4",
+    ".mp3": "audio/mpeg",
+    ".flac": "audio/flac",
+    ".yaml": "text/plain; charset=utf-8",
+    ".json": "application/json",
+    ".vtt": "text/vtt; charset=utf-8",
+    ".srt": "text/plain; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+}
 _OTHER = "application/octet-stream"
 
 
@@ -78,7 +88,8 @@ def open_s3(settings: Settings) -> S3Store:
     ip = re.fullmatch(r"\d+(\.\d+){3}", bucket)
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket) or ".." in bucket or ip:
         raise _refused(
-            "PYTOON_STORE", f"{settings.store!r} names no bucket that there could be.",
+            "PYTOON_STORE",
+            f"{settings.store!r} names no bucket that there could be.",
             "Write s3://bucket/prefix, the bucket in 3 to 63 small letters, digits, '-' and '.'.",
         )
     prefix = prefix.strip("/")
@@ -86,13 +97,19 @@ def open_s3(settings: Settings) -> S3Store:
         prefix and checked_key(prefix)
     except StoreError as error:
         raise _refused(
-            "PYTOON_STORE", f"{settings.store!r} has a prefix that is no path.",
+            "PYTOON_STORE",
+            f"{settings.store!r} has a prefix that is no path.",
             "Write s3://bucket/prefix, without '//', '.' or '..' in the prefix.",
         ) from error
     return S3Store(
-        bucket, prefix, settings.cache, endpoint=settings.s3_endpoint,
-        public=settings.s3_public_endpoint, link_seconds=settings.link_seconds,
-        cache_bytes=settings.cache_bytes, link_profile=settings.link_profile,
+        bucket,
+        prefix,
+        settings.cache,
+        endpoint=settings.s3_endpoint,
+        public=settings.s3_public_endpoint,
+        link_seconds=settings.link_seconds,
+        cache_bytes=settings.cache_bytes,
+        link_profile=settings.link_profile,
     )
 
 
@@ -101,7 +118,8 @@ def _checked_endpoint(endpoint: str) -> str:
     parts = urlsplit(endpoint)
     if "@" in parts.netloc or not parts.hostname or parts.query or parts.fragment:
         raise _refused(
-            "PYTOON_S3_ENDPOINT", "is not the plain address of a server.",
+            "PYTOON_S3_ENDPOINT",
+            "is not the plain address of a server.",
             "Write for example http://minio:9000; user and password go into AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY.",
         )
@@ -165,7 +183,9 @@ def _open(
         response_checksum_validation="when_required",
     )
     client = session.client(
-        "s3", endpoint_url=endpoint, config=config,
+        "s3",
+        endpoint_url=endpoint,
+        config=config,
         region_name=session.region_name or "us-east-1",
     )
     return _Tools(client, ThreadPoolExecutor(_THREADS, "s3-part"), session.get_credentials())
@@ -371,8 +391,11 @@ class S3Store(Store):
     def _send_whole(self, draft: _Draft, about: dict[str, Any], condition: dict[str, str]) -> str:
         with open(draft.path, "rb") as body:
             answer = self._client.put_object(
-                Body=body, ContentLength=draft.bytes, ChecksumSHA256=_base64(draft.sha256),
-                **about, **condition,
+                Body=body,
+                ContentLength=draft.bytes,
+                ChecksumSHA256=_base64(draft.sha256),
+                **about,
+                **condition,
             )
         return answer["ETag"]
 
@@ -489,9 +512,7 @@ class S3Store(Store):
         half, digest = answer["ContentLength"] // 2, hashlib.sha256()
         try:
             for part in (f"bytes=0-{half - 1}", f"bytes={half}-") if half else ():
-                again = self._client.get_object(
-                    Range=part, IfMatch=answer["ETag"], **self._at(key)
-                )
+                again = self._client.get_object(Range=part, IfMatch=answer["ETag"], **self._at(key))
                 with closing(again["Body"]) as body:
                     for chunk in body.iter_chunks(_CHUNK):
                         digest.update(chunk)
@@ -562,7 +583,8 @@ class S3Store(Store):
                         gone.append(f"an unfinished upload of {each['Key'].removeprefix(start)}")
         except (ClientError, BotoCoreError, ValueError) as error:
             self._fail(
-                error, f"unfinished uploads to {self._root()} can't be taken away",
+                error,
+                f"unfinished uploads to {self._root()} can't be taken away",
                 "s3:ListBucketMultipartUploads and s3:AbortMultipartUpload",
             )
         return gone
@@ -686,7 +708,8 @@ _SAID: dict[str, tuple[str, str]] = {
     "ExpiredToken": ("the credentials have run out", _LOGIN),
     "InvalidToken": ("the credentials are not accepted", _LOGIN),
     "RequestTimeTooSkewed": (
-        "this machine's clock differs from the server's", "Set the clock (NTP), then try again.",
+        "this machine's clock differs from the server's",
+        "Set the clock (NTP), then try again.",
     ),
     "PermanentRedirect": ("the bucket is in another region", _REGION),
     "AuthorizationHeaderMalformed": ("the bucket is in another region", _REGION),
@@ -697,7 +720,7 @@ _SAID: dict[str, tuple[str, str]] = {
     "EntityTooLarge": ("it is too large for the server", "Raise the server's limit."),
     "XMinioStorageFull": ("the server's disk is full", "Make room there."),
     "InvalidObjectState": ("it lies in an archive", "Restore the object first."),
-}  # fmt: skip
+}
 _SAID["403"] = (
     "there is no permission for it, or it is not there",
     "Allow {right} and s3:ListBucket there to whom Pytoon runs as (docs/s3.md has a policy).",
@@ -720,9 +743,11 @@ def _explained(error: Exception, bucket: str, right: str) -> tuple[str, str]:
             why, remedy = f"the server answers {code}" + (f" ({said})" if said else ""), _SERVER
         return why.format(bucket=bucket), remedy.format(right=right)
     logins = (
-        known.NoCredentialsError, known.PartialCredentialsError, known.CredentialRetrievalError,
+        known.NoCredentialsError,
+        known.PartialCredentialsError,
+        known.CredentialRetrievalError,
         known.TokenRetrievalError,
-    )  # fmt: skip
+    )
     if isinstance(error, logins):
         return "there are no credentials for it", _LOGIN
     if isinstance(error, (known.ReadTimeoutError, known.ConnectTimeoutError)):

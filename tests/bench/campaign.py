@@ -29,19 +29,19 @@ from deployment import Deployment, Postgres, ended, tiny
 from redis_server import RedisServer
 from workers import WorkerProcess
 
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import content_hash
 from pytoon_pipeline.briefs.source import look as source_look
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
-from pytoon_pipeline.defs.watch import gather, look_around
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.watch import gather, look_around
 from pytoon_pipeline.settings import load_settings
 
 _WARM = """run_launcher:
-  module: pytoon_pipeline.defs.launcher
+  module: pytoon_pipeline.runtime.prefork_launcher
   class: WarmRunLauncher
   config: {}"""
 _CELERY = """run_launcher:
-  module: pytoon_pipeline.defs.celery
+  module: pytoon_pipeline.runtime.celery_launcher
   class: CeleryLauncher
   config: {broker: {env: PYTOON_BROKER}}"""
 _PLAIN = """run_launcher:
@@ -59,9 +59,7 @@ def look(count: int) -> None:
             own.mkdir(parents=True)
             (own / "brief.yaml").write_text(f"media: [a.jpg]\nhook: Line {i}\n")
             (own / "a.jpg").write_bytes(bytes([i % 256]) * 2000)
-        settings = load_settings(
-            {"PYTOON_HOME": f"{folder}/home", "PYTOON_BRIEFS_DIR": str(root)}
-        )
+        settings = load_settings({"PYTOON_HOME": f"{folder}/home", "PYTOON_BRIEFS_DIR": str(root)})
         ledger = Ledger(settings.ledger)
         print(f"\n| look at {count} briefs | s |\n|---|---|")
         later = time.time() + 60

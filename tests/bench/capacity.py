@@ -36,8 +36,8 @@ import numpy as np
 import yaml
 from render_ratio import tree_memory
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.settings import cpus, load_settings
 from pytoon_pipeline.store import Store
 from pytoon_pipeline.store.base import Stored
@@ -198,10 +198,18 @@ def work(process: int, threads: int, briefs: list[str], place: str, ready, start
         brief = mix[(process + number) % len(mix)].name
         done.put(
             Video(
-                process, brief, seconds, long, own_now - own, children_now - children, failed,
-                store.written, store.read, store.count,
+                process,
+                brief,
+                seconds,
+                long,
+                own_now - own,
+                children_now - children,
+                failed,
+                store.written,
+                store.read,
+                store.count,
             )
-        )  # fmt: skip
+        )
         number += 1
         source = fresh(number)
 

@@ -100,10 +100,10 @@ def timed(argv: list[str], env: dict[str, str]) -> tuple[float, int]:
 
 def raw_frames(brief: Path, home: Path, target: Path) -> int:
     """All frames of the video as they are given to x264, without transitions; their number."""
-    from pytoon_pipeline.briefs.folder import find_sources
+    from pytoon_pipeline.intake.folder import find_sources
+    from pytoon_pipeline.plan.segment_jobs import segment_jobs
+    from pytoon_pipeline.plan.timeline import timeline
     from pytoon_pipeline.settings import load_settings
-    from pytoon_pipeline.spec.job import segment_jobs
-    from pytoon_pipeline.spec.timeline import timeline
     from pytoon_pipeline.stages.compile import compile_source
     from pytoon_pipeline.stages.finishing import Finishing
     from pytoon_pipeline.stages.services import open_services

@@ -51,10 +51,21 @@ def run(kind: str, count: int, folder: Path) -> list[dict]:
     while done < count:
         log = (folder / f"{kind}.log").open("ab")
         work = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", str(TESTS / "fuzz_work.py"), kind, str(SEED),
-             str(done), str(count), str(folder)],
-            stdout=subprocess.PIPE, stderr=log, bufsize=0,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-X",
+                "faulthandler",
+                str(TESTS / "fuzz_work.py"),
+                kind,
+                str(SEED),
+                str(done),
+                str(count),
+                str(folder),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            bufsize=0,
+        )
         assert work.stdout is not None
         label, rest, fault = "", b"", ""
         while True:

@@ -71,13 +71,16 @@ def _page(found: list[tuple[Written, str | None]], refused: list[Written]) -> st
     counted = Counter(m.code for m in refused).most_common(12)
     examples = dict.fromkeys(f"`{' '.join(m.text.split())}`" for m in refused[:16])
     return PAGE.format(
-        count=COUNT, currencies=len(CURRENCIES), babel=babel.__version__, rows="\n".join(rows),
+        count=COUNT,
+        currencies=len(CURRENCIES),
+        babel=babel.__version__,
+        rows="\n".join(rows),
         refused=", ".join(f"{code} {n}" for code, n in counted) + ", others fewer",
         examples="The first of them: " + ", ".join(examples) + ".",
-    )  # fmt: skip
+    )
 
 
 def _is_kept(made: Written) -> bool:
-    from pytoon_pipeline.briefs.money import Writing, parse_price
+    from pytoon_pipeline.tables.money import Writing, parse_price
 
     return parse_price(made.text, Writing(made.currency, made.locale)).code is None

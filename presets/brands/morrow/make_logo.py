@@ -5,13 +5,14 @@ python presets/brands/morrow/make_logo.py [--font Montserrat_700Bold.ttf]
 The mark is a half sun over its horizon; the wordmark is set in Montserrat
 Bold (SIL Open Font License), which lies under presets/fonts/montserrat.
 """
+
 import argparse
 import pathlib
 
 from PIL import Image, ImageDraw, ImageFont
 
 HERE = pathlib.Path(__file__).resolve().parent
-SS = 4                       # supersampling
+SS = 4  # supersampling
 CREAM, INK = (250, 245, 236), (31, 27, 24)
 
 

@@ -33,7 +33,7 @@ from pytoon_pipeline.engines.comfyui.workflows import DEFAULTS, Workflow, load_w
 from pytoon_pipeline.engines.generated import generated_footage
 from pytoon_pipeline.errors import EngineError, EngineFailed, EngineUnavailable
 from pytoon_pipeline.locks import held
-from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.store import Store
 
 __all__ = ["ComfyUI", "Limits", "is_local", "open_transport"]
@@ -232,9 +232,15 @@ class ComfyUI(Engine):
         id_ = str(uuid.uuid5(_NAMES, name))
         values["prefix"] = f"pytoon/{wanted.key[:16]}/{id_[:13]}"
         return PromptRun(
-            transport, wanted.workflow, wanted.workflow.filled(graph, values), id_, self.limits,
-            progress, self._clock, self._sleep,
-        )  # fmt: skip
+            transport,
+            wanted.workflow,
+            wanted.workflow.filled(graph, values),
+            id_,
+            self.limits,
+            progress,
+            self._clock,
+            self._sleep,
+        )
 
     def _download(
         self, transport: Transport, item: dict[str, Any], workdir: Path, progress: Progress

@@ -1,5 +1,4 @@
-"""Failures of a server that the engine acts upon; to everybody else they are what they derive from.
-"""
+"""Failures of a server that the engine acts upon; others see only their base classes."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from pytoon_pipeline.engines.base import Media
 from pytoon_pipeline.engines.comfyui.sizes import Shape
 from pytoon_pipeline.engines.comfyui.workflows import Workflow
 from pytoon_pipeline.errors import EngineFailed, MediaError
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Asset
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 _SEEDS = 2**48
 """Seeds stay below what a browser's numbers hold, so that a take can be tried by hand."""

@@ -154,8 +154,10 @@ class PromptRun:
                 ):
                     # Said again, it does not make anybody look more often.
                     ended, next_look = True, next_look if ended else heard
-                elif kind == "progress" and lines < _MOST_LINES and (
-                    clock() - told >= _LOG_EVERY or data.get("value") == data.get("max")
+                elif (
+                    kind == "progress"
+                    and lines < _MOST_LINES
+                    and (clock() - told >= _LOG_EVERY or data.get("value") == data.get("max"))
                 ):
                     told, lines = clock(), lines + 1
                     said = [words(data.get(what), 40) for what in ("node", "value", "max")]

@@ -109,9 +109,11 @@ class Socket:
     def __init__(self, client: httpx.Client, path: str, params: dict[str, str], seconds: float):
         key = base64.b64encode(os.urandom(16))
         headers = {
-            "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
             "Sec-WebSocket-Key": key.decode(),
-        }  # fmt: skip
+        }
         with ExitStack() as stack:
             answer = stack.enter_context(
                 client.stream(

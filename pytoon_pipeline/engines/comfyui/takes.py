@@ -72,9 +72,26 @@ def cleaned(path: Path, target: Path, server: str) -> Path:
 
     _examine(path, server)
     say = _COLOURS.get(_untagged(path) or "")
-    argv = ["-i", ffmpeg.url(path), "-map", "0:v:0", "-c", "copy", "-map_metadata", "-1",
-            "-map_chapters", "-1", *(("-bsf:v", say) if say else ()), "-fflags", "+bitexact",
-            "-movflags", "+faststart", "-f", "mp4", ffmpeg.url(target)]  # fmt: skip
+    argv = [
+        "-i",
+        ffmpeg.url(path),
+        "-map",
+        "0:v:0",
+        "-c",
+        "copy",
+        "-map_metadata",
+        "-1",
+        "-map_chapters",
+        "-1",
+        *(("-bsf:v", say) if say else ()),
+        "-fflags",
+        "+bitexact",
+        "-movflags",
+        "+faststart",
+        "-f",
+        "mp4",
+        ffmpeg.url(target),
+    ]
     try:
         ffmpeg.run(argv, f"copy the take {path.name}", timeout=_SECONDS)
     except FfmpegError as error:

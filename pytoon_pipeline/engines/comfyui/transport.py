@@ -272,17 +272,25 @@ class _Http(Transport):
         from pytoon_pipeline.media.client import environment_proxy, open_client
 
         client = open_client(
-            guard, connect=self._limits.connect, silence=self._limits.answer, whole=whole,
+            guard,
+            connect=self._limits.connect,
+            silence=self._limits.answer,
+            whole=whole,
             # A proxy of the environment is for the internet, not for one's own network.
             proxy=None if self._local else environment_proxy(url),
-        )  # fmt: skip
+        )
         client.headers["Accept-Encoding"] = "identity"
         return client
 
     def _ask(
-        self, method: str, path: str, *, silence: float | None = None, whole: float | None = None,
+        self,
+        method: str,
+        path: str,
+        *,
+        silence: float | None = None,
+        whole: float | None = None,
         **more: Any,
-    ) -> _Answer:  # fmt: skip
+    ) -> _Answer:
         """A request and its answer, read whole. Statuses up to 499 are the caller's, 401 and 403
         apart. `silence` and `whole` are seconds other than the usual ones."""
         silence, whole = silence or self._limits.answer, whole or self._limits.document_seconds
@@ -378,12 +386,13 @@ class _Http(Transport):
 
     def upload(self, name: str, folder: str, data: bytes) -> str:
         answer = self._ask(
-            "POST", "/upload/image",
+            "POST",
+            "/upload/image",
             files={"image": (name, data, "image/png")},
             # Only these words overwrite; without it, other bytes would get another name.
             data={"subfolder": folder, "type": "input", "overwrite": "true"},
             whole=self._limits.transfer_seconds,
-        )  # fmt: skip
+        )
         body = answer.document or {}
         if answer.status_code != 200 or not isinstance(body.get("name"), str):
             raise EngineFailed(
@@ -462,8 +471,10 @@ class Direct(_Http):
 
     def look(self, prompt_id: str) -> Look:
         # What leaves the queue enters the history, a moment later: so it is read again.
-        return self._recorded(prompt_id) or self._queued(prompt_id) or (
-            self._recorded(prompt_id) or Look("absent")
+        return (
+            self._recorded(prompt_id)
+            or self._queued(prompt_id)
+            or (self._recorded(prompt_id) or Look("absent"))
         )
 
     def _recorded(self, prompt_id: str) -> Look | None:
@@ -472,9 +483,10 @@ class Direct(_Http):
             return None
         status = mapping(record.get("status"))
         messages = {
-            m[0]: m[1] for m in items(status.get("messages"))
+            m[0]: m[1]
+            for m in items(status.get("messages"))
             if isinstance(m, list) and len(m) == 2 and isinstance(m[0], str)
-        }  # fmt: skip
+        }
         if status.get("completed") and status.get("status_str") == "success":
             return Look("done", mapping(record.get("outputs")))
         # An interrupted one is an error too, but for this message.
@@ -504,9 +516,14 @@ class Hosted(_Http):
     _api = "/api"
     _running = ("in_progress", "executing", "running")
     _ended = {
-        "success": "done", "completed": "done", "cancelled": "interrupted", "error": "failed",
-        "failed": "failed", "non_retryable_error": "failed", "lost": "absent",
-    }  # fmt: skip
+        "success": "done",
+        "completed": "done",
+        "cancelled": "interrupted",
+        "error": "failed",
+        "failed": "failed",
+        "non_retryable_error": "failed",
+        "lost": "absent",
+    }
 
     def _credentials(self) -> dict[str, str]:
         return {"X-API-Key": self._token or ""}

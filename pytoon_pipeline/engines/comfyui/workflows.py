@@ -188,12 +188,14 @@ def load_workflow(folders: Path | Sequence[Path], name: str) -> Workflow:
         raise PresetError(
             [
                 Problem(
-                    "workflow.field", f"{e['msg']}.", file=str(path),
+                    "workflow.field",
+                    f"{e['msg']}.",
+                    file=str(path),
                     field=".".join(str(part) for part in e["loc"]) or None,
                 )
                 for e in error.errors()
             ]
-        ) from error  # fmt: skip
+        ) from error
     try:
         graph = json.loads(graph_path.read_text())
     except (OSError, ValueError) as error:

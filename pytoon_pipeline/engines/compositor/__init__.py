@@ -23,8 +23,8 @@ from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture.keying import key
 from pytoon_pipeline.picture.layers import Layer, new_frame
 from pytoon_pipeline.picture.yuv import Planes
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Asset, Box, Place
+from pytoon_pipeline.plan.model import Asset, Box, Place
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 # One thread for each warp: segments run side by side, and x264 needs the cores too.
 cv2.setNumThreads(1)
@@ -56,8 +56,9 @@ def drawn(job: SegmentJob, layers: Sequence[Layer | clips.Moving], progress: Pro
 
     def frames() -> Iterator[Planes]:
         frame = new_frame(job.width, job.height)
-        drawing = [layer.begin() if isinstance(layer, clips.Moving) else layer.draw
-                   for layer in layers]  # fmt: skip
+        drawing = [
+            layer.begin() if isinstance(layer, clips.Moving) else layer.draw for layer in layers
+        ]
         for index in range(job.count):
             for draw in drawing:
                 draw(frame, index)

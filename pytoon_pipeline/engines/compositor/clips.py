@@ -14,8 +14,8 @@ from pytoon_pipeline.media.clips import ClipFrames, lay_over
 from pytoon_pipeline.picture import grounds
 from pytoon_pipeline.picture.layers import Layer, Picture, Placement
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Box
+from pytoon_pipeline.plan.model import Box
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 Drawing = Callable[[Planes, int], None]
 
@@ -33,7 +33,12 @@ class Clip(Moving):
     under it is seen where it is transparent."""
 
     def __init__(
-        self, job: SegmentJob, path: Path, size: tuple[int, int], window: Box, radius: int = 0,
+        self,
+        job: SegmentJob,
+        path: Path,
+        size: tuple[int, int],
+        window: Box,
+        radius: int = 0,
         transparent: bool = False,
     ):
         """`size` is the clip's own."""
@@ -41,8 +46,13 @@ class Clip(Moving):
         self.size = cover_size(*size, window[2] - window[0], window[3] - window[1])
         self.transparent = transparent
         self.frames = ClipFrames(
-            path, self.size, job.rate, start=job.clip_start - job.head, count=job.count,
-            ground=first_colour(job), transparent=transparent,
+            path,
+            self.size,
+            job.rate,
+            start=job.clip_start - job.head,
+            count=job.count,
+            ground=first_colour(job),
+            transparent=transparent,
         )
 
     def begin(self) -> Drawing:
@@ -72,7 +82,12 @@ class ClipOverItself(Clip):
     """A clip before its own blurred copy, which fills the frame."""
 
     def __init__(
-        self, job: SegmentJob, path: Path, size: tuple[int, int], window: Box, radius: int,
+        self,
+        job: SegmentJob,
+        path: Path,
+        size: tuple[int, int],
+        window: Box,
+        radius: int,
         shadows: Sequence[Layer],
     ):
         super().__init__(job, path, size, window, radius)
@@ -101,8 +116,11 @@ class ClipGround(Moving):
         background, travel = job.background, job.background.parallax or 0.0
         self.job, self.scale = job, BLURRED_FRACTION if background.blur else 1
         part = tuple(
-            max(8, grown(side, travel) // self.scale // 2 * 2 + 2) if self.scale > 1
-            else grown(side, travel) if travel else side
+            max(8, grown(side, travel) // self.scale // 2 * 2 + 2)
+            if self.scale > 1
+            else grown(side, travel)
+            if travel
+            else side
             for side in (job.width, job.height)
         )
         self.size = cover_size(*size, *part)

@@ -14,7 +14,7 @@ from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture import grounds
 from pytoon_pipeline.picture.layers import Fill, Layer
 from pytoon_pipeline.picture.yuv import rgb_to_planes
-from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 
 def ground_layers(
@@ -50,7 +50,12 @@ def _rgb(
     if job.background_asset is not None:
         own = load_image(media[job.background_asset.id], min_side=2 * max(width, height))
         return grounds.pictured(
-            own[..., :3], width, height, background.blur, background.darken, colours[0],
+            own[..., :3],
+            width,
+            height,
+            background.blur,
+            background.darken,
+            colours[0],
             background.wash or 0.0,
         )
     if background.kind == "blur" and picture is not None:

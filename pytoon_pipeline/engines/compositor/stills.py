@@ -15,8 +15,8 @@ from pytoon_pipeline.picture import grounds
 from pytoon_pipeline.picture.layers import CutOut, Picture, Placement, Tile, cut_out_planes
 from pytoon_pipeline.picture.motion import Pose, largest_zoom, pose
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Box, Place
+from pytoon_pipeline.plan.model import Box, Place
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 MOST_UPSCALE = 4.0
 """A cut-out is enlarged at most this much to fill its place; smaller ones stand smaller."""
@@ -58,7 +58,12 @@ class Laid:
 def shadow_layer(job: SegmentJob, shadow: Shadow) -> Laid:
     """A shadow by itself, for what moves or shows something else under it."""
     alpha = grounds.shadow_alpha(
-        shadow.shape, shadow.x, shadow.y, job.width, job.height, job.layout.shadow,
+        shadow.shape,
+        shadow.x,
+        shadow.y,
+        job.width,
+        job.height,
+        job.layout.shadow,
         min(shadow.shape.shape),
     )
     rows, columns = np.nonzero(alpha.max(axis=1) > 2e-3)[0], np.nonzero(alpha.max(axis=0) > 2e-3)[0]
@@ -143,7 +148,11 @@ def moving_inside(job: SegmentJob, picture: np.ndarray, window: Box, radius: int
 
 
 def _look(
-    at: float, size: float, seen: float, pans: bool, most: float,
+    at: float,
+    size: float,
+    seen: float,
+    pans: bool,
+    most: float,
     subject: tuple[float, float] | None,
 ) -> float:
     """The point of the picture in the middle of the window, along one axis: `at` is a focus, kept
@@ -175,9 +184,7 @@ def floating(job: SegmentJob, picture: np.ndarray) -> tuple[CutOut, Shadow]:
     planes, alpha = cut_out_planes(sized)
     ph, pw = sized.shape[:2]
     shape = _sized(picture, w * scale, h * scale)[..., 3].astype(np.float32) / 255
-    shadow = Shadow(
-        shape, (x0 + x1 - shape.shape[1]) // 2, (y0 + y1 - shape.shape[0]) // 2
-    )
+    shadow = Shadow(shape, (x0 + x1 - shape.shape[1]) // 2, (y0 + y1 - shape.shape[0]) // 2)
 
     def place(index: int) -> Placement:
         p = camera(job, index)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from pytoon_pipeline.picture.layers import Placement
 from pytoon_pipeline.picture.motion import ease
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Box
+from pytoon_pipeline.plan.model import Box
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 
 def whole(job: SegmentJob) -> Box:
@@ -45,9 +45,7 @@ def grown(side: int, travel: float) -> int:
     return (int(side * (1 + travel)) // 2 + 1) * 2
 
 
-def drift(
-    job: SegmentJob, width: int, height: int, scale: float
-) -> Callable[[int], Placement]:
+def drift(job: SegmentJob, width: int, height: int, scale: float) -> Callable[[int], Placement]:
     """The ground's slow way against the media: eased, along the pan of the camera or downwards, its
     travel the share of the frame's height (or width) that the plan allows."""
     kind, travel = job.motion.kind, job.background.parallax or 0.0

@@ -26,7 +26,7 @@ from pytoon_pipeline.engines.remote.errand import Errand, Sending
 from pytoon_pipeline.engines.remote.peer import Peer, PeerError, Timeouts, quoted
 from pytoon_pipeline.errors import EngineError, EngineUnavailable, PytoonError
 from pytoon_pipeline.media import ffmpeg
-from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 Look = Callable[[SegmentJob, Media], dict[str, Any]]
 """What beside its job decides a segment's bytes here: `stages.look.segment_look`."""
@@ -112,9 +112,7 @@ class Remote(Engine):
             told.put(lambda: progress(frames))
 
         target = workdir / "remote.mp4"
-        errand = Errand(
-            job, media, libraries() | look, target, self._breaker, self._sending, tell
-        )
+        errand = Errand(job, media, libraries() | look, target, self._breaker, self._sending, tell)
 
         def run() -> None:
             try:
@@ -151,9 +149,11 @@ class Remote(Engine):
         ranked = sorted(
             enumerate(self._peers),
             key=lambda p: (
-                self._breaker.lost_at(p[1].url), self._busy[p[1].url], (p[0] - turn) % count
+                self._breaker.lost_at(p[1].url),
+                self._busy[p[1].url],
+                (p[0] - turn) % count,
             ),
-        )  # fmt: skip
+        )
         peers = [peer for _, peer in ranked]
         first = peers[0].url if peers else ""
         with self._lock:

@@ -13,7 +13,7 @@ import av
 from pytoon_pipeline.errors import EngineFailed, MediaError
 from pytoon_pipeline.media.link import edit_lists
 from pytoon_pipeline.media.probe import open_clip, probe, reason
-from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 
 def check_segment(path: Path, job: SegmentJob, x264: Mapping[str, Any]) -> None:

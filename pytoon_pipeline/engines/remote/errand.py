@@ -18,8 +18,8 @@ from pytoon_pipeline.engines.remote.breaker import Breaker
 from pytoon_pipeline.engines.remote.check import check_segment
 from pytoon_pipeline.engines.remote.peer import Full, Lacks, Lost, Peer, PeerError, Unknown, quoted
 from pytoon_pipeline.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Asset
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 T = TypeVar("T")
 _CHUNK = 256 * 1024
@@ -62,9 +62,7 @@ class Errand:
     ):
         self._job, self._media, self._look, self._target = job, media, look, target
         self._breaker, self._sending, self._tell = breaker, sending, tell
-        said = {
-            "job": job.model_dump(mode="json"), "version": RENDERER_VERSION, "look": look
-        }  # fmt: skip
+        said = {"job": job.model_dump(mode="json"), "version": RENDERER_VERSION, "look": look}
         self._request = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
         self._asker = secrets.token_hex(8)
         self._told = 0
@@ -137,9 +135,7 @@ class Errand:
         """Asks for the segment, and sends what media the peer lacks. Its name there."""
         for _ in range(2):
             try:
-                said = self._patiently(
-                    peer, lambda: peer.begin(self._request, self._asker), until
-                )
+                said = self._patiently(peer, lambda: peer.begin(self._request, self._asker), until)
                 break
             except Lacks as lacks:
                 for asset in self._job.all_assets:

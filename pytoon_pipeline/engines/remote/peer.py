@@ -144,10 +144,13 @@ class Peer:
 
     def send(self, sha256: str, suffix: str, content: Iterator[bytes], size: int) -> None:
         self._call(
-            "PUT", f"/segments/media/{sha256}", params={"suffix": suffix}, content=content,
+            "PUT",
+            f"/segments/media/{sha256}",
+            params={"suffix": suffix},
+            content=content,
             headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
             extensions={"whole": self.timeouts.whole},
-        )  # fmt: skip
+        )
 
     def cancel(self, work: str, asker: str) -> None:
         """Never raises: whoever cancels has no use for an answer."""
@@ -166,10 +169,12 @@ class Peer:
         with (
             self._asking(),
             self._client().stream(
-                "GET", f"{self.url}/segments/{work}/file", headers=headers,
+                "GET",
+                f"{self.url}/segments/{work}/file",
+                headers=headers,
                 extensions={"whole": self.timeouts.whole},
             ) as answer,
-        ):  # fmt: skip
+        ):
             if not answer.is_success:
                 self._heed(answer.status_code, answer.headers, read_answer(answer, _ANSWER))
             if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):

@@ -1,0 +1,132 @@
+"""The compiler: a file -> a complete RenderSpec, or all of its problems at once."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytoon_pipeline.briefs.model import Brief
+from pytoon_pipeline.briefs.reading import read_document, validate
+from pytoon_pipeline.briefs.source import Document
+from pytoon_pipeline.compiler.draft import Draft, Workshop
+from pytoon_pipeline.compiler.passes import PASSES
+from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.media.probe import UnreadableMedia
+from pytoon_pipeline.plan.model import Constraints, RenderSpec, Segment
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What came out of a file."""
+
+    spec: RenderSpec | None
+    """None when there are errors."""
+    problems: list[Problem]
+    """Errors, warnings and infos, errors first."""
+    files: dict[str, Path]
+    """Asset id -> the local file that was examined: a copy below the workshop's `scratch`, or the
+    store's own file; without a `scratch` the file itself."""
+
+
+def compile_file(
+    path: Path,
+    folder: Path,
+    kind: str,
+    shown: str,
+    shop: Workshop,
+    document: Document | None = None,
+) -> Compiled:
+    """Compile a brief (`kind` brief) or a hand-written or finished RenderSpec (`kind` spec).
+
+    `folder` is what media paths are relative to; `shown` is the file's name in messages; `document`
+    is what is compiled where the file is a whole of several. Faults of the person are in the
+    result, never raised.
+    """
+    if document is None:
+        model = Brief if kind == "brief" else RenderSpec
+        data, problems = read_document(path, shown, model)
+    else:
+        data, problems = copy.deepcopy(dict(document.data)), list(document.problems)
+    if data is None:
+        return Compiled(None, problems, {})
+    compiled = _compile(data, folder, kind, shown, shop, document)
+    found = compiled.problems
+    if document is not None:
+        # What is wrong with a kit or a preset is no fault of a row.
+        found = [document.locate(p) if p.file in (None, shown) else p for p in found]
+        # What was found in the row itself says where already.
+        problems = [replace(p, file=p.file or shown) for p in problems]
+    found = problems + found
+    order = {"error": 0, "warning": 1, "info": 2}
+    found.sort(key=lambda p: order[p.severity])
+    spec = compiled.spec
+    if spec is None or any(p.severity == "error" for p in found):
+        return Compiled(None, found, {})
+    warnings = [p.as_dict() for p in found]
+    if warnings:
+        spec.metadata["warnings"] = warnings
+    return Compiled(RenderSpec.model_validate(spec.model_dump()), found, compiled.files)
+
+
+def _compile(
+    data: dict,
+    folder: Path,
+    kind: str,
+    shown: str,
+    shop: Workshop,
+    document: Document | None,
+) -> Compiled:
+    names = document.files if document else {}
+    if kind == "brief":
+        brief, found = validate(Brief, data, shown)
+        draft = None if brief is None else _from_brief(brief, folder, shown, shop)
+    else:
+        spec, found = validate(RenderSpec, data, shown)
+        draft = None if spec is None else Draft(shown, folder, _fresh(spec), shop)
+    if draft is None:
+        return Compiled(None, found, {})
+    if document is not None and document.until:
+        until = dt.datetime.fromisoformat(document.until)
+        draft.notes.append(f"What it says of the price holds until {until:%Y-%m-%d %H:%M} UTC.")
+    draft.names = names
+    draft.problems += found
+    # Whatever is wrong with the fields that were taken out, the rest is compiled too, so that a
+    # person learns of everything in one go.
+    for compile_pass in PASSES:
+        try:
+            compile_pass(draft)
+        except UnreadableMedia as error:  # A logo or a track that was replaced just now.
+            draft.error(error.code, error.message, error.remedy)
+            break
+    if draft.broken:
+        return Compiled(None, draft.problems, {})
+    draft.spec.metadata = {**draft.spec.metadata, "notes": draft.notes}
+    return Compiled(draft.spec, draft.problems, draft.files)
+
+
+def _fresh(spec: RenderSpec) -> RenderSpec:
+    """A spec to work on; what an earlier compilation said of it is said anew."""
+    metadata = {k: v for k, v in spec.metadata.items() if k not in ("notes", "warnings")}
+    return spec.model_copy(deep=True, update={"metadata": metadata})
+
+
+def _from_brief(brief: Brief, folder: Path, shown: str, shop: Workshop) -> Draft:
+    """A draft with what the brief says of the whole; the passes add the rest."""
+    spec = RenderSpec(
+        archetype=brief.archetype,
+        preset=brief.preset,
+        brand=brief.brand,
+        brand_safe=brief.brand_safe,
+        engine_policy=brief.engine_policy,
+        segments=[Segment()],
+        constraints=Constraints(
+            safe_zone=brief.platform,
+            allow_regeneration=brief.allow_regeneration,
+            max_engine_seconds=brief.budget.seconds if brief.budget else None,
+            max_cost=brief.budget.cost if brief.budget else None,
+        ),
+        metadata={**brief.metadata, "locale": brief.locale},
+    )
+    return Draft(shown, folder, spec, shop, brief=brief)

@@ -1,0 +1,115 @@
+"""A RenderSpec in the making, and what the passes know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytoon_pipeline.briefs.model import Brief
+from pytoon_pipeline.compiler.presets import Brand, PlatformFacts, Preset, PresetLibrary
+from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.media.copies import Copies
+from pytoon_pipeline.media.probe import MediaInfo
+from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.plan.model import Asset, Box, RenderSpec
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a brief, on its way to become captions."""
+
+    role: str
+    text: str
+    field: str
+    """The field it was written in."""
+    style: str
+    """Key into the spec's styles."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What the passes may look things up in."""
+
+    presets: PresetLibrary
+    fonts: FontLibrary
+    media_roots: Mapping[str, Path] = field(default_factory=dict)
+    stored: Callable[[str], Path | None] = lambda key: None
+    """A store key -> local file, for the media of a spec that was compiled before."""
+    fetch: Callable[[str], Path] | None = None
+    """An address -> local file with its bytes; FetchRefused where that may or can not be."""
+    scratch: Path | None = None
+    """A folder of its own for copies of the files that are to be rendered; without one they are
+    examined where they are, and what is compiled is not to be rendered."""
+    private: Path | None = None
+    """A folder that nobody else writes to: files there need no copy."""
+    at_hand: bool = False
+    """Is `stored` a look at this machine? Then no copy is made of what it has."""
+
+
+@dataclass
+class Draft:
+    file: str
+    """The source file, as its author knows it."""
+    folder: Path
+    """Media are relative to it."""
+    spec: RenderSpec
+    shop: Workshop
+    brief: Brief | None = None
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    files: dict[str, Path] = field(default_factory=dict)
+    """Asset id -> local file: a copy, or the store's own."""
+    copies: Copies = field(init=False)
+    """By which files are taken."""
+    probed: dict[Path, MediaInfo] = field(default_factory=dict)
+    """What was found out about files that were taken."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Name of a file in the source -> its name in the folder, where that is another."""
+    given: dict[str, Asset] = field(default_factory=dict)
+    """Assets that a spec came with, by id."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """Segment id -> the field of the source that it comes from."""
+    lines: list[list[Line]] = field(default_factory=list)
+    """The lines of each segment, in order."""
+    # Set by the pass `look`, needed by all that follow.
+    preset: Preset = None  # type: ignore[assignment]
+    brand: Brand = None  # type: ignore[assignment]
+    facts: PlatformFacts = None  # type: ignore[assignment]
+    clear_box: Box = (0, 0, 0, 0)
+
+    def __post_init__(self) -> None:
+        def kept(sha256: str, suffix: str) -> Path | None:
+            return self.shop.stored(f"media/{sha256}{suffix}")
+
+        found = kept if self.shop.at_hand else None
+        self.copies = Copies(self.shop.scratch, found, self.shop.private)
+
+    @property
+    def scale(self) -> float:
+        """Pixels of this video for a pixel of the 1080-wide frame that presets speak of."""
+        return self.spec.resolution.width / 1080
+
+    def box(self, box: Box) -> Box:
+        """A box of a preset, in pixels of this video."""
+        x0, y0, x1, y1 = (round(v * self.scale) for v in box)
+        return x0, y0, x1, y1
+
+    def error(self, code: str, message: str, remedy: str = "", field: str | None = None, **more):
+        self.problems.append(
+            Problem(code, message, remedy, "error", file=self.file, field=field, **more)
+        )
+
+    def warn(self, code: str, message: str, remedy: str = "", field: str | None = None, **more):
+        self.problems.append(
+            Problem(code, message, remedy, "warning", file=self.file, field=field, **more)
+        )
+
+    def note(self, text: str) -> None:
+        """Something the compiler decided that the author should know; kept in the spec."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    @property
+    def broken(self) -> bool:
+        return any(p.severity == "error" for p in self.problems)

@@ -1,0 +1,465 @@
+"""What is to be rendered: what is new in the briefs folder and the briefs table, what a person
+asked for, and what was lost. No Dagster here: the sensor asks, and requests the runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import SimpleQueue
+
+from pytoon_pipeline.briefs.bundle import BriefChanged, hints_of, pack, packed
+from pytoon_pipeline.briefs.source import BriefSource, Hints, look
+from pytoon_pipeline.briefs.variants import expand
+from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
+from pytoon_pipeline.intake.folder import scan
+from pytoon_pipeline.intake.ledger import Entry, Ledger
+from pytoon_pipeline.intake.sandboxed_reader import (
+    BriefReader,
+    Busy,
+    Found,
+    Read,
+    Stuck,
+    read_brief,
+)
+from pytoon_pipeline.settings import Settings
+from pytoon_pipeline.store import Store, open_store, where
+
+CONTENTS_TAG = "pytoon/contents"
+"""On runs whose brief lies in a shared store: the contents that they compile."""
+MOST_REQUESTS = 20
+"""Runs requested per look; submitting one takes Dagster a good part of a second."""
+SETTLED_SECONDS = 5.0
+"""Files this long without a change count as copied whole."""
+LONGEST = 30.0
+"""Seconds after which a look is broken off; Dagster ends a sensor's tick after 60."""
+READING = 5.0
+"""Seconds after which a brief that is still read is left to the next look."""
+PACKING = 10.0
+"""Seconds that a look waits for briefs to be packed; the others are requested by the next."""
+_PACKERS = 4
+
+
+@dataclass
+class Findings:
+    """What one look found."""
+
+    briefs: int | None = None
+    """Briefs in the folder and the table; None when they were not looked at."""
+    requests: list[Entry] = field(default_factory=list)
+    """To be worked on now, as their `action` says."""
+    waiting: list[BriefSource] = field(default_factory=list)
+    """Still being copied."""
+    reached: str = ""
+    """Origin of the last brief that was looked at."""
+    unfinished: bool = False
+    """More may be new; the next look goes on."""
+    problems: list[Problem] = field(default_factory=list)
+    confirmed: int = 0
+    """Highest serial number asked for so far."""
+    generating: set[str] = field(default_factory=set)
+    """Keys of requests that generate footage, where the brief itself is on another machine."""
+
+
+class Packing:
+    """Packs briefs into a store that machines share: in the background, so that a large file keeps
+    no look from its end, and goes on into the store until the next."""
+
+    def __init__(self, store: Store, scratch: Path):
+        self.store, self._scratch = store, scratch
+        self._begun: dict[tuple[str, str], Future[None]] = {}
+        self._waiting: SimpleQueue = SimpleQueue()
+        for n in range(_PACKERS):
+            # Whoever ends this process need not wait for them: a put that was cut off is none.
+            threading.Thread(target=self._work, name=f"packing-{n}", daemon=True).start()
+
+    def begin(
+        self, key: str, source: BriefSource, roots: Mapping[str, Path], contents: str
+    ) -> Future[None]:
+        """Pack these contents, or find that they are being packed; `pack` says what it raises."""
+        future = self._begun.get((key, contents))
+        if future is None:
+            future = self._begun[key, contents] = Future()
+            self._waiting.put((future, key, source, roots, contents))
+        return future
+
+    def forget_ended(self) -> None:
+        self._begun = {k: f for k, f in self._begun.items() if not f.done()}
+
+    def _work(self) -> None:
+        while True:
+            future, key, source, roots, contents = self._waiting.get()
+            try:
+                pack(source, self.store, roots, contents, key=key, scratch=self._scratch)
+                future.set_result(None)
+            except BaseException as error:  # Whoever waits for it hears of it.
+                future.set_exception(error)
+
+
+def packing(settings: Settings) -> Packing | None:
+    """What briefs are packed with, one for a store and a process; None where the store is a folder
+    of this machine."""
+    place = settings.store, settings.s3_endpoint, settings.home
+    if place not in _PACKING:
+        store = open_store(settings)
+        _PACKING[place] = Packing(store, settings.scratch) if store.shared else None
+    return _PACKING[place]
+
+
+_PACKING: dict[tuple[str, str | None, Path], Packing | None] = {}
+
+
+@dataclass
+class Gathered:
+    """The briefs that there are; `found` is None where that is not known yet."""
+
+    found: list[Found] | None
+    problems: list[Problem]
+
+    @property
+    def sources(self) -> list[BriefSource] | None:
+        return None if self.found is None else [each.source for each in self.found]
+
+
+def gather_apart(settings: Settings, reader: BriefReader, deadline: float) -> Gathered:
+    """`gather`, read in a process apart and with the looks of the briefs. A file that is read for
+    too long is left out, and told of; where it is not done at the deadline (time.monotonic()) the
+    next look goes on with it."""
+    moment = dt.datetime.fromtimestamp(time.time(), dt.UTC)
+    problems: list[Problem] = []
+    roots = settings.media_roots
+    while True:
+        try:
+            found, said = reader.find(settings.briefs_dir, moment, roots, deadline)
+            if settings.briefs_table:
+                from pytoon_pipeline.tables.sqltable import read_sql_table
+
+                rows, wrong = read_sql_table(settings.briefs_table, settings.briefs_dir)
+                said += wrong
+                each = [each for row in rows for each in expand(row)]
+                found += reader.looks(each, roots, deadline)
+            return Gathered(found, problems + said)
+        except Stuck as stuck:
+            problems.append(stuck.as_problem())
+            if not stuck.path or time.monotonic() > deadline:
+                return Gathered(None, problems)
+        except Busy:
+            return Gathered(None, problems)
+
+
+def gather(settings: Settings, now: float | None = None) -> tuple[list[BriefSource], list[Problem]]:
+    """All briefs that there are now, in the folder and in the table. A row whose sale has begun or
+    ended since the last look says something else, and so counts as changed. `now` is a Unix time,
+    the present if left out."""
+    moment = dt.datetime.fromtimestamp(time.time() if now is None else now, dt.UTC)
+    sources, problems = scan(settings.briefs_dir, moment)
+    if settings.briefs_table:
+        from pytoon_pipeline.tables.sqltable import read_sql_table
+
+        rows, found = read_sql_table(settings.briefs_table, settings.briefs_dir)
+        sources += [each for row in rows for each in expand(row)]
+        problems += found
+    return sources, problems
+
+
+def report_back(settings: Settings, ledger: Ledger) -> list[Problem]:
+    """Write what became of the rows of the briefs table into it. Returns what kept that from
+    being done; it is tried again at the next look."""
+    if not settings.briefs_table:
+        return []
+    from pytoon_pipeline.tables.sqltable import RowState, write_back
+
+    rows: dict[str, list[Entry]] = {}
+    for entry in ledger.find():
+        document = entry.source.document
+        if document and document.whole.startswith("sql:") and entry.state != "new":
+            rows.setdefault(document.of or document.part, []).append(entry)
+    changed = {
+        part: entries
+        for part, entries in rows.items()
+        if any(e.reported != f"{e.state} {e.updated}" for e in entries)
+    }
+    if not changed:
+        return []
+    store = open_store(settings)
+    states = [
+        RowState(
+            part=part,
+            status=_of_all(e.state for e in entries),
+            video="\n".join(
+                where(store, f"videos/{e.key}/video.mp4") for e in entries if e.state == "done"
+            ),
+            error="\n".join(e.error for e in entries if e.error),
+        )
+        for part, entries in changed.items()
+    ]
+    try:
+        write_back(settings.briefs_table, states)
+    except PytoonError as error:
+        return [Problem("table.write_back", str(error), severity="warning")]
+    for entry in (e for entries in changed.values() for e in entries):
+        ledger.note(entry.key, reported=f"{entry.state} {entry.updated}")
+    return []
+
+
+_ORDER = ("running", "requested", "failed", "refused", "cancelled", "done")
+
+
+def _of_all(states: Iterable[str]) -> str:
+    """One word for the variants of a row: work that goes on, else the worst."""
+    return min(states, key=_ORDER.index)
+
+
+@dataclass
+class _Look:
+    """A look under way."""
+
+    ledger: Ledger
+    confirmed: int
+    roots: Mapping[str, Path]
+    packing: Packing | None
+    deadline: float
+    reader: BriefReader | None = None
+    found: Findings = field(default_factory=Findings)
+    begun: list[tuple[Entry, str, str, str, Hints, Future[None]]] = field(default_factory=list)
+    """What is being packed: entry, contents, look, what for, and its hints."""
+
+    def read(
+        self, source: BriefSource, unmoved: str = "", settled_before: float = math.inf
+    ) -> Read:
+        """`read_brief`, apart where there is a reader. Raises OSError, Busy and Stuck."""
+        if self.reader is None:
+            return read_brief(source, self.roots, unmoved, settled_before)
+        until = self.deadline + READING
+        return self.reader.read(source, self.roots, until, unmoved, settled_before)
+
+    def refuse_stuck(self, key: str, seen: str, stuck: Stuck) -> None:
+        """It is read again when it changes."""
+        problem = stuck.as_problem()
+        self.ledger.note(
+            key,
+            state="refused",
+            error=str(problem),
+            problems=[problem],
+            wanted="",
+            waiting="",
+            content_hash=f"unread:{seen}",
+            look=seen,
+        )
+        self.found.problems.append(problem)
+
+    @property
+    def full(self) -> bool:
+        return len(self.found.requests) + len(self.begun) >= MOST_REQUESTS
+
+    def ask(self, entry: Entry, contents: str, seen: str, action: str, told: Hints) -> None:
+        """Request a run of contents that are on this machine; packed first, where others are to
+        compile them."""
+        if self.packing is None:
+            self.request(entry, contents, seen, action, told)
+        else:
+            future = self.packing.begin(entry.key, entry.source, self.roots, contents)
+            self.begun.append((entry, contents, seen, action, told, future))
+
+    def request(self, entry: Entry, contents: str, seen: str, action: str, told: Hints) -> None:
+        if entry.wanted and self.ledger.entry(entry.key).wanted != entry.wanted:
+            return  # It was cancelled just now.
+        rank = told.priority or entry.priority
+        serial = self.ledger.request(entry.key, contents, seen, self.confirmed, rank, action)
+        if told.generates:
+            self.found.generating.add(entry.key)
+        self.found.requests.append(
+            replace(
+                entry,
+                content_hash=contents,
+                look=seen,
+                serial=serial,
+                state="requested",
+                action=action,
+                wanted="",
+                priority=rank,
+            )
+        )
+
+    def want(self, entry: Entry) -> None:
+        """What a person asked for."""
+        source = entry.source
+        if entry.wanted == "recheck":
+            # Nothing is compiled: what it says by now is left to be found.
+            told = Hints() if entry.is_deleted else self.read(source).hints
+            self.request(entry, entry.content_hash, entry.look, entry.wanted, told)
+        elif self._elsewhere(entry):
+            assert self.packing is not None
+            told = hints_of(entry.key, entry.content_hash, self.packing.store)
+            self.request(entry, entry.content_hash, entry.look, entry.wanted, told)
+        else:
+            read = self.read(source)
+            self.ask(entry, read.contents, read.look, entry.wanted, read.hints)
+
+    def ask_again(self, entry: Entry) -> None:
+        """A request that was noted and of which Dagster knows nothing."""
+        if self.packing is not None and self._elsewhere(entry):
+            told = hints_of(entry.key, entry.content_hash, self.packing.store)
+            self.found.generating |= {entry.key} if told.generates else set()
+        self.found.requests.append(entry)
+
+    def _elsewhere(self, entry: Entry) -> bool:
+        """Is it to be taken from its parcel? It came by HTTP, or is a brief of another machine, or
+        one whose files are gone."""
+        if self.packing is None or (entry.source.path.exists() and not entry.source.is_request):
+            return False
+        return packed(entry.key, entry.content_hash, self.packing.store)
+
+    def finish(self, deadline: float) -> None:
+        """Request the runs of what has been packed."""
+        if self.packing is None:
+            return
+        left = min(PACKING, deadline - time.monotonic())
+        wait([future for *_, future in self.begun], max(0.0, left))
+        for entry, contents, seen, action, told, future in self.begun:
+            if not future.done():
+                self.found.unfinished = True
+                continue
+            error = future.exception()
+            if error is None:
+                self.request(entry, contents, seen, action, told)
+            elif isinstance(error, BriefChanged):
+                self.found.waiting.append(entry.source)
+            elif isinstance(error, UserError):
+                self._refuse(entry, contents, seen, error)
+            else:
+                self.trouble(entry.key, error)
+        self.packing.forget_ended()
+
+    def _refuse(self, entry: Entry, contents: str, seen: str, error: UserError) -> None:
+        self.ledger.note(
+            entry.key,
+            state="refused",
+            error=str(error),
+            problems=error.problems,
+            wanted="",
+            content_hash=contents,
+            look=seen,
+        )
+
+    def trouble(self, key: str, error: BaseException) -> None:
+        """It is tried again at the next look."""
+        self.found.problems.append(
+            Problem("brief.packing", f"can't be packed for other machines: {error}", file=key)
+        )
+
+
+def look_around(
+    ledger: Ledger,
+    sources: Iterable[BriefSource] | None,
+    confirmed: int = 0,
+    roots: Mapping[str, Path] | None = None,
+    now: float | None = None,
+    packing: Packing | None = None,
+    *,
+    looks: Mapping[str, Found] | None = None,
+    reader: BriefReader | None = None,
+    deadline: float | None = None,
+    after: str = "",
+) -> Findings:
+    """Find what is to be rendered, and note in the ledger that its runs are requested.
+
+    `sources` are the briefs that there are, None to look only after what was asked for.
+    `confirmed` is the `confirmed` of the last look that Dagster is known to have acted on:
+    requests noted after it, by a look that was cut off, are made again. With `packing` a brief is
+    in the store before its run is requested. `looks` are those of the sources (by origin) where
+    they are known already, `reader` reads the others. The sources are gone through from the one
+    behind `after`, which is the `reached` of the last look that was not finished, so that those
+    that take long keep none from its turn.
+    """
+    now = time.time() if now is None else now
+    deadline = time.monotonic() + LONGEST if deadline is None else deadline
+    this = _Look(ledger, confirmed, roots or {}, packing, deadline, reader)
+    found = this.found
+    asked: set[str] = set()
+    lost = [e for e in ledger.find(states=["requested"]) if e.serial > confirmed]
+    wanted = [e for e in ledger.find(wanted=True) if e.key not in {e.key for e in lost}]
+    for entry in [*lost, *sorted(wanted, key=lambda e: -e.priority)]:
+        if this.full:
+            found.unfinished = True
+            break
+        asked.add(entry.source.origin)
+        try:
+            if entry in lost:
+                this.ask_again(entry)
+            else:
+                this.want(entry)
+        except Busy:
+            found.unfinished = True
+            break
+        except Stuck as stuck:
+            this.refuse_stuck(entry.key, entry.look or "unknown", stuck)
+        except (OSError, StoreError) as error:
+            if packing is None:
+                raise
+            this.trouble(entry.key, error)
+    if sources is not None:
+        known = ledger.looks()
+        found.briefs = 0
+        for source in _from(after, list(sources)):
+            found.briefs += 1
+            if found.unfinished or source.origin in asked:
+                continue
+            if this.full or time.monotonic() > deadline:
+                found.unfinished = True
+                continue
+            try:
+                told = (looks or {}).get(source.origin)
+                _look_at(source, known.get(source.origin), this, now, told)
+                found.reached = source.origin
+            except Busy:
+                found.unfinished = True
+            except OSError as error:
+                # One folder that can't be read keeps no other from its turn.
+                found.reached = source.origin
+                found.problems.append(
+                    Problem("brief.unreadable", f"can't be read: {error}.", file=str(source.path))
+                )
+    this.finish(deadline)
+    found.confirmed = max([confirmed, *(e.serial for e in found.requests)])
+    return found
+
+
+def _from(after: str, sources: list[BriefSource]) -> list[BriefSource]:
+    """The sources in their order, beginning behind one of them and going round."""
+    at = next((i for i, source in enumerate(sources, 1) if source.origin == after), 0)
+    return sources[at:] + sources[:at]
+
+
+def _look_at(
+    source: BriefSource, entry: Entry | None, this: _Look, now: float, told: Found | None
+) -> None:
+    ledger, roots = this.ledger, this.roots
+    seen = (told.look if told else "") or look(source, roots)
+    if entry and entry.content_hash and entry.look == seen:
+        if entry.waiting:
+            ledger.note(entry.key, waiting="")
+        return
+    try:
+        left = told.left_out if told and this.reader else ""
+        if this.reader and (stuck := this.reader.why_left_out(left)):
+            raise stuck
+        unmoved = entry.waiting if entry else ""
+        read = this.read(source, unmoved, now - SETTLED_SECONDS)
+    except Stuck as stuck:
+        this.refuse_stuck(ledger.register(source), seen, stuck)
+        return
+    contents, seen = read.contents, read.look
+    if not contents:
+        ledger.note(ledger.register(source), waiting=read.still.signature)
+        this.found.waiting.append(source)
+        return
+    if entry and entry.content_hash == contents:
+        ledger.note(entry.key, look=seen, waiting="")
+        return
+    this.ask(ledger.entry(ledger.register(source)), contents, seen, "render", read.hints)

@@ -1,0 +1,268 @@
+"""Dagster's own PostgreSQL storage, with connections that are kept, and with patience.
+
+Dagster opens and closes a connection for every statement, some 500 times in the run of a brief, and
+gives up when the server is away for more than some seconds: the run that logs an event just then is
+lost. The tables here are Dagster's; a process that uses Dagster's class reads and writes the same.
+
+What is overridden here is private to Dagster in places, and was read in dagster-postgres 0.29.27;
+the tests hold what is relied on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.config import PostgresStorageConfig
+from dagster._core.storage.event_log import SqlEventLogStorageTable
+from dagster._daemon.types import DaemonHeartbeat
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import (
+    DagsterPostgresStorage,
+    PostgresEventLogStorage,
+    PostgresRunStorage,
+    PostgresScheduleStorage,
+)
+from dagster_postgres.utils import pg_url_from_config
+
+from pytoon_pipeline.intake import database
+from pytoon_pipeline.runtime.home_lock import hold_as_daemon
+from pytoon_pipeline.runtime.planned_checks import ends_without_checks, forget_planned_checks
+
+_PAGES_PATIENCE = 8.0
+"""Seconds that a page waits for the server, of Dagster's webserver."""
+_TABLES = 0x707974F3
+"""Number of the lock under which Dagster's tables are made."""
+_UNHURRIED = sa.func.set_config("synchronous_commit", "off", True)
+"""Of this one transaction: its end is not waited for until it is on disk. A server that crashes can
+lose the events of its last half second, but none from before a change of a run's state or of the
+ledger, which wait for the disk, and so for all that came before."""
+_ARE_YOU_THERE = sa.select(1)
+_T = TypeVar("_T")
+
+
+class _Connection(sa.Connection):
+    """Statements commit by themselves here, each alone, so one whose connection was lost is sent
+    again. It can have been carried out all the same when the server went in the very moment: then
+    an event stands in the log twice, which does less harm than one that is missing. What is inside
+    a real transaction is left to whoever began it."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        def send() -> Any:
+            result = super(_Connection, self).execute(*args, **kwargs)
+            # Rows are taken out at once: they would be gone with the connection when a later
+            # statement of the same work has to be sent over another one. What was inserted is
+            # asked for by keys, which such rows don't have.
+            keeps = result.returns_rows and not result.context.isinsert
+            return result.freeze()() if keeps else result
+
+        if self.get_execution_options().get("isolation_level"):
+            return send()
+        try:
+            return send()
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+            if not database.passes(error):
+                raise
+        return self._patiently(send)
+
+    def _patiently(self, send: Callable[[], _T]) -> _T:
+        def again() -> _T:
+            # SQLAlchemy keeps a transaction of its own, even where the server has none.
+            if self.in_transaction():
+                self.rollback()
+            if not self.invalidated and not self.closed:
+                self.invalidate()
+            return send()
+
+        return _patiently(again, self.engine)
+
+
+def _engine(address: str, **options: Any) -> sa.Engine:
+    """The pool of this process; runs, events and schedules share it."""
+    # Not asked whether it is still there before each use: its statements are sent again anyway.
+    engine = database.engine(address, isolation_level="AUTOCOMMIT", pool_pre_ping=False, **options)
+    engine._connection_cls = _Connection
+    return engine
+
+
+def _patiently(work: Callable[[], _T], engine: sa.Engine) -> _T:
+    seconds = _PAGES_PATIENCE if getattr(engine, "for_pages", False) else None
+    name = database.shown(engine.url.render_as_string(hide_password=False))
+    return database.patiently(work, name, seconds=seconds)
+
+
+@contextmanager
+def _connect(engine: sa.Engine) -> Iterator[sa.Connection]:
+    connection = _patiently(engine.connect, engine)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+class _Kept:
+    """What the three storages have in common."""
+
+    postgres_url: str
+    _engine: sa.Engine
+
+    def optimize_for_webserver(
+        self, statement_timeout: int, pool_recycle: int, max_overflow: int
+    ) -> None:
+        """Dagster's webserver asks for more connections at once, and for an end of slow queries."""
+        own = sa.make_url(self.postgres_url).query.get("options", "")
+        limit = f"{own} -c statement_timeout={int(statement_timeout)}".strip()
+        engine = _engine(
+            self.postgres_url,
+            pool_recycle=pool_recycle,
+            max_overflow=max_overflow,
+            connect_args={"options": limit},
+        )
+        engine.for_pages = True
+        self._engine = engine
+
+    def _known(self, what: str, ask: Callable[[], bool]) -> bool:
+        """Dagster asks for tables and columns over and over; none that is there goes away."""
+        there: set[str] = self.__dict__.setdefault("_there", set())
+        if what not in there and ask():
+            there.add(what)
+        return what in there
+
+
+class KeptRuns(_Kept, PostgresRunStorage):
+    def connect(self) -> Any:
+        return _connect(self._engine)
+
+    def add_daemon_heartbeat(self, daemon_heartbeat: DaemonHeartbeat) -> None:
+        home = os.environ.get("DAGSTER_HOME")
+        hold_as_daemon(Path(home) if home else None, self.postgres_url)
+        super().add_daemon_heartbeat(daemon_heartbeat)
+
+    def has_run_stats_index_cols(self) -> bool:
+        return self._known("run_stats", super().has_run_stats_index_cols)
+
+    def has_backfill_id_column(self) -> bool:
+        return self._known("backfill_id", super().has_backfill_id_column)
+
+
+class KeptSchedules(_Kept, PostgresScheduleStorage):
+    def connect(self, run_id: str | None = None) -> Any:
+        return _connect(self._engine)
+
+
+class KeptEventLog(_Kept, PostgresEventLogStorage):
+    def _connect(self) -> Any:
+        return _connect(self._engine)
+
+    def has_table(self, table_name: str) -> bool:
+        ask = super().has_table
+        return self._known(f"table {table_name}", lambda: ask(table_name))
+
+    def _has_asset_key_col_on_connection(self, conn: sa.Connection, column_name: str) -> bool:
+        ask = super()._has_asset_key_col_on_connection
+        return self._known(column_name, lambda: ask(conn, column_name))
+
+    @contextmanager
+    def index_transaction(self) -> Iterator[sa.Connection]:
+        with self._connect() as connection:
+            connection.execute(_ARE_YOU_THERE)  # If not, another connection takes its place here.
+            connection.rollback()
+            connection = connection.execution_options(isolation_level="READ COMMITTED")
+            with connection.begin():
+                yield connection
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """As Dagster's, but that the second part, a transaction, is done again when the server goes
+        away in its middle; that nothing waits for the disk; and without the NOTIFY that nobody
+        listens to any more."""
+        insert = self.prepare_insert_event(event).returning(
+            SqlEventLogStorageTable.c.id, _UNHURRIED
+        )
+        with self._connect() as connection:
+            event_id = int(connection.execute(insert).scalar_one())
+        said = event.dagster_event
+        if said is None:
+            return
+        if said.event_type in ASSET_EVENTS and said.asset_key:
+            _patiently(lambda: self._store_of_asset(event, event_id), self._engine)
+        if said.event_type in ASSET_CHECK_EVENTS:
+            self.store_asset_check_event(event, event_id)
+        if ends_without_checks(event):
+            forget_planned_checks(self, event.run_id)
+
+    def _store_of_asset(self, event: EventLogEntry, event_id: int) -> None:
+        with self.index_transaction() as connection:
+            connection.execute(sa.select(_UNHURRIED))
+            self._store_asset_event_tags(connection, [event], [event_id])
+            self._store_asset_event(connection, event, event_id)
+
+
+class KeptPostgresStorage(DagsterPostgresStorage):
+    """For `storage: {custom: ...}` of `dagster.yaml`; configured as `{postgres: ...}` is. The
+    tables are the same. Raises StoreError for an address that can't be read."""
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+    ):
+        self.postgres_url = postgres_url
+        self.should_autocreate_tables = should_autocreate_tables
+        self._inst_data = inst_data
+        engine = _engine(postgres_url)
+        if should_autocreate_tables:
+            _make_tables(engine, postgres_url)
+        self._run_storage = KeptRuns(postgres_url, False)
+        self._event_log_storage = KeptEventLog(postgres_url, False)
+        self._schedule_storage = KeptSchedules(postgres_url, False)
+        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
+            storage._engine = engine
+        # The parent would open connections in its own way.
+        DagsterStorage.__init__(self)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: PostgresStorageConfig
+    ) -> KeptPostgresStorage:
+        return cls(
+            pg_url_from_config(config_value),
+            config_value.get("should_autocreate_tables", True),
+            inst_data,
+        )
+
+
+_ALL = ("runs", "instance_info", "event_logs", "jobs")
+"""Each storage makes all of its tables when the first of its own is not there."""
+
+
+def _make_tables(engine: sa.Engine, address: str) -> None:
+    """Webserver, daemon and code servers start together: the first to come makes the tables, the
+    others wait for it."""
+
+    def whole(connection: sa.Connection) -> bool:
+        query = sa.text(
+            "SELECT count(*) FROM pg_class WHERE relname = ANY(:names) AND pg_table_is_visible(oid)"
+        )
+        return connection.execute(query, {"names": list(_ALL)}).scalar_one() == len(_ALL)
+
+    def make() -> None:
+        with _connect(engine) as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_lock(_TABLES)))
+            try:
+                if not whole(connection):
+                    DagsterPostgresStorage(address)
+            finally:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(_TABLES)))
+
+    with _connect(engine) as connection:
+        if whole(connection):
+            return
+    make()

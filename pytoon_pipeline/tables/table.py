@@ -1,0 +1,430 @@
+"""Tables of briefs: CSV, TSV, XLSX and ODS files and product feeds, a brief a row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pytoon_pipeline.briefs.field_names import (
+    CAMPAIGN,
+    NAMES,
+    OURS,
+    SHOWN,
+    Target,
+    close_to,
+    hint,
+    plain,
+    target_of,
+)
+from pytoon_pipeline.briefs.reading import could_not_read
+from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.files import FileRefused, open_file
+from pytoon_pipeline.tables.cell_text import CellKind, CellReader, kind_of
+from pytoon_pipeline.tables.cells import CellError
+from pytoon_pipeline.tables.mapping import (
+    Cells,
+    MappingFile,
+    Plan,
+    knows_header,
+    mapping_path,
+    plan_for,
+    read_mapping,
+)
+from pytoon_pipeline.tables.offers import Period, first_change
+from pytoon_pipeline.tables.rows import Row, Said, Whole, as_name, read_row, sources_of
+from pytoon_pipeline.tables.sheets import (
+    TABLES,
+    UNREADABLE,
+    Sheet,
+    read_sheet,
+    refuse_unreadable,
+)
+
+TABLE_LIKE = (*TABLES, *UNREADABLE)
+"""Endings of files that are tables, or look like it: what can't be read is said."""
+_MAYBE = ".txt"
+"""Ending of tables in tabs (feeds, Excel's Unicode text) and of much else: its columns tell."""
+_MOST_KNOWN = 256
+_KNOWN: dict[Path, tuple[Any, Period, tuple[BriefSource, ...], tuple[Problem, ...]]] = {}
+"""What was last read of each table, as long as it and its mapping stand as they did and no offer of
+it begins or ends. Entries are replaced whole, so threads need no lock."""
+
+
+def looks_like_table(path: Path) -> bool:
+    """Is a file to be read as a table, or to be named as one that can't be read?"""
+    suffix = path.suffix.lower()
+    if suffix != _MAYBE:
+        return suffix in TABLE_LIKE
+    try:
+        info = path.stat()
+        beside = mapping_path(path)
+        state = beside and _state(beside)
+        return _has_columns(path, info.st_size, info.st_mtime_ns, beside, state)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _has_columns(
+    path: Path, size: int, _mtime_ns: int, beside: Path | None, _mapping_state: object
+) -> bool:
+    with open_file(path) as file:
+        head = file.read(4_000)
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    lines = head.decode(encoding, "replace").splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    mapping, problems = read_mapping(beside)
+    if could_not_read(problems):
+        raise OSError(f"{beside} can't be read now")  # Else this would be remembered.
+    return "\t" in first and _is_header(first.split("\t"), mapping)
+
+
+def read_table(
+    path: Path, now: dt.datetime | None = None
+) -> tuple[list[BriefSource], list[Problem]]:
+    """The rows of a table as briefs, and what keeps the table from being read. Offers are those of
+    `now`, which is the present where it is left out. Never raises."""
+    path = Path(path)
+    now = dt.datetime.now(dt.UTC) if now is None else now
+    if path.name.startswith("~$"):
+        return [], []  # Excel keeps one beside each workbook that is open.
+    if path.suffix.lower() in UNREADABLE:
+        return [], [refuse_unreadable(path, path.name)]
+    try:
+        beside = mapping_path(path)
+        state = (_state(path), beside, beside and _state(beside))
+        known = _KNOWN.get(path)
+        if known is None or known[0] != state or not known[1].holds(now):
+            sources, problems = _read(path, beside, now)
+            known = _KNOWN[path] = (state, _span(sources, now), sources, problems)
+            for old in list(_KNOWN)[:-_MOST_KNOWN]:
+                _KNOWN.pop(old, None)
+            if could_not_read(problems):
+                _KNOWN.pop(path, None)
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or str(error)
+        refused = isinstance(error, FileRefused)
+        remedy = "Save a table under this name." if refused else "Check its rights."
+        shown = os.fsencode(path.name).decode(errors="replace")
+        return [], [Problem("table.unreadable", f"can't be read: {what}.", remedy, file=shown)]
+    return list(known[2]), list(known[3])
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    info = path.stat()
+    return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
+
+
+def _span(sources: Sequence[BriefSource], now: dt.datetime) -> Period:
+    """From when until when the rows say what they say now."""
+    ends = (s.document.until for s in sources if s.document and s.document.until)
+    return Period(now, first_change(dt.datetime.fromisoformat(end) for end in ends))
+
+
+def _read(
+    path: Path, beside: Path | None, now: dt.datetime
+) -> tuple[tuple[BriefSource, ...], tuple[Problem, ...]]:
+    whole = Whole(path, path.parent, path.stem, path.name)
+    own, problems = read_mapping(beside)
+    if problems:
+        return (), tuple(problems)
+    try:
+        sheet = read_sheet(
+            path,
+            path.name,
+            own.encoding if own else None,
+            lambda names: _is_header(names, own),
+        )
+    except UserError as error:
+        return (), tuple(error.problems)
+    plan, problems = plan_for(sheet.header, own, beside.name if beside else "")
+    if problems:
+        return (), tuple(problems)
+    if plan is not None:
+        plan = replace(plan, unit=sheet.unit, now=now)
+    columns = None
+    if plan is None or not plan.fields:
+        columns = read_columns(sheet.header, path.name)
+        if columns.hopeless and (plan is None or not plan.defaults):
+            return (), (columns.hopeless,)
+        problems = [*columns.problems, *_nameless(sheet, path.name)]
+    passed: dict[str, list[int]] = {}
+    priceless: list[str] = []
+    sources, found = sources_of(whole, _rows(sheet, columns, plan, path.parent, passed, priceless))
+    told = [*_passed_over(passed, sheet.unit, path.name), *_no_currency(priceless, path, beside)]
+    return tuple(sources), (*sheet.problems, *problems, *found, *told)
+
+
+def _is_header(names: Sequence[str], own: MappingFile | None) -> bool:
+    """Are these names of columns that are known?"""
+    spelled = [plain(name) for name in names if name]
+    targets = [target for name in spelled if (target := target_of(name)) is not None]
+    if any(target.path[0] in SHOWN for target in targets) and len(set(spelled)) > 1:
+        return True
+    named = [name for name in spelled if name in (*NAMES, CAMPAIGN)]
+    return len(targets) + len(named) > 1 or knows_header(own, names)
+
+
+def _passed_over(passed: dict[str, list[int]], unit: str, shown: str) -> list[Problem]:
+    """Of rows that a mapping leaves out, once for each reason."""
+    found = []
+    for reason, numbers in passed.items():
+        listed = ", ".join(str(n) for n in numbers[:8])
+        listed += f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
+        are = f"{unit}s" if len(numbers) > 1 else unit
+        found.append(
+            Problem(
+                "table.skipped",
+                f"{are} {listed} passed over: {reason}.",
+                "A mapping file beside the table says what is passed over.",
+                "info",
+                shown,
+            )
+        )
+    return found
+
+
+def _no_currency(columns: Sequence[str], path: Path, beside: Path | None) -> list[Problem]:
+    if not columns:
+        return []
+    where = beside.name if beside is not None else f"{path.stem}.mapping.yaml"
+    own = "to" if beside is not None else "in a file"
+    return [
+        Problem(
+            "table.currency",
+            "names no currency for its prices, so no price is shown.",
+            f"Write `prices: {{currency: EUR}}` {own} {where} beside the table, with the code of "
+            "the shop's currency.",
+            "info",
+            path.name,
+            f"column {columns[0]}",
+        )
+    ]
+
+
+# Columns -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Columns:
+    """What the columns of a table are."""
+
+    fields: list[tuple[int, Target, str]] = field(default_factory=list)
+    """Position, what it fills, and its name; in the order that rows are read in."""
+    slips: list[tuple[int, str]] = field(default_factory=list)
+    """Position and name of columns that are nearly a field: an error where they say anything."""
+    name: int | None = None
+    campaign: int | None = None
+    problems: list[Problem] = field(default_factory=list)
+    """Worth saying of the table as a whole."""
+    hopeless: Problem | None = None
+    """It is no table of briefs."""
+
+    def kinds(self) -> dict[int, CellKind]:
+        """Position of each column that is used -> what its cells are."""
+        kinds = {at: kind_of(target) for at, target, _ in self.fields}
+        for at in (self.name, self.campaign):
+            if at is not None:
+                kinds[at] = CellKind.NAME
+        return kinds
+
+
+def read_columns(header: Sequence[str], shown: str, silent: Sequence[str] = ()) -> Columns:
+    """The columns of these names; those of `silent` are known to be none."""
+    columns = Columns()
+    spelled = [plain(name) for name in header]
+    columns.name = next((spelled.index(n) for n in NAMES if n in spelled), None)
+    columns.campaign = spelled.index(CAMPAIGN) if CAMPAIGN in spelled else None
+    unknown, first = [], {}
+    for at, name in enumerate(header):
+        if not name or name.startswith(("_", "#")) or name in silent:
+            continue
+        if spelled[at] in (*NAMES, CAMPAIGN, *OURS):
+            continue
+        target = target_of(name)
+        if target is None:
+            if close_to(name):
+                columns.slips.append((at, name))
+            else:
+                unknown.append(name)
+            continue
+        if target in first and target.kind != "list":
+            columns.problems.append(_same(first[target], name, target, shown))
+        first.setdefault(target, name)
+        columns.fields.append((at, target, name))
+    columns.fields.sort(key=lambda f: (len(f[1].path), f[1].place or 0))
+    known = {target.path[0] for _, target, _ in columns.fields}
+    known |= {target.path[-1].removesuffix("s") for _, target, _ in columns.fields}
+    known |= {close.partition("_")[0] for _, name in columns.slips if (close := close_to(name))}
+    if not known & set(SHOWN):
+        columns.hopeless = _hopeless(header, shown)
+    if unknown:
+        columns.problems.append(_unknown(unknown, shown))
+    return columns
+
+
+def _same(first: str, second: str, target: Target, shown: str) -> Problem:
+    return Problem(
+        "table.columns",
+        f"columns {first!r} and {second!r} both say {target.field}; the first that is filled "
+        "counts.",
+        "Take one of them out.",
+        "warning",
+        shown,
+        f"column {second}",
+    )
+
+
+def _hopeless(header: Sequence[str], shown: str) -> Problem:
+    had = ", ".join(repr(name[:40]) for name in header[:6] if name)
+    more = ", ..." if len(header) > 6 else ""
+    hints = {m: name for name in header if (m := hint(name)) in SHOWN}
+    meant = f" Is {hints['media']!r} the pictures? Call it 'media'." if "media" in hints else ""
+    return Problem(
+        "table.columns",
+        f"is no table of briefs: no column is called media or hook (there are {had}{more}).",
+        f"Name the columns like the fields of a brief, or say in {Path(shown).stem}.mapping.yaml "
+        f"what they mean; a name that begins with _ is passed over.{meant}",
+        file=shown,
+    )
+
+
+def _unknown(names: Sequence[str], shown: str) -> Problem:
+    listed = ", ".join(repr(name[:40]) for name in names[:8])
+    listed += f" and {len(names) - 8} more" if len(names) > 8 else ""
+    hints = [f"{name!r} {meant!r}" for name in names if (meant := hint(name))]
+    meant = f"Did you mean by {', by '.join(hints[:3])}? " if hints else ""
+    are = "columns that are no fields of a brief and are" if len(names) > 1 else "a column that is "
+    are += "" if len(names) > 1 else "no field of a brief and is"
+    return Problem(
+        "table.column",
+        f"has {are} passed over: {listed}.",
+        f"{meant}Names that begin with _ or metadata. are known to be your own.",
+        "warning",
+        shown,
+    )
+
+
+def _nameless(sheet: Sheet, shown: str) -> list[Problem]:
+    """Of columns that hold something under no name."""
+    bare = [at for at, name in enumerate(sheet.header) if not name]
+    return [
+        Problem(
+            "table.column",
+            f"column {_letter(at)} has no name and is passed over.",
+            "Name it in the first row.",
+            "warning",
+            shown,
+            f"column {_letter(at)}",
+        )
+        for at in bare
+        if any(cells[at].strip() for _, cells in sheet.rows)
+    ]
+
+
+def _letter(at: int) -> str:
+    """As a spreadsheet names the column at a position: 0 -> A, 26 -> AA."""
+    text, at = "", at + 1
+    while at:
+        at, rest = divmod(at - 1, 26)
+        text = chr(ord("A") + rest) + text
+    return text
+
+
+# Rows --------------------------------------------------------------------------------------------
+
+
+def _rows(
+    sheet: Sheet,
+    columns: Columns | None,
+    plan: Plan | None,
+    folder: Path,
+    passed: dict[str, list[int]],
+    priceless: list[str],
+) -> Iterator[Row]:
+    """The briefs of a table; the first column of prices that no currency is known for is added to
+    `priceless`."""
+    kinds = columns.kinds() if columns is not None else {}
+    reader = CellReader(
+        kinds={**(plan.kinds() if plan is not None else {}), **kinds},
+        header=sheet.header,
+        links=sheet.links,
+        faults=sheet.faults,
+        folder=folder,
+        splits=plan is None or plan.separator is None,
+        line_break=plan.line_break if plan is not None else None,
+    )
+    of_money = plan.price_columns() if plan is not None else ()
+    groups = plan.groups(sheet.rows, passed) if plan else ([row] for row in sheet.rows)
+    for group in groups:
+        tidy, found = [], []
+        for number, cells in group:
+            place = f"{sheet.unit} {number}"
+            new, notes = reader.read(number, cells, place)
+            for at in of_money:
+                new[at] = sheet.exact.get((number, at), new[at])
+            tidy.append((number, new))
+            found += notes
+        if plan is not None and columns is None and not priceless:
+            priceless += [c for c in [plan.hides_price(tidy)] if c]
+        row = plan.row(tidy) if columns is None else row_of(columns, tidy, plan)
+        row.said.problems += found
+        for number, cells in group:
+            _check_width(row.said, len(sheet.header), number, cells)
+        yield row
+
+
+def _check_width(said: Said, width: int, number: int, cells: Sequence[str]) -> None:
+    if len(cells) > width and any(c.strip() for c in cells[width:]):
+        said.problems.append(
+            (
+                f"row {number}",
+                CellError(
+                    f"has more cells than the table has columns ({width}).",
+                    'Text with the separator in it goes in "quotes".',
+                ),
+            )
+        )
+
+
+def row_of(
+    columns: Columns, group: Sequence[Cells], plan: Plan | None = None, identity: str = ""
+) -> Row:
+    """The brief of a row, or of several rows of one group. `identity` tells it from others where
+    a database does."""
+    number, cells = group[0]
+    place = f"row {identity or number}"
+    said = read_row(_given(columns, group, identity), plan.separator if plan else None)
+    name = as_name(cells[columns.name]) if columns.name is not None else ""
+    campaign = as_name(cells[columns.campaign]) if columns.campaign is not None else ""
+    if plan is not None:
+        return plan.finish(said, group, number, name, campaign)
+    return Row(place, number, name, campaign, said, identity)
+
+
+def _given(
+    columns: Columns, group: Sequence[Cells], identity: str
+) -> Iterator[tuple[Target, Any, str]]:
+    seen = set()
+    for at, target, name in columns.fields:
+        for number, cells in group:
+            value = cells[at]
+            if value is None or value == "":
+                continue
+            if len(group) > 1:
+                if (target, value) in seen:
+                    continue
+                seen.add((target, value))
+            yield target, value, f"row {identity or number}, column {name}"
+    for at, name in columns.slips:
+        for number, cells in group:
+            if str(cells[at] or "").strip():
+                # As it stands, for the compiler to say what was meant.
+                place = f"row {identity or number}, column {name}"
+                yield Target((plain(name),), "text"), cells[at], place

@@ -1,0 +1,257 @@
+"""Every figure there is: its name, what it means, and by what it is told apart.
+
+Names are a promise: dashboards and alerts hold on to them. `docs/observability.md` lists them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+SEGMENT_BUCKETS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0)
+RUN_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1800.0, 3600.0)
+QUEUE_BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0, 14400.0)
+
+OUTCOMES = ("done", "refused", "failed", "cancelled")
+"""How a run ends: `refused` is the brief's fault, `failed` the machinery's."""
+ACTIONS = ("render", "rerender", "recheck")
+REASONS = ("unavailable", "timeout", "budget", "out_of_memory", "failed", "other")
+"""Why an engine made nothing."""
+STATES = ("new", "requested", "running", "done", "refused", "failed", "cancelled", "deleted")
+"""Of a brief, in the ledger; `deleted` of one that is gone, whatever became of it before."""
+
+Kind = Literal["counter", "histogram", "summary", "gauge"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure. Counters, histograms and summaries lie in the ledger's database and only ever
+    grow, whoever restarts; a gauge is looked up when it is asked for."""
+
+    name: str
+    """As Prometheus knows it; a counter's ends with `_total`."""
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    """Upper bounds, in seconds, of a histogram."""
+    known: tuple[tuple[str, ...], ...] = ()
+    """Values of `labels` that are told from the first day on, as zero: of a counter that appears
+    with its first event, Prometheus misses that event."""
+
+
+def _all(*values: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(product(*values))
+
+
+RUNS = Figure(
+    "pytoon_runs_total",
+    "counter",
+    "Runs of briefs that ended, by what was asked for and how they ended.",
+    ("action", "outcome"),
+    known=_all(ACTIONS, OUTCOMES),
+)
+RUN_SECONDS = Figure(
+    "pytoon_run_seconds",
+    "histogram",
+    "Seconds from a run's start to its end.",
+    ("action", "outcome"),
+    RUN_BUCKETS,
+    _all(("render",), ("done",)),
+)
+QUEUE_SECONDS = Figure(
+    "pytoon_queue_seconds",
+    "histogram",
+    "Seconds from a run's entry into the queue to its start. Runs of `pytoon render` wait for "
+    "nobody and are left out.",
+    buckets=QUEUE_BUCKETS,
+    known=((),),
+)
+STAGE_SECONDS = Figure(
+    "pytoon_stage_seconds", "summary", "Seconds spent in each stage of a run.", ("stage",)
+)
+VIDEOS = Figure(
+    "pytoon_videos_total",
+    "counter",
+    "Videos delivered, those found unchanged included.",
+    known=((),),
+)
+VIDEOS_UNCHANGED = Figure(
+    "pytoon_videos_unchanged_total",
+    "counter",
+    "Videos delivered that were in the store already, as nothing in their brief had changed.",
+    known=((),),
+)
+VIDEOS_FALLBACK = Figure(
+    "pytoon_videos_fallback_total",
+    "counter",
+    "Videos delivered with a segment that another engine than the first choice made.",
+    known=((),),
+)
+VIDEOS_DEGRADED = Figure(
+    "pytoon_videos_degraded_total",
+    "counter",
+    "Videos delivered with a segment that is a plain still, because no engine made it.",
+    known=((),),
+)
+VIDEOS_REJECTED = Figure(
+    "pytoon_videos_rejected_total",
+    "counter",
+    "Videos delivered that failed a check of severity error.",
+    known=((),),
+)
+VIDEO_SECONDS = Figure(
+    "pytoon_video_seconds_total", "counter", "Seconds of video delivered.", known=((),)
+)
+VIDEO_BYTES = Figure(
+    "pytoon_video_bytes_total", "counter", "Bytes of video delivered.", known=((),)
+)
+CHECKS_FAILED = Figure(
+    "pytoon_checks_failed_total",
+    "counter",
+    "Checks that a finished video did not pass, by check and severity.",
+    ("check", "severity"),
+)
+SEGMENTS = Figure(
+    "pytoon_segments_total",
+    "counter",
+    "Segments that went into videos: newly `rendered`, or found `cached` in the store.",
+    ("engine", "source"),
+    known=_all(("compositor",), ("rendered", "cached")),
+)
+SEGMENTS_FALLBACK = Figure(
+    "pytoon_segments_fallback_total",
+    "counter",
+    "Segments that were rendered by another engine than the first choice.",
+    ("engine",),
+)
+SEGMENTS_DEGRADED = Figure(
+    "pytoon_segments_degraded_total",
+    "counter",
+    "Segments rendered as a plain still, because no engine made them.",
+    known=((),),
+)
+SEGMENTS_FAILED = Figure(
+    "pytoon_segments_failed_total",
+    "counter",
+    "Segments that not even the last resort made.",
+    known=((),),
+)
+SEGMENT_SECONDS = Figure(
+    "pytoon_segment_seconds",
+    "histogram",
+    "Seconds that a segment took to render, failed tries included, by the engine that made it.",
+    ("engine",),
+    SEGMENT_BUCKETS,
+    (("compositor",),),
+)
+ENGINE_FAILURES = Figure(
+    "pytoon_engine_failures_total",
+    "counter",
+    "Tries of engines that failed, by engine and class of reason.",
+    ("engine", "reason"),
+)
+
+COUNTED = (
+    RUNS,
+    RUN_SECONDS,
+    QUEUE_SECONDS,
+    STAGE_SECONDS,
+    VIDEOS,
+    VIDEOS_UNCHANGED,
+    VIDEOS_FALLBACK,
+    VIDEOS_DEGRADED,
+    VIDEOS_REJECTED,
+    VIDEO_SECONDS,
+    VIDEO_BYTES,
+    CHECKS_FAILED,
+    SEGMENTS,
+    SEGMENTS_FALLBACK,
+    SEGMENTS_DEGRADED,
+    SEGMENTS_FAILED,
+    SEGMENT_SECONDS,
+    ENGINE_FAILURES,
+)
+"""Those in the ledger's database."""
+
+BUILD = Figure(
+    "pytoon_build_info",
+    "gauge",
+    "Always 1; the versions are in the labels.",
+    ("version", "renderer", "python"),
+)
+REACHABLE = Figure(
+    "pytoon_reachable",
+    "gauge",
+    "1 where the ledger, the store or Dagster's database answered in time just now, else 0.",
+    ("part",),
+)
+FREE_BYTES = Figure(
+    "pytoon_free_bytes",
+    "gauge",
+    "Free room on the disk of PYTOON_HOME, and of a store that is a folder.",
+    ("place",),
+)
+BRIEFS = Figure("pytoon_briefs", "gauge", "Briefs in the ledger, by state.", ("state",))
+CAMPAIGN_BRIEFS = Figure(
+    "pytoon_campaign_briefs",
+    "gauge",
+    "Briefs of the 50 campaigns that changed last, by state; states without any are left out.",
+    ("campaign", "state"),
+)
+WAITING = Figure(
+    "pytoon_requests_waiting", "gauge", "Briefs whose run was asked for and has not begun."
+)
+OLDEST = Figure(
+    "pytoon_oldest_request_seconds",
+    "gauge",
+    "How long the first of them waits; 0 when none does.",
+)
+RUNS_NOW = Figure(
+    "pytoon_runs",
+    "gauge",
+    "Runs in Dagster that have not ended: queued, starting or in_progress.",
+    ("status",),
+)
+WORKERS = Figure(
+    "pytoon_workers",
+    "gauge",
+    "Processes that runs on Celery were seen alive in during the last two minutes.",
+)
+HEARTBEAT = Figure(
+    "pytoon_daemon_heartbeat_age_seconds",
+    "gauge",
+    "Since a part of Dagster's daemon was last heard of.",
+    ("daemon",),
+)
+TICK = Figure(
+    "pytoon_sensor_tick_age_seconds",
+    "gauge",
+    "Since a sensor that is on was last evaluated.",
+    ("sensor",),
+)
+ENGINE_UP = Figure(
+    "pytoon_engine_up",
+    "gauge",
+    "1 where at least one server of an engine that is reached over the network answers.",
+    ("engine",),
+)
+
+GAUGES = (
+    BUILD,
+    REACHABLE,
+    FREE_BYTES,
+    BRIEFS,
+    CAMPAIGN_BRIEFS,
+    WAITING,
+    OLDEST,
+    RUNS_NOW,
+    WORKERS,
+    HEARTBEAT,
+    TICK,
+    ENGINE_UP,
+)
+"""Those that are looked up."""
+
+FIGURES = {figure.name: figure for figure in (*COUNTED, *GAUGES)}

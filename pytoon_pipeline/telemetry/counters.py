@@ -1,0 +1,149 @@
+"""Counters that many short-lived processes on many machines add to: a table in the ledger's
+database. They only ever grow, and no process keeps any."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import threading
+from collections.abc import Mapping
+from weakref import WeakSet
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateTable
+
+from pytoon_pipeline.errors import StoreError
+from pytoon_pipeline.intake.ledger import METADATA, Ledger
+from pytoon_pipeline.telemetry.catalogue import COUNTED, FIGURES, Figure
+
+log = logging.getLogger("pytoon.figures")
+
+_FIGURES = sa.Table(
+    "figures",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("labels", sa.Text, primary_key=True),
+    sa.Column("value", sa.Float, nullable=False, default=0.0),
+)
+"""`labels` is a JSON list of their values in the figure's order; after these, for a histogram or
+summary, what the row holds: a bucket's upper bound (of which only those that fell between it and
+the one below are counted here), or `sum`, or `count`."""
+
+_Row = tuple[str, str]
+_ROWS_AT_ONCE = 200
+
+
+class Tally:
+    """Counts of one piece of work, not written yet. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._rows: dict[_Row, float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, figure: Figure, *labels: str, amount: float = 1.0) -> None:
+        """To a counter."""
+        assert figure.kind == "counter" and len(labels) == len(figure.labels), figure.name
+        with self._lock:
+            self._add(figure, labels, amount)
+
+    def observe(self, figure: Figure, *labels: str, seconds: float) -> None:
+        """To a histogram or summary. A clock that was set back makes no negative time."""
+        assert figure.kind in ("histogram", "summary") and len(labels) == len(figure.labels)
+        seconds = max(0.0, seconds)
+        with self._lock:
+            if figure.kind == "histogram":
+                bound = next((b for b in figure.buckets if seconds <= b), math.inf)
+                self._add(figure, (*labels, _bound(bound)), 1.0)
+            else:
+                self._add(figure, (*labels, "count"), 1.0)
+            self._add(figure, (*labels, "sum"), seconds)
+
+    def _add(self, figure: Figure, labels: tuple[str, ...], amount: float) -> None:
+        if amount > 0:
+            row = figure.name, json.dumps(labels, ensure_ascii=False)
+            self._rows[row] = self._rows.get(row, 0.0) + amount
+
+    def take(self) -> dict[_Row, float]:
+        """What was counted since the last time."""
+        with self._lock:
+            rows, self._rows = self._rows, {}
+            return rows
+
+
+def _bound(value: float) -> str:
+    return "+Inf" if math.isinf(value) else repr(value)
+
+
+def write(ledger: Ledger, tally: Tally) -> bool:
+    """Add what a tally holds to the table, all of it or nothing, and empty it. Counting never fails
+    the work that is counted: where the database can't be used, this is said and False returned."""
+    rows = tally.take()
+    if not rows:
+        return True
+    try:
+        _make_table(ledger)
+        # Not tried again where nobody knows whether it was done: nothing is counted twice.
+        ledger.transact(lambda connection: _add(connection, rows))
+    except (StoreError, SQLAlchemyError) as error:
+        log.warning("What was done could not be counted: %s", error)
+        return False
+    return True
+
+
+_MADE: WeakSet[Ledger] = WeakSet()
+"""Ledgers whose database is known to have the table: one may have been opened before this module
+was imported."""
+
+
+def _make_table(ledger: Ledger) -> None:
+    if ledger in _MADE:
+        return
+    try:
+        ledger.transact(
+            lambda connection: connection.execute(CreateTable(_FIGURES, if_not_exists=True)),
+            again=True,
+        )
+    except (StoreError, SQLAlchemyError):
+        # PostgreSQL objects when two make it at the same moment; then it is there.
+        with ledger.begin() as connection:
+            connection.execute(sa.select(_FIGURES).limit(1))
+    _MADE.add(ledger)
+
+
+def _add(connection: sa.Connection, rows: Mapping[_Row, float]) -> None:
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    # In the same order everywhere, so that two that write at once never wait for each other.
+    values = [
+        {"name": name, "labels": labels, "value": amount}
+        for (name, labels), amount in sorted(rows.items())
+    ]
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        wanted = insert(_FIGURES).values(values[start : start + _ROWS_AT_ONCE])
+        connection.execute(
+            wanted.on_conflict_do_update(
+                index_elements=[_FIGURES.c.name, _FIGURES.c.labels],
+                set_={"value": _FIGURES.c.value + wanted.excluded.value},
+            )
+        )
+
+
+Counts = dict[str, dict[tuple[str, ...], float]]
+"""Figure -> labels, with what the row holds last where there is such a thing -> value."""
+
+
+def read(ledger: Ledger) -> Counts:
+    """All that was ever counted. Raises StoreError."""
+    _make_table(ledger)
+    found: Counts = {figure.name: {} for figure in COUNTED}
+    with ledger.begin() as connection:
+        for name, labels, value in connection.execute(sa.select(_FIGURES)):
+            # A figure of another version is nobody's here.
+            if name in found and FIGURES[name].kind != "gauge":
+                try:
+                    found[name][tuple(json.loads(labels))] = float(value)
+                except (ValueError, TypeError, RecursionError):
+                    log.warning("a count of %s can't be read and is left out", name)
+    return found

@@ -1,0 +1,306 @@
+"""Lines for machines: with `PYTOON_LOG=json` every process of Pytoon says what happens as JSON
+objects on stderr, one a line, all with the same fields. `docs/observability.md` lists them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import threading
+import traceback
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, TextIO
+from urllib.parse import unquote, urlsplit
+
+from pytoon_pipeline.settings import Settings
+
+EVENTS = (
+    "run_started",
+    "stage",
+    "segment",
+    "retry",
+    "check_failed",
+    "run_done",
+    "run_failed",
+    "run_cancelled",
+    "request",
+    "message",
+)
+"""What a line can be of. These words stay as they are."""
+
+FIELDS = (
+    "time",
+    "level",
+    "event",
+    "source",
+    "job",
+    "run_id",
+    "partition",
+    "campaign",
+    "stage",
+    "segment",
+    "engine",
+    "check",
+    "seconds",
+    "cached",
+    "degraded",
+    "outcome",
+    "reason",
+    "method",
+    "path",
+    "status",
+    "frames",
+    "segments",
+    "message",
+    "logger",
+    "traceback",
+)
+"""In the order in which a line has them; those that don't apply are left out."""
+
+_LONGEST = 8000
+"""Characters of a text that a line keeps."""
+_MOST_ITEMS = 500
+"""Entries of a list or a mapping that a line keeps."""
+_DEEPEST = 20
+"""Lists and mappings inside each other that a line keeps."""
+
+
+def line(event: str, *, level: str = "info", at: float | None = None, **fields: Any) -> str:
+    """One object as text. `at` is a Unix time, now where it is left out; what is None or empty is
+    left out; secrets are taken out."""
+    moment = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
+    said = {
+        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": level,
+        "event": event,
+        **fields,
+    }
+    shown = {
+        name: _shown(said[name])
+        for name in (*FIELDS, *(n for n in said if n not in FIELDS))
+        if name in said and said[name] is not None and said[name] != ""
+    }
+    return json.dumps(shown, ensure_ascii=False, default=lambda value: _shorten(str(value)))
+
+
+def _shown(value: Any, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        return "..."
+    if isinstance(value, float):
+        # JSON has no infinity.
+        return round(value, 3) if abs(value) < 1e15 else str(value)
+    if isinstance(value, str):
+        return _shorten(value)
+    if isinstance(value, Mapping):
+        pairs = islice(value.items(), _MOST_ITEMS)
+        return {_shorten(str(k)): _shown(v, depth + 1) for k, v in pairs}
+    if isinstance(value, list | tuple):
+        return [_shown(v, depth + 1) for v in value[:_MOST_ITEMS]]
+    return value
+
+
+_MARGIN = 4000
+"""Characters behind those that are kept, of which nothing is shown. A secret that the first cut
+parts is not found by `clean`; what is left of it lies among these."""
+
+
+def _shorten(text: str) -> str:
+    """The beginning of a text, without secrets. It is cut before it is cleaned: however long it is,
+    the work is that of a few thousand characters."""
+    if len(text) <= _LONGEST:
+        return clean(text)
+    margin = max(_MARGIN, *map(len, _secrets()), 0)
+    if len(text) <= _LONGEST + margin:
+        return clean(text)[:_LONGEST]
+    return clean(text[: _LONGEST + margin])[:-margin][:_LONGEST]
+
+
+def first_line(text: str) -> str:
+    """A reason in short."""
+    return text.strip().partition("\n")[0][:300]
+
+
+def segment_fields(record: Any) -> dict[str, Any]:
+    """Of a finished segment: a SegmentRecord, which belongs to a higher layer."""
+    return {
+        "event": "segment",
+        "segment": record.segment_id,
+        "engine": record.engine,
+        "seconds": record.seconds,
+        "cached": record.cached,
+        "degraded": record.degraded,
+    }
+
+
+def retry_fields(segment_id: str, engine: str, reason: str) -> dict[str, Any]:
+    """Of an engine that failed at a segment."""
+    return {
+        "event": "retry",
+        "segment": segment_id,
+        "engine": engine,
+        "reason": first_line(reason),
+    }
+
+
+_ABOUT: OrderedDict[str, dict[str, str]] = OrderedDict()
+
+
+def about(partition: str, run_id: str, job: str) -> None:
+    """The run that works on a brief in this process: what is said of the brief from now on says of
+    which run it is."""
+    _ABOUT[partition] = {"job": job, "run_id": run_id}
+    _ABOUT.move_to_end(partition)
+    while len(_ABOUT) > 64:
+        _ABOUT.popitem(last=False)
+
+
+# What is not said --------------------------------------------------------------------------------
+
+_ADDRESS = re.compile(r"://[^\s\"'<>]*+")
+"""An address from the end of its scheme on, to its end: no part of a text is read twice."""
+_LOGIN = re.compile(r"://[^\s/@\"'<>]++@")
+_BEARER = re.compile(r"(\b(?:bearer|basic)\s++)[A-Za-z0-9._~+/=-]{4,}+", re.IGNORECASE)
+_SECRET_NAMES = (
+    "PYTOON_TOKEN",
+    "PYTOON_REMOTE_TOKEN",
+    "PYTOON_COMFYUI_TOKEN",
+    "PYTOON_WEBHOOK_SECRET",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
+_ADDRESS_NAMES = ("PYTOON_DATABASE", "PYTOON_BROKER", "PYTOON_BRIEFS_TABLE", "PYTOON_S3_ENDPOINT")
+"""Settings whose addresses may hold a password."""
+
+
+def _secrets() -> list[str]:
+    found = []
+    for name in _SECRET_NAMES:
+        text = os.environ.get(name, "")
+        found += [text, *(part.strip() for part in text.split(","))]
+    for name in _ADDRESS_NAMES:
+        with suppress(ValueError):
+            word = urlsplit(os.environ.get(name, "")).password or ""
+            found += [word, unquote(word)]
+    # Anything shorter is no secret, and would blot out words.
+    return sorted({f for f in found if len(f) >= 4}, key=len, reverse=True)
+
+
+def _without_query(address: re.Match[str]) -> str:
+    head, mark, _ = address[0].partition("?")
+    return f"{head}{mark}***" if mark else head
+
+
+def clean(text: str) -> str:
+    """Text without what nobody is to read: logins and queries of addresses (a presigned link is a
+    key for whoever has it), tokens, and the secrets of the environment wherever they stand."""
+    if "://" in text:
+        text = _LOGIN.sub("://***@", text)
+        text = _ADDRESS.sub(_without_query, text)
+    text = _BEARER.sub(r"\1***", text)
+    for secret in _secrets():
+        text = text.replace(secret, "***")
+    return text
+
+
+# Logging -----------------------------------------------------------------------------------------
+
+
+_LEVELS = {"warn": "warning", "fatal": "critical"}
+
+
+def relayed(source: str, text: str) -> str:
+    """A line of another process, as one of this shape: one that is so already stays as it is, one
+    of Dagster's is put into it, and anything else is a message."""
+    said: Any = None
+    if text.startswith("{"):
+        with suppress(ValueError, RecursionError):
+            said = json.loads(text)
+    if not isinstance(said, dict):
+        return line("message", source=source, message=text)
+    if said.get("event") in EVENTS and "time" in said and "level" in said:
+        return text
+    level = str(said.get("level", "info")).lower()
+    message = said.get("event") or said.get("message") or text
+    trace = said.get("exception") or said.get("exc_info")
+    return line(
+        "message",
+        level=_LEVELS.get(level, level),
+        source=source,
+        message=str(message),
+        logger=said.get("logger"),
+        traceback=str(trace) if trace else None,
+    )
+
+
+class JsonFormatter(logging.Formatter):
+    """A log record as a line. `extra={"fields": {...}}` gives it fields; without `event` among
+    them it is a `message`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        given = dict(getattr(record, "fields", {}))
+        given = {**_ABOUT.get(given.get("partition") or "", {}), **given}
+        event = str(given.pop("event", "message"))
+        if record.exc_info and record.exc_info[0] is not None:
+            given["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        given.setdefault("message", record.getMessage())
+        return line(
+            event, level=record.levelname.lower(), at=record.created, logger=record.name, **given
+        )
+
+
+class JsonLines(logging.Handler):
+    """Lines to stderr, as it is when they are said."""
+
+    def __init__(self, stream: TextIO | None = None):
+        super().__init__()
+        self._stream = stream
+        self.setFormatter(JsonFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            say(self.format(record), self._stream)
+        except Exception:
+            self.handleError(record)
+
+
+_writing = threading.Lock()
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """A line, in one piece. Whoever read this may have ended before the work does."""
+    with _writing, suppress(OSError, ValueError):
+        to = stream or sys.stderr
+        to.write(text + "\n")
+        to.flush()
+
+
+def setup_logging(settings: Settings, *, verbose: bool = False, also: Iterable[str] = ()) -> bool:
+    """With `PYTOON_LOG=json`: all loggers of this process to stderr as lines, Pytoon's and those
+    named in `also` from INFO up (DEBUG when `verbose`), everybody else's from WARNING. Returns
+    whether it did; plain logs are left as they are.
+
+    For each process that is no run: `pytoon serve`, `pytoon worker`, the command line. Runs speak
+    through Dagster's logger `console`.
+    """
+    root = logging.getLogger()
+    for ours in [h for h in root.handlers if isinstance(h, JsonLines)]:
+        root.removeHandler(ours)
+    as_json = settings.log == "json"
+    logging.captureWarnings(as_json)
+    if not as_json:
+        return False
+    handler = JsonLines()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    for name in ("pytoon", "pytoon_pipeline", *also):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+        logger.propagate = False
+    return True

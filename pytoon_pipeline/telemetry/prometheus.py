@@ -1,0 +1,241 @@
+"""The figures in Prometheus' text format: what was counted, and what is looked up."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from pytoon_pipeline import RENDERER_VERSION, __version__
+from pytoon_pipeline.intake.ledger import METADATA, OPEN, Ledger
+from pytoon_pipeline.settings import Settings
+from pytoon_pipeline.store import Store
+from pytoon_pipeline.telemetry import catalogue as c
+from pytoon_pipeline.telemetry.catalogue import COUNTED, Figure
+from pytoon_pipeline.telemetry.counters import Counts, read
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+log = logging.getLogger("pytoon.figures")
+
+_CAMPAIGNS = 50
+_PATIENCE = 5.0
+"""Seconds that a part may take to answer, of the ten that Prometheus gives."""
+
+
+@dataclass
+class Gauges:
+    """What was looked up."""
+
+    values: dict[Figure, dict[tuple[str, ...], float]] = field(default_factory=dict)
+    counts: Counts | None = None
+    """What was counted, where that was looked up."""
+
+    def set(self, figure: Figure, *labels: str, value: float) -> None:
+        assert figure.kind == "gauge" and len(labels) == len(figure.labels), figure.name
+        self.values.setdefault(figure, {})[labels] = float(value)
+
+
+class Patience:
+    """Asks parts of the install that may hang, each in a thread of its own, and waits no longer
+    than it has patience for. While a part hangs it is not asked once more."""
+
+    def __init__(self, seconds: float = _PATIENCE):
+        self.seconds = seconds
+        self._asked: dict[str, tuple[threading.Thread, list[Gauges]]] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, parts: Mapping[str, Callable[[], Gauges]]) -> dict[str, Gauges]:
+        """Part -> what it answered, of those that did."""
+        end = time.monotonic() + self.seconds
+        with self._lock:
+            for name, function in parts.items():
+                if name not in self._asked or not self._asked[name][0].is_alive():
+                    answer: list[Gauges] = []
+                    thread = threading.Thread(
+                        target=self._try, args=(name, function, answer), daemon=True
+                    )
+                    thread.start()
+                    self._asked[name] = thread, answer
+            asked = {name: self._asked[name] for name in parts}
+        for thread, _ in asked.values():
+            thread.join(max(0.0, end - time.monotonic()))
+        return {name: answer[0] for name, (_, answer) in asked.items() if answer}
+
+    @staticmethod
+    def _try(name: str, function: Callable[[], Gauges], answer: list[Gauges]) -> None:
+        try:
+            answer.append(function())
+        except Exception as error:  # Whatever it is, the others are told all the same.
+            log.warning("%s can't be asked for figures: %s", name, error)
+
+
+# What the core knows -----------------------------------------------------------------------------
+
+
+def look_up(settings: Settings, gauges: Gauges) -> None:
+    """Versions, and room on this machine."""
+    gauges.set(c.BUILD, __version__, RENDERER_VERSION, platform.python_version(), value=1)
+    places = {"home": str(settings.home)}
+    if "://" not in settings.store:
+        places["store"] = settings.store
+    for place, folder in places.items():
+        free = _free(Path(folder).expanduser())
+        if free is not None:
+            gauges.set(c.FREE_BYTES, place, value=free)
+
+
+def _free(folder: Path) -> int | None:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def store_answers(store: Store, settings: Settings) -> bool:
+    """Raises StoreError or OSError where it can't be used."""
+    if "://" not in settings.store:
+        folder = Path(settings.store).expanduser()
+        # One that nothing was put in yet is made with the first object.
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(f"{folder} can't be written to")
+        return True
+    store.exists("documents/answers")
+    return True
+
+
+def of_ledger(ledger: Ledger) -> Gauges:
+    """What was counted, and how the briefs are. Raises StoreError."""
+    gauges = Gauges(counts=read(ledger))
+    briefs = METADATA.tables["known_briefs"].c
+    now = ledger.now()
+    shown = sa.case(
+        (sa.and_(briefs.deleted > 0, briefs.state.not_in(OPEN)), "deleted"), else_=briefs.state
+    ).label("shown_state")
+    with ledger.begin() as connection:
+        states = connection.execute(sa.select(shown, sa.func.count()).group_by("shown_state"))
+        found = {state: count for state, count in states}
+        recent = (
+            sa.select(briefs.campaign)
+            .group_by(briefs.campaign)
+            .order_by(sa.func.max(briefs.updated).desc())
+            .limit(_CAMPAIGNS)
+        )
+        campaigns = connection.execute(
+            sa.select(briefs.campaign, shown, sa.func.count())
+            .where(briefs.campaign.in_(recent))
+            .group_by(briefs.campaign, "shown_state")
+        ).all()
+        wanted = connection.execute(
+            sa.select(sa.func.count()).where(briefs.wanted != "", briefs.state != "requested")
+        ).scalar_one()
+        first = connection.execute(
+            sa.select(sa.func.min(briefs.updated)).where(briefs.state == "requested")
+        ).scalar_one()
+    for state in (*c.STATES, *(s for s in found if s not in c.STATES)):
+        gauges.set(c.BRIEFS, state, value=found.get(state, 0))
+    for campaign, state, count in campaigns:
+        gauges.set(c.CAMPAIGN_BRIEFS, campaign, state, value=count)
+    gauges.set(c.WAITING, value=found.get("requested", 0) + wanted)
+    gauges.set(c.OLDEST, value=max(0.0, now - first) if first is not None else 0)
+    return gauges
+
+
+# As text -----------------------------------------------------------------------------------------
+
+
+def render_text(gauges: Sequence[Gauges]) -> str:
+    """Prometheus' text format. Where nothing is known of the counters they are left out: a counter
+    that falls to zero would be taken for one that started again."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    families = [f for some in gauges if some.counts is not None for f in _counted(some.counts)]
+    families += _looked_up(gauges)
+
+    class All:
+        def collect(self) -> list[Metric]:
+            return families
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(All())  # type: ignore[arg-type]
+    return generate_latest(registry).decode("utf-8")
+
+
+def _counted(counts: Counts) -> Iterator[Metric]:
+    from prometheus_client.core import (
+        CounterMetricFamily,
+        HistogramMetricFamily,
+        SummaryMetricFamily,
+    )
+
+    for figure in COUNTED:
+        rows = counts.get(figure.name, {})
+        wide = len(figure.labels)
+        keys = sorted({labels[:wide] for labels in rows} | set(figure.known))
+        # One of another version has other labels.
+        keys = [k for k in keys if len(k) == wide]
+        if figure.kind == "counter":
+            counter = CounterMetricFamily(figure.name, figure.help, labels=figure.labels)
+            for key in keys:
+                counter.add_metric(key, rows.get(key, 0.0))
+            yield counter
+        elif figure.kind == "histogram":
+            histogram = HistogramMetricFamily(figure.name, figure.help, labels=figure.labels)
+            for key in keys:
+                fallen = {k[wide]: v for k, v in rows.items() if k[:wide] == key and len(k) > wide}
+                total = fallen.pop("sum", 0.0)
+                histogram.add_metric(key, _cumulated(figure.buckets, fallen), total)
+            yield histogram
+        else:
+            summary = SummaryMetricFamily(figure.name, figure.help, labels=figure.labels)
+            for key in keys:
+                summary.add_metric(
+                    key, rows.get((*key, "count"), 0.0), rows.get((*key, "sum"), 0.0)
+                )
+            yield summary
+
+
+def _cumulated(buckets: Sequence[float], fallen: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Upper bound -> how many fell at or below it. What an earlier version counted under a bound
+    that is no more goes to the next higher one."""
+    parts = [(float(bound), count) for bound, count in fallen.items()]
+    bounds = [*buckets, math.inf]
+    names = [*(repr(float(b)) for b in buckets), "+Inf"]
+    return [
+        (name, sum(count for at, count in parts if at <= bound))
+        for name, bound in zip(names, bounds, strict=True)
+    ]
+
+
+def _looked_up(gauges: Iterable[Gauges]) -> list[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    found: dict[Figure, dict[tuple[str, ...], float]] = {}
+    for some in gauges:
+        for figure, values in some.values.items():
+            found.setdefault(figure, {}).update(values)
+    families: list[Metric] = []
+    for figure in c.GAUGES:
+        if figure in found:
+            family = GaugeMetricFamily(figure.name, figure.help, labels=figure.labels)
+            for labels, value in sorted(found[figure].items()):
+                family.add_metric(labels, value)
+            families.append(family)
+    return families
