@@ -14,9 +14,9 @@ import cv2
 import freetype
 import numpy as np
 
-from .fonts import FontLibrary
-from .styles import BoxStyle, Shadow, TextStyle, parse_color
-from .text import (
+from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.picture.styles import BoxStyle, Shadow, TextStyle, parse_color
+from pytoon_pipeline.picture.text import (
     SLACK_PX,
     Fitted,
     PlacedWord,

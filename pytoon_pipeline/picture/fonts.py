@@ -21,7 +21,7 @@ import freetype
 import numpy as np
 import uharfbuzz as hb
 
-from ..errors import PresetError, Problem
+from pytoon_pipeline.errors import PresetError, Problem
 
 SYSTEM_FONT_FOLDERS: tuple[Path, ...] = (
     Path("/usr/share/fonts"),

@@ -15,9 +15,9 @@ from itertools import accumulate
 
 import uharfbuzz as hb
 
-from ..errors import Problem, UserError
-from . import bidi
-from .breaks import (
+from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.picture import bidi
+from pytoon_pipeline.picture.breaks import (
     KANA,
     cells_at,
     grapheme_starts,
@@ -26,7 +26,7 @@ from .breaks import (
     is_traditional,
     script_of,
 )
-from .fonts import Face, FontLibrary
+from pytoon_pipeline.picture.fonts import Face, FontLibrary
 
 # Joined or hung from one line: tracking would tear the letters apart (CSS Text 3, 8.2.1 and 8.3).
 _UNTRACKED_SCRIPTS = frozenset(

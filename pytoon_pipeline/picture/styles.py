@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import PresetError, Problem
-from .shaping import FontSpec
+from pytoon_pipeline.errors import PresetError, Problem
+from pytoon_pipeline.picture.shaping import FontSpec
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,18 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..errors import Problem, UserError
-from .breaks import BREAKING_SPACES, break_opportunities, cells, is_visible, script_of, spaces_words
-from .emoji import replace_unknown_emoji
-from .fonts import Face, FontLibrary
-from .hyphens import (
+from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.picture.breaks import (
+    BREAKING_SPACES,
+    break_opportunities,
+    cells,
+    is_visible,
+    script_of,
+    spaces_words,
+)
+from pytoon_pipeline.picture.emoji import replace_unknown_emoji
+from pytoon_pipeline.picture.fonts import Face, FontLibrary
+from pytoon_pipeline.picture.hyphens import (
     SOFT_HYPHEN,
     cluster_breaks,
     letter_breaks,
@@ -28,9 +35,9 @@ from .hyphens import (
     separator_breaks,
     syllable_breaks,
 )
-from .shaping import Paragraph, ShapedLine
-from .shaping import measure as measure_line
-from .styles import BoxStyle, TextStyle
+from pytoon_pipeline.picture.shaping import Paragraph, ShapedLine
+from pytoon_pipeline.picture.shaping import measure as measure_line
+from pytoon_pipeline.picture.styles import BoxStyle, TextStyle
 
 Rect = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels; x1 and y1 lie just outside."""
