@@ -24,7 +24,7 @@ from pytoon_pipeline.media.images import save_jpeg
 from pytoon_pipeline.picture.yuv import planes_to_rgb
 from pytoon_pipeline.plan.timeline import frames_of
 from pytoon_pipeline.settings import load_settings, project_data
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import Services, open_services
@@ -110,7 +110,7 @@ def frame_of(
     (own / "brief.yaml").write_text(yaml.safe_dump(said), encoding="utf-8")
     (source,) = find_sources([own])
     spec = compile_source(source, services)
-    video = assemble(spec, render_segments(spec, services, source.key), services, source.key)
+    video = assemble_video(spec, render_segments(spec, services, source.key), services, source.key)
     (cue, *_) = spec.captions
     at = frames_of((cue.start + cue.end) / 2, spec.frame_rate)
     return planes_to_rgb(next(read_frames(services.store.local(video.key), at, 1))), cue.box

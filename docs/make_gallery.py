@@ -23,14 +23,14 @@ from pytoon_pipeline.picture.yuv import planes_to_rgb
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.plan.timeline import frames_of
 from pytoon_pipeline.settings import load_settings, project_data
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import Services, open_services
 
 DOCS = Path(__file__).parent
 DEMO = project_data("briefs") / "morrow"
-WIDTH, GAP, FRAMES, MOST_BYTES = 270, 6, 4, 120_000
+WIDTH, GAP, FRAMES, MAX_BYTES = 270, 6, 4, 120_000
 
 BRIEFS = {
     "hero": {
@@ -97,7 +97,7 @@ def strip(archetype: str, preset: str, folder: Path, services: Services) -> byte
     (own / "brief.yaml").write_text(yaml.safe_dump(brief, sort_keys=False), encoding="utf-8")
     (source,) = find_sources([own])
     spec = compile_source(source, services)
-    video = assemble(spec, render_segments(spec, services, source.key), services, source.key)
+    video = assemble_video(spec, render_segments(spec, services, source.key), services, source.key)
     height = WIDTH * 16 // 9
     frames = []
     for n in moments(spec):
@@ -107,7 +107,7 @@ def strip(archetype: str, preset: str, folder: Path, services: Services) -> byte
     picture = cv2.cvtColor(np.hstack(frames[:-1]), cv2.COLOR_RGB2BGR)
     for quality in range(90, 0, -5):
         data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-        if len(data) <= MOST_BYTES:
+        if len(data) <= MAX_BYTES:
             break
     return data
 

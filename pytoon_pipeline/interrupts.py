@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 
 
-class StopSign:
+class InterruptFlag:
     """Knows whether the process was asked to stop (SIGINT, SIGTERM) while the block runs.
 
     Dagster replaces the handlers of both during a run and raises in the main thread alone. The
@@ -21,7 +21,7 @@ class StopSign:
         self._ends: tuple[socket.socket, socket.socket] | None = None
         self._before = -1
 
-    def __enter__(self) -> StopSign:
+    def __enter__(self) -> InterruptFlag:
         self._seen = False  # A worker's process has one run after another.
         reader, writer = socket.socketpair()
         reader.setblocking(False)
@@ -51,17 +51,17 @@ class StopSign:
             raise KeyboardInterrupt
 
 
-_sign = StopSign()
+_sign = InterruptFlag()
 """The process's own, for work that has no other."""
 
 
 @contextlib.contextmanager
-def stop_sign() -> Iterator[None]:
-    """The process heeds signals while the block runs, wherever `heed` is called."""
+def watch_interrupts() -> Iterator[None]:
+    """The process heeds signals while the block runs, wherever `raise_if_interrupted` is called."""
     with _sign:
         yield
 
 
-def heed() -> None:
-    """KeyboardInterrupt when the process was asked to stop, inside `stop_sign`."""
+def raise_if_interrupted() -> None:
+    """KeyboardInterrupt when the process was asked to stop, inside `watch_interrupts`."""
     _sign.heed()

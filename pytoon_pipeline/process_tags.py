@@ -23,7 +23,7 @@ _INITIAL = "initial"
 def process_tag(pid: int | None = None) -> str:
     """Value of PROCESS_TAG for a process of this machine; this one where none is named."""
     pid = os.getpid() if pid is None else pid
-    return f"{_place()}:{pid}:{_start(pid)}"
+    return f"{_process_location()}:{pid}:{_start_ticks(pid)}"
 
 
 def pid_of(tag: str) -> int | None:
@@ -32,7 +32,7 @@ def pid_of(tag: str) -> int | None:
     pid, _, start = rest.partition(":")
     if not _is_here(place) or not pid.isdigit():
         return None
-    return int(pid) if _alive(int(pid)) and start in ("", _start(int(pid))) else None
+    return int(pid) if _is_alive(int(pid)) and start in ("", _start_ticks(int(pid))) else None
 
 
 def is_gone(tag: str) -> bool:
@@ -45,10 +45,10 @@ def is_gone(tag: str) -> bool:
 
 
 @cache
-def _identity() -> str:
+def _machine_identity() -> str:
     """`<machine>.<boot>.<pids>` of this process; parts that the system does not tell are empty."""
-    machine = _digest(_read("/etc/machine-id"))
-    boot = _digest(_read("/proc/sys/kernel/random/boot_id"))
+    machine = _short_digest(_read_text("/etc/machine-id"))
+    boot = _short_digest(_read_text("/proc/sys/kernel/random/boot_id"))
     try:
         number = os.stat("/proc/self/ns/pid").st_ino
         pids = _INITIAL if number == 0xEFFFFFFC else f"{number:x}"  # As in Linux's proc_ns.h.
@@ -57,31 +57,31 @@ def _identity() -> str:
     return f"{machine}.{boot}.{pids}"
 
 
-def _digest(text: str) -> str:
+def _short_digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest() if text else ""
 
 
-def _read(path: str) -> str:
+def _read_text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="ascii", errors="replace").strip()
     except OSError:
         return ""
 
 
-def _place() -> str:
-    return f"{socket.gethostname()}~{_identity()}"
+def _process_location() -> str:
+    return f"{socket.gethostname()}~{_machine_identity()}"
 
 
 def _is_here(place: str) -> bool:
     """Do process numbers of that place mean processes that can be seen from here? Tags of earlier
     versions have the host's name alone."""
-    return place in (_place(), socket.gethostname())
+    return place in (_process_location(), socket.gethostname())
 
 
 def _was_here_before_boot(place: str) -> bool:
     """Is it this machine, outside of containers, before it was started anew?"""
     host, _, identity = place.partition("~")
-    theirs, ours = identity.split("."), _identity().split(".")
+    theirs, ours = identity.split("."), _machine_identity().split(".")
     return (
         host == socket.gethostname()
         and len(theirs) == 3
@@ -91,7 +91,7 @@ def _was_here_before_boot(place: str) -> bool:
     )
 
 
-def _stat(pid: int) -> list[str]:
+def _read_stat(pid: int) -> list[str]:
     """Fields of /proc/<pid>/stat from the third on (state, ...); empty where there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -100,15 +100,15 @@ def _stat(pid: int) -> list[str]:
     return text.rpartition(")")[2].split()
 
 
-def _start(pid: int) -> str:
+def _start_ticks(pid: int) -> str:
     """When a process was started, in ticks since the machine was: numbers of processes come again.
     Empty where the system does not tell."""
-    fields = _stat(pid)
+    fields = _read_stat(pid)
     return fields[19] if len(fields) > 19 else ""
 
 
-def _alive(pid: int) -> bool:
-    if _stat(pid)[:1] == ["Z"]:  # Ended, and waiting for its parent to notice.
+def _is_alive(pid: int) -> bool:
+    if _read_stat(pid)[:1] == ["Z"]:  # Ended, and waiting for its parent to notice.
         return False
     try:
         os.kill(pid, 0)

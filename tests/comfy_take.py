@@ -85,7 +85,8 @@ def _ffmpeg(arguments: list[str]) -> bytes:
     os.close(handle)
     try:
         subprocess.run(
-            [ffmpeg.exe(), "-nostdin", "-v", "error", "-y", *arguments, name], check=True
+            [ffmpeg.find_executable(), "-nostdin", "-v", "error", "-y", *arguments, name],
+            check=True,
         )
         return Path(name).read_bytes()
     finally:

@@ -44,7 +44,7 @@ def small_pictures() -> Iterator[None]:
     what people are told."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(fitness, "ENLARGED", math.inf)
-        patched.setattr(fitness, "LEAST_SHARE", 0.0)
+        patched.setattr(fitness, "MIN_SHARE", 0.0)
         yield
 
 
@@ -52,10 +52,10 @@ def small_pictures() -> Iterator[None]:
 def picture_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures that are too small are named, as they are outside of tests."""
     monkeypatch.setattr(fitness, "ENLARGED", _ENLARGED)
-    monkeypatch.setattr(fitness, "LEAST_SHARE", _LEAST_SHARE)
+    monkeypatch.setattr(fitness, "MIN_SHARE", _MIN_SHARE)
 
 
-_ENLARGED, _LEAST_SHARE = fitness.ENLARGED, fitness.LEAST_SHARE
+_ENLARGED, _MIN_SHARE = fitness.ENLARGED, fitness.MIN_SHARE
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def clip(path: Path, *, size=(320, 180), rate="25", seconds=1.0, sound=True) -> 
     """A clip of ffmpeg's moving test picture, with a tone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     source = f"testsrc2=size={size[0]}x{size[1]}:rate={rate}:duration={seconds}"
-    argv = [ffmpeg.exe(), "-v", "error", "-y", "-f", "lavfi", "-i", source]
+    argv = [ffmpeg.find_executable(), "-v", "error", "-y", "-f", "lavfi", "-i", source]
     if sound:
         argv += ["-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}", "-c:a", "aac"]
     argv += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path)]
@@ -156,7 +156,7 @@ def tone(path: Path, seconds=2.0, rate=22050) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [
-            ffmpeg.exe(),
+            ffmpeg.find_executable(),
             "-v",
             "error",
             "-y",

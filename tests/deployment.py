@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from shipped import plain_environment
 
 from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
-from pytoon_pipeline.intake.ledger import Entry, Ledger
+from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
 from pytoon_pipeline.runtime.run import prepare_home
 from pytoon_pipeline.settings import Settings, load_settings
 
@@ -171,7 +171,7 @@ class Deployment:
             os.environ.clear()
             os.environ.update(before)
 
-    def wait(self, done: Callable[[list[Entry]], bool], seconds: float) -> list[Entry]:
+    def wait(self, done: Callable[[list[LedgerEntry]], bool], seconds: float) -> list[LedgerEntry]:
         """The ledger's entries once they are as they should be; AssertionError with what they are
         instead when that takes too long."""
         end = time.monotonic() + seconds
@@ -196,7 +196,7 @@ class Deployment:
             time.sleep(0.25)
 
 
-def ended(count: int) -> Callable[[list[Entry]], bool]:
+def ended(count: int) -> Callable[[list[LedgerEntry]], bool]:
     """So many briefs, and none of them is still to be worked on."""
     over = ("done", "refused", "failed", "cancelled")
     return lambda entries: len(entries) >= count and all(e.state in over for e in entries)

@@ -111,7 +111,7 @@ def make_sound_files(folder: Path) -> dict[str, bytes]:
     for name, options in {**CLIPS, **SOUNDS}.items():
         path = folder / f"made.{name}"
         sources = _SINE if name in SOUNDS else [*_TESTSRC, *([] if "-an" in options else _SINE)]
-        argv = [ffmpeg.exe(), "-v", "error", "-y", *sources, *options, str(path)]
+        argv = [ffmpeg.find_executable(), "-v", "error", "-y", *sources, *options, str(path)]
         subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
         made[f"{'sound' if name in SOUNDS else 'clip'}.{name}"] = path.read_bytes()
     return made

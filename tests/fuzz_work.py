@@ -80,7 +80,7 @@ def medium(services: Services, folder: Path, name: str, data: bytes) -> str:
 
 def rendered(services: Services, folder: Path, name: str, data: bytes) -> str:
     """The same, and the whole video where it compiles."""
-    from pytoon_pipeline.stages.assemble import assemble
+    from pytoon_pipeline.stages.assemble import assemble_video
     from pytoon_pipeline.stages.compile import compile_source
     from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
     from pytoon_pipeline.stages.segments import render_segments
@@ -100,7 +100,7 @@ def rendered(services: Services, folder: Path, name: str, data: bytes) -> str:
         return clear(error.problems, field=True)
     try:
         segments = render_segments(plan, services, source.key)
-        video = assemble(plan, segments, services, source.key)
+        video = assemble_video(plan, segments, services, source.key)
         make_thumbnail(plan, video, services, source.key)
         write_metrics(plan, segments, video, services, source.key)
     except PytoonError as error:
@@ -118,11 +118,11 @@ def document(services: Services, folder: Path, name: str, data: bytes) -> str:
 def request(data: bytes) -> str:
     """The body of a call, as far as it goes before a job is made of it."""
     from pytoon_pipeline.service.errors import ApiError
-    from pytoon_pipeline.service.request import accept
-    from pytoon_pipeline.service.upload import Received, read_json
+    from pytoon_pipeline.service.request import accept_request
+    from pytoon_pipeline.service.upload import ReceivedRequest, read_json
 
     try:
-        accepted = accept(Received(read_json(data)), {})
+        accepted = accept_request(ReceivedRequest(read_json(data)), {})
     except ApiError as error:
         if not str(error) or not (400 <= error.status < 500):
             raise Unclear(repr(error)) from error

@@ -20,8 +20,8 @@ import yaml
 from shipped import plain_environment
 
 from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
-from pytoon_pipeline.intake.ledger import Entry, Ledger
-from pytoon_pipeline.media.probe import probe, sha256
+from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
+from pytoon_pipeline.media.probe import hash_file, probe_media
 from pytoon_pipeline.runtime.run import prepare_home
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages.documents import LinkedDocument, SegmentsDocument
@@ -231,8 +231,8 @@ class Install:
             yield instance
 
     def wait(
-        self, done: Callable[[list[Entry]], bool], seconds: float, campaign: str | None = None
-    ) -> list[Entry]:
+        self, done: Callable[[list[LedgerEntry]], bool], seconds: float, campaign: str | None = None
+    ) -> list[LedgerEntry]:
         """The ledger's entries once they are as they should be; AssertionError with what they are
         instead, and the parts' last words, when that takes too long."""
         end = time.monotonic() + seconds
@@ -270,7 +270,9 @@ class Install:
             time.sleep(0.5)
 
 
-def faults_of(place: Install, entries: Sequence[Entry], runs: Sequence[dg.DagsterRun]) -> list[str]:
+def faults_of(
+    place: Install, entries: Sequence[LedgerEntry], runs: Sequence[dg.DagsterRun]
+) -> list[str]:
     """What is wrong with what a campaign left: briefs lost or delivered twice, files that are not
     whole. Every file of the videos is read from the store and counted."""
     found = []
@@ -285,11 +287,11 @@ def faults_of(place: Install, entries: Sequence[Entry], runs: Sequence[dg.Dagste
         store = place.store
         linked = LinkedDocument.model_validate_json(store.read_bytes(f"linked/{key}.json"))
         video = store.local(f"videos/{key}/video.mp4")
-        if sha256(video) != linked.sha256 or probe(video).frames != linked.frames:
+        if hash_file(video) != linked.sha256 or probe_media(video).frames != linked.frames:
             found.append(f"{key}: its video is not the one that was linked")
         made = store.read_bytes(f"documents/segments/{key}.json")
         for record in SegmentsDocument.model_validate_json(made).segments:
-            if probe(store.local(record.key)).frames != record.frames:
+            if probe_media(store.local(record.key)).frames != record.frames:
                 found.append(f"{key}: {record.key} is not whole")
         if not store.exists(f"videos/{key}/metrics.json"):
             found.append(f"{key}: no metrics")

@@ -50,7 +50,7 @@ class Disk:
     def __init__(self, root: Path, place: Path):
         self.root, self.image, self.library = root, place / "image", library(place)
         root.mkdir(parents=True, exist_ok=True)
-        self.settle()
+        self.note_if_state()
 
     def environ(self, cut: int | None = None) -> dict[str, str]:
         found = {
@@ -60,7 +60,7 @@ class Disk:
         }
         return found | ({"POWER_CUT": str(cut)} if cut is not None else {})
 
-    def settle(self) -> None:
+    def note_if_state(self) -> None:
         """All that is there now is on the disk."""
         shutil.rmtree(self.image, ignore_errors=True)
         self.image.mkdir()
@@ -73,7 +73,7 @@ class Disk:
         self._lay((self.image / "root").read_text(), rest)
         shutil.rmtree(self.root)
         rest.rename(self.root)
-        self.settle()
+        self.note_if_state()
 
     def _lay(self, which: str, target: Path) -> None:
         target.mkdir()
@@ -114,7 +114,7 @@ def _plan(folder: Path) -> Path:
 def _render(home: Path, folder: Path) -> None:
     from pytoon_pipeline.intake.folder import find_sources
     from pytoon_pipeline.settings import Settings, project_data
-    from pytoon_pipeline.stages.assemble import assemble
+    from pytoon_pipeline.stages.assemble import assemble_video
     from pytoon_pipeline.stages.compile import compile_source
     from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
     from pytoon_pipeline.stages.segments import render_segments
@@ -131,7 +131,7 @@ def _render(home: Path, folder: Path) -> None:
     )
     spec = compile_source(find_sources([folder])[0], services)
     segments = render_segments(spec, services, KEY)
-    video = assemble(spec, segments, services, KEY)
+    video = assemble_video(spec, segments, services, KEY)
     make_thumbnail(spec, video, services, KEY)
     write_metrics(spec, segments, video, services, KEY)
 
@@ -182,7 +182,7 @@ def main(place: Path, cuts: int) -> None:
     for number in range(1, cuts + 1):
         shutil.rmtree(disk.root)
         disk.root.mkdir()
-        disk.settle()
+        disk.note_if_state()
         cut = max(1, syncs * number // (cuts + 1))
         assert _apart(disk, cut, home, folder, told) == -9
         disk.lose_power()

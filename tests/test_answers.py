@@ -26,23 +26,23 @@ from memory import grown
 from test_fetch import _ADDRESSES, Web, _certificate
 
 from pytoon_pipeline.cli import remote as cli_remote
-from pytoon_pipeline.engines.comfyui import Limits, nodes, open_transport
-from pytoon_pipeline.engines.comfyui.ears import Ears
+from pytoon_pipeline.engines.comfyui import TransportLimits, nodes, open_transport
+from pytoon_pipeline.engines.comfyui.ears import ProgressSocket
 from pytoon_pipeline.engines.comfyui.prompt import PromptRun
-from pytoon_pipeline.engines.comfyui.socket import Socket, SocketLost
+from pytoon_pipeline.engines.comfyui.socket import BoundedSocket, SocketLostError
 from pytoon_pipeline.engines.comfyui.workflows import load_workflow
-from pytoon_pipeline.engines.remote import Remote
-from pytoon_pipeline.engines.remote.peer import Peer, PeerError, Timeouts
+from pytoon_pipeline.engines.remote import RemoteEngine
+from pytoon_pipeline.engines.remote.peer import Peer, PeerError, PeerTimeouts
 from pytoon_pipeline.errors import EngineError, PytoonError, SettingsError, UserError
-from pytoon_pipeline.media.addresses import Guard
-from pytoon_pipeline.media.answers import MOST_LEVELS, MOST_VALUES, parse_document, retry_after
+from pytoon_pipeline.media.addresses import AddressGuard
+from pytoon_pipeline.media.answers import MAX_LEVELS, MAX_VALUES, parse_document, retry_after
 from pytoon_pipeline.settings import load_settings, project_data
 
 SECRET = "geh3im-Wort"
-QUICK = Limits(
+QUICK = TransportLimits(
     connect=2, answer=1, document_seconds=1.5, transfer_seconds=1.5, health_seconds=1, poll=0.05
 )
-PATIENT = Limits(connect=5, answer=5, document_seconds=30, transfer_seconds=30)
+PATIENT = TransportLimits(connect=5, answer=5, document_seconds=30, transfer_seconds=30)
 
 Script = Callable[[socket.socket, bytes], None]
 
@@ -135,7 +135,7 @@ ANSWERS: dict[str, tuple[Script, str]] = {
         "packed",
     ),
     "no gzip": (say(whole(b"{}", b"Content-Encoding: gzip")), "unpacked"),
-    "many values": (say(whole(b"[" + b"[]," * MOST_VALUES + b"1]")), "unlike"),
+    "many values": (say(whole(b"[" + b"[]," * MAX_VALUES + b"1]")), "unlike"),
     "many levels": (say(whole(b"[" * 100_000 + b"]" * 100_000)), "unlike"),
     "some levels": (say(whole(b'{"a":' * 500 + b"1" + b"}" * 500)), "unlike"),
     "a long number": (say(whole(b'{"system": ' + b"9" * 50_000 + b"}")), "unlike"),
@@ -174,7 +174,7 @@ def test_an_answer_of_comfyui_without_measure_is_a_named_failure(raw: Raw, what:
 def test_an_answer_of_a_peer_without_measure_is_a_named_failure(raw: Raw, what: str) -> None:
     raw.script, word = ANSWERS[what]
     quick = word == "within"
-    times = Timeouts(connect=2, silence=1 if quick else 5, document=1.5 if quick else 30)
+    times = PeerTimeouts(connect=2, silence=1 if quick else 5, document=1.5 if quick else 30)
     peer = Peer(raw.url, SECRET, times)
     said = {
         "unlike": "does not answer as|bytes",
@@ -199,14 +199,17 @@ def test_an_answer_of_a_deployment_without_measure_is_a_named_failure(
     env = {"PYTOON_HOME": str(tmp_path), "PYTOON_URL": raw.url, "PYTOON_TOKEN": SECRET}
 
     def ask() -> None:
-        with cli_remote.remote(load_settings(env)) as there, pytest.raises(PytoonError):
+        with (
+            cli_remote.open_service_client(load_settings(env)) as there,
+            pytest.raises(PytoonError),
+        ):
             there.call("GET", "/render")
 
     assert grown(ask) < 150e6
 
 
 def test_a_download_is_bounded(raw: Raw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytoon_pipeline.engines.comfyui.transport._MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("pytoon_pipeline.engines.comfyui.transport._MAX_BYTES", 1 << 20)
     item = {"filename": "a.mp4", "subfolder": ["x"], "type": None}
     head = b"HTTP/1.1 200 OK\r\n"
     for sent, word in {
@@ -282,7 +285,7 @@ def frame(data: bytes, opcode: int = 1, fin: bool = True, announced: int | None 
     return head + b"\x7f" + struct.pack(">Q", size) + data
 
 
-def heard(open_socket: Callable[[str], Socket]) -> tuple[list[bytes], str]:
+def heard(open_socket: Callable[[str], BoundedSocket]) -> tuple[list[bytes], str]:
     """All that comes, and why it ended."""
     texts: list[bytes] = []
     with suppress(TimeoutError):
@@ -290,7 +293,7 @@ def heard(open_socket: Callable[[str], Socket]) -> tuple[list[bytes], str]:
         try:
             for _ in range(10_000):
                 texts += listening.receive(2)
-        except SocketLost as lost:
+        except SocketLostError as lost:
             return texts, str(lost)
         finally:
             listening.close()
@@ -346,8 +349,8 @@ def test_pieces_of_a_frame_take_no_more_than_it_and_answers_have_a_time() -> Non
             self.writes += 1
             time.sleep(0.2)
 
-    def listening(data: bytes, step: int) -> Socket:
-        made = Socket.__new__(Socket)
+    def listening(data: bytes, step: int) -> BoundedSocket:
+        made = BoundedSocket.__new__(BoundedSocket)
         made.listen(Stream(data, step))
         return made
 
@@ -356,7 +359,7 @@ def test_pieces_of_a_frame_take_no_more_than_it_and_answers_have_a_time() -> Non
     assert grown(lambda: found.append(listening(frame(text), 1).receive(60))) < 20e6
     assert found == [[text]]
     flooded = listening(frame(b"", 9) * 1000, 2000)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SocketLost, match="take"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SocketLostError, match="take"):
         patch.setattr("pytoon_pipeline.engines.comfyui.socket._ANSWER_SECONDS", 0.5)
         flooded.receive(0.1)
     assert flooded._stream.writes < 6
@@ -375,7 +378,7 @@ def test_a_server_that_opens_no_socket_is_no_failure(raw: Raw) -> None:
         say(b"HTTP/1.1 101 x\r\nX: ", b"y", times=100, pause=0.05),
     ):
         raw.script = script
-        ears = Ears(transport, "me", time.monotonic, time.sleep)
+        ears = ProgressSocket(transport, "me", time.monotonic, time.sleep)
         ears.open()
         assert ears.opened is None
     # A redirect is not followed, least of all with the token.
@@ -394,7 +397,7 @@ def test_what_a_socket_says_ends_no_listening(raw: Raw) -> None:
         b'{"type":"progress","data":{"prompt_id":"me","value":{},"max":{}}}',
     ]
     raw.script = upgraded(*[frame(text) for text in odd])
-    ears = Ears(open_transport(raw.url, None, PATIENT), "me", time.monotonic, time.sleep)
+    ears = ProgressSocket(open_transport(raw.url, None, PATIENT), "me", time.monotonic, time.sleep)
     ears.open()
     found: list[dict[str, Any]] = []
     while ears.opened is not None:
@@ -479,30 +482,30 @@ def test_documents_of_any_shape_are_understood_or_refused(
     for kind in ("", "hosted+"):
         transport = open_transport(kind + answering.raw.url, None, PATIENT)
         run = PromptRun(transport, workflow, workflow.graph, "me", PATIENT, lambda n: None)
-        everything = dict.fromkeys(nodes.classes(workflow), document)
+        everything = dict.fromkeys(nodes.list_node_classes(workflow), document)
         for call, *more in (
             (transport.stats,),
             (transport.waiting,),
             (transport.cancel, "me"),
             (transport.upload, "a.png", "b", b"c"),
-            (transport.definitions, ["KSampler"]),
-            (nodes.fitted, workflow, everything, "it"),
+            (transport.node_definitions, ["KSampler"]),
+            (nodes.adapt_to_server, workflow, everything, "it"),
         ):
             with suppress(EngineError):
                 call(*more)
         with suppress(EngineError):
-            run._accepted(transport.post(workflow.graph, "me", "me"))
+            run._note_accepted(transport.post(workflow.graph, "me", "me"))
         with suppress(EngineError):
-            run._outcome(transport.look("me"))
-    engine = Remote(answering.raw.url)
+            run._read_outcome(transport.look("me"))
+    engine = RemoteEngine(answering.raw.url)
     assert engine.health().detail
-    peer = Peer(answering.raw.url, None, Timeouts())
+    peer = Peer(answering.raw.url, None, PeerTimeouts())
     with suppress(PeerError):
         peer.look("0" * 64)
 
 
 def test_documents_have_bounds() -> None:
-    deep = b"[" * MOST_LEVELS + b"]" * MOST_LEVELS
+    deep = b"[" * MAX_LEVELS + b"]" * MAX_LEVELS
     assert parse_document(deep) and parse_document(b" null ") is None
     for wrong in (b"[" + deep + b"]", b"[" * 200_000, b"{", b"", b"9" * 9999):
         with pytest.raises(ValueError):
@@ -576,7 +579,7 @@ def _comfy(url: str) -> list[Callable[[], object]]:
 
 
 def _peer(url: str) -> list[Callable[[], object]]:
-    peer = Peer(url, SECRET, Timeouts(connect=2, silence=1, document=2))
+    peer = Peer(url, SECRET, PeerTimeouts(connect=2, silence=1, document=2))
 
     def file() -> None:
         with peer.file("0" * 64, 0, "") as answer:
@@ -592,7 +595,9 @@ def _peer(url: str) -> list[Callable[[], object]]:
 
 def _cli(url: str) -> list[Callable[[], object]]:
     def ask(env: dict[str, str]) -> None:
-        with cli_remote.remote(load_settings({"PYTOON_HOME": "/nowhere", **env})) as there:
+        with cli_remote.open_service_client(
+            load_settings({"PYTOON_HOME": "/nowhere", **env})
+        ) as there:
             there.call("GET", "/render")
 
     named = url.replace("://", f"://ann:{SECRET}@")
@@ -631,7 +636,7 @@ def test_no_secret_is_told_when_a_client_fails(
         web = Web(tls=tls)
         url = f"https://127.0.0.1:{web.port}"
     for call in clients(url):
-        with pytest.raises((PytoonError, PeerError, SocketLost)) as caught:
+        with pytest.raises((PytoonError, PeerError, SocketLostError)) as caught:
             call()
         said = told(caught.value) + caplog.text
         assert not any(secret in said for secret in hidden), said
@@ -674,8 +679,8 @@ def test_a_token_that_no_header_holds_is_named_not_told(raw: Raw, token: str) ->
     env = {"PYTOON_HOME": "/nowhere", "PYTOON_URL": raw.url, "PYTOON_TOKEN": token}
     made: list[tuple[str, Callable[[], object]]] = [
         ("PYTOON_COMFYUI_TOKEN", lambda: open_transport(raw.url, token, PATIENT)),
-        ("PYTOON_REMOTE_TOKEN", lambda: Peer(raw.url, token, Timeouts())),
-        ("PYTOON_TOKEN", lambda: cli_remote.remote(load_settings(env)).__enter__()),
+        ("PYTOON_REMOTE_TOKEN", lambda: Peer(raw.url, token, PeerTimeouts())),
+        ("PYTOON_TOKEN", lambda: cli_remote.open_service_client(load_settings(env)).__enter__()),
     ]
     if token == f"{SECRET}\r":  # An end of line that a file adds is left out.
         assert open_transport(raw.url, token, PATIENT).stats()
@@ -708,8 +713,8 @@ def test_an_address_of_a_setting_is_refused_by_name(url: str) -> None:
     env = {"PYTOON_HOME": "/nowhere", "PYTOON_URL": url}
     for setting, make in {
         "PYTOON_COMFYUI_URL": lambda: open_transport(url, None, PATIENT),
-        "PYTOON_REMOTE_URL": lambda: Peer(url, None, Timeouts()),
-        "PYTOON_URL": lambda: cli_remote.remote(load_settings(env)).__enter__(),
+        "PYTOON_REMOTE_URL": lambda: Peer(url, None, PeerTimeouts()),
+        "PYTOON_URL": lambda: cli_remote.open_service_client(load_settings(env)).__enter__(),
     }.items():
         with pytest.raises(UserError, match=setting) as caught:
             make()
@@ -722,9 +727,9 @@ def test_any_address_of_a_setting_is_taken_or_refused_by_name(url: str) -> None:
     env = {"PYTOON_HOME": "/nowhere", "PYTOON_URL": url}
     for setting, make in {
         "PYTOON_COMFYUI_URL": lambda: open_transport(url, None, PATIENT),
-        "PYTOON_REMOTE_URL": lambda: Peer(url, None, Timeouts()),
-        "PYTOON_URL": lambda: cli_remote.remote(load_settings(env)).__enter__(),
-        "PYTOON_MEDIA_HOSTS": lambda: Guard([url]),
+        "PYTOON_REMOTE_URL": lambda: Peer(url, None, PeerTimeouts()),
+        "PYTOON_URL": lambda: cli_remote.open_service_client(load_settings(env)).__enter__(),
+        "PYTOON_MEDIA_HOSTS": lambda: AddressGuard([url]),
     }.items():
         try:
             make()
@@ -735,10 +740,10 @@ def test_any_address_of_a_setting_is_taken_or_refused_by_name(url: str) -> None:
 def test_no_secret_is_told_when_a_database_or_bucket_fails(
     raw: Raw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from pytoon_pipeline.errors import FetchRefused
+    from pytoon_pipeline.errors import FetchRefusedError
     from pytoon_pipeline.intake import database
     from pytoon_pipeline.intake.ledger import Ledger
-    from pytoon_pipeline.media.fetch import Fetcher
+    from pytoon_pipeline.media.fetch import MediaFetcher
 
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(database, "PATIENCE", 0.1)
@@ -767,7 +772,7 @@ def test_no_secret_is_told_when_a_database_or_bucket_fails(
         monkeypatch.setenv(name, value)
     for endpoint in (f"http://ann:{SECRET}@{host}", f"http://ann:{SECRET}/x@h", raw.url):
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-        with pytest.raises(FetchRefused) as refused:
-            Fetcher(tmp_path / "cache", buckets=["shop"]).fetch("s3://shop/a.png")
+        with pytest.raises(FetchRefusedError) as refused:
+            MediaFetcher(tmp_path / "cache", buckets=["shop"]).fetch("s3://shop/a.png")
         said += told(refused.value)
     assert SECRET not in said and SECRET not in caplog.text

@@ -15,13 +15,13 @@ from openpyxl import Workbook
 from pattern_attacks import find_uses, slowest
 
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.reading import read_document, validate
-from pytoon_pipeline.briefs.source import content_hash, hints, look
+from pytoon_pipeline.briefs.reading import read_document, validate_data
+from pytoon_pipeline.briefs.source import content_hash, read_hints, read_signature
 from pytoon_pipeline.defs.metadata import code_block
-from pytoon_pipeline.files import FileTooLarge, NoRegularFile, read_file
-from pytoon_pipeline.intake.folder import find_sources, scan
+from pytoon_pipeline.files import FileTooLargeError, NotRegularFileError, read_file
+from pytoon_pipeline.intake.folder import find_sources, scan_folder
 from pytoon_pipeline.stages.compile import check_source
-from pytoon_pipeline.telemetry.logs import line
+from pytoon_pipeline.telemetry.logs import format_line
 
 BOUNDED = ("tables/number_formats.py",)
 """Patterns over texts that are cut before: codes of number formats have at most 255 characters."""
@@ -44,11 +44,11 @@ def test_only_regular_files_of_a_size_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with open(tmp_path / "giant", "wb") as file:
         file.truncate(1_200_000_000)
-    with pytest.raises(NoRegularFile):
+    with pytest.raises(NotRegularFileError):
         read_file(tmp_path / "pipe", 10)
-    with pytest.raises(NoRegularFile):
+    with pytest.raises(NotRegularFileError):
         read_file(tmp_path, 10)
-    with pytest.raises(FileTooLarge):
+    with pytest.raises(FileTooLargeError):
         read_file(tmp_path / "giant", 1_000_000)
 
 
@@ -65,11 +65,11 @@ def test_bad_documents_cost_only_their_own_brief(tmp_path):
     with open(folder("giant"), "wb") as file:
         file.truncate(1_200_000_000)
     before = time.process_time()
-    sources, _ = scan(tmp_path)
+    sources, _ = scan_folder(tmp_path)
     codes = {}
     for source in sources:
-        hints(source)
-        look(source)
+        read_hints(source)
+        read_signature(source)
         content_hash(source)
         codes[source.name] = [p.code for p in read_document(source.path, source.shown)[1]]
     assert time.process_time() - before < 20
@@ -86,10 +86,12 @@ def test_bad_documents_cost_only_their_own_brief(tmp_path):
 def test_a_long_log_line_is_cut_before_it_is_cleaned(monkeypatch):
     monkeypatch.setenv("PYTOON_TOKEN", "secretsecret")
     before = time.process_time()
-    said = line("message", message="a." * 500_000 + "://")
+    said = format_line("message", message="a." * 500_000 + "://")
     assert time.process_time() - before < 2 and len(said) < 9000
     for shift in range(0, 4100, 7):
-        assert "secre" not in line("message", message="x" * (7990 + shift) + "secretsecret" * 400)
+        assert "secre" not in format_line(
+            "message", message="x" * (7990 + shift) + "secretsecret" * 400
+        )
 
 
 def test_a_log_tail_stays_in_its_code_block():
@@ -98,7 +100,7 @@ def test_a_log_tail_stays_in_its_code_block():
 
 
 def test_a_message_quotes_the_beginning_of_a_long_name():
-    _, problems = validate(Brief, {"hook": "Hello", "x" * 40_000: 1}, "brief.yaml")
+    _, problems = validate_data(Brief, {"hook": "Hello", "x" * 40_000: 1}, "brief.yaml")
     assert [p.code for p in problems] == ["field.unknown"]
     assert len(str(problems[0])) < 1_000
 
@@ -152,7 +154,7 @@ def test_a_small_table_takes_little(tmp_path, name, make, code):
     (tmp_path / name).write_bytes(data)
     found = []
     before = time.process_time()
-    grown_by = grown(lambda: found.append(scan(tmp_path)))
+    grown_by = grown(lambda: found.append(scan_folder(tmp_path)))
     assert grown_by < 100_000_000 + 6 * len(data)
     assert time.process_time() - before < 10
     if code is not None:

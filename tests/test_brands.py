@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from pytoon_pipeline.cli import app
 from pytoon_pipeline.cli.schema import schema_text
 from pytoon_pipeline.compiler import kit_findings
-from pytoon_pipeline.compiler.kit_findings import brand_findings, survey
+from pytoon_pipeline.compiler.kit_findings import brand_findings, survey_kits
 from pytoon_pipeline.compiler.presets import PAIRS, ROLES, Brand, Preset
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.intake.folder import find_sources
@@ -58,7 +58,7 @@ def found(services: Services, path: Path) -> dict[str, list[Problem]]:
 
 
 def test_what_is_shipped_is_in_order(services: Services):
-    seen = survey(services.presets, services.fonts)
+    seen = survey_kits(services.presets, services.fonts)
     assert seen.problems == {}
     assert {"morrow", "neutral"} <= seen.brands.keys()
 

@@ -14,13 +14,13 @@ from test_spec import SHOP, brief, compile_in, compiled
 from typer.testing import CliRunner
 
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.reading import read_document, validate
+from pytoon_pipeline.briefs.reading import read_document, validate_data
 from pytoon_pipeline.briefs.source import content_hash
 from pytoon_pipeline.cli import app
-from pytoon_pipeline.compiler.compile import Compiled, compile_file
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.service.upload import read_json
-from pytoon_pipeline.tables.markup import plain_text
+from pytoon_pipeline.tables.markup import markup_to_text
 from pytoon_pipeline.tables.table import read_table
 
 CASES = Path(__file__).parent / "fixtures" / "cases"
@@ -33,11 +33,11 @@ def read(folder: Path, text: str | bytes, name: str = "brief.yaml"):
     found, problems = read_document(folder / name, name, Brief)
     if found is None:
         return None, problems
-    model, more = validate(Brief, found, name)
+    model, more = validate_data(Brief, found, name)
     return model, problems + more
 
 
-def words(result: Compiled) -> list[str]:
+def words(result: CompiledPlan) -> list[str]:
     assert result.spec is not None, [str(p) for p in result.problems]
     badges = [o.text for o in result.spec.overlays or [] if o.text]
     return [c.text for c in result.spec.captions or []] + badges
@@ -245,7 +245,7 @@ def test_variants_and_mappings_keep_texts_and_errors(tmp_path: Path) -> None:
     )
     [row], problems = read_table(tmp_path / "t.csv")
     assert not problems
-    model, problems = validate(Brief, dict(row.document.data), "t.csv")
+    model, problems = validate_data(Brief, dict(row.document.data), "t.csv")
     assert not problems and (model.hook, model.beats) == ("19.90", ["010", "7"])
     assert (model.brand_safe, model.duration, model.music) == (False, 8, False)
 
@@ -287,7 +287,7 @@ def test_html_in_a_brief_is_set_right_with_a_warning() -> None:
     ],
 )
 def test_html_becomes_plain_text(text: str, plain: str) -> None:
-    assert plain_text(text) == plain
+    assert markup_to_text(text) == plain
 
 
 # Names of files ----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from deployment import Deployment, ended, picture, tiny
 from pytoon_pipeline import process_tags
 from pytoon_pipeline.defs.videos import run_process
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG, BRIEF_TAG, GPU_TAG, campaign_job
-from pytoon_pipeline.defs.videos.reconcile import reconcile
+from pytoon_pipeline.defs.videos.reconcile import reconcile_states
 from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.process_tags import PROCESS_TAG, pid_of, process_tag
@@ -176,15 +176,15 @@ def test_what_was_killed_or_lost_is_noted(place: Deployment):
         for kind in ("RUN_START", "RUN_SUCCESS"):
             event = dg.DagsterEvent(dg.DagsterEventType[kind].value, "_nothing")
             instance.report_dagster_event(event, made["done"].run_id)
-        assert reconcile(instance, ledger, 4) == 0, "it may be taken up again yet"
-        assert reconcile(instance, ledger, 4, now=time.time() + 60) == 4
+        assert reconcile_states(instance, ledger, 4) == 0, "it may be taken up again yet"
+        assert reconcile_states(instance, ledger, 4, now=time.time() + 60) == 4
     assert states(place) == {
         "c/killed": "failed",
         "c/cancelled": "cancelled",
         "c/done": "done",
         "c/lost": "new",
     }
-    assert ledger.entry("c/lost").wanted == "render"
+    assert ledger.find_entry("c/lost").wanted == "render"
 
 
 @dg.job
@@ -217,7 +217,7 @@ def test_containers_that_share_a_host_name_do_not_end_each_others_runs(
     other = f"{host}~{machine}.{boot}.beef:{10**8}:1"
     assert pid_of(other) is None and not process_tags.is_gone(other), "another container's"
     assert process_tags.is_gone(f"{place}:{10**8}:1"), "of this one it is known"
-    monkeypatch.setattr(process_tags, "_identity", lambda: "m.new.initial")
+    monkeypatch.setattr(process_tags, "_machine_identity", lambda: "m.new.initial")
     assert process_tags.is_gone(f"{host}~m.old.initial:{pid}:{start}"), (
         "the machine was started anew"
     )

@@ -29,7 +29,7 @@ from pytoon_pipeline.cli.progress import LiveWatch
 from pytoon_pipeline.cli.render import RESULTS
 from pytoon_pipeline.cli.schema import SCHEMAS, schema_text
 from pytoon_pipeline.compiler.presets import DEFAULT_PRESET
-from pytoon_pipeline.errors import EngineFailed, LinkError, Problem
+from pytoon_pipeline.errors import EngineFailedError, LinkError, Problem
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.store.publish import publish_folder
 
@@ -478,7 +478,7 @@ def test_a_plain_still_in_place_of_footage_is_marked(tmp_path, monkeypatch):
     from pytoon_pipeline.engines.compositor import Compositor
 
     def fail(*_):
-        raise EngineFailed("no light today")
+        raise EngineFailedError("no light today")
 
     monkeypatch.setattr(Compositor, "render", fail)
     result = pytoon("render", tiny(tmp_path / "c" / "b"))
@@ -494,7 +494,7 @@ def test_a_failure_of_the_machinery_ends_with_1(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise LinkError("The parts don't fit.\nlast line of ffmpeg")
 
-    monkeypatch.setattr("pytoon_pipeline.stages.assemble.link", fail)
+    monkeypatch.setattr("pytoon_pipeline.stages.assemble.link_video", fail)
     result = pytoon("render", tmp_path / "c")
     assert result.exit_code == 1
     assert result.stdout.count("The parts don't fit.") == 2  # The first does not stop the second.
@@ -507,7 +507,7 @@ def test_a_fault_of_ours_is_written_down(tmp_path, monkeypatch, settings):
     def fail(*_, **__):
         raise ZeroDivisionError("of all things")
 
-    monkeypatch.setattr("pytoon_pipeline.stages.assemble.link", fail)
+    monkeypatch.setattr("pytoon_pipeline.stages.assemble.link_video", fail)
     result = pytoon("render", tiny(tmp_path / "c" / "b"))
     assert result.exit_code == 1 and "of all things" in result.stdout
     [report] = (settings.home / "crash").iterdir()

@@ -13,17 +13,17 @@ from PIL import Image, ImageDraw
 from test_compositor import footage, rgb_frames
 from test_spec import SHOP
 
-from pytoon_pipeline.compiler.compile import Compiled, compile_file
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.engines.still import Still
+from pytoon_pipeline.engines.still import StillEngine
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.orientation import Orientation, matrix_orientation
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
-from pytoon_pipeline.media.sound import decode
+from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+from pytoon_pipeline.media.sound import decode_sound
 from pytoon_pipeline.picture.yuv import planes_to_rgb
 from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
-from pytoon_pipeline.plan.timeline import timeline
+from pytoon_pipeline.plan.timeline import build_timeline
 
 CASES = Path(__file__).parent / "fixtures/cases/clips"
 RED, GREEN, BLUE, YELLOW = (212, 40, 40), (31, 150, 70), (40, 70, 200), (235, 194, 40)
@@ -36,7 +36,7 @@ QUARTERS = (
 
 
 def make(path: Path, *arguments: object) -> Path:
-    ffmpeg.run([*arguments, path], f"make {path.name}")
+    ffmpeg.run_ffmpeg([*arguments, path], f"make {path.name}")
     return path
 
 
@@ -71,7 +71,7 @@ def shown_corners(orientation: Orientation) -> list[tuple[int, int, int]]:
     return [tuple(c) for c in orientation.turn_array(grid).reshape(4, 3).tolist()]  # type: ignore[misc]
 
 
-def compiled_case(name: str) -> Compiled:
+def compiled_case(name: str) -> CompiledPlan:
     folder = CASES / name
     return compile_file(folder / "brief.yaml", folder, "brief", "brief.yaml", SHOP)
 
@@ -82,7 +82,7 @@ def rendered_case(
     """Two early frames, or the first and one near the end, of the first segment of a case."""
     found = compiled_case(name)
     assert found.spec is not None, [str(p) for p in found.problems]
-    job = segment_jobs(found.spec, timeline(found.spec))[0]
+    job = segment_jobs(found.spec, build_timeline(found.spec))[0]
     media = {a.id: found.files[a.id] for a in job.all_assets}
     made = Compositor().render(job, media, tmp_path, lambda n: None)
     last = job.count - 3 if to_the_end else 6
@@ -137,7 +137,7 @@ def with_matrix(source: Path, path: Path, box: bytes, matrix: tuple[int, ...]) -
 def test_all_eight_matrices_of_a_track(orientation, quarters, tmp_path):
     assert matrix_orientation(struct.pack("=9i", *matrix_of(orientation))) == orientation
     path = with_matrix(quarters, tmp_path / "c.mp4", b"tkhd", matrix_of(orientation))
-    info = probe(path)
+    info = probe_media(path)
     assert (info.rotation, info.mirrored) == (orientation.degrees, orientation.mirrored)
     assert (info.width, info.height) == orientation.shown_size(64, 48)
     rgb = first_frame(path)
@@ -181,7 +181,7 @@ def test_turns_of_other_containers_and_of_streams(quarters, tmp_path):
         ),
     ):
         path = make(tmp_path / name, *options)
-        info = probe(path)
+        info = probe_media(path)
         if wanted is not None:
             assert (info.rotation, info.mirrored) == (wanted.degrees, wanted.mirrored), name
         wanted = Orientation(info.rotation, info.mirrored)
@@ -233,7 +233,7 @@ def make_sticker(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("name", [*ALPHA, "s.gif", "s.webp"])
 def test_the_ground_shows_around_what_is_transparent(name, tmp_path):
     make_sticker(name, tmp_path)
-    info = probe(tmp_path / name)
+    info = probe_media(tmp_path / name)
     assert (info.kind, info.has_alpha, info.width) == ("video", True, 64)
     job, made = footage(tmp_path, media=name, background="#0A4D3C")
     frames = rgb_frames(made)
@@ -261,7 +261,7 @@ def test_stickers_stand_on_the_briefs_ground(case, tmp_path):
         assert frame.min(axis=-1).max() < 120  # nothing white
     found = compiled_case(case)
     media = {a.id: found.files[a.id] for a in job.all_assets}
-    still = planes_to_rgb(Still().render(job, media, tmp_path, lambda n: None).at(0))
+    still = planes_to_rgb(StillEngine().render(job, media, tmp_path, lambda n: None).at(0))
     assert near(still[4, 4], (10, 77, 60), 40) and (still[..., 0] > 150).mean() > 0.02
     assert still.min(axis=-1).max() < 120
 
@@ -276,7 +276,7 @@ def test_transparency_shows_the_ground_however_it_is_fitted(fit, tmp_path):
 
 def test_an_opaque_clip_of_a_format_with_alpha_is_opaque(quarters, tmp_path):
     path = make(tmp_path / "o.mov", "-i", quarters, "-c:v", "qtrle", "-pix_fmt", "argb")
-    assert not probe(path).has_alpha
+    assert not probe_media(path).has_alpha
     assert corners(first_frame(path)) == [RED, GREEN, BLUE, YELLOW]
 
 
@@ -299,15 +299,15 @@ def test_transparency_that_cannot_be_read_is_refused_by_name(tmp_path):
         "-x265-params",
         "log-level=error",
     )
-    with pytest.raises(UnreadableMedia, match="HEVC with alpha"):
-        probe(path)
+    with pytest.raises(UnreadableMediaError, match="HEVC with alpha"):
+        probe_media(path)
 
 
 def test_nothing_but_transparency_is_refused(tmp_path):
     Image.new("RGBA", (32, 32)).save(tmp_path / "s.png")
     path = make(tmp_path / "n.mov", "-loop", 1, "-t", 0.5, "-i", tmp_path / "s.png", "-c:v", "png")
-    with pytest.raises(UnreadableMedia, match="wholly transparent"):
-        probe(path)
+    with pytest.raises(UnreadableMediaError, match="wholly transparent"):
+        probe_media(path)
 
 
 # --- animated pictures
@@ -329,7 +329,7 @@ def test_frames_of_a_webp_stay_as_long_as_it_says(tmp_path):
         lossless=True,
         duration=[100, 300, 0],
     )
-    info = probe(tmp_path / "t.webp")
+    info = probe_media(tmp_path / "t.webp")
     assert (info.seconds, info.frames, info.frame_rate) == (0.5, 3, Fraction(6))
     frames = ClipFrames(tmp_path / "t.webp", None, 10, 0, 7)
     shown = [int(planes_to_rgb(planes)[9, 9, 0]) for planes in frames]
@@ -340,8 +340,8 @@ def test_frames_of_a_webp_stay_as_long_as_it_says(tmp_path):
 def test_other_animations_are_refused_by_name(tmp_path):
     tones = [Image.new("RGB", (32, 32), (v, v, v)) for v in (40, 120, 200)]
     tones[0].save(tmp_path / "t.avif", save_all=True, append_images=tones[1:], duration=100)
-    with pytest.raises(UnreadableMedia, match="animated AVIF"):
-        probe(tmp_path / "t.avif")
+    with pytest.raises(UnreadableMediaError, match="animated AVIF"):
+        probe_media(tmp_path / "t.avif")
 
 
 # --- clocks
@@ -385,7 +385,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_clocks_that_jump(second, seconds, parts, tmp_path):
     path = tmp_path / "j.ts"
     path.write_bytes((parts / "red.ts").read_bytes() + (parts / f"{second}.ts").read_bytes())
-    info = probe(path)
+    info = probe_media(path)
     assert info.seconds == pytest.approx(seconds, abs=0.3)
     assert bool(info.warnings) == (second == "gap")
     assert second != "gap" or "between 1.0 s and 7.8 s" in info.warnings[0][1]
@@ -403,7 +403,7 @@ def test_a_short_recording_before_another_is_found_in_webm(tmp_path):
     short = make(tmp_path / "a.webm", "-f", "lavfi", "-i", "color=red:s=64x48:r=10:d=0.6", *part)
     long = make(tmp_path / "b.webm", "-f", "lavfi", "-i", "color=blue:s=64x48:r=10:d=2", *part)
     (tmp_path / "c.webm").write_bytes(short.read_bytes() + long.read_bytes())
-    info = probe(tmp_path / "c.webm")
+    info = probe_media(tmp_path / "c.webm")
     assert info.seconds == pytest.approx(2.6, abs=0.02) and "clock jumps" in info.notes[0]
 
 
@@ -413,7 +413,7 @@ def test_the_sound_of_what_was_joined_is_found_where_its_pictures_are(tmp_path):
     path = tmp_path / "ab.ts"
     path.write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
     for start, pitch in ((0.5, 300), (2.5, 3000)):
-        sound = decode(path, seconds=1, start=start)
+        sound = decode_sound(path, seconds=1, start=start)
         assert len(sound) == 48000
         assert np.abs(np.fft.rfft(sound[:, 0])).argmax() == pytest.approx(pitch, abs=3)
 
@@ -435,12 +435,12 @@ def test_joined_recordings_that_do_not_go_together_are_named(parts, tmp_path):
     both = (tmp_path / "a.mkv").read_bytes() + (tmp_path / "b.mkv").read_bytes()
     (tmp_path / "ab.mkv").write_bytes(both)
     (tmp_path / "aa.mkv").write_bytes(2 * (tmp_path / "a.mkv").read_bytes())
-    assert probe(tmp_path / "aa.mkv").seconds == pytest.approx(4, abs=0.1)
-    with pytest.raises(UnreadableMedia, match="from 2.0 s on can't be decoded"):
-        probe(tmp_path / "ab.mkv")
+    assert probe_media(tmp_path / "aa.mkv").seconds == pytest.approx(4, abs=0.1)
+    with pytest.raises(UnreadableMediaError, match="from 2.0 s on can't be decoded"):
+        probe_media(tmp_path / "ab.mkv")
     other = make(tmp_path / "o.ts", "-i", parts / "blue.ts", "-c", "copy", "-streamid", "0:0x300")
     (tmp_path / "p.ts").write_bytes((parts / "red.ts").read_bytes() + other.read_bytes())
-    assert [code for code, _, _ in probe(tmp_path / "p.ts").warnings] == ["media.tracks"]
+    assert [code for code, _, _ in probe_media(tmp_path / "p.ts").warnings] == ["media.tracks"]
 
 
 def test_a_broadcast_that_was_cut_into_begins_with_its_first_whole_picture(tmp_path):
@@ -457,7 +457,7 @@ def test_a_broadcast_that_was_cut_into_begins_with_its_first_whole_picture(tmp_p
         "-bsf:v",
         r"noise=drop=lt(n\,4)",
     )
-    assert probe(path).kind == "video"
+    assert probe_media(path).kind == "video"
     assert near(first_frame(path)[20, 20], (255, 0, 0), 20)
 
 
@@ -479,7 +479,7 @@ def test_lengths_that_no_header_says(quarters, tmp_path):
     )
     late = make(tmp_path / "n.mkv", "-itsoffset", 3, "-i", quarters, "-c", "copy")
     for path in (raw, live, longer, late):
-        info = probe(path)
+        info = probe_media(path)
         assert info.seconds == pytest.approx(1.0, abs=0.02), path.name
         assert corners(first_frame(path)) == [RED, GREEN, BLUE, YELLOW]
 
@@ -503,7 +503,7 @@ def test_frames_that_are_written_as_nothing_repeat_the_one_before(tmp_path):
         "-q:v",
         9,
     )
-    assert probe(path).seconds == pytest.approx(2.0, abs=0.11)
+    assert probe_media(path).seconds == pytest.approx(2.0, abs=0.11)
     frames = [planes_to_rgb(f) for f in ClipFrames(path, None, 10, 0, 20)]
     assert [near(f[20, 20], (255, 0, 0), 20) for f in frames] == [True] * 10 + [False] * 10
 
@@ -524,9 +524,9 @@ def test_a_file_that_breaks_off_is_named(name, how, tmp_path):
     sound = name.endswith((".wav", ".aiff"))
     source = "sine=d=2" if sound else "testsrc=s=64x48:r=10:d=4"
     path = make(tmp_path / name, "-f", "lavfi", "-i", source, *([] if sound else ["-g", 5]), *how)
-    assert not probe(path).warnings
+    assert not probe_media(path).warnings
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    assert "media.cut_off" in [code for code, _, _ in probe(path).warnings]
+    assert "media.cut_off" in [code for code, _, _ in probe_media(path).warnings]
 
 
 # --- sizes and fields
@@ -583,7 +583,7 @@ def test_interlaced_clips_show_no_combs(name, codec, tmp_path):
         "[a][w]overlay='t*100':0,interlace=lowpass=0"
     )
     path = make(tmp_path / name, "-filter_complex", moving, *codec)
-    info = probe(path)
+    info = probe_media(path)
     assert info.interlaced and info.frame_rate == 25
     frames = [y.astype(int) for y, _, _ in ClipFrames(path, None, 25, 0, 14)]
     assert all((frame[20] > 150).any() for frame in frames)

@@ -14,7 +14,7 @@ import pytest
 import websocket
 
 from pytoon_pipeline.errors import MediaError
-from pytoon_pipeline.media.probe import probe
+from pytoon_pipeline.media.probe import probe_media
 from tests.comfy_graph import FIXTURES
 from tests.comfy_server import ComfyServer
 from tests.conftest import picture
@@ -246,7 +246,7 @@ def test_sizes_are_rounded_silently_and_the_graph_lies_in_the_file(comfy: ComfyS
         assert part.status_code == 206 and len(part.content) == 100
         file = comfy.home / "got.mp4"
         file.write_bytes(http.get("/view", params=item).content)
-    video = probe(file)
+    video = probe_media(file)
     assert (video.width, video.height, video.frame_rate, video.frames) == (96, 144, 24, 9)
     with av.open(str(file)) as container:
         assert json.loads(container.metadata["prompt"])["3"]["inputs"]["seed"] == 1
@@ -382,12 +382,12 @@ def test_faults_after_a_run(comfy: ComfyServer) -> None:
         for fault, size, frames in (("wrong_size", (48, 80), 9), ("wrong_length", (96, 160), 4)):
             comfy.fault(fault)
             file.write_bytes(view(post(http, graph(7, f"pytoon/{fault}"))).content)
-            video = probe(file)
+            video = probe_media(file)
             assert ((video.width, video.height), video.frames) == (size, frames)
         comfy.fault("garbage_video")
         file.write_bytes(view(post(http, graph(8, "pytoon/garbage"))).content)
         with pytest.raises(MediaError):
-            probe(file)
+            probe_media(file)
 
 
 def test_faults_of_time_and_connection(comfy: ComfyServer) -> None:

@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 from test_spec import PRESETS, SHOP
 
-from pytoon_pipeline.compiler.arrange import Shape, arrange, choose
-from pytoon_pipeline.compiler.compile import Compiled, compile_file
-from pytoon_pipeline.compiler.draft import Workshop
+from pytoon_pipeline.compiler.arrange import MediaShape, arrange_boxes, choose_arrangement
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
+from pytoon_pipeline.compiler.draft import CompileContext
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.picture.contrast import contrast, relative_luminance
-from pytoon_pipeline.picture.grounds import Drifting
-from pytoon_pipeline.picture.keying import key
-from pytoon_pipeline.picture.layers import Picture, Placement, new_frame
+from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
+from pytoon_pipeline.picture.grounds import DriftingBackground
+from pytoon_pipeline.picture.keying import cut_out_product
+from pytoon_pipeline.picture.layers import PictureLayer, Placement, new_frame
 from pytoon_pipeline.picture.yuv import planes_to_rgb
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
-from pytoon_pipeline.plan.timeline import timeline
+from pytoon_pipeline.plan.timeline import build_timeline
 
 GREEN = (16, 48, 32)
 RED = (150, 30, 30)
@@ -55,7 +55,7 @@ def shot(path: Path, body=RED, ground=(255, 255, 255), box=(0.25, 0.2, 0.75, 0.8
     return path
 
 
-def compiled(folder: Path, **spec) -> Compiled:
+def compiled(folder: Path, **spec) -> CompiledPlan:
     """A hand-written overlay of 270x480, free in its colours and movements."""
     data = {
         "archetype": "overlay",
@@ -72,7 +72,7 @@ def footage(folder: Path, **segment) -> tuple[SegmentJob, Footage]:
     """Its only segment, without words."""
     result = compiled(folder, segments=[{"duration": 1, **segment}])
     assert result.spec is not None, [str(p) for p in result.problems]
-    job = segment_jobs(result.spec, timeline(result.spec))[0]
+    job = segment_jobs(result.spec, build_timeline(result.spec))[0]
     media = {a.id: result.files[a.id] for a in job.all_assets}
     return job, Compositor().render(job, media, folder, lambda n: None)
 
@@ -113,7 +113,7 @@ def test_a_keyed_product_has_no_rim_of_the_old_ground(tmp_path: Path) -> None:
 def test_what_cannot_be_cut_out_cleanly_is_said_not_to_be(tmp_path: Path) -> None:
     def verdict(**how) -> tuple[bool, bool]:
         with Image.open(shot(tmp_path / "s.png", **how)) as image:
-            found = key(np.asarray(image.convert("RGB")))
+            found = cut_out_product(np.asarray(image.convert("RGB")))
         return found.rgba is not None, found.plain
 
     assert verdict() == (True, True)
@@ -122,7 +122,7 @@ def test_what_cannot_be_cut_out_cleanly_is_said_not_to_be(tmp_path: Path) -> Non
     assert verdict(box=(0.2, 0.5, 0.8, 1.0)) == (False, True)
     assert verdict(ground=(120, 140, 160)) == (False, False)
     with Image.open(picture(tmp_path / "scene.png")) as image:
-        assert key(np.asarray(image)).plain is False
+        assert cut_out_product(np.asarray(image)).plain is False
 
 
 def test_a_frame_is_seen_through_and_a_label_is_not() -> None:
@@ -131,7 +131,7 @@ def test_a_frame_is_seen_through_and_a_label_is_not() -> None:
     draw.ellipse([100, 250, 500, 650], outline=(30, 30, 60), width=24)  # a ring, like of glasses
     draw.rectangle([600, 200, 1000, 700], fill=RED)
     draw.rectangle([700, 300, 900, 500], fill=(255, 255, 255))
-    rgba = key(np.asarray(image)).rgba
+    rgba = cut_out_product(np.asarray(image)).rgba
     assert rgba is not None
     alpha = rgba[..., 3]
     assert alpha[450, 300] == 0 and alpha[450, 112] == 255
@@ -184,10 +184,10 @@ def test_pixels_that_do_not_decode_are_a_problem_of_the_brief(
 ) -> None:
     """However far the first look at a file went: the compiler reports and goes on."""
     from pytoon_pipeline.compiler.passes import composition
-    from pytoon_pipeline.media.probe import UnreadableMedia
+    from pytoon_pipeline.media.probe import UnreadableMediaError
 
     def broken(*_, **__):
-        raise UnreadableMedia("media.corrupt", "p.jpg: ends half way.", "Copy it again.")
+        raise UnreadableMediaError("media.corrupt", "p.jpg: ends half way.", "Copy it again.")
 
     shot(tmp_path / "p.jpg", body=(31, 62, 93))
     monkeypatch.setattr(composition, "load_image", broken)
@@ -198,7 +198,7 @@ def test_pixels_that_do_not_decode_are_a_problem_of_the_brief(
 
 # --- several in one frame
 
-SHAPES = st.lists(st.builds(Shape, st.floats(0.2, 5), st.booleans()), min_size=2, max_size=4)
+SHAPES = st.lists(st.builds(MediaShape, st.floats(0.2, 5), st.booleans()), min_size=2, max_size=4)
 
 
 @given(
@@ -213,7 +213,7 @@ def test_arranged_media_lie_inside_their_box_and_clear_of_each_other(
 ) -> None:
     box = (90, 600, 90 + width, 600 + height)
     shapes = shapes[:2] if kind == "pip" else shapes
-    boxes = arrange(kind, shapes, box)
+    boxes = arrange_boxes(kind, shapes, box)
     assert len(boxes) == len(shapes)
     for (x0, y0, x1, y1), shape in zip(boxes, shapes, strict=True):
         assert box[0] <= x0 < x1 <= box[2] and box[1] <= y0 < y1 <= box[3]
@@ -230,11 +230,11 @@ def test_arranged_media_lie_inside_their_box_and_clear_of_each_other(
 
 
 def test_shapes_choose_their_arrangement() -> None:
-    tall, wide, product = Shape(0.6), Shape(1.6), Shape(0.7, stands=True)
-    assert choose([wide, wide]) == "stack"
-    assert choose([product, product, product]) == "split"
-    assert choose([tall, tall]) == "split"
-    assert choose([wide, product]) == "pip"
+    tall, wide, product = MediaShape(0.6), MediaShape(1.6), MediaShape(0.7, stands=True)
+    assert choose_arrangement([wide, wide]) == "stack"
+    assert choose_arrangement([product, product, product]) == "split"
+    assert choose_arrangement([tall, tall]) == "split"
+    assert choose_arrangement([wide, product]) == "pip"
 
 
 def test_cut_outs_stand_on_one_line_whatever_the_camera_does(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_brief_names_several_files_for_one_frame(tmp_path: Path) -> None:
     cut_out(tmp_path / "p.png")
     clip(tmp_path / "c.mp4", seconds=0.4)
 
-    def of(media: str) -> Compiled:
+    def of(media: str) -> CompiledPlan:
         (tmp_path / "brief.yaml").write_text(f"archetype: overlay\nmedia: [{media}]\n")
         return compile_file(tmp_path / "brief.yaml", tmp_path, "brief", "brief.yaml", SHOP)
 
@@ -336,8 +336,8 @@ def test_a_shifted_ground_is_the_same_as_a_warped_one() -> None:
             return Placement(25, 30, x, y, 1.0)
 
         shifted, warped = new_frame(40, 48), new_frame(40, 48)
-        Drifting(planes, place).draw(shifted, 0)
-        Picture(planes, place, (0, 0, 40, 48)).draw(warped, 0)
+        DriftingBackground(planes, place).draw(shifted, 0)
+        PictureLayer(planes, place, (0, 0, 40, 48)).draw(warped, 0)
         for a, b in zip(shifted, warped, strict=True):
             # cv2 rounds the place of a warp to 1/32 of a pixel.
             assert np.abs(a.astype(int) - b).max() <= 2
@@ -367,7 +367,7 @@ def test_words_stand_out_from_every_ground(preset: str, brand: str, tmp_path: Pa
         below = [kind.box.color] if kind.box else look.background.colors
         assert below, "a preset needs colours for what has no picture"
         for role in below:
-            assert contrast(light[kind.color], light[role]) >= 4.5, (kind.color, role)
+            assert contrast_ratio(light[kind.color], light[role]) >= 4.5, (kind.color, role)
     if look.background.kind == "blur":
         return
     cut_out(tmp_path / "p.png")
@@ -384,7 +384,7 @@ def test_words_stand_out_from_every_ground(preset: str, brand: str, tmp_path: Pa
         colour = np.array([int(ground.colors[0][i : i + 2], 16) for i in (1, 3, 5)])
         mixed = np.rint(tone * (1 - ground.wash) + colour * ground.wash).astype(int)
         seen = relative_luminance("#" + "".join(f"{v:02X}" for v in mixed))
-        assert contrast(light[look.type.hook.color], seen) >= 4.4
+        assert contrast_ratio(light[look.type.hook.color], seen) >= 4.4
 
 
 def test_a_shot_on_white_is_not_blurred_into_a_grey(tmp_path: Path) -> None:
@@ -427,7 +427,7 @@ def test_a_plan_with_all_of_it_compiles_to_itself(tmp_path: Path) -> None:
     plan = tmp_path / "render_spec.json"
     plan.write_text(first.spec.model_dump_json(by_alias=True), "utf-8")
     stored = {a.key: first.files[a.id] for a in first.spec.assets}
-    shop = Workshop(SHOP.presets, SHOP.fonts, {}, stored.get)
+    shop = CompileContext(SHOP.presets, SHOP.fonts, {}, stored.get)
     again = compile_file(plan, tmp_path, "spec", plan.name, shop)
     assert again.spec is not None, again.problems
     kept = {"exclude": {"metadata"}}

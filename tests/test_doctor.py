@@ -70,7 +70,7 @@ def test_an_ffmpeg_without_x264(settings, monkeypatch, tmp_path):
     poor = tmp_path / "ffmpeg"
     poor.write_text(
         f'#!/bin/sh\ncase "$*" in *libx264*) echo "Unknown encoder libx264" >&2; exit 1;; esac\n'
-        f'exec "{ffmpeg.exe()}" "$@"\n'
+        f'exec "{ffmpeg.find_executable()}" "$@"\n'
     )
     poor.chmod(0o755)
     monkeypatch.setenv("PYTOON_FFMPEG", str(poor))

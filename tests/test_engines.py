@@ -17,33 +17,33 @@ from conftest import clip, cut_out, picture
 from peer import serving
 
 from pytoon_pipeline.engines import policy
-from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage, Health
+from pytoon_pipeline.engines.base import Engine, EngineHealth, FinishedSegment, Footage
 from pytoon_pipeline.engines.comfyui import ComfyUI
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.engines.policy import Budget, Engines, obtain
-from pytoon_pipeline.engines.remote import Remote
-from pytoon_pipeline.engines.still import Still
-from pytoon_pipeline.errors import EngineFailed, EngineUnavailable
-from pytoon_pipeline.media.probe import probe, sha256
+from pytoon_pipeline.engines.policy import EngineSet, RenderBudget, obtain_footage
+from pytoon_pipeline.engines.remote import RemoteEngine
+from pytoon_pipeline.engines.still import StillEngine
+from pytoon_pipeline.errors import EngineFailedError, EngineUnavailableError
+from pytoon_pipeline.media.probe import hash_file, probe_media
 from pytoon_pipeline.plan.model import Asset, Background, Generate, Layout, Motion
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.store import FolderStore
 
-ENGINES = [Compositor(), Still()]
+ENGINES = [Compositor(), StillEngine()]
 
 
 def job_of(path: Path | None, fit: str = "cover", motion: str = "push_in", **changes) -> SegmentJob:
     media, kind = [], "text"
     if path is not None:
-        info = probe(path)
+        info = probe_media(path)
         kind = info.kind
         media = [
             Asset(
                 id="a1",
                 kind=info.kind,
                 source=path.name,
-                sha256=sha256(path),
+                sha256=hash_file(path),
                 width=info.width,
                 height=info.height,
                 seconds=info.seconds,
@@ -171,8 +171,8 @@ class Fake(Engine):
         self.name, self.errors, self.local = name, list(errors), local
         self.calls = 0
 
-    def health(self) -> Health:
-        return Health(True, "")
+    def health(self) -> EngineHealth:
+        return EngineHealth(True, "")
 
     def can_render(self, job) -> bool:
         return True
@@ -187,8 +187,8 @@ class Fake(Engine):
         return Footage(job.width, job.height, job.rate, job.count, lambda: iter(()))
 
 
-GONE = EngineUnavailable("no answer")
-BUSY = EngineFailed("busy", transient=True)
+GONE = EngineUnavailableError("no answer")
+BUSY = EngineFailedError("busy", transient=True)
 
 
 @pytest.mark.parametrize(
@@ -206,12 +206,14 @@ BUSY = EngineFailed("busy", transient=True)
 def test_the_policy_orders_tries_and_records_them(
     policy, local, remote, engine, tries, fallback, degraded
 ) -> None:
-    engines = Engines(
+    engines = EngineSet(
         [Fake("local", local), Fake("remote", remote, local=False)],
         Fake("last"),
         pause=lambda s: None,
     )
-    chosen = obtain(engines, policy, job_of(None), lambda e, f: None, {}, Path(), lambda n: None)
+    chosen = obtain_footage(
+        engines, policy, job_of(None), lambda e, f: None, {}, Path(), lambda n: None
+    )
     assert chosen.engine.name == engine
     assert [t.engine for t in chosen.tries] == tries
     assert [bool(t.reason) for t in chosen.tries] == [True] * (len(tries) - 1) + [False]
@@ -219,7 +221,7 @@ def test_the_policy_orders_tries_and_records_them(
 
 
 def test_nothing_is_redrawn_unless_the_brief_says_so(tmp_path: Path) -> None:
-    engines = Engines([Fake("dreamer"), Fake("painter")], Fake("last"))
+    engines = EngineSet([Fake("dreamer"), Fake("painter")], Fake("last"))
     product = job_of(picture(tmp_path / "p.png", (90, 160)))
     anew = Generate(prompt="steam", from_media="a1")
     redrawn = product.model_copy(update={"type": "generated", "generate": anew})
@@ -237,7 +239,7 @@ def test_engines_are_switched_off_or_chosen(tmp_path: Path) -> None:
     job = job_of(None)
 
     def order(**switches) -> list[str]:
-        engines = Engines([Fake(n) for n in names], Fake("last"), **switches)
+        engines = EngineSet([Fake(n) for n in names], Fake("last"), **switches)
         return [e.name for e in engines.order("local_preferred", job)]
 
     assert order(off=frozenset("b")) == ["a", "c"]
@@ -263,9 +265,9 @@ def test_that_nobody_could_be_asked_is_said(
     names: list[str], chosen: str, changes: dict, said: str, tmp_path: Path
 ) -> None:
     off = frozenset(names) if changes.pop("off", False) else frozenset()
-    engines = Engines([Fake(n) for n in names], Fake("last"), off=off)
+    engines = EngineSet([Fake(n) for n in names], Fake("last"), off=off)
     job = job_of(None, **changes)
-    made = obtain(engines, chosen, job, lambda e, f: None, {}, tmp_path, lambda n: None)
+    made = obtain_footage(engines, chosen, job, lambda e, f: None, {}, tmp_path, lambda n: None)
     assert made.degraded and [t.engine for t in made.tries] == ["nobody", "last"]
     assert said in made.tries[0].reason
 
@@ -284,14 +286,14 @@ def test_a_budget_is_not_exceeded(tmp_path: Path) -> None:
                 progress(0)
             return super().render(job, media, workdir, progress)
 
-    engines = Engines([Gpu("gpu"), Fake("cpu")], Fake("last"), costs={"gpu": 1.0})
-    budget = Budget(cost=4)
+    engines = EngineSet([Gpu("gpu"), Fake("cpu")], Fake("last"), costs={"gpu": 1.0})
+    budget = RenderBudget(cost=4)
     made = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policy.time, "monotonic", lambda: now[0])
         for _ in range(3):
             made.append(
-                obtain(
+                obtain_footage(
                     engines,
                     "local_only",
                     job_of(None),
@@ -318,13 +320,13 @@ def compositor(folder: Path) -> Iterator[Engine]:
 
 @contextmanager
 def still(folder: Path) -> Iterator[Engine]:
-    yield Still()
+    yield StillEngine()
 
 
 @contextmanager
 def remote(folder: Path) -> Iterator[Engine]:
     with serving(folder / "peer") as peer:
-        yield Remote(peer.url, folder=folder / "engines")
+        yield RemoteEngine(peer.url, folder=folder / "engines")
 
 
 @contextmanager
@@ -391,7 +393,7 @@ def test_every_engine_keeps_the_contract(
 
         footage = engine.render(job, media_of(job, path), tmp_path, progress)
         if isinstance(footage, FinishedSegment):
-            info = probe(footage.path)
+            info = probe_media(footage.path)
             size = (info.width, info.height, round(info.frame_rate), info.frames)
         else:
             frames = sum(1 for _ in footage.frames())

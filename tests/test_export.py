@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pytoon_pipeline.cli import app
 from pytoon_pipeline.intake.folder import find_sources
-from pytoon_pipeline.plan.timeline import frames_of, timeline
+from pytoon_pipeline.plan.timeline import build_timeline, frames_of
 from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.stages.compile import compile_source
 
@@ -69,7 +69,7 @@ def holds(made: otio.schema.Timeline, folder: Path, frames: int, rate: int) -> N
 @pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.key)
 def test_every_brief_becomes_a_timeline_of_its_frames(source, services, tmp_path: Path) -> None:
     spec = compile_source(source, services)
-    line = timeline(spec)
+    line = build_timeline(spec)
     made, folder = export(source.path, "-o", tmp_path / "out")
     assert folder == tmp_path / "out" / source.key
     holds(made, folder, line.frames, line.rate)
@@ -199,7 +199,7 @@ def test_what_lies_behind_beside_and_upon_has_its_place(services, tmp_path: Path
     )
     spec = compile_source(find_sources([folder])[0], services)
     made, out = export(folder, "-o", tmp_path / "out")
-    line = timeline(spec)
+    line = build_timeline(spec)
     holds(made, out, line.frames, line.rate)
 
     def shown(name: str) -> list[str | None]:

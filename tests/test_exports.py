@@ -17,19 +17,19 @@ from pytoon_pipeline.briefs.plain_text import (
     find_error_value,
     repair_saved_twice,
 )
-from pytoon_pipeline.briefs.source import BriefSource, Document
+from pytoon_pipeline.briefs.source import BriefSource, SourceDocument
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.intake.folder import find_sources, scan
+from pytoon_pipeline.intake.folder import find_sources, scan_folder
 from pytoon_pipeline.tables.encodings import decode_text
-from pytoon_pipeline.tables.markup import plain_text
-from pytoon_pipeline.tables.number_formats import NotShown, show_number
+from pytoon_pipeline.tables.markup import markup_to_text
+from pytoon_pipeline.tables.number_formats import NotShownError, show_number
 from pytoon_pipeline.tables.table import read_table
 
 CASES = Path(__file__).parent / "fixtures/cases"
 EXPORTS = Path(__file__).parent / "fixtures/exports"
 
 
-def document(source: BriefSource) -> Document:
+def document(source: BriefSource) -> SourceDocument:
     assert source.document is not None
     return source.document
 
@@ -131,7 +131,7 @@ def test_feeds_of_every_make():
     assert jug["hook"] == "Jug & Cup" and jug["beats"] == ["Thrown by hand."]
     assert jug["metadata"]["link"] == "https://shop.example/jug" and len(jug["media"]) == 2
     # Tabs, in a file that could be anything, with blanks in the names of columns.
-    sources, _ = scan(EXPORTS)
+    sources, _ = scan_folder(EXPORTS)
     assert "merchant_spaces/C-1" in {s.key for s in sources}
     candle = briefs(EXPORTS / "merchant_spaces.txt")["C-1"]
     assert candle["hook"] == "Tall Candle & Holder" and len(candle["media"]) == 3
@@ -169,7 +169,7 @@ def test_files_that_look_like_tables_and_cannot_be_read_are_said_once(tmp_path: 
         "read me.txt": "Hello, you",
     }.items():
         write(tmp_path / name, text, "latin-1")
-    sources, problems = scan(tmp_path)
+    sources, problems = scan_folder(tmp_path)
     assert [s.name for s in sources] == ["jug"]
     said = [str(p.file) for p in problems]
     assert sorted(said) == [
@@ -219,14 +219,14 @@ def test_files_that_look_like_tables_and_cannot_be_read_are_said_once(tmp_path: 
     ],
 )
 def test_html_becomes_plain_text_and_nothing_else_is_touched(text: str, plain: str):
-    assert plain_text(text) == plain
+    assert markup_to_text(text) == plain
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="abc <>&;/#x1pbr\n", max_size=60))
 def test_plain_text_stays_as_it_is(text: str):
-    once = plain_text(plain_text(plain_text(plain_text(text))))
-    assert plain_text(once) == once
+    once = markup_to_text(markup_to_text(markup_to_text(markup_to_text(text))))
+    assert markup_to_text(once) == once
 
 
 @pytest.mark.parametrize("wrong", ["cp1252", "cp1251", "cp1250", "mac_roman"])
@@ -491,7 +491,7 @@ def test_numbers_are_written_as_their_formats_show_them(value: float, code: str,
     st.text(alphabet='0#?.,%;@"\\_*[]$-E+/ ydmhsAPM€', max_size=20),
 )
 def test_any_format_shows_something_or_is_said(value: float, code: str):
-    with contextlib.suppress(NotShown):
+    with contextlib.suppress(NotShownError):
         assert isinstance(show_number(value, code), str)
 
 

@@ -27,20 +27,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytoon_pipeline.errors import FetchRefused, SettingsError
-from pytoon_pipeline.locks import grasp
+from pytoon_pipeline.errors import FetchRefusedError, SettingsError
+from pytoon_pipeline.locks import try_lock
 from pytoon_pipeline.media import addresses
-from pytoon_pipeline.media.addresses import Guard, is_public, shown
+from pytoon_pipeline.media.addresses import AddressGuard, is_public, strip_query
 from pytoon_pipeline.media.client import open_client
-from pytoon_pipeline.media.download import Limits
-from pytoon_pipeline.media.fetch import Fetcher
-from pytoon_pipeline.media.fetched import find_unneeded, remove, tidy
+from pytoon_pipeline.media.download import DownloadLimits
+from pytoon_pipeline.media.fetch import MediaFetcher
+from pytoon_pipeline.media.fetched import find_unneeded, remove_fetched, tidy_cache
 from pytoon_pipeline.media.kinds import suffix_of
-from pytoon_pipeline.media.probe import probe
+from pytoon_pipeline.media.probe import probe_media
 from tests.conftest import clip, picture, tone
 
-QUICK = Limits(connect=5, silence=5, whole=20, bytes=50_000, pause=0.01, longest_pause=0.1)
-STALE = Limits(connect=5, silence=5, whole=20, pause=0.01, fresh=0)
+QUICK = DownloadLimits(connect=5, silence=5, whole=20, bytes=50_000, pause=0.01, longest_pause=0.1)
+STALE = DownloadLimits(connect=5, silence=5, whole=20, pause=0.01, fresh=0)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -128,14 +128,14 @@ def inside() -> Iterator[Web]:
     server.stop()
 
 
-def fetcher(tmp_path: Path, *servers: Web, limits: Limits = QUICK, **more) -> Fetcher:
+def fetcher(tmp_path: Path, *servers: Web, limits: DownloadLimits = QUICK, **more) -> MediaFetcher:
     hosts = more.pop("hosts", [f"127.0.0.1:{s.port}" for s in servers])
     more.setdefault("allow_private", True)
-    return Fetcher(tmp_path / "cache", hosts=hosts, limits=limits, **more)
+    return MediaFetcher(tmp_path / "cache", hosts=hosts, limits=limits, **more)
 
 
-def refused(fetch: Fetcher, address: str) -> FetchRefused:
-    with pytest.raises(FetchRefused) as caught:
+def refused(fetch: MediaFetcher, address: str) -> FetchRefusedError:
+    with pytest.raises(FetchRefusedError) as caught:
         fetch.fetch(address)
     assert caught.value.remedy and "geheim" not in str(caught.value)
     return caught.value
@@ -157,10 +157,10 @@ def test_a_file_comes_once_and_is_named_by_what_it_is(
         monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")
     made = picture(tmp_path / "made.png").read_bytes()
     web.pages["/a%20b.jpg"] = give(made)
-    fetch = fetcher(tmp_path, web, limits=Limits())
+    fetch = fetcher(tmp_path, web, limits=DownloadLimits())
     address = f"{web.url}/a b.jpg?key=geheim"
     path = fetch.fetch(address)
-    assert path.read_bytes() == made and path.suffix == ".png" and probe(path).kind == "image"
+    assert path.read_bytes() == made and path.suffix == ".png" and probe_media(path).kind == "image"
     assert fetch.fetch(address) == path
     assert len(web.asked) == 1
     assert web.asked[0][1] == "/a%20b.jpg?key=geheim"
@@ -263,7 +263,7 @@ def test_the_cache_keeps_within_its_bounds(web: Web, tmp_path: Path) -> None:
         if folder.is_dir() and folder not in made.values():
             _age(folder, 7200)
     assert find_unneeded(fetch.cache, time.time()) != []
-    tidy(fetch.cache)
+    tidy_cache(fetch.cache)
     assert find_unneeded(fetch.cache, time.time()) == [] and sweep() >= {"7", "8"}
 
 
@@ -274,7 +274,7 @@ def test_a_lock_that_is_deleted_locks_nobody_out_and_two_never_in(tmp_path: Path
 
     def work(deleting: bool) -> None:
         while time.monotonic() < stop:
-            file = grasp(path)
+            file = try_lock(path)
             if file is None:
                 continue
             with file:
@@ -306,7 +306,7 @@ def test_fetching_and_tidying_at_once_lose_nothing(web: Web, tmp_path: Path) -> 
 
     def take_away() -> None:
         while time.monotonic() < stop:
-            remove(folder, time.time() + 7200)
+            remove_fetched(folder, time.time() + 7200)
 
     with ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(ask, n) for n in range(3)]
@@ -328,8 +328,9 @@ def test_many_at_once_download_once(web: Web, tmp_path: Path) -> None:
     assert len(paths) == 1 and len(web.asked) == 1
     web.asked.clear()
     script = (
-        "import sys; from pathlib import Path; from pytoon_pipeline.media.fetch import Fetcher\n"
-        "f = Fetcher(Path(sys.argv[1]), hosts=[sys.argv[2]], allow_private=True)\n"
+        "import sys; from pathlib import Path\n"
+        "from pytoon_pipeline.media.fetch import MediaFetcher\n"
+        "f = MediaFetcher(Path(sys.argv[1]), hosts=[sys.argv[2]], allow_private=True)\n"
         "print(f.fetch(sys.argv[3]).read_bytes().hex())"
     )
     argv = [sys.executable, "-c", script, str(fetch.cache), f"127.0.0.1:{web.port}"]
@@ -397,7 +398,7 @@ def test_size_is_checked_before_and_while_it_comes(web: Web, tmp_path: Path) -> 
 
 
 def test_slow_servers_are_left(web: Web, tmp_path: Path) -> None:
-    fetch = fetcher(tmp_path, web, limits=Limits(silence=0.3, whole=0.8, pause=0.01))
+    fetch = fetcher(tmp_path, web, limits=DownloadLimits(silence=0.3, whole=0.8, pause=0.01))
     head = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 9999\r\n\r\n"
     web.pages["/silence.png"] = trickle(head + PNG[:50], b"", 2, 1)
     web.pages["/body.png"] = trickle(head + PNG[:50], b"x", 0.1, 30)
@@ -508,12 +509,14 @@ def test_a_malformed_redirect_is_a_refusal(web: Web, tmp_path: Path, to: str) ->
     head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + said + b"\r\n\r\n"
     web.pages["/a.png"] = trickle(head, b"", 0, 0)
     hosts = [f"127.0.0.1:{web.port}", "*.listed.test"]
-    fetch = fetcher(tmp_path, hosts=hosts, limits=Limits(retries=0, connect=2, silence=2, whole=9))
+    fetch = fetcher(
+        tmp_path, hosts=hosts, limits=DownloadLimits(retries=0, connect=2, silence=2, whole=9)
+    )
     error = refused(fetch, f"{web.url}/a.png")
     assert error.code.startswith("media.") and f"{web.url}/a.png" in error.message
     assert len(str(error)) < 1000 and str(error).isprintable()
     # A client that follows nothing, as for webhooks, does not stumble over it either.
-    guard = Guard(hosts, allow_private=True)
+    guard = AddressGuard(hosts, allow_private=True)
     with open_client(guard, whole=9) as client, suppress(httpx.HTTPError):
         assert client.get(f"{web.url}/a.png").status_code == 302
 
@@ -588,7 +591,7 @@ def _nobody(host: str, port: int) -> list[str]:
     ],
 )
 def test_what_is_not_listed_is_not_even_looked_up(tmp_path: Path, address: str, code: str) -> None:
-    fetch = Fetcher(
+    fetch = MediaFetcher(
         tmp_path / "cache",
         hosts=["*.example.com", "ported.test:8443"],
         buckets=["shop/team"],
@@ -599,13 +602,13 @@ def test_what_is_not_listed_is_not_even_looked_up(tmp_path: Path, address: str, 
 
 
 def test_lists_say_what_to_set(tmp_path: Path) -> None:
-    fetch = Fetcher(tmp_path / "cache", resolver=_nobody)
+    fetch = MediaFetcher(tmp_path / "cache", resolver=_nobody)
     assert "PYTOON_MEDIA_HOSTS=cdn.example.com " in str(refused(fetch, "https://cdn.example.com/a"))
     assert "PYTOON_MEDIA_BUCKETS=shop " in str(refused(fetch, "s3://shop/a.jpg"))
     for wrong in ("*", "https://cdn.example.com", "cdn.example.com/a", "a b", "h:0", "[::1"):
         with pytest.raises(SettingsError, match="PYTOON_MEDIA_HOSTS"):
-            Fetcher(tmp_path, hosts=[wrong])
-    guard = Guard(["CDN.Example.com.", "*.shop.test:8443", "bücher.test", "[::1]:80"])
+            MediaFetcher(tmp_path, hosts=[wrong])
+    guard = AddressGuard(["CDN.Example.com.", "*.shop.test:8443", "bücher.test", "[::1]:80"])
     for address in (
         "http://cdn.example.com/a",
         "https://cdn.example.com.:443/a",
@@ -659,11 +662,11 @@ def test_lists_say_what_to_set(tmp_path: Path) -> None:
 )
 def test_what_counts_as_public(tmp_path: Path, address: str, public: bool) -> None:
     assert is_public(address) is public
-    guard = Guard(["cdn.test"], resolver=lambda host, port: ["93.184.216.34", address])
+    guard = AddressGuard(["cdn.test"], resolver=lambda host, port: ["93.184.216.34", address])
     if public:
         assert address in guard.addresses("cdn.test", 443, "x")
     else:
-        with pytest.raises(FetchRefused, match="private"):
+        with pytest.raises(FetchRefusedError, match="private"):
             guard.addresses("cdn.test", 443, "x")
 
 
@@ -796,7 +799,7 @@ def test_a_bucket_that_trickles_is_left(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, "a")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", web.url)
-    limits = Limits(silence=1, whole=1, retries=0)
+    limits = DownloadLimits(silence=1, whole=1, retries=0)
     started = time.monotonic()
     error = refused(fetcher(tmp_path, buckets=["shop"], limits=limits), "s3://shop/a.png")
     assert error.code == "media.timeout" and time.monotonic() - started < 8
@@ -814,16 +817,16 @@ def test_a_client_for_webhooks_keeps_to_its_list(
 ) -> None:
     monkeypatch.setattr(addresses, "is_public", lambda ip: ip == "127.0.0.1")
     web.pages["/hook"] = give(b"ok")
-    guard = Guard(
+    guard = AddressGuard(
         [f"127.0.0.1:{web.port}", f"127.0.0.2:{inside.port}"],
         "PYTOON_WEBHOOK_HOSTS",
     )
     with open_client(guard, whole=5) as client:
         assert client.post(f"{web.url}/hook", json={"a": 1}).text == "ok"
         assert web.asked[0][0] == "POST"
-        with pytest.raises(FetchRefused, match="PYTOON_WEBHOOK_HOSTS"):
+        with pytest.raises(FetchRefusedError, match="PYTOON_WEBHOOK_HOSTS"):
             client.post("http://other.test/hook")
-        with pytest.raises(FetchRefused, match="private"):
+        with pytest.raises(FetchRefusedError, match="private"):
             client.post(f"{inside.url}/secret.png")
         web.stop()
         with pytest.raises(httpx.ConnectError):
@@ -873,7 +876,7 @@ def test_odd_addresses_are_refused_and_lead_nowhere(
     tmp_path_factory: pytest.TempPathFactory, address: str
 ) -> None:
     cache = tmp_path_factory.getbasetemp() / "never"
-    fetch = Fetcher(cache, hosts=["listed.test", "*.cdn.test"], resolver=_nobody)
+    fetch = MediaFetcher(cache, hosts=["listed.test", "*.cdn.test"], resolver=_nobody)
     error = refused(fetch, address)
     assert error.code in ("media.address", "media.scheme", "media.host")
     assert "\n" not in str(error) and len(error.message) < 600 and not cache.exists()
@@ -890,11 +893,11 @@ def test_addresses_of_a_listed_host_raise_nothing_else(
         raise socket.gaierror(socket.EAI_NONAME, "no such host")
 
     cache = tmp_path_factory.getbasetemp() / "nowhere"
-    fetch = Fetcher(
+    fetch = MediaFetcher(
         cache,
         hosts=["cdn.example.com", "xn--bcher-kva.test"],
         resolver=resolver,
-        limits=Limits(retries=0),
+        limits=DownloadLimits(retries=0),
     )
     refused(fetch, address)
 
@@ -906,10 +909,10 @@ def test_any_redirect_ends_in_an_answer_or_a_refusal(
 ) -> None:
     head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: "
     leading.pages["/a.png"] = trickle(head + to.replace(b"\n", b" ") + b"\r\n\r\n", b"", 0, 0)
-    fetch = Fetcher(
+    fetch = MediaFetcher(
         tmp_path_factory.getbasetemp() / "led",
         hosts=["*.test", f"127.0.0.1:{leading.port}"],
-        limits=Limits(retries=0),
+        limits=DownloadLimits(retries=0),
         allow_private=True,
         resolver=lambda host, port: ["127.0.0.1"] if host == "127.0.0.1" else [],
     )
@@ -943,7 +946,7 @@ def test_answers_against_the_protocol_are_refusals(web: Web, tmp_path: Path) -> 
         "headers without end": head + b"X: y\r\n" * 400_000,
         "nothing": b"",
     }
-    limits = Limits(connect=5, silence=5, whole=9, retries=0, bytes=50_000)
+    limits = DownloadLimits(connect=5, silence=5, whole=9, retries=0, bytes=50_000)
     fetch = fetcher(tmp_path, web, limits=limits)
     for what, raw in wrong.items():
         web.pages["/a.png"] = trickle(raw, b"", 0, 0)
@@ -951,7 +954,7 @@ def test_answers_against_the_protocol_are_refusals(web: Web, tmp_path: Path) -> 
         assert error.code in ("media.unreachable", "media.too_large"), what
     # Interim answers without end, and without memory: until the time is over.
     web.pages["/a.png"] = trickle(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, 0.01, 10_000)
-    short = fetcher(tmp_path, web, limits=Limits(connect=2, silence=2, whole=1, retries=0))
+    short = fetcher(tmp_path, web, limits=DownloadLimits(connect=2, silence=2, whole=1, retries=0))
     assert refused(short, f"{web.url}/a.png").code == "media.timeout"
     assert kept(tmp_path) == []
 
@@ -963,9 +966,11 @@ def test_addresses_are_shown_without_their_secrets() -> None:
         "u:gehe#im@h.test/a",
         "hosted+https://u:gehe/im@h.test",
     ):
-        assert "ge" not in shown(odd).removeprefix("https") and "im" not in shown(odd)
-    assert shown("https://cdn.test:8443/a@2x.jpg") == "https://cdn.test:8443/a@2x.jpg"
-    assert shown("https://h:x/") == "https://h:x/"
-    assert shown("https://u:p@h.test/a.jpg?X-Amz-Signature=k#f") == "https://h.test/a.jpg"
-    assert shown("s3://b/what?.jpg") == "s3://b/what?.jpg"
-    assert len(shown("https://h.test/" + "a" * 999)) == 200 and "\n" not in shown("a\nb")
+        assert "ge" not in strip_query(odd).removeprefix("https") and "im" not in strip_query(odd)
+    assert strip_query("https://cdn.test:8443/a@2x.jpg") == "https://cdn.test:8443/a@2x.jpg"
+    assert strip_query("https://h:x/") == "https://h:x/"
+    assert strip_query("https://u:p@h.test/a.jpg?X-Amz-Signature=k#f") == "https://h.test/a.jpg"
+    assert strip_query("s3://b/what?.jpg") == "s3://b/what?.jpg"
+    assert len(strip_query("https://h.test/" + "a" * 999)) == 200 and "\n" not in strip_query(
+        "a\nb"
+    )

@@ -24,28 +24,28 @@ from deployment import tiny
 from prometheus_client.parser import text_string_to_metric_families
 
 from pytoon_pipeline.cli.metrics import write_whole
-from pytoon_pipeline.defs.collect import collect
+from pytoon_pipeline.defs.collect import collect_definitions
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.videos import counting
 from pytoon_pipeline.defs.videos.jobs import brief_job
-from pytoon_pipeline.errors import EngineFailed, EngineTimeout, StoreError
+from pytoon_pipeline.errors import EngineFailedError, EngineTimeoutError, StoreError
 from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.runtime.gauges import Meter
+from pytoon_pipeline.runtime.gauges import MetricsReader
 from pytoon_pipeline.runtime.run import open_instance, run_brief
 from pytoon_pipeline.service.app import make_app
-from pytoon_pipeline.service.server import RequestLines, listen
+from pytoon_pipeline.service.server import RequestLines, open_socket
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages import segments as stage
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import open_services
 from pytoon_pipeline.telemetry import catalogue as c
 from pytoon_pipeline.telemetry import logs
-from pytoon_pipeline.telemetry.counters import Tally, read, write
+from pytoon_pipeline.telemetry.counters import CounterBatch, read_counters, write_counters
 from pytoon_pipeline.telemetry.prometheus import (
     CONTENT_TYPE,
-    Gauges,
-    Patience,
+    GaugeValues,
+    TimedQuestions,
     of_ledger,
     render_text,
 )
@@ -74,19 +74,19 @@ import sys
 from pathlib import Path
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.telemetry import catalogue as c
-from pytoon_pipeline.telemetry.counters import Tally, write
+from pytoon_pipeline.telemetry.counters import CounterBatch, write_counters
 
 place, engine = sys.argv[1:]
 sys.stdin.readline()
 ledger = Ledger(place if "://" in place else Path(place))
 for number in range(25):
-    tally = Tally()
+    tally = CounterBatch()
     tally.add(c.VIDEOS)
     tally.add(c.RUNS, "render", "done")
     tally.add(c.VIDEO_SECONDS, amount=1.5)
     for _ in range(2):
         tally.observe(c.SEGMENT_SECONDS, engine, seconds=3.0)
-    assert write(ledger, tally)
+    assert write_counters(ledger, tally)
 """
 
 
@@ -126,12 +126,12 @@ def test_processes_that_count_at_once_lose_nothing(place: str):
 
 def test_counting_never_fails_the_work(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     ledger = Ledger(tmp_path / "briefs.db")
-    tally = Tally()
+    tally = CounterBatch()
     tally.add(c.VIDEOS)
     (tmp_path / "briefs.db").write_bytes(b"this is no database" * 400)
     with pytest.raises(StoreError):
-        read(ledger)
-    assert not write(ledger, tally)
+        read_counters(ledger)
+    assert not write_counters(ledger, tally)
     assert "could not be counted" in caplog.text
 
 
@@ -156,7 +156,7 @@ class Install:
             )
 
     def text(self) -> str:
-        meter = Meter(self.settings, patience=20)
+        meter = MetricsReader(self.settings, patience=20)
         try:
             return meter.text()
         finally:
@@ -180,14 +180,14 @@ def test_runs_are_counted_and_told(
     first, *_ = install.services.engines.engines
 
     def broken(*_: object, **__: object) -> None:
-        raise EngineTimeout("took too long")
+        raise EngineTimeoutError("took too long")
 
     with monkeypatch.context() as patch:
         patch.setattr(first, "render", broken)
         install.run("unlucky", hue=60)
 
     def fail(*_: object, **__: object) -> None:
-        raise stage.SegmentsFailed("camp/lost", {"s1": "x", "s2": "y"}, [])
+        raise stage.SegmentsFailedError("camp/lost", {"s1": "x", "s2": "y"}, [])
 
     with monkeypatch.context() as patch:
         patch.setattr(stage, "render_segments", fail)
@@ -280,7 +280,7 @@ def test_a_runs_own_reporter_says_segments_and_queue(
     monkeypatch.setattr(counting.RunCounts, "times", waited)
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(BRIEFS.name, [key])
-        job = collect().resolve_job_def(brief_job.name)
+        job = collect_definitions().resolve_job_def(brief_job.name)
         result = job.execute_in_process(instance=instance, partition_key=key)
         shown = {
             e.asset_key.to_user_string(): e.step_materialization_data.materialization.metadata
@@ -321,17 +321,21 @@ def test_reasons_of_engines_fall_into_few_classes():
         except Exception as caught:
             return counting.reason_class(caught)
 
-    from pytoon_pipeline.engines.comfyui.errors import NoAnswer, OutOfMemory, Stalled
-    from pytoon_pipeline.errors import BudgetExhausted
+    from pytoon_pipeline.engines.comfyui.errors import (
+        NoAnswerError,
+        OutOfGpuMemoryError,
+        PromptStalledError,
+    )
+    from pytoon_pipeline.errors import BudgetExhaustedError
 
     found = [
         during(e)
         for e in (
-            NoAnswer("gone"),
-            Stalled("hangs"),
-            BudgetExhausted("spent"),
-            OutOfMemory("full"),
-            EngineFailed("broken"),
+            NoAnswerError("gone"),
+            PromptStalledError("hangs"),
+            BudgetExhaustedError("spent"),
+            OutOfGpuMemoryError("full"),
+            EngineFailedError("broken"),
             ValueError("a fault"),
         )
     ]
@@ -343,7 +347,7 @@ def test_reasons_of_engines_fall_into_few_classes():
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[str]:
-    with listen("127.0.0.1", 0) as here:
+    with open_socket("127.0.0.1", 0) as here:
         config = uvicorn.Config(
             RequestLines(make_app(settings)), log_level="warning", access_log=False
         )
@@ -401,8 +405,8 @@ def test_a_part_that_hangs_is_away_and_the_others_are_told(
         {"PYTOON_HOME": str(tmp_path / "home"), "PYTOON_STORE": str(tmp_path / "full")}
     )
     let_go = threading.Event()
-    monkeypatch.setattr(Meter, "_of_ledger", lambda self: let_go.wait(30) and Gauges())
-    meter = Meter(settings, patience=3)
+    monkeypatch.setattr(MetricsReader, "_of_ledger", lambda self: let_go.wait(30) and GaugeValues())
+    meter = MetricsReader(settings, patience=3)
     try:
         samples = parsed(meter.text())
     finally:
@@ -420,14 +424,14 @@ def test_a_part_that_hangs_is_away_and_the_others_are_told(
     calls: list[int] = []
     started = threading.Event()
 
-    def slow() -> Gauges:
+    def slow() -> GaugeValues:
         calls.append(1)
         started.set()
         let_go.wait(5)
-        return Gauges()
+        return GaugeValues()
 
     let_go.clear()
-    patience, answers = Patience(10), []
+    patience, answers = TimedQuestions(10), []
     asking = [
         threading.Thread(target=lambda: answers.append(patience.ask({"part": slow})))
         for _ in range(2)
@@ -464,7 +468,7 @@ def test_no_secret_is_in_a_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTOON_TOKEN", "first-token, second-token")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abcd+EFGH")
     monkeypatch.setenv("PYTOON_DATABASE", f"postgresql://me:{quote_plus(word)}@db/pytoon")
-    said = logs.line(
+    said = logs.format_line(
         "message",
         message="GET https://b.s3.example/v.mp4?X-Amz-Signature=0123&X-Amz-Expires=9 failed; "
         f"postgresql://me:{quote_plus(word)}@db/pytoon said {word} is wrong",
@@ -481,10 +485,10 @@ def test_no_secret_is_in_a_line(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_lines_of_other_processes_take_the_same_shape():
-    ours = logs.line("run_done", partition="c/b", seconds=1.5)
-    assert logs.relayed("daemon", ours) == ours
+    ours = logs.format_line("run_done", partition="c/b", seconds=1.5)
+    assert logs.format_relayed("daemon", ours) == ours
     theirs = json.dumps({"event": "Tick failed", "logger": "dagster.daemon", "level": "ERROR"})
-    told = json.loads(logs.relayed("daemon", theirs))
+    told = json.loads(logs.format_relayed("daemon", theirs))
     assert (
         told.items()
         >= {
@@ -495,7 +499,7 @@ def test_lines_of_other_processes_take_the_same_shape():
             "message": "Tick failed",
         }.items()
     )
-    assert json.loads(logs.relayed("web", "{plain"))["message"] == "{plain"
+    assert json.loads(logs.format_relayed("web", "{plain"))["message"] == "{plain"
 
 
 # What is made of them ----------------------------------------------------------------------------

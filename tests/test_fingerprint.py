@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import pytoon_pipeline.plan.segment_jobs as job_module
-from pytoon_pipeline.picture.contrast import contrast, relative_luminance
-from pytoon_pipeline.plan.segment_jobs import SegmentJob, fingerprint
+from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_fingerprint
 from pytoon_pipeline.plan.timeline import frames_of
 
 
@@ -188,7 +188,7 @@ def _other_values(data: Any, path: Path) -> list[Any]:
 
 
 def _mark(data: dict[str, Any]) -> str:
-    return fingerprint(SegmentJob.model_validate(data), {}, {})
+    return segment_fingerprint(SegmentJob.model_validate(data), {}, {})
 
 
 def test_every_field_of_a_job_changes_its_fingerprint() -> None:
@@ -229,12 +229,12 @@ def test_names_of_files_are_not_part_of_it() -> None:
 def test_look_engine_and_renderer_are_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     job = SegmentJob.model_validate(_JOB)
     marks = {
-        fingerprint(job, {}, {}),
-        fingerprint(job, {"font": "1"}, {}),
-        fingerprint(job, {}, {"font": "1"}),
+        segment_fingerprint(job, {}, {}),
+        segment_fingerprint(job, {"font": "1"}, {}),
+        segment_fingerprint(job, {}, {"font": "1"}),
     }
     monkeypatch.setattr(job_module, "RENDERER_VERSION", "another")
-    assert len(marks | {fingerprint(job, {}, {})}) == 4
+    assert len(marks | {segment_fingerprint(job, {}, {})}) == 4
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_look_engine_and_renderer_are_part_of_it(monkeypatch: pytest.MonkeyPatch
 )
 def test_contrast_has_the_values_of_wcag(first: str, second: str, ratio: float) -> None:
     """Known ratios of Web Content Accessibility Guidelines 2.1, as its checkers print them."""
-    found = contrast(relative_luminance(first), relative_luminance(second))
+    found = contrast_ratio(relative_luminance(first), relative_luminance(second))
     assert found == pytest.approx(ratio, abs=0.005)
 
 

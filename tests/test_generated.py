@@ -19,12 +19,17 @@ from test_spec import brief, compile_in, compiled
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.engines.generated import generated_footage
-from pytoon_pipeline.errors import EngineFailed
+from pytoon_pipeline.errors import EngineFailedError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.clips import ClipFrames
-from pytoon_pipeline.media.probe import probe, sha256
-from pytoon_pipeline.media.retime import Retimed, moments, retime
-from pytoon_pipeline.picture.contrast import TARGET, behind, contrast, relative_luminance
+from pytoon_pipeline.media.probe import hash_file, probe_media
+from pytoon_pipeline.media.retime import RetimedClip, list_moments, retime_clip
+from pytoon_pipeline.picture.contrast import (
+    TARGET,
+    contrast_ratio,
+    measure_luminance_behind,
+    relative_luminance,
+)
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
 from pytoon_pipeline.plan.model import (
     Asset,
@@ -35,8 +40,13 @@ from pytoon_pipeline.plan.model import (
     RenderSpec,
     TypeStyle,
 )
-from pytoon_pipeline.plan.segment_jobs import JobCaption, SegmentJob, fingerprint, segment_jobs
-from pytoon_pipeline.plan.timeline import timeline
+from pytoon_pipeline.plan.segment_jobs import (
+    JobCaption,
+    SegmentJob,
+    segment_fingerprint,
+    segment_jobs,
+)
+from pytoon_pipeline.plan.timeline import build_timeline
 
 SIZE = (96, 160)
 SPEED = 3.0
@@ -65,7 +75,7 @@ def take(
 ) -> Path:
     """A clip as a model makes it, kept exactly."""
     argv = [
-        ffmpeg.exe(),
+        ffmpeg.find_executable(),
         "-v",
         "error",
         "-y",
@@ -105,13 +115,13 @@ def job_of(path: Path | None, motion: str = "push_in", **changes) -> SegmentJob:
     """A segment of 13 frames, handles among them, of a generated take and perhaps one file."""
     media = []
     if path is not None:
-        info = probe(path)
+        info = probe_media(path)
         media = [
             Asset(
                 id="a1",
                 kind=info.kind,
                 source=path.name,
-                sha256=sha256(path),
+                sha256=hash_file(path),
                 width=info.width,
                 height=info.height,
                 seconds=info.seconds,
@@ -161,7 +171,7 @@ def asked(**changes) -> Generate:
     st.sampled_from(["ping_pong", "slow_down"]),
 )
 def test_every_frame_shows_a_moment_of_the_take(frames, rate, target, count, stretch) -> None:
-    shown = moments(frames, Fraction(rate), target, count, stretch)
+    shown = list_moments(frames, Fraction(rate), target, count, stretch)
     step, last = Fraction(rate, target), frames - 1
     assert len(shown) == count and shown[0] == 0
     assert all(0 <= m <= last for m in shown)
@@ -188,9 +198,9 @@ def test_every_frame_shows_a_moment_of_the_take(frames, rate, target, count, str
 
 
 def test_between_two_frames_lies_what_was_seen_then(tmp_path: Path) -> None:
-    made = retime(take(tmp_path / "t.mp4"), 30, 16, "ping_pong", tmp_path)
+    made = retime_clip(take(tmp_path / "t.mp4"), 30, 16, "ping_pong", tmp_path)
     assert len(made) == 16 and made.size == SIZE and not list(tmp_path.glob("*tmp*"))
-    shown = moments(9, Fraction(16), 30, 16, "ping_pong")
+    shown = list_moments(9, Fraction(16), 30, 16, "ping_pong")
     source = list(ClipFrames(tmp_path / "t.mp4", None, 16, count=9))
     followed, blended = [], []
     for n, moment in enumerate(shown):
@@ -217,7 +227,7 @@ def test_a_cut_in_a_take_stays_a_cut(tmp_path: Path) -> None:
 
     take(tmp_path / "t.mp4", 6, draw=draw)
     source = list(ClipFrames(tmp_path / "t.mp4", None, 16, count=6))
-    made = retime(tmp_path / "t.mp4", 32, 11, "ping_pong", tmp_path)
+    made = retime_clip(tmp_path / "t.mp4", 32, 11, "ping_pong", tmp_path)
     assert np.abs(source[2][0].astype(int) - source[3][0]).mean() > 40
     assert any(np.array_equal(made[5][0], source[n][0]) for n in (2, 3))
 
@@ -277,7 +287,7 @@ def test_what_is_no_clip_is_the_engines_failure(tmp_path: Path) -> None:
     for path in (picture(tmp_path / "p.png"), tmp_path / "broken.mp4"):
         if path.suffix == ".mp4":
             path.write_bytes(b"\0\0\0\x18ftypmp42" + b"\0" * 500)
-        with pytest.raises(EngineFailed):
+        with pytest.raises(EngineFailedError):
             footage(job, path)
 
 
@@ -349,8 +359,8 @@ def test_bare_words_can_be_read_on_any_take(light: float, dark_words: bool, tmp_
     )
     path = take(tmp_path / "t.mp4", light=light)
     for planes in copies(footage(job, path)):
-        for end in behind([planes], cue.box):
-            assert contrast(relative_luminance(words), end) > 0.9 * TARGET
+        for end in measure_luminance_behind([planes], cue.box):
+            assert contrast_ratio(relative_luminance(words), end) > 0.9 * TARGET
     # Where there are none, the take is as it is.
     bare = copies(footage(job.model_copy(update={"captions": []}), path))[6]
     seen = copies(footage(job, path))[6]
@@ -448,11 +458,11 @@ def test_a_picture_is_redrawn_only_when_the_brief_says_so(tmp_path: Path) -> Non
     text = "media: [a.png, b.png]\ngenerate: {prompt: x, from_media: b.png}\n"
     for safe in ("true", "false"):
         kept = compiled(brief(tmp_path, f"{text}brand_safe: {safe}\n"))
-        assert not any(j.redrawn for j in segment_jobs(kept, timeline(kept)))
+        assert not any(j.is_redrawn for j in segment_jobs(kept, build_timeline(kept)))
         assert any(n.startswith("generate[0].from_media:") and "b.png" in n for n in kept.notes)
     free = compiled(brief(tmp_path, f"{text}allow_regeneration: true\n"))
-    jobs = segment_jobs(free, timeline(free))
-    assert [j.redrawn for j in jobs] == [False, True] and jobs[1].allow_regeneration
+    jobs = segment_jobs(free, build_timeline(free))
+    assert [j.is_redrawn for j in jobs] == [False, True] and jobs[1].allow_regeneration
     assert jobs[1].generate.from_media == free.segments[1].media[0] == jobs[1].media[0].id
     assert any(n.startswith("To be reviewed:") and "redraws" in n for n in free.notes)
 
@@ -534,11 +544,11 @@ def test_the_mark_of_a_generated_segment_knows_its_picture_by_its_bytes(tmp_path
 
     def mark(text: str) -> str:
         spec = compiled(brief(tmp_path, f"{text}\nallow_regeneration: true\nmusic: none\n"))
-        jobs = segment_jobs(spec, timeline(spec))
+        jobs = segment_jobs(spec, build_timeline(spec))
         job = next(j for j in jobs if j.generate)
-        begins = job.canonical()["generate"]["from_media"]
+        begins = job.canonical_data()["generate"]["from_media"]
         assert begins == f"sha256:{job.media[0].sha256}"
-        return fingerprint(job.model_copy(update={"head": 0, "tail": 0}), {}, {})
+        return segment_fingerprint(job.model_copy(update={"head": 0, "tail": 0}), {}, {})
 
     first = mark("media: [b.png]\ngenerate: {prompt: x, from_media: b.png}")
     (tmp_path / "b.png").rename(tmp_path / "c.png")
@@ -549,8 +559,8 @@ def test_the_mark_of_a_generated_segment_knows_its_picture_by_its_bytes(tmp_path
 
 def test_the_frames_of_a_take_leave_nothing_behind(tmp_path: Path) -> None:
     path = take(tmp_path / "t.mp4")
-    made = retime(path, 30, 20, "slow_down", tmp_path)
-    assert isinstance(made, Retimed) and [p.name for p in tmp_path.iterdir()] == ["t.mp4"]
-    again = retime(path, 30, 20, "slow_down", tmp_path)
+    made = retime_clip(path, 30, 20, "slow_down", tmp_path)
+    assert isinstance(made, RetimedClip) and [p.name for p in tmp_path.iterdir()] == ["t.mp4"]
+    again = retime_clip(path, 30, 20, "slow_down", tmp_path)
     for a, b in zip(made, again, strict=True):
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))

@@ -208,7 +208,7 @@ def test_a_library_that_changed_is_no_damaged_file(what, tmp_path: Path, monkeyp
     monkeypatch.setattr(apart, "_START", start)
     monkeypatch.setattr(apart, "_helper", None)
     with pytest.raises(InternalError) as caught:
-        probe.probe(sound)
+        probe.probe_media(sound)
     told = str(caught.value) + "".join(getattr(caught.value, "__notes__", []))
     assert re.search("unexpected keyword argument|getexif|import of av", told), told
     assert "is damaged" not in str(caught.value)
@@ -245,8 +245,8 @@ def test_what_a_broken_file_makes_a_library_raise_is_no_fault_of_ours(tmp_path: 
 
     code = raised.__code__.replace(co_filename=PngImagePlugin.__file__)
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", type(raised)(code, {}))
-    with pytest.raises(probe.UnreadableMedia) as caught:
-        probe.examine(path)
+    with pytest.raises(probe.UnreadableMediaError) as caught:
+        probe.examine_media(path)
     assert caught.value.code == "media.corrupt"
 
 

@@ -41,7 +41,7 @@ class Folder:
         self.later = 60.0
         self.instance = dg.DagsterInstance.ephemeral()
         monkeypatch.setattr(watch.time, "time", lambda: self._now() + self.later)
-        monkeypatch.setattr(sensors, "PACE", sensors.Pace(least=0, share=0))
+        monkeypatch.setattr(sensors, "PACE", sensors.LookPace(least=0, share=0))
         self.asked: list[str] = []
         self.written: list[WrittenPage] = []
         writer = sensors.PageWriter()
@@ -220,7 +220,7 @@ def test_what_is_gone_is_marked_until_it_is_back(folder: Folder):
     aside.rename(folder.root)
     folder.brief("c/gone")
     folder.tick()
-    assert not folder.ledger.entry("c/gone").deleted
+    assert not folder.ledger.find_entry("c/gone").deleted
 
 
 def test_what_a_person_wants_is_requested_by_priority(folder: Folder):
@@ -253,7 +253,7 @@ def test_thousands_of_briefs_are_looked_at_well_inside_a_tick(folder: Folder):
         folder.ledger.note(entry.key, state="done")
     second = folder.tick()
     assert len({r.partition_key for r in first + second}) == 40
-    sources, problems = watch.gather(folder.settings.load())
+    sources, problems = watch.gather_sources(folder.settings.load())
     assert (len(sources), problems) == (5000, [])
 
 
@@ -359,7 +359,7 @@ def spinning(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandboxed_reader.Brief
     monkeypatch.setattr(sandboxed_reader, "_START", start)
     monkeypatch.setattr(sandboxed_reader, "FILE_SECONDS", 1.0)
     made = sandboxed_reader.BriefReader()
-    monkeypatch.setattr(sensors, "reader", lambda: made)
+    monkeypatch.setattr(sensors, "shared_reader", lambda: made)
     yield made
     made.close()
 
@@ -396,7 +396,7 @@ def test_briefs_that_take_long_keep_none_from_its_turn(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ):
     """A look has time for two briefs. Those that come first are changed before each."""
-    monkeypatch.setattr(watch, "MOST_REQUESTS", 2)
+    monkeypatch.setattr(watch, "MAX_REQUESTS", 2)
     for number in range(6):
         folder.brief(f"c/{number}")
     turns = 0

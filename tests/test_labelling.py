@@ -24,19 +24,19 @@ from test_render import build
 
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.engines.policy import Engines
-from pytoon_pipeline.engines.still import Still
-from pytoon_pipeline.errors import EngineUnavailable, LinkError, SettingsError
+from pytoon_pipeline.engines.policy import EngineSet
+from pytoon_pipeline.engines.still import StillEngine
+from pytoon_pipeline.errors import EngineUnavailableError, LinkError, SettingsError
 from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.media import credentials, label
-from pytoon_pipeline.media.link import boxes, edit_lists, is_faststart
+from pytoon_pipeline.media.link import edit_lists, is_faststart, read_boxes
 from pytoon_pipeline.plan.model import Generate, Overlay, RenderSpec, Segment
-from pytoon_pipeline.quality.checks import Verdict
+from pytoon_pipeline.quality.checks import CheckVerdict
 from pytoon_pipeline.stages import labelling
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import MetricsDocument, SegmentRecord, SegmentsDocument
-from pytoon_pipeline.stages.finish import judge
+from pytoon_pipeline.stages.finish import judge_video
 from pytoon_pipeline.stages.labelling import source_type
 from pytoon_pipeline.stages.services import Services
 
@@ -69,7 +69,7 @@ class Dreamer(Fake):
 
 @pytest.fixture
 def dreaming(services: Services) -> Services:
-    return replace(services, engines=Engines([Compositor(), Dreamer("dreamer")], Still()))
+    return replace(services, engines=EngineSet([Compositor(), Dreamer("dreamer")], StillEngine()))
 
 
 def brief(folder: Path, *more: dict) -> Path:
@@ -163,7 +163,7 @@ def signing(services: Services, certificate: Path | None, key: Path | None) -> S
     return replace(services, settings=settings)
 
 
-def verdict(metrics: MetricsDocument) -> Verdict:
+def verdict(metrics: MetricsDocument) -> CheckVerdict:
     return next(v for v in metrics.verdicts if v.name == "ai_label")
 
 
@@ -175,7 +175,7 @@ def test_generated_footage_is_marked_in_the_file(dreaming: Services, tmp_path: P
     assert not errors and "not signed" in verdict(metrics).message
 
     video = dreaming.store.local(metrics.video.key)
-    assert is_faststart(video) and not edit_lists(video) and boxes(video)[-1].path == "uuid"
+    assert is_faststart(video) and not edit_lists(video) and read_boxes(video)[-1].path == "uuid"
     assert hashlib.sha256(video.read_bytes()).hexdigest() == metrics.video.sha256
     # Another reader finds it too, and every frame.
     with av.open(str(video), container_options={"export_xmp": "1"}) as file:
@@ -204,25 +204,28 @@ def test_generated_footage_is_marked_in_the_file(dreaming: Services, tmp_path: P
     taken = segments.model_copy(deep=True)
     taken.segments[1].take = {"workflow": {"6": {"text": PROMPT}}, "seed": 9}
     spec = compile_source(find_sources([folder])[0], dreaming)
-    [take] = labelling.disclosure(spec, taken, dreaming).segments
+    [take] = labelling.build_disclosure(spec, taken, dreaming).segments
     assert (take.models, take.seed) == (None, 9) and PROMPT not in take.workflow
 
     # The same brief gives the same bytes.
-    assert assemble(spec, segments, dreaming, "camp/cup", fresh=True).sha256 == metrics.video.sha256
+    assert (
+        assemble_video(spec, segments, dreaming, "camp/cup", fresh=True).sha256
+        == metrics.video.sha256
+    )
 
     # Who asks for a signature is told that there is none; a mark that is gone or wrong is missed.
     strict = replace(dreaming.settings, c2pa_required=True)
-    _, verdicts = judge(spec, metrics.video, replace(dreaming, settings=strict), segments)
+    _, verdicts = judge_video(spec, metrics.video, replace(dreaming, settings=strict), segments)
     assert "PYTOON_C2PA_CERTIFICATE" in next(v.remedy for v in verdicts if v.name == "ai_label")
     whole = video.read_bytes()
-    mark = boxes(video)[-1]
+    mark = read_boxes(video)[-1]
     for damaged, says in (
         (whole[: mark.start], "says nothing"),
         (whole.replace(b"compositeWithTrained", b"compositeWithDrained"), "Drained"),
         (whole.replace(b"<x:xmpmeta", b"<y:xmpmeta"), "can't be read"),
     ):
         dreaming.store.put_bytes(metrics.video.key, damaged)
-        _, verdicts = judge(spec, metrics.video, dreaming, segments)
+        _, verdicts = judge_video(spec, metrics.video, dreaming, segments)
         found = next(v for v in verdicts if v.name == "ai_label")
         assert not found.passed and found.severity == "error" and says in found.message
 
@@ -231,12 +234,14 @@ def test_what_is_not_generated_is_not_marked(services: Services, tmp_path: Path)
     """A picture of the brief's own, standing in where no engine came, is no generated footage."""
     gone = replace(
         services,
-        engines=Engines([Compositor(), Dreamer("dreamer", [EngineUnavailable("off")])], Still()),
+        engines=EngineSet(
+            [Compositor(), Dreamer("dreamer", [EngineUnavailableError("off")])], StillEngine()
+        ),
     )
     segments, metrics = build(gone, brief(tmp_path / "camp" / "cup"))
     assert segments.segments[1].degraded and verdict(metrics).passed
     video = gone.store.local(metrics.video.key)
-    assert [b.path for b in boxes(video) if "/" not in b.path][-1] == "mdat"
+    assert [b.path for b in read_boxes(video) if "/" not in b.path][-1] == "mdat"
     assert metrics.disclosure.model_dump() == {
         "ai_generated": False,
         "digital_source_type": None,
@@ -246,13 +251,13 @@ def test_what_is_not_generated_is_not_marked(services: Services, tmp_path: Path)
     }
     # A file that claims it all the same is wrong.
     claimed = tmp_path / "claimed.mp4"
-    label.add_packet(video, claimed, label.packet(label.GENERATED, "Pytoon", "A credit"))
+    label.add_packet(video, claimed, label.build_packet(label.GENERATED, "Pytoon", "A credit"))
     assert claimed.read_bytes()[: video.stat().st_size] == video.read_bytes()
     with pytest.raises(LinkError, match="bears a mark"):
         label.add_packet(claimed, tmp_path / "twice.mp4", b"more")
     gone.store.put(metrics.video.key, claimed)
     spec = compile_source(find_sources([tmp_path / "camp" / "cup"])[0], gone)
-    _, verdicts = judge(spec, metrics.video, gone, segments)
+    _, verdicts = judge_video(spec, metrics.video, gone, segments)
     assert not next(v for v in verdicts if v.name == "ai_label").passed
 
 
@@ -368,14 +373,14 @@ def test_a_certificate_signs_what_the_video_is_made_of(
 
     # Signed once: an unchanged brief is not signed anew. A changed picture breaks the signature,
     # a changed mark too; and one that was taken off is missed.
-    monkeypatch.setattr(labelling, "sign", lambda *a: pytest.fail("was signed again"))
+    monkeypatch.setattr(labelling, "sign_video", lambda *a: pytest.fail("was signed again"))
     _, again = build(services, folder)
     assert again.video.cached and again.video.sha256 == metrics.video.sha256
     with pytest.raises(pytest.fail.Exception):
         build(signing(dreaming, *certify(tmp_path / "others")[:2]), folder)
 
     spec = compile_source(find_sources([folder])[0], services)
-    first = {b.path: b for b in reversed(boxes(video)) if "/" not in b.path}
+    first = {b.path: b for b in reversed(read_boxes(video)) if "/" not in b.path}
     picture_byte = first["mdat"].start + first["mdat"].size // 2
     for at, says in (
         (picture_byte, "damaged"),
@@ -386,7 +391,7 @@ def test_a_certificate_signs_what_the_video_is_made_of(
         broken = bytearray(whole)
         broken[at] ^= 1
         services.store.put_bytes(metrics.video.key, broken)
-        _, verdicts = judge(spec, metrics.video, services, segments)
+        _, verdicts = judge_video(spec, metrics.video, services, segments)
         bad = next(v for v in verdicts if v.name == "ai_label")
         assert not bad.passed and says in bad.message, (at, bad)
 

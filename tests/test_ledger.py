@@ -23,9 +23,9 @@ from pytoon_pipeline.intake import database as databases
 from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.intake.ledger import METADATA, SCHEMA, Ledger
 from pytoon_pipeline.service.documents import RenderRequest
-from pytoon_pipeline.service.jobs import Jobs
-from pytoon_pipeline.service.request import Accepted
-from pytoon_pipeline.service.webhooks import Courier
+from pytoon_pipeline.service.jobs import JobStore
+from pytoon_pipeline.service.request import AcceptedRequest
+from pytoon_pipeline.service.webhooks import WebhookDispatcher
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -35,7 +35,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | s
         return
     url = request.getfixturevalue("database")
     yield url
-    databases.dispose(url)
+    databases.dispose_engines(url)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_source_has_one_key_and_a_key_one_source(ledger: Ledger, tmp_path: Pat
     assert plain == "c/b" and other.startswith("c/b~") and len(other) == len("c/b~") + 6
     assert {ledger.source(plain), ledger.source(other)} == {first, second}
     with pytest.raises(UserError, match="No brief is known as 'c/x'"):
-        ledger.entry("c/x")
+        ledger.find_entry("c/x")
 
 
 def test_a_key_goes_over_only_where_its_file_is_known_to_be_gone(
@@ -80,9 +80,9 @@ def test_a_key_goes_over_only_where_its_file_is_known_to_be_gone(
     (tmp_path / "one").rename(tmp_path / "two")
     again = [brief(tmp_path / f"two/c/{n}/brief.yaml") for n in ("moved", "kept")]
     assert ledger.register(again[0]) == "c/moved"
-    assert ledger.entry("c/moved").content_hash == ""
+    assert ledger.find_entry("c/moved").content_hash == ""
     assert ledger.register(again[1]).startswith("c/kept~")
-    assert ledger.entry("c/kept").content_hash == "old"
+    assert ledger.find_entry("c/kept").content_hash == "old"
 
 
 def test_requests_are_numbered_one_by_one(ledger: Ledger, tmp_path: Path):
@@ -96,7 +96,7 @@ def test_requests_are_numbered_one_by_one(ledger: Ledger, tmp_path: Path):
     assert all(each == sorted(each) for each in numbers)
     assert sorted(n for each in numbers for n in each) == list(range(1, 41))
     assert ledger.request(keys[0], "h2", "l2", after=90, priority=3, action="recheck") == 91
-    entry = ledger.entry(keys[0])
+    entry = ledger.find_entry(keys[0])
     assert (entry.state, entry.serial, entry.priority, entry.action) == (
         "requested",
         91,
@@ -108,11 +108,11 @@ def test_requests_are_numbered_one_by_one(ledger: Ledger, tmp_path: Path):
 
 def test_states_are_noted_and_found(ledger: Ledger, tmp_path: Path):
     keys = [ledger.register(brief(tmp_path / f"{c}/b/brief.yaml")) for c in "Bac"]
-    assert [e.key for e in ledger.find()] == [e.key for e in ledger.entries()] == sorted(keys)
+    assert [e.key for e in ledger.find()] == [e.key for e in ledger.list_entries()] == sorted(keys)
     before = ledger.now()
     wrong = Problem("media.missing", "x.jpg is missing", "Add it.", box=(0, 0, 9, 9))
     ledger.note("a/b", state="refused", error="no \0 'x'", problems=[wrong], progress=0.25)
-    entry = ledger.entry("a/b")
+    entry = ledger.find_entry("a/b")
     assert entry.problems == (wrong,) and entry.progress == 0.25
     assert entry.error.startswith("no ") and entry.error.endswith("'x'")
     assert before - 0.05 <= entry.updated <= ledger.now() + 0.05
@@ -122,10 +122,10 @@ def test_states_are_noted_and_found(ledger: Ledger, tmp_path: Path):
     assert ledger.find(campaign="c")[0].wanted == "rerender"
     assert ledger.looks()[entry.source.origin].state == "refused"
     assert ledger.campaigns()["a"] == entry.updated
-    won = at_once(*[lambda: ledger.settle("c/b", ["new"], state="failed", error="x")] * 6)
+    won = at_once(*[lambda: ledger.note_if_state("c/b", ["new"], state="failed", error="x")] * 6)
     assert Counter(won) == {True: 1, False: 5}
-    assert not ledger.settle("c/b", ["new"], state="done")
-    assert ledger.entry("c/b").state == "failed"
+    assert not ledger.note_if_state("c/b", ["new"], state="done")
+    assert ledger.find_entry("c/b").state == "failed"
 
 
 def test_pages_are_asked_for_once_they_are_stale(ledger: Ledger, tmp_path: Path):
@@ -179,7 +179,7 @@ def test_columns_and_indexes_that_came_later_are_added(address: Path | str, tmp_
     ledger = Ledger(address)
     key = ledger.register(brief(tmp_path / "c/b/brief.yaml"))
     ledger.note(key, state="done", run_id="r")
-    entry = ledger.entry(key)
+    entry = ledger.find_entry(key)
     table = "known_briefs" if ledger.path else f"{SCHEMA}.known_briefs"
     with ledger.begin() as connection:
         index = "ix_known_briefs_wanted"
@@ -187,7 +187,7 @@ def test_columns_and_indexes_that_came_later_are_added(address: Path | str, tmp_
         for column in ("wanted", "progress", "priority", "host", "deleted"):
             connection.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN {column}"))
     again = Ledger(address)
-    assert again.entry(key) == replace(entry, host="")
+    assert again.find_entry(key) == replace(entry, host="")
     assert again.want([key], "render") == 1
     with again.begin() as connection:
         inspector = sa.inspect(connection)
@@ -196,12 +196,12 @@ def test_columns_and_indexes_that_came_later_are_added(address: Path | str, tmp_
 
 
 def test_jobs_of_the_api_are_kept_there_too(ledger: Ledger, tmp_path: Path):
-    jobs = Jobs(ledger, tmp_path / "jobs")
+    jobs = JobStore(ledger, tmp_path / "jobs")
 
     def make(name: str, **more: object) -> tuple[str, bool]:
         request = RenderRequest.model_construct(campaign="api", name=name, priority=2)
-        accepted = Accepted(request, "brief", {"media": ["a.jpg"]}, {})
-        with jobs.incoming() as folder:
+        accepted = AcceptedRequest(request, "brief", {"media": ["a.jpg"]}, {})
+        with jobs.open_incoming() as folder:
             (folder / "a.jpg").write_bytes(b"x")
             return jobs.create(accepted, folder, **more)
 
@@ -212,17 +212,19 @@ def test_jobs_of_the_api_are_kept_there_too(ledger: Ledger, tmp_path: Path):
     rest, end = jobs.page(state="pending", campaign="api", limit=4, cursor=cursor)
     assert [j.id for j in first + rest] == [once[0][0], *reversed(ids)] and end is None
     job = jobs.get(ids[0])
-    assert ledger.entry(job.key).wanted == "render" and ledger.entry(job.key).priority == 2
+    assert (
+        ledger.find_entry(job.key).wanted == "render" and ledger.find_entry(job.key).priority == 2
+    )
     ledger.note(job.key, state="done")
     assert jobs.get(ids[0]).state == "completed" and jobs.get(ids[1]).state == "pending"
     assert abs(jobs.get(ids[1]).updated - ledger.now()) < 30
     assert jobs.cancel(ids[1], lambda key: None).state == "cancelled"
-    courier = Courier(jobs, lambda job: {}, "secret", lambda: None, lambda key: None)
-    due = courier._due()
+    courier = WebhookDispatcher(jobs, lambda job: {}, "secret", lambda: None, lambda key: None)
+    due = courier._due_jobs()
     assert [j.id for j in due] == [ids[0], ids[1]]
-    assert Counter(at_once(*[lambda: courier._claim(due[0])] * 4)) == {True: 1, False: 3}
+    assert Counter(at_once(*[lambda: courier._claim_delivery(due[0])] * 4)) == {True: 1, False: 3}
     ledger.note(jobs.get(ids[1]).key, state="running")
-    assert jobs.risen() == [jobs.get(ids[1]).key]
+    assert jobs.find_restarted() == [jobs.get(ids[1]).key]
 
 
 # A server ----------------------------------------------------------------------------------------
@@ -236,7 +238,7 @@ def test_machines_share_the_servers_clock(
     key = ledger.register(brief(tmp_path / "c/b/brief.yaml"))
     monkeypatch.setattr(time, "time", lambda: true() + 3600)
     ledger.note(key, state="done")
-    assert abs(ledger.entry(key).updated - true()) < 5
+    assert abs(ledger.find_entry(key).updated - true()) < 5
     assert abs(ledger.now() - true()) < 5
 
 
@@ -270,7 +272,7 @@ def test_connections_are_few_and_a_forked_process_opens_its_own(database: str, t
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert ledgers[0].entry(key).progress == 0.75
+    assert ledgers[0].find_entry(key).progress == 0.75
     ledgers[0].dispose()
     assert connections(database, 0) == 0
 
@@ -290,7 +292,7 @@ def test_a_server_that_restarts_is_waited_for(own_postgres: Postgres, tmp_path: 
             own_postgres.start_in(1.0)
         return connection.execute(sa.select(table.c.priority)).scalar_one()
 
-    assert ledger.transact(work) == 1 and len(tries) > 1
+    assert ledger.run_transaction(work) == 1 and len(tries) > 1
     own_postgres.stop()
     own_postgres.start_in(1.0)
     assert at_once(lambda: ledger.request(key, "h", "l"), ledger.now)[0] == 1

@@ -11,7 +11,7 @@ from conftest import picture, tone
 from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.stages.compile import compile_source
-from pytoon_pipeline.stages.licences import AUTHORS, licences
+from pytoon_pipeline.stages.licences import AUTHORS, list_licences
 
 MUSIC = project_data("presets") / "music"
 
@@ -38,7 +38,7 @@ def ledger(folder: Path, services, text: str) -> list[tuple]:
     picture(folder / "a.png")
     (folder / "brief.yaml").write_text(text, "utf-8")
     spec = compile_source(find_sources([folder])[0], services)
-    return [(r.kind, r.name, r.licence, r.file) for r in licences(spec, services)]
+    return [(r.kind, r.name, r.licence, r.file) for r in list_licences(spec, services)]
 
 
 def test_all_that_a_video_is_made_of_is_listed(services, tmp_path: Path) -> None:

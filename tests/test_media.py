@@ -25,7 +25,7 @@ from pytoon_pipeline.media import apart, ffmpeg, limits
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.encode import VideoSettings, encode_graph, encode_video
 from pytoon_pipeline.media.images import load_image, save_jpeg
-from pytoon_pipeline.media.probe import UnreadableMedia, probe, sha256
+from pytoon_pipeline.media.probe import UnreadableMediaError, hash_file, probe_media
 from pytoon_pipeline.picture.yuv import planes_to_rgb, rgb_to_planes
 
 W, H = 270, 480
@@ -58,7 +58,7 @@ def number(y: np.ndarray) -> int:
 def make_clip(path: Path, count: int, rate: int = 30, *extra: object, vf: str = "null") -> Path:
     """A clip of numbered frames: arguments after `rate` are ffmpeg's, before the output."""
     raw = b"".join(b"".join(p.tobytes() for p in numbered(n)) for n in range(count))
-    ffmpeg.run(
+    ffmpeg.run_ffmpeg(
         [
             "-f",
             "rawvideo",
@@ -93,26 +93,33 @@ def make_clip(path: Path, count: int, rate: int = 30, *extra: object, vf: str = 
 
 
 def test_command_is_a_list_with_local_inputs_only():
-    argv = ffmpeg.command(["-i", "a.mp4", "-f", "wav", "-i", "b.wav", "out.mp4"])
-    assert argv[0] == ffmpeg.exe() and argv[1:5] == ["-nostdin", "-hide_banner", "-nostats", "-y"]
+    argv = ffmpeg.build_command(["-i", "a.mp4", "-f", "wav", "-i", "b.wav", "out.mp4"])
+    assert argv[0] == ffmpeg.find_executable() and argv[1:5] == [
+        "-nostdin",
+        "-hide_banner",
+        "-nostats",
+        "-y",
+    ]
     for i in [i for i, a in enumerate(argv) if a == "-i"]:
         assert argv[i - 2 : i] == ["-protocol_whitelist", "file,pipe,fd"]
 
 
 def test_failure_carries_the_last_lines(tmp_path):
     with pytest.raises(FfmpegError, match="No such file") as failed:
-        ffmpeg.run(["-i", tmp_path / "нет.mp4", "-f", "null", "-"], "read a clip")
+        ffmpeg.run_ffmpeg(["-i", tmp_path / "нет.mp4", "-f", "null", "-"], "read a clip")
     assert str(failed.value).startswith("read a clip") and "нет.mp4" in failed.value.log_tail
 
 
 def test_network_addresses_are_refused():
     with pytest.raises(FfmpegError, match="not on whitelist"):
-        ffmpeg.run(["-i", "http://127.0.0.1:9/a.mp4", "-f", "null", "-"], "read a clip")
+        ffmpeg.run_ffmpeg(["-i", "http://127.0.0.1:9/a.mp4", "-f", "null", "-"], "read a clip")
 
 
 def test_timeout_stops_ffmpeg():
     with pytest.raises(FfmpegError, match="longer than"):
-        ffmpeg.run(["-re", "-f", "lavfi", "-i", "anullsrc", "-f", "null", "-"], "wait", timeout=0.5)
+        ffmpeg.run_ffmpeg(
+            ["-re", "-f", "lavfi", "-i", "anullsrc", "-f", "null", "-"], "wait", timeout=0.5
+        )
 
 
 def test_pipe_reports_what_ffmpeg_said():
@@ -133,7 +140,7 @@ def test_pipe_reports_what_ffmpeg_said():
         "null",
         "-",
     ]
-    with pytest.raises(FfmpegError, match="nonsense"), ffmpeg.Pipe(broken, "encode") as pipe:
+    with pytest.raises(FfmpegError, match="nonsense"), ffmpeg.FfmpegPipe(broken, "encode") as pipe:
         for _ in range(1000):
             pipe.write(np.zeros((64, 64), np.uint8))
 
@@ -152,7 +159,7 @@ def test_pipe_ends_its_process_on_our_own_error():
         "null",
         "-",
     ]
-    with pytest.raises(ZeroDivisionError), ffmpeg.Pipe(endless, "encode") as pipe:
+    with pytest.raises(ZeroDivisionError), ffmpeg.FfmpegPipe(endless, "encode") as pipe:
         process = pipe._process
         raise ZeroDivisionError
     assert process is not None and process.returncode not in (None, 0)
@@ -194,19 +201,22 @@ def _children() -> list[str]:
 def test_a_program_that_does_not_end_is_killed_with_what_it_started(program, monkeypatch):
     program("sleep 300 & echo $! $$ >&2; sleep 300")
     with pytest.raises(FfmpegError, match="longer than") as failed:
-        ffmpeg.run(["-i", "x"], "wait", timeout=0.5)
+        ffmpeg.run_ffmpeg(["-i", "x"], "wait", timeout=0.5)
     pids = [int(pid) for pid in failed.value.log_tail.splitlines()[0].split()]
     assert len(pids) == 2 and all(map(_gone, pids))
     # Its pipes are held open by another when it has ended: nobody waits for that one for ever.
     program("sleep 300 & echo $! >&2")
     with pytest.raises(FfmpegError, match="longer than") as failed:
-        ffmpeg.run(["-i", "x"], "wait", timeout=0.5)
+        ffmpeg.run_ffmpeg(["-i", "x"], "wait", timeout=0.5)
     assert _gone(int(failed.value.log_tail.splitlines()[0]))
 
     monkeypatch.setattr(limits, "ENCODE_SECONDS", 0.5)
     for script in ("sleep 300 & echo $! $$ >&2; sleep 300", "echo 1 $$ >&2; cat >&-; sleep 300"):
         program(script)  # One takes no input, one does not end after it.
-        with pytest.raises(FfmpegError, match="stopped") as failed, ffmpeg.Pipe([], "e") as pipe:
+        with (
+            pytest.raises(FfmpegError, match="stopped") as failed,
+            ffmpeg.FfmpegPipe([], "e") as pipe,
+        ):
             pipe.write(bytes(8 << 20 if "cat" not in script else 10))
         pids = [int(pid) for pid in failed.value.log_tail.splitlines()[0].split()]
         assert all(_gone(pid) for pid in pids if pid > 1)
@@ -214,40 +224,40 @@ def test_a_program_that_does_not_end_is_killed_with_what_it_started(program, mon
 
 
 def test_what_a_program_says_is_bounded(program, monkeypatch):
-    monkeypatch.setattr(ffmpeg, "MOST_SAID", 1 << 20)
+    monkeypatch.setattr(ffmpeg, "MAX_SAID", 1 << 20)
     program("yes 'a warning' | head -c 200000000 >&2; echo the end >&2")
     said = ""
 
     def read() -> None:
         nonlocal said
-        _, said = ffmpeg.run([], "read")
+        _, said = ffmpeg.run_ffmpeg([], "read")
 
     assert grown(read) < 60e6
     assert len(said) <= 1 << 20 and said.endswith("the end\n")
     program("head -c 30000000 /dev/zero | tr '\\0' x >&2; exit 3")
     with pytest.raises(FfmpegError) as failed:
-        ffmpeg.run([], "read")
+        ffmpeg.run_ffmpeg([], "read")
     assert failed.value.returncode == 3 and len(str(failed.value)) < 2000
-    with pytest.raises(FfmpegError) as failed, ffmpeg.Pipe([], "encode"):
+    with pytest.raises(FfmpegError) as failed, ffmpeg.FfmpegPipe([], "encode"):
         pass
     assert failed.value.returncode == 3 and len(str(failed.value)) < 2000
-    monkeypatch.setattr(ffmpeg, "MOST_OUTPUT", 1 << 20)
+    monkeypatch.setattr(ffmpeg, "MAX_OUTPUT", 1 << 20)
     program("yes")
     with pytest.raises(FfmpegError, match="more than 1,048,576 bytes"):
-        ffmpeg.run([], "read")
+        ffmpeg.run_ffmpeg([], "read")
 
 
 def test_what_a_program_may_have_of_the_machine_is_bounded(program):
     # The limits are set just after it has begun.
     program("sleep 0.2; ulimit -v; ulimit -t; ulimit -c")
-    said = ffmpeg.run([], "look", timeout=7)[0].decode().split()
+    said = ffmpeg.run_ffmpeg([], "look", timeout=7)[0].decode().split()
     assert said == [str(limits.FFMPEG_BYTES // 1024), str(7 * (os.cpu_count() or 1) + 1), "0"]
 
 
 def test_an_input_comes_out_whole(program):
     program("cat")
     data = np.random.default_rng(1).bytes(9 << 20)
-    assert ffmpeg.run([], "copy", input=data)[0] == data
+    assert ffmpeg.run_ffmpeg([], "copy", input=data)[0] == data
 
 
 @pytest.mark.parametrize(
@@ -260,8 +270,8 @@ def test_an_examining_process_that_goes_wrong_is_not_waited_for(monkeypatch, tmp
     )
     monkeypatch.setattr(apart, "_helper", None)
     monkeypatch.setattr(apart, "_END_SECONDS", 0.2)
-    with pytest.raises(UnreadableMedia, match="did not survive"):
-        apart.examine(tmp_path / "p.png")
+    with pytest.raises(UnreadableMediaError, match="did not survive"):
+        apart.examine_in_sandbox(tmp_path / "p.png")
     assert apart._helper is None and _children() == []
 
 
@@ -273,7 +283,7 @@ def test_an_examining_process_that_goes_wrong_is_not_waited_for(monkeypatch, tmp
 )
 def test_probe_pictures(tmp_path, name):
     Image.fromarray(picture()).save(tmp_path / name)
-    info = probe(tmp_path / name)
+    info = probe_media(tmp_path / name)
     assert (info.kind, info.width, info.height, info.has_alpha) == ("image", 60, 40, False)
     assert info.size_bytes == (tmp_path / name).stat().st_size
 
@@ -285,7 +295,7 @@ def test_orientation_is_applied(tmp_path, kind, orientation, corner):
     exif[0x0112] = orientation
     path = tmp_path / f"p.{kind}"
     Image.fromarray(picture()).save(path, exif=exif)
-    info, rgb = probe(path), load_image(path)
+    info, rgb = probe_media(path), load_image(path)
     assert rgb.shape == (info.height, info.width, 3)
     assert (info.width, info.height) == ((60, 40) if orientation == 3 else (40, 60))
     assert rgb[corner][0] > 180 and rgb[0, 0, 0] < 100
@@ -327,16 +337,16 @@ def _huge_png() -> bytes:
 def test_probe_says_what_is_wrong(tmp_path, code, data, says):
     path = tmp_path / "photo.jpg"
     path.write_bytes(data)
-    with pytest.raises(UnreadableMedia, match=says) as wrong:
-        probe(path)
+    with pytest.raises(UnreadableMediaError, match=says) as wrong:
+        probe_media(path)
     assert wrong.value.code == code and wrong.value.remedy and "photo.jpg" in wrong.value.message
     assert isinstance(wrong.value, MediaError)
 
 
 def test_probe_missing(tmp_path):
     for path in (tmp_path / "no.jpg", tmp_path, tmp_path / ("x" * 300)):
-        with pytest.raises(UnreadableMedia) as wrong:
-            probe(path)
+        with pytest.raises(UnreadableMediaError) as wrong:
+            probe_media(path)
         assert wrong.value.code == "media.missing"
 
 
@@ -345,11 +355,11 @@ def test_probe_animations_are_clips(tmp_path):
     for kind in ("gif", "png"):
         path = tmp_path / f"moving.{kind}"
         stills[0].save(path, save_all=True, append_images=stills[1:], duration=100)
-        info = probe(path)
+        info = probe_media(path)
         assert (info.kind, info.width, info.height) == ("video", 60, 40)
         assert info.seconds == pytest.approx(0.8, abs=0.11)
     stills[0].save(tmp_path / "m.webp", save_all=True, append_images=stills[1:], duration=100)
-    info = probe(tmp_path / "m.webp")
+    info = probe_media(tmp_path / "m.webp")
     assert (info.kind, info.format, info.seconds, info.frames) == ("video", "webp", 0.8, 8)
 
 
@@ -357,7 +367,7 @@ def test_probe_clip_turned_with_sound(tmp_path):
     plain = make_clip(tmp_path / "plain.mp4", 20, 25)
     turned = tmp_path / "turned.mp4"
     silence = ["-f", "lavfi", "-i", "anullsrc=r=22050:cl=mono"]
-    ffmpeg.run(
+    ffmpeg.run_ffmpeg(
         [
             "-display_rotation",
             90,
@@ -374,7 +384,7 @@ def test_probe_clip_turned_with_sound(tmp_path):
         ],
         "turn",
     )
-    info = probe(turned)
+    info = probe_media(turned)
     assert (info.kind, info.format, info.width, info.height) == ("video", "mp4", H, W)
     assert (info.rotation, info.frame_rate, info.frames) == (270, Fraction(25), 20)
     assert (info.has_audio, info.sample_rate, info.channels) == (True, 22050, 1)
@@ -389,7 +399,7 @@ def test_probe_clip_turned_with_sound(tmp_path):
 def test_probe_sound_with_cover_is_sound(tmp_path):
     Image.fromarray(picture()).save(tmp_path / "cover.png")
     sine = ["-f", "lavfi", "-i", "sine=d=1"]
-    ffmpeg.run(
+    ffmpeg.run_ffmpeg(
         [
             *sine,
             "-i",
@@ -406,14 +416,14 @@ def test_probe_sound_with_cover_is_sound(tmp_path):
         ],
         "cover",
     )
-    info = probe(tmp_path / "s.mp3")
+    info = probe_media(tmp_path / "s.mp3")
     assert (info.kind, info.width, info.has_audio) == ("audio", None, True)
     assert info.seconds == pytest.approx(1, abs=0.06)
 
 
 def test_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
-    assert sha256(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
+    assert hash_file(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
 
 
 # ---------------------------------------------------------------------------------------- pictures
@@ -442,7 +452,10 @@ def test_odd_modes(tmp_path):
     assert grey.shape == (40, 60, 3) and np.ptp(grey[30, 30]) == 0
     hole = load_image(tmp_path / "hole.png")
     assert hole.shape == (40, 60, 4) and hole[0, 0, 3] == 0 and hole[-1, -1, 3] == 255
-    assert probe(tmp_path / "hole.png").has_alpha and not probe(tmp_path / "opaque.png").has_alpha
+    assert (
+        probe_media(tmp_path / "hole.png").has_alpha
+        and not probe_media(tmp_path / "opaque.png").has_alpha
+    )
 
 
 def test_colour_profile_is_converted_and_a_wrong_one_is_left_out(tmp_path):
@@ -473,7 +486,7 @@ def test_min_side_saves_pixels_but_never_too_many(tmp_path, kind):
 def test_save_jpeg_is_the_same_every_time(tmp_path):
     save_jpeg(picture(), tmp_path / "a.jpg")
     save_jpeg(picture(), tmp_path / "b.jpg")
-    assert sha256(tmp_path / "a.jpg") == sha256(tmp_path / "b.jpg")
+    assert hash_file(tmp_path / "a.jpg") == hash_file(tmp_path / "b.jpg")
     assert np.abs(load_image(tmp_path / "a.jpg").astype(int) - picture()).mean() < 4
     assert sorted(os.listdir(tmp_path)) == ["a.jpg", "b.jpg"]
 
@@ -571,7 +584,7 @@ def test_clip_of_uneven_frames(tmp_path):
 def test_clip_that_breaks_off_ends_there(tmp_path):
     whole = make_clip(tmp_path / "w.mp4", 60, 30, "-movflags", "faststart").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 6 // 10])
-    assert probe(tmp_path / "cut.mp4").kind == "video"
+    assert probe_media(tmp_path / "cut.mp4").kind == "video"
     seen = shown(ClipFrames(tmp_path / "cut.mp4", (W, H), 30, 0, 90, loop=False))
     assert len(seen) == 90 and seen[:25] == [*range(25)] and seen[-1] < 45
 
@@ -592,7 +605,7 @@ def test_clip_that_breaks_off_ends_there(tmp_path):
 def test_clip_colours(tmp_path, pixels, tags, options):
     if not options:  # take away the matrix that ffmpeg writes by itself
         options = ["-bsf:v", "h264_metadata=matrix_coefficients=2"]
-    ffmpeg.run(
+    ffmpeg.run_ffmpeg(
         [
             "-f",
             "lavfi",
@@ -617,7 +630,7 @@ def test_hdr_white_is_white(tmp_path):
     """Diffuse white of a PQ clip, 203 cd/m2, is 58 percent of the signal (BT.2408, table 1)."""
     level = round(64 + 876 * 0.58)
     raw = np.concatenate([np.full(W * H, level), np.full(W * H // 2, 512)]).astype("<u2").tobytes()
-    ffmpeg.run(
+    ffmpeg.run_ffmpeg(
         [
             "-f",
             "rawvideo",
@@ -649,8 +662,8 @@ def test_clip_scaled_and_sound_refused(clip, tmp_path):
     planes = next(iter(ClipFrames(clip, (64, 64), 30, 0, 1)))
     assert [p.shape for p in planes] == [(64, 64), (32, 32), (32, 32)]
     assert all(p.flags.c_contiguous for p in planes)
-    ffmpeg.run(["-f", "lavfi", "-i", "sine=d=0.2", tmp_path / "s.wav"], "sound")
-    with pytest.raises(UnreadableMedia, match="no picture"):
+    ffmpeg.run_ffmpeg(["-f", "lavfi", "-i", "sine=d=0.2", tmp_path / "s.wav"], "sound")
+    with pytest.raises(UnreadableMediaError, match="no picture"):
         list(ClipFrames(tmp_path / "s.wav", None, 30, 0, 1))
 
 
@@ -673,7 +686,7 @@ def _encode(path: Path, count: int, keyframes: tuple[int, ...] = (), **settings:
 def test_encode_command():
     settings = VideoSettings()
     graph = encode_graph("a.mp4", size=(1080, 1920), rate=30, keyframes=[0, 8], settings=settings)
-    argv = ffmpeg.command(graph)
+    argv = ffmpeg.build_command(graph)
     for flag, value in (
         ("-video_size", "1080x1920"),
         ("-bf", "2"),

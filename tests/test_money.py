@@ -14,8 +14,8 @@ import dagster as dg
 import openpyxl
 import pytest
 
-from pytoon_pipeline.briefs.source import BriefSource, Document, content_hash
-from pytoon_pipeline.briefs.variants import expand
+from pytoon_pipeline.briefs.source import BriefSource, SourceDocument, content_hash
+from pytoon_pipeline.briefs.variants import expand_variants
 from pytoon_pipeline.defs.videos import sensors
 from pytoon_pipeline.defs.videos.resources import SettingsResource
 from pytoon_pipeline.defs.videos.sensors import intake
@@ -26,7 +26,7 @@ from pytoon_pipeline.picture.breaks import break_opportunities
 from pytoon_pipeline.stages.compile import check_source, compile_source, spec_json
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.tables.cells import CellError
-from pytoon_pipeline.tables.money import Writing, format_price, lowest_price, parse_price
+from pytoon_pipeline.tables.money import PriceNotation, format_price, lowest_price, parse_price
 from pytoon_pipeline.tables.offers import read_moment, read_period
 from pytoon_pipeline.tables.table import read_table
 from tests.price_forms import CURRENCIES, Written, make_prices
@@ -145,7 +145,7 @@ def test_a_price_is_said_as_the_shop_says_it(case: str, words: str, services: Se
     ],
 )
 def test_a_price_is_written(text: str, currency: str | None, locale: str | None, shown: str):
-    made = format_price(parse_price(text, Writing(currency, locale)), locale)
+    made = format_price(parse_price(text, PriceNotation(currency, locale)), locale)
     assert made.replace("'", "’") == shown
 
 
@@ -199,7 +199,7 @@ def test_what_can_be_read_in_two_ways_or_in_none_is_refused(
     text: str, currency: str | None, locale: str | None
 ):
     with pytest.raises(CellError) as refused:
-        parse_price(text, Writing(currency, locale))
+        parse_price(text, PriceNotation(currency, locale))
     assert refused.value.message and refused.value.remedy
 
 
@@ -207,7 +207,7 @@ def problem_with(made: Written) -> str | None:
     """What is wrong with the reading of a price, or with how it is shown; None where it is right,
     `refused` where it is refused."""
     try:
-        price = parse_price(made.text, Writing(made.currency, made.locale))
+        price = parse_price(made.text, PriceNotation(made.currency, made.locale))
         shown = format_price(price, made.locale)
     except CellError:
         return "refused"
@@ -236,9 +236,9 @@ def test_a_price_reads_as_it_was_written():
     for code, (decimals, home, _, _) in CURRENCIES.items():
         for amount in (Decimal("7"), Decimal("1234567"), Decimal("1234.5")):
             if decimals or amount == amount.to_integral_value():
-                price = parse_price(f"{amount} {code}", Writing())
+                price = parse_price(f"{amount} {code}", PriceNotation())
                 for locale in (None, home, "de", "fr", "ar", "hi"):
-                    again = parse_price(format_price(price, locale), Writing(code, locale))
+                    again = parse_price(format_price(price, locale), PriceNotation(code, locale))
                     assert (again.amount, again.code) == (amount, code), (code, locale)
 
 
@@ -251,7 +251,7 @@ def test_no_line_ends_inside_a_price(price: str):
 
 
 def test_the_lowest_is_a_price_of_one_currency_above_nothing():
-    assert lowest_price(["0.00", "58.50", "0", "49,00", "60"], Writing("EUR")) == "49,00"
+    assert lowest_price(["0.00", "58.50", "0", "49,00", "60"], PriceNotation("EUR")) == "49,00"
     assert lowest_price(["0", "0.00 EUR"]) is None
     with pytest.raises(CellError, match="different currencies"):
         lowest_price(["58.50 EUR", "49.00 USD"])
@@ -458,7 +458,7 @@ def test_the_plan_says_until_when_and_is_not_made_after(tmp_path: Path, services
     assert "offer.over" in [p.code for p in check_source(plan, services, later)[1]]
     # As `pytoon submit` sends a row: a brief of its own, that may wait in a server's queue.
     assert source.document is not None
-    request = Document(data=dict(source.document.data), part="", shown="brief")
+    request = SourceDocument(data=dict(source.document.data), part="", shown="brief")
     alone = replace(source, document=request)
     assert alone.is_request
     assert compile_source(alone, services, NOW).metadata["price_until"]
@@ -482,7 +482,7 @@ def test_a_row_is_rendered_again_when_its_sale_begins_and_ends(
     )
     clock = [dt.datetime(2030, 3, 11, tzinfo=dt.UTC).timestamp()]
     monkeypatch.setattr(watch.time, "time", lambda: clock[0])
-    monkeypatch.setattr(sensors, "PACE", sensors.Pace(least=0, share=0))
+    monkeypatch.setattr(sensors, "PACE", sensors.LookPace(least=0, share=0))
     ledger = watch.Ledger(tmp_path / "ledger.db")
     settings = SettingsResource(home=str(tmp_path), briefs_dir=str(root))
     cursor, instance = [None], dg.DagsterInstance.ephemeral()
@@ -520,7 +520,11 @@ def test_what_a_row_says_changes_its_contents_and_those_of_its_variants(tmp_path
         'use: merchant\nfields: {variants.locales: "{locales}"}\n'
     )
     during, after = (
-        [each for s in read(path, NOW + dt.timedelta(days=d)).values() for each in expand(s)]
+        [
+            each
+            for s in read(path, NOW + dt.timedelta(days=d)).values()
+            for each in expand_variants(s)
+        ]
         for d in (0, 30)
     )
     assert len(during) == len(after) == 2

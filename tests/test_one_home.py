@@ -80,14 +80,14 @@ def test_a_second_deployment_on_a_home_says_who_holds_it(place: Deployment):
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
     wait_until(lambda: not place.processes())
-    home_lock.hold(place.settings.home / home_lock.DEV, "a test", patience=0).close()
+    home_lock.hold_lock(place.settings.home / home_lock.DEV, "a test", patience=0).close()
 
 
 def test_a_lock_ends_with_its_process_and_no_child_has_it(tmp_path: Path):
     path = tmp_path / "dev.lock"
     code = (
         "import subprocess, sys, time; from pathlib import Path\n"
-        "from pytoon_pipeline.runtime.home_lock import hold\n"
+        "from pytoon_pipeline.runtime.home_lock import hold_lock\n"
         "lock = hold(Path(sys.argv[1]), 'a test', 'http://x')\n"
         "print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)\n"
     )
@@ -95,12 +95,12 @@ def test_a_lock_ends_with_its_process_and_no_child_has_it(tmp_path: Path):
     child = int(holder.stdout.readline())
     try:
         with pytest.raises(UserError, match=f"process {holder.pid} on .*http://x"):
-            home_lock.hold(path, "another", patience=0)
+            home_lock.hold_lock(path, "another", patience=0)
     finally:
         holder.kill()
         holder.wait()
     assert Path(f"/proc/{child}").exists()
-    with home_lock.hold(path, "another", patience=0):
+    with home_lock.hold_lock(path, "another", patience=0):
         assert json.loads(path.read_text())["pid"] == os.getpid()
     os.kill(child, signal.SIGKILL)
 
@@ -111,7 +111,7 @@ def test_a_file_system_without_locks_is_warned_of(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("fcntl.flock", none)
     with pytest.warns(UserWarning, match="Start one only"):
-        assert home_lock.hold(tmp_path / "dev.lock", "a test") is None
+        assert home_lock.hold_lock(tmp_path / "dev.lock", "a test") is None
 
 
 def test_one_daemon_works_on_a_database(database: str):

@@ -362,7 +362,9 @@ def test_dev_starts_the_guarded_page(
 
     monkeypatch.setattr(dev_server.subprocess, "Popen", start)
     with pytest.raises(Started) as caught:
-        dev_server.dev(replace(settings, briefs_dir=tmp_path / "briefs"), port=free_port())
+        dev_server.run_dev_server(
+            replace(settings, briefs_dir=tmp_path / "briefs"), port=free_port()
+        )
     command = caught.value.args[0]  # Behind what ends all of its processes.
     first = command.index(sys.executable, 1)
     assert command[first : first + 4] == [sys.executable, "-m", "pytoon_pipeline.cli", "page"]
@@ -378,7 +380,7 @@ def test_dev_starts_the_guarded_page(
 )
 def test_a_web_server_that_can_not_be_guarded_is_not_started(change: str, said: str):
     code = (
-        "from dagster_webserver import cli\nfrom pytoon_pipeline.cli import main\n"
+        "from dagster_webserver import cli\nfrom pytoon_pipeline.cli import run_program\n"
         f"{change}\nmain()\n"
     )
     done = subprocess.run(

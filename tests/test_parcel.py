@@ -21,12 +21,12 @@ from conftest import picture
 from s3_server import S3Server, s3_server, trouble
 
 from pytoon_pipeline.briefs.bundle import (
-    BriefChanged,
-    Parcels,
+    BriefChangedError,
+    BundleStore,
+    is_packed,
     manifest_key,
-    pack,
-    packed,
-    unpack,
+    pack_brief,
+    unpack_brief,
 )
 from pytoon_pipeline.briefs.source import BriefSource, content_hash
 from pytoon_pipeline.defs.partitions import BRIEFS
@@ -42,8 +42,8 @@ from pytoon_pipeline.media import copies
 from pytoon_pipeline.runtime import run
 from pytoon_pipeline.runtime.run import open_instance, run_brief
 from pytoon_pipeline.service.documents import RenderRequest
-from pytoon_pipeline.service.jobs import Jobs
-from pytoon_pipeline.service.request import Accepted
+from pytoon_pipeline.service.jobs import JobStore
+from pytoon_pipeline.service.request import AcceptedRequest
 from pytoon_pipeline.settings import Settings, load_settings, project_data
 from pytoon_pipeline.stages.compile import compile_parcel, compile_source
 from pytoon_pipeline.stages.reporter import Reporter
@@ -87,7 +87,7 @@ class Machine:
     def pack(self, source: BriefSource) -> str:
         roots = self.settings.media_roots
         contents = content_hash(source, roots)
-        pack(source, self.store, roots, contents, scratch=self.settings.scratch)
+        pack_brief(source, self.store, roots, contents, scratch=self.settings.scratch)
         return contents
 
     def in_place(self, source: BriefSource) -> str | list[dict]:
@@ -278,8 +278,8 @@ def test_what_was_requested_is_compiled_whole(here: Machine, there: Machine, bri
     first = here.pack(source)
     was = here.in_place(source)
     picture(briefs / "c/b/a.png", hue=(0, 0, 90))
-    with pytest.raises(BriefChanged):
-        pack(source, here.store, {}, first)
+    with pytest.raises(BriefChangedError):
+        pack_brief(source, here.store, {}, first)
     write(briefs / "c/b/brief.yaml", "hook: Two\nmedia: [a.png]\n")
     second = here.pack(source)
     assert there.from_parcel(source, first) == was
@@ -290,16 +290,16 @@ def test_what_changes_while_it_is_packed_is_no_parcel(
     here: Machine, briefs: Path, monkeypatch: pytest.MonkeyPatch
 ):
     source = small(briefs / "c/b")
-    contents, was = content_hash(source), copies._open
+    contents, was = content_hash(source), copies._open_below
 
     def meanwhile(path, root):
         picture(path, hue=(9, 9, 9)) if path.name == "a.png" else None
         return was(path, root)
 
-    monkeypatch.setattr(copies, "_open", meanwhile)
-    with pytest.raises(BriefChanged):
-        pack(source, here.store, {}, contents, scratch=here.settings.scratch)
-    assert not packed(source.key, contents, here.store)
+    monkeypatch.setattr(copies, "_open_below", meanwhile)
+    with pytest.raises(BriefChangedError):
+        pack_brief(source, here.store, {}, contents, scratch=here.settings.scratch)
+    assert not is_packed(source.key, contents, here.store)
     assert not [k for k in here.store.keys("media") if k.endswith(".png")]
     assert not list(here.settings.scratch.iterdir())
 
@@ -309,9 +309,9 @@ def test_what_changes_while_it_is_packed_is_no_parcel(
         return was(path, root)
 
     (briefs / "link").symlink_to("/etc/hostname")
-    monkeypatch.setattr(copies, "_open", swapped)
-    with pytest.raises(BriefChanged):
-        pack(source, here.store, {}, content_hash(source))
+    monkeypatch.setattr(copies, "_open_below", swapped)
+    with pytest.raises(BriefChangedError):
+        pack_brief(source, here.store, {}, content_hash(source))
 
 
 def test_a_brief_that_is_a_link_stays_in_its_campaign(here: Machine, briefs: Path):
@@ -368,7 +368,7 @@ def test_a_manifest_is_data(here: Machine, there: Machine, briefs: Path, tmp_pat
         here.store.put_bytes(f"media/{file['sha256']}.png", b"other bytes")
     here.store.local(f"media/{file['sha256']}.png").write_bytes(b"other bytes")
     with pytest.raises(StoreError, match="was damaged"):
-        unpack(source.key, contents, there.store, tmp_path / "w")
+        unpack_brief(source.key, contents, there.store, tmp_path / "w")
     for wrong_hash in ("", "../../x", contents.replace(contents[0], "z")):
         with pytest.raises(StoreError):
             compile_parcel(source.key, wrong_hash, there.services)
@@ -423,7 +423,7 @@ class Cluster:
         self.ledger = Ledger(tmp / "ledger.db")
         self.cursor: str | None = None
         monkeypatch.setattr(watch, "SETTLED_SECONDS", -1.0)
-        monkeypatch.setattr(sensors, "PACE", sensors.Pace(least=0, share=0))
+        monkeypatch.setattr(sensors, "PACE", sensors.LookPace(least=0, share=0))
 
     def home(self, name: str) -> Settings:
         self.patch.setenv("PYTOON_HOME", str(self.tmp / name))
@@ -499,13 +499,13 @@ def test_a_store_that_is_away_makes_a_brief_wait(cluster: Cluster):
 
 def test_large_files_keep_no_look_from_its_end(cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
     small(cluster.tmp / "briefs/c/large")
-    go_on, was = threading.Event(), watch.pack
+    go_on, was = threading.Event(), watch.pack_brief
 
     def slow(source, *args, **more):
         go_on.wait(30) if source.name == "large" else None
         return was(source, *args, **more)
 
-    monkeypatch.setattr(watch, "pack", slow)
+    monkeypatch.setattr(watch, "pack_brief", slow)
     monkeypatch.setattr(watch, "PACKING", 0.3)
     assert cluster.tick() == []
     small(cluster.tmp / "briefs/c/small", "Other")
@@ -526,19 +526,19 @@ def test_a_brief_that_leads_out_is_refused_once(cluster: Cluster):
     shutil.move(cluster.tmp / "briefs/c/b/brief.yaml", cluster.tmp / "briefs/shared.yml")
     (cluster.tmp / "briefs/c/b/brief.yaml").symlink_to("../../shared.yml")
     assert "c/b" not in [r.partition_key for r in cluster.tick()]
-    entry = cluster.ledger.entry("c/b")
+    entry = cluster.ledger.find_entry("c/b")
     assert entry.state == "refused" and entry.problems[0].code == "file.outside"
     assert cluster.tick() == []
 
 
 def test_a_request_is_rendered_by_another_machine(cluster: Cluster):
     server = cluster.home("server")
-    jobs = Jobs(cluster.ledger, server.home / "jobs", Parcels(open_store(server)))
+    jobs = JobStore(cluster.ledger, server.home / "jobs", BundleStore(open_store(server)))
     data = {"media": ["My mug.png"], "generate": [{"prompt": "steam"}], "archetype": "hero"}
     asked = RenderRequest(campaign="api", name="mug", brief=data)
-    with jobs.incoming() as folder:
+    with jobs.open_incoming() as folder:
         picture(folder / "0.png")
-        accepted = Accepted(asked, "brief", data, {"My mug.png": "0.png"})
+        accepted = AcceptedRequest(asked, "brief", data, {"My mug.png": "0.png"})
         job_id, _ = jobs.create(accepted, folder)
     folder = server.home / "jobs" / job_id
     assert [p.name for p in folder.iterdir()] == ["request.json"]
@@ -555,14 +555,14 @@ def test_a_request_that_can_not_be_packed_is_no_job(cluster: Cluster):
         def put(self, *_, **__) -> bool:
             raise StoreError("The store is full.")
 
-    jobs = Jobs(cluster.ledger, server.home / "jobs", Parcels(Full(cluster.tmp / "full")))
+    jobs = JobStore(cluster.ledger, server.home / "jobs", BundleStore(Full(cluster.tmp / "full")))
     data = {"media": ["a.png"]}
-    with pytest.raises(StoreError, match="full"), jobs.incoming() as folder:
+    with pytest.raises(StoreError, match="full"), jobs.open_incoming() as folder:
         picture(folder / "0.png")
-        accepted = Accepted(RenderRequest(brief=data), "brief", data, {"a.png": "0.png"})
+        accepted = AcceptedRequest(RenderRequest(brief=data), "brief", data, {"a.png": "0.png"})
         jobs.create(accepted, folder, owner="me", idempotency_key="1")
     assert jobs.page(state=None, campaign=None, limit=5, cursor=None) == ([], None)
-    assert cluster.ledger.entries() == [] and list((server.home / "jobs").iterdir()) == []
+    assert cluster.ledger.list_entries() == [] and list((server.home / "jobs").iterdir()) == []
 
 
 def test_a_brief_rendered_here_can_be_rendered_again_elsewhere(
@@ -575,7 +575,7 @@ def test_a_brief_rendered_here_can_be_rendered_again_elsewhere(
     short = dg.define_asset_job("brief_job", selection=[render_spec])
     resources = {**RESOURCES, "documents": documents}
     made = dg.Definitions([render_spec], jobs=[short], resources=resources)
-    monkeypatch.setattr(run, "_job", lambda: made.resolve_job_def("brief_job"))
+    monkeypatch.setattr(run, "_brief_job", lambda: made.resolve_job_def("brief_job"))
     with open_instance(services.settings) as instance:
         result = run_brief(source, services, Reporter(), instance, verbose=True)
     assert result.ok, result

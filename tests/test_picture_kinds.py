@@ -20,7 +20,7 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.kinds import suffix_of
 from pytoon_pipeline.media.orientation import exif_orientation
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
+from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
 
 CASES = Path(__file__).parent / "fixtures/cases/pictures"
 RED, GREEN, BLUE, YELLOW = (212, 40, 40), (31, 150, 70), (40, 70, 200), (235, 194, 40)
@@ -123,7 +123,7 @@ def save_heic(path: Path, values: np.ndarray, primaries: int, transfer: int) -> 
 
 def save_avif(path: Path, values: np.ndarray, primaries: str, transfer: str, matrix: str) -> Path:
     rows = np.rint(np.clip(values, 0, 1) * 65535).astype("<u2")
-    ffmpeg.run(
+    ffmpeg.run_ffmpeg(
         [
             "-f",
             "rawvideo",
@@ -189,13 +189,13 @@ def test_kinds_of_heic(tmp_path):
     clear = np.dstack([squares(), np.full(squares().shape[:2], 255, np.uint8)])
     clear[:SIDE, :SIDE, 3] = 0
     Image.fromarray(clear).save(tmp_path / "clear.heic", quality=95)
-    assert probe(tmp_path / "clear.heic").has_alpha
+    assert probe_media(tmp_path / "clear.heic").has_alpha
     assert load_image(tmp_path / "clear.heic")[4, 4, 3] == 0
     several = pillow_heif.HeifFile()
     several.add_from_pillow(Image.new("RGB", (64, 64), BLUE))
     several.add_from_pillow(Image.fromarray(squares()))
     several.save(tmp_path / "several.heic", primary_index=1, quality=-1, chroma=444)
-    info = probe(tmp_path / "several.heic")
+    info = probe_media(tmp_path / "several.heic")
     assert (info.kind, info.width) == ("image", 6 * SIDE)
     assert_alike(tmp_path / "several.heic", 4)
     assert_alike(save_heic(tmp_path / "deep.heic", squares() / 255, 1, 13))
@@ -209,7 +209,7 @@ def test_all_eight_orientations_of_exif(kind, tmp_path):
         exif[0x0112] = value
         Image.fromarray(squares()).save(path, exif=exif, quality=95)
         wanted = exif_orientation(value).turn_array(squares())
-        info, shown = probe(path), load_image(path)
+        info, shown = probe_media(path), load_image(path)
         assert (info.height, info.width) == shown.shape[:2] == wanted.shape[:2]
         assert np.abs(middles(shown) - middles(wanted)).mean() < 8, value
 
@@ -312,7 +312,7 @@ def test_pictures_for_print_and_other_modes(tmp_path):
     image.save(tmp_path / "pages.tif", save_all=True, append_images=[Image.new("RGB", (9, 9))])
     assert_alike(tmp_path / "pages.tif")
     image.save(tmp_path / "plain.jp2")
-    assert probe(tmp_path / "plain.jp2").format == "jpeg2000"
+    assert probe_media(tmp_path / "plain.jp2").format == "jpeg2000"
     assert_alike(tmp_path / "plain.jp2")
     Image.fromarray(squares()[..., 0] > 128).save(tmp_path / "bit.tif")
     assert set(np.unique(load_image(tmp_path / "bit.tif"))) == {0, 255}
@@ -328,14 +328,14 @@ def test_the_preview_of_a_raw_file_is_not_taken_for_the_picture(tags, tmp_path):
     Image.new("RGB", (24, 20)).save(
         tmp_path / "IMG_1.dng", "TIFF", tiffinfo=tags, save_all=bool(behind), append_images=behind
     )
-    with pytest.raises(UnreadableMedia, match=r"IMG_1\.dng is a camera's raw file"):
-        probe(tmp_path / "IMG_1.dng")
+    with pytest.raises(UnreadableMediaError, match=r"IMG_1\.dng is a camera's raw file"):
+        probe_media(tmp_path / "IMG_1.dng")
 
 
 def test_an_unusual_tiff_is_not_called_damaged_alone(tmp_path):
     cv2.imwrite(str(tmp_path / "f.tif"), np.full((8, 8, 3), 0.5, np.float32))
-    with pytest.raises(UnreadableMedia, match="a TIFF of a kind that can't be read here"):
-        probe(tmp_path / "f.tif")
+    with pytest.raises(UnreadableMediaError, match="a TIFF of a kind that can't be read here"):
+        probe_media(tmp_path / "f.tif")
 
 
 def test_a_gain_map_leaves_the_base_picture(tmp_path):
@@ -345,6 +345,6 @@ def test_a_gain_map_leaves_the_base_picture(tmp_path):
         base, "MPO", save_all=True, append_images=[gain], quality=100, subsampling=0
     )
     (tmp_path / "u.jpg").write_bytes(base.getvalue())
-    info = probe(tmp_path / "u.jpg")
+    info = probe_media(tmp_path / "u.jpg")
     assert (info.kind, info.format, info.width) == ("image", "jpeg", 6 * SIDE)
     assert_alike(tmp_path / "u.jpg", 5)

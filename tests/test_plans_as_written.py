@@ -12,20 +12,20 @@ import pytest
 from conftest import cut_out, picture, tone
 from test_spec import SHOP, brief, compile_in, compiled
 
-from pytoon_pipeline.briefs.reading import validate
-from pytoon_pipeline.compiler.compile import Compiled, compile_file
+from pytoon_pipeline.briefs.reading import validate_data
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.picture.yuv import planes_to_rgb
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.plan.segment_jobs import segment_jobs
-from pytoon_pipeline.plan.timeline import timeline
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.stages.compile import spec_json
-from pytoon_pipeline.stages.finishing import Finishing
+from pytoon_pipeline.stages.finishing import SegmentFinishing
 
 CASES = Path(__file__).parent / "fixtures" / "cases" / "specs"
 
 
-def plan(folder: Path, said: dict[str, Any]) -> Compiled:
+def plan(folder: Path, said: dict[str, Any]) -> CompiledPlan:
     (folder / "render_spec.json").write_text(json.dumps(said), "utf-8")
     return compile_in(folder)
 
@@ -65,10 +65,10 @@ def test_the_published_example_looks_as_it_says(tmp_path: Path) -> None:
     result = compile_file(path, CASES / "seed-example", "spec", path.name, SHOP)
     spec = result.spec
     x0, y0, x1, y1 = spec.overlays[0].box
-    for job, cue in zip(segment_jobs(spec, timeline(spec)), spec.captions, strict=True):
+    for job, cue in zip(segment_jobs(spec, build_timeline(spec)), spec.captions, strict=True):
         media = {a.id: result.files[a.id] for a in job.all_assets}
         footage = Compositor().render(job, media, tmp_path, lambda n: None)
-        frames = Finishing(job, SHOP.fonts, media).over(footage)
+        frames = SegmentFinishing(job, SHOP.fonts, media).over(footage)
         for n, planes in enumerate(islice(frames, 76)):
             if n not in (0, 75):
                 continue
@@ -367,14 +367,14 @@ def test_a_plan_taken_from_a_brief_gives_the_same_video(name: str, folder: Path)
         (folder / "plan.json").write_text(spec_json(first, camel=camel), encoding)
         again = compile_file(folder / "plan.json", folder, "spec", "plan.json", SHOP)
         assert again.spec is not None, [str(p) for p in again.problems]
-        jobs = [segment_jobs(s, timeline(s)) for s in (first, again.spec)]
-        assert [j.canonical() for j in jobs[0]] == [j.canonical() for j in jobs[1]]
+        jobs = [segment_jobs(s, build_timeline(s)) for s in (first, again.spec)]
+        assert [j.canonical_data() for j in jobs[0]] == [j.canonical_data() for j in jobs[1]]
         assert again.spec.audio == first.audio and again.spec.captions == first.captions
 
 
 def test_a_finished_plan_needs_no_other_spelling(folder: Path) -> None:
     spec = compiled(brief(folder, UNTIDY["overlay"]))
     data = json.loads(spec_json(spec, camel=True))
-    model, problems = validate(RenderSpec, data, "plan.json")
+    model, problems = validate_data(RenderSpec, data, "plan.json")
     assert not problems and model == RenderSpec.model_validate(spec.model_dump())
     assert np.isfinite(model.duration)

@@ -12,17 +12,17 @@ import pytest
 from conftest import clip, cut_out, picture, tone
 from test_engines import job_of
 
-from pytoon_pipeline.errors import BriefError, EngineFailed, MediaError
+from pytoon_pipeline.errors import BriefError, EngineFailedError, MediaError
 from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.plan.segment_jobs import segment_jobs
-from pytoon_pipeline.plan.timeline import timeline
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.settings import load_settings
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import MetricsDocument, SegmentsDocument
 from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
-from pytoon_pipeline.stages.segments import SegmentsFailed, render_segments
+from pytoon_pipeline.stages.segments import SegmentsFailedError, render_segments
 from pytoon_pipeline.stages.services import Services, open_services
 
 
@@ -31,7 +31,7 @@ def build(services: Services, folder: Path) -> tuple[SegmentsDocument, MetricsDo
     source = find_sources([folder])[0]
     spec = compile_source(source, services)
     segments = render_segments(spec, services, source.key)
-    video = assemble(spec, segments, services, source.key)
+    video = assemble_video(spec, segments, services, source.key)
     make_thumbnail(spec, video, services, source.key)
     return segments, write_metrics(spec, segments, video, services, source.key)
 
@@ -174,7 +174,7 @@ def test_a_failing_engine_leaves_a_degraded_still_and_says_so(
     engine = services.engines.engines[0]
 
     def broken(*args, **kwargs):
-        raise EngineFailed("out of memory", "last lines of a log")
+        raise EngineFailedError("out of memory", "last lines of a log")
 
     monkeypatch.setattr(engine, "render", broken)
     segments, metrics = build(services, small_spec(tmp_path / "camp" / "broken"))
@@ -200,9 +200,9 @@ def test_finished_segments_survive_a_failure_of_others(
     folder = small_spec(tmp_path / "camp" / "partly")
     source = find_sources([folder])[0]
     spec = compile_source(source, services)
-    wanted = segment_jobs(spec, timeline(spec))[1].count
+    wanted = segment_jobs(spec, build_timeline(spec))[1].count
     monkeypatch.setattr(stage, "encode_video", picky)
-    with pytest.raises(SegmentsFailed) as failure:
+    with pytest.raises(SegmentsFailedError) as failure:
         render_segments(spec, services, source.key)
     assert list(failure.value.failed) == ["s2"]
     assert "no space left" in str(failure.value)
@@ -252,7 +252,7 @@ def test_a_failure_names_brief_segment_engines_and_remedy(
     source = find_sources([small_spec(tmp_path / "camp" / "full")])[0]
     spec = compile_source(source, services)
     monkeypatch.setattr(stage, "encode_video", full)
-    with pytest.raises(SegmentsFailed) as failure:
+    with pytest.raises(SegmentsFailedError) as failure:
         render_segments(spec, services, source.key)
     for word in ("camp/full", "s1:", "compositor:", "still", "no space left", "render again"):
         assert word in str(failure.value)

@@ -12,14 +12,21 @@ from test_sound import RATE, encoded, noise, save, silence, speech, tone
 from pytoon_pipeline.media import sound
 from pytoon_pipeline.media.loudness import measure_lufs
 from pytoon_pipeline.media.repair import measure_sides, mend_sound
-from pytoon_pipeline.media.sound import ClipSound, Music, SoundPlan, Voice, decode, lay_sound
+from pytoon_pipeline.media.sound import (
+    MixClipSound,
+    MixMusic,
+    MixVoice,
+    SoundPlan,
+    decode_sound,
+    lay_sound,
+)
 
 CASES = Path(__file__).parent / "fixtures" / "cases" / "sound"
 
 
 def laid(tmp_path: Path, plan: SoundPlan) -> tuple[np.ndarray, sound.SoundReport]:
     report = lay_sound(plan, tmp_path / "laid.m4a")
-    return decode(tmp_path / "laid.m4a", seconds=60), report
+    return decode_sound(tmp_path / "laid.m4a", seconds=60), report
 
 
 @pytest.mark.parametrize(
@@ -27,7 +34,7 @@ def laid(tmp_path: Path, plan: SoundPlan) -> tuple[np.ndarray, sound.SoundReport
     [("upside-down", "cancel"), ("offset-half", "constant"), ("offset-tenth", "constant")],
 )
 def test_handed_voices_are_heard_at_their_level_on_one_loudspeaker(tmp_path, name, said):
-    plan = SoundPlan(3 * RATE, voice=Voice(CASES / name / "voice.wav"))
+    plan = SoundPlan(3 * RATE, voice=MixVoice(CASES / name / "voice.wav"))
     samples, report = laid(tmp_path, plan)
 
     assert measure_lufs(samples) == pytest.approx(-14, abs=0.5)
@@ -129,9 +136,9 @@ def test_values_that_are_no_numbers_are_bridged_and_told():
 def test_music_and_clips_are_heard_on_one_loudspeaker_too(tmp_path, what):
     path = save(tmp_path / "x.wav", one(tone(440, 2), 1, -1))
     plan = (
-        SoundPlan(2 * RATE, music=Music(path))
+        SoundPlan(2 * RATE, music=MixMusic(path))
         if what == "music"
-        else SoundPlan(2 * RATE, clips=(ClipSound(path, 0, 0, 2 * RATE),))
+        else SoundPlan(2 * RATE, clips=(MixClipSound(path, 0, 0, 2 * RATE),))
     )
     samples, report = laid(tmp_path, plan)
 
@@ -144,16 +151,16 @@ def test_a_recorders_channel_is_found_wherever_it_lies(tmp_path):
         samples = np.zeros((RATE, channels), np.float32)
         samples[:, place] = tone(500, 1)[:, 0]
         path = save(tmp_path / f"{channels}.wav", samples)
-        assert np.abs(decode(path, seconds=2)).max() > 0.1, (channels, place)
+        assert np.abs(decode_sound(path, seconds=2)).max() > 0.1, (channels, place)
 
 
 def test_what_is_silent_or_very_quiet_is_told(tmp_path):
     mute = save(tmp_path / "mute.wav", silence(1))
-    _, report = laid(tmp_path, SoundPlan(2 * RATE, voice=Voice(mute)))
+    _, report = laid(tmp_path, SoundPlan(2 * RATE, voice=MixVoice(mute)))
     assert report.silent == ("voice",)
     late = save(tmp_path / "late.wav", np.concatenate([silence(3), SPEECH]))
-    assert laid(tmp_path, SoundPlan(2 * RATE, voice=Voice(late)))[1].silent == ("voice",)
+    assert laid(tmp_path, SoundPlan(2 * RATE, voice=MixVoice(late)))[1].silent == ("voice",)
     quiet = encoded(tmp_path / "quiet.wav", SPEECH * np.float32(1e-3), "-c:a", "pcm_s24le")
-    samples, report = laid(tmp_path, SoundPlan(3 * RATE, voice=Voice(quiet)))
+    samples, report = laid(tmp_path, SoundPlan(3 * RATE, voice=MixVoice(quiet)))
     assert measure_lufs(samples) == pytest.approx(-14, abs=0.5)
     assert "very quiet" in report.repairs[0].what

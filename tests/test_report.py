@@ -20,16 +20,16 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from s3_server import s3_server
 
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.cli.report import report
+from pytoon_pipeline.cli.report import write_reports
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.intake.deleted import mark_deleted
 from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.report import export_report, plots, write_report
-from pytoon_pipeline.report.rows import gather
-from pytoon_pipeline.report.table import safe
+from pytoon_pipeline.report.rows import gather_rows
+from pytoon_pipeline.report.table import escape_formula
 from pytoon_pipeline.settings import load_settings
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
 from pytoon_pipeline.stages.segments import render_segments
@@ -57,8 +57,10 @@ class Campaign:
         self.root = home / "briefs" / self.name
         self._render()
         meme = {"archetype": "meme", "preset": "loud", "metadata": {"locale": "en"}}
-        self._copy("meme", meme, hook=MARKUP, lufs=-9.0)
-        self._copy("zebra", {"metadata": {"locale": "de"}}, hook="=Schönes Café", engine="other")
+        self._find_copy("meme", meme, hook=MARKUP, lufs=-9.0)
+        self._find_copy(
+            "zebra", {"metadata": {"locale": "de"}}, hook="=Schönes Café", engine="other"
+        )
         self.refused = [
             Problem(
                 "a",
@@ -101,12 +103,14 @@ class Campaign:
         self.first = self.ledger.register(source)
         plan = compile_source(source, self.services)
         segments = render_segments(plan, self.services, self.first)
-        video = assemble(plan, segments, self.services, self.first)
+        video = assemble_video(plan, segments, self.services, self.first)
         make_thumbnail(plan, video, self.services, self.first)
         write_metrics(plan, segments, video, self.services, self.first)
         self.ledger.note(self.first, state="done")
 
-    def _copy(self, name: str, changes: dict, hook: str, lufs=-14.0, engine="compositor") -> None:
+    def _find_copy(
+        self, name: str, changes: dict, hook: str, lufs=-14.0, engine="compositor"
+    ) -> None:
         key = self._note(name, "done")
         for file in ("video.mp4", "thumbnail.jpg", "captions.vtt", "captions.srt"):
             self.store.put(f"videos/{key}/{file}", self.store.local(f"videos/{self.first}/{file}"))
@@ -351,14 +355,14 @@ def test_a_deleted_brief_is_marked_and_not_counted(campaign: Campaign, tmp_path:
     assert mark_deleted(ledger) == ["camp/gone"] and mark_deleted(ledger) == []
     made = write_report("camp", ledger, FolderStore(tmp_path / "store"))
     assert made.counts == {"deleted": 1, "done": 1} and made.briefs == 2
-    states = {row.name: row.state for row in gather(ledger.find(), campaign.store)}
+    states = {row.name: row.state for row in gather_rows(ledger.find(), campaign.store)}
     assert states == {"gone": "Deleted", "kept": "Done"}
     samples = of_ledger(ledger).values[BRIEFS]
     assert samples["deleted",] == 1 and samples["done",] == 1
 
     picture(root / "camp/gone/a.png", (27, 48))
     (root / "camp/gone/brief.yaml").write_text("media: [a.png]\n")
-    assert mark_deleted(ledger) == [] and not ledger.entry("camp/gone").deleted, "it is back"
+    assert mark_deleted(ledger) == [] and not ledger.find_entry("camp/gone").deleted, "it is back"
 
 
 def test_the_table_is_safe_to_open(campaign: Campaign) -> None:
@@ -371,7 +375,7 @@ def test_the_table_is_safe_to_open(campaign: Campaign) -> None:
     assert rows["zebra"]["loudness (LUFS)"] == "-14.0", "a number stays one"
     assert rows["meme"]["checks not passed"].startswith("loudness: far too loud; duration: 2.0")
     assert "gone.jpg does not exist" in rows["broken"]["problems"]
-    assert [safe(t) for t in ("+1", "-1", "@a", "\t=1", "a=1", -1.5)] == [
+    assert [escape_formula(t) for t in ("+1", "-1", "@a", "\t=1", "a=1", -1.5)] == [
         "'+1",
         "'-1",
         "'@a",
@@ -404,9 +408,9 @@ def test_an_export_is_whole_by_itself(campaign: Campaign, tmp_path: Path, page: 
 @pytest.mark.parametrize("count", [3, 300])
 def test_plots_show_every_brief(campaign: Campaign, count: int) -> None:
     entries = campaign.ledger.find(campaign=campaign.name, states=["done"])
-    rows = gather(entries, campaign.store)
+    rows = gather_rows(entries, campaign.store)
     rows = [replace(rows[i % 3], name=f"<{i}>") for i in range(count)]
-    for draw in (plots.render_times, plots.loudness, plots.lengths):
+    for draw in (plots.render_times, plots.plot_loudness, plots.plot_lengths):
         svg = ElementTree.fromstring(draw(rows))
         _, _, width, height = map(float, svg.attrib["viewBox"].split())
         titles = [g.findtext("title", "") for g in svg.iter("g") if g.get("class") == "mark"]
@@ -415,7 +419,7 @@ def test_plots_show_every_brief(campaign: Campaign, count: int) -> None:
             x, y, w, h = (float(shape.attrib[k]) for k in ("x", "y", "width", "height"))
             assert x >= 0 and y >= 0 and w >= 0 and h >= 0
             assert x + w <= width + 0.2 and y + h <= height + 0.2
-    bad = ElementTree.fromstring(plots.loudness(rows)).findall(".//circle[@class='dot bad']")
+    bad = ElementTree.fromstring(plots.plot_loudness(rows)).findall(".//circle[@class='dot bad']")
     assert len(bad) == count // 3, "each that is too loud"
 
 
@@ -426,7 +430,7 @@ def test_a_broken_file_costs_only_its_own_part(campaign: Campaign, tmp_path: Pat
     store.put_bytes(f"videos/{key}/metrics.json", b'{"of another": "version"}')
     store.put_bytes(f"videos/{key}/thumbnail.jpg", b"no picture")
     store.put_bytes(f"videos/{key}/render_spec.json", b'{"archetype": 3, "captions": [null]}')
-    (row,) = gather(entries, store)
+    (row,) = gather_rows(entries, store)
     assert (row.metrics, row.poster, row.archetype, row.lines) == (None, "", "", [])
     assert [w.file for w in row.warnings] == ["metrics.json"]
 
@@ -442,10 +446,10 @@ def test_the_command_writes_pages_and_knows_its_campaigns(
 ) -> None:
     monkeypatch.setenv("PYTOON_HOME", str(campaign.services.settings.home))
     monkeypatch.delenv("PYTOON_STORE", raising=False)
-    assert report([], tmp_path / "out", True) == 0
+    assert write_reports([], tmp_path / "out", True) == 0
     said = json.loads(capfd.readouterr().out)
     assert said["campaign"] == campaign.name and said["degraded"] == 0
     assert Path(said["page"]) == tmp_path / "out" / campaign.name / "index.html"
     assert Path(said["page"]).is_file() and Path(said["table"]).is_file()
     with pytest.raises(UserError, match=f"'spring'.*Known are: {campaign.name}"):
-        report(["spring"], None, False)
+        write_reports(["spring"], None, False)

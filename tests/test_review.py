@@ -7,24 +7,24 @@ from pathlib import Path
 import pytest
 from conftest import picture
 
-from pytoon_pipeline.compiler.compile import Compiled, compile_file
-from pytoon_pipeline.compiler.draft import Workshop
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
+from pytoon_pipeline.compiler.draft import CompileContext
 from pytoon_pipeline.compiler.presets import PresetLibrary
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.settings import project_data
 
 PRESETS = project_data("presets")
-SHOP = Workshop(PresetLibrary(PRESETS), FontLibrary([PRESETS / "fonts"]))
+SHOP = CompileContext(PresetLibrary(PRESETS), FontLibrary([PRESETS / "fonts"]))
 
 
-def compiled(folder: Path, text: str) -> Compiled:
+def compiled(folder: Path, text: str) -> CompiledPlan:
     picture(folder / "a.png", (36, 64))
     path = folder / "brief.yaml"
     path.write_text("media: a.png\nbrand: morrow\n" + text, encoding="utf-8")
     return compile_file(path, folder, "brief", path.name, SHOP)
 
 
-def flagged(result: Compiled) -> list[tuple[str | None, str, str]]:
+def flagged(result: CompiledPlan) -> list[tuple[str | None, str, str]]:
     """Field, word and severity of each."""
     return [
         (p.field, p.message.split("'")[1], p.severity)

@@ -43,7 +43,7 @@ from pytoon_pipeline.media import apart, ffmpeg, limits, sound
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.link import edit_lists
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
+from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.tables.table import read_table
@@ -153,7 +153,7 @@ def _pcm(channels: int, rate: int) -> bytes:
 def test_clips_that_claim_too_much(services: Services, tmp_path: Path):
     folder = tmp_path / "b"
     good = clip(folder / "good.mp4", sound=False).read_bytes()
-    many = [ffmpeg.exe(), "-v", "error", "-i", str(folder / "good.mp4")]
+    many = [ffmpeg.find_executable(), "-v", "error", "-i", str(folder / "good.mp4")]
     many += ["-map", "0:v"] * 40 + ["-c", "copy", str(folder / "tracks.mkv")]
     subprocess.run(many, check=True, stdin=subprocess.DEVNULL)
     # 268 million pieces of 6 bytes.
@@ -194,7 +194,7 @@ def test_clips_that_claim_too_much(services: Services, tmp_path: Path):
 def test_rates_and_aspects_that_can_not_be_are_not_believed(tmp_path: Path):
     made = clip(tmp_path / "a.mp4", sound=False, rate="25")
     argv = [
-        ffmpeg.exe(),
+        ffmpeg.find_executable(),
         "-v",
         "error",
         "-i",
@@ -206,14 +206,14 @@ def test_rates_and_aspects_that_can_not_be_are_not_believed(tmp_path: Path):
         str(tmp_path / "b.mp4"),
     ]
     subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
-    info = probe(tmp_path / "b.mp4")
+    info = probe_media(tmp_path / "b.mp4")
     assert (info.width, info.height) == (320, 180)  # Not 5400 wide.
     data = made.read_bytes()
     fast = data[: data.find(b"mdhd") + 16] + struct.pack(">I", 1_000_000_000)
     fast += data[len(fast) :]
     (tmp_path / "fast.mp4").write_bytes(fast)
-    with pytest.raises(UnreadableMedia, match="frames a second") as refused:
-        probe(tmp_path / "fast.mp4")
+    with pytest.raises(UnreadableMediaError, match="frames a second") as refused:
+        probe_media(tmp_path / "fast.mp4")
     assert refused.value.code == "media.too_large"
 
 
@@ -238,15 +238,15 @@ def test_boxes_without_end_are_no_mp4(tmp_path: Path):
 def test_what_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "slow.png").write_bytes(png(8800, 9000))
     good = picture(tmp_path / "good.png")
-    probe(good)
+    probe_media(good)
     helper = apart._helper
     monkeypatch.setattr(limits, "EXAMINE_SECONDS", 0.02)
-    with pytest.raises(UnreadableMedia) as refused:
-        probe(tmp_path / "slow.png")
+    with pytest.raises(UnreadableMediaError) as refused:
+        probe_media(tmp_path / "slow.png")
     assert refused.value.code == "media.slow" and refused.value.remedy
     assert helper.process.returncode is not None  # It is not left behind.
     monkeypatch.undo()
-    assert probe(good).kind == "image"  # The next file gets another one.
+    assert probe_media(good).kind == "image"  # The next file gets another one.
 
 
 def test_a_decoder_that_dies_takes_nothing_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -257,22 +257,22 @@ def test_a_decoder_that_dies_takes_nothing_along(tmp_path: Path, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr(apart, "_helper", None)
         patch.setattr(apart, "_START", crashing)
-        with pytest.raises(UnreadableMedia, match="did not survive") as refused:
-            probe(good)
+        with pytest.raises(UnreadableMediaError, match="did not survive") as refused:
+            probe_media(good)
         assert refused.value.code == "media.corrupt"
-    assert probe(good).kind == "image"
+    assert probe_media(good).kind == "image"
 
 
 def test_what_wants_too_much_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     greedy = apart._START.replace(
-        "serve()",
+        "serve_requests()",
         "from pytoon_pipeline.media import probe; "
-        f"probe._clip_info = lambda *_: bytearray({limits.EXAMINE_BYTES}); serve()",
+        f"probe._clip_info = lambda *_: bytearray({limits.EXAMINE_BYTES}); serve_requests()",
     )
     monkeypatch.setattr(apart, "_helper", None)
     monkeypatch.setattr(apart, "_START", greedy)
-    with pytest.raises(UnreadableMedia, match="more memory") as refused:
-        probe(clip(tmp_path / "a.mp4", sound=False))
+    with pytest.raises(UnreadableMediaError, match="more memory") as refused:
+        probe_media(clip(tmp_path / "a.mp4", sound=False))
     assert refused.value.code == "media.too_large"
     apart._helper.end()
 
@@ -281,7 +281,7 @@ def test_a_clip_of_which_nothing_comes_is_left(tmp_path: Path, monkeypatch: pyte
     """At the rendering, where it is decoded further than it was examined."""
     made = clip(tmp_path / "a.mp4", sound=False)
     monkeypatch.setattr(limits, "DECODE_SECONDS", -1.0)
-    with pytest.raises(UnreadableMedia) as refused:
+    with pytest.raises(UnreadableMediaError) as refused:
         list(ClipFrames(made, (64, 36), 30, count=30))
     assert refused.value.code == "media.slow" and "H.264" in refused.value.remedy
 
@@ -292,7 +292,7 @@ def test_decoders_get_no_secrets_and_bounded_memory(
     monkeypatch.setenv("PYTOON_TOKEN", "hush-hush")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
     monkeypatch.setattr(apart, "_helper", None)
-    probe(picture(tmp_path / "a.png"))
+    probe_media(picture(tmp_path / "a.png"))
     own = Path(f"/proc/{apart._helper.process.pid}")
     assert b"hush-hush" not in (own / "environ").read_bytes()
     bounds = (own / "limits").read_text()
@@ -301,7 +301,7 @@ def test_decoders_get_no_secrets_and_bounded_memory(
     shown.write_text("#!/bin/sh\nenv\n")
     shown.chmod(0o755)
     monkeypatch.setenv("PYTOON_FFMPEG", str(shown))
-    said, _ = ffmpeg.run([], "show the environment")
+    said, _ = ffmpeg.run_ffmpeg([], "show the environment")
     assert b"PATH=" in said and b"hush-hush" not in said
 
 
@@ -365,7 +365,7 @@ def test_no_file_makes_another_one_be_opened(services: Services, tmp_path: Path)
             assert found.code in ("media.not_media", "media.corrupt"), found
             # As if it had got past that: ffmpeg itself, and PyAV, at the rendering.
             with pytest.raises(MediaError):
-                sound.decode(folder / name, seconds=1)
+                sound.decode_sound(folder / name, seconds=1)
             with pytest.raises(MediaError):
                 list(ClipFrames(folder / name, (64, 64), 30, count=1))
         time.sleep(0.2)
@@ -626,12 +626,13 @@ def test_cells_that_take_for_ever():
     from pytoon_pipeline.tables import templates
 
     began = time.process_time()
-    assert templates._first("!" * 19_000 + "a", "") == "!" * 19_000 + "a"
+    assert templates._first_sentence("!" * 19_000 + "a", "") == "!" * 19_000 + "a"
     assert templates._plain_text("<!--" * 5_000 + "<script>" * 2_000, "")
     assert templates._plain_text("a<!-- b --><script x>c</script >d", "") == "a d"
-    assert templates._first("One. Two!? three", "") == "One."
+    assert templates._first_sentence("One. Two!? three", "") == "One."
     assert (
-        field_names.target_of("_ " * 5_000) is None and field_names.close_to("ab" * 50_000) is None
+        field_names.target_of("_ " * 5_000) is None
+        and field_names.similar_field("ab" * 50_000) is None
     )
     assert time.process_time() - began < 2
 
@@ -735,11 +736,11 @@ def _secrets(database: str) -> dict[str, str]:
 
 _CALLS = """
 import json, os, sys
-from pytoon_pipeline.cli import main
+from pytoon_pipeline.cli import run_program
 for log, *call in json.loads(sys.argv[1]):
     os.environ["PYTOON_LOG"], sys.argv[1:] = log, call
     try:
-        main()
+        run_program()
     except SystemExit as end:
         print("ended", end.code)
 """
@@ -831,14 +832,14 @@ def test_servers_listen_to_this_machine_alone_unless_told(tmp_path: Path):
 
     from pytoon_pipeline.cli import dev as dev_command
     from pytoon_pipeline.cli import serve as serve_command
-    from pytoon_pipeline.runtime.dev_server import dev
-    from pytoon_pipeline.service.server import serve
+    from pytoon_pipeline.runtime.dev_server import run_dev_server
+    from pytoon_pipeline.service.server import run_server
 
-    for function in (dev_command, serve_command, dev, serve):
+    for function in (dev_command, serve_command, run_dev_server, run_server):
         assert inspect.signature(function).parameters["host"].default == "127.0.0.1"
     settings = load_settings({"PYTOON_HOME": str(tmp_path)})
     with pytest.raises(UserError, match="no token is set"):
-        serve(settings, "0.0.0.0", 0)
+        run_server(settings, "0.0.0.0", 0)
     assert np.isfinite(limits.EXAMINE_SECONDS)
 
 

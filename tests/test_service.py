@@ -39,28 +39,28 @@ from pytoon_pipeline.media.kinds import suffix_of
 from pytoon_pipeline.runtime.run import open_instance, run_brief
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service.app import make_app, openapi_text
-from pytoon_pipeline.service.connections import Bounds
+from pytoon_pipeline.service.connections import ConnectionBounds
 from pytoon_pipeline.service.jobs import stop_dagster_run
-from pytoon_pipeline.service.server import listen, serve, server_of
-from pytoon_pipeline.service.upload import Limits
-from pytoon_pipeline.service.webhooks import Courier
+from pytoon_pipeline.service.server import open_socket, run_server, server_of
+from pytoon_pipeline.service.upload import UploadLimits
+from pytoon_pipeline.service.webhooks import WebhookDispatcher
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import open_services
 
 DOCS = Path(pytoon_pipeline.__file__).parents[1] / "docs"
 TOKEN, SECRET = "correct horse", "battery staple"
-LIMITS = Limits(document=20_000, file=200_000, body=500_000, files=4, idle_seconds=2)
+LIMITS = UploadLimits(document=20_000, file=200_000, body=500_000, files=4, idle_seconds=2)
 
 
 @contextmanager
 def serving(
-    settings: Settings, bounds: Bounds | None = None, **more: Any
+    settings: Settings, bounds: ConnectionBounds | None = None, **more: Any
 ) -> Iterator[httpx.Client]:
     """The API on a port of its own, and a client that has the token."""
     app = make_app(settings, **more)
-    with listen("127.0.0.1", 0) as here:
-        server = server_of(app, bounds or Bounds())
+    with open_socket("127.0.0.1", 0) as here:
+        server = server_of(app, bounds or ConnectionBounds())
         thread = threading.Thread(target=server.run, args=([here],), daemon=True)
         thread.start()
         headers = {"Authorization": f"Bearer {TOKEN}"} if settings.token else {}
@@ -139,7 +139,7 @@ def done(api: httpx.Client, ledger: Ledger, settings: Settings) -> dict[str, Any
     assert answer.status_code == 202, answer.text
     job = answer.json()
     assert (job["state"], job["progress"], job["links"]["video"]) == ("pending", 0, None)
-    entry = ledger.entry(job["key"])
+    entry = ledger.find_entry(job["key"])
     assert (entry.wanted, entry.state) == ("render", "new"), "the sensor will see it"
     assert api.get(job["links"]["self"] + "/video").status_code == 409
     with open_instance(settings) as instance:
@@ -227,7 +227,7 @@ def test_jobs_of_one_name_are_different(api: httpx.Client, ledger: Ledger, setti
     first, second = (api.post("/render", json=brief).json() for _ in range(2))
     assert first["job_id"] != second["job_id"] and first["key"] == "twins/.._same"
     assert second["key"].startswith("twins/.._same~")
-    assert ledger.entry(first["key"]).source.document.data["priority"] == 7
+    assert ledger.find_entry(first["key"]).source.document.data["priority"] == 7
     ledger.note(first["key"], state="failed", error="x")
     assert api.get(second["links"]["self"]).json()["state"] == "pending"
     shutil.rmtree(settings.home / "jobs" / first["job_id"])
@@ -326,7 +326,7 @@ def test_names_of_files_are_never_paths(api: httpx.Client, settings: Settings, l
         job = answer.json()
         folder = settings.home / "jobs" / job["job_id"]
         assert {p.name for p in folder.iterdir()} == {"media-01.jpg", "request.json"}
-        document = ledger.entry(job["key"]).source.document
+        document = ledger.find_entry(job["key"]).source.document
         assert document.files == {name: "media-01.jpg"}
         assert document.data["media"] == [name]
     assert {p for p in settings.home.rglob("*") if "jobs" not in p.parts} == before
@@ -450,7 +450,7 @@ def test_a_pending_job_is_cancelled(api: httpx.Client, ledger: Ledger):
     for _ in range(2):
         answer = api.delete(job["links"]["cancel"])
         assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
-    entry = ledger.entry(job["key"])
+    entry = ledger.find_entry(job["key"])
     assert (entry.state, entry.wanted) == ("cancelled", ""), "the sensor will not see it"
 
 
@@ -479,9 +479,9 @@ def test_a_requested_job_is_cancelled_with_its_run(
     # A run that was on its way comes up all the same.
     ledger.note(job["key"], state="running")
     deadline = time.monotonic() + 15
-    while ledger.entry(job["key"]).state != "cancelled" and time.monotonic() < deadline:
+    while ledger.find_entry(job["key"]).state != "cancelled" and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert ledger.entry(job["key"]).state == "cancelled"
+    assert ledger.find_entry(job["key"]).state == "cancelled"
     stop_dagster_run(settings, "nobody/knows")
 
 
@@ -539,14 +539,14 @@ def test_without_a_token_only_this_machine_may_call(settings: Settings, tmp_path
         silent = api.post("/render", json={**CARD, "webhook": "https://hooks.example.com/"})
     assert (codes(told), codes(silent)) == ({"webhook.host"}, {"webhook.secret"})
     with pytest.raises(UserError, match="PYTOON_TOKEN"):
-        serve(plain, "0.0.0.0", 0)
-    with listen("127.0.0.1", 0) as taken, pytest.raises(UserError, match="--port"):
-        serve(plain, "127.0.0.1", taken.getsockname()[1])
+        run_server(plain, "0.0.0.0", 0)
+    with open_socket("127.0.0.1", 0) as taken, pytest.raises(UserError, match="--port"):
+        run_server(plain, "127.0.0.1", taken.getsockname()[1])
 
 
 def test_serve_ends_when_it_is_told_to(settings: Settings, tmp_path: Path):
     code = (
-        "import sys; from pytoon_pipeline.service.server import serve;"
+        "import sys; from pytoon_pipeline.service.server import run_server;"
         "from pytoon_pipeline.settings import load_settings;"
         "sys.exit(serve(load_settings(), port=0))"
     )
@@ -564,7 +564,7 @@ def test_serve_ends_when_it_is_told_to(settings: Settings, tmp_path: Path):
 
 def test_a_fault_tells_nothing(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with serving(replace(settings, home=tmp_path)) as api:
-        monkeypatch.setattr(jobs_module.Jobs, "get", lambda *_: 1 / 0)
+        monkeypatch.setattr(jobs_module.JobStore, "get", lambda *_: 1 / 0)
         answer = api.get("/render/" + "A" * 22)
         assert (answer.status_code, codes(answer)) == (500, {"service.fault"})
         assert "division" not in answer.text
@@ -652,11 +652,13 @@ def test_a_delivery_is_taken_once(settings: Settings, tmp_path: Path):
     with serving(own, pause=60) as api:
         brief = {**CARD, "webhook": "https://hooks.example.com/"}
         job_id = api.post("/render", json=brief).json()["job_id"]
-    jobs = jobs_module.Jobs(Ledger(own.ledger), own.home / "jobs")
+    jobs = jobs_module.JobStore(Ledger(own.ledger), own.home / "jobs")
     job = jobs.get(job_id)
-    couriers = [Courier(jobs, lambda _: {}, SECRET, httpx.Client, print) for _ in range(8)]
+    couriers = [
+        WebhookDispatcher(jobs, lambda _: {}, SECRET, httpx.Client, print) for _ in range(8)
+    ]
     with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(lambda c: c._claim(job), couriers)) == 1
+        assert sum(pool.map(lambda c: c._claim_delivery(job), couriers)) == 1
 
 
 def test_webhooks_do_not_reach_into_this_network(settings: Settings, tmp_path: Path):
@@ -666,7 +668,7 @@ def test_webhooks_do_not_reach_into_this_network(settings: Settings, tmp_path: P
             brief = {**CARD, "webhook": f"http://{receiver.address}/"}
             job = api.post("/render", json=brief).json()
             Ledger(own.ledger).note(job["key"], state="failed")
-            jobs = jobs_module.Jobs(Ledger(own.ledger), own.home / "jobs")
+            jobs = jobs_module.JobStore(Ledger(own.ledger), own.home / "jobs")
             deadline = time.monotonic() + 10
             while jobs.get(job["job_id"]).webhook_state == "waiting":
                 assert time.monotonic() < deadline
@@ -682,7 +684,7 @@ def test_jobs_outlive_the_server(
     with serving(own) as api:
         kept = api.post("/render", json=CARD).json()
         # Killed before its video was asked for.
-        monkeypatch.setattr(jobs_module.Jobs, "_ask", lambda *_: None)
+        monkeypatch.setattr(jobs_module.JobStore, "_request_video", lambda *_: None)
         cut = api.post("/render", json={**CARD, "name": "cut"}).json()
         assert cut["key"] is None and cut["state"] == "pending"
     monkeypatch.undo()
@@ -690,7 +692,7 @@ def test_jobs_outlive_the_server(
         assert api.get(kept["links"]["self"]).json() == kept
         mended = api.get(cut["links"]["self"]).json()
         assert mended["key"] == "api/cut"
-        assert Ledger(own.ledger).entry("api/cut").wanted == "render"
+        assert Ledger(own.ledger).find_entry("api/cut").wanted == "render"
 
 
 # The description ---------------------------------------------------------------------------------

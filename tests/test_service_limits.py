@@ -33,12 +33,12 @@ from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.intake import folder
 from pytoon_pipeline.intake.ledger import METADATA, Ledger
 from pytoon_pipeline.media import download_s3
-from pytoon_pipeline.media.download import Limits as FetchLimits
+from pytoon_pipeline.media.download import DownloadLimits as FetchLimits
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.report import rows
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service import results, webhooks
-from pytoon_pipeline.service.connections import Bounds
+from pytoon_pipeline.service.connections import ConnectionBounds
 from pytoon_pipeline.settings import Settings, load_settings, project_data
 from pytoon_pipeline.store import open_store, s3
 from pytoon_pipeline.tables import table
@@ -130,14 +130,14 @@ def test_lists_and_counts_go_on_without_a_damaged_entry(api: httpx.Client, setti
     key = api.get("/render").json()["jobs"][0]["key"]
     for name in ("render_spec.json", "metrics.json"):
         store.put_bytes(f"videos/{key}/{name}", b"[" * 100_000)
-    (row,) = rows.gather(list(ledger.entries()), store)
+    (row,) = rows.gather_rows(list(ledger.list_entries()), store)
     assert [w.code for w in row.warnings] == ["report.unreadable"] * 2
     name = next(n for n, figure in counters.FIGURES.items() if figure in counters.COUNTED)
-    before = counters.read(ledger)
+    before = counters.read_counters(ledger)
     with ledger.begin() as connection:
         values = {"name": name, "labels": "[", "value": 1.0}
         connection.execute(sa.insert(counters._FIGURES).values(values))
-    assert counters.read(ledger) == before
+    assert counters.read_counters(ledger) == before
     assert "pytoon_" in api.get("/metrics").text
 
 
@@ -160,7 +160,7 @@ def test_damaged_problems_cost_their_own_job_alone(
         addresses[1]: "pending",
     }
     assert api.get(addresses[0]).json()["problems"][0]["code"] == "job.unreadable"
-    assert len(list(ledger.entries())) == 2, "nor the lists of the command line"
+    assert len(list(ledger.list_entries())) == 2, "nor the lists of the command line"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_damaged_request_does_not_keep_the_server_from_starting(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, written: bytes
 ):
     with serving(settings) as api:
-        monkeypatch.setattr(jobs_module.Jobs, "_ask", lambda *_: None)
+        monkeypatch.setattr(jobs_module.JobStore, "_request_video", lambda *_: None)
         cut, whole = (api.post("/render", json=CARD).json() for _ in range(2))
     monkeypatch.undo()
     (settings.home / "jobs" / cut["job_id"] / "request.json").write_bytes(written)
@@ -202,7 +202,7 @@ def test_a_webhook_that_cannot_be_made_is_given_up(
             for job in (broken, whole):
                 ledger.note(job["key"], state="failed", error="x")
             receiver.wait(1)
-            jobs = jobs_module.Jobs(ledger, own.home / "jobs")
+            jobs = jobs_module.JobStore(ledger, own.home / "jobs")
             until = time.monotonic() + 10
             while jobs.get(broken["job_id"]).webhook_state == "waiting":
                 assert time.monotonic() < until
@@ -273,10 +273,10 @@ def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(tmp_path: Path
     kit = tmp_path / "brand.yaml"
     kit.write_text("name: x\n")
     cases: list[Callable[[], Any]] = [
-        lambda: folder._kind(plan),
+        lambda: folder._document_kind(plan),
         lambda: source._words_of(str(plan), plan.stat()),
         lambda: table.looks_like_table(feed),
-        lambda: variants.expand(BriefSource(plan, "brief", "c", "x", tmp_path)),
+        lambda: variants.expand_variants(BriefSource(plan, "brief", "c", "x", tmp_path)),
         lambda: brand_findings(presets, kit, fonts),
     ]
     with unreadable():
@@ -319,12 +319,12 @@ def test_credentials_that_were_lacking_are_asked_for_again(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert s3._tools(None).credentials is None
+    assert s3._open_tools(None).credentials is None
     before = download_s3._s3_now(FetchLimits())
     assert before._request_signer._credentials is None
     login.write_text("[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
-    assert s3._tools(None).credentials.access_key == "a"
-    assert s3._tools(None) is s3._tools(None), "which is kept"
+    assert s3._open_tools(None).credentials.access_key == "a"
+    assert s3._open_tools(None) is s3._open_tools(None), "which is kept"
     after = download_s3._s3_now(FetchLimits())
     assert after._request_signer._credentials.access_key == "a"
     assert download_s3._s3_now(FetchLimits()) is after
@@ -332,7 +332,7 @@ def test_credentials_that_were_lacking_are_asked_for_again(
 
 # Callers that do not finish ----------------------------------------------------------------------
 
-QUICK = Bounds(
+QUICK = ConnectionBounds(
     head_seconds=0.4,
     idle_seconds=1,
     drain_seconds=0.4,
@@ -392,7 +392,7 @@ def refusal(answer: bytes) -> tuple[int, str]:
 
 
 def test_unfinished_requests_keep_nobody_out(settings: Settings):
-    bounds = Bounds(connections=60, per_address=40)
+    bounds = ConnectionBounds(connections=60, per_address=40)
     with serving(settings, bounds) as api, ExitStack() as stack:
         half = [stack.enter_context(connect(api)) for _ in range(300)]
         for number, connection in enumerate(half):
@@ -411,7 +411,7 @@ def test_unfinished_requests_keep_nobody_out(settings: Settings):
 
 def test_a_server_with_few_descriptors_answers(settings: Settings):
     code = (
-        "import sys; from pytoon_pipeline.service.server import serve;"
+        "import sys; from pytoon_pipeline.service.server import run_server;"
         "from pytoon_pipeline.settings import load_settings;"
         "sys.exit(serve(load_settings(), port=0))"
     )
@@ -454,8 +454,8 @@ def test_descriptors_are_raised_as_far_as_they_may_be():
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1000)),
     )
     assert said.stdout.split() == ["1000", "1000"]
-    assert Bounds().within(8192) == Bounds()
-    tight = Bounds().within(200)
+    assert ConnectionBounds().within_descriptors(8192) == ConnectionBounds()
+    tight = ConnectionBounds().within_descriptors(200)
     assert 3 * tight.connections + tight.backlog < 200 and tight.per_address < tight.connections
 
 
@@ -519,7 +519,7 @@ def test_an_answer_that_is_not_read_is_given_up(settings: Settings):
 
 
 def test_requests_at_work_are_not_given_up_for_new_ones(settings: Settings):
-    bounds = Bounds(connections=6, per_address=6)
+    bounds = ConnectionBounds(connections=6, per_address=6)
     with serving(settings, bounds) as api, ExitStack() as stack:
         begun = [stack.enter_context(connect(api)) for _ in range(6)]
         body = json.dumps(CARD).encode()

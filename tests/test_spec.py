@@ -11,21 +11,21 @@ from conftest import picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytoon_pipeline.compiler.compile import Compiled, compile_file
-from pytoon_pipeline.compiler.draft import Workshop
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
+from pytoon_pipeline.compiler.draft import CompileContext
 from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.plan.model import TRANSITIONS, RenderSpec, Segment, Transition
-from pytoon_pipeline.plan.segment_jobs import fingerprint, segment_jobs
-from pytoon_pipeline.plan.timeline import MIN_COPIED, timeline
+from pytoon_pipeline.plan.segment_jobs import segment_fingerprint, segment_jobs
+from pytoon_pipeline.plan.timeline import MIN_COPIED, build_timeline
 from pytoon_pipeline.settings import project_data
 
 FIXTURES = Path(__file__).parent / "fixtures" / "briefs"
 PRESETS = open_presets(project_data("presets"))
-SHOP = Workshop(PRESETS, FontLibrary([project_data("presets") / "fonts"]))
+SHOP = CompileContext(PRESETS, FontLibrary([project_data("presets") / "fonts"]))
 
 
-def compile_in(folder: Path) -> Compiled:
+def compile_in(folder: Path) -> CompiledPlan:
     path = next(p for n in ("brief.yaml", "render_spec.json") if (p := folder / n).exists())
     kind = "brief" if path.suffix == ".yaml" else "spec"
     return compile_file(path, folder, kind, path.name, SHOP)
@@ -57,7 +57,7 @@ def test_a_finished_spec_compiles_to_itself(tmp_path: Path) -> None:
     spec = compiled(folder)
     files = compile_in(folder).files
     stored = {a.key: files[a.id] for a in spec.assets}
-    shop = Workshop(SHOP.presets, SHOP.fonts, {}, stored.get)
+    shop = CompileContext(SHOP.presets, SHOP.fonts, {}, stored.get)
     plan = tmp_path / "render_spec.json"
     plan.write_text(spec.model_dump_json(by_alias=True), "utf-8")
     # From the store alone, or, where nothing was rendered yet, with its media beside it.
@@ -165,7 +165,7 @@ def test_too_much_material_is_shortened_evenly_and_said(tmp_path: Path) -> None:
 def test_every_cue_stays_inside_the_clear_box_and_outside_transitions() -> None:
     for folder in sorted(FIXTURES.iterdir()):
         spec = compiled(folder)
-        line = timeline(spec)
+        line = build_timeline(spec)
         x0, y0, x1, y1 = spec.constraints.clear_box
         for cue in spec.captions:
             assert x0 <= cue.box[0] < cue.box[2] <= x1 and y0 <= cue.box[1] < cue.box[3] <= y1
@@ -177,7 +177,7 @@ def test_every_cue_stays_inside_the_clear_box_and_outside_transitions() -> None:
 def test_a_fingerprint_follows_the_pixels_and_nothing_else(tmp_path: Path) -> None:
     def marks(text: str) -> list[str]:
         spec = compiled(brief(tmp_path, text))
-        return [fingerprint(j, {}, {}) for j in segment_jobs(spec, timeline(spec))]
+        return [segment_fingerprint(j, {}, {}) for j in segment_jobs(spec, build_timeline(spec))]
 
     picture(tmp_path / "a.png", (36, 64))
     picture(tmp_path / "b.png", (36, 64), (20, 90, 160))
@@ -210,17 +210,18 @@ def test_transitions_never_change_the_sum(parts, rate: int) -> None:
             for i, (d, k, t) in enumerate(parts)
         ],
     )
-    line = timeline(spec)
+    line = build_timeline(spec)
     assert abs(line.frames - sum(d for d, _, _ in parts) * rate) <= 0.51
     # Copied parts and windows tile the video without a gap.
-    pieces = [(span.first + span.copied[0], span.first + span.copied[1]) for span in line.spans] + [
-        (w.first, w.first + w.count) for w in line.windows
-    ]
+    pieces = [
+        (span.first + span.copied_frames[0], span.first + span.copied_frames[1])
+        for span in line.spans
+    ] + [(w.first, w.first + w.count) for w in line.windows]
     pieces.sort()
     assert pieces[0][0] == 0 and pieces[-1][1] == line.frames
     assert all(a[1] == b[0] for a, b in zip(pieces, pieces[1:], strict=False))
     for span in line.spans:
-        assert span.copied[1] - span.copied[0] >= min(MIN_COPIED, span.body)
+        assert span.copied_frames[1] - span.copied_frames[0] >= min(MIN_COPIED, span.body)
         assert span.head % 1 == 0 and all(0 <= k < span.count for k in span.keyframes)
 
 
@@ -248,7 +249,7 @@ def test_shortening_leaves_every_line_its_reading_time(tmp_path: Path) -> None:
 
 def test_a_cue_that_ends_at_a_cut_is_in_one_segment_only() -> None:
     spec = compiled(FIXTURES / "hero_three")
-    line = timeline(spec)
+    line = build_timeline(spec)
     window = next(w for w in line.windows if w.kind == "fade")
     cut = line.spans[window.left + 1].start
     cue = spec.captions[0].model_copy(

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pytoon_pipeline.briefs.source import BriefSource, Document, content_hash, look
-from pytoon_pipeline.briefs.variants import expand
+from pytoon_pipeline.briefs.source import BriefSource, SourceDocument, content_hash, read_signature
+from pytoon_pipeline.briefs.variants import expand_variants
 from pytoon_pipeline.compiler.compile import compile_file
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.stages.services import Services
@@ -49,7 +49,7 @@ def said(path: Path) -> dict[str, dict]:
     return {s.key: dict(document(s).data) for s in sources}
 
 
-def document(source: BriefSource) -> Document:
+def document(source: BriefSource) -> SourceDocument:
     assert source.document is not None
     return source.document
 
@@ -142,7 +142,7 @@ def test_columns_are_fields_however_they_are_spelled(tmp_path: Path, ending: str
     assert document(kettle).place("beats[0]") == "row 2, column Beat 1"
     assert document(lamp).place("media[1].text") == "row 4, column MEDIA"
     assert document(lamp).place("hook") == "row 4, hook"
-    names = [s.name for s in expand(kettle)]
+    names = [s.name for s in expand_variants(kettle)]
     assert names == [f"kettle-{place}-h{n}" for place in ("en", "de") for n in (1, 2, 3)]
 
 
@@ -211,7 +211,7 @@ def test_problems_name_row_and_column(tmp_path: Path, services: Services):
             source.folder,
             source.kind,
             source.shown,
-            services.workshop,
+            services.compile_context,
             source.document,
         ).problems
         return [str(p) for p in found if p.severity == "error"]
@@ -262,9 +262,9 @@ def test_a_changed_picture_changes_the_rows_that_name_it(tmp_path: Path):
     rows = [["sku", "media"], ["one", "a.jpg"], ["two", "b.jpg"]]
     path = table(tmp_path / "spring.csv", rows)
     one, two = read_table(path)[0]
-    before = [look(one), look(two)]
+    before = [read_signature(one), read_signature(two)]
     picture(tmp_path / "b.jpg", size=(80, 60))
-    assert [look(one) == before[0], look(two) == before[1]] == [True, False]
+    assert [read_signature(one) == before[0], read_signature(two) == before[1]] == [True, False]
 
 
 def test_two_rows_of_one_name(tmp_path: Path):
@@ -405,7 +405,7 @@ def test_a_table_that_is_none_is_one_problem(tmp_path: Path):
 
 
 def test_too_much_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(workbook, "MOST_UNPACKED", 20_000_000)
+    monkeypatch.setattr(workbook, "MAX_UNPACKED", 20_000_000)
     (tmp_path / "long.csv").write_text("media\n" + "a.jpg\n" * 50_001)
     assert "50,000 rows" in only_problem(tmp_path / "long.csv").message
     with (tmp_path / "large.csv").open("wb") as file:
@@ -475,9 +475,9 @@ def test_any_text_is_read_or_refused_in_words(
     path.write_bytes(lines.getvalue().encode(encoding, "replace"))
     sources, problems = read_table(path)
     for source in sources:
-        for each in expand(source):
+        for each in expand_variants(source):
             text = document(each).as_json()
-            assert Document.from_json(text) == each.document
+            assert SourceDocument.from_json(text) == each.document
             assert text.encode() and "\\u0000" not in text
             assert len(content_hash(each)) == 64 and each.key.encode()
     for problem in problems:

@@ -23,21 +23,21 @@ from typer.testing import CliRunner
 
 from pytoon_pipeline import scratch as scratch_module
 from pytoon_pipeline.cli import app
-from pytoon_pipeline.defs.collect import collect
+from pytoon_pipeline.defs.collect import collect_definitions
 from pytoon_pipeline.defs.maintenance import schedules
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.errors import UserError
 from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.locks import grasp
-from pytoon_pipeline.maintenance.lease import leased
-from pytoon_pipeline.maintenance.live_objects import Live
-from pytoon_pipeline.maintenance.machine import Tidying, plan_machine, tidy_machine
+from pytoon_pipeline.locks import try_lock
+from pytoon_pipeline.maintenance.lease import hold_lease
+from pytoon_pipeline.maintenance.live_objects import LiveObjects
+from pytoon_pipeline.maintenance.machine import MachineTidying, plan_machine, tidy_machine
 from pytoon_pipeline.maintenance.objects import (
     KINDS,
     LEASE,
     delete_object,
-    plan,
+    plan_deletions,
     plan_store,
     tidy_store,
 )
@@ -45,11 +45,11 @@ from pytoon_pipeline.quality.checks import CHECK_NAMES
 from pytoon_pipeline.runtime.run import BriefResult, open_instance, run_brief
 from pytoon_pipeline.scratch import working_folder
 from pytoon_pipeline.settings import Settings, load_settings
-from pytoon_pipeline.stages.finish import judge
+from pytoon_pipeline.stages.finish import judge_video
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import Services, open_services
-from pytoon_pipeline.store.base import Store, Stored
-from pytoon_pipeline.store.seen import still
+from pytoon_pipeline.store.base import Store, StoredObject
+from pytoon_pipeline.store.seen import touch_if_present
 
 DAY = 86400.0
 TWO_SCENES = {
@@ -149,7 +149,7 @@ def test_old_things_that_nothing_needs_go_and_a_video_keeps_all_of_its_own(
     again = place.render(instance, **edited)
     assert all(s.cached for s in again.metrics.segments) and again.metrics.video.cached
     assert again.metrics.video.sha256 == result.metrics.video.sha256
-    _, verdicts = judge(again.spec, again.metrics.video, place.services, again=True)
+    _, verdicts = judge_video(again.spec, again.metrics.video, place.services, again=True)
     assert all(v.passed for v in verdicts)
     # And the parts are there too: with its finished file gone it is linked out of them.
     place.store.delete(again.metrics.video.key)
@@ -167,7 +167,7 @@ def test_a_dry_run_changes_nothing(place: Place, instance: dg.DagsterInstance) -
     assert said.exit_code == 0, said.output
     assert [json.loads(line)["place"] for line in said.stdout.splitlines()] == [old]
     run = (
-        collect()
+        collect_definitions()
         .resolve_job_def("tidy_store_job")
         .execute_in_process(
             instance=instance, run_config={"ops": {"store": {"config": {"dry_run": True}}}}
@@ -176,7 +176,11 @@ def test_a_dry_run_changes_nothing(place: Place, instance: dg.DagsterInstance) -
     made = run.asset_materializations_for_node("store")
     assert run.success and made == [] and run.output_for_node("store") == 1
     assert {s.key: s for s in place.store.objects("")} == before
-    run = collect().resolve_job_def("tidy_store_job").execute_in_process(instance=instance)
+    run = (
+        collect_definitions()
+        .resolve_job_def("tidy_store_job")
+        .execute_in_process(instance=instance)
+    )
     output = next(
         e.event_specific_data
         for e in run.all_events
@@ -188,14 +192,16 @@ def test_a_dry_run_changes_nothing(place: Place, instance: dg.DagsterInstance) -
 
 def test_room_is_made_oldest_first_and_never_by_what_is_in_use() -> None:
     now = 1000 * DAY
-    objects = [Stored(f"segments/{age}.mp4", 100, now - age * DAY) for age in (0.5, 2, 3, 5, 40)]
-    objects.append(Stored("segments/live.mp4", 10_000, now - 50 * DAY))
-    live = Live(keys={"segments/live.mp4"})
+    objects = [
+        StoredObject(f"segments/{age}.mp4", 100, now - age * DAY) for age in (0.5, 2, 3, 5, 40)
+    ]
+    objects.append(StoredObject("segments/live.mp4", 10_000, now - 50 * DAY))
+    live = LiveObjects(keys={"segments/live.mp4"})
 
     def gone(keep: float, room: int | None, since: float | None = None) -> list[str]:
         if since is not None:
             live.since = since
-        made = plan(objects, live, now, keep * DAY, room)
+        made = plan_deletions(objects, live, now, keep * DAY, room)
         return [d.place.removeprefix("segments/").removesuffix(".mp4") for d in made]
 
     assert gone(30, None) == ["40"]
@@ -207,10 +213,12 @@ def test_room_is_made_oldest_first_and_never_by_what_is_in_use() -> None:
 def test_what_is_taken_up_again_is_not_tidied_away(place: Place) -> None:
     key = place.junk("segments/old.mp4", days=40)
     [planned] = plan_store(place.settings)[0]
-    assert still(place.store, key)  # As a run does that finds it, before anything refers to it.
+    assert touch_if_present(
+        place.store, key
+    )  # As a run does that finds it, before anything refers to it.
     assert not delete_object(place.store, planned) and place.store.exists(key)
     assert plan_store(place.settings)[0] == []
-    assert not still(place.store, "segments/none.mp4")
+    assert not touch_if_present(place.store, "segments/none.mp4")
 
 
 def test_what_cannot_be_known_is_kept(place: Place, instance: dg.DagsterInstance) -> None:
@@ -247,7 +255,7 @@ def test_every_kind_of_the_store_is_looked_through(
     parcels, media = {}, {}
     for name in ("asked", "older", "newest"):
         medium = {"sha256": hashlib.sha256(name.encode()).hexdigest(), "suffix": ".png"}
-        text = {"asked": ledger.entry("camp/a").content_hash}.get(name, name)
+        text = {"asked": ledger.find_entry("camp/a").content_hash}.get(name, name)
         parcels[name] = f"briefs/camp/a/{text}.json"
         place.store.put_bytes(parcels[name], json.dumps({"items": [medium]}).encode())
         media[name] = f"media/{medium['sha256']}.png"
@@ -292,11 +300,11 @@ def test_one_process_tidies_at_a_time(place: Place, settings_of_either: Settings
     settings = settings_of_either
     ledger = Ledger(settings.ledger)
     old = place.junk("segments/old.mp4", days=40)
-    with leased(ledger, LEASE, 60) as mine:
+    with hold_lease(ledger, LEASE, 60) as mine:
         assert mine
         with pytest.raises(UserError, match="Another process"):
             tidy_store(settings)
-    with leased(ledger, LEASE, -1) as mine:  # It was killed, and its time has passed.
+    with hold_lease(ledger, LEASE, -1) as mine:  # It was killed, and its time has passed.
         assert mine
         assert [d.place for d in tidy_store(settings).done] == [old]
     place.junk("segments/old.mp4", days=40)
@@ -324,7 +332,7 @@ def test_deleting_runs_keeps_what_the_pages_tell(
 def _runs_are_deleted(place: Place, storage: dg.DagsterInstance) -> None:
     runs = [place.render(storage).run_id for _ in range(2)]
     recheck = (
-        collect()
+        collect_definitions()
         .resolve_job_def("recheck_job")
         .execute_in_process(instance=storage, partition_key="camp/a")
     )
@@ -426,7 +434,7 @@ def test_tidying_never_takes_the_folder_of_a_run_that_begins(
     def seen_by_tidying(**options: object) -> str:
         folder = make(**options)
         if not taken:
-            taken.append(grasp(Path(folder) / ".held"))
+            taken.append(try_lock(Path(folder) / ".held"))
         return folder
 
     monkeypatch.setattr(scratch_module.tempfile, "mkdtemp", seen_by_tidying)
@@ -446,8 +454,8 @@ def test_tidying_never_takes_the_folder_of_a_run_that_begins(
         flock(*args)
 
     monkeypatch.setattr(fcntl, "flock", too_late)
-    with grasp(lock):
-        assert lock.exists() and grasp(lock) is None
+    with try_lock(lock):
+        assert lock.exists() and try_lock(lock) is None
 
 
 def test_leftovers_go_when_they_are_old(place: Place) -> None:
@@ -473,7 +481,7 @@ def test_leftovers_go_when_they_are_old(place: Place) -> None:
     for path in (failed / "lock", failed):
         os.utime(path, (then, then))
     old.append(failed)
-    with Tidying():  # As `pytoon serve` and workers do.
+    with MachineTidying():  # As `pytoon serve` and workers do.
         end = time.monotonic() + 30
         while any(p.exists() for p in old) and time.monotonic() < end:
             time.sleep(0.1)
@@ -485,19 +493,19 @@ def test_requests_over_http_go_when_they_have_long_ended(
     place: Place, settings_of_either: Settings
 ) -> None:
     from pytoon_pipeline.service.documents import RenderRequest
-    from pytoon_pipeline.service.jobs import Jobs
-    from pytoon_pipeline.service.request import Accepted
+    from pytoon_pipeline.service.jobs import JobStore
+    from pytoon_pipeline.service.request import AcceptedRequest
 
     settings = settings_of_either
     ledger = Ledger(settings.ledger)
-    jobs = Jobs(ledger, settings.home / "jobs")
+    jobs = JobStore(ledger, settings.home / "jobs")
     ids = {}
     for name in ("ended", "fresh", "open", "untold"):
         asked = RenderRequest.model_construct(campaign="camp", name=name)
-        with jobs.incoming() as folder:
+        with jobs.open_incoming() as folder:
             webhook = "https://example.com/x" if name == "untold" else ""
             ids[name], _ = jobs.create(
-                Accepted(asked, "brief", {"media": ["a.png"]}, {}), folder, webhook=webhook
+                AcceptedRequest(asked, "brief", {"media": ["a.png"]}, {}), folder, webhook=webhook
             )
         ledger.note(f"camp/{name}", state="running" if name == "open" else "done", wanted="")
     long_ago = time.time() - 40 * DAY

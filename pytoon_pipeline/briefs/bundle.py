@@ -27,20 +27,20 @@ from pytoon_pipeline.briefs.reading import MAX_BYTES
 from pytoon_pipeline.briefs.source import (
     MAX_FILE_BYTES,
     BriefSource,
-    Document,
-    Hints,
-    Mention,
+    FileMention,
+    QueueHints,
+    SourceDocument,
     content_hash,
     file_hash,
     hash_of,
-    hints,
-    look,
-    mentions,
+    iterate_mentions,
+    read_hints,
+    read_signature,
 )
 from pytoon_pipeline.errors import BriefError, Problem, PytoonError, StoreError
-from pytoon_pipeline.store.base import Missing, Store, suffix_of
-from pytoon_pipeline.store.seen import still
-from pytoon_pipeline.store.sums import remember
+from pytoon_pipeline.store.base import ObjectNotFoundError, Store, suffix_of
+from pytoon_pipeline.store.seen import touch_if_present
+from pytoon_pipeline.store.sums import remember_sum
 
 _NOWHERE = os.devnull
 """Where a link leads that stands for one out of a brief's folder."""
@@ -48,11 +48,11 @@ _CONTENTS = re.compile(r"[0-9a-f]{64}")
 _TRIES = 3
 
 
-class BriefChanged(PytoonError):
+class BriefChangedError(PytoonError):
     """A brief is being written to: what was to be packed is there no more. Look again."""
 
 
-class _Item(BaseModel):
+class _BundledItem(BaseModel):
     """One place of a brief's folder, or of a media root."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,14 +72,14 @@ class _Item(BaseModel):
 
     @field_validator("path")
     @classmethod
-    def _inside(cls, path: str) -> str:
+    def _require_inside(cls, path: str) -> str:
         if not _is_place(path):
             raise ValueError("is no path inside a folder")
         return path
 
     @field_validator("suffix")
     @classmethod
-    def _ending(cls, suffix: str) -> str:
+    def _require_suffix(cls, suffix: str) -> str:
         # Earlier versions kept other signs, too.
         if "/" in suffix or len(suffix) > 7 or not suffix.isascii():
             raise ValueError("is no ending of a name")
@@ -90,7 +90,7 @@ class _Item(BaseModel):
         return f"media/{self.sha256}{self.suffix}"
 
 
-class _Document(BaseModel):
+class _BundledDocument(BaseModel):
     """A `Document`, as it says of itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -106,7 +106,7 @@ class _Document(BaseModel):
     until: str = ""
 
 
-class _Manifest(BaseModel):
+class _BundleManifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
@@ -115,22 +115,22 @@ class _Manifest(BaseModel):
     name: str
     path: str
     """Of the brief's file in its folder; empty where the folder itself stands for it."""
-    document: _Document | None
+    document: _BundledDocument | None
     priority: int
     generates: bool
     roots: list[str]
     """Names of all media roots where it was packed: `name:a.jpg` is a name of a file elsewhere."""
-    items: list[_Item] = Field(max_length=10_000)
+    items: list[_BundledItem] = Field(max_length=10_000)
 
     @field_validator("path")
     @classmethod
-    def _inside(cls, path: str) -> str:
+    def _require_inside(cls, path: str) -> str:
         if path and not _is_place(path):
             raise ValueError("is no path inside a folder")
         return path
 
     @model_validator(mode="after")
-    def _links(self) -> _Manifest:
+    def _require_linked(self) -> _BundleManifest:
         real = {(i.root, i.path) for i in self.items if i.what in _REAL}
         if any(i.what == "link" and (i.root, i.to) not in real for i in self.items):
             raise ValueError("a link leads to no file of the manifest")
@@ -141,7 +141,7 @@ _REAL = ("file", "large", "unreadable")
 
 
 @dataclass(frozen=True)
-class Parcel:
+class BriefBundle:
     """A brief whose files are in the store."""
 
     contents: str
@@ -152,7 +152,7 @@ class Parcel:
 
 
 @dataclass(frozen=True)
-class Parcels:
+class BundleStore:
     """What the briefs of this machine are packed with."""
 
     store: Store
@@ -160,20 +160,20 @@ class Parcels:
     scratch: Path | None = None
     """Where files are copied to on their way; the system's own folder if none."""
 
-    def pack(self, source: BriefSource) -> Parcel:
-        """The brief as it is now, its files in the store; `file` makes it a parcel. Raises as
-        `pack`, BriefChanged only when it goes on changing."""
+    def pack(self, source: BriefSource) -> BriefBundle:
+        """The brief as it is now, its files in the store; `bundle_file` makes it a parcel. Raises
+        as `pack_brief`, BriefChangedError only when it goes on changing."""
         for left in reversed(range(_TRIES)):
-            seen, contents = look(source, self.roots), content_hash(source, self.roots)
+            seen, contents = read_signature(source, self.roots), content_hash(source, self.roots)
             try:
-                text = _stow(source, self.store, self.roots, contents, self.scratch)
-                return Parcel(contents, seen, text)
-            except BriefChanged:
+                text = _store_contents(source, self.store, self.roots, contents, self.scratch)
+                return BriefBundle(contents, seen, text)
+            except BriefChangedError:
                 if not left:
                     raise
         raise AssertionError("unreachable")
 
-    def file(self, key: str, parcel: Parcel) -> None:
+    def file(self, key: str, parcel: BriefBundle) -> None:
         self.store.put_bytes(manifest_key(key, parcel.contents), parcel.manifest)
 
 
@@ -187,7 +187,7 @@ def manifest_key(key: str, contents: str) -> str:
 # Packing -----------------------------------------------------------------------------------------
 
 
-def pack(
+def pack_brief(
     source: BriefSource,
     store: Store,
     roots: Mapping[str, Path],
@@ -199,56 +199,57 @@ def pack(
     """Put everything that compiling a brief reads into the store. `key` is the ledger's, the
     source's own when left out; `contents` the `content_hash` to be packed.
 
-    No file from outside the brief's folder and the media roots is ever put. Raises BriefChanged
-    when the brief says something else by now, BriefError when its own file leads out, StoreError
-    when the store or `scratch` can't be used.
-    """
-    text = _stow(source, store, roots, contents, scratch)
+    No file from outside the brief's folder and the media roots is ever put. Raises
+    BriefChangedError when the brief says something else by now, BriefError when its own file leads
+    out, StoreError when the store or `scratch` can't be used."""
+    text = _store_contents(source, store, roots, contents, scratch)
     store.put_bytes(manifest_key(key or source.key, contents), text)
 
 
-def _stow(
+def _store_contents(
     source: BriefSource,
     store: Store,
     roots: Mapping[str, Path],
     contents: str,
     scratch: Path | None,
 ) -> bytes:
-    """All of `pack` but the manifest, which is returned."""
+    """All of `pack_brief` but the manifest, which is returned."""
     _check_own(source)
-    found = list(mentions(source, roots, missing=True))
+    found = list(iterate_mentions(source, roots, missing=True))
     known = {m.at: file_hash(m.at, m.info) for m in found if m.info}
     if hash_of(source, known) != contents:
-        raise BriefChanged(f"{source.shown} was changed a moment ago.")
-    places: dict[tuple[str, str], Mention] = {}
+        raise BriefChangedError(f"{source.shown} was changed a moment ago.")
+    places: dict[tuple[str, str], FileMention] = {}
     for mention in found:
         if _is_place(mention.path):
             places.setdefault((mention.root, mention.path), mention)
-    beside = _Beside()
-    items: dict[tuple[str, str], _Item] = {}
+    beside = _FolderListing()
+    items: dict[tuple[str, str], _BundledItem] = {}
     for place, mention in sorted(places.items()):
         base = roots[mention.root] if mention.root else source.folder
-        item = _item(mention, base, known.get(mention.at, ""), source)
+        item = _describe_item(mention, base, known.get(mention.at, ""), source)
         if item is None:
             for path, what in beside.nearly(base, mention.path):
                 if (mention.root, path) not in places and _is_place(path):
-                    near = _Item(root=mention.root, path=path, what=what)
+                    near = _BundledItem(root=mention.root, path=path, what=what)
                     items.setdefault((mention.root, path), near)
             continue
-        real = _real(mention, base, source)
+        real = _resolve_links(mention, base, source)
         if item.what in _REAL and real != item.path:
-            items[place] = _Item(root=item.root, path=item.path, what="link", to=real)
+            items[place] = _BundledItem(root=item.root, path=item.path, what="link", to=real)
             item = item.model_copy(update={"path": real, "suffix": suffix_of(real)})
-        if item.what == "file" and not still(store, item.key):
-            inside = _around(source) if _is_own(mention, source) else base
-            _put(item, mention, inside, store, scratch)
+        if item.what == "file" and not touch_if_present(store, item.key):
+            inside = _enclosing_folder(source) if _is_own(mention, source) else base
+            _put_item(item, mention, inside, store, scratch)
         items[item.root, item.path] = item
     return _as_manifest(source, roots, [items[place] for place in sorted(items)])
 
 
-def _as_manifest(source: BriefSource, roots: Mapping[str, Path], items: list[_Item]) -> bytes:
-    told, path = hints(source), os.path.relpath(source.path, source.folder)
-    manifest = _Manifest(
+def _as_manifest(
+    source: BriefSource, roots: Mapping[str, Path], items: list[_BundledItem]
+) -> bytes:
+    told, path = read_hints(source), os.path.relpath(source.path, source.folder)
+    manifest = _BundleManifest(
         kind=source.kind,
         campaign=source.campaign,
         name=source.name,
@@ -267,7 +268,7 @@ def _check_own(source: BriefSource) -> None:
     """A brief's own file may be a link to what its campaign shares, and to nothing beyond."""
     if source.document is not None:
         return
-    if not _inside(str(source.path), _around(source)):
+    if not _is_inside(str(source.path), _enclosing_folder(source)):
         raise BriefError(
             Problem(
                 "file.outside",
@@ -278,7 +279,7 @@ def _check_own(source: BriefSource) -> None:
         )
 
 
-def _around(source: BriefSource) -> Path:
+def _enclosing_folder(source: BriefSource) -> Path:
     """The folder that a brief's own file may not lead out of."""
     return source.folder.parent if source.owns_folder else source.folder
 
@@ -292,62 +293,68 @@ def _is_place(path: str) -> bool:
     return not ("\0" in path or any(part in ("", ".", "..") for part in path.split("/")))
 
 
-def _inside(path: str, base: Path) -> bool:
+def _is_inside(path: str, base: Path) -> bool:
     """Does it lie in there, wherever links lead?"""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(base))
 
 
-def _is_own(mention: Mention, source: BriefSource) -> bool:
+def _is_own(mention: FileMention, source: BriefSource) -> bool:
     return source.document is None and mention.at == str(source.path)
 
 
-def _real(mention: Mention, base: Path, source: BriefSource) -> str:
+def _resolve_links(mention: FileMention, base: Path, source: BriefSource) -> str:
     """Where a file lies in the end, by links inside its base. The brief's own is where it is."""
     real = os.path.relpath(os.path.realpath(mention.at), os.path.realpath(base))
     return real if _is_place(real) and not _is_own(mention, source) else mention.path
 
 
-def _item(mention: Mention, base: Path, known: str, source: BriefSource) -> _Item | None:
+def _describe_item(
+    mention: FileMention, base: Path, known: str, source: BriefSource
+) -> _BundledItem | None:
     """What is at a place; None where nothing is."""
     root, path, at, info = mention
     own = _is_own(mention, source)
-    if not own and not _inside(at, base):
-        return _Item(root=root, path=path, what="outside")
+    if not own and not _is_inside(at, base):
+        return _BundledItem(root=root, path=path, what="outside")
     if info is None:
-        return _Item(root=root, path=path, what="folder") if os.path.exists(at) else None
+        return _BundledItem(root=root, path=path, what="folder") if os.path.exists(at) else None
     if info.st_size > (MAX_BYTES if own else MAX_FILE_BYTES):
-        return _Item(root=root, path=path, what="large", size=info.st_size)
+        return _BundledItem(root=root, path=path, what="large", size=info.st_size)
     if not _CONTENTS.fullmatch(known) or not os.access(at, os.R_OK):
-        return _Item(root=root, path=path, what="unreadable")
-    return _Item(
+        return _BundledItem(root=root, path=path, what="unreadable")
+    return _BundledItem(
         root=root, path=path, what="file", sha256=known, suffix=suffix_of(path), size=info.st_size
     )
 
 
-def _put(item: _Item, mention: Mention, base: Path, store: Store, scratch: Path | None) -> None:
+def _put_item(
+    item: _BundledItem, mention: FileMention, base: Path, store: Store, scratch: Path | None
+) -> None:
     """Under a hash lies nothing but what has it: the file may be written to or replaced at any
     moment, so what is put is a copy that was held against it. `base` is the folder that the file
     may not lead out of."""
     # They take a while to load, and are not needed before a brief is packed.
-    from pytoon_pipeline.media.copies import Copies
-    from pytoon_pipeline.media.probe import UnreadableMedia
+    from pytoon_pipeline.media.copies import SnapshotCopies
+    from pytoon_pipeline.media.probe import UnreadableMediaError
 
     try:
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="parcel-", dir=scratch) as folder:
-            held = Copies(Path(folder)).take(Path(mention.at), base)
+            held = SnapshotCopies(Path(folder)).take(Path(mention.at), base)
             if held.sha256 != item.sha256:
-                raise BriefChanged(f"{mention.path} was changed a moment ago.")
-            remember(held.path, held.sha256)
+                raise BriefChangedError(f"{mention.path} was changed a moment ago.")
+            remember_sum(held.path, held.sha256)
             store.put(item.key, held.path, once=True, move=True)
-    except UnreadableMedia as error:
-        raise BriefChanged(f"{mention.path} was changed or taken away a moment ago.") from error
+    except UnreadableMediaError as error:
+        raise BriefChangedError(
+            f"{mention.path} was changed or taken away a moment ago."
+        ) from error
     except OSError as error:
         raise StoreError(f"{scratch} can't be written to: {error.strerror}.") from error
 
 
-class _Beside:
+class _FolderListing:
     """Names in folders, by their stems: the compiler proposes one where a file is missing."""
 
     def __init__(self) -> None:
@@ -359,7 +366,7 @@ class _Beside:
         if at not in self._folders:
             stems = self._folders[at] = {}
             with suppress(OSError):
-                for other in os.listdir(at) if _inside(at, base) else ():
+                for other in os.listdir(at) if _is_inside(at, base) else ():
                     stems.setdefault(Path(other).stem.casefold(), []).append(other)
         found = self._folders[at].get(Path(name).stem.casefold(), ())
         return [
@@ -372,18 +379,18 @@ class _Beside:
 # Unpacking ---------------------------------------------------------------------------------------
 
 
-def packed(key: str, contents: str, store: Store) -> bool:
+def is_packed(key: str, contents: str, store: Store) -> bool:
     """Is there a parcel of these contents?"""
-    return bool(contents) and still(store, manifest_key(key, contents))
+    return bool(contents) and touch_if_present(store, manifest_key(key, contents))
 
 
-def hints_of(key: str, contents: str, store: Store) -> Hints:
-    """What the queue wants to know, from a parcel. Raises as `unpack`."""
-    manifest = _manifest(key, contents, store)
-    return Hints(manifest.priority, manifest.generates)
+def hints_of(key: str, contents: str, store: Store) -> QueueHints:
+    """What the queue wants to know, from a parcel. Raises as `unpack_brief`."""
+    manifest = _read_manifest(key, contents, store)
+    return QueueHints(manifest.priority, manifest.generates)
 
 
-def unpack(
+def unpack_brief(
     key: str, contents: str, store: Store, folder: Path
 ) -> tuple[BriefSource, dict[str, Path]]:
     """A brief and the media roots, laid out below an empty folder of this machine: compiled from
@@ -393,7 +400,7 @@ def unpack(
     BriefError for files that could not be read when it was packed, where this process may read
     anything.
     """
-    manifest = _manifest(key, contents, store)
+    manifest = _read_manifest(key, contents, store)
     folder = folder.resolve()
     own = folder / "brief"
     # Named by number: a name is data, and may be anything.
@@ -403,10 +410,10 @@ def unpack(
         for base in (own, *roots.values()):
             base.mkdir(parents=True)
         if manifest.document is not None:
-            document = Document.from_json(json.dumps(manifest.document.model_dump()))
+            document = SourceDocument.from_json(json.dumps(manifest.document.model_dump()))
         for item in manifest.items:
             base = roots[item.root] if item.root else own
-            _lay(item, base, store)
+            _lay_out_item(item, base, store)
     except (KeyError, TypeError, FileExistsError, NotADirectoryError) as error:
         raise _no_manifest(key, contents, error) from error
     except OSError as error:
@@ -418,17 +425,17 @@ def unpack(
     return source, roots
 
 
-def _manifest(key: str, contents: str, store: Store) -> _Manifest:
+def _read_manifest(key: str, contents: str, store: Store) -> _BundleManifest:
     place = manifest_key(key, contents)
     try:
         data = store.read_bytes(place)
-    except Missing as error:
+    except ObjectNotFoundError as error:
         raise StoreError(
             f"{key} was not packed: {place} is not in the store. Ask for it again on the machine "
             "where its files are."
         ) from error
     try:
-        return _Manifest.model_validate(json.loads(data))
+        return _BundleManifest.model_validate(json.loads(data))
     except (ValueError, RecursionError) as error:
         raise _no_manifest(key, contents, error) from error
 
@@ -437,7 +444,7 @@ def _no_manifest(key: str, contents: str, error: Exception) -> StoreError:
     return StoreError(f"{manifest_key(key, contents)} is not a whole manifest: {error}")
 
 
-def _lay(item: _Item, base: Path, store: Store) -> None:
+def _lay_out_item(item: _BundledItem, base: Path, store: Store) -> None:
     target = base / item.path
     target.parent.mkdir(parents=True, exist_ok=True)
     if item.what == "folder":
@@ -455,7 +462,7 @@ def _lay(item: _Item, base: Path, store: Store) -> None:
             target.chmod(0)
 
 
-def _lay_file(item: _Item, target: Path, store: Store) -> None:
+def _lay_file(item: _BundledItem, target: Path, store: Store) -> None:
     file = store.local(item.key)
     try:
         os.link(file, target)
@@ -470,7 +477,7 @@ def _lay_file(item: _Item, target: Path, store: Store) -> None:
 
 
 def _refuse_unreadable(
-    manifest: _Manifest, own: Path, roots: Mapping[str, Path], source: BriefSource
+    manifest: _BundleManifest, own: Path, roots: Mapping[str, Path], source: BriefSource
 ) -> None:
     problems = [
         Problem(

@@ -61,12 +61,12 @@ _MEANT = {
 """What people call fields."""
 
 
-_MOST_NAME = 200
+_MAX_NAME = 200
 """Characters of a column's name that may be a field."""
 
 
 @dataclass(frozen=True)
-class Target:
+class ColumnTarget:
     """What a column fills."""
 
     path: tuple[str, ...]
@@ -80,40 +80,42 @@ class Target:
         return ".".join(self.path)
 
 
-def plain(name: str) -> str:
+def normalise_name(name: str) -> str:
     """A column's name, however it is spelled: `Brand-safe` -> `brand_safe`."""
     return re.sub(r"[\s\-_]+", "_", clean_file_name(name).lower()).strip("_")
 
 
 @lru_cache(maxsize=1)
-def _schema() -> dict[str, Any]:
+def _brief_schema() -> dict[str, Any]:
     return Brief.model_json_schema()
 
 
-def _branches(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _resolve_branches(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What a value may be, references followed."""
     found = []
     for branch in node.get("anyOf", [node]):
         if "$ref" in branch:
-            branch = _schema()["$defs"][branch["$ref"].rsplit("/", 1)[-1]]
+            branch = _brief_schema()["$defs"][branch["$ref"].rsplit("/", 1)[-1]]
         if branch.get("type") != "null" and "const" not in branch:
             found.append(branch)
     return found
 
 
-def _kind(path: Sequence[str]) -> str | None:
+def _kind_at(path: Sequence[str]) -> str | None:
     """Of the value at a path inside a brief; None where there is no such field."""
-    nodes: list[Mapping[str, Any]] = [_schema()]
+    nodes: list[Mapping[str, Any]] = [_brief_schema()]
     for name in path:
         inside = []
         for node in nodes:
             if name in node.get("properties", {}):
-                inside += _branches(node["properties"][name])
+                inside += _resolve_branches(node["properties"][name])
             elif node.get("additionalProperties") is True:
                 inside.append({"type": "string", "additionalProperties": True})
             else:
                 patterns = node.get("patternProperties", {}).items()
-                inside += [b for p, n in patterns if re.search(p, name) for b in _branches(n)]
+                inside += [
+                    b for p, n in patterns if re.search(p, name) for b in _resolve_branches(n)
+                ]
         nodes = inside
     if not nodes:
         return None
@@ -130,34 +132,34 @@ def _kind(path: Sequence[str]) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def target_of(name: str) -> Target | None:
+def target_of(name: str) -> ColumnTarget | None:
     """What a column of this name fills; None when no field is meant."""
-    if len(name) > _MOST_NAME:
+    if len(name) > _MAX_NAME:
         return None
     head, dot, rest = name.strip().partition(".")
-    head = plain(head)
+    head = normalise_name(head)
     path: tuple[str, ...]
     if dot and head in ("metadata", "variants"):
         inner = [part.strip() for part in rest.split(".")] if head == "variants" else [rest.strip()]
         if head == "variants":
-            inner[0] = plain(inner[0])
+            inner[0] = normalise_name(inner[0])
         path = (head, *inner)  # Names below are the person's own: locales, keys.
     elif dot:
-        path = (head, *(plain(part) for part in rest.split(".")))
+        path = (head, *(normalise_name(part) for part in rest.split(".")))
     else:
         path = _VARIANTS.get(head, (_field_named(head),))
-    kind = _kind(path) if all(path) else None
+    kind = _kind_at(path) if all(path) else None
     if kind is not None:
-        return Target(path, kind)
+        return ColumnTarget(path, kind)
     numbered = _NUMBERED.search(name.strip())
     head = name.strip()[: numbered.start()].rstrip(" \t\n-_.") if numbered else ""
     if numbered and head and not head[-1].isdigit():
-        base = plain(head)
+        base = normalise_name(head)
         listed = target_of(base)
         if listed is not None and listed.kind != "list":
             listed = target_of(f"{base}s")  # hook_1, hook_2: these are its variants.
         if listed is not None and listed.kind == "list" and listed.place is None:
-            return Target(listed.path, "list", int(numbered[0]))
+            return ColumnTarget(listed.path, "list", int(numbered[0]))
     return None
 
 
@@ -173,20 +175,22 @@ def _field_named(head: str) -> str:
     return head
 
 
-def close_to(name: str) -> str | None:
+def similar_field(name: str) -> str | None:
     """The field that a column's name is most likely a slip of."""
-    if len(name) > _MOST_NAME:
+    if len(name) > _MAX_NAME:
         return None
     head, dot, _ = name.partition(".")
     if dot and target_of(head):
-        return plain(head)
-    found = difflib.get_close_matches(plain(head), [*Brief.model_fields, *_VARIANTS], 1, 0.75)
+        return normalise_name(head)
+    found = difflib.get_close_matches(
+        normalise_name(head), [*Brief.model_fields, *_VARIANTS], 1, 0.75
+    )
     return found[0] if found else None
 
 
-def hint(name: str) -> str | None:
+def suggest_field(name: str) -> str | None:
     """The field that people may mean by a column that is none."""
-    head = plain(name[:_MOST_NAME])
+    head = normalise_name(name[:_MAX_NAME])
     longer = [f for f in Brief.model_fields if head.startswith(f"{f}_")]
     others = difflib.get_close_matches(head, [*NAMES, CAMPAIGN], 1, 0.75)
-    return close_to(name) or _MEANT.get(head) or next(iter(longer + others), None)
+    return similar_field(name) or _MEANT.get(head) or next(iter(longer + others), None)

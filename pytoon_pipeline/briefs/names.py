@@ -23,7 +23,7 @@ _UNSEEN = re.compile(
 )
 MAX_NAME = 250
 """Bytes of a path that file systems surely take."""
-_MOST_LISTED = 20_000
+_MAX_LISTED = 20_000
 """Entries of a folder that are looked through for a name that is not there as it is written."""
 
 
@@ -54,7 +54,7 @@ def whole_address(name: str) -> str:
     return f"https:{plain}" if plain.startswith("//") else plain
 
 
-def spellings(name: str) -> Iterator[str]:
+def path_spellings(name: str) -> Iterator[str]:
     """Ways to write the same path, the one that was written first; `/` between its folders."""
     plain = without_unseen(name)
     bases = [name, plain]
@@ -86,7 +86,7 @@ def leads_out(path: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Sought:
+class SoughtFile:
     """What was found for a name in a folder."""
 
     path: str
@@ -98,7 +98,7 @@ class Sought:
     """Paths of files that may be meant, where none surely is."""
 
 
-def find_path(folder: str | os.PathLike[str], name: str) -> Sought:
+def find_path(folder: str | os.PathLike[str], name: str) -> SoughtFile:
     """The file of a folder that a name means. Nothing outside of the folder is looked at, but links
     in it are not followed up: see where they lead before reading.
 
@@ -106,41 +106,41 @@ def find_path(folder: str | os.PathLike[str], name: str) -> Sought:
     is taken if there is only one.
     """
     tried = []
-    for path in spellings(name):
+    for path in path_spellings(name):
         # A backslash may be a letter of a name here; in one from elsewhere it may lead out.
         if leads_out(path.replace("\\", "/")) or len(path.encode("utf-8", "replace")) > MAX_NAME:
             continue
         tried.append(path)
         try:
             if os.path.lexists(os.path.join(folder, path)):
-                return Sought(path, True)
+                return SoughtFile(path, True)
         except ValueError:
             continue
     nearly: list[str] = []
     for path in tried:
-        found = _alike(os.fspath(folder), path)
+        found = _find_alike(os.fspath(folder), path)
         if len(found) == 1:
-            return Sought(found[0], True, spelled=False)
+            return SoughtFile(found[0], True, spelled=False)
         nearly += [each for each in found if each not in nearly]
-    return Sought(tried[-1] if tried else name, False, nearly=tuple(nearly))
+    return SoughtFile(tried[-1] if tried else name, False, nearly=tuple(nearly))
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     """The same for names that a person takes for one: capitals, accents' forms, kinds of blanks."""
     return " ".join(normalize("NFKC", normalize("NFKC", _UNSEEN.sub("", name)).casefold()).split())
 
 
-def _alike(folder: str, path: str) -> list[str]:
+def _find_alike(folder: str, path: str) -> list[str]:
     """Paths below a folder that are this one but for capitals and the like, in order."""
     found = [""]
     for part in [p for p in path.split("/") if p not in ("", ".")]:
         further = []
         for base in found:
-            wanted = _folded(part)
+            wanted = _fold_name(part)
             further += [
                 os.path.join(base, name)
-                for name in _names(os.path.join(folder, base))
-                if _folded(name) == wanted
+                for name in _list_names(os.path.join(folder, base))
+                if _fold_name(name) == wanted
             ]
         found = sorted(further)[:20]
         if not found:
@@ -148,24 +148,24 @@ def _alike(folder: str, path: str) -> list[str]:
     return [each for each in found if each]
 
 
-def _names(folder: str) -> list[str]:
+def _list_names(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for _, entry in zip(range(_MOST_LISTED), entries, strict=False)]
+            names = [entry.name for _, entry in zip(range(_MAX_LISTED), entries, strict=False)]
     except (OSError, ValueError):
         return []
     return [name for name in names if name.isprintable() or not name.isascii()]
 
 
-def nearest(root: Path, name: str) -> list[str]:
+def nearest_files(root: Path, name: str) -> list[str]:
     """Files of the same name with another ending, as paths from `root`; for a proposal."""
-    path = next(iter(reversed(list(spellings(name)))), name)
+    path = next(iter(reversed(list(path_spellings(name)))), name)
     if leads_out(path) or "\\" in path or "\0" in path:
         return []
     folder, last = os.path.split(path)
-    stem = _folded(Path(last).stem)
+    stem = _fold_name(Path(last).stem)
     return sorted(
         os.path.join(folder, other)
-        for other in _names(os.path.join(root, folder))
-        if _folded(Path(other).stem) == stem and other != last
+        for other in _list_names(os.path.join(root, folder))
+        if _fold_name(Path(other).stem) == stem and other != last
     )

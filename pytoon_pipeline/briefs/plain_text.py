@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_MOST_TIMES = 3
+_MAX_TIMES = 3
 """Times that a text may have been saved in a wrong encoding."""
 
 
@@ -79,7 +79,7 @@ def repair_saved_twice(text: str) -> str | None:
     if text.isascii() or not _LEADS.search(text):
         return None
     new = text
-    for _ in range(_MOST_TIMES):
+    for _ in range(_MAX_TIMES):
         better = next((t for e in _MISREAD if (t := _read_anew(new, e)) is not None), None)
         if better is None:
             break

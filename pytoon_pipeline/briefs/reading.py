@@ -14,37 +14,37 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pytoon_pipeline.briefs.field_names import hint
+from pytoon_pipeline.briefs.field_names import suggest_field
 from pytoon_pipeline.briefs.names import without_unseen
 from pytoon_pipeline.briefs.written import (
-    NotText,
-    Scalar,
-    Unclear,
+    NotTextError,
+    UnclearValue,
+    WrittenScalar,
     decode_document,
-    mend_yaml,
+    find_unprintable,
     number_of,
-    quoted,
+    quote_text,
     quoting_remedy,
-    resolve,
-    unprinted,
+    repair_yaml,
+    resolve_scalars,
 )
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.files import FileTooLarge, NoRegularFile, read_file, show_bytes
+from pytoon_pipeline.files import FileTooLargeError, NotRegularFileError, read_file, show_bytes
 
 MAX_BYTES = 1_000_000
-MOST_NODES = 20_000
+MAX_NODES = 20_000
 """Values of a document, each alias counted as what it stands for. The largest plans have 3,000; a
 few lines of aliases of aliases can stand for more than any memory holds."""
 DEEPEST = 60
 """Lists and mappings inside each other."""
-_MOST_PROBLEMS = 200
+_MAX_PROBLEMS = 200
 """Of one document; nobody reads more."""
 _DIGITS = 40
 """Of a number. Longer ones take for ever to be read (`1:1:1:...` is base 60), and mean nothing."""
 M = TypeVar("M", bound=BaseModel)
 
 
-class _Loader(yaml.SafeLoader):
+class _YamlLoader(yaml.SafeLoader):
     """YAML as people write it: what stands without quotes keeps its characters, dates and `=` are
     text, a key twice is a mistake."""
 
@@ -53,7 +53,7 @@ class _Loader(yaml.SafeLoader):
         self.whole, self.labels = text, labels
 
 
-_Loader.yaml_implicit_resolvers = {
+_YamlLoader.yaml_implicit_resolvers = {
     first: [
         (tag, regexp)
         for tag, regexp in pairs
@@ -62,14 +62,14 @@ _Loader.yaml_implicit_resolvers = {
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 # What JSON has, and nothing else: no sets, no bytes, no dates.
-_Loader.yaml_constructors = {
+_YamlLoader.yaml_constructors = {
     tag: make
     for tag, make in yaml.SafeLoader.yaml_constructors.items()
     if tag is None or tag.rpartition(":")[2] in ("map", "seq")
 }
 
 
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
+def _construct_mapping(loader: _YamlLoader, node: yaml.MappingNode) -> dict:
     seen = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
@@ -90,8 +90,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
 _COMMENT = re.compile(r"[ \t]*(?<=[\s:\-,])(#[^\s#][^\r\n]*)")
 
 
-def _scalar(kind: str) -> Callable[[_Loader, yaml.ScalarNode], Any]:
-    def construct(loader: _Loader, node: yaml.ScalarNode) -> Any:
+def _scalar_constructor(kind: str) -> Callable[[_YamlLoader, yaml.ScalarNode], Any]:
+    def construct_scalar(loader: _YamlLoader, node: yaml.ScalarNode) -> Any:
         if kind in ("int", "float") and len(node.value) > _DIGITS:
             raise yaml.constructor.ConstructorError(
                 None, None, f"a number of {len(node.value):,} digits stands here", node.start_mark
@@ -102,13 +102,13 @@ def _scalar(kind: str) -> Callable[[_Loader, yaml.ScalarNode], Any]:
             return value
         begin, end = node.start_mark.index, node.end_mark.index
         comment = _COMMENT.match(loader.whole, end)
-        mark = _mark(loader, begin)
+        mark = _construct_marked(loader, begin)
         before = _before_comma(loader.whole, begin)
         if kind == "str" and not comment and not mark and not before:
             return value
-        return Scalar(node.value, value, comment[1].strip() if comment else "", mark, before)
+        return WrittenScalar(node.value, value, comment[1].strip() if comment else "", mark, before)
 
-    return construct
+    return construct_scalar
 
 
 _DECIMAL = re.compile(r"\d{1,3}(?!\d)|[-\u2013\u2014]")
@@ -124,18 +124,18 @@ def _before_comma(text: str, begin: int) -> str:
     return re.split(r"[\[\]{},\n]", text[max(0, begin - 200) : begin - 1])[-1].strip()
 
 
-def _mark(loader: _Loader, begin: int) -> str:
+def _construct_marked(loader: _YamlLoader, begin: int) -> str:
     """& and ! before a text that was meant to begin with them."""
     found = re.compile(r"&([^\s,\[\]{}]*)|!(?!!)").match(loader.whole, begin)
     return "" if not found or found[1] in loader.labels else found[0][0]
 
 
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_YamlLoader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 for _kind in ("str", "int", "float", "bool", "null"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _scalar(_kind))
+    _YamlLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _scalar_constructor(_kind))
 
 
-class _Refused(Exception):
+class _DocumentRefusedError(Exception):
     """Code, message and remedy of a problem."""
 
 
@@ -149,7 +149,7 @@ def could_not_read(problems: Iterable[Problem]) -> bool:
 
 
 _DEEP = ("file.nested", f"is nested more than {DEEPEST} deep.", "Write it flatter.")
-_MANY = ("file.too_large", f"holds more than {MOST_NODES:,} values.", "A brief is a page of text.")
+_MANY = ("file.too_large", f"holds more than {MAX_NODES:,} values.", "A brief is a page of text.")
 
 
 def read_document(
@@ -163,55 +163,61 @@ def read_document(
     errors the data may still be there, as far as they could be read.
     """
 
-    def fail(code: str, message: str, remedy: str) -> tuple[None, list[Problem]]:
+    def report_failure(code: str, message: str, remedy: str) -> tuple[None, list[Problem]]:
         return None, [Problem(code, message, remedy, file=shown)]
 
     text = ""
     try:
         text = decode_document(read_file(path, MAX_BYTES))
-    except FileTooLarge as error:
-        return fail(
+    except FileTooLargeError as error:
+        return report_failure(
             "file.too_large", f"is over {show_bytes(error.most)}.", "A brief is a page of text."
         )
-    except NoRegularFile as error:
-        return fail(
+    except NotRegularFileError as error:
+        return report_failure(
             "file.kind", f"is {error.kind}, not a file.", "Write a file of text under this name."
         )
     except FileNotFoundError:
-        return fail("file.missing", "does not exist.", "Check the path.")
-    except NotText as error:
-        return fail("file.encoding", error.message, error.remedy)
+        return report_failure("file.missing", "does not exist.", "Check the path.")
+    except NotTextError as error:
+        return report_failure("file.encoding", error.message, error.remedy)
     except OSError as error:
-        return fail("file.unreadable", f"can't be read: {error.strerror}.", "Check its rights.")
+        return report_failure(
+            "file.unreadable", f"can't be read: {error.strerror}.", "Check its rights."
+        )
     try:
-        data = _json(text) if path.suffix.lower() == ".json" else _yaml(text)
-        data = _kept(data)
-        found = resolve(data, model)
-        data = _kept(found.data)
-    except _Refused as refused:
-        return fail(*refused.args)
+        data = _parse_json(text) if path.suffix.lower() == ".json" else _parse_yaml(text)
+        data = _keep_plain(data)
+        found = resolve_scalars(data, model)
+        data = _keep_plain(found.data)
+    except _DocumentRefusedError as refused:
+        return report_failure(*refused.args)
     except json.JSONDecodeError as error:
-        return fail(
+        return report_failure(
             "file.json",
             f"is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
             "Correct that line.",
         )
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return fail("file.yaml", *_no_yaml(error, text))
+        return report_failure("file.yaml", *_no_yaml(error, text))
     if data is None:
-        return fail("file.empty", "is empty.", "`pytoon new` writes a brief to start from.")
+        return report_failure(
+            "file.empty", "is empty.", "`pytoon new` writes a brief to start from."
+        )
     if not isinstance(data, dict):
-        return fail("file.shape", "is not a mapping of fields.", "Write `field: value` lines.")
-    return data, [_unclear(each, shown) for each in found.unclear[:_MOST_PROBLEMS]]
+        return report_failure(
+            "file.shape", "is not a mapping of fields.", "Write `field: value` lines."
+        )
+    return data, [_unclear_problem(each, shown) for each in found.unclear[:_MAX_PROBLEMS]]
 
 
-_MOST_SAID = 300
+_MAX_SAID = 300
 """Characters of what the parser says."""
 
 
 def _no_yaml(error: Exception, text: str) -> tuple[str, str]:
     """What keeps a text from being YAML, and what to write instead."""
-    odd = unprinted(text)
+    odd = find_unprintable(text)
     if isinstance(error, yaml.reader.ReaderError) and odd:
         return (
             f"line {odd[0]} holds the control character {ord(odd[1]):#04x}.",
@@ -220,8 +226,8 @@ def _no_yaml(error: Exception, text: str) -> tuple[str, str]:
     mark = getattr(error, "problem_mark", None)
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     what = getattr(error, "problem", None) or "it can't be read"
-    if len(what) > _MOST_SAID:  # It quotes names of the document, however long they are.
-        what = f"{what[:_MOST_SAID]}..."
+    if len(what) > _MAX_SAID:  # It quotes names of the document, however long they are.
+        what = f"{what[:_MAX_SAID]}..."
     if "another document" in what:
         return (
             f"holds more than one document: the second begins in line {mark.line + 1}.",
@@ -238,9 +244,9 @@ def _no_yaml(error: Exception, text: str) -> tuple[str, str]:
     )
 
 
-def _unclear(each: Unclear, shown: str) -> Problem:
+def _unclear_problem(each: UnclearValue, shown: str) -> Problem:
     """What is said of a text that YAML reads otherwise than it was most likely meant."""
-    field, scalar = _field(each.path), each.scalar
+    field, scalar = _field_of_location(each.path), each.scalar
     name = "- " if each.path and isinstance(each.path[-1], int) else f"{field.split('.')[-1]}: "
     if each.kind in ("comment", "lost"):
         whole = f"{scalar.text} {scalar.comment}".strip()
@@ -250,7 +256,7 @@ def _unclear(each: Unclear, shown: str) -> Problem:
         return Problem(
             "text.comment",
             message,
-            f"Write  {name}{quoted(whole)}  or, for a comment, leave a space after the #.",
+            f"Write  {name}{quote_text(whole)}  or, for a comment, leave a space after the #.",
             "error",
             shown,
             field,
@@ -269,38 +275,38 @@ def _unclear(each: Unclear, shown: str) -> Problem:
         return Problem(
             "text.comma",
             f"YAML parts {whole!r} at its comma, into two lines.",
-            f"Write  {quoted(whole)}  in quotes; where two lines are meant, put a space after "
+            f"Write  {quote_text(whole)}  in quotes; where two lines are meant, put a space after "
             "the comma.",
             "error",
             shown,
             field,
         )
-    remedy = f"Write  {name}{quoted(scalar.text)}  if that is meant; for nothing, leave it out."
+    remedy = f"Write  {name}{quote_text(scalar.text)}  if that is meant; for nothing, leave it out."
     what = "is shown as this word" if each.kind == "word" else "means nothing, and is left out"
     return Problem("text.word", f"{scalar.text} {what}.", remedy, "warning", shown, field)
 
 
-def _json(text: str) -> Any:
-    def whole(digits: str) -> int:
+def _parse_json(text: str) -> Any:
+    def parse_whole(digits: str) -> int:
         if len(digits) > _DIGITS:
-            raise _Refused(
+            raise _DocumentRefusedError(
                 "file.json", f"holds a number of {len(digits):,} digits.", "Write a smaller one."
             )
-        return Scalar(digits, int(digits))
+        return WrittenScalar(digits, int(digits))
 
-    def broken(digits: str) -> Any:
-        return Scalar(digits, float(digits))
+    def parse_decimal(digits: str) -> Any:
+        return WrittenScalar(digits, float(digits))
 
     try:
-        return json.loads(text, parse_int=whole, parse_float=broken)
+        return json.loads(text, parse_int=parse_whole, parse_float=parse_decimal)
     except RecursionError:
-        raise _Refused(*_DEEP) from None
+        raise _DocumentRefusedError(*_DEEP) from None
 
 
-def _yaml(text: str) -> Any:
+def _parse_yaml(text: str) -> Any:
     """Looked through before it is built: what PyYAML makes of a deep or self-repeating document
     takes time and memory that grow much faster than the document."""
-    text = mend_yaml(text)
+    text = repair_yaml(text)
     depth = nodes = 0
     labels = []
     for event in yaml.parse(text, yaml.SafeLoader):
@@ -310,28 +316,32 @@ def _yaml(text: str) -> Any:
         if isinstance(event, yaml.AliasEvent):
             labels.append(event.anchor)
         if depth > DEEPEST:
-            raise _Refused(*_DEEP)
-        if nodes > MOST_NODES:
-            raise _Refused(*_MANY)
+            raise _DocumentRefusedError(*_DEEP)
+        if nodes > MAX_NODES:
+            raise _DocumentRefusedError(*_MANY)
         if len(labels) > 100:
-            raise _Refused("file.yaml", "uses too many aliases.", "Write the values out.")
-    loader = _Loader(text, frozenset(labels))
+            raise _DocumentRefusedError(
+                "file.yaml", "uses too many aliases.", "Write the values out."
+            )
+    loader = _YamlLoader(text, frozenset(labels))
     try:
         node = loader.get_single_node()
         if node is None:
             return None
-        _weigh(node, {})
+        _measure_node(node, {})
         return loader.construct_document(node)
     finally:
         loader.dispose()
 
 
-def _weigh(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+def _measure_node(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
     """Values and depth of a node when all its aliases are written out."""
     if id(node) in known:
         found = known[id(node)]
         if found is None:
-            raise _Refused("file.yaml", "has an alias inside of what it stands for.", "Correct it.")
+            raise _DocumentRefusedError(
+                "file.yaml", "has an alias inside of what it stands for.", "Correct it."
+            )
         return found
     known[id(node)] = None
     parts: list[yaml.Node] = []
@@ -339,64 +349,64 @@ def _weigh(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[i
         parts = [part for pair in node.value for part in pair]
     elif isinstance(node, yaml.SequenceNode):
         parts = node.value
-    weighed = [_weigh(part, known) for part in parts]
+    weighed = [_measure_node(part, known) for part in parts]
     values = 1 + sum(count for count, _ in weighed)
     depth = 1 + max((deep for _, deep in weighed), default=-1)
     if depth > DEEPEST:
-        raise _Refused(*_DEEP)
-    if values > MOST_NODES:
-        raise _Refused(*_MANY)
+        raise _DocumentRefusedError(*_DEEP)
+    if values > MAX_NODES:
+        raise _DocumentRefusedError(*_MANY)
     known[id(node)] = values, depth
     return values, depth
 
 
-def _kept(data: Any) -> Any:
+def _keep_plain(data: Any) -> Any:
     """The same with keys that are text, if all of it can be kept: in JSON, and in a database."""
     seen = 0
 
-    def keep(value: Any, depth: int) -> Any:
+    def keep_value(value: Any, depth: int) -> Any:
         nonlocal seen
         seen += 1
-        if seen > MOST_NODES:
-            raise _Refused(*_MANY)
+        if seen > MAX_NODES:
+            raise _DocumentRefusedError(*_MANY)
         if depth > DEEPEST:
-            raise _Refused(*_DEEP)
+            raise _DocumentRefusedError(*_DEEP)
         if isinstance(value, dict):
-            return {keep(str(k), depth): keep(v, depth + 1) for k, v in value.items()}
+            return {keep_value(str(k), depth): keep_value(v, depth + 1) for k, v in value.items()}
         if isinstance(value, list):
-            return [keep(v, depth + 1) for v in value]
-        if isinstance(value, Scalar):
-            keep(value.text, depth)
+            return [keep_value(v, depth + 1) for v in value]
+        if isinstance(value, WrittenScalar):
+            keep_value(value.text, depth)
             return value
         if isinstance(value, float) and not math.isfinite(value):
-            raise _Refused(
+            raise _DocumentRefusedError(
                 "file.number", f"holds {value!r}, which is no number.", "Write a number."
             )
         if isinstance(value, str) and _UNKEPT.search(value):
-            raise _Refused(
+            raise _DocumentRefusedError(
                 "file.text",
                 f"holds a character that is none: {_UNKEPT.search(value)[0]!a}.",
                 "Take it out; it came of a copy or an export that went wrong.",
             )
         return value
 
-    return keep(data, 0)
+    return keep_value(data, 0)
 
 
 _UNKEPT = re.compile("[\0\ud800-\udfff]")
 """What no database keeps, and halves of characters."""
 
 
-def _field(loc: tuple[str | int, ...]) -> str:
+def _field_of_location(loc: tuple[str | int, ...]) -> str:
     text = ""
     for part in loc:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
 
 
-def _names(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
+def _allowed_names(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """Names that would have been allowed in the place of an unknown key."""
-    fields = _fields(model)
+    fields = _fields_by_name(model)
     for part in loc[:-1]:
         if isinstance(part, int):
             continue
@@ -404,11 +414,11 @@ def _names(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
         inner = _inner_model(info.annotation) if info else None
         if inner is None:
             return []
-        fields = _fields(inner)
+        fields = _fields_by_name(inner)
     return list(dict.fromkeys(name for name in fields if name.islower()))
 
 
-def _fields(model: type[BaseModel]) -> dict[str, Any]:
+def _fields_by_name(model: type[BaseModel]) -> dict[str, Any]:
     """Fields by their own names and by those of hand-written files."""
     fields = dict(model.model_fields)
     return {**fields, **{i.alias: i for i in fields.values() if i.alias}}
@@ -424,7 +434,7 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Problem:
+def _problem_of_error(error: dict[str, Any], model: type[BaseModel], shown: str) -> Problem:
     # The last part of an unknown key is the person's own, whatever it looks like.
     own = error["loc"][-1:] if error["type"] == "extra_forbidden" else ()
     loc = tuple(
@@ -439,9 +449,9 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
     got = json.dumps(value, ensure_ascii=False, default=str)
     got = got if len(got) <= 60 else got[:57] + "..."
     if kind == "extra_forbidden":
-        known = _names(model, loc)
+        known = _allowed_names(model, loc)
         close = difflib.get_close_matches(str(loc[-1]), known, 1, 0.6)
-        meant = close[0] if close else hint(str(loc[-1])) if len(loc) == 1 else None
+        meant = close[0] if close else suggest_field(str(loc[-1])) if len(loc) == 1 else None
         remedy = f"Known here: {', '.join(known)}."
         if meant in known:
             remedy = f"Did you mean {meant!r}?"
@@ -453,11 +463,16 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
             remedy,
             "error",
             shown,
-            _field(loc),
+            _field_of_location(loc),
         )
     if kind == "missing":
         return Problem(
-            "field.missing", "is needed but missing.", "Add it.", "error", shown, _field(loc)
+            "field.missing",
+            "is needed but missing.",
+            "Add it.",
+            "error",
+            shown,
+            _field_of_location(loc),
         )
     if kind in ("string_too_short", "too_short"):
         return Problem(
@@ -466,7 +481,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
             "Write something, or leave the field out.",
             "error",
             shown,
-            _field(loc),
+            _field_of_location(loc),
         )
     if kind == "string_too_long":
         return Problem(
@@ -475,7 +490,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
             "Shorten it: a caption is a line or two.",
             "error",
             shown,
-            _field(loc),
+            _field_of_location(loc),
         )
     if kind == "literal_error":
         choices = context["expected"].replace(" or ", ", ")
@@ -488,7 +503,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
             (remedy + "Choose one of these.") if not close else remedy.strip(),
             "error",
             shown,
-            _field(loc),
+            _field_of_location(loc),
         )
     expected = {
         "string_type": "text",
@@ -509,10 +524,10 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
         return Problem(
             "field.type",
             f"{got} is not text: YAML takes its signs for a mapping or a list.",
-            f"Put it in quotes:  {quoted(whole)} .",
+            f"Put it in quotes:  {quote_text(whole)} .",
             "error",
             shown,
-            _field(loc),
+            _field_of_location(loc),
         )
     if expected:
         return Problem(
@@ -521,12 +536,17 @@ def _problem(error: dict[str, Any], model: type[BaseModel], shown: str) -> Probl
             f"Write {expected}.",
             "error",
             shown,
-            _field(loc),
+            _field_of_location(loc),
         )
     message = error["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return Problem(
-        "field.value", f"{got}: {message}.", "Correct the value.", "error", shown, _field(loc)
+        "field.value",
+        f"{got}: {message}.",
+        "Correct the value.",
+        "error",
+        shown,
+        _field_of_location(loc),
     )
 
 
@@ -540,7 +560,7 @@ def _one_text(value: Any) -> str:
     return ""
 
 
-def _remove(data: Any, loc: tuple[str | int, ...]) -> bool:
+def _remove_faulty(data: Any, loc: tuple[str | int, ...]) -> bool:
     """Take the faulty part out, as near to its place as the data allow."""
     path = []
     for part in loc:
@@ -568,7 +588,9 @@ def _without_gaps(data: Any) -> Any:
     return data
 
 
-def validate(model: type[M], data: dict[str, Any], shown: str) -> tuple[M | None, list[Problem]]:
+def validate_data(
+    model: type[M], data: dict[str, Any], shown: str
+) -> tuple[M | None, list[Problem]]:
     """The model, and every problem of the data. With problems the model is what is left when the
     faulty parts are taken out (so that the passes find the rest), or None."""
     try:
@@ -578,21 +600,21 @@ def validate(model: type[M], data: dict[str, Any], shown: str) -> tuple[M | None
     problems: list[Problem] = []
     seen = set()
     for fault in faults:
-        if len(problems) == _MOST_PROBLEMS:
+        if len(problems) == _MAX_PROBLEMS:
             problems.append(
                 Problem("file.problems", "and more.", "Correct these first.", file=shown)
             )
             break
         if fault["type"] == "literal_error" and fault["ctx"]["expected"] == "False":
             continue  # The other branch of "a mapping, or false" says what is wrong.
-        problem = _problem(fault, model, shown)
+        problem = _problem_of_error(fault, model, shown)
         if (problem.field, problem.code) not in seen:
             seen.add((problem.field, problem.code))
             problems.append(problem)
     rest = copy.deepcopy(data)
     for _ in range(4):  # What is left of an item can be wrong for the lack of what was taken out.
         for fault in faults:
-            _remove(rest, fault["loc"])
+            _remove_faulty(rest, fault["loc"])
         rest = _without_gaps(rest)
         try:
             return model.model_validate(rest), problems

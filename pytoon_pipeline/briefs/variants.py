@@ -11,8 +11,8 @@ from itertools import product
 from typing import Any
 
 from pytoon_pipeline.briefs.model import ArchetypeCell, Brief, LocaleWords, Variants
-from pytoon_pipeline.briefs.reading import MAX_BYTES, could_not_read, read_document, validate
-from pytoon_pipeline.briefs.source import BriefSource, Document
+from pytoon_pipeline.briefs.reading import MAX_BYTES, could_not_read, read_document, validate_data
+from pytoon_pipeline.briefs.source import BriefSource, SourceDocument
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.files import read_file
 
@@ -21,7 +21,7 @@ _MENTIONED = re.compile(b"v\0?a\0?r\0?i\0?a\0?n\0?t\0?s", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Cell:
+class VariantCell:
     """One combination, each part with its place in the axis; None where there is no such axis."""
 
     look: ArchetypeCell | None = None
@@ -68,7 +68,7 @@ class Cell:
         return data, at
 
 
-def _each(variants: Variants) -> Iterator[Cell]:
+def _iterate_cells(variants: Variants) -> Iterator[VariantCell]:
     for look, preset, (locale, words) in product(
         variants.archetypes or [None],
         variants.presets or [None],
@@ -77,10 +77,10 @@ def _each(variants: Variants) -> Iterator[Cell]:
         hooks = [(i, w, bool(words.hooks)) for i, w in enumerate(variants.hooks_of(words))]
         ctas = [(i, w, bool(words.ctas)) for i, w in enumerate(variants.ctas_of(words))]
         for hook, cta in product(hooks or [None], ctas or [None]):
-            yield Cell(look, preset, locale, words, hook, cta)
+            yield VariantCell(look, preset, locale, words, hook, cta)
 
 
-def expand(source: BriefSource) -> list[BriefSource]:
+def expand_variants(source: BriefSource) -> list[BriefSource]:
     """The cells of a brief that has variants, in order; any other source as it is. A brief whose
     variants are wrong stays one: compiling it says what is wrong."""
     if source.kind != "brief":
@@ -88,7 +88,7 @@ def expand(source: BriefSource) -> list[BriefSource]:
     if source.document is not None:
         if not source.document.data.get("variants"):
             return [source]
-        return _cells(source, source.document.data, source.document)
+        return _expand_cells(source, source.document.data, source.document)
     try:
         info = source.path.stat()
         cells = _of_file(source, info.st_size, info.st_mtime_ns)
@@ -106,29 +106,29 @@ def _of_file(source: BriefSource, _size: int, _mtime_ns: int) -> tuple[BriefSour
         raise OSError(f"{source.path} can't be read now")  # Else this would be remembered.
     if not data or not data.get("variants"):
         return (source,)
-    return tuple(_cells(source, data, None, tuple(found)))
+    return tuple(_expand_cells(source, data, None, tuple(found)))
 
 
-def _cells(
+def _expand_cells(
     source: BriefSource,
     data: Mapping[str, Any],
-    whole: Document | None,
+    whole: SourceDocument | None,
     found: tuple[Problem, ...] = (),
 ) -> list[BriefSource]:
     wanted = data["variants"]
     if not isinstance(wanted, dict):
         return [source]
-    variants, problems = validate(Variants, wanted, source.shown)
+    variants, problems = validate_data(Variants, wanted, source.shown)
     if variants is None or problems:
         return [source]
     rest = {k: v for k, v in data.items() if k != "variants"}
     places = dict(whole.places) if whole else {}
     made = []
-    for cell in _each(variants):
+    for cell in _iterate_cells(variants):
         changed, at = cell.fields(rest)
-        moved = {k: _at(places, "variants", v) for k, v in at.items()}
+        moved = {k: _variant_place(places, "variants", v) for k, v in at.items()}
         part = "-".join(p for p in ((whole.part if whole else ""), cell.mark) if p)
-        document = Document(
+        document = SourceDocument(
             part=part,
             data=changed,
             shown=source.shown,
@@ -152,7 +152,7 @@ def _cells(
     return made
 
 
-def _at(places: Mapping[str, str], field: str, inner: str) -> str:
+def _variant_place(places: Mapping[str, str], field: str, inner: str) -> str:
     """`variants.hooks[1]`, said of a column where the variants stand in one."""
     whole = f"{field}.{inner}"
     for name in (whole, whole.split("[")[0]):

@@ -3,7 +3,7 @@ meaning, and scalars that keep their characters until it is known what they are 
 
 YAML takes `19.90` for a number, `12:30` for 750, `010` for 8 and `no` for false. In a field that
 holds text they are text; in one that holds a number they are numbers. So a scalar is read as a
-`Scalar`, and `resolve` decides by the types of a pydantic model.
+`WrittenScalar`, and `resolve_scalars` decides by the types of a pydantic model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MARKS = (
 """Byte order marks; the longer first."""
 
 
-class NotText(ValueError):
+class NotTextError(ValueError):
     """Bytes are no text in a known encoding. Holds message and remedy."""
 
     def __init__(self, message: str, remedy: str):
@@ -38,19 +38,19 @@ class NotText(ValueError):
 
 def decode_document(data: bytes) -> str:
     """The text of a file: UTF-8, or UTF-16 and UTF-32 as Windows saves them, by their mark or by
-    their zeros. Raises NotText, naming the line that holds other bytes."""
+    their zeros. Raises NotTextError, naming the line that holds other bytes."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
-            return _decode(data[len(mark) :], encoding)
+            return _decode_bytes(data[len(mark) :], encoding)
     if b"\0" in data[:400]:
         head = data[:400]
         even, odd = head[::2].count(0), head[1::2].count(0)
         if max(even, odd) > len(head) // 6 and min(even, odd) <= max(even, odd) // 10:
-            return _decode(data, "utf-16-le" if odd > even else "utf-16-be")
-    return _decode(data, "utf-8")
+            return _decode_bytes(data, "utf-16-le" if odd > even else "utf-16-be")
+    return _decode_bytes(data, "utf-8")
 
 
-def _decode(data: bytes, encoding: str) -> str:
+def _decode_bytes(data: bytes, encoding: str) -> str:
     try:
         return data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -58,7 +58,7 @@ def _decode(data: bytes, encoding: str) -> str:
         byte = data[error.start]
         seen = bytes([byte]).decode("cp1252", "replace")
         meant = f" ({seen!r} in Windows-1252)" if encoding == "utf-8" and byte >= 0xA0 else ""
-        raise NotText(
+        raise NotTextError(
             f"is not UTF-8 text: line {line} holds the byte {byte:#04x}{meant}.",
             "Save it as UTF-8; in Notepad: Save as, Encoding: UTF-8.",
         ) from None
@@ -70,7 +70,7 @@ _AFTER_KEY = re.compile(r"(?m)^([ \t\xa0]*(?:- +)*[\w.-]{1,40}:|[ \t\xa0]*-)[\t\
 _INDENT = re.compile(r"(?m)^[ \t\xa0\u200b\ufeff]+")
 
 
-def mend_yaml(text: str) -> str:
+def repair_yaml(text: str) -> str:
     """The same text with the blanks that editors and web pages put in: tabs and no-break spaces
     become spaces where they indent or follow a name. Lines stay where they are."""
     if not ("\t" in text or "\xa0" in text or "\u200b" in text or "\ufeff" in text):
@@ -79,24 +79,24 @@ def mend_yaml(text: str) -> str:
     # Tabs alone have one meaning; beside spaces nobody knows how wide they were.
     tabs_only = not any("\t" in i and " " in i for i in indents)
 
-    def indent(found: re.Match[str]) -> str:
+    def repair_indent(found: re.Match[str]) -> str:
         blanks = re.sub("[\u200b\ufeff]", "", found[0]).replace("\xa0", " ")
         return blanks.replace("\t", "  ") if tabs_only else blanks
 
-    return _AFTER_KEY.sub(r"\1 ", _INDENT.sub(indent, text))
+    return _AFTER_KEY.sub(r"\1 ", _INDENT.sub(repair_indent, text))
 
 
 _UNPRINTED = re.compile("[^\x09\x0a\x0d\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What YAML takes in no place."""
 
 
-def unprinted(text: str) -> tuple[int, str] | None:
+def find_unprintable(text: str) -> tuple[int, str] | None:
     """Line and character of the first character that no YAML file may hold."""
     found = _UNPRINTED.search(text)
     return (text.count("\n", 0, found.start()) + 1, found[0]) if found else None
 
 
-def quoted(text: str) -> str:
+def quote_text(text: str) -> str:
     """A text in quotes, as YAML reads it back."""
     text = text.strip()
     return (
@@ -105,7 +105,7 @@ def quoted(text: str) -> str:
 
 
 _LINE = re.compile(r"\s*+((?:- )*)([A-Za-z_][\w.]*+:(?=\s))?\s*+(\S.*)", re.DOTALL)
-_MOST_QUOTED = 500
+_MAX_QUOTED = 500
 """Characters of a line that is written out in a message."""
 
 
@@ -114,7 +114,7 @@ def quoting_remedy(text: str, line: int) -> str:
     plain `name: text`."""
     lines = text.splitlines()
     for number in (line, line - 1):
-        if not 0 <= number < len(lines) or len(lines[number]) > _MOST_QUOTED:
+        if not 0 <= number < len(lines) or len(lines[number]) > _MAX_QUOTED:
             continue
         found = _LINE.fullmatch(lines[number])
         if found and (found[1] or found[2]):
@@ -122,7 +122,7 @@ def quoting_remedy(text: str, line: int) -> str:
             words = found[3].strip()
             if words[0] + words[-1] in ("[]", "{}", '""', "''"):
                 continue
-            return f"Write  {found[1]}{name}{quoted(words)}"
+            return f"Write  {found[1]}{name}{quote_text(words)}"
     return ""
 
 
@@ -130,7 +130,7 @@ def quoting_remedy(text: str, line: int) -> str:
 
 
 @dataclass(frozen=True)
-class Scalar:
+class WrittenScalar:
     """What stands without quotes, with its two meanings."""
 
     text: str
@@ -147,59 +147,59 @@ class Scalar:
 
 
 @dataclass
-class Unclear:
+class UnclearValue:
     """A text that YAML reads otherwise than most people mean it."""
 
     path: tuple[str | int, ...]
     kind: _Doubt
     """A comment after a text, or in its place; a mark; yes, no and the like; null; a decimal
     comma that parts a list."""
-    scalar: Scalar
+    scalar: WrittenScalar
 
 
 _OTHER_VALUES = re.compile(r"(?i)(yes|no|on|off|true|false)")
 
 
 @dataclass
-class Resolved:
+class ResolvedData:
     """Data with every scalar decided."""
 
     data: Any
-    unclear: list[Unclear] = field(default_factory=list)
+    unclear: list[UnclearValue] = field(default_factory=list)
 
 
-class AsWritten:
+class AsWrittenText:
     """In an `Annotated` type: every scalar below is kept as text, whatever it looks like."""
 
 
-def resolve(data: Any, annotation: Any = Any, *, drawn_only: bool = False) -> Resolved:
-    """Each `Scalar` of some data as the type of its place wants it: its characters in a text, its
-    value in a number, a yes or no, or where nothing is known of the place (Any).
+def resolve_scalars(data: Any, annotation: Any = Any, *, drawn_only: bool = False) -> ResolvedData:
+    """Each `WrittenScalar` of some data as the type of its place wants it: its characters in a
+    text, its value in a number, a yes or no, or where nothing is known of the place (Any).
 
     `annotation` is a type as pydantic takes it, a model for a whole document. With `drawn_only` a
     text is what is drawn, and a number anywhere else stays one: for programs, which know what they
     send.
     """
-    walk = _Walk(drawn_only)
-    return Resolved(walk.resolve(data, annotation, ()), walk.unclear)
+    walk = _ScalarResolver(drawn_only)
+    return ResolvedData(walk.resolve(data, annotation, ()), walk.unclear)
 
 
 @dataclass
-class _Walk:
+class _ScalarResolver:
     """On the way through a document."""
 
     drawn_only: bool
-    unclear: list[Unclear] = field(default_factory=list)
+    unclear: list[UnclearValue] = field(default_factory=list)
     names: dict[type[BaseModel], Mapping[str, Any]] = field(default_factory=dict)
     """Fields of the models that were met."""
 
     def resolve(self, data: Any, kind: Any, path: tuple[str | int, ...]) -> Any:
-        if isinstance(data, Scalar):
-            return self._decide(data, kind, path)
+        if isinstance(data, WrittenScalar):
+            return self._decide_scalar(data, kind, path)
         if isinstance(data, dict):
             data = _with_own_names(data, kind, self.names)
             return {
-                key: self.resolve(value, _inside(kind, key, self.names), (*path, key))
+                key: self.resolve(value, _mapping_value_type(kind, key, self.names), (*path, key))
                 for key, value in data.items()
             }
         if isinstance(data, list):
@@ -213,19 +213,19 @@ class _Walk:
             return kept
         return data
 
-    def _decide(self, scalar: Scalar, kind: Any, path: tuple[str | int, ...]) -> Any:
+    def _decide_scalar(self, scalar: WrittenScalar, kind: Any, path: tuple[str | int, ...]) -> Any:
         drawn = _is_drawn(kind)
         text = drawn if self.drawn_only else wants_text(kind)
-        found = _doubt(scalar, text, drawn)
+        found = _find_doubt(scalar, text, drawn)
         if found:
-            self.unclear.append(Unclear(path, found, scalar))
+            self.unclear.append(UnclearValue(path, found, scalar))
         return scalar.text if text and scalar.value is not None else scalar.value
 
 
 _Doubt = Literal["comment", "lost", "mark", "word", "null", "comma"]
 
 
-def _doubt(scalar: Scalar, text: bool, drawn: bool) -> _Doubt | None:
+def _find_doubt(scalar: WrittenScalar, text: bool, drawn: bool) -> _Doubt | None:
     """What may be meant otherwise than YAML reads it, in a text or in one that is drawn."""
     if not text:
         return None
@@ -242,21 +242,21 @@ def _doubt(scalar: Scalar, text: bool, drawn: bool) -> _Doubt | None:
     return "word" if drawn and _OTHER_VALUES.fullmatch(scalar.text) else None
 
 
-def _parts(kind: Any) -> Iterator[Any]:
+def _iterate_types(kind: Any) -> Iterator[Any]:
     """A type without its annotations, as the types that it may be."""
     origin = get_origin(kind)
     if origin is Annotated:
-        yield from _parts(get_args(kind)[0])
+        yield from _iterate_types(get_args(kind)[0])
     elif origin in (Union, types.UnionType):
         for part in get_args(kind):
-            yield from _parts(part)
+            yield from _iterate_types(part)
     elif kind is not type(None):
         yield kind
 
 
 def _is_as_written(kind: Any) -> bool:
     return get_origin(kind) is Annotated and any(
-        m is AsWritten or isinstance(m, AsWritten) for m in get_args(kind)[1:]
+        m is AsWrittenText or isinstance(m, AsWrittenText) for m in get_args(kind)[1:]
     )
 
 
@@ -265,7 +265,7 @@ def wants_text(kind: Any) -> bool:
     where a model or a list has a short form: `media: 010.jpg`."""
     if _is_as_written(kind):
         return True
-    parts = list(_parts(kind))
+    parts = list(_iterate_types(kind))
     for part in parts:
         origin = get_origin(part)
         if part is str or (isinstance(part, type) and issubclass(part, BaseModel)):
@@ -290,7 +290,7 @@ def _is_drawn(kind: Any) -> bool:
     return False
 
 
-class Drawn:
+class DrawnText:
     """In an `Annotated` type: a text that is drawn, word for word."""
 
     drawn = True
@@ -300,7 +300,7 @@ def _item_of(kind: Any, n: int) -> Any:
     """The type of an entry of a list."""
     if _is_as_written(kind):
         return kind
-    for part in _parts(kind):
+    for part in _iterate_types(kind):
         origin, args = get_origin(part), get_args(part)
         if origin is list:
             return args[0]
@@ -309,23 +309,23 @@ def _item_of(kind: Any, n: int) -> Any:
         if origin is dict:
             return str  # Names alone, in place of a mapping.
     # A list where one thing is expected: the short form of another spelling.
-    return kind if any(_parts(kind)) else Any
+    return kind if any(_iterate_types(kind)) else Any
 
 
-def _inside(kind: Any, key: str, names: dict) -> Any:
+def _mapping_value_type(kind: Any, key: str, names: dict) -> Any:
     """The type of a value of a mapping."""
     if _is_as_written(kind):
         return kind
-    for part in _parts(kind):
+    for part in _iterate_types(kind):
         origin, args = get_origin(part), get_args(part)
         if isinstance(part, type) and issubclass(part, BaseModel):
-            fields = names.setdefault(part, _fields(part))
+            fields = names.setdefault(part, _field_types(part))
             # A spelling that the model puts right itself: number fields take texts, too.
-            return fields.get(key, Annotated[Any, AsWritten])
+            return fields.get(key, Annotated[Any, AsWrittenText])
         if origin is dict and args:
             return args[1]
         if origin is list and args:
-            found = _inside(args[0], key, names)
+            found = _mapping_value_type(args[0], key, names)
             if found is not Any:
                 return found
     return Any
@@ -333,9 +333,9 @@ def _inside(kind: Any, key: str, names: dict) -> Any:
 
 def _with_own_names(data: dict, kind: Any, names: dict) -> dict[str, Any]:
     """Keys in another case, `Hook` or `Brand safe`, as the model has them."""
-    for part in _parts(kind):
+    for part in _iterate_types(kind):
         if isinstance(part, type) and issubclass(part, BaseModel):
-            fields = names.setdefault(part, _fields(part))
+            fields = names.setdefault(part, _field_types(part))
             made = {}
             for key, value in data.items():
                 plain = re.sub(r"[\s_-]+", "_", str(key).strip().lower())
@@ -345,7 +345,7 @@ def _with_own_names(data: dict, kind: Any, names: dict) -> dict[str, Any]:
     return data
 
 
-def _fields(model: type[BaseModel]) -> Mapping[str, Any]:
+def _field_types(model: type[BaseModel]) -> Mapping[str, Any]:
     """Types of a model's fields by every name that they have."""
     found: dict[str, Any] = {}
     for name, info in model.model_fields.items():

@@ -1,4 +1,4 @@
-"""`pytoon metrics`: all metrics as text, for people and for the textfile collector of Prometheus."""
+"""`pytoon metrics`: all metrics as text, for people and for the textfile collector."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytoon_pipeline.durable import replace_file
 from pytoon_pipeline.errors import Problem, UserError
 
 
-def metrics(out: Path | None) -> int:
+def write_metrics(out: Path | None) -> int:
     """To stdout, or to a file that is never seen half written. Raises UserError where it can't be
     written."""
     from pytoon_pipeline.runtime.gauges import figures_text

@@ -18,8 +18,8 @@ from pytoon_pipeline.cli.schema import schema_text
 from pytoon_pipeline.cli.terminal import (
     OK,
     REFUSED,
-    console,
-    plain,
+    make_visible,
+    open_console,
     settings_and_logs,
     show_problem,
 )
@@ -63,7 +63,7 @@ def new_brand(name: str, logo_file: Path, force: bool = False) -> int:
                 file=str(target),
             )
         )
-    logo = _read(logo_file)
+    logo = _read_logo(logo_file)
 
     from pytoon_pipeline.picture.logos import propose_colours
 
@@ -93,34 +93,36 @@ def new_brand(name: str, logo_file: Path, force: bool = False) -> int:
         write_text(brands / SCHEMA, schema_text(Brand))
     except OSError as error:
         raise cannot_write(target, error) from error
-    return _tell(name, target, logo, files, settings)
+    return _print_result(name, target, logo, files, settings)
 
 
-def _read(path: Path) -> Logo:
+def _read_logo(path: Path) -> Logo:
     """Raises UserError for what is no picture that can be used."""
     from pytoon_pipeline.media.images import load_image
-    from pytoon_pipeline.media.probe import UnreadableMedia, probe
+    from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
     from pytoon_pipeline.picture.logos import read_logo
 
-    def refuse(code: str, message: str, remedy: str) -> UserError:
+    def refusal_error(code: str, message: str, remedy: str) -> UserError:
         return UserError(Problem(code, message, remedy, file=str(path), field="--logo"))
 
     if not path.is_file():
-        raise refuse("media.missing", "does not exist.", "Check the path.")
+        raise refusal_error("media.missing", "does not exist.", "Check the path.")
     if path.suffix.lower() in _VECTORS:
-        raise refuse(
+        raise refusal_error(
             "media.vector",
             f"is a drawing ({path.suffix[1:].upper()}), not a picture of pixels.",
             "Export it as PNG with a transparent ground, 1,200 pixels wide or more.",
         )
     try:
-        if probe(path).kind != "image":
-            raise refuse("media.kind", "is no picture.", "Give a PNG.")
+        if probe_media(path).kind != "image":
+            raise refusal_error("media.kind", "is no picture.", "Give a PNG.")
         logo = read_logo(load_image(path))
-    except UnreadableMedia as error:
-        raise refuse(error.code, error.message, error.remedy) from error
+    except UnreadableMediaError as error:
+        raise refusal_error(error.code, error.message, error.remedy) from error
     if not logo.colours and not logo.opaque:
-        raise refuse("brand.logo", "shows nothing: all of it is transparent.", "Give another one.")
+        raise refusal_error(
+            "brand.logo", "shows nothing: all of it is transparent.", "Give another one."
+        )
     return logo
 
 
@@ -169,11 +171,11 @@ def kit_text(
     return "\n".join(lines) + "\n"
 
 
-def _tell(name: str, target: Path, logo: Logo, files: dict[str, str], settings) -> int:
+def _print_result(name: str, target: Path, logo: Logo, files: dict[str, str], settings) -> int:
     from pytoon_pipeline.compiler.kit_findings import brand_findings
     from pytoon_pipeline.stages.services import open_fonts
 
-    to = console()
+    to = open_console()
     to.print(Text(f"Wrote {shown_path(target)}", "bold"), soft_wrap=True)
     if logo.ground:
         to.print(f"The logo was taken out of its plain ground {logo.ground}.", soft_wrap=True)
@@ -190,7 +192,7 @@ def _tell(name: str, target: Path, logo: Logo, files: dict[str, str], settings) 
         to.print("It can be used once that is corrected.")
         return REFUSED
     to.print(
-        Text(f"Next: look at its colours, then write  brand: {plain(name)}  in a brief."),
+        Text(f"Next: look at its colours, then write  brand: {make_visible(name)}  in a brief."),
         soft_wrap=True,
     )
     return OK

@@ -11,12 +11,12 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.text import Text
 
 from pytoon_pipeline.cli.files import cannot_write
-from pytoon_pipeline.cli.terminal import OK, console, settings_and_logs
+from pytoon_pipeline.cli.terminal import OK, open_console, settings_and_logs
 from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.errors import MediaError, Problem, UserError
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.images import save_jpeg
-from pytoon_pipeline.media.probe import probe
+from pytoon_pipeline.media.probe import probe_media
 from pytoon_pipeline.picture.yuv import planes_to_rgb
 from pytoon_pipeline.stages.services import open_fonts
 
@@ -29,9 +29,9 @@ def frames_at(path: Path, count: int) -> Iterator[tuple[Fraction, int, np.ndarra
     """`count` frames spread evenly over a clip, first and last among them, or all where it has
     fewer: second, number, RGB picture `FRAME_WIDTH` wide.
 
-    Raises UnreadableMedia, or MediaError when there is nothing to see.
+    Raises UnreadableMediaError, or MediaError when there is nothing to see.
     """
-    info = probe(path)
+    info = probe_media(path)
     if info.kind != "video" or not info.width or not info.height:
         raise MediaError(f"{path.name} is {'a picture' if info.kind == 'image' else 'sound only'}.")
     rate = info.frame_rate or Fraction(30)
@@ -44,7 +44,9 @@ def frames_at(path: Path, count: int) -> Iterator[tuple[Fraction, int, np.ndarra
         yield number / rate, number, planes_to_rgb(planes)
 
 
-def sheet(video: Path, output: Path, *, columns: int, frames: int, safe_zone: str | None) -> int:
+def write_contact_sheet(
+    video: Path, output: Path, *, columns: int, frames: int, safe_zone: str | None
+) -> int:
     """Write the sheet as a JPEG. Raises UserError for a wrong call."""
     settings = settings_and_logs()
     library = open_presets(*settings.presets_dirs)
@@ -99,7 +101,7 @@ def sheet(video: Path, output: Path, *, columns: int, frames: int, safe_zone: st
         save_jpeg(np.asarray(made), output)
     except OSError as error:
         raise cannot_write(output, error) from error
-    console().print(Text(f"Wrote {output}: {len(taken)} frames"), soft_wrap=True)
+    open_console().print(Text(f"Wrote {output}: {len(taken)} frames"), soft_wrap=True)
     return OK
 
 

@@ -9,7 +9,7 @@ from pytoon_pipeline.plan.model import Arrangement, Box
 
 
 @dataclass(frozen=True)
-class Shape:
+class MediaShape:
     """What is known of a medium: its width by its height, and whether it is a cut-out, which stands
     on a line, or a card."""
 
@@ -25,7 +25,7 @@ PIP_WIDTH, PIP_HEIGHT = 0.46, 0.4
 """Of the box, at most, for the small one of a picture in a picture."""
 
 
-def choose(shapes: Sequence[Shape]) -> Arrangement:
+def choose_arrangement(shapes: Sequence[MediaShape]) -> Arrangement:
     """The arrangement that suits the shapes: landscape pictures lie one above the other, a product
     before its scene or a picture of another format sits in its corner, all else side by side."""
     cards = [s for s in shapes if not s.stands]
@@ -38,13 +38,13 @@ def choose(shapes: Sequence[Shape]) -> Arrangement:
     return "split"
 
 
-def arrange(kind: Arrangement, shapes: Sequence[Shape], box: Box) -> list[Box]:
+def arrange_boxes(kind: Arrangement, shapes: Sequence[MediaShape], box: Box) -> list[Box]:
     """A box for each shape, of just its form, all inside `box`; disjoint but for `pip`, which takes
     two shapes."""
     if kind == "pip":
-        return _pip(shapes[0], shapes[1], box)
+        return _arrange_picture_in_picture(shapes[0], shapes[1], box)
     if kind == "stack":
-        return _stack(shapes, box)
+        return _arrange_stack(shapes, box)
     rows = [shapes] if len(shapes) < 4 else [shapes[:2], shapes[2:]]
     x0, y0, x1, y1 = box
     gap = GAP * (x1 - x0)
@@ -52,17 +52,17 @@ def arrange(kind: Arrangement, shapes: Sequence[Shape], box: Box) -> list[Box]:
     found: list[Box] = []
     for n, row in enumerate(rows):
         top = y0 + n * (high + gap)
-        found += _row(row, (x0, top, x1, top + high), gap)
+        found += _arrange_row(row, (x0, top, x1, top + high), gap)
     return found
 
 
-def _whole(x0: float, y0: float, x1: float, y1: float) -> Box:
+def _whole_pixel_box(x0: float, y0: float, x1: float, y1: float) -> Box:
     """Whole pixels inside these edges."""
     left, top = int(x0 + 0.999), int(y0 + 0.999)
     return left, top, max(left + 2, int(x1)), max(top + 2, int(y1))
 
 
-def _row(shapes: Sequence[Shape], area: tuple[float, ...], gap: float) -> list[Box]:
+def _arrange_row(shapes: Sequence[MediaShape], area: tuple[float, ...], gap: float) -> list[Box]:
     """Side by side at one height as far as they can be, on one line if any of them stands."""
     x0, y0, x1, y1 = area
     room, high = x1 - x0 - gap * (len(shapes) - 1), y1 - y0
@@ -81,12 +81,12 @@ def _row(shapes: Sequence[Shape], area: tuple[float, ...], gap: float) -> list[B
     found = []
     for w, h in sizes:
         low = line if any(s.stands for s in shapes) else line - (tallest - h) / 2
-        found.append(_whole(left, low - h, left + w, low))
+        found.append(_whole_pixel_box(left, low - h, left + w, low))
         left += w + between
     return found
 
 
-def _stack(shapes: Sequence[Shape], box: Box) -> list[Box]:
+def _arrange_stack(shapes: Sequence[MediaShape], box: Box) -> list[Box]:
     x0, y0, x1, y1 = box
     width, high = x1 - x0, y1 - y0
     gap = GAP * width
@@ -101,12 +101,12 @@ def _stack(shapes: Sequence[Shape], box: Box) -> list[Box]:
     found = []
     for w, h in sizes:
         left = (x0 + x1 - w) / 2
-        found.append(_whole(left, top, left + w, top + h))
+        found.append(_whole_pixel_box(left, top, left + w, top + h))
         top += h + gap
     return found
 
 
-def _pip(large: Shape, small: Shape, box: Box) -> list[Box]:
+def _arrange_picture_in_picture(large: MediaShape, small: MediaShape, box: Box) -> list[Box]:
     """The second over the lower right corner of the first and beyond it; further below a flat
     first one, which leaves room there."""
     x0, y0, x1, y1 = box
@@ -119,7 +119,7 @@ def _pip(large: Shape, small: Shape, box: Box) -> list[Box]:
     # A first one that is flatter or narrower than its share still holds its guest inside the box.
     across, tall = max(w1 + right, w2), max(h1 + down, h2)
     left, top = (x0 + x1 - across) / 2, (y0 + y1 - tall) / 2
-    first = _whole(
+    first = _whole_pixel_box(
         left + across - right - w1, top + tall - down - h1, left + across - right, top + tall - down
     )
-    return [first, _whole(left + across - w2, top + tall - h2, left + across, top + tall)]
+    return [first, _whole_pixel_box(left + across - w2, top + tall - h2, left + across, top + tall)]

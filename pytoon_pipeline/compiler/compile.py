@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.reading import read_document, validate
-from pytoon_pipeline.briefs.source import Document
-from pytoon_pipeline.compiler.draft import Draft, Workshop
+from pytoon_pipeline.briefs.reading import read_document, validate_data
+from pytoon_pipeline.briefs.source import SourceDocument
+from pytoon_pipeline.compiler.draft import CompileContext, PlanDraft
 from pytoon_pipeline.compiler.passes import PASSES
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.media.probe import UnreadableMedia
+from pytoon_pipeline.media.probe import UnreadableMediaError
 from pytoon_pipeline.plan.model import Constraints, RenderSpec, Segment
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledPlan:
     """What came out of a file."""
 
     spec: RenderSpec | None
@@ -35,9 +35,9 @@ def compile_file(
     folder: Path,
     kind: str,
     shown: str,
-    shop: Workshop,
-    document: Document | None = None,
-) -> Compiled:
+    shop: CompileContext,
+    document: SourceDocument | None = None,
+) -> CompiledPlan:
     """Compile a brief (`kind` brief) or a hand-written or finished RenderSpec (`kind` spec).
 
     `folder` is what media paths are relative to; `shown` is the file's name in messages; `document`
@@ -50,12 +50,12 @@ def compile_file(
     else:
         data, problems = copy.deepcopy(dict(document.data)), list(document.problems)
     if data is None:
-        return Compiled(None, problems, {})
-    compiled = _compile(data, folder, kind, shown, shop, document)
+        return CompiledPlan(None, problems, {})
+    compiled = _compile_document(data, folder, kind, shown, shop, document)
     found = compiled.problems
     if document is not None:
         # What is wrong with a kit or a preset is no fault of a row.
-        found = [document.locate(p) if p.file in (None, shown) else p for p in found]
+        found = [document.locate_problem(p) if p.file in (None, shown) else p for p in found]
         # What was found in the row itself says where already.
         problems = [replace(p, file=p.file or shown) for p in problems]
     found = problems + found
@@ -63,30 +63,32 @@ def compile_file(
     found.sort(key=lambda p: order[p.severity])
     spec = compiled.spec
     if spec is None or any(p.severity == "error" for p in found):
-        return Compiled(None, found, {})
+        return CompiledPlan(None, found, {})
     warnings = [p.as_dict() for p in found]
     if warnings:
         spec.metadata["warnings"] = warnings
-    return Compiled(RenderSpec.model_validate(spec.model_dump()), found, compiled.files)
+    return CompiledPlan(RenderSpec.model_validate(spec.model_dump()), found, compiled.files)
 
 
-def _compile(
+def _compile_document(
     data: dict,
     folder: Path,
     kind: str,
     shown: str,
-    shop: Workshop,
-    document: Document | None,
-) -> Compiled:
+    shop: CompileContext,
+    document: SourceDocument | None,
+) -> CompiledPlan:
     names = document.files if document else {}
     if kind == "brief":
-        brief, found = validate(Brief, data, shown)
+        brief, found = validate_data(Brief, data, shown)
         draft = None if brief is None else _from_brief(brief, folder, shown, shop)
     else:
-        spec, found = validate(RenderSpec, data, shown)
-        draft = None if spec is None else Draft(shown, folder, _fresh(spec), shop)
+        spec, found = validate_data(RenderSpec, data, shown)
+        draft = (
+            None if spec is None else PlanDraft(shown, folder, _copy_for_compilation(spec), shop)
+        )
     if draft is None:
-        return Compiled(None, found, {})
+        return CompiledPlan(None, found, {})
     if document is not None and document.until:
         until = dt.datetime.fromisoformat(document.until)
         draft.notes.append(f"What it says of the price holds until {until:%Y-%m-%d %H:%M} UTC.")
@@ -97,22 +99,22 @@ def _compile(
     for compile_pass in PASSES:
         try:
             compile_pass(draft)
-        except UnreadableMedia as error:  # A logo or a track that was replaced just now.
+        except UnreadableMediaError as error:  # A logo or a track that was replaced just now.
             draft.error(error.code, error.message, error.remedy)
             break
     if draft.broken:
-        return Compiled(None, draft.problems, {})
+        return CompiledPlan(None, draft.problems, {})
     draft.spec.metadata = {**draft.spec.metadata, "notes": draft.notes}
-    return Compiled(draft.spec, draft.problems, draft.files)
+    return CompiledPlan(draft.spec, draft.problems, draft.files)
 
 
-def _fresh(spec: RenderSpec) -> RenderSpec:
+def _copy_for_compilation(spec: RenderSpec) -> RenderSpec:
     """A spec to work on; what an earlier compilation said of it is said anew."""
     metadata = {k: v for k, v in spec.metadata.items() if k not in ("notes", "warnings")}
     return spec.model_copy(deep=True, update={"metadata": metadata})
 
 
-def _from_brief(brief: Brief, folder: Path, shown: str, shop: Workshop) -> Draft:
+def _from_brief(brief: Brief, folder: Path, shown: str, shop: CompileContext) -> PlanDraft:
     """A draft with what the brief says of the whole; the passes add the rest."""
     spec = RenderSpec(
         archetype=brief.archetype,
@@ -129,4 +131,4 @@ def _from_brief(brief: Brief, folder: Path, shown: str, shop: Workshop) -> Draft
         ),
         metadata={**brief.metadata, "locale": brief.locale},
     )
-    return Draft(shown, folder, spec, shop, brief=brief)
+    return PlanDraft(shown, folder, spec, shop, brief=brief)

@@ -9,14 +9,14 @@ from pathlib import Path
 from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.compiler.presets import Brand, PlatformFacts, Preset, PresetLibrary
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.media.copies import Copies
+from pytoon_pipeline.media.copies import SnapshotCopies
 from pytoon_pipeline.media.probe import MediaInfo
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.plan.model import Asset, Box, RenderSpec
 
 
 @dataclass(frozen=True)
-class Line:
+class BriefLine:
     """One line of a brief, on its way to become captions."""
 
     role: str
@@ -28,7 +28,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class CompileContext:
     """What the passes may look things up in."""
 
     presets: PresetLibrary
@@ -37,7 +37,7 @@ class Workshop:
     stored: Callable[[str], Path | None] = lambda key: None
     """A store key -> local file, for the media of a spec that was compiled before."""
     fetch: Callable[[str], Path] | None = None
-    """An address -> local file with its bytes; FetchRefused where that may or can not be."""
+    """An address -> local file with its bytes; FetchRefusedError where that may or can not be."""
     scratch: Path | None = None
     """A folder of its own for copies of the files that are to be rendered; without one they are
     examined where they are, and what is compiled is not to be rendered."""
@@ -48,19 +48,19 @@ class Workshop:
 
 
 @dataclass
-class Draft:
+class PlanDraft:
     file: str
     """The source file, as its author knows it."""
     folder: Path
     """Media are relative to it."""
     spec: RenderSpec
-    shop: Workshop
+    shop: CompileContext
     brief: Brief | None = None
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
     """Asset id -> local file: a copy, or the store's own."""
-    copies: Copies = field(init=False)
+    copies: SnapshotCopies = field(init=False)
     """By which files are taken."""
     probed: dict[Path, MediaInfo] = field(default_factory=dict)
     """What was found out about files that were taken."""
@@ -70,7 +70,7 @@ class Draft:
     """Assets that a spec came with, by id."""
     fields: dict[str, str] = field(default_factory=dict)
     """Segment id -> the field of the source that it comes from."""
-    lines: list[list[Line]] = field(default_factory=list)
+    lines: list[list[BriefLine]] = field(default_factory=list)
     """The lines of each segment, in order."""
     # Set by the pass `look`, needed by all that follow.
     preset: Preset = None  # type: ignore[assignment]
@@ -79,11 +79,11 @@ class Draft:
     clear_box: Box = (0, 0, 0, 0)
 
     def __post_init__(self) -> None:
-        def kept(sha256: str, suffix: str) -> Path | None:
+        def find_stored(sha256: str, suffix: str) -> Path | None:
             return self.shop.stored(f"media/{sha256}{suffix}")
 
-        found = kept if self.shop.at_hand else None
-        self.copies = Copies(self.shop.scratch, found, self.shop.private)
+        found = find_stored if self.shop.at_hand else None
+        self.copies = SnapshotCopies(self.shop.scratch, found, self.shop.private)
 
     @property
     def scale(self) -> float:

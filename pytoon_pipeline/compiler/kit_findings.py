@@ -25,8 +25,8 @@ from pytoon_pipeline.compiler.presets import (
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.media.copies import private_copy
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
-from pytoon_pipeline.picture.contrast import contrast, relative_luminance
+from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.logos import (
     LOST,
@@ -53,7 +53,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,:;!?%
 
 
 @dataclass
-class Survey:
+class KitSurvey:
     """Every preset and every brand kit of a library: those that can be used, and what is wrong."""
 
     presets: dict[str, dict[str, Preset]] = field(default_factory=dict)
@@ -63,9 +63,9 @@ class Survey:
     """("brand", name) or (archetype, name) -> what is to be said of it."""
 
 
-def survey(library: PresetLibrary, fonts: FontLibrary) -> Survey:
+def survey_kits(library: PresetLibrary, fonts: FontLibrary) -> KitSurvey:
     """Look at everything. One file that is wrong keeps no other from being looked at."""
-    found = Survey()
+    found = KitSurvey()
     for archetype in sorted(DEFAULT_PRESET):
         found.presets[archetype] = {}
         for name in library.preset_names(archetype):
@@ -77,7 +77,7 @@ def survey(library: PresetLibrary, fonts: FontLibrary) -> Survey:
             except PresetError:
                 continue
     for name in library.brand_names():
-        problems = brand_findings(library, _file(library, f"brands/{name}/brand.yaml"), fonts)
+        problems = brand_findings(library, _kit_file(library, f"brands/{name}/brand.yaml"), fonts)
         if problems:
             found.problems["brand", name] = problems
         try:
@@ -87,7 +87,7 @@ def survey(library: PresetLibrary, fonts: FontLibrary) -> Survey:
     return found
 
 
-def _file(library: PresetLibrary, name: str) -> Path:
+def _kit_file(library: PresetLibrary, name: str) -> Path:
     path = library.find(name)
     assert path is not None, name
     return path
@@ -99,13 +99,13 @@ def _file(library: PresetLibrary, name: str) -> Path:
 def brand_findings(library: PresetLibrary, path: Path, fonts: FontLibrary) -> list[Problem]:
     """What is wrong with the kit of a file `brand.yaml`. Remembered as long as nothing changes that
     lies beside it: hundreds of briefs use the same."""
-    found = _remembered(library, path, fonts, _stamp(path.parent))
+    found = _remember_findings(library, path, fonts, _folder_stamp(path.parent))
     if could_not_read(found):
-        _remembered.cache_clear()
+        _remember_findings.cache_clear()
     return list(found)
 
 
-def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+def _folder_stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and times of the files of a folder."""
     try:
         files = [(p.name, p.stat()) for p in folder.iterdir() if p.is_file()]
@@ -115,23 +115,25 @@ def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 @lru_cache(maxsize=256)
-def _remembered(
+def _remember_findings(
     library: PresetLibrary, path: Path, fonts: FontLibrary, _stamp: object
 ) -> list[Problem]:
     kit, problems = read_data_file(path, Brand, folder=path.parent)
     if kit is None:
         return problems
 
-    def say(code: str, place: str, message: str, remedy: str, severity: str = "warning") -> None:
+    def report_finding(
+        code: str, place: str, message: str, remedy: str, severity: str = "warning"
+    ) -> None:
         problems.append(Problem(code, message, remedy, severity, file=str(path), field=place))
 
     shown = _filled_up(library, kit)
-    _judge_roles(library, kit, {p.field or "" for p in problems}, say)
-    _judge_contrast(shown, say)
+    _judge_roles(library, kit, {p.field or "" for p in problems}, report_finding)
+    _judge_contrast(shown, report_finding)
     if kit.fonts is not None:
         for role, family in (("heading", kit.fonts.heading), ("body", kit.fonts.body)):
-            _judge_font(f"fonts.{role}", family, fonts, say)
-    _judge_logos(shown, say)
+            _judge_font(f"fonts.{role}", family, fonts, report_finding)
+    _judge_logos(shown, report_finding)
     return problems
 
 
@@ -175,7 +177,7 @@ def _roles_of_presets(library: PresetLibrary) -> set[str]:
     for archetype in DEFAULT_PRESET:
         for name in library.preset_names(archetype):
             preset, _ = read_data_file(
-                _file(library, f"{archetype}/{name}.yaml"), Preset, name=name
+                _kit_file(library, f"{archetype}/{name}.yaml"), Preset, name=name
             )
             if preset is not None:
                 found |= {role for _, role in _named_colours(preset)}
@@ -219,7 +221,7 @@ def _judge_font(place: str, family: str, fonts: FontLibrary, say: _Say) -> None:
             )
         say("font.unknown", place, said, remedy)
         return
-    lacking = [c for c in LETTERS if not fonts.covers(face, c)]
+    lacking = [c for c in LETTERS if not fonts.covers_characters(face, c)]
     if lacking:
         shown = "".join(lacking) if len(lacking) <= 12 else f"{''.join(lacking[:12])} and more"
         say(
@@ -234,7 +236,7 @@ def _judge_font(place: str, family: str, fonts: FontLibrary, say: _Say) -> None:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _LogoReading:
     """What a logo's file holds."""
 
     width: int
@@ -244,22 +246,24 @@ class _Seen:
 
 
 @lru_cache(maxsize=256)
-def _seen(path: str, root: str, _size: int, _mtime_ns: int) -> _Seen:
+def _read_logo_once(path: str, root: str, _size: int, _mtime_ns: int) -> _LogoReading:
     # A kit may lie beside a brief, where it can be replaced while it is looked at.
     with private_copy(Path(path), Path(root)) as copy:
-        if probe(copy).kind != "image":
-            raise UnreadableMedia("media.kind", f"{copy.name} is no picture.", "Give a PNG.")
+        if probe_media(copy).kind != "image":
+            raise UnreadableMediaError("media.kind", f"{copy.name} is no picture.", "Give a PNG.")
         picture = load_image(copy)
     height, width = picture.shape[:2]
     if picture.shape[2] == 3:
-        return _Seen(width, height, True, 0.5)
-    return _Seen(width, height, bool(picture[..., 3].min() > SEE_THROUGH), luminance_of(picture))
+        return _LogoReading(width, height, True, 0.5)
+    return _LogoReading(
+        width, height, bool(picture[..., 3].min() > SEE_THROUGH), luminance_of(picture)
+    )
 
 
-def _look_at_logo(path: Path, root: Path) -> _Seen:
-    """Raises UnreadableMedia and OSError."""
+def _look_at_logo(path: Path, root: Path) -> _LogoReading:
+    """Raises UnreadableMediaError and OSError."""
     info = path.stat()
-    return _seen(str(path), str(root), info.st_size, info.st_mtime_ns)
+    return _read_logo_once(str(path), str(root), info.st_size, info.st_mtime_ns)
 
 
 def _judge_logos(kit: Brand, say: _Say) -> None:
@@ -296,7 +300,7 @@ def _judge_logos(kit: Brand, say: _Say) -> None:
             continue
         try:
             seen = _look_at_logo(path, kit.folder)
-        except UnreadableMedia as error:
+        except UnreadableMediaError as error:
             say(error.code, place, error.message, error.remedy, "error")
             continue
         except OSError as error:
@@ -311,10 +315,10 @@ def _judge_logos(kit: Brand, say: _Say) -> None:
         _judge_logo(kit, role, name, seen, say)
 
 
-def _judge_logo(kit: Brand, role: str, name: str, seen: _Seen, say: _Say) -> None:
+def _judge_logo(kit: Brand, role: str, name: str, seen: _LogoReading, say: _Say) -> None:
     place = f"logo.{role}"
     assert kit.logo is not None
-    places = [w for w in _places(kit, role, seen)]
+    places = [w for w in _iterate_logo_places(kit, role, seen)]
     where, needed = max(places, key=lambda item: item[1], default=("", 0.0))
     if seen.width < needed:
         say(
@@ -337,7 +341,7 @@ def _judge_logo(kit: Brand, role: str, name: str, seen: _Seen, say: _Say) -> Non
     on_ground = role == "on_ground" or kit.logo.on_ground is None and kit.end_card is not None
     ground = kit.colors.get("ground")
     if on_ground and ground:
-        found = contrast(seen.luminance, relative_luminance(ground))
+        found = contrast_ratio(seen.luminance, relative_luminance(ground))
         if found < LOST:
             say(
                 "brand.logo_lost",
@@ -347,7 +351,7 @@ def _judge_logo(kit: Brand, role: str, name: str, seen: _Seen, say: _Say) -> Non
             )
 
 
-def _places(kit: Brand, role: str, seen: _Seen) -> Iterator[tuple[str, float]]:
+def _iterate_logo_places(kit: Brand, role: str, seen: _LogoReading) -> Iterator[tuple[str, float]]:
     """Where a version of the logo is shown, and how many pixels wide on a finished frame."""
     aspect = seen.width / seen.height
     yield "as a watermark", min(kit.watermark.width * FRAME[0], MARK_HEIGHT * aspect)
@@ -363,7 +367,7 @@ def preset_findings(
     library: PresetLibrary, archetype: str, name: str, fonts: FontLibrary
 ) -> list[Problem]:
     """What is wrong with a preset's file; remembered until the file changes."""
-    path = _file(library, f"{archetype}/{name}.yaml")
+    path = _kit_file(library, f"{archetype}/{name}.yaml")
     return preset_file_findings(library, archetype, path, fonts)
 
 
@@ -390,11 +394,13 @@ def _preset_findings(
     if preset is None:
         return problems
 
-    def say(code: str, place: str, message: str, remedy: str, severity: str = "error") -> None:
+    def report_finding(
+        code: str, place: str, message: str, remedy: str, severity: str = "error"
+    ) -> None:
         problems.append(Problem(code, message, remedy, severity, file=str(path), field=place))
 
     if preset.archetype != archetype:
-        say(
+        report_finding(
             "preset.archetype",
             "archetype",
             f"is {preset.archetype!r}, and the file lies in the folder {archetype}.",
@@ -402,35 +408,37 @@ def _preset_findings(
         )
     for number, kind in enumerate(preset.motion.kinds):
         if kind not in MOTIONS:
-            say(
+            report_finding(
                 "preset.motion",
                 f"motion.kinds[{number}]",
                 f"there is no motion {kind!r}.",
-                _remedy(kind, MOTIONS),
+                _suggest_name(kind, MOTIONS),
             )
     known = {*ROLES, *_roles_of_kits(library)}
     for place, role in _named_colours(preset):
         if role.startswith("#"):
             if len(role) != 7 or set(role[1:].lower()) - set("0123456789abcdef"):
-                say("preset.color", place, f"{role!r} is not a colour.", 'Write "#RRGGBB".')
+                report_finding(
+                    "preset.color", place, f"{role!r} is not a colour.", 'Write "#RRGGBB".'
+                )
         elif role not in known:
-            say(
+            report_finding(
                 "preset.color",
                 place,
                 f"{role!r} is not a role of brand kits.",
-                _remedy(role, tuple(ROLES)),
+                _suggest_name(role, tuple(ROLES)),
             )
     for role in ("hook", "beat", "cta"):
         kind = getattr(preset.type, role)
         if kind.min_px > kind.max_px:
-            say(
+            report_finding(
                 "preset.type",
                 f"type.{role}.min_px",
                 f"{kind.min_px} is more than max_px {kind.max_px}.",
                 "Exchange them.",
             )
         if kind.font not in ("heading", "body") and fonts.find(kind.font, kind.weight) is None:
-            say(
+            report_finding(
                 "font.unknown",
                 f"type.{role}.font",
                 f"the font {kind.font!r} is not installed.",
@@ -440,7 +448,7 @@ def _preset_findings(
             )
         for family in kind.fallback:
             if fonts.find(family, kind.weight) is None:
-                say(
+                report_finding(
                     "font.unknown",
                     f"type.{role}.fallback",
                     f"the font {family!r} is not installed.",
@@ -453,7 +461,7 @@ def _preset_findings(
         if box is not None and not (
             0 <= box[0] < box[2] <= FRAME[0] and 0 <= box[1] < box[3] <= FRAME[1]
         ):
-            say(
+            report_finding(
                 "preset.box",
                 place,
                 f"{list(box)} is no area of a frame of 1080x1920.",
@@ -464,16 +472,16 @@ def _preset_findings(
     except (PresetError, KeyError, TypeError, AttributeError):
         tracks = []  # Music is judged where it is listed.
     if preset.music and tracks and preset.music not in tracks:
-        say(
+        report_finding(
             "preset.music",
             "music",
             f"there is no track {preset.music!r}.",
-            _remedy(preset.music, tuple(tracks)),
+            _suggest_name(preset.music, tuple(tracks)),
         )
     return problems
 
 
-def _remedy(name: str, known: tuple[str, ...]) -> str:
+def _suggest_name(name: str, known: tuple[str, ...]) -> str:
     close = difflib.get_close_matches(name, known, 1, 0.6)
     return f"Did you mean {close[0]!r}?" if close else f"Known are: {', '.join(known)}."
 
@@ -482,7 +490,7 @@ def _roles_of_kits(library: PresetLibrary) -> set[str]:
     """Roles that kits of one's own have beside those that all have."""
     found: set[str] = set()
     for name in library.brand_names():
-        kit, _ = read_data_file(_file(library, f"brands/{name}/brand.yaml"), Brand)
+        kit, _ = read_data_file(_kit_file(library, f"brands/{name}/brand.yaml"), Brand)
         found |= set(kit.colors) if kit is not None else set()
     return found
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from pytoon_pipeline.briefs.model import Archetype, Text
-from pytoon_pipeline.briefs.reading import MAX_BYTES, read_document, validate
+from pytoon_pipeline.briefs.reading import MAX_BYTES, read_document, validate_data
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.files import read_file
 from pytoon_pipeline.plan.model import (
@@ -28,11 +28,11 @@ from pytoon_pipeline.plan.model import (
 DEFAULT_PRESET: dict[str, str] = {"hero": "daylight", "overlay": "studio", "meme": "classic"}
 
 
-class _Data(BaseModel):
+class _PresetData(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-D = TypeVar("D", bound=_Data)
+D = TypeVar("D", bound=_PresetData)
 
 
 ColourRole = str
@@ -66,7 +66,7 @@ PAIRS: tuple[tuple[str, str], ...] = (
 """Roles that are read together: the words, and what they stand on."""
 
 
-class Pacing(_Data):
+class Pacing(_PresetData):
     """Seconds on screen."""
 
     still: float = Field(gt=0, le=60)
@@ -74,7 +74,7 @@ class Pacing(_Data):
     clip: float = Field(gt=0, le=60, description="Longest a clip runs when the brief is silent.")
 
 
-class PresetTransitions(_Data):
+class PresetTransitions(_PresetData):
     kinds: list[TransitionKind] = Field(min_length=1)
     seconds: float = Field(ge=0, le=3)
     lively: list[TransitionKind] = Field(
@@ -86,13 +86,13 @@ class PresetTransitions(_Data):
     )
 
 
-class PresetMotion(_Data):
+class PresetMotion(_PresetData):
     kinds: list[str] = Field(min_length=1)
     amount: float = Field(ge=0, le=0.5)
     lively: float = Field(ge=0, le=0.5, description="Amount when the brief is not brand safe.")
 
 
-class PresetMedia(_Data):
+class PresetMedia(_PresetData):
     fit: Literal["auto", "cover", "contain", "frame"] = "auto"
     most_crop: Fraction01 = 0.4
     contain_crop: Fraction01 = Field(
@@ -104,7 +104,7 @@ class PresetMedia(_Data):
     shadow: Fraction01 = 0.0
 
 
-class PresetBackground(_Data):
+class PresetBackground(_PresetData):
     kind: Literal["color", "gradient", "blur"]
     colors: list[ColourRole] = Field(default_factory=list)
     light: tuple[Fraction01, Fraction01] | None = Field(
@@ -116,7 +116,7 @@ class PresetBackground(_Data):
     )
 
 
-class PresetGenerated(_Data):
+class PresetGenerated(_PresetData):
     """Footage that a model makes."""
 
     seconds: float = Field(4.5, gt=0, le=12, description="Of a scene, when the brief is silent.")
@@ -130,7 +130,7 @@ class PresetTextBox(TextBox):
     color: ColourRole  # type: ignore[assignment]
 
 
-class PresetType(_Data):
+class PresetType(_PresetData):
     """A style with roles of the brand kit in place of colours and fonts."""
 
     font: str
@@ -164,13 +164,13 @@ class PresetType(_Data):
     )
 
 
-class PresetTypes(_Data):
+class PresetTypes(_PresetData):
     hook: PresetType
     beat: PresetType
     cta: PresetType
 
 
-class Preset(_Data):
+class Preset(_PresetData):
     """A named look of an archetype."""
 
     name: str
@@ -188,14 +188,14 @@ class Preset(_Data):
     music: str | None = None
 
 
-class BrandFonts(_Data):
+class BrandFonts(_PresetData):
     """Families, as the fonts' own name tables have them; `pytoon doctor` lists those there are."""
 
     heading: str
     body: str
 
 
-class BrandLogo(_Data):
+class BrandLogo(_PresetData):
     """Pictures with a transparent ground, beside the kit."""
 
     on_pictures: str = Field(description="The light version, for pictures and dark grounds.")
@@ -204,7 +204,7 @@ class BrandLogo(_Data):
     )
 
 
-class Watermark(_Data):
+class Watermark(_PresetData):
     """Where the logo stands over the video."""
 
     place: Literal["top_left", "top_right", "bottom_left", "bottom_right", "top", "bottom"] = (
@@ -214,7 +214,7 @@ class Watermark(_Data):
     opacity: Fraction01 = 0.92
 
 
-class EndCard(_Data):
+class EndCard(_PresetData):
     """How the brand's videos close: its logo on its ground, with a line or two."""
 
     seconds: float = Field(1.6, ge=0.8, le=10)
@@ -222,7 +222,7 @@ class EndCard(_Data):
     line: Text | None = Field(None, description="Small, below: an address, a claim.")
 
 
-class Brand(_Data):
+class Brand(_PresetData):
     """A brand's logo, colours and fonts. Files are relative to the kit's folder."""
 
     name: str = Field(description="As people write it.")
@@ -247,13 +247,13 @@ class Brand(_Data):
         return role if role.startswith("#") else self.colors.get(role)
 
 
-class Platform(_Data):
+class PlatformRules(_PresetData):
     title: str
     clear_box: Box
     source: str
 
 
-class VideoDelivery(_Data):
+class VideoDeliveryRules(_PresetData):
     preset: str
     crf: float
     maxrate_kbps: int
@@ -266,40 +266,40 @@ class VideoDelivery(_Data):
     threads: int
 
 
-class Delivery(_Data):
+class DeliveryRules(_PresetData):
     max_seconds: float
     min_seconds: float
     max_bytes: int
     max_mbps: float
-    video: VideoDelivery
+    video: VideoDeliveryRules
     audio_kbps: int
 
 
-class FontSizes(_Data):
+class FontSizeRules(_PresetData):
     hook_min: int
     body_min: int
     floor: int
 
 
-class CaptionRules(_Data):
+class CaptionRules(_PresetData):
     max_chars_per_second: float
     cue_seconds: tuple[float, float]
-    font_px: FontSizes
+    font_px: FontSizeRules
 
 
-class LoudnessRules(_Data):
+class LoudnessRules(_PresetData):
     target_lufs: float
     true_peak_db: float
 
 
-class PlatformFacts(_Data):
-    profiles: dict[str, Platform]
-    delivery: Delivery
+class PlatformFacts(_PresetData):
+    profiles: dict[str, PlatformRules]
+    delivery: DeliveryRules
     captions: CaptionRules
     loudness: LoudnessRules
 
 
-class ReviewEntry(_Data):
+class ReviewWord(_PresetData):
     """Words that a person should look at, and why."""
 
     words: list[str] = Field(min_length=1, description="A star at the end: any ending.")
@@ -307,8 +307,8 @@ class ReviewEntry(_Data):
     severity: Literal["warning", "info"] = "info"
 
 
-class ReviewList(_Data):
-    languages: dict[str, list[ReviewEntry]] = Field(default_factory=dict)
+class ReviewWordList(_PresetData):
+    languages: dict[str, list[ReviewWord]] = Field(default_factory=dict)
 
 
 def read_data_file(path: Path, model: type[D], **extra: object) -> tuple[D | None, list[Problem]]:
@@ -318,7 +318,7 @@ def read_data_file(path: Path, model: type[D], **extra: object) -> tuple[D | Non
     if data is None:
         return None, problems
     mended = _named_colours(data, str(path), problems) if model is Brand else data
-    made, found = validate(model, {**mended, **extra}, str(path))
+    made, found = validate_data(model, {**mended, **extra}, str(path))
     return made, problems + found
 
 
@@ -360,7 +360,7 @@ def _as_hex(value: object) -> str | None:
     return None
 
 
-def _read(path: Path, model: type[D], **extra: object) -> D:
+def _read_model(path: Path, model: type[D], **extra: object) -> D:
     made, problems = read_data_file(path, model, **extra)
     if made is None or problems:
         raise PresetError(problems)
@@ -391,7 +391,7 @@ class PresetLibrary:
         """The one of the folders that a file found here lies in."""
         return next(f for f in self.folders if path.is_relative_to(f))
 
-    def _named(self, pattern: str) -> set[Path]:
+    def _named_files(self, pattern: str) -> set[Path]:
         """Files of all folders that match, below their folder."""
         return {p.relative_to(f) for f in self.folders for p in f.glob(pattern)}
 
@@ -407,16 +407,16 @@ class PresetLibrary:
         return found
 
     def preset_names(self, archetype: str) -> list[str]:
-        return sorted(p.stem for p in self._named(f"{archetype}/*.yaml"))
+        return sorted(p.stem for p in self._named_files(f"{archetype}/*.yaml"))
 
     def preset(self, archetype: str, name: str) -> Preset:
         """Raises PresetError when the file is wrong, KeyError when there is none."""
         if name not in self.preset_names(archetype):
             raise KeyError(name)
-        return _read(self.find(f"{archetype}/{name}.yaml"), Preset, name=name)  # type: ignore
+        return _read_model(self.find(f"{archetype}/{name}.yaml"), Preset, name=name)  # type: ignore
 
     def brand_names(self) -> list[str]:
-        return sorted(p.parent.name for p in self._named("brands/*/brand.yaml"))
+        return sorted(p.parent.name for p in self._named_files("brands/*/brand.yaml"))
 
     def brand(self, name: str) -> Brand:
         """A kit by name. Raises as `preset`."""
@@ -446,7 +446,7 @@ class PresetLibrary:
 
     def brand_file(self, path: Path) -> Brand:
         """A kit from a file; roles and fonts that it leaves out come from the neutral kit."""
-        brand: Brand = _read(path, Brand, folder=path.parent)  # type: ignore[assignment]
+        brand: Brand = _read_model(path, Brand, folder=path.parent)  # type: ignore[assignment]
         plain = [f / "brands" / "neutral" / "brand.yaml" for f in self.folders]
         # A neutral kit of one's own is filled up from the one that it stands in for.
         behind = plain[plain.index(path) + 1 :] if path in plain else plain
@@ -462,39 +462,39 @@ class PresetLibrary:
         )
 
     @cached_property
-    def _facts(self) -> PlatformFacts:
-        return _read(self.find("platforms.yaml"), PlatformFacts)  # type: ignore
+    def _load_facts(self) -> PlatformFacts:
+        return _read_model(self.find("platforms.yaml"), PlatformFacts)  # type: ignore
 
     def facts(self) -> PlatformFacts:
         """`platforms.yaml`, read once."""
-        return self._facts
+        return self._load_facts
 
     @cached_property
-    def _review(self) -> ReviewList:
+    def _load_review(self) -> ReviewWordList:
         path = self.find("review_words.yaml")
         if path is None:
             raise FileNotFoundError("review_words.yaml")  # Not remembered: it may come.
-        return _read(path, ReviewList)  # type: ignore
+        return _read_model(path, ReviewWordList)  # type: ignore
 
-    def review_words(self, locale: str) -> list[ReviewEntry]:
+    def review_words(self, locale: str) -> list[ReviewWord]:
         """The list of a language (`de-CH` is `de`), English for one that has none."""
         try:
-            languages = self._review.languages
+            languages = self._load_review.languages
         except FileNotFoundError:
-            languages = ReviewList().languages
+            languages = ReviewWordList().languages
         language = locale.replace("_", "-").split("-")[0].lower()
         return languages.get(language, languages.get("en", []))
 
     def tracks(self) -> dict[str, dict]:
         """Music by name, as `music/ledger.yaml` of each folder has it."""
-        return {name: entry for name, (entry, _) in self._tracks().items()}
+        return {name: entry for name, (entry, _) in self._load_tracks().items()}
 
     def track_file(self, name: str) -> Path:
         """The file of a track that `tracks` lists, beside the ledger that names it."""
-        entry, folder = self._tracks()[name]
+        entry, folder = self._load_tracks()[name]
         return folder / entry["file"]
 
-    def _tracks(self) -> dict[str, tuple[dict, Path]]:
+    def _load_tracks(self) -> dict[str, tuple[dict, Path]]:
         found: dict[str, tuple[dict, Path]] = {}
         for folder in reversed(self.folders):
             ledger = folder / "music" / "ledger.yaml"

@@ -29,8 +29,8 @@ def text_style(style: TypeStyle, align_y: str, language: str = "") -> engine.Tex
         color=style.color,
         stroke=style.stroke,
         stroke_color=style.stroke_color,
-        shadow=engine.Shadow(**shadow.model_dump()) if shadow else None,
-        box=engine.BoxStyle(**box.model_dump()) if box else None,
+        shadow=engine.TextShadow(**shadow.model_dump()) if shadow else None,
+        box=engine.TextBoxStyle(**box.model_dump()) if box else None,
     )
 
 

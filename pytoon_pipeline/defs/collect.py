@@ -16,7 +16,7 @@ from pytoon_pipeline.defs.videos.resources import RESOURCES
 
 
 @cache
-def collect() -> dg.Definitions:
+def collect_definitions() -> dg.Definitions:
     """One process per run: the steps of a brief pass small documents, and `segments` uses the
     cores by itself."""
     return dg.Definitions(

@@ -24,7 +24,7 @@ _EVENTS = {
 }
 
 
-def _line(record: logging.LogRecord) -> tuple[str, str] | None:
+def _format_record(record: logging.LogRecord) -> tuple[str, str] | None:
     """(brief, message) of a record worth a line."""
     if not has_log_record_metadata(record):
         return "", record.getMessage()
@@ -35,13 +35,13 @@ def _line(record: logging.LogRecord) -> tuple[str, str] | None:
     step = f"{meta['step_key']}: " if meta["step_key"] else ""
     event = meta["dagster_event"]
     if event is None:
-        if _follows(meta["orig_message"]):
+        if _follows_failure(meta["orig_message"]):
             return None
         return brief, step + meta["orig_message"]
     if event.event_type in _EVENTS:
         return brief, _EVENTS[event.event_type]
     if event.event_type == dg.DagsterEventType.STEP_FAILURE:
-        return brief, step + _failure(event.step_failure_data)
+        return brief, step + _describe_failure(event.step_failure_data)
     if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         check = event.asset_check_evaluation_data
         if not check.passed:
@@ -50,31 +50,31 @@ def _line(record: logging.LogRecord) -> tuple[str, str] | None:
     return None
 
 
-def _follows(message: str) -> bool:
+def _follows_failure(message: str) -> bool:
     """From the failure that was just told."""
     return message.startswith("Dependencies for step")
 
 
-def _failure(data: Any) -> str:
+def _describe_failure(data: Any) -> str:
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
-    if _stopped(data):
+    if _was_stopped(data):
         return "stopped"
     return data.error.to_string() if data.error else "failed"
 
 
-def _stopped(data: Any) -> bool:
+def _was_stopped(data: Any) -> bool:
     return bool(data.error and data.error.cls_name in _STOPPED)
 
 
 _STOPPED = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
-class _Lines(logging.Handler):
+class _LineHandler(logging.Handler):
     """For people."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = _line(record)
+        line = _format_record(record)
         if line is None:
             return
         brief, message = line
@@ -87,7 +87,7 @@ class _Lines(logging.Handler):
 
 
 @dataclass
-class _Run:
+class _RunContext:
     """What the last line of a run is to say."""
 
     began: float | None = None
@@ -96,29 +96,29 @@ class _Run:
     failed: dict[str, Any] = field(default_factory=dict)
 
 
-_RUNS: OrderedDict[str, _Run] = OrderedDict()
+_RUNS: OrderedDict[str, _RunContext] = OrderedDict()
 """By id: Dagster makes a logger for the run, and another one for its steps."""
 
 
-def _run(run_id: str) -> _Run:
-    run = _RUNS.setdefault(run_id, _Run())
+def _run_context(run_id: str) -> _RunContext:
+    run = _RUNS.setdefault(run_id, _RunContext())
     while len(_RUNS) > 64:
         _RUNS.popitem(last=False)
     return run
 
 
-class _Objects(logging.Handler):
+class _JsonHandler(logging.Handler):
     """For programs."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            said = self._said(record)
+            said = self._record_fields(record)
             if said is not None:
-                logs.say(logs.line(at=record.created, **said))
+                logs.write_line(logs.format_line(at=record.created, **said))
         except Exception:
             self.handleError(record)
 
-    def _said(self, record: logging.LogRecord) -> dict[str, Any] | None:
+    def _record_fields(self, record: logging.LogRecord) -> dict[str, Any] | None:
         """What `lines.line` takes, or None where the record says nothing."""
         level = record.levelname.lower()
         given = dict(getattr(record, "fields", {}))
@@ -143,13 +143,13 @@ class _Objects(logging.Handler):
             told = _of_event(event, meta["run_id"] or "", record.created)
             return {**own, "level": "info", **told} if told else None
         message = meta["orig_message"]
-        if _follows(message):
+        if _follows_failure(message):
             return None
         return {**own, "event": "message", "message": message, **given}
 
 
 def _of_event(event: dg.DagsterEvent, run_id: str, at: float) -> dict[str, Any] | None:
-    kind, run = event.event_type, _run(run_id)
+    kind, run = event.event_type, _run_context(run_id)
     if kind == dg.DagsterEventType.RUN_START:
         run.began = at
         return {"event": "run_started", "message": "started"}
@@ -158,7 +158,7 @@ def _of_event(event: dg.DagsterEvent, run_id: str, at: float) -> dict[str, Any] 
         return {"event": "stage", "seconds": seconds, "message": f"{event.step_key} is done"}
     if kind == dg.DagsterEventType.STEP_FAILURE:
         # Told with the end of the run, which comes at once.
-        run.failed = run.failed or _why(event)
+        run.failed = run.failed or _failure_fields(event)
     elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
         if event.asset_key and event.asset_key.path[-1] == "assembled_video":
             found = event.step_materialization_data.materialization.metadata
@@ -176,13 +176,18 @@ def _of_event(event: dg.DagsterEvent, run_id: str, at: float) -> dict[str, Any] 
                 "message": f"check {check.check_name}: {check.description}",
             }
     elif kind == dg.DagsterEventType.RUN_SUCCESS:
-        return {"event": "run_done", "outcome": "done", "message": "done", **_ended(run_id, at)}
+        return {
+            "event": "run_done",
+            "outcome": "done",
+            "message": "done",
+            **_ended_fields(run_id, at),
+        }
     elif kind == dg.DagsterEventType.RUN_CANCELED:
         return {
             "event": "run_cancelled",
             "outcome": "cancelled",
             "message": "cancelled",
-            **_ended(run_id, at),
+            **_ended_fields(run_id, at),
         }
     elif kind == dg.DagsterEventType.RUN_FAILURE:
         why = run.failed or {
@@ -190,27 +195,27 @@ def _of_event(event: dg.DagsterEvent, run_id: str, at: float) -> dict[str, Any] 
             "message": event.message or "failed",
             "reason": logs.first_line(event.message or "failed"),
         }
-        return {"event": "run_failed", "level": "error", **_ended(run_id, at), **why}
+        return {"event": "run_failed", "level": "error", **_ended_fields(run_id, at), **why}
     return None
 
 
-def _ended(run_id: str, at: float) -> dict[str, Any]:
-    run = _RUNS.pop(run_id, _Run())
+def _ended_fields(run_id: str, at: float) -> dict[str, Any]:
+    run = _RUNS.pop(run_id, _RunContext())
     return {"seconds": None if run.began is None else max(0.0, at - run.began), **run.made}
 
 
-def _why(event: dg.DagsterEvent) -> dict[str, Any]:
+def _failure_fields(event: dg.DagsterEvent) -> dict[str, Any]:
     """Of a step's failure: where, how the run ends by it, and the reason in short: the code of the
     brief's first problem, or the first line of what failed."""
     data = event.step_failure_data
-    message = _failure(data)
+    message = _describe_failure(data)
     told = {
         "stage": event.step_key,
         "outcome": "failed",
         "message": message,
         "reason": logs.first_line(message),
     }
-    if _stopped(data):
+    if _was_stopped(data):
         return {**told, "outcome": "cancelled"}
     if data.user_failure_data is None:
         if data.error is not None:
@@ -235,7 +240,7 @@ def console(context: dg.InitLoggerContext) -> logging.Logger:
         logger.addHandler(logging.NullHandler())
     else:
         logger.addFilter(_worth_a_line)
-        logger.addHandler(_Objects() if load_settings().log == "json" else _Lines())
+        logger.addHandler(_JsonHandler() if load_settings().log == "json" else _LineHandler())
     return logger
 
 

@@ -22,7 +22,7 @@ NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
-class Health:
+class EngineHealth:
     ok: bool
     detail: str
 
@@ -63,7 +63,7 @@ class Engine(ABC):
     """Its time is somebody's GPU or money, and counts against a brief's budget."""
 
     @abstractmethod
-    def health(self) -> Health:
+    def health(self) -> EngineHealth:
         """Can it render now? Never raises."""
 
     @abstractmethod
@@ -79,7 +79,7 @@ class Engine(ABC):
     def render(
         self, job: SegmentJob, media: Media, workdir: Path, progress: Progress
     ) -> Footage | FinishedSegment:
-        """Make the footage. Raises EngineUnavailable, EngineTimeout or EngineFailed.
+        """Make the footage. Raises EngineUnavailableError, EngineTimeoutError or EngineFailedError.
 
         One that waits for somebody else calls `progress(0)` every second or so: what that raises
         (KeyboardInterrupt, when the run is cancelled) ends the wait, and what was begun elsewhere

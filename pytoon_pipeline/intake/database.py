@@ -26,7 +26,7 @@ PATIENCE = 60.0
 """Seconds that a server which restarts or fails over is waited for."""
 KEPT = 1
 """Connections that a process keeps open for each of its two uses ..."""
-AT_MOST = 16
+AT_MAX = 16
 """... and may have in all, for a moment."""
 _CLOCK_SECONDS = 60.0
 
@@ -37,15 +37,15 @@ def is_postgres(address: object) -> bool:
     return isinstance(address, str) and address.startswith(("postgresql://", "postgresql+"))
 
 
-def shown(address: str) -> str:
+def describe_address(address: str) -> str:
     """Host and database of an address, for people; never who or the password."""
-    url = _url(address)
+    url = _parse_url(address)
     host = url.host or url.query.get("host") or "localhost"
     host = host if isinstance(host, str) else ",".join(host)
     return f"postgresql://{host}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
-def _url(address: str) -> sa.URL:
+def _parse_url(address: str) -> sa.URL:
     try:
         url = sa.make_url(address)
     except (ArgumentError, ValueError):
@@ -66,17 +66,17 @@ _ENGINES: dict[tuple[Any, ...], sa.Engine] = {}
 _lock = threading.Lock()
 
 
-def engine(address: str, **options: Any) -> sa.Engine:
+def open_engine(address: str, **options: Any) -> sa.Engine:
     """The pool of this process for a database; all that use the same `options` (of SQLAlchemy's
     create_engine) share it. Raises StoreError for an address that can't be read."""
     made_of = (address, *sorted((k, repr(v)) for k, v in options.items()))
     with _lock:
         if made_of not in _ENGINES:
-            _ENGINES[made_of] = _make(_url(address), options)
+            _ENGINES[made_of] = _make_engine(_parse_url(address), options)
         return _ENGINES[made_of]
 
 
-def _make(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
+def _make_engine(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     # A server that vanished without a word is noticed after 20 s, not after hours.
     arguments = {
         "connect_timeout": 5,
@@ -88,7 +88,7 @@ def _make(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     }
     chosen: dict[str, Any] = {
         "pool_size": KEPT,
-        "max_overflow": AT_MOST - KEPT,
+        "max_overflow": AT_MAX - KEPT,
         "pool_pre_ping": True,
         "pool_use_lifo": True,
         "hide_parameters": True,
@@ -101,7 +101,7 @@ def _make(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     return sa.create_engine(url, **chosen)
 
 
-def dispose(address: str) -> None:
+def dispose_engines(address: str) -> None:
     """Close what lies unused in the pools of a database; they are opened again when needed."""
     with _lock:
         mine = [pool for made_of, pool in _ENGINES.items() if made_of[0] == address]
@@ -109,7 +109,7 @@ def dispose(address: str) -> None:
         pool.dispose()
 
 
-def _forked() -> None:
+def _forget_connections() -> None:
     """The connections are the parent's; this process opens its own."""
     global _lock
     _lock = threading.Lock()
@@ -117,7 +117,7 @@ def _forked() -> None:
         pool.dispose(close=False)
 
 
-os.register_at_fork(after_in_child=_forked)
+os.register_at_fork(after_in_child=_forget_connections)
 
 # Patience ----------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ _PASSING = {
 _REFUSED = re.compile(r"authentication failed|does not exist|no pg_hba\.conf entry|no password")
 
 
-def passes(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """May the same work well a little later? Whatever the transaction did is undone."""
     if isinstance(error, sa.exc.TimeoutError):  # All connections of this process are taken.
         return True
@@ -149,7 +149,7 @@ def passes(error: Exception) -> bool:
     return isinstance(error, OperationalError) and not _REFUSED.search(str(error.orig))
 
 
-def patiently(
+def retry_while_away(
     work: Callable[[], _T],
     name: str,
     *,
@@ -165,11 +165,11 @@ def patiently(
             result = work()
         except (DBAPIError, sa.exc.TimeoutError) as error:
             left = end - time.monotonic()
-            if not passes(error) or not again() or left <= 0:
+            if not is_transient(error) or not again() or left <= 0:
                 raise
             if not waiting and pause > 0.2:
                 waiting = True
-                log.warning("%s: %s; trying again for %.0f s", name, reason(error), left)
+                log.warning("%s: %s; trying again for %.0f s", name, shorten_error(error), left)
         else:
             if waiting:
                 log.warning("%s is back", name)
@@ -179,7 +179,7 @@ def patiently(
         pause = min(1.0, 2 * pause)
 
 
-def reason(error: Exception) -> str:
+def shorten_error(error: Exception) -> str:
     """What a server or a pool said, in a line and without the statement."""
     said = str(getattr(error, "orig", None) or error).strip()
     return " ".join(said.split())
@@ -192,7 +192,7 @@ SERVER_TIME = sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Float)
 
 
 @dataclass
-class Clock:
+class DatabaseClock:
     """The server's clock, read once in a while and carried on by this machine's steady one."""
 
     ahead: float = 0.0
@@ -211,6 +211,6 @@ class Clock:
 
 
 @lru_cache(maxsize=64)
-def clock(address: str) -> Clock:
+def database_clock(address: str) -> DatabaseClock:
     """That of a database, one for the whole process."""
-    return Clock()
+    return DatabaseClock()

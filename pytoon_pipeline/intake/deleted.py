@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.intake.ledger import Entry, Ledger
+from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
 
 
 def mark_deleted(
@@ -25,7 +25,7 @@ def mark_deleted(
     if watched is not None and not watched.is_dir():
         return []  # What can't be seen, such as a disk that is not mounted, is not deleted.
     there = {source.origin for source in sources or ()}
-    wholes = {_whole(s.origin, s.document.part) for s in sources or () if s.document}
+    wholes = {_containing_source(s.origin, s.document.part) for s in sources or () if s.document}
     here = socket.gethostname()
     marked = []
     for origin, entry in ledger.looks().items():
@@ -43,22 +43,22 @@ def mark_deleted(
     return marked
 
 
-def _whole(origin: str, part: str) -> str:
+def _containing_source(origin: str, part: str) -> str:
     """The table, or the brief with variants, that a document is a part of."""
     return origin.removesuffix(f"#{part}")
 
 
-def _is_gone(origin: str, entry: Entry, wholes: set[str]) -> bool:
+def _is_gone(origin: str, entry: LedgerEntry, wholes: set[str]) -> bool:
     """A part is gone when its whole is there and it isn't in it any more. A whole that can't be
     read just now is not known to have lost anything."""
     path = str(entry.source.path)
     in_a_file = origin == path or origin.startswith(f"{path}#")
-    if in_a_file and not _exists(path):
+    if in_a_file and not _path_exists(path):
         return True
     return origin != path and any(origin.startswith(f"{whole}#") for whole in wholes)
 
 
-def _exists(path: str) -> bool:
+def _path_exists(path: str) -> bool:
     """Also of what can't be looked at: a folder without its rights has not lost its files."""
     try:
         os.stat(path)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
 
-from pytoon_pipeline.briefs.source import BriefSource, Document
+from pytoon_pipeline.briefs.source import BriefSource, SourceDocument
 from pytoon_pipeline.errors import Problem, StoreError, UserError
 from pytoon_pipeline.intake import database
 
@@ -82,7 +82,7 @@ OPEN = ("requested", "running")
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """What the ledger knows of a brief."""
 
     key: str
@@ -152,31 +152,31 @@ class Ledger:
         if self._address:
             self.path: Path | None = None
             """The file; None on a server."""
-            self.name = database.shown(self._address)
+            self.name = database.describe_address(self._address)
             """For people: the file, or the server's host and database."""
-            engine = database.engine(self._address)
+            engine = database.open_engine(self._address)
             self._engine = engine.execution_options(schema_translate_map={None: SCHEMA})
-            self.transact(_make_on_server, again=True)
+            self.run_transaction(_make_on_server, again=True)
             return
         self.path = Path(address)
         self.name = str(self.path)
         self._engine = sa.create_engine(
             f"sqlite:///{self.path}", poolclass=NullPool, connect_args={"timeout": 30}
         )
-        sa.event.listen(self._engine, "connect", _relax)
+        sa.event.listen(self._engine, "connect", _set_pragmas)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"The ledger {self.name} can't be created: {error}") from error
-        self.transact(_make_in_file)
+        self.run_transaction(_make_in_file)
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """A transaction, for this table and its neighbours. Its beginning waits for a server that
-        is away; `transact` does so to the end."""
+        is away; `run_transaction` does so to the end."""
         try:
             if self._address:
-                connection = database.patiently(self._engine.connect, self.name)
+                connection = database.retry_while_away(self._engine.connect, self.name)
             else:
                 connection = self._engine.connect()
             with connection, connection.begin():
@@ -184,16 +184,16 @@ class Ledger:
         except IntegrityError:
             raise
         except (DBAPIError, sa.exc.TimeoutError) as error:
-            raise self._unusable(error) from error
+            raise self._unusable_error(error) from error
 
-    def transact(self, work: Callable[[sa.Connection], _T], *, again: bool = False) -> _T:
+    def run_transaction(self, work: Callable[[sa.Connection], _T], *, again: bool = False) -> _T:
         """A transaction that is begun anew when the server went away in the middle of it: `work`
         may be called several times, and all but its last call is undone. When the server went at
         the very end nobody knows whether it was; then it is done once more only where `again` says
         that twice is as good as once."""
         ending = False
 
-        def attempt() -> _T:
+        def run_once() -> _T:
             nonlocal ending
             ending = False
             with self._engine.connect() as connection, connection.begin():
@@ -203,37 +203,37 @@ class Ledger:
 
         try:
             if not self._address:
-                return attempt()
-            return database.patiently(attempt, self.name, again=lambda: again or not ending)
+                return run_once()
+            return database.retry_while_away(run_once, self.name, again=lambda: again or not ending)
         except IntegrityError:
             raise
         except (DBAPIError, sa.exc.TimeoutError) as error:
-            raise self._unusable(error) from error
+            raise self._unusable_error(error) from error
 
-    def _unusable(self, error: Exception) -> StoreError:
-        return StoreError(f"The ledger {self.name} can't be used: {database.reason(error)}")
+    def _unusable_error(self, error: Exception) -> StoreError:
+        return StoreError(f"The ledger {self.name} can't be used: {database.shorten_error(error)}")
 
     def dispose(self) -> None:
         """Close what is open and not in use; a method called later opens it again."""
         if self._address:
-            database.dispose(self._address)
+            database.dispose_engines(self._address)
 
     def now(self) -> float:
         """Unix time by the one clock that all users of this ledger share."""
         if not self._address:
             return time.time()
 
-        def ask() -> float:
-            return self.transact(lambda c: c.execute(_SERVER_TIME).scalar_one(), again=True)
+        def ask_server() -> float:
+            return self.run_transaction(lambda c: c.execute(_SERVER_TIME).scalar_one(), again=True)
 
-        return database.clock(self._address).now(ask)
+        return database.database_clock(self._address).now(ask_server)
 
-    def _stamp(self) -> Any:
+    def _timestamp_expression(self) -> Any:
         """The same, for a statement."""
         return database.SERVER_TIME if self._address else time.time()
 
-    def _rows(self, query: sa.Select[Any]) -> list[Any]:
-        return self.transact(lambda connection: list(connection.execute(query)), again=True)
+    def _fetch_rows(self, query: sa.Select[Any]) -> list[Any]:
+        return self.run_transaction(lambda connection: list(connection.execute(query)), again=True)
 
     def register(self, source: BriefSource) -> str:
         """The partition key of a source, from now on and for ever.
@@ -243,17 +243,19 @@ class Ledger:
         """
         while True:
             try:
-                return self.transact(lambda c: _register(c, source, self._stamp()), again=True)
+                return self.run_transaction(
+                    lambda c: _register_key(c, source, self._timestamp_expression()), again=True
+                )
             except IntegrityError:
                 continue  # Another process registered it, or took the key, just now.
 
     def source(self, key: str) -> BriefSource:
         """Where the brief of a key comes from. UserError for an unknown key."""
-        return self.entry(key).source
+        return self.find_entry(key).source
 
-    def entry(self, key: str) -> Entry:
+    def find_entry(self, key: str) -> LedgerEntry:
         """All that is known of a key. UserError for an unknown one."""
-        rows = self._rows(sa.select(_BRIEFS).where(_BRIEFS.c.key == key))
+        rows = self._fetch_rows(sa.select(_BRIEFS).where(_BRIEFS.c.key == key))
         if not rows:
             raise UserError(
                 Problem(
@@ -262,17 +264,17 @@ class Ledger:
                     "Put its folder where the briefs lie; keys are made from folders' names.",
                 )
             )
-        return _entry(rows[0])
+        return _entry_of_row(rows[0])
 
-    def entries(self) -> list[Entry]:
+    def list_entries(self) -> list[LedgerEntry]:
         """All of them, by key."""
         return self.find()
 
-    def looks(self) -> dict[str, Entry]:
+    def looks(self) -> dict[str, LedgerEntry]:
         """All of them by origin, without what their documents say: enough to see what changed."""
         columns = [c for c in _BRIEFS.c if c.name != "document"]
-        rows = self._rows(sa.select(*columns, sa.literal("").label("document")))
-        return {row.origin: _entry(row) for row in rows}
+        rows = self._fetch_rows(sa.select(*columns, sa.literal("").label("document")))
+        return {row.origin: _entry_of_row(row) for row in rows}
 
     def find(
         self,
@@ -281,7 +283,7 @@ class Ledger:
         states: Sequence[str] = (),
         wanted: bool = False,
         after: float | None = None,
-    ) -> list[Entry]:
+    ) -> list[LedgerEntry]:
         """Entries by key that fit all that is given; `after` is a time of their last change."""
         query = sa.select(_BRIEFS)
         if campaign is not None:
@@ -293,22 +295,24 @@ class Ledger:
         if after is not None:
             query = query.where(_BRIEFS.c.updated > after)
         # Sorted here: how a server sorts text depends on where it was set up.
-        return sorted((_entry(row) for row in self._rows(query)), key=lambda entry: entry.key)
+        return sorted(
+            (_entry_of_row(row) for row in self._fetch_rows(query)), key=lambda entry: entry.key
+        )
 
     def campaigns(self) -> dict[str, float]:
         """Each campaign, and when one of its briefs last changed its state (Unix time)."""
         query = sa.select(_BRIEFS.c.campaign, sa.func.max(_BRIEFS.c.updated)).group_by("campaign")
-        return {name: float(last) for name, last in self._rows(query)}
+        return {name: float(last) for name, last in self._fetch_rows(query)}
 
     def stale_pages(
         self, now: float, settle: float, at_least: float, good_for: float | None = None
     ) -> list[str]:
-        """Campaigns whose page is older than what became of their briefs and is not being made.
-        One with work going on has its page made at most every `at_least` seconds, and any at most
-        every `settle`; `good_for` is how long the links of a page lead somewhere. `now` is that of
+        """Campaigns whose page is older than what became of their briefs and is not being made. One
+        with work going on has its page made at most every `at_least` seconds, and any at most every
+        `note_if_state`; `good_for` is how long the links of a page lead somewhere. `now` is that of
         `self.now()`."""
 
-        def read(connection: sa.Connection) -> tuple[dict[str, Any], set[str], list[Any]]:
+        def read_pages(connection: sa.Connection) -> tuple[dict[str, Any], set[str], list[Any]]:
             pages = {r.campaign: r for r in connection.execute(sa.select(_PAGES))}
             busy = sa.select(_BRIEFS.c.campaign).where(_BRIEFS.c.state.in_(OPEN)).distinct()
             changed = (
@@ -323,7 +327,7 @@ class Ledger:
                 list(connection.execute(changed)),
             )
 
-        pages, busy, changed = self.transact(read, again=True)
+        pages, busy, changed = self.run_transaction(read_pages, again=True)
         stale = []
         for name, last in changed:
             page = pages.get(name)
@@ -339,10 +343,10 @@ class Ledger:
     def note_page(self, campaign: str, **values: float) -> None:
         """Set `asked`, or `made` and `seen`, of a campaign's page; times of `self.now()`."""
         here = sa.update(_PAGES).where(_PAGES.c.campaign == campaign).values(**values)
-        while not self.transact(lambda c: c.execute(here).rowcount, again=True):
+        while not self.run_transaction(lambda c: c.execute(here).rowcount, again=True):
             first = sa.insert(_PAGES).values(campaign=campaign, **values)
             with suppress(IntegrityError):  # Another process noted it just now.
-                self.transact(lambda c, first=first: c.execute(first))
+                self.run_transaction(lambda c, first=first: c.execute(first))
                 return
 
     def want(self, keys: Sequence[str], action: str) -> int:
@@ -353,7 +357,7 @@ class Ledger:
         # All in the same order, so that two who ask at once don't wait for each other.
         asked = sorted(set(keys))
 
-        def mark(connection: sa.Connection) -> int:
+        def mark_wanted(connection: sa.Connection) -> int:
             changed = 0
             for start in range(0, len(asked), 500):
                 some = asked[start : start + 500]
@@ -362,7 +366,7 @@ class Ledger:
                 ).rowcount
             return changed
 
-        return self.transact(mark, again=True)
+        return self.run_transaction(mark_wanted, again=True)
 
     def request(
         self,
@@ -391,19 +395,19 @@ class Ledger:
                 wanted="",
                 priority=priority,
                 progress=0.0,
-                updated=self._stamp(),
+                updated=self._timestamp_expression(),
             )
         )
 
-        def number(connection: sa.Connection) -> int:
+        def next_number(connection: sa.Connection) -> int:
             if self._address:  # One at a time; a SQLite file has one writer anyway.
-                connection.execute(_lock(_NUMBERING))
+                connection.execute(_advisory_lock(_NUMBERING))
             connection.execute(note)
             return connection.execute(
                 sa.select(_BRIEFS.c.serial).where(_BRIEFS.c.key == key)
             ).scalar_one()
 
-        return self.transact(number, again=True)
+        return self.run_transaction(next_number, again=True)
 
     def note(self, key: str, **values: Any) -> None:
         """Set columns of a brief: `state`, `error`, `problems`, `run_id`, `progress`, `look`,
@@ -412,33 +416,33 @@ class Ledger:
         if "problems" in values:
             values["problems"] = json.dumps([p.as_dict() for p in values["problems"]])
         if values.keys() & {"state", "error", "deleted"}:
-            values["updated"] = self._stamp()
-        change = sa.update(_BRIEFS).where(_BRIEFS.c.key == key).values(**_storable(values))
-        self.transact(lambda connection: connection.execute(change), again=True)
+            values["updated"] = self._timestamp_expression()
+        change = sa.update(_BRIEFS).where(_BRIEFS.c.key == key).values(**_storable_values(values))
+        self.run_transaction(lambda connection: connection.execute(change), again=True)
 
-    def settle(self, key: str, was: Sequence[str], **values: Any) -> bool:
+    def note_if_state(self, key: str, was: Sequence[str], **values: Any) -> bool:
         """`note`, only where the state is still one of `was`. Returns whether it was."""
         change = (
             sa.update(_BRIEFS)
             .where(_BRIEFS.c.key == key, _BRIEFS.c.state.in_(was))
-            .values(updated=self._stamp(), **_storable(values))
+            .values(updated=self._timestamp_expression(), **_storable_values(values))
         )
-        return bool(self.transact(lambda connection: connection.execute(change).rowcount))
+        return bool(self.run_transaction(lambda connection: connection.execute(change).rowcount))
 
 
-def _relax(connection: Any, _record: Any) -> None:
+def _set_pragmas(connection: Any, _record: Any) -> None:
     """Readers and a writer at once; a power cut can cost the last moments, never the file."""
     with suppress(sqlite3.DatabaseError):  # What is no database is said by the first statement.
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _storable(values: dict[str, Any]) -> dict[str, Any]:
+def _storable_values(values: dict[str, Any]) -> dict[str, Any]:
     """PostgreSQL takes no NUL in a text; what tools print may hold one."""
     return {k: v.replace("\0", "\ufffd") if isinstance(v, str) else v for k, v in values.items()}
 
 
-def _register(connection: sa.Connection, source: BriefSource, now: Any) -> str:
+def _register_key(connection: sa.Connection, source: BriefSource, now: Any) -> str:
     here = socket.gethostname()
     values = {
         "origin": source.origin,
@@ -463,7 +467,7 @@ def _register(connection: sa.Connection, source: BriefSource, now: Any) -> str:
                 .values(deleted=0.0, **values, **({"updated": now} if known.deleted else {}))
             )
         return known.key
-    for key in _keys(source):
+    for key in _iterate_keys(source):
         holder = connection.execute(
             sa.select(_BRIEFS.c.path, _BRIEFS.c.origin, _BRIEFS.c.host).where(_BRIEFS.c.key == key)
         ).first()
@@ -482,23 +486,27 @@ def _register(connection: sa.Connection, source: BriefSource, now: Any) -> str:
     raise AssertionError("unreachable: the keys of a source do not end")
 
 
-def _keys(source: BriefSource) -> Iterator[str]:
+def _iterate_keys(source: BriefSource) -> Iterator[str]:
     yield source.key
     digest = hashlib.sha256(source.origin.encode()).hexdigest()
     for length in range(6, len(digest)):
         yield f"{source.key}~{digest[:length]}"
 
 
-def _entry(row: Any) -> Entry:
-    document = Document.from_json(row.document) if row.document else None
+def _entry_of_row(row: Any) -> LedgerEntry:
+    document = SourceDocument.from_json(row.document) if row.document else None
     source = BriefSource(
         Path(row.path), row.kind, row.campaign, row.name, Path(row.folder), document
     )
-    return Entry(
+    return LedgerEntry(
         key=row.key,
         source=source,
         problems=read_problems(row.problems),
-        **{name: getattr(row, name) for name in Entry.__dataclass_fields__ if name not in _MADE},
+        **{
+            name: getattr(row, name)
+            for name in LedgerEntry.__dataclass_fields__
+            if name not in _MADE
+        },
     )
 
 
@@ -530,7 +538,7 @@ _LOCK_MILLISECONDS = 3000
 _SERVER_TIME = sa.select(database.SERVER_TIME)
 
 
-def _lock(number: int) -> sa.Select[Any]:
+def _advisory_lock(number: int) -> sa.Select[Any]:
     """Held until the transaction ends."""
     return sa.select(sa.func.pg_advisory_xact_lock(number))
 
@@ -548,13 +556,13 @@ def _make_in_file(connection: sa.Connection) -> None:
 def _make_on_server(connection: sa.Connection) -> None:
     """Only a look where all is there, which is nearly always: a change of a table waits for all
     who use it, and all others wait behind it."""
-    if not _missing(_there(connection)):
+    if not _missing_parts(_existing_schema(connection)):
         return
     # Rather than keep others waiting behind this one it gives up, and is tried again a bit later.
     connection.execute(sa.text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))
-    connection.execute(_lock(_TABLES))
-    there = _there(connection)  # Another process may have made it all in the meantime.
-    for name in _missing(there):
+    connection.execute(_advisory_lock(_TABLES))
+    there = _existing_schema(connection)  # Another process may have made it all in the meantime.
+    for name in _missing_parts(there):
         if name == SCHEMA:
             connection.execute(CreateSchema(SCHEMA))
             continue
@@ -568,7 +576,7 @@ def _make_on_server(connection: sa.Connection) -> None:
                 connection.execute(CreateIndex(index))
 
 
-def _there(connection: sa.Connection) -> dict[str, set[str]]:
+def _existing_schema(connection: sa.Connection) -> dict[str, set[str]]:
     """Columns of each table and index of the schema, and the schema's own name if it is there."""
     rows = connection.execute(
         sa.text(
@@ -587,7 +595,7 @@ def _there(connection: sa.Connection) -> dict[str, set[str]]:
     return there
 
 
-def _missing(there: dict[str, set[str]]) -> list[str]:
+def _missing_parts(there: dict[str, set[str]]) -> list[str]:
     """The schema and the tables of which something is not there."""
     missing = [] if SCHEMA in there else [SCHEMA]
     for table in METADATA.sorted_tables:
@@ -605,11 +613,11 @@ def _add_columns(connection: sa.Connection, table: sa.Table, there: set[str]) ->
         kind = column.type.compile(connection.dialect)
         # Names and values are this program's own; a definition takes no parameters.
         connection.execute(
-            sa.text(f"ALTER TABLE {place} ADD COLUMN {column.name} {kind} {_empty(column)}")
+            sa.text(f"ALTER TABLE {place} ADD COLUMN {column.name} {kind} {_empty_default(column)}")
         )
 
 
-def _empty(column: sa.Column[Any]) -> str:
+def _empty_default(column: sa.Column[Any]) -> str:
     if column.default is not None and column.default.is_scalar:
         return f"NOT NULL DEFAULT {column.default.arg!r}"
     return "" if column.nullable else f"NOT NULL DEFAULT {column.type.python_type()!r}"

@@ -30,16 +30,16 @@ from typing import Any, BinaryIO, NamedTuple
 
 from pytoon_pipeline.briefs.source import (
     BriefSource,
-    Hints,
-    Stillness,
+    FileStillness,
+    QueueHints,
     content_hash,
-    hints,
-    look,
-    mentions,
-    stillness,
+    iterate_mentions,
+    read_hints,
+    read_signature,
+    read_stillness,
 )
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.intake.folder import scan
+from pytoon_pipeline.intake.folder import scan_folder
 
 FILE_SECONDS = 15.0
 """Longest time that one file is read, beside ..."""
@@ -62,7 +62,7 @@ Roots = Mapping[str, Path]
 State = tuple[int, int]
 
 
-class Found(NamedTuple):
+class FoundSource(NamedTuple):
     """A brief as it lies there."""
 
     source: BriefSource
@@ -72,33 +72,35 @@ class Found(NamedTuple):
     """A file of it that is not read, or empty."""
 
 
-class Read(NamedTuple):
+class BriefReading(NamedTuple):
     """All that is read of a brief before it is compiled."""
 
-    still: Stillness
+    still: FileStillness
     contents: str
     """Empty where the brief is still being copied."""
     look: str
-    hints: Hints
+    hints: QueueHints
 
 
 def read_brief(
     source: BriefSource, roots: Roots, unmoved: str = "", settled_before: float = math.inf
-) -> Read:
+) -> BriefReading:
     """What is read of a brief, in this process. Its files are read through only where nothing of it
     changed at `settled_before` (Unix time) or later, or where its stillness has the signature
     `unmoved`: a file that is being copied is not read over and over."""
-    still = stillness(source, roots)
+    still = read_stillness(source, roots)
     if still.newest >= settled_before and still.signature != unmoved:
-        return Read(still, "", "", Hints())
-    return Read(still, content_hash(source, roots), look(source, roots), hints(source))
+        return BriefReading(still, "", "", QueueHints())
+    return BriefReading(
+        still, content_hash(source, roots), read_signature(source, roots), read_hints(source)
+    )
 
 
-class Busy(Exception):
+class ReaderBusyError(Exception):
     """There is no answer yet; whoever asks again for the same gets it."""
 
 
-class Stuck(Exception):
+class ReaderStuckError(Exception):
     """A file was read for too long, or ended the helper. `path` is empty where it is not known
     which."""
 
@@ -119,7 +121,7 @@ class Stuck(Exception):
 
 
 @dataclass(frozen=True)
-class _LeftOut:
+class _LeftOutNote:
     state: State | None
     since: float
     why: str
@@ -137,19 +139,21 @@ class BriefReader:
         """Key of the question that is being answered."""
         self._answers: dict[object, tuple[float, Any]] = {}
         """An answer that nobody waited for, and when it came (time.monotonic())."""
-        self._left_out: dict[str, _LeftOut] = {}
+        self._left_out: dict[str, _LeftOutNote] = {}
         self._heard = b""
         self._at, self._limit = "", 0.0
         """The file that is being read, and until when at most (time.monotonic())."""
 
     def find(
         self, root: Path, now: dt.datetime, roots: Roots, until: float
-    ) -> tuple[list[Found], list[Problem]]:
+    ) -> tuple[list[FoundSource], list[Problem]]:
         """`folder.scan`, and the looks of what it finds."""
-        return self._ask("find", until, "find", root, now, dict(roots))
+        return self._request_answer("find", until, "find", root, now, dict(roots))
 
-    def looks(self, sources: Sequence[BriefSource], roots: Roots, until: float) -> list[Found]:
-        return self._ask("looks", until, "looks", list(sources), dict(roots))
+    def looks(
+        self, sources: Sequence[BriefSource], roots: Roots, until: float
+    ) -> list[FoundSource]:
+        return self._request_answer("looks", until, "looks", list(sources), dict(roots))
 
     def read(
         self,
@@ -158,63 +162,65 @@ class BriefReader:
         until: float,
         unmoved: str = "",
         settled_before: float = math.inf,
-    ) -> Read:
+    ) -> BriefReading:
         """`read_brief`."""
         key, args = ("read", source.origin), (source, dict(roots), unmoved, settled_before)
-        return self._ask(key, until, "read", *args, of=str(source.path))
+        return self._request_answer(key, until, "read", *args, of=str(source.path))
 
-    def why_left_out(self, path: str) -> Stuck | None:
+    def why_left_out(self, path: str) -> ReaderStuckError | None:
         known = self._left_out.get(path)
-        return Stuck(path, known.why) if known else None
+        return ReaderStuckError(path, known.why) if known else None
 
     def close(self) -> None:
         with self._lock:
-            self._end()
+            self._end_process()
 
-    def _ask(self, key: object, until: float, name: str, *args: Any, of: str = "") -> Any:
-        """Raises Busy where there is no answer until then, Stuck where there will be none, and
-        what the question raised."""
+    def _request_answer(
+        self, key: object, until: float, name: str, *args: Any, of: str = ""
+    ) -> Any:
+        """Raises ReaderBusyError where there is no answer until then, ReaderStuckError where there
+        will be none, and what the question raised."""
         if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise Busy
+            raise ReaderBusyError
         try:
             if self._owner != os.getpid():  # A forked process starts a helper of its own.
                 self._process, self._asked, self._answers = None, None, {}
             if self._asked is not None and self._asked != key:
                 waited = self._asked
                 try:
-                    answer = self._wait(until, "")
-                except Stuck as stuck:
+                    answer = self._wait_for_answer(until, "")
+                except ReaderStuckError as stuck:
                     answer = stuck
                 self._answers = {waited: (time.monotonic(), answer)}
             came, answer = self._answers.pop(key, (0.0, None))
             if answer is None or time.monotonic() - came > KEPT_SECONDS:
                 if self._asked is None:
-                    self._send(key, name, args)
-                answer = self._wait(until, of)
+                    self._send_request(key, name, args)
+                answer = self._wait_for_answer(until, of)
             if isinstance(answer, Exception):
                 raise answer
             return answer
         finally:
             self._lock.release()
 
-    def _send(self, key: object, name: str, args: tuple[Any, ...]) -> None:
+    def _send_request(self, key: object, name: str, args: tuple[Any, ...]) -> None:
         if self._process is None or self._process.poll() is not None:
-            self._start()
+            self._start_process()
         assert self._process is not None and self._process.stdin is not None
         now = time.monotonic()
         for path, left in list(self._left_out.items()):
-            if _state(path) != left.state or now - left.since > AGAIN_SECONDS:
+            if _read_file_state(path) != left.state or now - left.since > AGAIN_SECONDS:
                 del self._left_out[path]
         self._asked, self._at, self._limit = key, "", now + FILE_SECONDS
-        with suppress(BrokenPipeError):  # `_wait` finds out how it ended.
-            _write(self._process.stdin, b"Q", (name, args, set(self._left_out)))
+        with suppress(BrokenPipeError):  # `_wait_for_answer` finds out how it ended.
+            _write_frame(self._process.stdin, b"Q", (name, args, set(self._left_out)))
 
-    def _wait(self, until: float, of: str) -> Any:
+    def _wait_for_answer(self, until: float, of: str) -> Any:
         """The answer to what was asked last."""
         assert self._process is not None and self._process.stdout is not None
         pipe = self._process.stdout.fileno()
         while True:
-            while (frame := self._frame()) is not None:
+            while (frame := self._next_frame()) is not None:
                 kind, said = frame
                 if kind == b"A":  # It begins with a file, or goes on.
                     self._at = said[0] or self._at
@@ -226,7 +232,7 @@ class BriefReader:
             if now >= self._limit:
                 raise self._leave_out(of, "reading it takes too long")
             if now >= until:
-                raise Busy
+                raise ReaderBusyError
             if not select.select([pipe], [], [], min(self._limit, until) - now)[0]:
                 continue
             more = os.read(pipe, 1 << 20)
@@ -235,14 +241,14 @@ class BriefReader:
                 raise self._leave_out(of, f"the process that read it ended with {code}")
             self._heard += more
 
-    def _leave_out(self, of: str, why: str) -> Stuck:
-        self._end()
+    def _leave_out(self, of: str, why: str) -> ReaderStuckError:
+        self._end_process()
         path = self._at or of
         if path:
-            self._left_out[path] = _LeftOut(_state(path), time.monotonic(), why)
-        return Stuck(path, why)
+            self._left_out[path] = _LeftOutNote(_read_file_state(path), time.monotonic(), why)
+        return ReaderStuckError(path, why)
 
-    def _frame(self) -> tuple[bytes, Any] | None:
+    def _next_frame(self) -> tuple[bytes, Any] | None:
         if len(self._heard) < _HEAD.size:
             return None
         kind, length = _HEAD.unpack_from(self._heard)
@@ -253,7 +259,7 @@ class BriefReader:
         self._heard = self._heard[end:]
         return kind, said
 
-    def _start(self) -> None:
+    def _start_process(self) -> None:
         self._heard, self._owner = b"", os.getpid()
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-c", _START, str(Path(__file__).parents[2]), *sys.path],
@@ -263,9 +269,9 @@ class BriefReader:
             process_group=0,  # Ctrl-C is for the process that asks.
         )
         self._asked, self._at, self._limit = "start", "", time.monotonic() + START_SECONDS
-        self._wait(self._limit + 1, "")
+        self._wait_for_answer(self._limit + 1, "")
 
-    def _end(self) -> None:
+    def _end_process(self) -> None:
         process, self._process, self._asked = self._process, None, None
         if process is not None and self._owner == os.getpid():
             process.kill()
@@ -275,7 +281,7 @@ class BriefReader:
                     pipe.close()
 
 
-def _state(path: str) -> State | None:
+def _read_file_state(path: str) -> State | None:
     try:
         info = os.stat(path)
     except (OSError, ValueError):
@@ -287,12 +293,12 @@ _reader = BriefReader()
 atexit.register(lambda: _reader.close())
 
 
-def reader() -> BriefReader:
+def shared_reader() -> BriefReader:
     """The one of this process."""
     return _reader
 
 
-def _write(pipe: BinaryIO, kind: bytes, said: Any) -> None:
+def _write_frame(pipe: BinaryIO, kind: bytes, said: Any) -> None:
     data = pickle.dumps(said)
     view = memoryview(_HEAD.pack(kind, len(data)) + data)
     while view:
@@ -304,23 +310,23 @@ def _write(pipe: BinaryIO, kind: bytes, said: Any) -> None:
 _START = """
 import sys
 sys.path[:0] = sys.argv[1:]
-from pytoon_pipeline.intake.sandboxed_reader import serve
-serve()
+from pytoon_pipeline.intake.sandboxed_reader import serve_requests
+serve_requests()
 """
 _told = 0.0
 _left_out: set[str] = set()
 _tell: Any = None
 
 
-def serve() -> None:
+def serve_requests() -> None:
     """Answer until whoever asks is gone."""
     global _left_out, _tell
     pipe = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # Nothing that a library prints is taken for an answer.
-    _bind()
-    _tell = lambda path, size: _write(pipe, b"A", (path, size))  # noqa: E731
+    _bind_resources()
+    _tell = lambda path, size: _write_frame(pipe, b"A", (path, size))  # noqa: E731
     sys.addaudithook(_on_event)
-    _write(pipe, b"R", None)
+    _write_frame(pipe, b"R", None)
     while head := sys.stdin.buffer.read(_HEAD.size):
         name, args, _left_out = pickle.loads(sys.stdin.buffer.read(_HEAD.unpack(head)[1]))
         _allow_cpu()
@@ -328,7 +334,7 @@ def serve() -> None:
             answer = _QUESTIONS[name](*args)
         except Exception as error:
             answer = error
-        _write(pipe, b"R", answer)
+        _write_frame(pipe, b"R", answer)
 
 
 def _on_event(event: str, args: tuple[Any, ...]) -> None:
@@ -341,7 +347,7 @@ def _on_event(event: str, args: tuple[Any, ...]) -> None:
         if path in _left_out:
             raise OSError(errno.EIO, "it is left out, since reading it took too long", path)
         if not path.endswith((".py", ".pyc", ".so")):
-            _tell(path, (_state(path) or (0, 0))[0])
+            _tell(path, (_read_file_state(path) or (0, 0))[0])
     elif event == "os.scandir":
         _go_on()
 
@@ -354,30 +360,32 @@ def _go_on() -> None:
         _tell("", 0)
 
 
-def _find(root: Path, now: dt.datetime, roots: Roots) -> tuple[list[Found], list[Problem]]:
-    sources, problems = scan(root, now)
-    return _looks(sources, roots), problems
+def _find_sources(
+    root: Path, now: dt.datetime, roots: Roots
+) -> tuple[list[FoundSource], list[Problem]]:
+    sources, problems = scan_folder(root, now)
+    return _read_signatures(sources, roots), problems
 
 
-def _looks(sources: Sequence[BriefSource], roots: Roots) -> list[Found]:
+def _read_signatures(sources: Sequence[BriefSource], roots: Roots) -> list[FoundSource]:
     found = []
     for source in sources:
         _go_on()
         left = ""
         if _left_out:
-            files = {str(source.path), *(m.at for m in mentions(source, roots))}
+            files = {str(source.path), *(m.at for m in iterate_mentions(source, roots))}
             left = min(files & _left_out, default="")
         try:
-            found.append(Found(source, look(source, roots), left))
+            found.append(FoundSource(source, read_signature(source, roots), left))
         except OSError:
-            found.append(Found(source, "", left))  # `read` says what is wrong.
+            found.append(FoundSource(source, "", left))  # `read` says what is wrong.
     return found
 
 
-_QUESTIONS: dict[str, Any] = {"find": _find, "looks": _looks, "read": read_brief}
+_QUESTIONS: dict[str, Any] = {"find": _find_sources, "looks": _read_signatures, "read": read_brief}
 
 
-def _bind() -> None:
+def _bind_resources() -> None:
     with suppress(ImportError, OSError, ValueError):
         import resource
 

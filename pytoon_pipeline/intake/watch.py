@@ -13,26 +13,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from pytoon_pipeline.briefs.bundle import BriefChanged, hints_of, pack, packed
-from pytoon_pipeline.briefs.source import BriefSource, Hints, look
-from pytoon_pipeline.briefs.variants import expand
+from pytoon_pipeline.briefs.bundle import BriefChangedError, hints_of, is_packed, pack_brief
+from pytoon_pipeline.briefs.source import BriefSource, QueueHints, read_signature
+from pytoon_pipeline.briefs.variants import expand_variants
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
-from pytoon_pipeline.intake.folder import scan
-from pytoon_pipeline.intake.ledger import Entry, Ledger
+from pytoon_pipeline.intake.folder import scan_folder
+from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
 from pytoon_pipeline.intake.sandboxed_reader import (
     BriefReader,
-    Busy,
-    Found,
-    Read,
-    Stuck,
+    BriefReading,
+    FoundSource,
+    ReaderBusyError,
+    ReaderStuckError,
     read_brief,
 )
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.store import Store, open_store, where
+from pytoon_pipeline.store import Store, describe_location, open_store
 
 CONTENTS_TAG = "pytoon/contents"
 """On runs whose brief lies in a shared store: the contents that they compile."""
-MOST_REQUESTS = 20
+MAX_REQUESTS = 20
 """Runs requested per look; submitting one takes Dagster a good part of a second."""
 SETTLED_SECONDS = 5.0
 """Files this long without a change count as copied whole."""
@@ -51,7 +51,7 @@ class Findings:
 
     briefs: int | None = None
     """Briefs in the folder and the table; None when they were not looked at."""
-    requests: list[Entry] = field(default_factory=list)
+    requests: list[LedgerEntry] = field(default_factory=list)
     """To be worked on now, as their `action` says."""
     waiting: list[BriefSource] = field(default_factory=list)
     """Still being copied."""
@@ -66,7 +66,7 @@ class Findings:
     """Keys of requests that generate footage, where the brief itself is on another machine."""
 
 
-class Packing:
+class BundlePacking:
     """Packs briefs into a store that machines share: in the background, so that a large file keeps
     no look from its end, and goes on into the store until the next."""
 
@@ -76,7 +76,7 @@ class Packing:
         self._waiting: SimpleQueue = SimpleQueue()
         for n in range(_PACKERS):
             # Whoever ends this process need not wait for them: a put that was cut off is none.
-            threading.Thread(target=self._work, name=f"packing-{n}", daemon=True).start()
+            threading.Thread(target=self._pack_requests, name=f"packing-{n}", daemon=True).start()
 
     def begin(
         self, key: str, source: BriefSource, roots: Mapping[str, Path], contents: str
@@ -91,34 +91,34 @@ class Packing:
     def forget_ended(self) -> None:
         self._begun = {k: f for k, f in self._begun.items() if not f.done()}
 
-    def _work(self) -> None:
+    def _pack_requests(self) -> None:
         while True:
             future, key, source, roots, contents = self._waiting.get()
             try:
-                pack(source, self.store, roots, contents, key=key, scratch=self._scratch)
+                pack_brief(source, self.store, roots, contents, key=key, scratch=self._scratch)
                 future.set_result(None)
             except BaseException as error:  # Whoever waits for it hears of it.
                 future.set_exception(error)
 
 
-def packing(settings: Settings) -> Packing | None:
+def shared_packing(settings: Settings) -> BundlePacking | None:
     """What briefs are packed with, one for a store and a process; None where the store is a folder
     of this machine."""
     place = settings.store, settings.s3_endpoint, settings.home
     if place not in _PACKING:
         store = open_store(settings)
-        _PACKING[place] = Packing(store, settings.scratch) if store.shared else None
+        _PACKING[place] = BundlePacking(store, settings.scratch) if store.shared else None
     return _PACKING[place]
 
 
-_PACKING: dict[tuple[str, str | None, Path], Packing | None] = {}
+_PACKING: dict[tuple[str, str | None, Path], BundlePacking | None] = {}
 
 
 @dataclass
-class Gathered:
+class GatheredSources:
     """The briefs that there are; `found` is None where that is not known yet."""
 
-    found: list[Found] | None
+    found: list[FoundSource] | None
     problems: list[Problem]
 
     @property
@@ -126,10 +126,10 @@ class Gathered:
         return None if self.found is None else [each.source for each in self.found]
 
 
-def gather_apart(settings: Settings, reader: BriefReader, deadline: float) -> Gathered:
-    """`gather`, read in a process apart and with the looks of the briefs. A file that is read for
-    too long is left out, and told of; where it is not done at the deadline (time.monotonic()) the
-    next look goes on with it."""
+def gather_apart(settings: Settings, reader: BriefReader, deadline: float) -> GatheredSources:
+    """`gather_sources`, read in a process apart and with the looks of the briefs. A file that is
+    read for too long is left out, and told of; where it is not done at the deadline
+    (time.monotonic()) the next look goes on with it."""
     moment = dt.datetime.fromtimestamp(time.time(), dt.UTC)
     problems: list[Problem] = []
     roots = settings.media_roots
@@ -141,28 +141,30 @@ def gather_apart(settings: Settings, reader: BriefReader, deadline: float) -> Ga
 
                 rows, wrong = read_sql_table(settings.briefs_table, settings.briefs_dir)
                 said += wrong
-                each = [each for row in rows for each in expand(row)]
+                each = [each for row in rows for each in expand_variants(row)]
                 found += reader.looks(each, roots, deadline)
-            return Gathered(found, problems + said)
-        except Stuck as stuck:
+            return GatheredSources(found, problems + said)
+        except ReaderStuckError as stuck:
             problems.append(stuck.as_problem())
             if not stuck.path or time.monotonic() > deadline:
-                return Gathered(None, problems)
-        except Busy:
-            return Gathered(None, problems)
+                return GatheredSources(None, problems)
+        except ReaderBusyError:
+            return GatheredSources(None, problems)
 
 
-def gather(settings: Settings, now: float | None = None) -> tuple[list[BriefSource], list[Problem]]:
+def gather_sources(
+    settings: Settings, now: float | None = None
+) -> tuple[list[BriefSource], list[Problem]]:
     """All briefs that there are now, in the folder and in the table. A row whose sale has begun or
     ended since the last look says something else, and so counts as changed. `now` is a Unix time,
     the present if left out."""
     moment = dt.datetime.fromtimestamp(time.time() if now is None else now, dt.UTC)
-    sources, problems = scan(settings.briefs_dir, moment)
+    sources, problems = scan_folder(settings.briefs_dir, moment)
     if settings.briefs_table:
         from pytoon_pipeline.tables.sqltable import read_sql_table
 
         rows, found = read_sql_table(settings.briefs_table, settings.briefs_dir)
-        sources += [each for row in rows for each in expand(row)]
+        sources += [each for row in rows for each in expand_variants(row)]
         problems += found
     return sources, problems
 
@@ -174,7 +176,7 @@ def report_back(settings: Settings, ledger: Ledger) -> list[Problem]:
         return []
     from pytoon_pipeline.tables.sqltable import RowState, write_back
 
-    rows: dict[str, list[Entry]] = {}
+    rows: dict[str, list[LedgerEntry]] = {}
     for entry in ledger.find():
         document = entry.source.document
         if document and document.whole.startswith("sql:") and entry.state != "new":
@@ -192,7 +194,9 @@ def report_back(settings: Settings, ledger: Ledger) -> list[Problem]:
             part=part,
             status=_of_all(e.state for e in entries),
             video="\n".join(
-                where(store, f"videos/{e.key}/video.mp4") for e in entries if e.state == "done"
+                describe_location(store, f"videos/{e.key}/video.mp4")
+                for e in entries
+                if e.state == "done"
             ),
             error="\n".join(e.error for e in entries if e.error),
         )
@@ -216,29 +220,32 @@ def _of_all(states: Iterable[str]) -> str:
 
 
 @dataclass
-class _Look:
+class _TickPlan:
     """A look under way."""
 
     ledger: Ledger
     confirmed: int
     roots: Mapping[str, Path]
-    packing: Packing | None
+    packing: BundlePacking | None
     deadline: float
     reader: BriefReader | None = None
     found: Findings = field(default_factory=Findings)
-    begun: list[tuple[Entry, str, str, str, Hints, Future[None]]] = field(default_factory=list)
+    begun: list[tuple[LedgerEntry, str, str, str, QueueHints, Future[None]]] = field(
+        default_factory=list
+    )
     """What is being packed: entry, contents, look, what for, and its hints."""
 
     def read(
         self, source: BriefSource, unmoved: str = "", settled_before: float = math.inf
-    ) -> Read:
-        """`read_brief`, apart where there is a reader. Raises OSError, Busy and Stuck."""
+    ) -> BriefReading:
+        """`read_brief`, apart where there is a reader. Raises OSError, ReaderBusyError and
+        ReaderStuckError."""
         if self.reader is None:
             return read_brief(source, self.roots, unmoved, settled_before)
         until = self.deadline + READING
         return self.reader.read(source, self.roots, until, unmoved, settled_before)
 
-    def refuse_stuck(self, key: str, seen: str, stuck: Stuck) -> None:
+    def refuse_stuck(self, key: str, seen: str, stuck: ReaderStuckError) -> None:
         """It is read again when it changes."""
         problem = stuck.as_problem()
         self.ledger.note(
@@ -254,10 +261,12 @@ class _Look:
         self.found.problems.append(problem)
 
     @property
-    def full(self) -> bool:
-        return len(self.found.requests) + len(self.begun) >= MOST_REQUESTS
+    def is_full(self) -> bool:
+        return len(self.found.requests) + len(self.begun) >= MAX_REQUESTS
 
-    def ask(self, entry: Entry, contents: str, seen: str, action: str, told: Hints) -> None:
+    def ask(
+        self, entry: LedgerEntry, contents: str, seen: str, action: str, told: QueueHints
+    ) -> None:
         """Request a run of contents that are on this machine; packed first, where others are to
         compile them."""
         if self.packing is None:
@@ -266,8 +275,10 @@ class _Look:
             future = self.packing.begin(entry.key, entry.source, self.roots, contents)
             self.begun.append((entry, contents, seen, action, told, future))
 
-    def request(self, entry: Entry, contents: str, seen: str, action: str, told: Hints) -> None:
-        if entry.wanted and self.ledger.entry(entry.key).wanted != entry.wanted:
+    def request(
+        self, entry: LedgerEntry, contents: str, seen: str, action: str, told: QueueHints
+    ) -> None:
+        if entry.wanted and self.ledger.find_entry(entry.key).wanted != entry.wanted:
             return  # It was cancelled just now.
         rank = told.priority or entry.priority
         serial = self.ledger.request(entry.key, contents, seen, self.confirmed, rank, action)
@@ -286,14 +297,14 @@ class _Look:
             )
         )
 
-    def want(self, entry: Entry) -> None:
+    def want(self, entry: LedgerEntry) -> None:
         """What a person asked for."""
         source = entry.source
         if entry.wanted == "recheck":
             # Nothing is compiled: what it says by now is left to be found.
-            told = Hints() if entry.is_deleted else self.read(source).hints
+            told = QueueHints() if entry.is_deleted else self.read(source).hints
             self.request(entry, entry.content_hash, entry.look, entry.wanted, told)
-        elif self._elsewhere(entry):
+        elif self._is_from_bundle(entry):
             assert self.packing is not None
             told = hints_of(entry.key, entry.content_hash, self.packing.store)
             self.request(entry, entry.content_hash, entry.look, entry.wanted, told)
@@ -301,19 +312,19 @@ class _Look:
             read = self.read(source)
             self.ask(entry, read.contents, read.look, entry.wanted, read.hints)
 
-    def ask_again(self, entry: Entry) -> None:
+    def ask_again(self, entry: LedgerEntry) -> None:
         """A request that was noted and of which Dagster knows nothing."""
-        if self.packing is not None and self._elsewhere(entry):
+        if self.packing is not None and self._is_from_bundle(entry):
             told = hints_of(entry.key, entry.content_hash, self.packing.store)
             self.found.generating |= {entry.key} if told.generates else set()
         self.found.requests.append(entry)
 
-    def _elsewhere(self, entry: Entry) -> bool:
+    def _is_from_bundle(self, entry: LedgerEntry) -> bool:
         """Is it to be taken from its parcel? It came by HTTP, or is a brief of another machine, or
         one whose files are gone."""
         if self.packing is None or (entry.source.path.exists() and not entry.source.is_request):
             return False
-        return packed(entry.key, entry.content_hash, self.packing.store)
+        return is_packed(entry.key, entry.content_hash, self.packing.store)
 
     def finish(self, deadline: float) -> None:
         """Request the runs of what has been packed."""
@@ -328,15 +339,15 @@ class _Look:
             error = future.exception()
             if error is None:
                 self.request(entry, contents, seen, action, told)
-            elif isinstance(error, BriefChanged):
+            elif isinstance(error, BriefChangedError):
                 self.found.waiting.append(entry.source)
             elif isinstance(error, UserError):
-                self._refuse(entry, contents, seen, error)
+                self._refuse_brief(entry, contents, seen, error)
             else:
                 self.trouble(entry.key, error)
         self.packing.forget_ended()
 
-    def _refuse(self, entry: Entry, contents: str, seen: str, error: UserError) -> None:
+    def _refuse_brief(self, entry: LedgerEntry, contents: str, seen: str, error: UserError) -> None:
         self.ledger.note(
             entry.key,
             state="refused",
@@ -354,38 +365,37 @@ class _Look:
         )
 
 
-def look_around(
+def plan_requests(
     ledger: Ledger,
     sources: Iterable[BriefSource] | None,
     confirmed: int = 0,
     roots: Mapping[str, Path] | None = None,
     now: float | None = None,
-    packing: Packing | None = None,
+    packing: BundlePacking | None = None,
     *,
-    looks: Mapping[str, Found] | None = None,
+    looks: Mapping[str, FoundSource] | None = None,
     reader: BriefReader | None = None,
     deadline: float | None = None,
     after: str = "",
 ) -> Findings:
     """Find what is to be rendered, and note in the ledger that its runs are requested.
 
-    `sources` are the briefs that there are, None to look only after what was asked for.
-    `confirmed` is the `confirmed` of the last look that Dagster is known to have acted on:
-    requests noted after it, by a look that was cut off, are made again. With `packing` a brief is
-    in the store before its run is requested. `looks` are those of the sources (by origin) where
-    they are known already, `reader` reads the others. The sources are gone through from the one
-    behind `after`, which is the `reached` of the last look that was not finished, so that those
-    that take long keep none from its turn.
-    """
+    `sources` are the briefs that there are, None to look only after what was asked for. `confirmed`
+    is the `confirmed` of the last look that Dagster is known to have acted on: requests noted after
+    it, by a look that was cut off, are made again. With `shared_packing` a brief is in the store
+    before its run is requested. `looks` are those of the sources (by origin) where they are known
+    already, `reader` reads the others. The sources are gone through from the one behind `after`,
+    which is the `reached` of the last look that was not finished, so that those that take long keep
+    none from its turn."""
     now = time.time() if now is None else now
     deadline = time.monotonic() + LONGEST if deadline is None else deadline
-    this = _Look(ledger, confirmed, roots or {}, packing, deadline, reader)
+    this = _TickPlan(ledger, confirmed, roots or {}, packing, deadline, reader)
     found = this.found
     asked: set[str] = set()
     lost = [e for e in ledger.find(states=["requested"]) if e.serial > confirmed]
     wanted = [e for e in ledger.find(wanted=True) if e.key not in {e.key for e in lost}]
     for entry in [*lost, *sorted(wanted, key=lambda e: -e.priority)]:
-        if this.full:
+        if this.is_full:
             found.unfinished = True
             break
         asked.add(entry.source.origin)
@@ -394,10 +404,10 @@ def look_around(
                 this.ask_again(entry)
             else:
                 this.want(entry)
-        except Busy:
+        except ReaderBusyError:
             found.unfinished = True
             break
-        except Stuck as stuck:
+        except ReaderStuckError as stuck:
             this.refuse_stuck(entry.key, entry.look or "unknown", stuck)
         except (OSError, StoreError) as error:
             if packing is None:
@@ -406,18 +416,18 @@ def look_around(
     if sources is not None:
         known = ledger.looks()
         found.briefs = 0
-        for source in _from(after, list(sources)):
+        for source in _rotate_from(after, list(sources)):
             found.briefs += 1
             if found.unfinished or source.origin in asked:
                 continue
-            if this.full or time.monotonic() > deadline:
+            if this.is_full or time.monotonic() > deadline:
                 found.unfinished = True
                 continue
             try:
                 told = (looks or {}).get(source.origin)
                 _look_at(source, known.get(source.origin), this, now, told)
                 found.reached = source.origin
-            except Busy:
+            except ReaderBusyError:
                 found.unfinished = True
             except OSError as error:
                 # One folder that can't be read keeps no other from its turn.
@@ -430,17 +440,21 @@ def look_around(
     return found
 
 
-def _from(after: str, sources: list[BriefSource]) -> list[BriefSource]:
+def _rotate_from(after: str, sources: list[BriefSource]) -> list[BriefSource]:
     """The sources in their order, beginning behind one of them and going round."""
     at = next((i for i, source in enumerate(sources, 1) if source.origin == after), 0)
     return sources[at:] + sources[:at]
 
 
 def _look_at(
-    source: BriefSource, entry: Entry | None, this: _Look, now: float, told: Found | None
+    source: BriefSource,
+    entry: LedgerEntry | None,
+    this: _TickPlan,
+    now: float,
+    told: FoundSource | None,
 ) -> None:
     ledger, roots = this.ledger, this.roots
-    seen = (told.look if told else "") or look(source, roots)
+    seen = (told.look if told else "") or read_signature(source, roots)
     if entry and entry.content_hash and entry.look == seen:
         if entry.waiting:
             ledger.note(entry.key, waiting="")
@@ -451,7 +465,7 @@ def _look_at(
             raise stuck
         unmoved = entry.waiting if entry else ""
         read = this.read(source, unmoved, now - SETTLED_SECONDS)
-    except Stuck as stuck:
+    except ReaderStuckError as stuck:
         this.refuse_stuck(ledger.register(source), seen, stuck)
         return
     contents, seen = read.contents, read.look
@@ -462,4 +476,4 @@ def _look_at(
     if entry and entry.content_hash == contents:
         ledger.note(entry.key, look=seen, waiting="")
         return
-    this.ask(ledger.entry(ledger.register(source)), contents, seen, "render", read.hints)
+    this.ask(ledger.find_entry(ledger.register(source)), contents, seen, "render", read.hints)

@@ -9,7 +9,7 @@ from pytoon_pipeline.maintenance.machine import tidy_machine
 from pytoon_pipeline.settings import load_settings
 
 
-def main() -> int:
+def tidy_this_machine() -> int:
     try:
         outcome = tidy_machine(load_settings())
     except PytoonError as error:
@@ -21,4 +21,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tidy_this_machine())

@@ -15,7 +15,7 @@ _HANDS = 16
 
 
 @dataclass(frozen=True)
-class Deletion:
+class PlannedDeletion:
     """One thing that is to go."""
 
     what: str
@@ -34,15 +34,15 @@ class Deletion:
 
 
 @dataclass
-class Outcome:
+class DeletionOutcome:
     """What became of a plan."""
 
-    done: list[Deletion] = field(default_factory=list)
-    spared: list[Deletion] = field(default_factory=list)
+    done: list[PlannedDeletion] = field(default_factory=list)
+    spared: list[PlannedDeletion] = field(default_factory=list)
     """Taken up again since the plan was made."""
-    left: list[Deletion] = field(default_factory=list)
+    left: list[PlannedDeletion] = field(default_factory=list)
     """There was no time for it."""
-    failed: list[tuple[Deletion, str]] = field(default_factory=list)
+    failed: list[tuple[PlannedDeletion, str]] = field(default_factory=list)
     """With the reason."""
     swept: list[str] = field(default_factory=list)
     """What half-finished puts had left."""
@@ -52,13 +52,13 @@ class Outcome:
     def bytes(self) -> int:
         return sum(d.bytes for d in self.done)
 
-    def add(self, other: Outcome) -> None:
+    def add(self, other: DeletionOutcome) -> None:
         for name in self.__dataclass_fields__:
             getattr(self, name).extend(getattr(other, name))
 
 
 @dataclass(frozen=True)
-class Sum:
+class DeletionSum:
     """All of one kind that goes for one reason."""
 
     what: str
@@ -69,29 +69,29 @@ class Sum:
     reason: str
 
 
-def sums(deletions: Iterable[Deletion]) -> list[Sum]:
+def sum_by_kind(deletions: Iterable[PlannedDeletion]) -> list[DeletionSum]:
     """A plan in a few lines, in its own order."""
-    groups: dict[tuple[str, str], list[Deletion]] = {}
+    groups: dict[tuple[str, str], list[PlannedDeletion]] = {}
     for each in deletions:
         groups.setdefault((each.what, each.reason), []).append(each)
     return [
-        Sum(what, len(g), sum(d.bytes for d in g), max(d.age for d in g), reason)
+        DeletionSum(what, len(g), sum(d.bytes for d in g), max(d.age for d in g), reason)
         for (what, reason), g in groups.items()
     ]
 
 
 def carry_out(
-    plan: Sequence[Deletion],
-    delete: Callable[[Deletion], bool],
+    plan: Sequence[PlannedDeletion],
+    delete: Callable[[PlannedDeletion], bool],
     seconds: float | None = None,
     hands: int = _HANDS,
-) -> Outcome:
+) -> DeletionOutcome:
     """Delete what is planned, several at a time, for so many seconds at most. `delete` says whether
     it did; what it raises is told, and keeps no other from being deleted."""
-    outcome = Outcome()
+    outcome = DeletionOutcome()
     until = None if seconds is None else time.monotonic() + seconds
 
-    def one(each: Deletion) -> bool | str | None:
+    def carry_out_one(each: PlannedDeletion) -> bool | str | None:
         if until is not None and time.monotonic() > until:
             return None
         try:
@@ -100,7 +100,7 @@ def carry_out(
             return str(error)
 
     with ThreadPoolExecutor(hands) as pool:
-        for each, said in zip(plan, pool.map(one, plan), strict=True):
+        for each, said in zip(plan, pool.map(carry_out_one, plan), strict=True):
             if isinstance(said, str):
                 outcome.failed.append((each, said))
             elif said is None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pytoon_pipeline.briefs.source import BriefSource, key_part
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.intake.ledger import METADATA, OPEN, Ledger
-from pytoon_pipeline.maintenance.deletions import Deletion
+from pytoon_pipeline.maintenance.deletions import PlannedDeletion
 from pytoon_pipeline.maintenance.live_objects import BRIEFS
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store.base import Store
@@ -21,7 +21,7 @@ _REASON = "it is to be forgotten"
 
 
 @dataclass(frozen=True)
-class Forgetting:
+class ForgetPlan:
     """What is to be forgotten."""
 
     briefs: list[str]
@@ -30,7 +30,7 @@ class Forgetting:
     """Names of those of which nothing is left then."""
     folders: list[str]
     """Names of the folders of their pages."""
-    plan: list[Deletion]
+    plan: list[PlannedDeletion]
     """Of the store. Segments and the like go with the next tidying, when they are old."""
     remain: list[str]
     """Briefs whose files are still where they came from: they will be rendered again."""
@@ -38,7 +38,7 @@ class Forgetting:
 
 def plan_forgetting(
     names: Sequence[str], settings: Settings, store: Store, ledger: Ledger
-) -> Forgetting:
+) -> ForgetPlan:
     """What goes with campaigns and briefs, named `CAMPAIGN` or `CAMPAIGN/BRIEF`.
 
     Raises UserError for a name that nothing is known of, and for a brief that is being worked on.
@@ -49,7 +49,7 @@ def plan_forgetting(
     problems: list[Problem] = []
     for name in names:
         found = sorted(
-            {k for k, e in entries.items() if name in (k, *_names(e.source.campaign))}
+            {k for k, e in entries.items() if name in (k, *_split_campaign_name(e.source.campaign))}
             | {k for k in kept - entries.keys() if name in (k, k.partition("/")[0])}
         )
         chosen.update(dict.fromkeys(found))
@@ -81,16 +81,16 @@ def plan_forgetting(
     alive |= {k.partition("/")[0] for k in kept - chosen.keys()}
     parts = {k.partition("/")[0] for k in chosen}
     folders = sorted(parts - alive)
-    return Forgetting(
+    return ForgetPlan(
         briefs=list(chosen),
         campaigns=emptied,
         folders=folders,
-        plan=_objects(chosen, folders, store),
+        plan=_plan_objects(chosen, folders, store),
         remain=[k for k in chosen if k in entries and _comes_again(entries[k].source, settings)],
     )
 
 
-def _names(campaign: str) -> tuple[str, str]:
+def _split_campaign_name(campaign: str) -> tuple[str, str]:
     return campaign, key_part(campaign)
 
 
@@ -101,7 +101,9 @@ def _comes_again(source: BriefSource, settings: Settings) -> bool:
     return path.exists() and path.is_relative_to(settings.briefs_dir)
 
 
-def _objects(briefs: dict[str, None], folders: list[str], store: Store) -> list[Deletion]:
+def _plan_objects(
+    briefs: dict[str, None], folders: list[str], store: Store
+) -> list[PlannedDeletion]:
     now, planned = time.time(), []
     assets = sorted({k.split("/")[1] for k in store.keys("documents")} - {"campaign_report"})
     # The sidecar first and the video last: what is broken off is found again by the same name.
@@ -115,7 +117,7 @@ def _objects(briefs: dict[str, None], folders: list[str], store: Store) -> list[
     for stored in found:
         kind = stored.key.partition("/")[0]
         planned.append(
-            Deletion(
+            PlannedDeletion(
                 kind,
                 stored.key,
                 stored.bytes,
@@ -127,12 +129,12 @@ def _objects(briefs: dict[str, None], folders: list[str], store: Store) -> list[
     return planned
 
 
-def strike(forgetting: Forgetting, ledger: Ledger) -> None:
+def remove_from_ledger(forgetting: ForgetPlan, ledger: Ledger) -> None:
     """Take the briefs out of the ledger, and the campaigns of which nothing is left. Raises
     StoreError when it can't be written."""
     for start in range(0, len(forgetting.briefs), 500):
         some = forgetting.briefs[start : start + 500]
         rows = sa.delete(BRIEFS).where(BRIEFS.c.key.in_(some), BRIEFS.c.state.not_in(OPEN))
-        ledger.transact(lambda c, rows=rows: c.execute(rows), again=True)
+        ledger.run_transaction(lambda c, rows=rows: c.execute(rows), again=True)
     pages = sa.delete(_PAGES).where(_PAGES.c.campaign.in_(forgetting.campaigns))
-    ledger.transact(lambda c: c.execute(pages), again=True)
+    ledger.run_transaction(lambda c: c.execute(pages), again=True)

@@ -24,16 +24,18 @@ finished. Times of `Ledger.now`."""
 
 
 @contextmanager
-def leased(ledger: Ledger, name: str, seconds: float) -> Iterator[bool]:
+def hold_lease(ledger: Ledger, name: str, seconds: float) -> Iterator[bool]:
     """Whether this process has the lease, for so many seconds at most. Raises StoreError when the
     ledger can't be used."""
     owner, mine, now = secrets.token_hex(8), LEASES.c.name == name, ledger.now()
     taken = {"owner": owner, "until": now + seconds}
     free = sa.update(LEASES).where(mine, LEASES.c.until < now).values(**taken)
-    got = bool(ledger.transact(lambda c: c.execute(free).rowcount))
+    got = bool(ledger.run_transaction(lambda c: c.execute(free).rowcount))
     if not got:
         try:
-            ledger.transact(lambda c: c.execute(sa.insert(LEASES).values(name=name, **taken)))
+            ledger.run_transaction(
+                lambda c: c.execute(sa.insert(LEASES).values(name=name, **taken))
+            )
             got = True
         except IntegrityError:
             got = False  # Another has it.
@@ -46,10 +48,10 @@ def leased(ledger: Ledger, name: str, seconds: float) -> Iterator[bool]:
         ended = {"done": ledger.now()}
     finally:
         back = sa.update(LEASES).where(mine, LEASES.c.owner == owner).values(until=0.0, **ended)
-        ledger.transact(lambda c: c.execute(back), again=True)
+        ledger.run_transaction(lambda c: c.execute(back), again=True)
 
 
 def last_done(ledger: Ledger, name: str) -> float:
     """When the work of a lease was last finished (of `Ledger.now`), 0 for never."""
     when = sa.select(LEASES.c.done).where(LEASES.c.name == name)
-    return float(ledger.transact(lambda c: c.execute(when).scalar(), again=True) or 0)
+    return float(ledger.run_transaction(lambda c: c.execute(when).scalar(), again=True) or 0)

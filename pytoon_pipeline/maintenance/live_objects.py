@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from pytoon_pipeline.briefs.source import key_part
 from pytoon_pipeline.intake.ledger import METADATA, OPEN, Ledger
-from pytoon_pipeline.store.base import Missing, Store, Stored
+from pytoon_pipeline.store.base import ObjectNotFoundError, Store, StoredObject
 
 BRIEFS = METADATA.tables["known_briefs"]
 PARTS = ("segments", "windows", "sound", "drawn", "media", "takes")
@@ -28,7 +28,7 @@ _SLACK = 2.0
 
 
 @dataclass
-class Live:
+class LiveObjects:
     """What is needed."""
 
     briefs: set[str] = field(default_factory=set)
@@ -48,16 +48,16 @@ class Live:
     notes: list[str] = field(default_factory=list)
 
 
-def mark(store: Store, ledger: Ledger) -> Live:
+def find_live_objects(store: Store, ledger: Ledger) -> LiveObjects:
     """Everything that is needed now. One small document is read for each video and for each parcel,
     many at a time; of a brief that was worked on since its video was linked two more.
 
     Raises StoreError when the store or the ledger can't be read.
     """
-    live, asked = Live(), set()
+    live, asked = LiveObjects(), set()
     columns = ("key", "campaign", "state", "content_hash", "updated")
     known = sa.select(*(BRIEFS.c[n] for n in columns))
-    for row in ledger.transact(lambda c: c.execute(known).all(), again=True):
+    for row in ledger.run_transaction(lambda c: c.execute(known).all(), again=True):
         live.briefs.add(row.key)
         live.campaigns.add(key_part(row.campaign))
         asked.add(f"briefs/{row.key}/{row.content_hash}.json")
@@ -71,14 +71,14 @@ def mark(store: Store, ledger: Ledger) -> Live:
         live.campaigns.add(brief.partition("/")[0])
         if name == "video.mp4":
             videos.add(brief)
-    linked = {_brief(s.key, "linked"): s.modified for s in store.objects("linked")}
+    linked = {_brief_of_key(s.key, "linked"): s.modified for s in store.objects("linked")}
     later = [
         s.key
         for asset in ("segments", "render_spec")
         for s in store.objects(f"documents/{asset}")
-        if s.modified > linked.get(_brief(s.key, f"documents/{asset}"), 0.0) - _SLACK
+        if s.modified > linked.get(_brief_of_key(s.key, f"documents/{asset}"), 0.0) - _SLACK
     ]
-    newest: dict[str, Stored] = {}
+    newest: dict[str, StoredObject] = {}
     for stored in store.objects("briefs"):
         brief = stored.key.removeprefix("briefs/").rpartition("/")[0]
         if stored.key in asked:
@@ -88,15 +88,15 @@ def mark(store: Store, ledger: Ledger) -> Live:
     live.parcels.update(stored.key for stored in newest.values())
     sidecars = [f"linked/{brief}.json" for brief in sorted(linked)]
     takes: set[str] = set()
-    for key, data in _read(store, [*sidecars, *later, *sorted(live.parcels)]):
+    for key, data in _read_documents(store, [*sidecars, *later, *sorted(live.parcels)]):
         if not isinstance(data, dict):
             if data is not None:
                 live.spared.update((*PARTS, *OF_VIDEOS))
                 live.notes.append(f"{key} can't be read, so no part of a video is deleted. {_MEND}")
             continue
-        live.keys.update(_named(data))
-        for said in _records(data):
-            takes.add(_take(said))
+        live.keys.update(_iterate_named_keys(data))
+        for said in _generation_records(data):
+            takes.add(_clip_identity(said))
         if key.startswith("linked/"):
             if isinstance(data.get("sha256"), str):
                 live.videos.add(data["sha256"])
@@ -107,27 +107,27 @@ def mark(store: Store, ledger: Ledger) -> Live:
         live.spared.update(("windows", "sound", "drawn", *OF_VIDEOS))
         live.notes.append(f"videos/{brief} has no linked/{brief}.json. {_MEND}")
     cards = [s.key for s in store.objects("takes") if s.key.endswith(".json")]
-    for key, data in _read(store, cards if takes else []):
-        if data is not None and (not isinstance(data, dict) or _take(data) in takes):
+    for key, data in _read_documents(store, cards if takes else []):
+        if data is not None and (not isinstance(data, dict) or _clip_identity(data) in takes):
             live.keys.update((key, key.removesuffix(".json") + ".mp4"))
     return live
 
 
-_NEVER = Stored("", 0, 0.0)
+_NEVER = StoredObject("", 0, 0.0)
 _MEND = "Render that brief again, or forget it."
 
 
-def _brief(key: str, below: str) -> str:
+def _brief_of_key(key: str, below: str) -> str:
     return key.removeprefix(f"{below}/").removesuffix(".json")
 
 
-def _read(store: Store, keys: list[str]) -> Iterator[tuple[str, Any]]:
+def _read_documents(store: Store, keys: list[str]) -> Iterator[tuple[str, Any]]:
     """Key and contents; None of what has gone since, a text of what is no JSON."""
 
-    def one(key: str) -> Any:
+    def read_one(key: str) -> Any:
         try:
             text = store.read_bytes(key)
-        except Missing:
+        except ObjectNotFoundError:
             return None
         try:
             return json.loads(text)
@@ -137,13 +137,13 @@ def _read(store: Store, keys: list[str]) -> Iterator[tuple[str, Any]]:
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(keys), 500):  # Not all at once in memory.
             some = keys[start : start + 500]
-            yield from zip(some, pool.map(one, some), strict=True)
+            yield from zip(some, pool.map(read_one, some), strict=True)
 
 
 _BEGINS = tuple(f"{part}/" for part in PARTS)
 
 
-def _named(data: Any) -> Iterator[str]:
+def _iterate_named_keys(data: Any) -> Iterator[str]:
     """All keys of PARTS that a document names, and those of the files of a plan or a parcel, which
     are named by their hashes."""
     if isinstance(data, str):
@@ -153,19 +153,19 @@ def _named(data: Any) -> Iterator[str]:
         if isinstance(data.get("sha256"), str) and "suffix" in data:
             yield f"media/{data['sha256']}{data['suffix']}"
         for value in data.values():
-            yield from _named(value)
+            yield from _iterate_named_keys(value)
     elif isinstance(data, list):
         for value in data:
-            yield from _named(value)
+            yield from _iterate_named_keys(value)
 
 
-def _records(data: dict[str, Any]) -> Iterable[dict[str, Any]]:
+def _generation_records(data: dict[str, Any]) -> Iterable[dict[str, Any]]:
     """What generated footage of a document was made by."""
     found = [s.get("take") for s in data.get("segments") or [] if isinstance(s, dict)]
     return [t for t in [*found, *(data.get("takes") or [])] if isinstance(t, dict)]
 
 
-def _take(said: dict[str, Any]) -> str:
+def _clip_identity(said: dict[str, Any]) -> str:
     """What a record and the card of its take have in common. The seed follows from the prompt and
     the picture, unless a brief names one: then a few takes more are kept than need be."""
     return json.dumps([said.get(n) for n in ("workflow", "models", "seed")], sort_keys=True)

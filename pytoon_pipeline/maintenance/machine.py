@@ -15,11 +15,11 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pytoon_pipeline.intake.ledger import SCHEMA, Ledger
-from pytoon_pipeline.maintenance.deletions import Deletion, Outcome, carry_out
+from pytoon_pipeline.maintenance.deletions import DeletionOutcome, PlannedDeletion, carry_out
 from pytoon_pipeline.maintenance.live_objects import BRIEFS
 from pytoon_pipeline.maintenance.objects import tidy_store
 from pytoon_pipeline.media import fetched
-from pytoon_pipeline.scratch import delete_forsaken, forsaken
+from pytoon_pipeline.scratch import delete_forsaken, is_orphaned
 from pytoon_pipeline.settings import Settings
 
 DAY = 86400.0
@@ -49,43 +49,45 @@ _UNUSED = "nobody has used it for a day"
 _ENDED = ("done", "refused", "failed", "cancelled")
 
 
-def plan_machine(settings: Settings, now: float | None = None) -> list[Deletion]:
+def plan_machine(settings: Settings, now: float | None = None) -> list[PlannedDeletion]:
     """What of this machine's disk is to go. Working folders go as soon as their process has ended,
     requests over HTTP when their videos have long been made. StoreError when the ledger can't be
     read."""
     now = time.time() if now is None else now
     home = settings.home
-    planned = list(_scratch(settings.scratch, now))
+    planned = list(_plan_scratch(settings.scratch, now))
     left = [(what, home.glob(p)) for what, patterns in _LEFT.items() for p in patterns]
     left += [("temporary", settings.dagster_home.glob(p)) for p in _LEFT_BY_DAGSTER]
     for what, paths in left:
         for path in sorted(paths):
-            found = _deletion(what, path, now, DAY, "nobody has finished it for a day")
+            found = _plan_deletion(what, path, now, DAY, "nobody has finished it for a day")
             planned += [found] if found else []
     keep, days = settings.keep_days * DAY, f"{settings.keep_days:g} days"
     for path in sorted(home.glob("crash/*.txt")):
-        found = _deletion("crash", path, now, keep, f"it is older than {days}")
+        found = _plan_deletion("crash", path, now, keep, f"it is older than {days}")
         planned += [found] if found else []
     planned += [
-        Deletion("fetched", str(e.folder), e.bytes, now - e.used, e.reason, modified=e.used)
+        PlannedDeletion("fetched", str(e.folder), e.bytes, now - e.used, e.reason, modified=e.used)
         for e in fetched.find_unneeded(home / "fetched", now)
     ]
-    planned += _requests(settings, now, keep, f"it ended more than {days} ago")
+    planned += _plan_requests(settings, now, keep, f"it ended more than {days} ago")
     return planned
 
 
-def _deletion(what: str, path: Path, now: float, older: float, reason: str) -> Deletion | None:
+def _plan_deletion(
+    what: str, path: Path, now: float, older: float, reason: str
+) -> PlannedDeletion | None:
     """Of a file or folder in which nothing has changed for so many seconds."""
     try:
-        size, newest = _measure(path)
+        size, newest = _measure_folder(path)
     except OSError:
         return None  # It has just gone.
     if now - newest <= older:
         return None
-    return Deletion(what, str(path), size, now - newest, reason, modified=newest)
+    return PlannedDeletion(what, str(path), size, now - newest, reason, modified=newest)
 
 
-def _measure(path: Path) -> tuple[int, float]:
+def _measure_folder(path: Path) -> tuple[int, float]:
     """Bytes of all that is in it, and when the newest of that changed."""
     info = path.lstat()
     size, newest = (0 if path.is_dir() else info.st_size), info.st_mtime
@@ -98,22 +100,24 @@ def _measure(path: Path) -> tuple[int, float]:
     return size, newest
 
 
-def _scratch(folder: Path, now: float) -> Iterator[Deletion]:
+def _plan_scratch(folder: Path, now: float) -> Iterator[PlannedDeletion]:
     for path in sorted(folder.glob("*")):
-        gone = forsaken(path) if path.is_dir() else None
+        gone = is_orphaned(path) if path.is_dir() else None
         if gone is False:
             continue
         # One without a sign is known by its age alone.
         older, reason = (-math.inf, "its process has ended") if gone else (DAY, _UNUSED)
-        found = _deletion("scratch", path, now, older, reason)
+        found = _plan_deletion("scratch", path, now, older, reason)
         if found:
             yield found
 
 
-def _requests(settings: Settings, now: float, keep: float, reason: str) -> Iterator[Deletion]:
+def _plan_requests(
+    settings: Settings, now: float, keep: float, reason: str
+) -> Iterator[PlannedDeletion]:
     """Folders of requests over HTTP whose work has ended and been told of."""
     folders = [p for p in sorted(settings.home.glob("jobs/*")) if not p.name.startswith(".")]
-    old = [d for p in folders if (d := _deletion("job", p, now, keep, reason))]
+    old = [d for p in folders if (d := _plan_deletion("job", p, now, keep, reason))]
     if not old:
         return
     ledger = Ledger(settings.ledger)
@@ -144,17 +148,17 @@ def _has_jobs(ledger: Ledger, connection: sa.Connection) -> bool:
     return sa.inspect(connection).has_table("jobs", schema=None if ledger.path else SCHEMA)
 
 
-def delete_here(settings: Settings, each: Deletion) -> bool:
+def delete_here(settings: Settings, each: PlannedDeletion) -> bool:
     """Delete a file or folder of this machine, unless somebody is at it since it was planned."""
     path = Path(each.place)
     if each.what == "fetched":
-        return fetched.remove(path, time.time())
+        return fetched.remove_fetched(path, time.time())
     if each.what == "scratch":
         if path.is_dir() and not path.is_symlink():
             return delete_forsaken(path)
     else:
         try:
-            if _measure(path)[1] > each.modified:
+            if _measure_folder(path)[1] > each.modified:
                 return False
         except OSError:
             return True
@@ -162,7 +166,7 @@ def delete_here(settings: Settings, each: Deletion) -> bool:
         # First the row: a folder without one is found again.
         ledger = Ledger(settings.ledger)
         gone = sa.delete(JOBS).where(JOBS.c.id == path.name)
-        ledger.transact(lambda c: c.execute(gone), again=True)
+        ledger.run_transaction(lambda c: c.execute(gone), again=True)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -170,7 +174,7 @@ def delete_here(settings: Settings, each: Deletion) -> bool:
     return True
 
 
-def tidy_machine(settings: Settings) -> Outcome:
+def tidy_machine(settings: Settings) -> DeletionOutcome:
     """Tidy this machine's disk, and once a day its store where that is a folder of it. Cheap where
     there is nothing to do; several processes may do it at once. StoreError when the ledger or the
     store can't be read."""
@@ -181,7 +185,7 @@ def tidy_machine(settings: Settings) -> Outcome:
     return outcome
 
 
-class Tidying:
+class MachineTidying:
     """Tidies this machine as long as a process lives that stays: a worker, `pytoon serve`. Done in
     a process of its own: this one may fork, and should not keep the memory that it took."""
 
@@ -190,7 +194,7 @@ class Tidying:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name="tidying", daemon=True)
 
-    def __enter__(self) -> Tidying:
+    def __enter__(self) -> MachineTidying:
         self._thread.start()
         return self
 

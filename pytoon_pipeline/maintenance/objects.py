@@ -8,12 +8,17 @@ from collections.abc import Iterable, Iterator
 
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.maintenance.deletions import Deletion, Outcome, carry_out
-from pytoon_pipeline.maintenance.lease import last_done, leased
-from pytoon_pipeline.maintenance.live_objects import OF_VIDEOS, PARTS, Live, mark
+from pytoon_pipeline.maintenance.deletions import DeletionOutcome, PlannedDeletion, carry_out
+from pytoon_pipeline.maintenance.lease import hold_lease, last_done
+from pytoon_pipeline.maintenance.live_objects import (
+    OF_VIDEOS,
+    PARTS,
+    LiveObjects,
+    find_live_objects,
+)
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import open_store
-from pytoon_pipeline.store.base import Store, Stored
+from pytoon_pipeline.store.base import Store, StoredObject
 from pytoon_pipeline.store.seen import SAFE_SECONDS
 
 KINDS = (*PARTS, *OF_VIDEOS, "posters", "linked", "documents", "briefs", "reports")
@@ -26,7 +31,7 @@ _HALVES = 86400.0
 """Seconds after which a put that was not finished never will be."""
 
 
-def needed(key: str, live: Live) -> bool:
+def is_needed(key: str, live: LiveObjects) -> bool:
     """Is an object of KINDS referred to by anything live?"""
     kind, _, rest = key.partition("/")
     if kind in live.spared:
@@ -48,22 +53,22 @@ def needed(key: str, live: Live) -> bool:
     return False  # Posters: a page holds its own, and makes them again.
 
 
-def _of_campaign(folder: str, live: Live) -> bool:
+def _of_campaign(folder: str, live: LiveObjects) -> bool:
     # Of two campaigns whose names come to the same the second has `~` and six digits more.
     return folder in live.campaigns or folder.rpartition("~")[0] in live.campaigns
 
 
-def plan(
-    objects: Iterable[Stored],
-    live: Live,
+def plan_deletions(
+    objects: Iterable[StoredObject],
+    live: LiveObjects,
     now: float,
     keep_seconds: float,
     keep_bytes: int | None = None,
-) -> list[Deletion]:
+) -> list[PlannedDeletion]:
     """What of these objects is to go, oldest first. Nothing younger than SAFE_SECONDS, and nothing
     put since the oldest step under way began, whatever else is asked for."""
     unneeded = sorted(
-        (s for s in objects if not needed(s.key, live)), key=lambda s: (s.modified, s.key)
+        (s for s in objects if not is_needed(s.key, live)), key=lambda s: (s.modified, s.key)
     )
     total = sum(s.bytes for s in unneeded)
     deletions = []
@@ -80,12 +85,12 @@ def plan(
         total -= stored.bytes
         kind = stored.key.partition("/")[0]
         deletions.append(
-            Deletion(kind, stored.key, stored.bytes, age, reason, modified=stored.modified)
+            PlannedDeletion(kind, stored.key, stored.bytes, age, reason, modified=stored.modified)
         )
     return deletions
 
 
-def listing(store: Store) -> Iterator[Stored]:
+def list_objects(store: Store) -> Iterator[StoredObject]:
     """All objects of KINDS."""
     for kind in KINDS:
         yield from store.objects(kind)
@@ -96,17 +101,19 @@ def plan_store(
     store: Store | None = None,
     ledger: Ledger | None = None,
     now: float | None = None,
-) -> tuple[list[Deletion], list[str]]:
+) -> tuple[list[PlannedDeletion], list[str]]:
     """What of the store of the settings is to go, and what is to be said of it. StoreError when it
     can't be read."""
     store, ledger = store or open_store(settings), ledger or Ledger(settings.ledger)
-    live = mark(store, ledger)
+    live = find_live_objects(store, ledger)
     now = time.time() if now is None else now
     keep_seconds = settings.keep_days * 86400
-    return plan(listing(store), live, now, keep_seconds, settings.keep_bytes), live.notes
+    return plan_deletions(
+        list_objects(store), live, now, keep_seconds, settings.keep_bytes
+    ), live.notes
 
 
-def delete_object(store: Store, each: Deletion) -> bool:
+def delete_object(store: Store, each: PlannedDeletion) -> bool:
     """Delete an object, unless it was taken up again or put anew since the plan was made."""
     found = store.stat(each.place)
     if found is not None and found.modified > each.modified + 1:
@@ -115,15 +122,17 @@ def delete_object(store: Store, each: Deletion) -> bool:
     return True
 
 
-def tidy_store(settings: Settings, *, every: float = 0.0, now: float | None = None) -> Outcome:
+def tidy_store(
+    settings: Settings, *, every: float = 0.0, now: float | None = None
+) -> DeletionOutcome:
     """Tidy the store, unless that was done less than `every` seconds ago.
 
     Raises UserError while another process does, StoreError when the store can't be read.
     """
     store, ledger = open_store(settings), Ledger(settings.ledger)
     if every and 0 <= ledger.now() - last_done(ledger, LEASE) < every:
-        return Outcome()
-    with leased(ledger, LEASE, 2 * SECONDS) as mine:
+        return DeletionOutcome()
+    with hold_lease(ledger, LEASE, 2 * SECONDS) as mine:
         if not mine:
             raise UserError(
                 Problem(

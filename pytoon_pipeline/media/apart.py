@@ -32,8 +32,8 @@ from typing import Any
 from pytoon_pipeline.errors import InternalError
 from pytoon_pipeline.media import limits
 from pytoon_pipeline.media.ffmpeg import plain_environment
-from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia
-from pytoon_pipeline.media.probe import examine as _examine
+from pytoon_pipeline.media.probe import MediaInfo, UnreadableMediaError
+from pytoon_pipeline.media.probe import examine_media as _examine
 
 _LONGEST = 1 << 20
 """Bytes of an answer."""
@@ -41,20 +41,20 @@ _END_SECONDS = 2.0
 """For a process to end that has closed its answers."""
 
 
-def examine(path: Path) -> MediaInfo:
-    """What a file is. Raises UnreadableMedia, `media.slow` where it took too long; InternalError
-    where Pytoon itself failed."""
+def examine_in_sandbox(path: Path) -> MediaInfo:
+    """What a file is. Raises UnreadableMediaError, `media.slow` where it took too long;
+    InternalError where Pytoon itself failed."""
     path = path.absolute()
     for last in (False, True):
         try:
-            return _read(_ask(path), path.name)
-        except _Slow:
-            raise UnreadableMedia(
+            return _read_media_info(_ask_sandbox(path), path.name)
+        except _SandboxSlowError:
+            raise UnreadableMediaError(
                 "media.slow",
                 f"{path.name} takes too long to be opened.",
                 "Export it again: a picture as JPEG or PNG, a clip as MP4 with H.264.",
             ) from None
-        except _Gone as gone:
+        except _SandboxGoneError as gone:
             # Once may be somebody else's doing: the system's, where memory is short.
             if last and gone.code >= 0:  # It ended by itself, so no decoder was to blame.
                 raise InternalError(
@@ -62,7 +62,7 @@ def examine(path: Path) -> MediaInfo:
                     f"{gone.code}"
                 ) from None
             if last:
-                raise UnreadableMedia(
+                raise UnreadableMediaError(
                     "media.corrupt",
                     f"{path.name} is damaged: the decoder did not survive it ({gone}).",
                     "Copy or export it again.",
@@ -70,11 +70,11 @@ def examine(path: Path) -> MediaInfo:
     raise AssertionError
 
 
-class _Slow(Exception):
+class _SandboxSlowError(Exception):
     pass
 
 
-class _Gone(Exception):
+class _SandboxGoneError(Exception):
     def __init__(self, code: int):
         super().__init__(f"it ended with {code}")
         self.code = code
@@ -83,10 +83,10 @@ class _Gone(Exception):
 # On the side that asks ----------------------------------------------------------------------------
 
 _lock = threading.Lock()
-_helper: _Helper | None = None
+_helper: _SandboxProcess | None = None
 
 
-class _Helper:
+class _SandboxProcess:
     """A running process. Belongs to the process that started it: a fork starts its own."""
 
     def __init__(self) -> None:
@@ -101,8 +101,8 @@ class _Helper:
             process_group=0,  # Ctrl-C is ours to handle.
         )
         try:
-            said = self._line(b"")
-        except (_Slow, _Gone) as error:
+            said = self._exchange_line(b"")
+        except (_SandboxSlowError, _SandboxGoneError) as error:
             self.end()
             raise InternalError(
                 "the process in which files are examined does not start "
@@ -110,15 +110,16 @@ class _Helper:
             ) from None
         if said != _READY:
             self.end()
-            raise _defect(
+            raise _defect_error(
                 "the process in which files are examined does not start", json.loads(said)
             )
 
     def ask(self, path: Path) -> bytes:
-        """One line for one line. Raises _Slow or _Gone, and is of no more use then."""
-        return self._line(os.fsencode(path).hex().encode() + b"\n")
+        """One line for one line. Raises _SandboxSlowError or _SandboxGoneError, and is of no more
+        use then."""
+        return self._exchange_line(os.fsencode(path).hex().encode() + b"\n")
 
-    def _line(self, question: bytes) -> bytes:
+    def _exchange_line(self, question: bytes) -> bytes:
         assert self.process.stdin is not None and self.process.stdout is not None
         end, answer = time.monotonic() + limits.EXAMINE_SECONDS, b""
         try:
@@ -126,7 +127,7 @@ class _Helper:
             while not answer.endswith(b"\n"):
                 left = end - time.monotonic()
                 if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
-                    raise _Slow
+                    raise _SandboxSlowError
                 more = self.process.stdout.read(65536)
                 if not more or len(answer) > _LONGEST:
                     raise BrokenPipeError
@@ -139,8 +140,8 @@ class _Helper:
                 self.process.kill()
                 code = self.process.wait()
             if code == -_SIGXCPU:
-                raise _Slow from None
-            raise _Gone(code) from None
+                raise _SandboxSlowError from None
+            raise _SandboxGoneError(code) from None
         return answer
 
     def end(self) -> None:
@@ -159,13 +160,13 @@ _START = """
 import sys
 sys.path[:0] = sys.argv[1:]
 try:
-    from pytoon_pipeline.media.apart import serve
+    from pytoon_pipeline.media.apart import serve_requests
 except Exception as error:
     import json, traceback
     said = f"{type(error).__name__}: {error}"
     print(json.dumps({"defect": said, "details": traceback.format_exc()}), flush=True)
     sys.exit(1)
-serve()
+serve_requests()
 """
 
 
@@ -174,11 +175,11 @@ def _import_folders() -> list[str]:
     return [str(Path(__file__).parents[2]), *filter(None, sys.path)]
 
 
-def _ask(path: Path) -> bytes:
+def _ask_sandbox(path: Path) -> bytes:
     global _helper
     with _lock:
         if _helper is None or _helper.owner != os.getpid():
-            _helper = _Helper()
+            _helper = _SandboxProcess()
         try:
             return _helper.ask(path)
         except BaseException:
@@ -199,24 +200,24 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 @atexit.register
-def _stop() -> None:
+def _stop_sandbox() -> None:
     if _helper is not None:
         _helper.end()
 
 
-def _defect(what: str, said: dict[str, Any]) -> InternalError:
+def _defect_error(what: str, said: dict[str, Any]) -> InternalError:
     """What the process apart told of a defect, as an exception of this one."""
     error = InternalError(f"{what}: {said['defect']}")
     error.add_note(f"In the process apart:\n{said['details']}")
     return error
 
 
-def _read(answer: bytes, name: str) -> MediaInfo:
+def _read_media_info(answer: bytes, name: str) -> MediaInfo:
     said: dict[str, Any] = json.loads(answer)
     if "defect" in said:
-        raise _defect(f"{name} could not be examined", said)
+        raise _defect_error(f"{name} could not be examined", said)
     if "code" in said:
-        raise UnreadableMedia(**said)
+        raise UnreadableMediaError(**said)
     rate = said["frame_rate"]
     # JSON has no tuples.
     several = {
@@ -230,27 +231,27 @@ def _read(answer: bytes, name: str) -> MediaInfo:
 # On the side that answers -------------------------------------------------------------------------
 
 
-def serve() -> None:
+def serve_requests() -> None:
     """Answer until whoever asks is gone."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # Nothing that a library prints is taken for an answer.
-    _bind()
+    _bind_resources()
     answers.write(_READY)
     for line in sys.stdin.buffer:
         _allow_cpu()
         path = Path(os.fsdecode(bytes.fromhex(line.strip().decode())))
         try:
-            answer = json.dumps(_answer(path))
+            answer = json.dumps(_answer_request(path))
         except Exception as error:  # Not foreseen, so ours: the file is not blamed for it.
             said = {"defect": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
             answer = json.dumps(said)
         answers.write(answer.encode() + b"\n")
 
 
-def _answer(path: Path) -> dict[str, Any]:
+def _answer_request(path: Path) -> dict[str, Any]:
     try:
         found = asdict(_examine(path))
-    except UnreadableMedia as error:
+    except UnreadableMediaError as error:
         if error.code in ("media.corrupt", "media.not_media"):
             _check_samples()
         return {"code": error.code, "message": error.message, "remedy": error.remedy}
@@ -277,7 +278,7 @@ def _check_samples() -> None:
     for sample in SAMPLES:
         try:
             _examine(sample)
-        except UnreadableMedia as error:
+        except UnreadableMediaError as error:
             if error.code in ("media.slow", "media.too_large"):
                 continue  # What was before it left it too little.
             cause = error.__cause__ or error
@@ -287,7 +288,7 @@ def _check_samples() -> None:
             ) from error
 
 
-def _bind() -> None:
+def _bind_resources() -> None:
     """What this process may have of the machine."""
     with suppress(ImportError):
         import resource

@@ -14,7 +14,7 @@ import numpy as np
 from pytoon_pipeline.media.playback import (
     LEAP,
     STARTS_AGAIN,
-    Shown,
+    PlayedFrame,
     clip_origin,
     clock_may_leap,
     one_thread_graph,
@@ -22,8 +22,8 @@ from pytoon_pipeline.media.playback import (
     play_clip,
 )
 from pytoon_pipeline.media.probe import (
-    UnreadableMedia,
-    decoded,
+    UnreadableMediaError,
+    decode_frames,
     frame_has_alpha,
     open_clip,
 )
@@ -68,7 +68,7 @@ class ClipFrames:
     none), and that coverage, 0 to 255, at the size of Y.
 
     Equal neighbours are the same arrays, yielded again. One frame is held at a time. Each iteration
-    decodes anew. Iterating raises UnreadableMedia when not one frame decodes.
+    decodes anew. Iterating raises UnreadableMediaError when not one frame decodes.
     """
 
     def __init__(
@@ -92,15 +92,15 @@ class ClipFrames:
         return self.count
 
     def __iter__(self) -> Iterator[Planes]:
-        convert = _Converter(self.size, self.ground, self.transparent)
+        convert = _FrameConverter(self.size, self.ground, self.transparent)
         n = 0
         base = Fraction(0)  # when the present pass over the clip began
         skip_to: Fraction | None = self.start / self.rate
         while n < self.count:
-            held: Shown | None = None
+            held: PlayedFrame | None = None
             planes: Planes | None = None
             for following in play_clip(self.path, self._seek(skip_to) if skip_to else None):
-                while n < self.count and held and self._time(n) < base + following.begins:
+                while n < self.count and held and self._time_of_frame(n) < base + following.begins:
                     planes = planes or convert(held)
                     yield planes
                     n += 1
@@ -108,19 +108,19 @@ class ClipFrames:
                     return
                 held, planes = following, None
             if held is None:
-                raise UnreadableMedia(
+                raise UnreadableMediaError(
                     "media.corrupt",
                     f"{self.path.name}: no frame of it decodes.",
                     "Copy or export it again.",
                 )
             base += held.begins + (held.lasts or 1 / self.rate)
-            while n < self.count and (not self.loop or self._time(n) < base):
+            while n < self.count and (not self.loop or self._time_of_frame(n) < base):
                 planes = planes or convert(held)
                 yield planes
                 n += 1
             skip_to = None
 
-    def _time(self, n: int) -> Fraction:
+    def _time_of_frame(self, n: int) -> Fraction:
         return (self.start + n) / self.rate + _ROUNDING
 
     def _seek(self, to: Fraction) -> int | None:
@@ -130,7 +130,7 @@ class ClipFrames:
             return None
         try:
             with open_clip(self.path) as container:
-                if clock_may_leap(container) and self._leaps(container):
+                if clock_may_leap(container) and self._clock_leaps(container):
                     return None
             with open_clip(self.path) as container:
                 stream = picture_stream(container, self.path)
@@ -140,14 +140,14 @@ class ClipFrames:
                 origin = clip_origin(container, stream)
                 target = int((origin + to) / stream.time_base)
                 container.seek(target, stream=stream, backward=True)
-                landed = next(decoded(container, stream), None)
+                landed = next(decode_frames(container, stream), None)
                 if landed is None or landed.pts is None or landed.pts > target:
                     return None
                 return target
         except av.FFmpegError:
             return None
 
-    def _leaps(self, container: av.container.InputContainer) -> bool:
+    def _clock_leaps(self, container: av.container.InputContainer) -> bool:
         """Does the clock of a stream start again or leap? Then a time names no one place in it."""
         stream = picture_stream(container, self.path)
         last: int | None = None
@@ -162,22 +162,22 @@ class ClipFrames:
         return False
 
 
-class _Converter:
+class _FrameConverter:
     """Decoded frames to planes; the scaler is made once for each kind of frame."""
 
     def __init__(self, size: tuple[int, int] | None, ground: str, transparent: bool):
         self.size, self.transparent = size, transparent
-        self.ground = _limited(ground)
+        self.ground = _colour_to_yuv(ground)
         self._key: tuple[object, ...] | None = None
         self._graph: av.filter.Graph | None = None
 
-    def __call__(self, shown: Shown) -> Planes:
+    def __call__(self, shown: PlayedFrame) -> Planes:
         frame = shown.frame
         orientation = shown.orientation
         if self.size is None:
             width, height = shown.size
             self.size = max(2, width & ~1), max(2, height & ~1)
-        inner = _inside(shown.size, self.size)
+        inner = _fit_inside(shown.size, self.size)
         stored = orientation.shown_size(*inner)
         alpha = frame_has_alpha(frame)
         key = (
@@ -193,17 +193,17 @@ class _Converter:
         )
         if key != self._key:
             options = scale_options(shown, stored)
-            self._graph, self._key = _graph(frame, options, alpha), key
+            self._graph, self._key = _make_filter_graph(frame, options, alpha), key
         assert self._graph is not None
         frame.pts = None  # frames are taken out of order of the graph's clock when the clip loops
         self._graph.push(frame)
         scaled = self._graph.pull()
-        planes = [orientation.turn_array(_stored(p)) for p in scaled.planes]
+        planes = [orientation.turn_array(_view_plane(p)) for p in scaled.planes]
         assert len(planes) == (4 if alpha else 3)
         if not alpha and self.transparent:
             planes.append(np.full(planes[0].shape, 255, np.uint8))
         if inner != self.size:
-            planes = self._placed(planes)
+            planes = self._centre_planes(planes)
         if len(planes) == 4 and not self.transparent:
             planes = self._on_ground(planes)
         # The decoder takes its buffers back: what is handed out are copies.
@@ -212,7 +212,7 @@ class _Converter:
             copy.setflags(write=False)
         return copies
 
-    def _placed(self, planes: list[np.ndarray]) -> list[np.ndarray]:
+    def _centre_planes(self, planes: list[np.ndarray]) -> list[np.ndarray]:
         """Smaller planes in the middle of the size that is wanted."""
         assert self.size is not None
         height, width = planes[0].shape
@@ -248,7 +248,7 @@ def lay_over(planes: Planes, under: Planes) -> None:
         plane[...] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
-def _limited(colour: str) -> tuple[int, int, int]:
+def _colour_to_yuv(colour: str) -> tuple[int, int, int]:
     """#RRGGBB as Y, U and V of BT.709, limited range."""
     r, g, b = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     luma = 0.2126 * r + 0.7152 * g + 0.0722 * b
@@ -259,7 +259,7 @@ def _limited(colour: str) -> tuple[int, int, int]:
     )
 
 
-def _inside(shape: tuple[int, int], place: tuple[int, int]) -> tuple[int, int]:
+def _fit_inside(shape: tuple[int, int], place: tuple[int, int]) -> tuple[int, int]:
     """The even size at which a shape is wholly inside a place; the place's own where it differs by
     what rounding makes."""
     scale = min(place[0] / shape[0], place[1] / shape[1])
@@ -272,7 +272,7 @@ def _inside(shape: tuple[int, int], place: tuple[int, int]) -> tuple[int, int]:
     )
 
 
-def scale_options(shown: Shown, size: tuple[int, int]) -> dict[str, str]:
+def scale_options(shown: PlayedFrame, size: tuple[int, int]) -> dict[str, str]:
     """Options of ffmpeg's `scale` for a decoded frame, to a size as it is stored. Pure."""
     frame, turn = shown.frame, shown.orientation.degrees
     width, height = size
@@ -299,7 +299,9 @@ def scale_options(shown: Shown, size: tuple[int, int]) -> dict[str, str]:
     return options
 
 
-def _graph(frame: av.VideoFrame, options: dict[str, str], alpha: bool) -> av.filter.Graph:
+def _make_filter_graph(
+    frame: av.VideoFrame, options: dict[str, str], alpha: bool
+) -> av.filter.Graph:
     graph = one_thread_graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
@@ -326,7 +328,7 @@ def _graph(frame: av.VideoFrame, options: dict[str, str], alpha: bool) -> av.fil
     return graph
 
 
-def _stored(plane: av.video.plane.VideoPlane) -> np.ndarray:
+def _view_plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
     """A view of a plane's pixels."""
     stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
     return stored[: plane.height, : plane.width]

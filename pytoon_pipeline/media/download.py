@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from pytoon_pipeline.errors import FetchRefused
+from pytoon_pipeline.errors import FetchRefusedError
 from pytoon_pipeline.media.kinds import HEAD_BYTES, suffix_of
 
 """Bytes that say what a file is."""
@@ -20,7 +20,7 @@ CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Limits:
+class DownloadLimits:
     connect: float = 10.0
     """Seconds to connect to a host."""
     silence: float = 20.0
@@ -40,7 +40,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Version:
+class FileVersion:
     """What a server said of the file that it gave, to ask whether it still is the same."""
 
     asked: str
@@ -50,15 +50,15 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Download:
+class FileDownload:
     suffix: str
     """By what the file really is: `.jpg`."""
     sha256: str
     bytes: int
-    version: Version
+    version: FileVersion
 
 
-def digest(address: str) -> str:
+def address_digest(address: str) -> str:
     return hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -85,26 +85,26 @@ def check_type(said: str, content_type: str) -> None:
         "application/ogg",
     ):
         return
-    raise FetchRefused(
+    raise FetchRefusedError(
         "media.type", f"{said} is of the type {kind[:60]}: no picture, clip or sound.", _USUAL
     )
 
 
 def _refuse_kind(said: str, what: str | None) -> NoReturn:
     name, remedy = _NOT_MEDIA.get(what or "", ("no picture, clip or sound known here", _USUAL))
-    raise FetchRefused("media.type", f"{said} is {name}.", remedy)
+    raise FetchRefusedError("media.type", f"{said} is {name}.", remedy)
 
 
-class Sink:
+class DownloadSink:
     """Takes the bytes of one file: counts, looks at the first of them, writes, hashes."""
 
-    def __init__(self, target: Path, said: str, limits: Limits, until: float):
+    def __init__(self, target: Path, said: str, limits: DownloadLimits, until: float):
         self._said, self._limits, self._until = said, limits, until
         self._file = open(target, "wb")  # noqa: SIM115 - closed by __exit__
         self._hash, self._head, self._suffix = hashlib.sha256(), b"", ""
         self.count = 0
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> DownloadSink:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -113,18 +113,20 @@ class Sink:
     def expect(self, count: int | None) -> None:
         """What the server says of the size, before a byte of it is taken."""
         if count is not None and count > self._limits.bytes:
-            raise FetchRefused(
+            raise FetchRefusedError(
                 "media.too_large",
-                f"{self._said} has {_mb(count)}; {_mb(self._limits.bytes)} are the most.",
+                f"{self._said} has {_format_megabytes(count)}; "
+                f"{_format_megabytes(self._limits.bytes)} are the most.",
                 "Export a smaller copy.",
             )
 
     def write(self, data: bytes) -> None:
         self.count += len(data)
         if self.count > self._limits.bytes:
-            raise FetchRefused(
+            raise FetchRefusedError(
                 "media.too_large",
-                f"{self._said} has more than the {_mb(self._limits.bytes)} that are allowed.",
+                f"{self._said} has more than the {_format_megabytes(self._limits.bytes)} "
+                "that are allowed.",
                 "Export a smaller copy.",
             )
         if time.monotonic() > self._until:
@@ -132,34 +134,36 @@ class Sink:
         if len(self._head) < HEAD_BYTES:
             self._head += data
             if len(self._head) >= HEAD_BYTES:
-                self._identify()
+                self._identify_contents()
         self._hash.update(data)
         self._file.write(data)
 
-    def _identify(self) -> None:
-        from pytoon_pipeline.media.probe import sniff
+    def _identify_contents(self) -> None:
+        from pytoon_pipeline.media.probe import sniff_kind
 
         suffix = suffix_of(self._head[:HEAD_BYTES])
         if suffix is None:
-            _refuse_kind(self._said, sniff(self._head[:HEAD_BYTES]))
+            _refuse_kind(self._said, sniff_kind(self._head[:HEAD_BYTES]))
         self._suffix = suffix
 
-    def finish(self, version: Version) -> Download:
+    def finish(self, version: FileVersion) -> FileDownload:
         if not self.count:
-            raise FetchRefused("media.type", f"{self._said} is empty.", "Upload the file again.")
+            raise FetchRefusedError(
+                "media.type", f"{self._said} is empty.", "Upload the file again."
+            )
         if not self._suffix:
-            self._identify()
+            self._identify_contents()
         self._file.flush()
         os.fsync(self._file.fileno())
-        return Download(self._suffix, self._hash.hexdigest(), self.count, version)
+        return FileDownload(self._suffix, self._hash.hexdigest(), self.count, version)
 
 
-def _mb(count: int) -> str:
+def _format_megabytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
-def too_slow(said: str, limits: Limits) -> FetchRefused:
-    return FetchRefused(
+def too_slow(said: str, limits: DownloadLimits) -> FetchRefusedError:
+    return FetchRefusedError(
         "media.timeout",
         f"{said} took too long: {limits.silence:g} s without a byte, or {limits.whole:g} s for "
         "all of it.",

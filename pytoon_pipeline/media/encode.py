@@ -72,7 +72,7 @@ def encode_video(
     shapes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
     try:
         done = 0
-        with ffmpeg.Pipe(stream, f"encode {path.name}") as pipe:
+        with ffmpeg.FfmpegPipe(stream, f"encode {path.name}") as pipe:
             for planes in frames:
                 if done == count:
                     raise RenderError(f"{path.name}: more than the {count} frames it should have.")
@@ -142,4 +142,4 @@ def encode_graph(
     }
     if forced:
         options["force_key_frames"] = ",".join(forced)
-    return ffmpeg_python.output(tagged, ffmpeg.url(path), format="mp4", **options)
+    return ffmpeg_python.output(tagged, ffmpeg.to_ffmpeg_url(path), format="mp4", **options)

@@ -14,23 +14,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytoon_pipeline.locks import grasp
-from pytoon_pipeline.media.download import Limits, Version
+from pytoon_pipeline.locks import try_lock
+from pytoon_pipeline.media.download import DownloadLimits, FileVersion
 
-IN_USE = 3600.0 + Limits().fresh
+IN_USE = 3600.0 + DownloadLimits().fresh
 """Seconds for which a copy is good to read: it is handed out without a look at the server for
 `fresh` seconds, and may be read for an hour then."""
 UNASKED = 30 * 86400.0
 """Seconds after which a copy goes that nobody asked for: signed links are new ones every day."""
-MOST_BYTES = 10_000_000_000
+MAX_BYTES = 10_000_000_000
 """Of all copies together; those not asked for longest go first."""
-MOST_ADDRESSES = 20_000
+MAX_ADDRESSES = 20_000
 
 _FOLDER = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Copy:
+class FetchedCopy:
     """What `copy.json` says."""
 
     address: str
@@ -45,14 +45,14 @@ class Copy:
     """When the server last said that this is its file; seconds since 1970."""
 
     @property
-    def version(self) -> Version:
-        return Version(self.asked, self.etag, self.modified)
+    def version(self) -> FileVersion:
+        return FileVersion(self.asked, self.etag, self.modified)
 
 
-def read_copy(folder: Path) -> Copy | None:
+def read_copy(folder: Path) -> FetchedCopy | None:
     """What is kept of an address, if it is whole."""
     try:
-        copy = Copy(**json.loads((folder / "copy.json").read_text(encoding="utf-8")))
+        copy = FetchedCopy(**json.loads((folder / "copy.json").read_text(encoding="utf-8")))
         whole = (folder / copy.file).stat().st_size == copy.bytes
     except (OSError, ValueError, TypeError):
         return None
@@ -60,7 +60,7 @@ def read_copy(folder: Path) -> Copy | None:
 
 
 @dataclass(frozen=True)
-class Unneeded:
+class UnneededFetches:
     """The folder of an address that is to go."""
 
     folder: Path
@@ -75,9 +75,9 @@ def find_unneeded(
     cache: Path,
     now: float,
     *,
-    most_bytes: int = MOST_BYTES,
-    most_addresses: int = MOST_ADDRESSES,
-) -> list[Unneeded]:
+    most_bytes: int = MAX_BYTES,
+    most_addresses: int = MAX_ADDRESSES,
+) -> list[UnneededFetches]:
     """The addresses that are to go, so that the others keep within both bounds: those that could
     not be fetched, those that nobody has asked for in 30 days, and then those not asked for
     longest. Nothing that may be in use is among them."""
@@ -87,7 +87,7 @@ def find_unneeded(
             # It may be taken away meanwhile.
             if _FOLDER.fullmatch(folder.name):
                 with suppress(OSError):
-                    found.append((*_state(folder), folder))
+                    found.append((*_read_folder_state(folder), folder))
     unneeded = []
     left, room = len(found), most_bytes - sum(size for _, size, _, _ in found)
     for used, size, whole, folder in sorted(found):
@@ -103,12 +103,12 @@ def find_unneeded(
             reason = f"there are copies of more than {most_addresses} addresses"
         else:
             continue
-        unneeded.append(Unneeded(folder, size, used, reason))
+        unneeded.append(UnneededFetches(folder, size, used, reason))
         left, room = left - 1, room + size
     return unneeded
 
 
-def _state(folder: Path) -> tuple[float, int, bool]:
+def _read_folder_state(folder: Path) -> tuple[float, int, bool]:
     """When an address was last asked for, the bytes of its folder, and whether it has a copy."""
     size, newest = 0, folder.stat().st_mtime
     for path in folder.iterdir():
@@ -118,15 +118,15 @@ def _state(folder: Path) -> tuple[float, int, bool]:
     return (copy.checked if copy else newest), size, copy is not None
 
 
-def remove(folder: Path, now: float) -> bool:
+def remove_fetched(folder: Path, now: float) -> bool:
     """Take away the folder of an address, unless somebody asks for it or has just done so."""
     if not folder.is_dir():
         return True
-    lock = grasp(folder / "lock")
+    lock = try_lock(folder / "lock")
     if lock is None:
         return False
     with lock:
-        used, _, whole = _state(folder)
+        used, _, whole = _read_folder_state(folder)
         # Without a copy the lock alone tells; it has just been touched by nobody but us.
         if whole and now - used <= IN_USE:
             return False
@@ -139,11 +139,11 @@ def remove(folder: Path, now: float) -> bool:
     return True
 
 
-def tidy(
-    cache: Path, *, most_bytes: int = MOST_BYTES, most_addresses: int = MOST_ADDRESSES
+def tidy_cache(
+    cache: Path, *, most_bytes: int = MAX_BYTES, most_addresses: int = MAX_ADDRESSES
 ) -> None:
     """Take away what nobody needs. Several processes may do so at once."""
     now = time.time()
     for each in find_unneeded(cache, now, most_bytes=most_bytes, most_addresses=most_addresses):
         with suppress(OSError):
-            remove(each.folder, now)
+            remove_fetched(each.folder, now)

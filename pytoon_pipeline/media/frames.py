@@ -38,7 +38,7 @@ def read_frames(path: str | os.PathLike[str], first: int, count: int) -> Iterato
                     continue
                 if index > wanted or frame.format.name != "yuv420p":
                     break
-                yield tuple(_plane(p) for p in frame.planes)  # type: ignore[misc]
+                yield tuple(_copy_plane(p) for p in frame.planes)  # type: ignore[misc]
                 wanted += 1
                 if wanted == first + count:
                     return
@@ -47,7 +47,7 @@ def read_frames(path: str | os.PathLike[str], first: int, count: int) -> Iterato
     raise MediaError(f"{name}: frame {wanted} is not there, or not 8-bit 4:2:0.")
 
 
-def _plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
+def _copy_plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
     stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
     # The decoder takes its buffer back: what is handed out is a copy.
     return np.array(stored[: plane.height, : plane.width], order="C")

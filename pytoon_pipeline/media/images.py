@@ -16,7 +16,7 @@ import pillow_heif
 from PIL import Image, ImageCms
 
 from pytoon_pipeline.media.colours import (
-    Encoding,
+    ColourEncoding,
     convert_to_srgb,
     exif_encoding,
     jp2_profile,
@@ -52,17 +52,17 @@ def load_image(path: str | os.PathLike[str], *, min_side: int | None = None) -> 
     of its size, still with at least `min_side`; for a large JPEG that saves most of the time and
     memory.
 
-    Raises UnreadableMedia.
+    Raises UnreadableMediaError.
     """
     with open_image(path) as image:
         if min_side is not None:
             scale = min(1.0, min_side / min(image.size))
             image.draft(None, tuple(math.ceil(side * scale) for side in image.size))
         image.load()
-        profile, encoding = _described(Path(path), image)
+        profile, encoding = _read_colour_description(Path(path), image)
         # Pillow turns a TIFF by itself.
         orientation = UPRIGHT if image.format == "TIFF" else image_orientation(image)
-        plain = _plain(image)
+        plain = _to_plain_mode(image)
         if encoding is not None:
             plain = _from_encoding(Path(path), image, plain, encoding)
         factor = min(plain.size) // min_side if min_side else 1
@@ -76,7 +76,9 @@ def load_image(path: str | os.PathLike[str], *, min_side: int | None = None) -> 
         return shown
 
 
-def _described(path: Path, image: Image.Image) -> tuple[bytes | None, Encoding | None]:
+def _read_colour_description(
+    path: Path, image: Image.Image
+) -> tuple[bytes | None, ColourEncoding | None]:
     """The profile to be converted from, or else the encoding, of a picture."""
     profile = image.info.get("icc_profile") or None
     if image.format == "JPEG2000":
@@ -107,7 +109,7 @@ def _profile_name(icc: bytes) -> str:
 
 
 def _from_encoding(
-    path: Path, image: Image.Image, plain: Image.Image, encoding: Encoding
+    path: Path, image: Image.Image, plain: Image.Image, encoding: ColourEncoding
 ) -> Image.Image:
     """The picture in sRGB, from numbers as deep as the file has them: 8 bits are too few for HDR,
     where they span fifty times the light."""
@@ -195,7 +197,7 @@ def save_jpeg(rgb: np.ndarray, path: str | os.PathLike[str], quality: int = 90) 
         temporary.unlink(missing_ok=True)
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _to_plain_mode(image: Image.Image) -> Image.Image:
     """The picture in one of the modes of `_PROFILE_SPACE`, nothing clipped."""
     if image.mode.startswith(("I", "F")):
         # 16-bit grey and what is wider. Pillow's own conversion to L clips at 255.

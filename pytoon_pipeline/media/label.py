@@ -13,8 +13,8 @@ from uuid import UUID
 from xml.sax.saxutils import quoteattr
 
 from pytoon_pipeline.errors import LinkError, MediaError
-from pytoon_pipeline.media.credentials import VOCABULARY, Credentials, read_credentials
-from pytoon_pipeline.media.link import Box, boxes, is_faststart
+from pytoon_pipeline.media.credentials import VOCABULARY, FileCredentials, read_credentials
+from pytoon_pipeline.media.link import Mp4Box, is_faststart, read_boxes
 
 GENERATED = "trainedAlgorithmicMedia"
 """All of the picture is a model's."""
@@ -27,22 +27,22 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 _BASIC = "http://ns.adobe.com/xap/1.0/"
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 """Of a packet that is read."""
 
 
 @dataclass(frozen=True)
-class Mark:
+class SourceMark:
     """What a file says of its picture."""
 
     source_type: str | None = None
     """Of the XMP packet: `trainedAlgorithmicMedia`, ...; None where it says nothing."""
-    credentials: Credentials | None = None
+    credentials: FileCredentials | None = None
     fault: str = ""
     """Why what is there can't be read."""
 
 
-def packet(source_type: str, tool: str, credit: str) -> bytes:
+def build_packet(source_type: str, tool: str, credit: str) -> bytes:
     """The XMP packet; equal bytes for equal words."""
     fields = {
         "Iptc4xmpExt:DigitalSourceType": VOCABULARY + source_type,
@@ -71,12 +71,12 @@ def add_packet(video: str | os.PathLike[str], out: str | os.PathLike[str], conte
     video, out = Path(video), Path(out)
     temporary = out.with_name(f".{out.name}.part")
     try:
-        if _boxes(video, _XMP):
+        if _find_uuid_boxes(video, _XMP):
             raise LinkError(f"{video.name} bears a mark already.")
         shutil.copyfile(video, temporary)
         with open(temporary, "ab") as file:
             file.write(struct.pack(">I4s16s", 24 + len(content), b"uuid", _XMP) + content)
-        if _packet(temporary) != content or not is_faststart(temporary):
+        if _read_packet(temporary) != content or not is_faststart(temporary):
             raise LinkError(f"{video.name} can't be marked: its last box has no end.")
         os.replace(temporary, out)
     except (MediaError, OSError) as error:
@@ -85,39 +85,39 @@ def add_packet(video: str | os.PathLike[str], out: str | os.PathLike[str], conte
         temporary.unlink(missing_ok=True)
 
 
-def read_mark(path: str | os.PathLike[str]) -> Mark:
+def read_mark(path: str | os.PathLike[str]) -> SourceMark:
     """What an MP4 says of its picture, read from the file alone. What can't be read is said in
     `fault`."""
     try:
-        content = _packet(path)
-        signed = bool(_boxes(path, _C2PA))
+        content = _read_packet(path)
+        signed = bool(_find_uuid_boxes(path, _C2PA))
     except (MediaError, OSError) as error:
-        return Mark(fault=str(error))
+        return SourceMark(fault=str(error))
     credentials = read_credentials(path) if signed else None
     if content is None:
-        return Mark(credentials=credentials)
+        return SourceMark(credentials=credentials)
     try:
-        return Mark(_source_type(content), credentials)
+        return SourceMark(_source_type(content), credentials)
     except (xml.ParseError, ValueError) as error:
-        return Mark(None, credentials, f"the XMP packet can't be read: {error}")
+        return SourceMark(None, credentials, f"the XMP packet can't be read: {error}")
 
 
-def _boxes(path: str | os.PathLike[str], kind: bytes) -> list[Box]:
+def _find_uuid_boxes(path: str | os.PathLike[str], kind: bytes) -> list[Mp4Box]:
     """The `uuid` boxes of a kind, at the top of the file."""
     with open(path, "rb") as file:
 
-        def is_kind(box: Box) -> bool:
+        def is_kind(box: Mp4Box) -> bool:
             file.seek(box.start + box.header)
             return file.read(16) == kind
 
-        return [box for box in boxes(path) if box.path == "uuid" and is_kind(box)]
+        return [box for box in read_boxes(path) if box.path == "uuid" and is_kind(box)]
 
 
-def _packet(path: str | os.PathLike[str]) -> bytes | None:
-    found = _boxes(path, _XMP)
+def _read_packet(path: str | os.PathLike[str]) -> bytes | None:
+    found = _find_uuid_boxes(path, _XMP)
     if not found:
         return None
-    if len(found) > 1 or found[0].size > _MOST_BYTES:
+    if len(found) > 1 or found[0].size > _MAX_BYTES:
         raise MediaError(f"{Path(path).name} has {len(found)} XMP packets, or one too large.")
     with open(path, "rb") as file:
         file.seek(found[0].start + found[0].header + 16)

@@ -15,7 +15,7 @@ import av
 import av.container
 
 from pytoon_pipeline.errors import LinkError, MediaError
-from pytoon_pipeline.media.probe import UnreadableMedia, open_clip, reason
+from pytoon_pipeline.media.probe import UnreadableMediaError, open_clip, shorten_reason
 
 AAC_PRIMING = 1024
 """Samples that ffmpeg's AAC encoder puts before the sound: the first packet of its output."""
@@ -26,7 +26,7 @@ _TICKS = 512  # of the video track's clock, per frame
 
 
 @dataclass(frozen=True)
-class Part:
+class LinkPart:
     """Frames [first, first + count) of an encoded file. Both ends lie on a keyframe, or the end."""
 
     path: Path
@@ -34,8 +34,8 @@ class Part:
     count: int
 
 
-def link(
-    parts: Sequence[Part],
+def link_video(
+    parts: Sequence[LinkPart],
     audio: str | os.PathLike[str] | None,
     out: str | os.PathLike[str],
     *,
@@ -65,20 +65,20 @@ def link(
     rate = Fraction(rate)
     temporary = out.with_name(f".{out.name}.part")
     try:
-        _write(parts, audio, temporary, rate)
+        _write_parts(parts, audio, temporary, rate)
         if not is_faststart(temporary) or edit_lists(temporary):
             raise LinkError(f"{out.name}: the muxer wrote an edit list or put the index last.")
         os.replace(temporary, out)
-    except (av.FFmpegError, UnreadableMedia) as e:
-        raise LinkError(f"{out.name} can't be linked: {reason(e)}") from e
+    except (av.FFmpegError, UnreadableMediaError) as e:
+        raise LinkError(f"{out.name} can't be linked: {shorten_reason(e)}") from e
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _write(
-    parts: Sequence[Part], audio: str | os.PathLike[str] | None, path: Path, rate: Fraction
+def _write_parts(
+    parts: Sequence[LinkPart], audio: str | os.PathLike[str] | None, path: Path, rate: Fraction
 ) -> None:
-    plans = [_plan(part, rate) for part in parts]
+    plans = [_plan_packets(part, rate) for part in parts]
     for part, plan in zip(parts, plans, strict=True):
         if plan.extradata != plans[0].extradata:
             raise LinkError(
@@ -103,7 +103,7 @@ def _write(
         video.metadata.clear()
         tracks = [_video_packets(parts, plans, video, tick, delay)]
         if audio is None:
-            _mux(target, tracks)
+            _mux_tracks(target, tracks)
             return
         with open_clip(audio) as source:
             stream = next(iter(source.streams.audio), None)
@@ -113,16 +113,16 @@ def _write(
             track.metadata.clear()
             samples = int(Fraction(total * stream.rate) / rate)
             tracks.append(_audio_packets(Path(audio), source, stream, track, samples, rate))
-            _mux(target, tracks)
+            _mux_tracks(target, tracks)
 
 
-def _mux(target: av.container.OutputContainer, tracks: list[Iterator[av.Packet]]) -> None:
+def _mux_tracks(target: av.container.OutputContainer, tracks: list[Iterator[av.Packet]]) -> None:
     for packet in heapq.merge(*tracks, key=lambda p: p.dts * p.time_base):
         target.mux_one(packet)
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _PacketPlan:
     """Of one part: which packets of its file to take, in decoding order."""
 
     start: int
@@ -134,7 +134,7 @@ class _Plan:
     extradata: bytes
 
 
-def _plan(part: Part, rate: Fraction) -> _Plan:
+def _plan_packets(part: LinkPart, rate: Fraction) -> _PacketPlan:
     """Find the part's packets, and prove that they are the part and nothing else."""
     name = Path(part.path).name
     with open_clip(part.path) as source:
@@ -166,12 +166,12 @@ def _plan(part: Part, rate: Fraction) -> _Plan:
     if sorted(taken) != list(range(part.count)):
         raise LinkError(f"{name}: its groups of pictures are not closed at frame {part.first}.")
     delay = max(i - frame for i, frame in enumerate(taken))
-    return _Plan(start, taken, delay, extradata)
+    return _PacketPlan(start, taken, delay, extradata)
 
 
 def _video_packets(
-    parts: Sequence[Part],
-    plans: list[_Plan],
+    parts: Sequence[LinkPart],
+    plans: list[_PacketPlan],
     stream: av.VideoStream,
     tick: Fraction,
     delay: int,
@@ -227,7 +227,7 @@ def _audio_packets(
 
 
 @dataclass(frozen=True)
-class Box:
+class Mp4Box:
     """A box of an MP4 (ISO 14496-12), its place in the file and in the tree."""
 
     path: str
@@ -243,7 +243,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Edit:
+class EditListEntry:
     """One entry of an edit list."""
 
     track: int
@@ -254,21 +254,21 @@ class Edit:
     rate: float
 
 
-_MOST_BOXES = 20_000
+_MAX_BOXES = 20_000
 _DEEPEST = 12
 """Boxes inside each other; the standard's own go down to seven."""
 _PARENTS = {b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl"}
 
 
-def boxes(path: str | os.PathLike[str]) -> list[Box]:
+def read_boxes(path: str | os.PathLike[str]) -> list[Mp4Box]:
     """The boxes of an MP4 in file order, those inside `moov` included.
 
     Raises MediaError when the file is no chain of boxes.
     """
-    found: list[Box] = []
+    found: list[Mp4Box] = []
     tracks = iter(range(1 << 16))
 
-    def walk(f: BinaryIO, start: int, end: int, parent: str, track: int | None) -> None:
+    def walk_boxes(f: BinaryIO, start: int, end: int, parent: str, track: int | None) -> None:
         while start < end:
             f.seek(start)
             head = f.read(16)
@@ -277,34 +277,34 @@ def boxes(path: str | os.PathLike[str]) -> list[Box]:
                 size, header = int.from_bytes(head[8:16], "big"), 16
             elif size == 0:
                 size = end - start
-            if len(found) == _MOST_BOXES or parent.count("/") > _DEEPEST:
+            if len(found) == _MAX_BOXES or parent.count("/") > _DEEPEST:
                 raise MediaError(f"{Path(path).name} has more boxes than any MP4 needs.")
             if len(head) < 8 or size < header or start + size > end:
                 raise MediaError(f"{Path(path).name} is no whole MP4: a box breaks at {start}.")
             kind = head[4:8]
             inside = next(tracks) if kind == b"trak" else track
             name = parent + kind.decode("latin-1")
-            found.append(Box(name, start, size, header, inside))
+            found.append(Mp4Box(name, start, size, header, inside))
             if kind in _PARENTS:
-                walk(f, start + header, start + size, f"{name}/", inside)
+                walk_boxes(f, start + header, start + size, f"{name}/", inside)
             start += size
 
     with open(path, "rb") as f:
-        walk(f, 0, os.fstat(f.fileno()).st_size, "", None)
+        walk_boxes(f, 0, os.fstat(f.fileno()).st_size, "", None)
     return found
 
 
 def is_faststart(path: str | os.PathLike[str]) -> bool:
     """The index (`moov`) comes before the media data: playing can begin while the file loads."""
-    order = [box.path for box in boxes(path) if box.path in ("moov", "mdat")]
+    order = [box.path for box in read_boxes(path) if box.path in ("moov", "mdat")]
     return order[:1] == ["moov"] and "mdat" in order
 
 
-def edit_lists(path: str | os.PathLike[str]) -> list[Edit]:
+def edit_lists(path: str | os.PathLike[str]) -> list[EditListEntry]:
     """All entries of all edit lists of an MP4. A player may or may not obey them."""
     edits = []
     with open(path, "rb") as f:
-        for box in boxes(path):
+        for box in read_boxes(path):
             if not box.path.endswith("/elst"):
                 continue
             f.seek(box.start + box.header)
@@ -315,7 +315,9 @@ def edit_lists(path: str | os.PathLike[str]) -> list[Edit]:
                 for i in range(count):
                     at = 8 + i * struct.calcsize(layout)
                     duration, time, whole, part = struct.unpack_from(layout, body, at)
-                    edits.append(Edit(box.track or 0, duration, time, whole + part / 65536))
+                    edits.append(
+                        EditListEntry(box.track or 0, duration, time, whole + part / 65536)
+                    )
             except struct.error as e:
                 raise MediaError(f"{Path(path).name}: its edit list breaks off.") from e
     return edits

@@ -81,7 +81,7 @@ def measure_lufs(samples: np.ndarray) -> float:
 
 
 @lru_cache
-def _interpolation() -> np.ndarray:
+def _interpolation_matrix() -> np.ndarray:
     """Matrix (inputs, outputs) from 1 ms of samples and their neighbours to 4x oversampled ones."""
     offset = np.arange(_TAPS) - (_TAPS // 2 - 1)
     matrix = np.zeros((PEAK_HOP + _TAPS - 1, 4 * PEAK_HOP), np.float32)
@@ -107,7 +107,7 @@ def find_peaks(samples: np.ndarray) -> np.ndarray:
         windows = sliding_window_view(padded, PEAK_HOP + _TAPS - 1)[::PEAK_HOP]
         for i in range(0, rows, 64 * _PEAK_ROWS):
             near = np.ascontiguousarray(windows[i : i + 64 * _PEAK_ROWS])
-            fine = near.reshape(-1, _PEAK_ROWS, near.shape[1]) @ _interpolation()
+            fine = near.reshape(-1, _PEAK_ROWS, near.shape[1]) @ _interpolation_matrix()
             highest = np.maximum(fine.max(2), -fine.min(2)).ravel()
             np.maximum(peaks[i : i + len(near)], highest, out=peaks[i : i + len(near)])
     return peaks[:blocks]

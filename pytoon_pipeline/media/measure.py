@@ -20,11 +20,11 @@ import numpy as np
 from pytoon_pipeline.errors import MediaError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.limits import SOUND_SECONDS
-from pytoon_pipeline.media.link import Edit, boxes, edit_lists, is_faststart
-from pytoon_pipeline.media.probe import open_clip, reason, video_stream
+from pytoon_pipeline.media.link import EditListEntry, edit_lists, is_faststart, read_boxes
+from pytoon_pipeline.media.probe import open_clip, shorten_reason, video_stream
 from pytoon_pipeline.media.repair import longest_run, measure_sides
-from pytoon_pipeline.media.sound import decode
-from pytoon_pipeline.media.trace import Recorder, Trace, sketch_sound
+from pytoon_pipeline.media.sound import decode_sound
+from pytoon_pipeline.media.trace import FrameTrace, TraceRecorder, sketch_sound
 
 MEASURE_VERSION = 4
 """Raise it when a number comes to mean something else: measurements are kept by it."""
@@ -134,7 +134,7 @@ class Measurement:
     seconds: float
     """The container's own length."""
     faststart: bool
-    edits: list[Edit]
+    edits: list[EditListEntry]
     audio_tracks: int
     video: VideoMeasurement | None
     audio: AudioMeasurement | None
@@ -152,14 +152,14 @@ class Measurement:
         return cls(
             **{
                 **data,
-                "edits": [Edit(**e) for e in data["edits"]],
+                "edits": [EditListEntry(**e) for e in data["edits"]],
                 "video": VideoMeasurement(**video) if video else None,
                 "audio": AudioMeasurement(**audio) if audio else None,
             }
         )
 
 
-def measure(path: str | os.PathLike[str]) -> Measurement:
+def measure_file(path: str | os.PathLike[str]) -> Measurement:
     """Measure a finished file: every frame and every sample of it is decoded.
 
     Raises MediaError when something in it does not decode.
@@ -167,24 +167,26 @@ def measure(path: str | os.PathLike[str]) -> Measurement:
     return measure_traced(path)[0]
 
 
-def measure_traced(path: str | os.PathLike[str]) -> tuple[Measurement, Trace]:
+def measure_traced(path: str | os.PathLike[str]) -> tuple[Measurement, FrameTrace]:
     """A file's measurement, and its trace to compare with that of what was drawn for it.
 
     Raises MediaError when something in it does not decode.
     """
-    path, trace = Path(path), Trace()
+    path, trace = Path(path), FrameTrace()
     try:
         with open_clip(path) as container, ThreadPoolExecutor(1) as other:
             sound = next(iter(container.streams.audio), None)
             # Sound is measured by ffmpeg beside us while the pictures are decoded here.
-            loudness = other.submit(_listen, path) if sound else None
+            loudness = other.submit(_measure_sound, path) if sound else None
             stream = video_stream(container)
-            video = _video(container, stream, trace) if stream else None
+            video = _measure_video(container, stream, trace) if stream else None
             mp4 = container.format.name.startswith("mov")
             audio = None
             if sound and loudness:
                 heard, channels, trace.sketch, trace.levels = loudness.result()
-                audio = _audio(sound, heard, channels, _packets_are_even(path, trace))
+                audio = _build_audio_measurement(
+                    sound, heard, channels, _packets_are_even(path, trace)
+                )
             return Measurement(
                 container="mp4" if mp4 else container.format.name,
                 size_bytes=path.stat().st_size,
@@ -197,23 +199,23 @@ def measure_traced(path: str | os.PathLike[str]) -> tuple[Measurement, Trace]:
                 heads=_odd_heads(path, stream) if mp4 else [],
             ), trace
     except (av.FFmpegError, OSError) as e:
-        raise MediaError(f"{path.name} does not decode: {reason(e)}") from e
+        raise MediaError(f"{path.name} does not decode: {shorten_reason(e)}") from e
 
 
-def _video(
-    container: av.container.InputContainer, stream: av.VideoStream, trace: Trace
+def _measure_video(
+    container: av.container.InputContainer, stream: av.VideoStream, trace: FrameTrace
 ) -> VideoMeasurement:
     """Measured, and its trace written into `trace`."""
     context = stream.codec_context
     stream.thread_type = "AUTO"
     step = max(1, round(min(stream.width, stream.height) / _GRID))
-    recorder = Recorder()
+    recorder = TraceRecorder()
     checksums: list[tuple[int, int]] = []
     luma: list[float] = []
     dark: list[float] = []
     change: list[float] = []
     flash: list[float] = []
-    swings: _Swings | None = None
+    swings: _BrightnessSwings | None = None
     keys: list[int] = []
     types: list[str] = []
     times: list[int] = []
@@ -229,7 +231,7 @@ def _video(
                 keys.append(len(luma))
             types.append(av.video.frame.PictureType(frame.pict_type).name)
             times.append(frame.pts)
-            planes = _planes(frame)
+            planes = _frame_planes(frame)
             recorder.add(planes)
             grid = planes[0][::step, ::step]
             luma.append(round(float(grid.mean()), 3))
@@ -239,8 +241,8 @@ def _video(
                 0.0 if before is None else round(float(np.abs(values - before).mean()), 4)
             )
             before = values
-            light = _light(values)
-            swings = swings or _Swings(light)
+            light = _measure_light(values)
+            swings = swings or _BrightnessSwings(light)
             flash.append(round(swings.follow(light), 4))
     if frame is None or (stream.frames and len(luma) != stream.frames):
         raise MediaError(
@@ -270,12 +272,12 @@ def _video(
         start=float(times[0] * tick),
         seconds=seconds,
         bit_rate=round(bits / seconds) if seconds else 0,
-        peak_bit_rate=_peak(sizes, round(1 / tick)),
+        peak_bit_rate=_peak_bits(sizes, round(1 / tick)),
         color_range=_RANGE.get(frame.color_range, str(frame.color_range)),
         color_primaries=_PRIMARIES.get(frame.color_primaries, str(frame.color_primaries)),
         color_transfer=_TRANSFER.get(frame.color_trc, str(frame.color_trc)),
         color_matrix=_MATRIX.get(frame.colorspace, str(frame.colorspace)),
-        turned=_turned(container, stream),
+        turned=_is_turned(container, stream),
         keyframes=len(keys),
         max_gop=max((b - a for a, b in zip(keys, [*keys[1:], count], strict=True)), default=count),
         b_frames=types.count("B"),
@@ -287,7 +289,7 @@ def _video(
     )
 
 
-def _light(luma: np.ndarray) -> np.ndarray:
+def _measure_light(luma: np.ndarray) -> np.ndarray:
     """Relative luminance, 0..1, of cells of limited-range luma, as if it were grey (IEC 61966-2-1
     by its exponent of 2.2)."""
     h, w = (n // _CELL * _CELL for n in luma.shape)
@@ -296,7 +298,7 @@ def _light(luma: np.ndarray) -> np.ndarray:
     return np.clip((luma - 16) / 219, 0, 1) ** 2.2
 
 
-class _Swings:
+class _BrightnessSwings:
     """Follows every cell from its darkest to its brightest and back."""
 
     def __init__(self, light: np.ndarray):
@@ -318,7 +320,7 @@ class _Swings:
         return float((np.count_nonzero(up) - np.count_nonzero(down)) / light.size)
 
 
-def _planes(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _frame_planes(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The planes of a frame, views where it is 8-bit 4:2:0."""
     if frame.format.name != "yuv420p":
         frame = frame.reformat(format="yuv420p", dst_color_range="MPEG")
@@ -332,7 +334,7 @@ def _planes(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 _UPRIGHT = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 
 
-def _turned(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
+def _is_turned(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
     """Is the matrix of the picture's track, or of the movie, another than that of an upright
     picture (ISO 14496-12, 8.2.2 and 8.3.2)?"""
     if not container.format.name.startswith("mov"):
@@ -340,7 +342,7 @@ def _turned(container: av.container.InputContainer, stream: av.VideoStream) -> b
     path = Path(container.name.removeprefix("file:"))
     number = [s.index for s in container.streams].index(stream.index)
     with open(path, "rb") as file:
-        for box in boxes(path):
+        for box in read_boxes(path):
             movie = box.path == "moov/mvhd"
             if not movie and not (box.path == "moov/trak/tkhd" and box.track == number):
                 continue
@@ -371,7 +373,7 @@ def _odd_heads(path: Path, stream: av.VideoStream | None) -> list[str]:
     sizes: dict[int | None, tuple[bytes, bytes]] = {}
     kinds: dict[int | None, str] = {}
     with open(path, "rb") as file:
-        for box in boxes(path):
+        for box in read_boxes(path):
             if box.path not in ("moov/mvhd", "moov/trak/tkhd", "moov/trak/mdia/hdlr"):
                 continue
             file.seek(box.start + box.header)
@@ -409,7 +411,7 @@ def _h264_level(context: av.VideoCodecContext) -> str | None:
     return f"{extra[3] // 10}.{extra[3] % 10}"
 
 
-def _peak(sizes: list[tuple[int, int]], second: int) -> int:
+def _peak_bits(sizes: list[tuple[int, int]], second: int) -> int:
     """Bits in the fullest stretch of one second; `sizes` are (dts, bytes) in decoding order."""
     window: deque[tuple[int, int]] = deque()
     total = fullest = 0
@@ -426,7 +428,7 @@ def _peak(sizes: list[tuple[int, int]], second: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Loudness:
+class _LoudnessReading:
     integrated: float | None
     range: float | None
     peak: float | None
@@ -435,29 +437,29 @@ class _Loudness:
 
 
 @dataclass(frozen=True)
-class _Channels:
+class _ChannelReading:
     mono: float | None
     lost: float
     balance: float | None
 
 
 _LOST_LU = -10.0
-_MOST_SECONDS = 600.0
+_MAX_SECONDS = 600.0
 
 
-def _listen(path: Path) -> tuple[_Loudness, _Channels, np.ndarray, np.ndarray]:
+def _measure_sound(path: Path) -> tuple[_LoudnessReading, _ChannelReading, np.ndarray, np.ndarray]:
     """Loudness by ffmpeg's meter; what the channels are to each other, sketch and levels of the
     decoded samples."""
-    heard = _loudness(path)
-    samples = decode(path, seconds=_MOST_SECONDS)
+    heard = _parse_loudness(path)
+    samples = decode_sound(path, seconds=_MAX_SECONDS)
     sides = measure_sides(samples)
-    channels = _Channels(
+    channels = _ChannelReading(
         sides.mono_lu, longest_run(sides.cancelled(_LOST_LU)) / 10, sides.balance_lu
     )
     return heard, channels, *sketch_sound(samples)
 
 
-def _packets_are_even(path: Path, trace: Trace) -> bool:
+def _packets_are_even(path: Path, trace: FrameTrace) -> bool:
     """Do the sound's packets follow each other? Their checksums are put into the trace."""
     times: list[tuple[int, int]] = []
     checksums: list[int] = []
@@ -470,15 +472,15 @@ def _packets_are_even(path: Path, trace: Trace) -> bool:
     return all(a + n == b for (a, n), (b, _) in zip(times, times[1:], strict=False))
 
 
-def _loudness(path: Path) -> _Loudness:
+def _parse_loudness(path: Path) -> _LoudnessReading:
     what = f"measure the sound of {path.name}"
-    _, log = ffmpeg.run(loudness_graph(path), what, timeout=SOUND_SECONDS)
+    _, log = ffmpeg.run_ffmpeg(loudness_graph(path), what, timeout=SOUND_SECONDS)
     return parse_loudness(log)
 
 
 def loudness_graph(path: str | os.PathLike[str]) -> Any:
     """The ffmpeg-python stream that logs loudness and silences of the first sound track. Pure."""
-    sound = ffmpeg_python.input(ffmpeg.url(path), vn=None).audio
+    sound = ffmpeg_python.input(ffmpeg.to_ffmpeg_url(path), vn=None).audio
     heard = sound.filter("silencedetect", noise=f"{SILENCE_DB}dB", duration=0.1)
     return heard.filter("ebur128", peak="true", framelog="info").output("pipe:1", format="null")
 
@@ -493,7 +495,7 @@ _SUMMARY = {
 }
 
 
-def parse_loudness(log: str) -> _Loudness:
+def parse_loudness(log: str) -> _LoudnessReading:
     """The numbers in the log of `silencedetect` and `ebur128`.
 
     Raises MediaError when ebur128 wrote no summary.
@@ -504,27 +506,27 @@ def parse_loudness(log: str) -> _Loudness:
         match = pattern.search(summary)
         if match is None:
             raise MediaError(f"The sound could not be measured.\n{ffmpeg.tail_of(log)}")
-        found[name] = _finite(match[1])
+        found[name] = _finite_number(match[1])
     if found["integrated"] is not None and found["integrated"] <= -70:
         # The absolute gate (BS.1770-4): nothing passed it.
         found["integrated"] = found["range"] = None
-    momentary = [_finite(m[2]) for m in _MOMENTARY.finditer(lines)]
-    return _Loudness(
+    momentary = [_finite_number(m[2]) for m in _MOMENTARY.finditer(lines)]
+    return _LoudnessReading(
         integrated=found["integrated"],
         range=found["range"],
         peak=found["peak"],
-        silence=max((_finite(m[1]) or 0.0 for m in _SILENCE.finditer(log)), default=0.0),
+        silence=max((_finite_number(m[1]) or 0.0 for m in _SILENCE.finditer(log)), default=0.0),
         momentary=[-120.7 if m is None else m for m in momentary],
     )
 
 
-def _finite(text: str) -> float | None:
+def _finite_number(text: str) -> float | None:
     value = float(text)
     return value if np.isfinite(value) else None
 
 
-def _audio(
-    stream: av.AudioStream, loudness: _Loudness, channels: _Channels, even: bool
+def _build_audio_measurement(
+    stream: av.AudioStream, loudness: _LoudnessReading, channels: _ChannelReading, even: bool
 ) -> AudioMeasurement:
     context = stream.codec_context
     return AudioMeasurement(

@@ -19,9 +19,9 @@ import av.filter
 from pytoon_pipeline.media.orientation import UPRIGHT, Orientation
 from pytoon_pipeline.media.probe import (
     MAY_BE_JOINED,
-    UnreadableMedia,
+    UnreadableMediaError,
     clip_orientation,
-    decoded,
+    decode_frames,
     display_size,
     open_clip,
     video_stream,
@@ -37,7 +37,7 @@ _THREADS = 2
 
 
 @dataclass(frozen=True)
-class Shown:
+class PlayedFrame:
     """A frame, and when and how it is shown."""
 
     frame: av.VideoFrame
@@ -54,12 +54,12 @@ class Shown:
     """Of H.273, table 2."""
 
 
-def play_clip(path: Path, seek: int | None = None) -> Iterator[Shown]:
+def play_clip(path: Path, seek: int | None = None) -> Iterator[PlayedFrame]:
     """One pass over the clip, from its first frame or from the keyframe that `seek`, in ticks,
-    finds. Where decoding fails, it ends. Raises UnreadableMedia."""
+    finds. Where decoding fails, it ends. Raises UnreadableMediaError."""
     if is_animated_webp(path):
         for frame, begins, lasts in webp_frames(path):
-            yield Shown(frame, begins, lasts, (frame.width, frame.height), UPRIGHT)
+            yield PlayedFrame(frame, begins, lasts, (frame.width, frame.height), UPRIGHT)
         return
     with open_clip(path) as container:
         stream = picture_stream(container, path)
@@ -67,17 +67,21 @@ def play_clip(path: Path, seek: int | None = None) -> Iterator[Shown]:
         stream.thread_type = "AUTO"
         if seek is not None:
             container.seek(seek, stream=stream, backward=True)
-        clock = Clock(stream, clip_origin(container, stream), clock_may_leap(container))
+        clock = FrameClock(stream, clip_origin(container, stream), clock_may_leap(container))
         turn, last = UPRIGHT, None
         repeats: list[int] = []
-        for frame, pts, duration in _whole_frames(stream, _readable(container, stream, repeats)):
+        for frame, pts, duration in _whole_frames(
+            stream, _iterate_readable(container, stream, repeats)
+        ):
             turn = clip_orientation(frame, turn)
             begins = clock.place(pts, duration)
             if begins is None:
                 continue
             lasts = duration * stream.time_base if duration else clock.step
             size = display_size(stream, frame, turn)
-            last = Shown(frame, begins, lasts, size, turn, *_colours(stream, frame))
+            last = PlayedFrame(
+                frame, begins, lasts, size, turn, *_read_frame_colours(stream, frame)
+            )
             yield last
         if last is not None and repeats:
             begins = last.begins + last.lasts
@@ -86,7 +90,7 @@ def play_clip(path: Path, seek: int | None = None) -> Iterator[Shown]:
                 yield replace(last, begins=begins, lasts=stays)
 
 
-def _colours(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
+def _read_frame_colours(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
     """Transfer and primaries; frames of PyAV before 17 don't have them, their decoder does."""
     context = stream.codec_context
     return (
@@ -98,7 +102,7 @@ def _colours(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
 def picture_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     stream = video_stream(container)
     if stream is None:
-        raise UnreadableMedia(
+        raise UnreadableMediaError(
             "media.not_media", f"{path.name} has no picture.", "Give a clip with one."
         )
     return stream
@@ -117,7 +121,7 @@ def clock_may_leap(container: av.container.InputContainer) -> bool:
     return bool(container.format.flags & MAY_BE_JOINED)
 
 
-class Clock:
+class FrameClock:
     """Times of frames, as the file has them, to seconds that only go forward."""
 
     def __init__(self, stream: av.VideoStream, origin: Fraction, leaps: bool):
@@ -150,10 +154,10 @@ class Clock:
         return begins
 
 
-def _readable(
+def _iterate_readable(
     container: av.container.InputContainer, stream: av.VideoStream, repeats: list[int]
 ) -> Iterator[av.VideoFrame]:
-    frames = decoded(container, stream, repeats)
+    frames = decode_frames(container, stream, repeats)
     while True:
         try:
             frame = next(frames, None)
@@ -182,31 +186,36 @@ def _whole_frames(stream: av.VideoStream, frames: Iterator[av.VideoFrame]) -> It
     key: tuple[object, ...] = ()
     waiting: deque[tuple[int | None, int]] = deque()
 
-    def finished() -> Iterator[_Timed]:
+    def drain_graph() -> Iterator[_Timed]:
         nonlocal graph
         if graph is not None:
             graph.push(None)
-            yield from _pull(graph, waiting)
+            yield from _pull_frames(graph, waiting)
         graph = None
         waiting.clear()
 
     for frame in frames:
         times = frame.pts, getattr(frame, "duration", 0) or 0
         if not (frame.interlaced_frame or parity):
-            yield from finished()
+            yield from drain_graph()
             yield frame, *times
             continue
         shape = frame.width, frame.height, frame.format.name
         if graph is None or shape != key:
-            yield from finished()
-            graph, key = _deinterlacer(frame, parity if not frame.interlaced_frame else None), shape
+            yield from drain_graph()
+            graph, key = (
+                _make_deinterlacer(frame, parity if not frame.interlaced_frame else None),
+                shape,
+            )
         waiting.append(times)
         graph.push(frame)
-        yield from _pull(graph, waiting)
-    yield from finished()
+        yield from _pull_frames(graph, waiting)
+    yield from drain_graph()
 
 
-def _pull(graph: av.filter.Graph, waiting: deque[tuple[int | None, int]]) -> Iterator[_Timed]:
+def _pull_frames(
+    graph: av.filter.Graph, waiting: deque[tuple[int | None, int]]
+) -> Iterator[_Timed]:
     while waiting:
         try:
             frame = graph.pull()
@@ -224,7 +233,7 @@ def one_thread_graph() -> av.filter.Graph:
     return graph
 
 
-def _deinterlacer(frame: av.VideoFrame, parity: str | None) -> av.filter.Graph:
+def _make_deinterlacer(frame: av.VideoFrame, parity: str | None) -> av.filter.Graph:
     graph = one_thread_graph()
     chain = [
         graph.add_buffer(

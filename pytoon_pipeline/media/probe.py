@@ -1,9 +1,8 @@
 """What a media file is, found out from its content (never from its name), and whether it decodes.
 
 Everything that opens a user's file with Pillow or PyAV goes through `open_image` and `open_clip`,
-so that the limits, the list of formats and the wording of what is wrong are in one place. `probe`
-is how a file is opened for the first time, in a process apart (`media.apart`).
-"""
+so that the limits, the list of formats and the wording of what is wrong are in one place.
+`probe_media` is how a file is opened for the first time, in a process apart (`media.apart`)."""
 
 from __future__ import annotations
 
@@ -93,7 +92,7 @@ _MOVIE_FORMATS = {"mov": "mp4", "matroska": "matroska", "asf": "wmv"}
 _USUAL = "Give a JPEG, PNG or WebP picture, an MP4 clip, or a WAV, MP3 or M4A sound."
 
 
-class UnreadableMedia(MediaError):
+class UnreadableMediaError(MediaError):
     """A media file that can't be used, with a stable code, a sentence and a remedy.
 
     Codes: `media.missing`, `media.empty`, `media.not_media`, `media.corrupt`, `media.too_large`,
@@ -143,28 +142,28 @@ class MediaInfo:
     remedy."""
 
 
-def probe(path: str | os.PathLike[str]) -> MediaInfo:
+def probe_media(path: str | os.PathLike[str]) -> MediaInfo:
     """What `path` is. Pictures are decoded whole, of clips and sounds the first frame; in a process
     of its own, whose time and memory are bounded and whose end does no harm.
 
-    Raises UnreadableMedia (a MediaError with `code`, `message`, `remedy`).
+    Raises UnreadableMediaError (a MediaError with `code`, `message`, `remedy`).
     """
     from pytoon_pipeline.media import apart  # It needs what is in here.
 
     path = Path(path)
-    _size(path)
-    return apart.examine(path)
+    _file_size(path)
+    return apart.examine_in_sandbox(path)
 
 
-def examine(path: Path) -> MediaInfo:
-    """`probe`, in this process."""
-    size = _size(path)
+def examine_media(path: Path) -> MediaInfo:
+    """`probe_media`, in this process."""
+    size = _file_size(path)
     with open(path, "rb") as f:
         head = f.read(HEAD_BYTES)
-    said = sniff(head)
+    said = sniff_kind(head)
     if said in _NOT_MEDIA:
         name, remedy = _NOT_MEDIA[said]
-        raise UnreadableMedia("media.not_media", f"{path.name} is {name}.", remedy)
+        raise UnreadableMediaError("media.not_media", f"{path.name} is {name}.", remedy)
     if said in IMAGE_FORMATS:
         info = _probe_image(path, size)
         if info is not None:
@@ -172,13 +171,13 @@ def examine(path: Path) -> MediaInfo:
     return _probe_clip(path, size, known=said is not None)
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
+def hash_file(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def sniff(head: bytes) -> str | None:
+def sniff_kind(head: bytes) -> str | None:
     """What the first bytes of a file say it is: a Pillow format, `movie`, `audio`, a name of
     something that is no media (`pdf`, `zip`, `html`, `text`, ...), or None."""
     for what, magics in _MAGIC:
@@ -187,7 +186,7 @@ def sniff(head: bytes) -> str | None:
     if head[:4] == b"RIFF":
         return {b"WEBP": "WEBP", b"AVI ": "movie", b"WAVE": "audio"}.get(head[8:12])
     if head[4:8] == b"ftyp":
-        brands = _brands(head)
+        brands = _read_brands(head)
         if brands & {b"avif", b"avis"}:
             return "AVIF"
         if b"crx " in brands:
@@ -200,7 +199,7 @@ def sniff(head: bytes) -> str | None:
     return _sniff_text(head)
 
 
-def _brands(head: bytes) -> set[bytes]:
+def _read_brands(head: bytes) -> set[bytes]:
     size = min(int.from_bytes(head[:4], "big"), len(head))
     return {head[8:12]} | {head[i : i + 4] for i in range(16, size - 3, 4)}
 
@@ -296,29 +295,29 @@ _NOT_MEDIA = {
 }
 
 
-def _size(path: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
         status = path.stat()
     except (OSError, ValueError) as e:
         reason = getattr(e, "strerror", None) or str(e)
-        raise UnreadableMedia(
+        raise UnreadableMediaError(
             "media.missing", f"{path.name} can't be opened: {reason}.", "Check the file's name."
         ) from e
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableMedia("media.missing", f"{path.name} is not a file.", "Name a file.")
+        raise UnreadableMediaError("media.missing", f"{path.name} is not a file.", "Name a file.")
     if not os.access(path, os.R_OK):
-        raise UnreadableMedia(
+        raise UnreadableMediaError(
             "media.missing", f"{path.name} may not be read.", "Change the file's permissions."
         )
     if status.st_size == 0:
-        raise UnreadableMedia(
+        raise UnreadableMediaError(
             "media.empty", f"{path.name} is empty (0 bytes).", "Copy or export it again."
         )
     return status.st_size
 
 
-def too_large(message: str, remedy: str) -> UnreadableMedia:
-    return UnreadableMedia("media.too_large", message, remedy)
+def too_large(message: str, remedy: str) -> UnreadableMediaError:
+    return UnreadableMediaError("media.too_large", message, remedy)
 
 
 _OURS = str(Path(__file__).resolve().parents[1])
@@ -339,12 +338,12 @@ def is_defect(error: BaseException) -> bool:
     return trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS)
 
 
-def _greedy(path: Path) -> UnreadableMedia:
+def _greedy_media_error(path: Path) -> UnreadableMediaError:
     return too_large(f"{path.name} needs more memory than a file may.", "Export it again, smaller.")
 
 
-def _corrupt(path: Path, reason: object) -> UnreadableMedia:
-    return UnreadableMedia(
+def _corrupt_media_error(path: Path, reason: object) -> UnreadableMediaError:
+    return UnreadableMediaError(
         "media.corrupt",
         f"{path.name} is damaged or breaks off: {str(reason).strip() or 'it does not decode'}.",
         "Copy or export it again.",
@@ -358,7 +357,7 @@ def _corrupt(path: Path, reason: object) -> UnreadableMedia:
 def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """A picture opened lazily by Pillow, its size checked against `MAX_IMAGE_PIXELS`.
 
-    Any failure inside the block comes out as UnreadableMedia, but for defects (`is_defect`).
+    Any failure inside the block comes out as UnreadableMediaError, but for defects (`is_defect`).
     """
     path = Path(path)
     try:
@@ -371,7 +370,7 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
                     "Scale it down; a frame has 2 megapixels.",
                 )
             if image.format == "TIFF" and _holds_preview(image):
-                raise UnreadableMedia(
+                raise UnreadableMediaError(
                     "media.not_media",
                     f"{path.name} is a camera's raw file (DNG, NEF, ARW, ...), of which only a "
                     "small preview could be shown.",
@@ -384,28 +383,28 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
                     "Cut out the part that is wanted.",
                 )
             yield image
-    except UnreadableMedia:
+    except UnreadableMediaError:
         raise
     except MemoryError as e:
-        raise _greedy(path) from e
+        raise _greedy_media_error(path) from e
     except FileNotFoundError as e:
-        raise UnreadableMedia(
+        raise UnreadableMediaError(
             "media.missing", f"{path.name} is not there.", "Check the file's name."
         ) from e
     except UnidentifiedImageError as e:
         if (found := _known_kind(path)) is not None:
-            raise UnreadableMedia(
+            raise UnreadableMediaError(
                 "media.not_media",
                 f"{path.name} is damaged, or a {found} of a kind that can't be read here.",
                 _EXPORT,
             ) from e
-        raise _corrupt(path, "it is not a picture that can be read") from e
+        raise _corrupt_media_error(path, "it is not a picture that can be read") from e
     except Exception as e:
         # Pillow's plugins raise nearly anything on broken data: OSError, SyntaxError, ValueError,
         # EOFError, IndexError, struct.error, zlib.error.
         if is_defect(e):
             raise
-        raise _corrupt(path, e) from e
+        raise _corrupt_media_error(path, e) from e
 
 
 def _holds_preview(image: Image.Image) -> bool:
@@ -420,7 +419,7 @@ def _known_kind(path: Path) -> str | None:
     """The picture format that a file's first bytes name."""
     try:
         with open(path, "rb") as file:
-            found = sniff(file.read(HEAD_BYTES))
+            found = sniff_kind(file.read(HEAD_BYTES))
     except OSError:
         return None
     return found if found in IMAGE_FORMATS else None
@@ -441,7 +440,7 @@ def _probe_image(path: Path, size: int) -> MediaInfo | None:
                 return None
             if format_ == "WEBP":
                 return _probe_webp(path, size, image)
-            raise UnreadableMedia(
+            raise UnreadableMediaError(
                 "media.not_media",
                 f"{path.name} is an animated {format_}, which can't be read as a clip.",
                 "Convert it to MP4 or GIF.",
@@ -513,7 +512,7 @@ def open_clip(path: str | os.PathLike[str]) -> Iterator[av.container.InputContai
     """A clip or sound opened by PyAV: local files only, and only as what its first bytes say it is,
     or one of `CLIP_FORMATS` where they say nothing.
 
-    A failure to open comes out as UnreadableMedia; failures inside the block pass as they are.
+    A failure to open comes out as UnreadableMediaError; failures inside the block pass as they are.
     """
     path = Path(path)
     try:
@@ -527,9 +526,9 @@ def open_clip(path: str | os.PathLike[str]) -> Iterator[av.container.InputContai
         }
         container = av.open(f"file:{path}", options=options, timeout=READ_SECONDS, **_LENIENT)
     except MemoryError as e:  # PyAV's own is one, too.
-        raise _greedy(path) from e
+        raise _greedy_media_error(path) from e
     except (av.FFmpegError, OSError, ValueError) as e:
-        raise _corrupt(path, reason(e)) from e
+        raise _corrupt_media_error(path, shorten_reason(e)) from e
     with container:
         for stream in container.streams:
             if stream.codec_context is not None:
@@ -537,7 +536,7 @@ def open_clip(path: str | os.PathLike[str]) -> Iterator[av.container.InputContai
         yield container
 
 
-def reason(error: Exception) -> str:
+def shorten_reason(error: Exception) -> str:
     """A PyAV error in a few words, without its number and the function it came from."""
     return getattr(error, "strerror", None) or str(error)
 
@@ -582,19 +581,19 @@ def _probe_clip(path: Path, size: int, *, known: bool) -> MediaInfo:
     try:
         with open_clip(path) as container:
             return _clip_info(path, size, container)
-    except UnreadableMedia as e:
+    except UnreadableMediaError as e:
         if e.code == "media.corrupt" and not known:
-            raise UnreadableMedia(
+            raise UnreadableMediaError(
                 "media.not_media", f"{path.name} is no picture, clip or sound known here.", _USUAL
             ) from e
         raise
     except MemoryError as e:
-        raise _greedy(path) from e
+        raise _greedy_media_error(path) from e
     except (av.FFmpegError, OSError, ValueError, ArithmeticError, AttributeError) as e:
         # The last two: a track without a decoder, a clock of no ticks.
         if is_defect(e):
             raise
-        raise _corrupt(path, reason(e)) from e
+        raise _corrupt_media_error(path, shorten_reason(e)) from e
 
 
 _CUT = (
@@ -612,26 +611,30 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
     audio = next((s for s in container.streams.audio if s.codec_context is not None), None)
     stream = video or audio
     if stream is None:
-        raise _corrupt(path, "it has neither picture nor sound")
+        raise _corrupt_media_error(path, "it has neither picture nor sound")
     _check_tracks(path, container)
     if stream.codec_context is None:
-        raise _corrupt(path, "nothing here decodes its picture")
+        raise _corrupt_media_error(path, "nothing here decodes its picture")
     if video is not None:
         _check_side(path, video.width, video.height)
     if audio is not None:
         _check_sound(path, audio)
     seen = survey_clip(path) if video is not None else None
-    seconds = _seconds(container, stream) if seen is None else seen.settle_length(_said(stream))
+    seconds = (
+        _measure_seconds(container, stream)
+        if seen is None
+        else seen.settle_length(_read_stream_length(stream))
+    )
     most = MAX_SOUND_SECONDS if video is None else MAX_VIDEO_SECONDS
     if seconds is not None and seconds > most:
         raise too_large(
             f"{path.name} lasts {seconds:.0f} s; {most} s are the most.",
             "Cut out the part that is wanted.",
         )
-    first = next(decoded(container, stream), None)
+    first = next(decode_frames(container, stream), None)
     if first is None:
-        raise _corrupt(path, "no frame of it decodes")
-    if video is not None and audio is not None and not _heard(path):
+        raise _corrupt_media_error(path, "no frame of it decodes")
+    if video is not None and audio is not None and not _has_sound(path):
         audio = None
     sound = {
         "has_audio": audio is not None,
@@ -657,7 +660,7 @@ def _clip_info(path: Path, size: int, container: av.container.InputContainer) ->
         has_alpha=seen.transparent,
         interlaced=seen.interlaced,
         sizes=seen.sizes if len(seen.sizes) > 1 else (),
-        frame_rate=_rate(path, video, seconds),
+        frame_rate=_read_frame_rate(path, video, seconds),
         frames=video.frames or None,
         notes=seen.notes(),
         warnings=(*cut, *seen.warnings()),
@@ -669,8 +672,8 @@ _TRIED = 100
 """Packets of a sound of which one must decode."""
 
 
-def _heard(path: Path) -> bool:
-    """Does a clip's track of sound hold any? Raises UnreadableMedia where it is broken."""
+def _has_sound(path: Path) -> bool:
+    """Does a clip's track of sound hold any? Raises UnreadableMediaError where it is broken."""
     fault: Exception | None = None
     with open_clip(path) as container:
         stream = next(s for s in container.streams.audio if s.codec_context is not None)
@@ -685,11 +688,13 @@ def _heard(path: Path) -> bool:
             except av.FFmpegError as error:  # The rest of a sound is heard all the same.
                 fault = error
     if fault is not None:
-        raise _corrupt(path, f"its sound does not decode ({reason(fault)})") from fault
+        raise _corrupt_media_error(
+            path, f"its sound does not decode ({shorten_reason(fault)})"
+        ) from fault
     return False
 
 
-def decoded(
+def decode_frames(
     container: av.container.InputContainer,
     stream: av.stream.Stream,
     repeats: list[int] | None = None,
@@ -699,7 +704,7 @@ def decoded(
     over. Into `repeats` go the times, in ticks, at which those end that only say that the frame
     before stays (`is_repeat`).
 
-    Raises UnreadableMedia where none comes for `limits.DECODE_SECONDS`; av.FFmpegError.
+    Raises UnreadableMediaError where none comes for `limits.DECODE_SECONDS`; av.FFmpegError.
     """
     since, begun, failed = time.monotonic(), False, 0
     decode = decoder_of(stream)
@@ -718,7 +723,7 @@ def decoded(
             yield frame
             since = time.monotonic()
         if time.monotonic() - since > limits.DECODE_SECONDS:
-            raise UnreadableMedia(
+            raise UnreadableMediaError(
                 "media.slow",
                 f"{Path(container.name).name}: no picture comes for {limits.DECODE_SECONDS:.0f} s.",
                 "Export it again, as MP4 with H.264.",
@@ -790,7 +795,7 @@ def _check_sound(path: Path, audio: av.AudioStream) -> None:
         )
 
 
-def _rate(path: Path, video: av.VideoStream, seconds: float | None) -> Fraction | None:
+def _read_frame_rate(path: Path, video: av.VideoStream, seconds: float | None) -> Fraction | None:
     """Frames a second, as far as the file says something that can be."""
     if seconds and video.frames / seconds > MAX_FRAME_RATE:
         raise too_large(
@@ -802,17 +807,19 @@ def _rate(path: Path, video: av.VideoStream, seconds: float | None) -> Fraction 
     return next((Fraction(r) for r in said if r and 0 < r <= MAX_FRAME_RATE), None)
 
 
-def _said(stream: av.stream.Stream) -> float | None:
+def _read_stream_length(stream: av.stream.Stream) -> float | None:
     """Length of the stream, where its header has it."""
     if stream.duration and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
     return None
 
 
-def _seconds(container: av.container.InputContainer, stream: av.stream.Stream) -> float | None:
+def _measure_seconds(
+    container: av.container.InputContainer, stream: av.stream.Stream
+) -> float | None:
     """Length of a sound. Files written live don't say theirs: the packets are then read through,
     which decodes nothing, and the file is wound back."""
-    said = _said(stream)
+    said = _read_stream_length(stream)
     if said is not None:
         return said
     if container.duration and container.duration > 0:

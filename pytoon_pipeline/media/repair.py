@@ -13,12 +13,12 @@ import numpy as np
 
 from pytoon_pipeline.media.loudness import RATE, weigh_energy
 
-MOST_MONO_LOSS_LU = 2.5
+MAX_MONO_LOSS_LU = 2.5
 """The mono sum of what is mixed lies at most this far below its stereo loudness. Channels that have
 nothing in common lose 3 LU; the finished file is held to that."""
 
 _WILD = np.float32(4.0)  # +12 dBFS, more than any sound means
-_MOST_WILD = 1e-3  # share of such samples up to which they are damage, not the scale of the file
+_MAX_WILD = 1e-3  # share of such samples up to which they are damage, not the scale of the file
 _HOP = RATE // 10  # of energies
 _SILENT_ENERGY = 10 ** (-90 / 10) * _HOP  # a hop below is silent
 _ACTIVE_DB = -20.0  # hops that lie no further below the mean are judged
@@ -28,8 +28,8 @@ _ACTIVE_DB = -20.0  # hops that lie no further below the mean are judged
 _SLOW_WINDOW = RATE * 12 // 100
 _SLOW_HOP = RATE // 500
 _SLOW_SHARE = 0.1  # of the level of the rest (-20 dB), from which it is taken away
-_SLOW_LEAST = 1e-4  # of full scale
-_LEAST_RUN = RATE // 20
+_SLOW_MIN = 1e-4  # of full scale
+_MIN_RUN = RATE // 20
 _QUIET_RUN = RATE // 10  # exact zeros that long are no part of a recording
 
 _ONE_SIDED_DB = {True: 15.0, False: 20.0}  # of a voice, and of other sound
@@ -40,14 +40,14 @@ _JOIN = RATE // 20  # crossfade of such a stretch
 
 
 @dataclass(frozen=True)
-class Mended:
+class RepairedSound:
     """Samples, and what was put right in them."""
 
     samples: np.ndarray
     said: tuple[str, ...] = ()
 
 
-def mend_sound(samples: np.ndarray, *, voice: bool = False) -> Mended:
+def mend_sound(samples: np.ndarray, *, voice: bool = False) -> RepairedSound:
     """Take away what can't be heard but spoils levels, and put right what only some devices play.
 
     `samples` may hold values that are not finite. A voice is centred where it lies on one side or
@@ -57,7 +57,7 @@ def mend_sound(samples: np.ndarray, *, voice: bool = False) -> Mended:
     samples = replace_damaged(samples, said)
     samples = remove_offset(samples, said)
     samples = mend_channels(samples, said, voice=voice)
-    return Mended(samples, tuple(said))
+    return RepairedSound(samples, tuple(said))
 
 
 def replace_damaged(samples: np.ndarray, said: list[str]) -> np.ndarray:
@@ -70,7 +70,7 @@ def replace_damaged(samples: np.ndarray, said: list[str]) -> np.ndarray:
     peaks = np.abs(np.where(damaged, 0, samples)) if some else np.abs(samples)
     wild = peaks > _WILD
     if wild.any():
-        if np.count_nonzero(wild) > _MOST_WILD * wild.size:
+        if np.count_nonzero(wild) > _MAX_WILD * wild.size:
             said.append("its level lies far beyond full scale; it is brought down")
             samples = samples / np.float32(np.percentile(peaks, 99.9))
             peaks = np.abs(np.where(damaged, 0, samples))
@@ -100,13 +100,13 @@ def remove_offset(samples: np.ndarray, said: list[str]) -> np.ndarray:
     out = None
     for channel in range(samples.shape[1]):
         signal = samples[:, channel]
-        stretches = [(a, b, _slow(signal[a:b])) for a, b in _recorded(signal)]
+        stretches = [(a, b, _moving_mean(signal[a:b])) for a, b in _find_recorded_stretches(signal)]
         slow = fast = 0.0
         for a, b, mean in stretches:
             slow += float(np.square(mean, dtype=np.float64).sum())
             fast += float(np.square(signal[a:b] - mean, dtype=np.float64).sum())
         length = sum(b - a for a, b, _ in stretches)
-        if slow <= max(_SLOW_SHARE**2 * fast, _SLOW_LEAST**2 * length):
+        if slow <= max(_SLOW_SHARE**2 * fast, _SLOW_MIN**2 * length):
             continue
         if out is None:
             out = np.array(samples, np.float32)
@@ -118,7 +118,7 @@ def remove_offset(samples: np.ndarray, said: list[str]) -> np.ndarray:
     return out
 
 
-def _recorded(signal: np.ndarray) -> list[tuple[int, int]]:
+def _find_recorded_stretches(signal: np.ndarray) -> list[tuple[int, int]]:
     """Stretches between runs of exact zeros, as (first, end), but for those that are too short to
     tell a constant from a click."""
     sounding = np.flatnonzero(signal)
@@ -127,12 +127,10 @@ def _recorded(signal: np.ndarray) -> list[tuple[int, int]]:
     breaks = np.flatnonzero(np.diff(sounding) > _QUIET_RUN)
     firsts = sounding[np.concatenate([[0], breaks + 1])]
     ends = sounding[np.concatenate([breaks, [len(sounding) - 1]])] + 1
-    return [
-        (a, b) for a, b in zip(firsts.tolist(), ends.tolist(), strict=True) if b - a > _LEAST_RUN
-    ]
+    return [(a, b) for a, b in zip(firsts.tolist(), ends.tolist(), strict=True) if b - a > _MIN_RUN]
 
 
-def _slow(part: np.ndarray) -> np.ndarray:
+def _moving_mean(part: np.ndarray) -> np.ndarray:
     """The mean of a signal around each sample, over a Hann window; mirrored beyond its ends."""
     if len(part) < _SLOW_WINDOW:
         return np.full(len(part), part.mean(dtype=np.float64), np.float32)
@@ -148,7 +146,7 @@ def _slow(part: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Sides:
+class StereoSides:
     """K-weighted energies of each 100 ms: of either channel and of their mono sum, as loud as it is
     where one loudspeaker plays half of each."""
 
@@ -172,27 +170,27 @@ class Sides:
         on = self.active
         if not on.any():
             return None
-        return _db(2 * self.mono[on].sum(), (self.left + self.right)[on].sum())
+        return _ratio_db(2 * self.mono[on].sum(), (self.left + self.right)[on].sum())
 
     @property
     def balance_lu(self) -> float | None:
         """How much louder the left channel is than the right; None for silence."""
         on = self.active
-        return _db(self.left[on].sum(), self.right[on].sum()) if on.any() else None
+        return _ratio_db(self.left[on].sum(), self.right[on].sum()) if on.any() else None
 
     def cancelled(self, below_db: float = _CANCELS_DB) -> np.ndarray:
         """Hops of which the mono sum loses more than this: bool."""
         return self.active & (2 * self.mono < (self.left + self.right) * 10 ** (below_db / 10))
 
 
-def _db(a: float, b: float) -> float:
+def _ratio_db(a: float, b: float) -> float:
     return float(np.clip(10 * np.log10((a + 1e-30) / (b + 1e-30)), -120, 120))
 
 
-def measure_sides(samples: np.ndarray) -> Sides:
+def measure_sides(samples: np.ndarray) -> StereoSides:
     """Energies of the two channels and of their sum."""
     left, right = samples[:, :1], samples[:, 1:]
-    return Sides(weigh_energy(left), weigh_energy(right), weigh_energy((left + right) / 2))
+    return StereoSides(weigh_energy(left), weigh_energy(right), weigh_energy((left + right) / 2))
 
 
 def longest_run(hit: np.ndarray) -> int:
@@ -212,7 +210,7 @@ def mend_channels(samples: np.ndarray, said: list[str], *, voice: bool) -> np.nd
     louder = 0 if balance >= 0 else 1
     if abs(balance) > _ONE_SIDED_DB[voice]:
         said.append(f"it lies on the {('left', 'right')[louder]} side alone; it is centred")
-        return _both(samples[:, louder])
+        return _to_stereo(samples[:, louder])
     energy = (sides.left + sides.right) * sides.active
     whole = energy.sum()
     cancelled = sides.cancelled()
@@ -222,13 +220,13 @@ def mend_channels(samples: np.ndarray, said: list[str], *, voice: bool) -> np.nd
         by_turns = float(energy[apart > _ONE_SIDED_DB[True]].sum() / whole)
         if by_turns > 0.5:
             said.append("its words lie on one side or the other; they are centred")
-            return _both(samples.sum(axis=1))
-        if mono < -MOST_MONO_LOSS_LU or longest_run(cancelled) >= _CANCELLED_HOPS:
+            return _to_stereo(samples.sum(axis=1))
+        if mono < -MAX_MONO_LOSS_LU or longest_run(cancelled) >= _CANCELLED_HOPS:
             said.append(
                 "its channels cancel each other on one loudspeaker; the "
                 f"{('left', 'right')[louder]} one is heard on both sides"
             )
-            return _both(samples[:, louder])
+            return _to_stereo(samples[:, louder])
         return samples
     if share >= _FLIPPED_SHARE:
         said.append(
@@ -247,17 +245,17 @@ def mend_channels(samples: np.ndarray, said: list[str], *, voice: bool) -> np.nd
 
 
 def narrow_sides(
-    samples: np.ndarray, said: list[str] | None = None, sides: Sides | None = None
+    samples: np.ndarray, said: list[str] | None = None, sides: StereoSides | None = None
 ) -> np.ndarray:
     """The difference of the channels made smaller where it takes too much from their mono sum."""
     sides = sides or measure_sides(samples)
     loss = sides.mono_lu
-    if loss is None or loss >= -MOST_MONO_LOSS_LU:
+    if loss is None or loss >= -MAX_MONO_LOSS_LU:
         return samples
     on = sides.active
     middle = 2 * sides.mono[on].sum()
     side = (sides.left + sides.right)[on].sum() - middle
-    kept = 10 ** (-(MOST_MONO_LOSS_LU - 0.2) / 10)
+    kept = 10 ** (-(MAX_MONO_LOSS_LU - 0.2) / 10)
     narrower = np.float32(np.sqrt(max(middle * (1 / kept - 1) / max(side, 1e-30), 0.0)))
     if said is not None:
         said.append("it loses too much on one loudspeaker; its stereo is made narrower")
@@ -265,7 +263,7 @@ def narrow_sides(
     return centre + (samples - centre) * narrower
 
 
-def _both(channel: np.ndarray) -> np.ndarray:
+def _to_stereo(channel: np.ndarray) -> np.ndarray:
     return np.repeat(np.ascontiguousarray(channel, np.float32)[:, None], 2, axis=1)
 
 
@@ -275,11 +273,11 @@ def _one_where(samples: np.ndarray, hit: np.ndarray, channel: int) -> np.ndarray
     wide = np.convolve(hit, [1, 1, 1], mode="same") > 0
     each = np.repeat(wide.astype(np.float32), _HOP)[: len(samples)]
     each = np.pad(each, (0, len(samples) - len(each)), mode="edge")
-    weight = _smoothed(each)[:, None]
+    weight = _smooth_join(each)[:, None]
     return (samples * (1 - weight) + samples[:, channel : channel + 1] * weight).astype(np.float32)
 
 
-def _smoothed(each: np.ndarray) -> np.ndarray:
+def _smooth_join(each: np.ndarray) -> np.ndarray:
     """A running mean over the length of a join."""
     padded = np.pad(each.astype(np.float64), (_JOIN // 2, _JOIN - _JOIN // 2), mode="edge")
     sums = np.concatenate([[0.0], np.cumsum(padded)])

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline.media.clips import ClipFrames
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
+from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -33,11 +33,11 @@ TURN_SECONDS = Fraction(1, 5)
 TRUSTED, DOUBTED = 8.0, 24.0
 """Levels of 255 by which two frames differ along a movement that is followed wholly, and not at
 all."""
-LEAST_ALIKE = 0.35
+MIN_ALIKE = 0.35
 """Share of the picture whose movement can be followed, below which it is a cut."""
 
 
-class Retimed(Sequence[Planes]):
+class RetimedClip(Sequence[Planes]):
     """The frames of a take at the video's rate, as many as were asked for, at the take's own size
     (made even): planes, any of them at any time. They lie in a file without a name, which is gone
     when this is."""
@@ -65,27 +65,27 @@ class Retimed(Sequence[Planes]):
         self._pictures.close()
 
 
-def retime(
+def retime_clip(
     clip: str | os.PathLike[str],
     rate: int,
     count: int,
     stretch: str,
     folder: Path,
     waiting: Callable[[], None] = lambda: None,
-) -> Retimed:
-    """`count` frames at `rate` of a take, stretched as `moments` says. Working files lie in
+) -> RetimedClip:
+    """`count` frames at `rate` of a take, stretched as `list_moments` says. Working files lie in
     `folder`; `waiting` is called before each picture is drawn.
 
-    The same file gives the same pixels. Raises UnreadableMedia.
+    The same file gives the same pixels. Raises UnreadableMediaError.
     """
-    info = probe(clip)
+    info = probe_media(clip)
     source_rate = info.frame_rate
     if info.kind != "video" or not source_rate:
-        raise UnreadableMedia(
+        raise UnreadableMediaError(
             "media.not_media", f"{Path(clip).name} is no clip.", "Give a clip with a picture."
         )
     frames = info.frames or max(1, int((info.seconds or 0) * source_rate + Fraction(1, 2)))
-    shown = moments(frames, source_rate, rate, count, stretch)
+    shown = list_moments(frames, source_rate, rate, count, stretch)
     wanted = sorted(set(shown))
     places = {moment: n for n, moment in enumerate(wanted)}
     # As many of the take's own frames as are needed; the last once more, to have a neighbour.
@@ -93,20 +93,20 @@ def retime(
     size = 0, 0
     with ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        for planes in _pictures(iter(source), wanted):
+        for planes in _iterate_pictures(iter(source), wanted):
             waiting()
             size = planes[0].shape[1], planes[0].shape[0]
             for plane in planes:
                 file.write(plane.data)
         file.flush()
         stack.pop_all()  # It is whole: whoever has it closes it.
-    return Retimed(size, [places[moment] for moment in shown], file)
+    return RetimedClip(size, [places[moment] for moment in shown], file)
 
 
-def _pictures(source: Iterator[Planes], wanted: Sequence[Fraction]) -> Iterator[Planes]:
+def _iterate_pictures(source: Iterator[Planes], wanted: Sequence[Fraction]) -> Iterator[Planes]:
     """The take at rising moments."""
     at, a, b = 0, next(source), next(source)
-    between: Between | None = None
+    between: FrameInterpolator | None = None
     for moment in wanted:
         whole = int(moment)
         while at < whole:
@@ -114,14 +114,14 @@ def _pictures(source: Iterator[Planes], wanted: Sequence[Fraction]) -> Iterator[
         if moment == whole:
             yield a
             continue
-        between = between or Between(a, b)
+        between = between or FrameInterpolator(a, b)
         yield between.at(float(moment - whole))
 
 
 # --- which moment of the take each frame shows
 
 
-def moments(
+def list_moments(
     frames: int, source_rate: Fraction, rate: int, count: int, stretch: str
 ) -> list[Fraction]:
     """The moment that each of `count` frames at `rate` shows, in frames of a take of `frames` at
@@ -170,7 +170,7 @@ def _back_and_forth(way: int, count: int, ease: int) -> list[Fraction]:
 # --- between two frames
 
 
-class Between:
+class FrameInterpolator:
     """What is seen between two frames that follow one another."""
 
     def __init__(self, a: Planes, b: Planes):
@@ -185,44 +185,50 @@ class Between:
 
     def at(self, t: float) -> Planes:
         """The picture at 0 < t < 1 of the way from the first to the second."""
-        speed, trust = self._speed(t)
-        if float(trust.mean()) < LEAST_ALIKE:
+        speed, trust = self._movement_at(t)
+        if float(trust.mean()) < MIN_ALIKE:
             return self.a if t < 0.5 else self.b  # A cut stays one.
-        luma = self._plane(0, t, speed, trust)
+        luma = self._interpolate_plane(0, t, speed, trust)
         small = self.a[1].shape[::-1]
-        speed, trust = _sized(speed, trust, small)
-        return luma, self._plane(1, t, speed, trust), self._plane(2, t, speed, trust)
+        speed, trust = _resize_movement(speed, trust, small)
+        return (
+            luma,
+            self._interpolate_plane(1, t, speed, trust),
+            self._interpolate_plane(2, t, speed, trust),
+        )
 
-    def _speed(self, t: float) -> tuple[np.ndarray, np.ndarray]:
+    def _movement_at(self, t: float) -> tuple[np.ndarray, np.ndarray]:
         """Movement from the first to the second of what is seen at t, float32 (h, w, 2), and how
         far it is to be trusted, float32 (h, w), 0..1."""
-        forth, back = self._moved(self.forth, t), -self._moved(self.back, 1 - t)
-        errors = self._error(forth, t), self._error(back, t)
+        forth, back = self._move_flow(self.forth, t), -self._move_flow(self.back, 1 - t)
+        errors = self._movement_error(forth, t), self._movement_error(back, t)
         cv2.copyTo(forth, cv2.compare(errors[0], errors[1], cv2.CMP_LE), back)
         error = cv2.min(*errors)
         return back, np.clip((DOUBTED - error) / (DOUBTED - TRUSTED), 0, 1)
 
-    def _moved(self, flow: np.ndarray, t: float) -> np.ndarray:
+    def _move_flow(self, flow: np.ndarray, t: float) -> np.ndarray:
         """The movement of what has come to each place by then, from that of what was there before:
         looked for by going back along it."""
         speed = flow
         for _ in range(3):
-            speed = _warped(flow, speed, -t, cv2.INTER_LINEAR)
+            speed = _warp_picture(flow, speed, -t, cv2.INTER_LINEAR)
         return speed
 
-    def _error(self, speed: np.ndarray, t: float) -> np.ndarray:
+    def _movement_error(self, speed: np.ndarray, t: float) -> np.ndarray:
         """How unlike the two frames are along a movement, in levels, smoothed."""
-        one = _warped(self.grey[0], speed, -t, cv2.INTER_LINEAR)
-        two = _warped(self.grey[1], speed, 1 - t, cv2.INTER_LINEAR)
+        one = _warp_picture(self.grey[0], speed, -t, cv2.INTER_LINEAR)
+        two = _warp_picture(self.grey[1], speed, 1 - t, cv2.INTER_LINEAR)
         return cv2.GaussianBlur(cv2.absdiff(one, two).astype(np.float32), (0, 0), 2.0)
 
-    def _plane(self, n: int, t: float, speed: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    def _interpolate_plane(
+        self, n: int, t: float, speed: np.ndarray, trust: np.ndarray
+    ) -> np.ndarray:
         one, two = self.a[n], self.b[n]
-        speed, trust = _sized(speed, trust, one.shape[::-1])
+        speed, trust = _resize_movement(speed, trust, one.shape[::-1])
         moved = cv2.addWeighted(
-            _warped(one, speed, -t, cv2.INTER_CUBIC),
+            _warp_picture(one, speed, -t, cv2.INTER_CUBIC),
             1 - t,
-            _warped(two, speed, 1 - t, cv2.INTER_CUBIC),
+            _warp_picture(two, speed, 1 - t, cv2.INTER_CUBIC),
             t,
             0,
         )
@@ -231,14 +237,14 @@ class Between:
 
 
 @lru_cache(maxsize=8)
-def _grid(width: int, height: int) -> np.ndarray:
+def _pixel_grid(width: int, height: int) -> np.ndarray:
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     grid = np.dstack([x, y])
     grid.setflags(write=False)
     return grid
 
 
-def _sized(
+def _resize_movement(
     speed: np.ndarray, trust: np.ndarray, size: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both for a picture of another width and height."""
@@ -252,8 +258,8 @@ def _sized(
     )
 
 
-def _warped(picture: np.ndarray, speed: np.ndarray, part: float, filter: int) -> np.ndarray:
+def _warp_picture(picture: np.ndarray, speed: np.ndarray, part: float, filter: int) -> np.ndarray:
     """The picture as looked up at `part` of a movement from each place."""
     height, width = speed.shape[:2]
-    at = cv2.scaleAdd(speed, part, _grid(width, height))
+    at = cv2.scaleAdd(speed, part, _pixel_grid(width, height))
     return cv2.remap(picture, at, None, filter, borderMode=cv2.BORDER_REPLICATE)

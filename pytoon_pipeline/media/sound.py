@@ -55,7 +55,7 @@ _MUCH_DB = 30.0  # a recording raised by more brings its noise with it
 
 
 @dataclass(frozen=True)
-class Music:
+class MixMusic:
     """A track under the whole video."""
 
     path: Path
@@ -71,7 +71,7 @@ class Music:
 
 
 @dataclass(frozen=True)
-class Voice:
+class MixVoice:
     """A spoken recording. What runs past the end of the video is cut."""
 
     path: Path
@@ -82,7 +82,7 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class ClipSound:
+class MixClipSound:
     """The own sound of a clip, at its own level, for as long as the clip is seen."""
 
     path: Path
@@ -98,7 +98,7 @@ class ClipSound:
 
 
 @dataclass(frozen=True)
-class Ducking:
+class MixDucking:
     """How music and clip sound step back under the voice."""
 
     depth_db: float = -12.0
@@ -113,7 +113,7 @@ class Ducking:
 
 
 @dataclass(frozen=True)
-class Loudness:
+class MixLoudness:
     """What the finished sound must measure."""
 
     target_lufs: float = -14.0
@@ -127,19 +127,19 @@ class SoundPlan:
     """All that is heard in a video. With nothing in it, the sound is a silent track."""
 
     n_samples: int
-    music: Music | None = None
-    voice: Voice | None = None
-    clips: tuple[ClipSound, ...] = ()
-    ducking: Ducking = field(default_factory=Ducking)
-    loudness: Loudness = field(default_factory=Loudness)
+    music: MixMusic | None = None
+    voice: MixVoice | None = None
+    clips: tuple[MixClipSound, ...] = ()
+    ducking: MixDucking = field(default_factory=MixDucking)
+    loudness: MixLoudness = field(default_factory=MixLoudness)
 
 
 @dataclass(frozen=True)
-class Repair:
+class SoundRepairNote:
     """What was put right in one of the sounds of a plan."""
 
     part: str
-    """`voice`, `music`, `clip 0` (by its place in the plan), or `mix`."""
+    """`voice`, `music`, `clip 0` (by its place in the plan), or `mix_sound`."""
     what: str
     """Half a sentence, "its channels cancel ..." or the like."""
 
@@ -158,9 +158,9 @@ class SoundReport:
     seconds: float
     short_lu: float = 0.0
     """LU by which mastering stayed below the target, since only heavy limiting would reach it."""
-    repairs: tuple[Repair, ...] = ()
+    repairs: tuple[SoundRepairNote, ...] = ()
     silent: tuple[str, ...] = ()
-    """Parts of the plan in which nothing is to be heard; named as in `Repair`."""
+    """Parts of the plan in which nothing is to be heard; named as in `SoundRepairNote`."""
     mastered: np.ndarray | None = field(default=None, repr=False, compare=False)
     """What was encoded, float32 (samples, 2)."""
 
@@ -169,11 +169,13 @@ class SoundReport:
 
 
 def decode_graph(path: Path, *, start: float, seconds: float, channels: int = 0) -> Any:
-    """The ffmpeg-python stream of `decode`; with `channels` all of them are summed. Pure."""
+    """The ffmpeg-python stream of `decode_sound`; with `channels` all of them are summed. Pure."""
     seek = {"ss": f"{start:.6f}"} if start else {}
     # Where recordings are joined a time names no one place: all is decoded up to it.
     found, passed = ({}, seek) if start and may_be_joined(path) else (seek, {})
-    sound = ffmpeg_python.input(ffmpeg.url(path), format_whitelist=CLIP_FORMATS, **found)["a:0"]
+    sound = ffmpeg_python.input(ffmpeg.to_ffmpeg_url(path), format_whitelist=CLIP_FORMATS, **found)[
+        "a:0"
+    ]
     if channels:
         parts = "+".join(f"c{i}" for i in range(channels))
         sound = sound.filter("pan", args=f"stereo|c0={parts}|c1={parts}")
@@ -194,7 +196,7 @@ def decode_graph(path: Path, *, start: float, seconds: float, channels: int = 0)
     ).global_args("-max_error_rate", "1")
 
 
-def decode(path: Path, *, seconds: float, start: float = 0.0) -> np.ndarray:
+def decode_sound(path: Path, *, seconds: float, start: float = 0.0) -> np.ndarray:
     """The first sound track of an audio file or a clip, at most `seconds` of it from `start`.
 
     Any rate and layout becomes float32 (samples, 2) at 48 kHz; surround is folded down by ffmpeg's
@@ -214,7 +216,7 @@ _FOLDED_TO_NOTHING = 1e-5  # -100 dBFS
 
 
 def _decode_raw(path: Path, *, seconds: float, start: float = 0.0) -> np.ndarray:
-    """As `decode`, with what the file holds of values that are not finite."""
+    """As `decode_sound`, with what the file holds of values that are not finite."""
     if seconds <= 0:
         return np.zeros((0, 2), np.float32)
     failure: MediaError | None = None
@@ -247,7 +249,9 @@ def _channels_of(path: Path) -> int:
 
 def _run_decoder(path: Path, stream: Any, start: float) -> np.ndarray:
     try:
-        raw, said = ffmpeg.run(stream, f"decode the sound of {path.name}", timeout=SOUND_SECONDS)
+        raw, said = ffmpeg.run_ffmpeg(
+            stream, f"decode the sound of {path.name}", timeout=SOUND_SECONDS
+        )
     except FfmpegError as e:
         raise MediaError(f"{path.name}: no sound could be read from it.\n{e.log_tail}") from e
     if not raw and not start:
@@ -255,11 +259,11 @@ def _run_decoder(path: Path, stream: Any, start: float) -> np.ndarray:
     return np.frombuffer(raw, "<f4", count=len(raw) // 8 * 2).reshape(-1, 2).copy()
 
 
-class _Heard:
+class _SoundSources:
     """The sounds of a plan as they are loaded, and what was found out about them."""
 
     def __init__(self) -> None:
-        self.repairs: list[Repair] = []
+        self.repairs: list[SoundRepairNote] = []
         self.silent: list[str] = []
 
     def load(
@@ -267,7 +271,7 @@ class _Heard:
     ) -> np.ndarray:
         """A sound of the plan, its faults put right; it may be shorter than asked for."""
         mended = mend_sound(_decode_raw(Path(path), seconds=seconds, start=start), voice=voice)
-        self.repairs += [Repair(part, what) for what in mended.said]
+        self.repairs += [SoundRepairNote(part, what) for what in mended.said]
         if len(mended.samples) and _loudness_of_quiet(mended.samples) <= _QUIETEST_LUFS:
             self.silent.append(part)
         return mended.samples
@@ -279,7 +283,7 @@ class _Heard:
             return sound
         if REFERENCE_LUFS - lufs > _MUCH_DB:
             self.repairs.append(
-                Repair(
+                SoundRepairNote(
                     part,
                     f"it is very quiet; it is raised by {REFERENCE_LUFS - lufs:.0f} dB, "
                     "and its noise with it",
@@ -301,9 +305,9 @@ def measure_loudness(sound: np.ndarray | Path, *, seconds: float = 600.0) -> tup
     """(integrated loudness in LUFS, true peak in dBTP) after ITU-R BS.1770-4.
 
     Of samples (n, 2) at 48 kHz, or of the first `seconds` of a file. Silence is
-    (`SILENCE_LUFS`, `SILENCE_PEAK_DB`). Raises MediaError as `decode` does.
+    (`SILENCE_LUFS`, `SILENCE_PEAK_DB`). Raises MediaError as `decode_sound` does.
     """
-    samples = sound if isinstance(sound, np.ndarray) else decode(sound, seconds=seconds)
+    samples = sound if isinstance(sound, np.ndarray) else decode_sound(sound, seconds=seconds)
     return measure_lufs(samples), to_db(float(find_peaks(samples).max(initial=0.0)))
 
 
@@ -314,30 +318,32 @@ _SEAM_FLOOR = 1e-3  # -60 dB below the track's peak: the silence trimmed off the
 _EDGE = RATE // 100  # fade of what is cut
 
 
-def _rise(n: int) -> np.ndarray:
+def _raised_cosine(n: int) -> np.ndarray:
     """Raised cosine from near 0 to near 1 in `n` samples, (n, 1). Its root is the equal-power
     rise; its mirror image is 1 minus it."""
     return (0.5 - 0.5 * np.cos(np.pi * (np.arange(n, dtype=np.float32) + 0.5) / max(n, 1)))[:, None]
 
 
-def _fade(sound: np.ndarray, fade_in: int, fade_out: int, *, equal_power: bool = False) -> None:
+def _fade_ends(
+    sound: np.ndarray, fade_in: int, fade_out: int, *, equal_power: bool = False
+) -> None:
     """Fade both ends, in place; a fade longer than the sound is as long as it."""
-    rise = _rise(min(fade_in, len(sound)))
-    fall = _rise(min(fade_out, len(sound)))[::-1]
+    rise = _raised_cosine(min(fade_in, len(sound)))
+    fall = _raised_cosine(min(fade_out, len(sound)))[::-1]
     if equal_power:
         rise, fall = np.sqrt(rise), np.sqrt(fall)
     sound[: len(rise)] *= rise
     sound[len(sound) - len(fall) :] *= fall
 
 
-def _add(bus: np.ndarray, sound: np.ndarray, at: int) -> None:
+def _add_to_bus(bus: np.ndarray, sound: np.ndarray, at: int) -> None:
     """Add `sound` at sample `at`; what lies outside the bus is dropped."""
     begin, end = max(at, 0), min(at + len(sound), len(bus))
     if begin < end:
         bus[begin:end] += sound[begin - at : end - at]
 
 
-def _loop(track: np.ndarray, n: int) -> np.ndarray:
+def _loop_track(track: np.ndarray, n: int) -> np.ndarray:
     """`track` repeated to `n` samples, its end crossfaded with its beginning at equal power.
 
     Silence at either end (encoders pad, fades leave tails) is dropped first: it would be heard as
@@ -349,51 +355,51 @@ def _loop(track: np.ndarray, n: int) -> np.ndarray:
         return np.zeros((n, 2), np.float32)
     track = track[loud[0] : loud[-1] + 1]
     seam = min(_SEAM, len(track) // 3)
-    rise = np.sqrt(_rise(seam))
+    rise = np.sqrt(_raised_cosine(seam))
     joined = track[len(track) - seam :] * rise[::-1] + track[:seam] * rise
     body = np.concatenate([track[seam : len(track) - seam], joined])
     times = -(-max(n - seam, 0) // len(body))
     return np.concatenate([track[:seam], *[body] * times])[:n]
 
 
-def _music(music: Music, n: int, heard: _Heard) -> np.ndarray:
+def _lay_music(music: MixMusic, n: int, heard: _SoundSources) -> np.ndarray:
     track = heard.load("music", music.path, start=music.start, seconds=n / RATE)[:n]
     if not len(track):
         raise MediaError(f"{Path(music.path).name}: the music ends before second {music.start:g}.")
     if music.loop and len(track) < n:
-        track = _loop(track, n)
+        track = _loop_track(track, n)
     track = heard.level("music", track, music.gain_db)
     # A track taken up or cut off in its midst would click.
     fade_in = max(round(music.fade_in_s * RATE), _EDGE if music.start else 0)
-    _fade(track, fade_in, max(round(music.fade_out_s * RATE), _EDGE))
+    _fade_ends(track, fade_in, max(round(music.fade_out_s * RATE), _EDGE))
     return track
 
 
-def _clip(clip: ClipSound, part: str, heard: _Heard) -> np.ndarray:
+def _lay_clip(clip: MixClipSound, part: str, heard: _SoundSources) -> np.ndarray:
     seconds = clip.n_samples / RATE
     sound = heard.load(part, clip.path, start=clip.clip_start_s, seconds=seconds)
     sound = sound * to_gain(clip.gain_db)
-    _fade(sound, clip.fade_samples, clip.fade_samples, equal_power=True)
+    _fade_ends(sound, clip.fade_samples, clip.fade_samples, equal_power=True)
     return sound
 
 
-def _voice(voice: Voice, n: int, heard: _Heard) -> np.ndarray:
+def _lay_voice(voice: MixVoice, n: int, heard: _SoundSources) -> np.ndarray:
     """The voice on a track of its own, (n, 2), at `REFERENCE_LUFS`, without its own gain."""
     at = round(voice.start * RATE)
     sound = heard.load("voice", voice.path, seconds=(n - at) / RATE, voice=True)
     if not len(sound):
         heard.silent.append("voice")
     sound = heard.level("voice", sound, 0.0)
-    _fade(sound, _EDGE, _EDGE)
+    _fade_ends(sound, _EDGE, _EDGE)
     track = np.zeros((n, 2), np.float32)
-    _add(track, sound, at)
+    _add_to_bus(track, sound, at)
     return track
 
 
 _DUCK_HOP = RATE // 100  # the voice is judged every 10 ms, over 20 ms
 
 
-def _speaking(voice: np.ndarray, threshold_db: float) -> np.ndarray:
+def _detect_speech(voice: np.ndarray, threshold_db: float) -> np.ndarray:
     """Whether the voice speaks around each multiple of 10 ms: bool (hops + 1,).
 
     The threshold lies as far from the voice's loudness as `threshold_db` lies from
@@ -421,14 +427,14 @@ def _speaking(voice: np.ndarray, threshold_db: float) -> np.ndarray:
     return at[: hops + 1]
 
 
-def duck_curve(voice: np.ndarray, ducking: Ducking) -> np.ndarray:
+def duck_curve(voice: np.ndarray, ducking: MixDucking) -> np.ndarray:
     """The gain, float32 (n,), of all that lies under `voice` (n, 2).
 
     Linear in dB on either side: down within `attack_s` before a word, at `depth_db` from its first
     sample until `hold_s` after its last, then up within `release_s`. Where a word comes before the
     release is over, the deeper of the two ramps holds.
     """
-    speaking = _speaking(voice, ducking.threshold_db)
+    speaking = _detect_speech(voice, ducking.threshold_db)
     if not speaking.any():
         return np.ones(len(voice), np.float32)
     step = _DUCK_HOP / RATE
@@ -444,17 +450,17 @@ def duck_curve(voice: np.ndarray, ducking: Ducking) -> np.ndarray:
     return (10 ** (curve / 20)).astype(np.float32)
 
 
-def _mix(plan: SoundPlan, heard: _Heard) -> tuple[np.ndarray, float]:
+def _mix_plan(plan: SoundPlan, heard: _SoundSources) -> tuple[np.ndarray, float]:
     """The mix and the deepest ducking in dB."""
     n = plan.n_samples
     under = np.zeros((n, 2), np.float32)
     if plan.music:
-        _add(under, _music(plan.music, n, heard), 0)
+        _add_to_bus(under, _lay_music(plan.music, n, heard), 0)
     for i, clip in enumerate(plan.clips):
-        _add(under, _clip(clip, f"clip {i}", heard), clip.at_sample)
+        _add_to_bus(under, _lay_clip(clip, f"clip {i}", heard), clip.at_sample)
     ducked_db = 0.0
     if plan.voice:
-        voice = _voice(plan.voice, n, heard)
+        voice = _lay_voice(plan.voice, n, heard)
         if plan.music or plan.clips:
             curve = duck_curve(voice, plan.ducking)
             under *= curve[:, None]
@@ -463,16 +469,16 @@ def _mix(plan: SoundPlan, heard: _Heard) -> tuple[np.ndarray, float]:
     # Sounds that are each sound by themselves may still be played against each other.
     said: list[str] = []
     mixed = narrow_sides(under, said)
-    heard.repairs += [Repair("mix", what) for what in said]
+    heard.repairs += [SoundRepairNote("mix", what) for what in said]
     return mixed, ducked_db
 
 
-def mix(plan: SoundPlan) -> np.ndarray:
+def mix_sound(plan: SoundPlan) -> np.ndarray:
     """All sounds of the plan together, float32 (plan.n_samples, 2), not mastered: it may exceed 1.
 
     Raises MediaError when a file of the plan holds no sound.
     """
-    return _mix(plan, _Heard())[0]
+    return _mix_plan(plan, _SoundSources())[0]
 
 
 # --------------------------------------------------------------------------- mastering
@@ -484,7 +490,9 @@ _CODEC_HEADROOM_DB = 0.3  # what AAC usually adds to the peaks
 _MARGIN_DB = 0.05  # true-peak meters and decoders differ by as much
 
 
-def _limit(samples: np.ndarray, peaks: np.ndarray, gain_db: float, ceiling_db: float) -> np.ndarray:
+def _limit_peaks(
+    samples: np.ndarray, peaks: np.ndarray, gain_db: float, ceiling_db: float
+) -> np.ndarray:
     """`samples` with a static gain, their true peaks held under the ceiling.
 
     `peaks` are those of `samples` before the gain, by the millisecond. The reduction reaches its
@@ -509,8 +517,8 @@ def _limit(samples: np.ndarray, peaks: np.ndarray, gain_db: float, ceiling_db: f
     return samples * curve.reshape(-1, 1)[: len(samples)]
 
 
-def _master(
-    samples: np.ndarray, loudness: Loudness, ceiling_db: float
+def _master_mix(
+    samples: np.ndarray, loudness: MixLoudness, ceiling_db: float
 ) -> tuple[np.ndarray, float, float]:
     """The mastered sound, its static gain in dB, and the LU by which it fell short."""
     lufs = measure_lufs(samples)
@@ -518,7 +526,7 @@ def _master(
         return samples, 0.0, 0.0
     peaks = find_peaks(samples)
     gain_db = loudness.target_lufs - lufs
-    out = _limit(samples, peaks, gain_db, ceiling_db)
+    out = _limit_peaks(samples, peaks, gain_db, ceiling_db)
     short = loudness.target_lufs - measure_lufs(out)
     slope = 1.0
     # The limiter takes loudness away; each round gives it more, by what the last one brought.
@@ -526,7 +534,7 @@ def _master(
         if abs(short) <= loudness.tolerance / 10:
             break
         step = float(np.clip(short / slope, -6, 6))
-        louder = _limit(samples, peaks, gain_db + step, ceiling_db)
+        louder = _limit_peaks(samples, peaks, gain_db + step, ceiling_db)
         left = loudness.target_lufs - measure_lufs(louder)
         slope = (short - left) / step
         if slope < 0.1:  # nothing but limiting and noise would come of more
@@ -536,7 +544,7 @@ def _master(
     return out, gain_db, short
 
 
-def master(samples: np.ndarray, loudness: Loudness) -> np.ndarray:
+def master_sound(samples: np.ndarray, loudness: MixLoudness) -> np.ndarray:
     """`samples` (n, 2) at the target loudness with its true peaks under the ceiling.
 
     One static gain and a true-peak limiter, the gain corrected for what the limiter takes; nothing
@@ -544,7 +552,7 @@ def master(samples: np.ndarray, loudness: Loudness) -> np.ndarray:
     `true_peak_db`, for what AAC adds. Silence (`SILENCE_LUFS` or less) is returned as it came.
     Sound so sparse that only heavy limiting would reach the target may stay below it.
     """
-    return _master(samples, loudness, loudness.true_peak_db - _CODEC_HEADROOM_DB)[0]
+    return _master_mix(samples, loudness, loudness.true_peak_db - _CODEC_HEADROOM_DB)[0]
 
 
 # --------------------------------------------------------------------------- the file
@@ -555,7 +563,7 @@ def aac_graph(path: Path, bit_rate_kbps: int) -> Any:
     source = ffmpeg_python.input("pipe:", format="f32le", ar=RATE, ac=2)
     return ffmpeg_python.output(
         source,
-        ffmpeg.url(path),
+        ffmpeg.to_ffmpeg_url(path),
         format="ipod",
         acodec="aac",
         # At 160 kbps its waveform is no further from the source than twoloop's, on speech 20 dB
@@ -568,13 +576,13 @@ def aac_graph(path: Path, bit_rate_kbps: int) -> Any:
     )
 
 
-def _encode(samples: np.ndarray, path: Path, bit_rate_kbps: int) -> None:
-    with ffmpeg.Pipe(aac_graph(path, bit_rate_kbps), "encode the sound") as pipe:
+def _encode_aac(samples: np.ndarray, path: Path, bit_rate_kbps: int) -> None:
+    with ffmpeg.FfmpegPipe(aac_graph(path, bit_rate_kbps), "encode the sound") as pipe:
         pipe.write(np.ascontiguousarray(samples, np.float32))
 
 
 @contextlib.contextmanager
-def _published(path: Path) -> Iterator[Path]:
+def _publish_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that becomes `path` when the block ends well."""
     handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=".part", dir=path.parent)
     os.close(handle)
@@ -593,8 +601,8 @@ def encode_aac(samples: np.ndarray, path: Path, bit_rate_kbps: int = 160) -> Non
     file's edit list hides and which the linker leaves out. Equal samples give equal bytes. Raises
     FfmpegError; `path` is then as it was.
     """
-    with _published(path) as temporary:
-        _encode(samples, temporary, bit_rate_kbps)
+    with _publish_file(path) as temporary:
+        _encode_aac(samples, temporary, bit_rate_kbps)
 
 
 def lay_sound(plan: SoundPlan, out: Path, *, bit_rate_kbps: int = 160) -> SoundReport:
@@ -605,18 +613,18 @@ def lay_sound(plan: SoundPlan, out: Path, *, bit_rate_kbps: int = 160) -> SoundR
     MediaError when a file of the plan holds no sound, FfmpegError when encoding fails.
     """
     wanted = plan.loudness
-    heard = _Heard()
-    mixed, ducked_db = _mix(plan, heard)
+    heard = _SoundSources()
+    mixed, ducked_db = _mix_plan(plan, heard)
     # The linker leaves out the priming, so players decode the first packet without what belongs
     # before it: a faded, mirrored first 21 ms, up to 1.6 dB over the samples. Faded in here, it
     # stays under them.
-    _fade(mixed, AAC_PRIMING, 0)
+    _fade_ends(mixed, AAC_PRIMING, 0)
     aim, ceiling_db = wanted, wanted.true_peak_db - _CODEC_HEADROOM_DB
     seconds = plan.n_samples / RATE
-    with _published(out) as temporary:
+    with _publish_file(out) as temporary:
         for _ in range(_ROUNDS):
-            mastered, gain_db, short = _master(mixed, aim, ceiling_db)
-            _encode(mastered, temporary, bit_rate_kbps)
+            mastered, gain_db, short = _master_mix(mixed, aim, ceiling_db)
+            _encode_aac(mastered, temporary, bit_rate_kbps)
             lufs, true_peak_db = measure_loudness(temporary, seconds=seconds + 1)
             # What the codec took beyond what was in hand; not what mastering could not reach.
             off = wanted.target_lufs - short - lufs if lufs > SILENCE_LUFS else 0.0

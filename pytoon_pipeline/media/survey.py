@@ -20,9 +20,9 @@ from pytoon_pipeline.media.playback import (
     picture_stream,
 )
 from pytoon_pipeline.media.probe import (
-    UnreadableMedia,
+    UnreadableMediaError,
     clip_orientation,
-    decoded,
+    decode_frames,
     decoder_of,
     display_size,
     frame_has_alpha,
@@ -43,7 +43,7 @@ _SAME_LENGTH = Fraction(1, 8)
 
 
 @dataclass
-class Survey:
+class ClipSurvey:
     """What was found."""
 
     seconds: Fraction = Fraction(0)
@@ -120,15 +120,15 @@ class Survey:
         return tuple(found)
 
 
-def survey_clip(path: Path) -> Survey:
-    """Read a clip through; of its pictures some are decoded. Raises UnreadableMedia, and
+def survey_clip(path: Path) -> ClipSurvey:
+    """Read a clip through; of its pictures some are decoded. Raises UnreadableMediaError, and
     av.FFmpegError where it can't be read at all."""
-    found = Survey()
+    found = ClipSurvey()
     keys = _read_packets(path, found)
     _look_at_keyframes(path, found, keys)
     if found.starts and (found.broken_from is not None or not _share_one_head(path, found)):
         begins = found.broken_from or found.starts[0][0]
-        raise UnreadableMedia(
+        raise UnreadableMediaError(
             "media.corrupt",
             f"{path.name} is of recordings joined end to end, and what follows from "
             f"{float(begins):.1f} s on can't be decoded as the first one is.",
@@ -138,7 +138,7 @@ def survey_clip(path: Path) -> Survey:
     return found
 
 
-def _read_packets(path: Path, found: Survey) -> dict[int, Fraction]:
+def _read_packets(path: Path, found: ClipSurvey) -> dict[int, Fraction]:
     """The length and the clock, from packets; the numbers of those that begin anew (keyframes),
     with the second of the clip that had been reached there."""
     keys = {}
@@ -154,7 +154,7 @@ def _read_packets(path: Path, found: Survey) -> dict[int, Fraction]:
         # Matroska has no times of decoding; ffmpeg's guesses go astray where parts are joined.
         guessed = container.format.name.startswith("matroska")
         number, timeless, was_ordered = 0, Fraction(0), False
-        for packet in _packets(container, stream):
+        for packet in _iterate_packets(container, stream):
             if number >= MAX_PACKETS:
                 break
             if packet.is_keyframe:
@@ -188,7 +188,7 @@ def _read_packets(path: Path, found: Survey) -> dict[int, Fraction]:
     return keys
 
 
-def _share_one_head(path: Path, found: Survey) -> bool:
+def _share_one_head(path: Path, found: ClipSurvey) -> bool:
     """Is every recording of a joined Matroska file encoded as the first one says? Of the heads of
     the others nothing is read, and their pictures would come out as garbage."""
     with open_clip(path) as container:
@@ -202,7 +202,9 @@ def _share_one_head(path: Path, found: Survey) -> bool:
     return seen > len(found.starts)
 
 
-def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+def _iterate_packets(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.Packet]:
     try:
         for packet in container.demux(stream):
             if packet.size or is_repeat(packet):
@@ -211,7 +213,7 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
         return  # What came before the fault counts.
 
 
-def _look_at_keyframes(path: Path, found: Survey, keys: dict[int, Fraction]) -> None:
+def _look_at_keyframes(path: Path, found: ClipSurvey, keys: dict[int, Fraction]) -> None:
     """The sizes of frames that can be decoded by themselves, spread over the clip, and from when on
     they can't be."""
     numbers = list(keys)
@@ -235,7 +237,7 @@ def _look_at_keyframes(path: Path, found: Survey, keys: dict[int, Fraction]) -> 
     found.sizes = tuple(sizes)
 
 
-def _look_at_frames(path: Path, found: Survey) -> None:
+def _look_at_frames(path: Path, found: ClipSurvey) -> None:
     """The first frames: their fields, and whether something of them is transparent."""
     with open_clip(path) as container:
         stream = picture_stream(container, path)
@@ -243,12 +245,12 @@ def _look_at_frames(path: Path, found: Survey) -> None:
         layered = codec.name == "hevc" and _has_second_layer(codec.extradata or b"")
         pixels, fully = 0, True
         try:
-            for n, frame in enumerate(decoded(container, stream)):
+            for n, frame in enumerate(decode_frames(container, stream)):
                 alpha = frame_has_alpha(frame)
                 if n < _FIRST_FRAMES:
                     found.interlaced |= bool(frame.interlaced_frame)
                 if (said or layered) and not alpha:
-                    raise UnreadableMedia(
+                    raise UnreadableMediaError(
                         "media.not_media",
                         f"{path.name} has transparency of a kind that can't be read here "
                         f"({'HEVC' if layered else codec.name.upper()} with alpha).",
@@ -271,7 +273,7 @@ def _look_at_frames(path: Path, found: Survey) -> None:
         except (av.FFmpegError, OSError):
             return  # A broken tail.
     if fully and pixels:
-        raise UnreadableMedia(
+        raise UnreadableMediaError(
             "media.not_media",
             f"{path.name} is wholly transparent: there is nothing to see in it.",
             "Export it again.",

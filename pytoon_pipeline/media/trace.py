@@ -37,30 +37,30 @@ LEVEL_RATE = 100
 _FLOOR_DB = -96.0
 
 
-def _cells(plane: np.ndarray, step: int, cells: tuple[int, int]) -> np.ndarray:
+def _cell_means(plane: np.ndarray, step: int, cells: tuple[int, int]) -> np.ndarray:
     grid = np.ascontiguousarray(plane[::step, ::step])
     return cv2.resize(grid, cells, interpolation=cv2.INTER_AREA)
 
 
-def _nothing(*shape: int, kind: type = np.uint8) -> np.ndarray:
+def _empty_array(*shape: int, kind: type = np.uint8) -> np.ndarray:
     return np.zeros((0, *shape), kind)
 
 
 @dataclass
-class Trace:
+class FrameTrace:
     """Arrays, empty where a thing was not recorded."""
 
-    luma: np.ndarray = field(default_factory=lambda: _nothing(*LUMA_CELLS[::-1]))
+    luma: np.ndarray = field(default_factory=lambda: _empty_array(*LUMA_CELLS[::-1]))
     """uint8 (frames, 48, 27)"""
-    chroma: np.ndarray = field(default_factory=lambda: _nothing(2, *CHROMA_CELLS[::-1]))
+    chroma: np.ndarray = field(default_factory=lambda: _empty_array(2, *CHROMA_CELLS[::-1]))
     """uint8 (frames, 2, 16, 9)"""
-    packets: np.ndarray = field(default_factory=lambda: _nothing(kind=np.uint32))
+    packets: np.ndarray = field(default_factory=lambda: _empty_array(kind=np.uint32))
     """Checksum of each frame's packet, in order of display: uint32 (frames,)."""
-    sketch: np.ndarray = field(default_factory=lambda: _nothing(2, kind=np.int16))
+    sketch: np.ndarray = field(default_factory=lambda: _empty_array(2, kind=np.int16))
     """The sound, means of 0.5 ms: int16 (samples, 2)."""
-    levels: np.ndarray = field(default_factory=lambda: _nothing(2, kind=np.int8))
+    levels: np.ndarray = field(default_factory=lambda: _empty_array(2, kind=np.int8))
     """Its level in dB below full scale, every 10 ms: int8 (hops, 2)."""
-    sound_packets: np.ndarray = field(default_factory=lambda: _nothing(kind=np.uint32))
+    sound_packets: np.ndarray = field(default_factory=lambda: _empty_array(kind=np.uint32))
 
     def to_bytes(self) -> bytes:
         """For the store; equal traces give equal bytes."""
@@ -70,7 +70,7 @@ class Trace:
         return zlib.compress(buffer.getvalue(), 1)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Trace:
+    def from_bytes(cls, data: bytes) -> FrameTrace:
         """What `to_bytes` gave. Raises MediaError for anything else."""
         try:
             buffer = io.BytesIO(zlib.decompress(data))
@@ -79,7 +79,7 @@ class Trace:
             raise MediaError(f"A record of what was drawn can't be read: {error}") from error
 
 
-class Recorder:
+class TraceRecorder:
     """Takes the trace of frames that pass by."""
 
     def __init__(self) -> None:
@@ -90,8 +90,8 @@ class Recorder:
         """The next frame."""
         height, width = planes[0].shape
         step = max(1, round(min(width, height) / _ACROSS))
-        self._luma.append(_cells(planes[0], step, LUMA_CELLS))
-        self._chroma.append(np.stack([_cells(p, step, CHROMA_CELLS) for p in planes[1:]]))
+        self._luma.append(_cell_means(planes[0], step, LUMA_CELLS))
+        self._chroma.append(np.stack([_cell_means(p, step, CHROMA_CELLS) for p in planes[1:]]))
 
     def follow(self, frames: Iterable[Planes]) -> Iterator[Planes]:
         """The frames as they come, each recorded."""
@@ -100,15 +100,15 @@ class Recorder:
             yield planes
 
     @property
-    def trace(self) -> Trace:
+    def trace(self) -> FrameTrace:
         if not self._luma:
-            return Trace()
-        return Trace(np.stack(self._luma), np.stack(self._chroma))
+            return FrameTrace()
+        return FrameTrace(np.stack(self._luma), np.stack(self._chroma))
 
 
-def trace_frames(path: str | os.PathLike[str], count: int) -> Trace:
+def trace_frames(path: str | os.PathLike[str], count: int) -> FrameTrace:
     """The trace of a file that was encoded elsewhere, decoded for it. Raises MediaError."""
-    recorder = Recorder()
+    recorder = TraceRecorder()
     for planes in read_frames(path, 0, count):
         recorder.add(planes)
     return recorder.trace

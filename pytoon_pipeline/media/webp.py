@@ -16,7 +16,7 @@ _USUAL_MS = 100
 
 
 @dataclass(frozen=True)
-class Animation:
+class WebpAnimation:
     """What an animated WebP says of itself."""
 
     durations: tuple[Fraction, ...]
@@ -34,7 +34,7 @@ def is_animated_webp(path: Path) -> bool:
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20:] and head[20] & 2)
 
 
-def read_animation(path: Path) -> Animation:
+def read_animation(path: Path) -> WebpAnimation:
     """The times of an animated WebP: its ANMF chunks, of which no picture is decoded."""
     durations = []
     with open(path, "rb") as file:
@@ -49,12 +49,12 @@ def read_animation(path: Path) -> Animation:
                 durations.append(Fraction(ms if ms > _SHORTEST_MS else _USUAL_MS, 1000))
                 size -= 16
             file.seek(size + (size & 1), 1)
-    return Animation(tuple(durations))
+    return WebpAnimation(tuple(durations))
 
 
 def webp_frames(path: Path) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
     """The frames of an animated WebP in sRGB, with the second at which each begins and for how many
-    it stays. Raises UnreadableMedia."""
+    it stays. Raises UnreadableMediaError."""
     from pytoon_pipeline.media.images import convert_profile
     from pytoon_pipeline.media.probe import open_image
 

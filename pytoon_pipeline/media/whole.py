@@ -26,7 +26,7 @@ _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_HEAD = 1 << 16
 _SLACK = 8
 """Bytes of padding at the end that are missed by nobody."""
-_MOST_BLOCKS = 1_000_000
+_MAX_BLOCKS = 1_000_000
 
 
 def says_more_bytes(path: Path) -> bool:
@@ -101,7 +101,7 @@ def _blocks_break_off(file: BinaryIO, head: bytes, length: int) -> bool:
         return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
     file.seek(13 + table_bytes(head[10]))
-    for _ in range(_MOST_BLOCKS):
+    for _ in range(_MAX_BLOCKS):
         kind = file.read(1)
         if kind == b"\x2c":
             place = file.read(9)

@@ -16,7 +16,7 @@ _REMOVED = frozenset({"RLE", "LRE", "RLO", "LRO", "PDF", "BN"})
 _LEVEL_CHANGING = frozenset({"R", "AL", "AN"}) | _ISOLATES | set(_EMBEDDINGS)
 _NEUTRAL = frozenset({"B", "S", "WS", "ON", "FSI", "LRI", "RLI", "PDI"})
 _BLANK = frozenset({"WS", "FSI", "LRI", "RLI", "PDI"}) | _REMOVED
-_MOST_BRACKETS = 63
+_MAX_BRACKETS = 63
 
 
 def _bracket_pairs() -> dict[str, str]:
@@ -51,7 +51,7 @@ def base_level(text: str) -> int:
     return 0
 
 
-def levels(text: str, base: int | None = None) -> list[int]:
+def resolve_levels(text: str, base: int | None = None) -> list[int]:
     """Embedding level of each character (odd is right-to-left); `base` is the paragraphs' level, by
     the first strong letter where None. Paragraphs end at newlines.
 
@@ -61,21 +61,21 @@ def levels(text: str, base: int | None = None) -> list[int]:
     resolved: list[int] = []
     paragraphs = text.split("\n")
     for number, paragraph in enumerate(paragraphs):
-        resolved += _paragraph(paragraph, base)
+        resolved += _assign_paragraph_levels(paragraph, base)
         if number + 1 < len(paragraphs):
             resolved.append(base)
     return resolved
 
 
-def _paragraph(text: str, base: int) -> list[int]:
+def _assign_paragraph_levels(text: str, base: int) -> list[int]:
     kinds = [unicodedata.bidirectional(c) or "L" for c in text]
     if base == 0 and set(kinds).isdisjoint(_LEVEL_CHANGING):
         return [0] * len(text)
     first = list(kinds)
-    found, kinds = _explicit(text, kinds, base)
+    found, kinds = _resolve_explicit_levels(text, kinds, base)
     embedded = list(found)
-    for sequence in _sequences(first, embedded):
-        resolved = _resolve(text, first, kinds, embedded, base, sequence)
+    for sequence in _iterate_run_sequences(first, embedded):
+        resolved = _resolve_sequence(text, first, kinds, embedded, base, sequence)
         for i, level in zip(sequence, resolved, strict=True):
             found[i] = level
     _level_blanks(first, found, base)
@@ -85,9 +85,9 @@ def _paragraph(text: str, base: int) -> list[int]:
     return found
 
 
-def _explicit(text: str, kinds: list[str], base: int) -> tuple[list[int], list[str]]:
+def _resolve_explicit_levels(text: str, kinds: list[str], base: int) -> tuple[list[int], list[str]]:
     """Levels by embeddings, overrides and isolates, and the classes they leave (X1 to X8)."""
-    matching = _matching(kinds)
+    matching = _match_isolates(kinds)
     out = list(kinds)
     found = [base] * len(kinds)
     stack: list[tuple[int, str | None, bool]] = [(base, None, False)]
@@ -140,7 +140,7 @@ def _explicit(text: str, kinds: list[str], base: int) -> tuple[list[int], list[s
     return found, out
 
 
-def _matching(kinds: list[str]) -> dict[int, int]:
+def _match_isolates(kinds: list[str]) -> dict[int, int]:
     """The PDI of each isolate initiator that has one (BD9)."""
     opened: list[int] = []
     pairs = {}
@@ -152,7 +152,7 @@ def _matching(kinds: list[str]) -> dict[int, int]:
     return pairs
 
 
-def _sequences(first: list[str], found: list[int]) -> Iterator[list[int]]:
+def _iterate_run_sequences(first: list[str], found: list[int]) -> Iterator[list[int]]:
     """Isolating run sequences: runs of one level, continued behind the isolates in them (BD13)."""
     kept = [i for i, kind in enumerate(first) if kind not in _REMOVED]
     runs: list[list[int]] = []
@@ -161,7 +161,7 @@ def _sequences(first: list[str], found: list[int]) -> Iterator[list[int]]:
             runs[-1].append(i)
         else:
             runs.append([i])
-    matching = _matching(first)
+    matching = _match_isolates(first)
     closing = set(matching.values())
     at_start = {run[0]: run for run in runs}
     for run in runs:
@@ -173,7 +173,7 @@ def _sequences(first: list[str], found: list[int]) -> Iterator[list[int]]:
         yield sequence
 
 
-def _resolve(
+def _resolve_sequence(
     text: str, first: list[str], kinds: list[str], found: list[int], base: int, at: list[int]
 ) -> list[int]:
     """Levels within one sequence of indices `at` (W1 to W7, N0 to N2, I1 and I2)."""
@@ -196,8 +196,8 @@ def _resolve(
         stop = n
         while stop < len(now) and now[stop] in _NEUTRAL:
             stop += 1
-        left = _direction(now[n - 1]) if n else start
-        right = _direction(now[stop]) if stop < len(now) else end
+        left = _strong_direction(now[n - 1]) if n else start
+        right = _strong_direction(now[stop]) if stop < len(now) else end
         now[n:stop] = [left if left == right else inside] * (stop - n)  # N1, N2
         n = stop
     if level % 2:
@@ -242,7 +242,7 @@ def _resolve_weak(now: list[str], start: str) -> None:
             now[n] = "L"
 
 
-def _direction(kind: str) -> str:
+def _strong_direction(kind: str) -> str:
     return "R" if kind in ("EN", "AN", "R") else kind
 
 
@@ -252,12 +252,12 @@ def _resolve_brackets(
     """Both brackets of a pair run the same way: as the sequence does, if something between them
     does; else as what is between them and before them (N0)."""
     for opening, closing in _pairs_of_brackets(chars, now):
-        between = {_direction(k) for k in now[opening + 1 : closing]} & {"L", "R"}
+        between = {_strong_direction(k) for k in now[opening + 1 : closing]} & {"L", "R"}
         if not between:
             continue
         way = inside
         if inside not in between:
-            before = (_direction(k) for k in reversed(now[:opening]))
+            before = (_strong_direction(k) for k in reversed(now[:opening]))
             context = next((k for k in before if k in ("L", "R")), start)
             way = context if context != inside else inside
         for place in (opening, closing):
@@ -277,7 +277,7 @@ def _pairs_of_brackets(chars: list[str], now: list[str]) -> list[tuple[int, int]
             continue
         char = unicodedata.normalize("NFC", char)
         if char in _PAIRS:
-            if len(opened) == _MOST_BRACKETS:
+            if len(opened) == _MAX_BRACKETS:
                 return []
             opened.append((_PAIRS[char], n))
         elif char in _CLOSING:

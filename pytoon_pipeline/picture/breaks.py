@@ -141,7 +141,7 @@ def _is_jamo_tail(char: str) -> bool:
     return "\u1160" <= char <= "\u11ff" or "\ud7b0" <= char <= "\ud7fb"
 
 
-def cells(text: str) -> int:
+def count_cells(text: str) -> int:
     """Length as a reader counts it: a cluster is 1, of a wide (CJK) one 2."""
     return sum(cells_at(text, grapheme_starts(text)))
 
@@ -253,14 +253,14 @@ def _cjk_model(language: str, scripts: set[str | None]) -> str:
 
 
 @lru_cache(maxsize=8)
-def _parser(model: str) -> budoux.Parser:
+def _load_parser(model: str) -> budoux.Parser:
     return getattr(budoux, f"load_default_{model}_parser")()
 
 
 def _phrase_ends(model: str, text: str) -> frozenset[int]:
     """Where BudouX, a small model of the language, sees the end of a phrase (of a Thai word)."""
     ends, at = [], 0
-    for part in _parser(model).parse(text):
+    for part in _load_parser(model).parse(text):
         at += len(part)
         ends.append(at)
     return frozenset(ends)

@@ -17,19 +17,19 @@ def rgb_of(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def _dither(height: int, width: int) -> np.ndarray:
+def _dither_pattern(height: int, width: int) -> np.ndarray:
     """A fixed pattern in -0.5..0.5 that keeps slow gradients from banding in 8 bits: interleaved
     gradient noise (Jimenez, "Next Generation Post Processing in Call of Duty", 2014)."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     return (52.9829189 * ((0.06711056 * x + 0.00583715 * y) % 1.0) % 1.0 - 0.5).astype(np.float32)
 
 
-def flat(width: int, height: int, colour: str) -> np.ndarray:
+def draw_flat(width: int, height: int, colour: str) -> np.ndarray:
     """RGB picture, uint8 (h, w, 3), of one colour."""
     return np.full((height, width, 3), rgb_of(colour), np.uint8)
 
 
-def gradient(
+def draw_gradient(
     width: int, height: int, colours: Sequence[str], light: tuple[float, float] | None = None
 ) -> np.ndarray:
     """RGB picture of a soft gradient: a light from above the middle, in the first colour, falls off
@@ -43,34 +43,36 @@ def gradient(
         far = np.hypot((x / width - light[0]) * 0.68, y / height - light[1]) / 0.5
     t = np.clip(far, 0, 1)
     t = t * t * (3 - 2 * t)
-    picture = first + (last - first) * t[..., None] + _dither(height, width)[..., None]
+    picture = first + (last - first) * t[..., None] + _dither_pattern(height, width)[..., None]
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def blurred(rgb: np.ndarray, width: int, height: int, darken: float) -> np.ndarray:
+def draw_blurred(rgb: np.ndarray, width: int, height: int, darken: float) -> np.ndarray:
     """The picture itself as a ground: covering the frame, blurred beyond recognition, calmed and
     darkened. RGB uint8 (height, width, 3)."""
-    small = _cover(rgb, max(18, width // 12), max(32, height // 12)).astype(np.float32)
+    small = _scale_to_cover(rgb, max(18, width // 12), max(32, height // 12)).astype(np.float32)
     small = cv2.GaussianBlur(small, (0, 0), small.shape[1] / 14)
     grey = small @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     small = grey[..., None] + (small - grey[..., None]) * 0.85
     big = cv2.resize(small * (1 - darken), (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(np.rint(big + _dither(height, width)[..., None]), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(big + _dither_pattern(height, width)[..., None]), 0, 255).astype(
+        np.uint8
+    )
 
 
-def pictured(
+def draw_picture_background(
     rgb: np.ndarray, width: int, height: int, blur: float, darken: float, colour: str, wash: float
 ) -> np.ndarray:
     """A picture as a ground: covering the frame, out of focus by `blur` (1 beyond recognition),
     darkened, under a wash of a colour. RGB uint8 (height, width, 3)."""
-    out = _cover(rgb, width, height).astype(np.float32)
+    out = _scale_to_cover(rgb, width, height).astype(np.float32)
     if blur:
         out = cv2.GaussianBlur(out, (0, 0), max(0.5, blur * width / 14))
-    out = np.rint(out * (1 - darken) + (_dither(height, width)[..., None] if blur else 0))
-    return washed(np.clip(out, 0, 255).astype(np.uint8), colour, wash)
+    out = np.rint(out * (1 - darken) + (_dither_pattern(height, width)[..., None] if blur else 0))
+    return apply_wash(np.clip(out, 0, 255).astype(np.uint8), colour, wash)
 
 
-def washed(rgb: np.ndarray, colour: str, wash: float) -> np.ndarray:
+def apply_wash(rgb: np.ndarray, colour: str, wash: float) -> np.ndarray:
     """A picture under a wash of a colour, 0 (none) to 1 (nothing but the colour)."""
     if not wash:
         return rgb
@@ -78,7 +80,7 @@ def washed(rgb: np.ndarray, colour: str, wash: float) -> np.ndarray:
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
-def _cover(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
+def _scale_to_cover(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
     """Scaled and cropped in the middle to fill width x height."""
     h, w = rgb.shape[:2]
     scale = max(width / w, height / h)
@@ -92,7 +94,7 @@ def _cover(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Drifting:
+class DriftingBackground:
     """A ground larger than the frame that is shifted under it by parts of a pixel, at its own size.
     The same as a `Picture` that fills the frame, in a third of the time: linear sampling of a mere
     shift is a mean of two neighbours."""
@@ -105,8 +107,8 @@ class Drifting:
         for n, (target, source) in enumerate(zip(frame, self.planes, strict=True)):
             half = 2 if n else 1
             h, w = target.shape
-            x, fx = _start((p.sx - p.x) / half, source.shape[1] - w)
-            y, fy = _start((p.sy - p.y) / half, source.shape[0] - h)
+            x, fx = _split_offset((p.sx - p.x) / half, source.shape[1] - w)
+            y, fy = _split_offset((p.sy - p.y) / half, source.shape[0] - h)
             part = source[y : y + h + (fy > 0), x : x + w + (fx > 0)]
             if fx:
                 part = cv2.addWeighted(part[:, :-1], 1 - fx, part[:, 1:], fx, 0)
@@ -116,7 +118,7 @@ class Drifting:
                 np.copyto(target, part)
 
 
-def _start(at: float, most: int) -> tuple[int, float]:
+def _split_offset(at: float, most: int) -> tuple[int, float]:
     """Whole pixels and the part of one."""
     at = min(float(most), max(0.0, at))
     whole = int(at)
@@ -124,7 +126,7 @@ def _start(at: float, most: int) -> tuple[int, float]:
     return (whole, rest) if whole < most else (most, 0.0)
 
 
-class LiveBlur:
+class LiveBlurBackground:
     """The blurred copy of a moving picture, made from each frame of it: small planes, blurred,
     scaled up. Cheap enough for every frame."""
 
@@ -162,7 +164,7 @@ def with_shadow(
     alpha = shadow_alpha(shape, x, y, width, height, strength, size)
     # A shadow takes the ground's own colour down; it does not paint it grey.
     out = rgb.astype(np.float32) * (1 - alpha[..., None])
-    out += _dither(height, width)[..., None]
+    out += _dither_pattern(height, width)[..., None]
     return np.clip(np.rint(out), 0, 255).astype(np.uint8)
 
 
@@ -183,7 +185,7 @@ def shadow_alpha(
     return 1 - left
 
 
-def rounded(width: int, height: int, radius: int) -> np.ndarray:
+def draw_rounded_mask(width: int, height: int, radius: int) -> np.ndarray:
     """Coverage, float32 (height, width), of a rounded rectangle."""
     shape = np.ones((height, width), np.float32)
     if radius:

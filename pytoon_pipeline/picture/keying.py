@@ -24,7 +24,7 @@ THIN = 0.07
 
 
 @dataclass(frozen=True)
-class Keyed:
+class Cutout:
     """What came of an attempt."""
 
     rgba: np.ndarray | None
@@ -35,23 +35,23 @@ class Keyed:
     """Why the product could not be cut out of it."""
 
 
-def key(rgb: np.ndarray) -> Keyed:
+def cut_out_product(rgb: np.ndarray) -> Cutout:
     """Take the plain ground away from an opaque picture, uint8 (h, w, 3)."""
-    rgb = _reduced(rgb)
+    rgb = _reduce_picture(rgb)
     if min(rgb.shape[:2]) < 24:
-        return Keyed(None, False)
-    lab = _lab(rgb)
-    ground = _ground(lab)
+        return Cutout(None, False)
+    lab = _rgb_to_lab(rgb)
+    ground = _fit_background_plane(lab)
     if ground is None:
-        return Keyed(None, False)
-    mask = _product(lab, ground)
-    reason = _fault(mask, lab, ground)
+        return Cutout(None, False)
+    mask = _find_product_mask(lab, ground)
+    reason = _describe_mask_fault(mask, lab, ground)
     if reason:
-        return Keyed(None, True, reason)
-    return Keyed(_matte(rgb, mask), True)
+        return Cutout(None, True, reason)
+    return Cutout(_make_matte(rgb, mask), True)
 
 
-def _reduced(rgb: np.ndarray) -> np.ndarray:
+def _reduce_picture(rgb: np.ndarray) -> np.ndarray:
     h, w = rgb.shape[:2]
     scale = WORK_SIDE / max(h, w)
     if scale >= 1:
@@ -60,13 +60,13 @@ def _reduced(rgb: np.ndarray) -> np.ndarray:
     return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
 
 
-def _lab(rgb: np.ndarray) -> np.ndarray:
+def _rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
     """CIELAB, float32 (h, w, 3), less the finest noise of film and JPEG."""
     soft = cv2.GaussianBlur(rgb, (0, 0), 0.7).astype(np.float32) / 255
     return cv2.cvtColor(soft, cv2.COLOR_RGB2LAB)
 
 
-def _ground(lab: np.ndarray) -> np.ndarray | None:
+def _fit_background_plane(lab: np.ndarray) -> np.ndarray | None:
     """The ground's colour at every pixel, float32 (h, w, 3): a plane through the colours of the
     border, for light falls off. None where the border is not of one light colour."""
     h, w = lab.shape[:2]
@@ -82,17 +82,17 @@ def _ground(lab: np.ndarray) -> np.ndarray | None:
         return None
     plane, *_ = np.linalg.lstsq(places[near], colours[near], rcond=None)
     ground = (at @ plane.astype(np.float32)).astype(np.float32)
-    far = _distance(lab, ground)
+    far = _measure_distance(lab, ground)
     shares = [float((far[s] < PLAIN).mean()) for s in sides]
     # A product may be cropped by one edge; three sides must be all ground.
     return ground if sorted(shares)[1] > 0.97 and np.mean(shares) > 0.7 else None
 
 
-def _distance(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
+def _measure_distance(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
     return np.sqrt(((lab - ground) ** 2).sum(axis=-1))
 
 
-def _joined(candidate: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+def _select_joined(candidate: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """The parts of a mask that touch any of the seeds."""
     count, labels = cv2.connectedComponents(candidate.astype(np.uint8), connectivity=4)
     touched = np.zeros(count, bool)
@@ -101,27 +101,27 @@ def _joined(candidate: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     return touched[labels]
 
 
-def _border(h: int, w: int) -> np.ndarray:
+def _border_mask(h: int, w: int) -> np.ndarray:
     edge = np.zeros((h, w), bool)
     edge[[0, -1]] = edge[:, [0, -1]] = True
     return edge
 
 
-def _disc(radius: int) -> np.ndarray:
+def _disc_kernel(radius: int) -> np.ndarray:
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     return (x**2 + y**2 <= (radius + 0.4) ** 2).astype(np.uint8)
 
 
-def _product(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
+def _find_product_mask(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
     """bool (h, w): what is neither ground nor the ground's own shadow."""
     h, w = lab.shape[:2]
     reach = max(1, round(min(h, w) / 500))
-    like = _distance(lab, ground) < PLAIN
+    like = _measure_distance(lab, ground) < PLAIN
     # Through a gap of a pixel or two in an edge the ground must not run into the product.
-    wide = cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_OPEN, _disc(reach)) > 0
-    wide |= like & _border(h, w)
-    plain = _joined(wide, _border(h, w))
-    plain = like & (cv2.dilate(plain.astype(np.uint8), _disc(reach + 1)) > 0)
+    wide = cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_OPEN, _disc_kernel(reach)) > 0
+    wide |= like & _border_mask(h, w)
+    plain = _select_joined(wide, _border_mask(h, w))
+    plain = like & (cv2.dilate(plain.astype(np.uint8), _disc_kernel(reach + 1)) > 0)
     without = _without_shadow(lab, ground, plain)
     # A pale product looks like a shadow all over: then what was taken away was more than one.
     kept, all_of_it = ~without, ~plain
@@ -142,24 +142,24 @@ def _seen_through(lab: np.ndarray, ground: np.ndarray, plain: np.ndarray) -> np.
     """Holes: parts enclosed by the product that are just as the ground is, and which for most of
     their outline only a thin part of the product keeps apart from it. A white label is farther in,
     and shaded."""
-    far = _distance(lab, ground)
+    far = _measure_distance(lab, ground)
     rows, columns = np.flatnonzero(~plain.all(axis=1)), np.flatnonzero(~plain.all(axis=0))
     if not len(rows):
         return np.zeros_like(plain)
     side = min(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     apart = cv2.distanceTransform((~plain).astype(np.uint8), cv2.DIST_L2, 5)
     enclosed = ((far < PLAIN) & ~plain).astype(np.uint8)
-    enclosed = cv2.morphologyEx(enclosed, cv2.MORPH_OPEN, _disc(2))
+    enclosed = cv2.morphologyEx(enclosed, cv2.MORPH_OPEN, _disc_kernel(2))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(enclosed, connectivity=4)
     found = np.zeros_like(plain)
     for n in range(1, count):
         if stats[n, cv2.CC_STAT_AREA] < 4e-4 * (~plain).sum():
             continue
         part = labels == n
-        rim = part & (cv2.erode(part.astype(np.uint8), _disc(1)) == 0)
+        rim = part & (cv2.erode(part.astype(np.uint8), _disc_kernel(1)) == 0)
         near = float((apart[rim] < max(6.0, THIN * side)).mean())
         if near > 0.6 and float(far[part].mean()) < 2.0:
-            found |= (cv2.dilate(part.astype(np.uint8), _disc(3)) > 0) & (far < PLAIN)
+            found |= (cv2.dilate(part.astype(np.uint8), _disc_kernel(3)) > 0) & (far < PLAIN)
     return found
 
 
@@ -175,10 +175,10 @@ def _without_shadow(lab: np.ndarray, ground: np.ndarray, plain: np.ndarray) -> n
     )
     steep = 2.2 * 800 / max(800, min(light.shape))
     shade = (darker > -PLAIN) & (darker < DARKEST_SHADOW) & (hue < 4.5) & (slope < steep)
-    return _joined(plain | shade, plain) | plain
+    return _select_joined(plain | shade, plain) | plain
 
 
-def _fault(mask: np.ndarray, lab: np.ndarray, ground: np.ndarray) -> str:
+def _describe_mask_fault(mask: np.ndarray, lab: np.ndarray, ground: np.ndarray) -> str:
     """What keeps a mask from being a clean cut-out; nothing if it is one."""
     h, w = mask.shape
     share = float(mask.mean())
@@ -186,21 +186,21 @@ def _fault(mask: np.ndarray, lab: np.ndarray, ground: np.ndarray) -> str:
         return "nothing stands out from its ground"
     if share > 0.94:
         return "the ground is hardly seen"
-    edge = _border(h, w)
+    edge = _border_mask(h, w)
     if float(mask[edge].mean()) > 0.02:
         return "the picture's edge cuts the product"
     solid = mask.astype(np.uint8)
-    rim = (cv2.dilate(solid, _disc(2)) > 0) & ~(cv2.erode(solid, _disc(3)) > 0) & mask
-    inner = (cv2.erode(solid, _disc(2)) > 0) & ~(cv2.erode(solid, _disc(5)) > 0)
+    rim = (cv2.dilate(solid, _disc_kernel(2)) > 0) & ~(cv2.erode(solid, _disc_kernel(3)) > 0) & mask
+    inner = (cv2.erode(solid, _disc_kernel(2)) > 0) & ~(cv2.erode(solid, _disc_kernel(5)) > 0)
     seen = inner if inner.sum() > 50 else rim
     # An edge nearly as light as the ground is one that was guessed.
-    faint = _distance(lab, ground)[seen] < 2.2 * PLAIN
+    faint = _measure_distance(lab, ground)[seen] < 2.2 * PLAIN
     if float(faint.mean()) > 0.22:
         return "its outline is too faint"
     return ""
 
 
-def _matte(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _make_matte(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The product with soft edges and its own colour up to them.
 
     At an edge a camera mixes product and ground: c = a f + (1 - a) b. With f, the product's colour
@@ -209,13 +209,13 @@ def _matte(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     picture = rgb.astype(np.float32)
     solid = mask.astype(np.uint8)
-    inside = cv2.erode(solid, _disc(4)) > 0
+    inside = cv2.erode(solid, _disc_kernel(4)) > 0
     # Parts thinner than that (a handle, a wire) keep their middle.
-    thin = mask & ~(cv2.dilate(inside.astype(np.uint8), _disc(7)) > 0)
+    thin = mask & ~(cv2.dilate(inside.astype(np.uint8), _disc_kernel(7)) > 0)
     ridge = cv2.distanceTransform(solid, cv2.DIST_L2, 3)
-    inside |= thin & (ridge >= cv2.dilate(ridge, _disc(2)))
-    outside = ~(cv2.dilate(solid, _disc(3)) > 0)
-    front, back = _spread(picture, inside), _spread(picture, outside)
+    inside |= thin & (ridge >= cv2.dilate(ridge, _disc_kernel(2)))
+    outside = ~(cv2.dilate(solid, _disc_kernel(3)) > 0)
+    front, back = _spread_colours(picture, inside), _spread_colours(picture, outside)
     towards = front - back
     length = np.maximum((towards**2).sum(axis=-1), 1e-3)
     share = ((picture - back) * towards).sum(axis=-1) / length
@@ -223,7 +223,7 @@ def _matte(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.9)
     sure = np.clip((np.sqrt(length) - 20) / 40, 0, 1)
     alpha = np.clip(share, 0, 1) * sure + soft * (1 - sure)
-    band = (cv2.dilate(solid, _disc(2)) > 0) & ~(cv2.erode(solid, _disc(3)) > 0)
+    band = (cv2.dilate(solid, _disc_kernel(2)) > 0) & ~(cv2.erode(solid, _disc_kernel(3)) > 0)
     alpha = np.where(band, alpha, mask.astype(np.float32))
     # A last thousandth of ground along the edge is seen on a dark ground: draw in by a little.
     alpha = np.clip((alpha - 0.08) / 0.87, 0, 1)
@@ -232,7 +232,7 @@ def _matte(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(out), 0, 255).astype(np.uint8)
 
 
-def _spread(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
+def _spread_colours(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
     """The picture's colours where they are known, carried outwards to where they are not."""
     known = where.astype(np.float32)
     out, missing = picture.copy(), ~where

@@ -35,7 +35,7 @@ def new_frame(width: int, height: int) -> Planes:
 
 
 @dataclass(frozen=True)
-class Fill:
+class FillLayer:
     """A whole frame that does not move."""
 
     planes: Planes
@@ -86,11 +86,11 @@ class Placing(Protocol):
     def __call__(self, index: int) -> Placement: ...
 
 
-def _clip(low: float, high: float, size: int) -> tuple[int, int]:
+def _clip_span(low: float, high: float, size: int) -> tuple[int, int]:
     return max(0, math.floor(low + 1e-6)), min(size, math.ceil(high - 1e-6))
 
 
-def _warp(source: np.ndarray, target: np.ndarray, matrix: np.ndarray) -> None:
+def _warp_plane(source: np.ndarray, target: np.ndarray, matrix: np.ndarray) -> None:
     height, width = target.shape
     out = cv2.warpAffine(
         source, matrix, (width, height), dst=target, flags=_WARP, borderMode=cv2.BORDER_REPLICATE
@@ -100,7 +100,7 @@ def _warp(source: np.ndarray, target: np.ndarray, matrix: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureLayer:
     """An opaque picture that moves, seen through a window that does not.
 
     The window (x0, y0, x1, y1 in even pixels) clips it; with a radius its corners are round. The
@@ -118,7 +118,7 @@ class Picture:
         for n, (plane, source) in enumerate(zip(frame, self.planes, strict=True)):
             half = 2 if n else 1
             left, top, right, bottom = (v // half for v in self.window)
-            _warp(source, plane[top:bottom, left:right], placement.matrix(left, top, bool(n)))
+            _warp_plane(source, plane[top:bottom, left:right], placement.matrix(left, top, bool(n)))
         self._round_corners(frame, corners)
 
     def _keep_corners(self, frame: Planes) -> list[np.ndarray]:
@@ -164,7 +164,7 @@ def corner_mask(radius: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class CutOut:
+class CutoutLayer:
     """A picture with transparency that moves over what lies under it.
 
     `planes` carry colour out beyond the edge of the shape (no fringe of whatever lay under it);
@@ -182,8 +182,10 @@ class CutOut:
         weights: dict[bool, tuple[np.ndarray, np.ndarray]] = {}
         for n, (plane, source) in enumerate(zip(frame, self.planes, strict=True)):
             half, chroma = (2, True) if n else (1, False)
-            left, right = _clip(rect[0] / half, rect[2] / half + (0.25 if n else 0), plane.shape[1])
-            top, bottom = _clip(rect[1] / half, rect[3] / half, plane.shape[0])
+            left, right = _clip_span(
+                rect[0] / half, rect[2] / half + (0.25 if n else 0), plane.shape[1]
+            )
+            top, bottom = _clip_span(rect[1] / half, rect[3] / half, plane.shape[0])
             if left >= right or top >= bottom:
                 continue
             size = (right - left, bottom - top)
@@ -230,18 +232,18 @@ def cut_out_planes(rgba: np.ndarray) -> tuple[Planes, tuple[np.ndarray, np.ndarr
     return planes, (alpha, small)
 
 
-class Tile:
+class TextTile:
     """A drawn picture with transparency (a caption, a logo, a shade) at a place of the frame,
     blended with a strength, shifted and scaled about its centre when it enters."""
 
     def __init__(self, planes: Planes, alpha: tuple[np.ndarray, np.ndarray], x: int, y: int):
-        """As `CutOut`; its top-left pixel stands at x, y of the frame, both even, so that its
+        """As `CutoutLayer`; its top-left pixel stands at x, y of the frame, both even, so that its
         chroma samples lie where the frame's do."""
         self.planes, self.alpha, self.x, self.y = planes, alpha, x, y
         self._inverse = tuple(1 - a for a in alpha)
 
     @classmethod
-    def from_rgba(cls, rgba: np.ndarray, x: int, y: int, opacity: float = 1.0) -> Tile:
+    def from_rgba(cls, rgba: np.ndarray, x: int, y: int, opacity: float = 1.0) -> TextTile:
         """A tile of a uint8 picture (h, w, 4) with straight alpha, of any size and place."""
         left, top = x & 1, y & 1
         h, w = rgba.shape[:2]
@@ -291,10 +293,12 @@ class Tile:
         w, h = self.size
         moved = Placement(w / 2, h / 2, self.x + w / 2 + dx, self.y + h / 2 + dy, scale)
         alpha = tuple(a * np.float32(strength) for a in self.alpha) if strength < 1 else self.alpha
-        CutOut(self.planes, alpha, lambda index: moved).draw(frame, 0)  # type: ignore[arg-type]
+        CutoutLayer(self.planes, alpha, lambda index: moved).draw(frame, 0)  # type: ignore[arg-type]
 
 
-def shade(width: int, height: int, y0: int, y1: int, strength: float, reach: int) -> Tile | None:
+def make_scrim(
+    width: int, height: int, y0: int, y1: int, strength: float, reach: int
+) -> TextTile | None:
     """A soft darkening of whole rows behind text: black, at most `strength`, full over the rows y0
     to y1 and gone `reach` pixels beyond them. None where there would be nothing to see."""
     rows = np.arange(height, dtype=np.float32)
@@ -312,4 +316,4 @@ def shade(width: int, height: int, y0: int, y1: int, strength: float, reach: int
     planes = tuple(
         np.full(a.shape, value, np.uint8) for a, value in ((alpha, 16), (small, 128), (small, 128))
     )
-    return Tile(planes, (alpha, small), 0, top)  # type: ignore[arg-type]
+    return TextTile(planes, (alpha, small), 0, top)  # type: ignore[arg-type]

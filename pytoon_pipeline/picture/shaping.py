@@ -1,9 +1,9 @@
-"""From characters to placed glyphs, in em: nothing here knows a size in pixels but `measure`.
+"""From characters to placed glyphs, in em: nothing here knows a size in pixels but
+`measure_advance`.
 
-A `Paragraph` is analysed once: bidi levels, scripts and faces of every character. Its lines are
-then shaped on demand and kept, so that trying line breaks costs little. Glyphs are not hinted,
-so a line shaped once is right at every size.
-"""
+A `ShapedParagraph` is analysed once: bidi levels, scripts and faces of every character. Its lines
+are then shaped on demand and kept, so that trying line breaks costs little. Glyphs are not hinted,
+so a line shaped once is right at every size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pytoon_pipeline.picture.breaks import (
     is_traditional,
     script_of,
 )
-from pytoon_pipeline.picture.fonts import Face, FontLibrary
+from pytoon_pipeline.picture.fonts import FontFace, FontLibrary
 
 # Joined or hung from one line: tracking would tear the letters apart (CSS Text 3, 8.2.1 and 8.3).
 _UNTRACKED_SCRIPTS = frozenset(
@@ -89,7 +89,7 @@ _PICTURE_EM = 1.1
 _PICTURE_SIDE_EM = 0.06
 
 
-class MissingGlyph(UserError):
+class MissingGlyphError(UserError):
     """No font that was given has these characters. Nothing is drawn rather than empty boxes."""
 
     def __init__(self, characters: str, scripts: tuple[str, ...], problems: list[Problem]):
@@ -114,10 +114,10 @@ class FontSpec:
 
 
 @dataclass(frozen=True)
-class Glyph:
+class ShapedGlyph:
     """One glyph of a line, in em from the line's left end on the baseline; y points up."""
 
-    face: Face
+    face: FontFace
     id: int
     x: float
     y: float
@@ -133,24 +133,24 @@ class Glyph:
 class ShapedLine:
     """A line's glyphs from left to right, in em."""
 
-    glyphs: tuple[Glyph, ...]
+    glyphs: tuple[ShapedGlyph, ...]
     advance: float
     ink: tuple[float, float, float, float] | None
     """x0, y0, x1, y1 of all black; None of a blank line."""
 
 
 @dataclass(frozen=True)
-class _Run:
+class _TextRun:
     start: int
     end: int
     level: int
     script: str
-    face: Face
+    face: FontFace
 
 
-class Paragraph:
-    """A text with its levels, scripts and faces. Raises `MissingGlyph`, or `PresetError` where the
-    family asked for does not exist."""
+class ShapedParagraph:
+    """A text with its levels, scripts and faces. Raises `MissingGlyphError`, or `PresetError` where
+    the family asked for does not exist."""
 
     def __init__(self, text: str, spec: FontSpec, library: FontLibrary):
         self.text, self.spec, self.library = text, spec, library
@@ -173,10 +173,10 @@ class Paragraph:
         """The line that holds text[start:end], shaped. A soft hyphen at its end is drawn."""
         line = self._lines.get((start, end))
         if line is None:
-            line = self._lines[start, end] = self._shape(start, end)
+            line = self._lines[start, end] = self._shape_range(start, end)
         return line
 
-    def _runs(self, start: int, end: int) -> Iterator[_Run]:
+    def _iterate_runs(self, start: int, end: int) -> Iterator[_TextRun]:
         first = start
         for i in range(start, end):
             here = (self.levels[i], self.scripts[i], self.faces[i])
@@ -186,15 +186,15 @@ class Paragraph:
                 self.faces[i + 1],
             ):
                 continue
-            yield _Run(first, i + 1, *here)
+            yield _TextRun(first, i + 1, *here)
             first = i + 1
 
-    def _shape(self, start: int, end: int) -> ShapedLine:
+    def _shape_range(self, start: int, end: int) -> ShapedLine:
         text = self.text[:end]
         if text.endswith("\u00ad"):
-            text = text[:-1] + self._hyphen(end - 1)
-        runs = _visual_order(list(self._runs(start, end)))
-        glyphs: list[Glyph] = []
+            text = text[:-1] + self._hyphen_at(end - 1)
+        runs = _visual_order(list(self._iterate_runs(start, end)))
+        glyphs: list[ShapedGlyph] = []
         pen = 0.0
         tracking = 0.0
         for run in runs:
@@ -211,20 +211,22 @@ class Paragraph:
             ink = (min(left), min(bottom), max(right), max(top))
         return ShapedLine(tuple(glyphs), pen - tracking if glyphs else 0.0, ink)
 
-    def _hyphen(self, at: int) -> str:
+    def _hyphen_at(self, at: int) -> str:
         """What a soft hyphen is drawn as at the end of a line."""
-        armenian = self.scripts[at] == "Armn" and self.library.covers(self.faces[at], "\u058a")
+        armenian = self.scripts[at] == "Armn" and self.library.covers_characters(
+            self.faces[at], "\u058a"
+        )
         return "\u058a" if armenian else "-"
 
     def _shape_run(
-        self, text: str, run: _Run, tracking: float, pen: float, glyphs: list[Glyph]
+        self, text: str, run: _TextRun, tracking: float, pen: float, glyphs: list[ShapedGlyph]
     ) -> float:
         font = self.library.font(run.face)
         em = font.face.upem
         # With what stands beside the run, which joined letters are shaped by.
         first = max(0, run.start - _CONTEXT)
         drawn = text[first : run.end + _CONTEXT]
-        if not self.library.covers(run.face, text[run.start : run.end]):
+        if not self.library.covers_characters(run.face, text[run.start : run.end]):
             drawn = "".join(_nearest_form(c, run.face, self.library) for c in drawn)
         buffer = hb.Buffer()
         buffer.add_codepoints([ord(c) for c in drawn], run.start - first, run.end - run.start)
@@ -244,14 +246,16 @@ class Paragraph:
             if extents and extents.width and extents.height:
                 left, top = x + extents.x_bearing / em, y + extents.y_bearing / em
                 ink = (left, top + extents.height / em, left + extents.width / em, top)
-            glyphs.append(Glyph(run.face, info.codepoint, x, y, info.cluster + first, ink))
+            glyphs.append(ShapedGlyph(run.face, info.codepoint, x, y, info.cluster + first, ink))
             pen += position.x_advance / em
             ends_cluster = n + 1 == len(infos) or infos[n + 1].cluster != info.cluster
             if ends_cluster and drawn[info.cluster] not in "\u00ad\u200b\u2060":
                 pen += tracking
         return pen
 
-    def _set_pictures(self, run: _Run, tracking: float, pen: float, glyphs: list[Glyph]) -> float:
+    def _set_pictures(
+        self, run: _TextRun, tracking: float, pen: float, glyphs: list[ShapedGlyph]
+    ) -> float:
         """Emoji: one picture for each cluster, in the middle of the capitals' height."""
         starts = [i for i in self.clusters if run.start <= i < run.end]
         spans = list(zip(starts, [*starts[1:], run.end], strict=True))
@@ -259,7 +263,7 @@ class Paragraph:
             cluster = self.text[start:end]
             glyph = self.library.picture_id(run.face, cluster)
             if glyph is None:  # asked for as text, which no font has it as
-                glyph = self.library.picture_id(run.face, _bare(cluster))
+                glyph = self.library.picture_id(run.face, _strip_selectors(cluster))
             picture = self.library.picture(run.face, glyph)  # type: ignore[arg-type]
             assert glyph is not None and picture is not None
             em = _PICTURE_EM / picture.rgba.shape[0]
@@ -267,20 +271,20 @@ class Paragraph:
             left, top = pen + _PICTURE_SIDE_EM, self._middle + _PICTURE_EM / 2
             right = left + (x1 - x0) * em
             ink = (left, top - y1 * em, right, top - y0 * em)
-            glyphs.append(Glyph(run.face, glyph, left, 0.0, start, ink, picture=True))
+            glyphs.append(ShapedGlyph(run.face, glyph, left, 0.0, start, ink, picture=True))
             pen = right + _PICTURE_SIDE_EM + tracking
         return pen
 
 
-def measure(text: str, spec: FontSpec, library: FontLibrary, size: float = 1.0) -> float:
+def measure_advance(text: str, spec: FontSpec, library: FontLibrary, size: float = 1.0) -> float:
     """Advance width of one line of text at `size` pixels (in em where no size is given)."""
-    return Paragraph(text, spec, library).line(0, len(text)).advance * size
+    return ShapedParagraph(text, spec, library).line(0, len(text)).advance * size
 
 
 def bidi_levels(text: str, base: int | None = None) -> list[int]:
     """Embedding level of each character (odd is right-to-left), the same for a whole cluster;
     `base` is the text's level, by its first strong letter where None."""
-    levels = bidi.levels(text, base)
+    levels = bidi.resolve_levels(text, base)
     # Marks and joiners never part from their letter.
     starts = grapheme_starts(text)
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
@@ -288,7 +292,7 @@ def bidi_levels(text: str, base: int | None = None) -> list[int]:
     return levels
 
 
-def _visual_order(runs: list[_Run]) -> list[_Run]:
+def _visual_order(runs: list[_TextRun]) -> list[_TextRun]:
     """Runs from left to right (UAX 9, rule L2)."""
     order = list(runs)
     highest = max((r.level for r in runs), default=0)
@@ -315,10 +319,10 @@ def _resolve_scripts(text: str) -> list[str]:
     return scripts
 
 
-def _choose_faces(paragraph: Paragraph) -> list[Face]:
+def _choose_faces(paragraph: ShapedParagraph) -> list[FontFace]:
     """A face for each character, the same for a whole cluster."""
     chooser = _Chooser(paragraph)
-    faces: list[Face] = []
+    faces: list[FontFace] = []
     missing: dict[str, list[str]] = {}
     starts, text = paragraph.clusters, paragraph.text
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
@@ -338,14 +342,14 @@ def _choose_faces(paragraph: Paragraph) -> list[Face]:
                 for c in dict.fromkeys(parts)
                 if c not in lost
                 and (script == "Zsye" or not is_ignorable(c))
-                and not (len(c) == 1 and paragraph.library.covers(face, c))
+                and not (len(c) == 1 and paragraph.library.covers_characters(face, c))
             ]
         faces.extend([face] * (end - start))
     if missing:
         problems = [_missing_problem(script, lost) for script, lost in missing.items()]
         names = tuple(_script_name(script, lost[0])[0] for script, lost in missing.items())
         characters = "".join(c for lost in missing.values() for c in lost)
-        raise MissingGlyph(characters, names, problems)
+        raise MissingGlyphError(characters, names, problems)
     return faces
 
 
@@ -358,26 +362,26 @@ class _Chooser:
     Figures, punctuation and signs go with the letters that there are most of.
     """
 
-    def __init__(self, paragraph: Paragraph):
+    def __init__(self, paragraph: ShapedParagraph):
         spec, self.library = paragraph.spec, paragraph.library
         main = self.library.require(spec.family, spec.weight)
         self.weight = spec.weight
-        looks = self.library.heaviness(main)
+        looks = self.library.measure_heaviness(main)
         if looks >= main.weight + 200:
             self.weight = max(spec.weight, looks)
         others = [self.library.find(f, self.weight) for f in spec.fallback_families]
         self.asked = [main, *(f for f in others if f is not None)]
         self.narrow = self.library.is_narrow(main)
         self.region = _font_region(spec.language, paragraph.scripts)
-        self.found: list[Face] = []
-        self.planned: dict[int, Face] = {}
+        self.found: list[FontFace] = []
+        self.planned: dict[int, FontFace] = {}
         """Index of a cluster -> its face, of letters and figures."""
         self._plan_letters(paragraph)
         self._plan_figures(paragraph)
 
-    def _plan_letters(self, paragraph: Paragraph) -> None:
+    def _plan_letters(self, paragraph: ShapedParagraph) -> None:
         words = _words_by_script(paragraph)
-        counts: dict[Face, int] = {}
+        counts: dict[FontFace, int] = {}
         for script in words:
             whole = [index for word in words[script] for index in word]
             face = self._face_of_all(paragraph, whole)
@@ -393,31 +397,37 @@ class _Chooser:
             home = max(ranked, key=lambda f: (counts[f], -ranked.index(f)))
             self.asked = [home, *(f for f in self.asked if f != home)]
 
-    def _face_of_all(self, paragraph: Paragraph, starts: list[int]) -> Face | None:
+    def _face_of_all(self, paragraph: ShapedParagraph, starts: list[int]) -> FontFace | None:
         """The face that all of these clusters are drawn from."""
         ends = dict(
             zip(paragraph.clusters, [*paragraph.clusters[1:], len(paragraph.text)], strict=True)
         )
-        needed = "".join(dict.fromkeys(_bare("".join(paragraph.text[i : ends[i]] for i in starts))))
+        needed = "".join(
+            dict.fromkeys(_strip_selectors("".join(paragraph.text[i : ends[i]] for i in starts)))
+        )
         return self._face_with(needed)
 
-    def _face_with(self, needed: str) -> Face | None:
+    def _face_with(self, needed: str) -> FontFace | None:
         stand_in = needed.translate(_STAND_INS)
         for face in self.asked:
-            if self.library.covers(face, needed) or self.library.covers(face, stand_in):
+            if self.library.covers_characters(face, needed) or self.library.covers_characters(
+                face, stand_in
+            ):
                 return face
         plain = stand_in.translate(_PLAIN_FORMS)
         for chars in dict.fromkeys((needed, stand_in, plain)):
             for face in self.asked if chars == plain else self.found:
-                if self.library.covers(face, chars):
+                if self.library.covers_characters(face, chars):
                     return face
-            face = self.library.covering(chars, self.weight, self.region, narrow=self.narrow)
+            face = self.library.find_covering_face(
+                chars, self.weight, self.region, narrow=self.narrow
+            )
             if face is not None:
                 self.found.append(face)
                 return face
         return None
 
-    def _plan_figures(self, paragraph: Paragraph) -> None:
+    def _plan_figures(self, paragraph: ShapedParagraph) -> None:
         text = paragraph.text
         for match in _FIGURE.finditer(text):
             signs = [i for i in paragraph.clusters if match.start() <= i < match.end()]
@@ -425,33 +435,35 @@ class _Chooser:
                 continue
             if any(i in self.planned or is_emoji(text[i : i + 3]) for i in signs):
                 continue
-            face = self._face_with(_bare(match.group().translate(_STAND_INS)))
+            face = self._face_with(_strip_selectors(match.group().translate(_STAND_INS)))
             if face is not None:
                 self.planned |= dict.fromkeys(signs, face)
 
-    def face(self, cluster: str, before: Face | None) -> Face | None:
+    def face(self, cluster: str, before: FontFace | None) -> FontFace | None:
         """The face of a cluster for which none is planned; None where no font has it."""
-        needed = _bare(cluster)
+        needed = _strip_selectors(cluster)
         if before is None or before.color:
             before = self.asked[0]
-        if "\u00ad" in cluster and not self.library.covers(before, "-"):
+        if "\u00ad" in cluster and not self.library.covers_characters(before, "-"):
             return self.face("-", before)
         if not needed:
             return before
         picture = is_emoji(cluster)
-        if picture and (face := self.library.picturing(cluster)):
+        if picture and (face := self.library.find_emoji_face(cluster)):
             return face
         stand_in = needed.translate(_STAND_INS)
         # A space belongs to the words before it: it must not cut a run in two.
         for face in self.asked if stand_in.strip() else [before, *self.asked]:
-            if self.library.covers(face, needed) or self.library.covers(face, stand_in):
+            if self.library.covers_characters(face, needed) or self.library.covers_characters(
+                face, stand_in
+            ):
                 return face
         if picture:
             return None  # the outline of some other font is not what was written
         for face in self.found:
-            if self.library.covers(face, needed):
+            if self.library.covers_characters(face, needed):
                 return face
-        face = self.library.covering(
+        face = self.library.find_covering_face(
             needed, self.weight, self.region, pictures=True, narrow=self.narrow
         )
         if face is not None and not face.color:
@@ -471,7 +483,7 @@ _FIGURE = re.compile(
 """A figure with the sign of a currency before or after it."""
 
 
-def _words_by_script(paragraph: Paragraph) -> dict[str, list[list[int]]]:
+def _words_by_script(paragraph: ShapedParagraph) -> dict[str, list[list[int]]]:
     """Of each script the words: the indices of the clusters of their letters."""
     text, starts = paragraph.text, paragraph.clusters
     japanese = not KANA.isdisjoint(paragraph.scripts)
@@ -493,15 +505,15 @@ def _words_by_script(paragraph: Paragraph) -> dict[str, list[list[int]]]:
     return words
 
 
-def _nearest_form(char: str, face: Face, library: FontLibrary) -> str:
+def _nearest_form(char: str, face: FontFace, library: FontLibrary) -> str:
     """The character, or what the face has in its stead."""
-    if library.covers(face, char):
+    if library.covers_characters(face, char):
         return char
     stand_in = char.translate(_STAND_INS)
-    return stand_in if library.covers(face, stand_in) else char.translate(_PLAIN_FORMS)
+    return stand_in if library.covers_characters(face, stand_in) else char.translate(_PLAIN_FORMS)
 
 
-def _bare(cluster: str) -> str:
+def _strip_selectors(cluster: str) -> str:
     return "".join(c for c in cluster if not is_ignorable(c))
 
 

@@ -12,7 +12,7 @@ from pytoon_pipeline.picture.shaping import FontSpec
 
 
 @dataclass(frozen=True)
-class Shadow:
+class TextShadow:
     dx: float = 0.0
     """Em to the right."""
     dy: float = 0.04
@@ -24,7 +24,7 @@ class Shadow:
 
 
 @dataclass(frozen=True)
-class BoxStyle:
+class TextBoxStyle:
     color: str = "#000000"
     opacity: float = 1.0
     pad_x: float = 0.34
@@ -39,11 +39,11 @@ class BoxStyle:
 
 
 @dataclass(frozen=True)
-class Highlight:
+class WordHighlight:
     """How the words that `draw` is told to highlight differ."""
 
     color: str = "#FFFFFF"
-    box: BoxStyle | None = None
+    box: TextBoxStyle | None = None
     """A plate behind each highlighted word (its `per_line` has no meaning). Not part of what `fit`
     keeps inside the box: it may stand out by its padding."""
 
@@ -77,10 +77,10 @@ class TextStyle:
     stroke: float = 0.0
     """Em (pixels per em) that the stroke stands out around the letters."""
     stroke_color: str = "#000000"
-    shadow: Shadow | None = None
+    shadow: TextShadow | None = None
     """Falls from the letters and their stroke; from the box where there is one."""
-    box: BoxStyle | None = None
-    highlight: Highlight | None = None
+    box: TextBoxStyle | None = None
+    highlight: WordHighlight | None = None
 
     def __post_init__(self) -> None:
         wrong = [
@@ -104,7 +104,7 @@ class TextStyle:
                     for name, value in wrong
                 ]
             )
-        for color in self._colors():
+        for color in self._iterate_colors():
             parse_color(color)
 
     @property
@@ -118,7 +118,7 @@ class TextStyle:
             all_caps=self.uppercase,
         )
 
-    def _colors(self) -> Iterator[str]:
+    def _iterate_colors(self) -> Iterator[str]:
         yield from (self.color, self.stroke_color)
         for part in (self.shadow, self.box, self.highlight):
             if part is not None:

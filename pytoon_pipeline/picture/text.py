@@ -1,4 +1,5 @@
-"""Captions as pictures: `fit` a text into a box, `split` what doesn't fit, `draw` what does.
+"""Captions as pictures: `fit_text` a text into a box, `split_into_cues` what doesn't fit, `draw`
+what does.
 
 All lengths are pixels of the real frame, all style measures em of the type size, so one style
 serves every resolution. Boxes are given by width and height; what comes back is relative to the
@@ -20,13 +21,13 @@ from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.picture.breaks import (
     BREAKING_SPACES,
     break_opportunities,
-    cells,
+    count_cells,
     is_visible,
     script_of,
     spaces_words,
 )
 from pytoon_pipeline.picture.emoji import replace_unknown_emoji
-from pytoon_pipeline.picture.fonts import Face, FontLibrary
+from pytoon_pipeline.picture.fonts import FontFace, FontLibrary
 from pytoon_pipeline.picture.hyphens import (
     SOFT_HYPHEN,
     cluster_breaks,
@@ -35,9 +36,9 @@ from pytoon_pipeline.picture.hyphens import (
     separator_breaks,
     syllable_breaks,
 )
-from pytoon_pipeline.picture.shaping import Paragraph, ShapedLine
-from pytoon_pipeline.picture.shaping import measure as measure_line
-from pytoon_pipeline.picture.styles import BoxStyle, TextStyle
+from pytoon_pipeline.picture.shaping import ShapedLine, ShapedParagraph
+from pytoon_pipeline.picture.shaping import measure_advance as measure_line
+from pytoon_pipeline.picture.styles import TextBoxStyle, TextStyle
 
 Rect = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels; x1 and y1 lie just outside."""
@@ -45,18 +46,18 @@ Rect = tuple[int, int, int, int]
 # Outlines are placed on a grid of 1/64 px and strokes are flattened curves: black may lie this far
 # beyond what the font's numbers say.
 SLACK_PX = 2 / 64
-_LEAST_GAP_EM = 0.07
+_MIN_GAP_EM = 0.07
 _SHORT_WORD = 3
 _LARGE = 0.68  # of the largest size: as the presets have it from the largest to the least
 _SENTENCE_ENDS, _CLAUSE_ENDS, _CLOSING = ".!?…。！？؟।", ",;:–—،؛、，；：", "\"'”’»)]}」』）"
 
 
-class UnbreakableText(UserError):
+class UnbreakableTextError(UserError):
     """A single word does not fit the box even at the smallest size."""
 
 
 @dataclass(frozen=True)
-class Line:
+class FittedLine:
     start: int
     end: int
     """The line holds `Fitted.text[start:end]`."""
@@ -67,7 +68,7 @@ class Line:
     shaped: ShapedLine
 
 
-class Word(NamedTuple):
+class FittedWord(NamedTuple):
     """A word's rectangle: its ink with the stroke sideways, its line's ink in height. A word broken
     at a hyphen has one for each part, with the same `index`."""
 
@@ -79,7 +80,7 @@ class Word(NamedTuple):
     index: int
 
 
-class Extents(NamedTuple):
+class LineExtents(NamedTuple):
     """How far a text reaches from its baselines, in em. The tallest and deepest letters count on
     whatever line they stand, so that breaking lines differently does not change the height."""
 
@@ -91,7 +92,7 @@ class Extents(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedText:
     """A text set in lines at a size."""
 
     text: str
@@ -100,16 +101,16 @@ class Fitted:
     size: int
     """Pixels per em."""
     box: tuple[int, int]
-    lines: tuple[Line, ...]
-    extents: Extents
+    lines: tuple[FittedLine, ...]
+    extents: LineExtents
 
     @property
-    def faces(self) -> tuple[Face, ...]:
+    def faces(self) -> tuple[FontFace, ...]:
         """Every face that is drawn from, the first used first."""
         return tuple(dict.fromkeys(g.face for ln in self.lines for g in ln.shaped.glyphs))
 
     @property
-    def words(self) -> list[Word]:
+    def words(self) -> list[FittedWord]:
         """In reading order."""
         return [placed.word for placed in placed_words(self)]
 
@@ -122,23 +123,24 @@ class Fitted:
     @property
     def plates(self) -> list[Rect]:
         """The rectangles of the box behind: none, one, or one for each line."""
-        return _plates(self)
+        return _plate_rects(self)
 
 
-def fit(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary) -> Fitted | None:
+def fit_text(
+    text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary
+) -> FittedText | None:
     """The text at the largest size (whole pixels, `min_px` to `max_px`) at which it fits the box
     with its stroke and its background box, in the fewest lines that this size allows, broken so
     that they are even. A newline in the text starts a new line. Words stay whole where that is
     possible at any of the sizes; else those that fit no line are parted as `style.breaking` allows.
 
-    None when it doesn't fit. Raises `MissingGlyph` for characters that no font has, `PresetError`
-    for a family that doesn't exist, `ValueError` when there is nothing to draw.
-    """
-    plain = normalise(text)
+    None when it doesn't fit. Raises `MissingGlyphError` for characters that no font has,
+    `PresetError` for a family that doesn't exist, `ValueError` when there is nothing to draw."""
+    plain = normalise_text(text)
     if not is_visible(plain):
         raise ValueError("there is no text to fit")
-    for number, way in enumerate(_ways(plain, style, box_w, library)):
-        block = _Block(way.paragraph, style, 0, len(way.paragraph.text), way.phrases)
+    for number, way in enumerate(_iterate_breaking_ways(plain, style, box_w, library)):
+        block = _TextBlock(way.paragraph, style, 0, len(way.paragraph.text), way.phrases)
         if number == 0 and block.is_hopeless(box_w):
             return None
         if way.parted:
@@ -148,38 +150,39 @@ def fit(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrar
     return None
 
 
-def split(text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary) -> list[str]:
-    """The text in the fewest cues that each `fit`, broken at the ends of sentences before clauses
-    before phrases, evenly, and without leaving a lone word. Scripts without spaces are broken
-    inside a phrase only where there is no other way, words as `style.breaking` allows; where that
-    is between letters, a word that is longer than a cue goes on in the next.
+def split_into_cues(
+    text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary
+) -> list[str]:
+    """The text in the fewest cues that each `fit_text`, broken at the ends of sentences before
+    clauses before phrases, evenly, and without leaving a lone word. Scripts without spaces are
+    broken inside a phrase only where there is no other way, words as `style.breaking` allows; where
+    that is between letters, a word that is longer than a cue goes on in the next.
 
-    No text, no cues. Raises `UnbreakableText` when one word alone doesn't fit at `min_px`, and what
-    `fit` raises.
-    """
-    plain = normalise(text)
+    No text, no cues. Raises `UnbreakableTextError` when one word alone doesn't fit at `min_px`, and
+    what `fit_text` raises."""
+    plain = normalise_text(text)
     if not plain:
         return []
-    refused: UnbreakableText | None = None
-    ways = list(_ways(plain, style, box_w, library))
+    refused: UnbreakableTextError | None = None
+    ways = list(_iterate_breaking_ways(plain, style, box_w, library))
     if style.breaking == "letters":
         ways.append(replace(ways[-1], in_words=True))
     for way in ways:
         try:
-            cuts = _cut(way, style, box_w, box_h)
-        except UnbreakableText as error:
+            cuts = _choose_cuts(way, style, box_w, box_h)
+        except UnbreakableTextError as error:
             refused = refused or error
             continue
-        return _cues(plain, way, cuts)
+        return _cut_cues(plain, way, cuts)
     assert refused is not None
     raise refused
 
 
 @dataclass(frozen=True)
-class _Way:
+class _BreakingWay:
     """A way to break a text."""
 
-    paragraph: Paragraph
+    paragraph: ShapedParagraph
     """The text as it is drawn, with marks set where its words may be parted."""
     origin: list[int]
     """For each of its indices, and its end, that of the text it was made from."""
@@ -191,7 +194,7 @@ class _Way:
     """A word that fills more than a cue may be cut at such marks."""
 
 
-def _cues(plain: str, way: _Way, cuts: list[int]) -> list[str]:
+def _cut_cues(plain: str, way: _BreakingWay, cuts: list[int]) -> list[str]:
     """The parts of a text between its cuts; with a soft hyphen where one was set and cut at."""
     cues = []
     for a, b in pairwise(cuts):
@@ -202,13 +205,15 @@ def _cues(plain: str, way: _Way, cuts: list[int]) -> list[str]:
     return [cue for cue in cues if is_visible(cue)]
 
 
-def _ways(plain: str, style: TextStyle, box_w: int, library: FontLibrary) -> Iterator[_Way]:
+def _iterate_breaking_ways(
+    plain: str, style: TextStyle, box_w: int, library: FontLibrary
+) -> Iterator[_BreakingWay]:
     """The ways to break a text, the best first."""
-    shown, origin = _display(plain, style, library)
-    paragraph = Paragraph(shown, style.font, library)
-    yield _Way(paragraph, origin, phrases=True)
+    shown, origin = _display_form(plain, style, library)
+    paragraph = ShapedParagraph(shown, style.font, library)
+    yield _BreakingWay(paragraph, origin, phrases=True)
     if _has_tight_breaks(shown, style):
-        yield _Way(paragraph, origin)
+        yield _BreakingWay(paragraph, origin)
     parted: frozenset[int] = frozenset()
     finders = {"words": (), "parts": _PARTS, "letters": (*_PARTS, *_ANYWHERE)}
     for find in finders[style.breaking]:
@@ -217,8 +222,8 @@ def _ways(plain: str, style: TextStyle, box_w: int, library: FontLibrary) -> Ite
             found |= find(shown, start, end, style.language)
         if found:
             shown, origin, parted = _with_breaks(shown, origin, parted, found)
-            paragraph = Paragraph(shown, style.font, library)
-            yield _Way(paragraph, origin, parted=parted)
+            paragraph = ShapedParagraph(shown, style.font, library)
+            yield _BreakingWay(paragraph, origin, parted=parted)
 
 
 # Twice the first: what blanks left too long may part at signs.
@@ -226,10 +231,10 @@ _PARTS = (separator_breaks, separator_breaks, seam_breaks, syllable_breaks)
 _ANYWHERE = (letter_breaks, cluster_breaks)
 
 
-def _too_long(paragraph: Paragraph, style: TextStyle, box_w: int) -> list[tuple[int, int]]:
+def _too_long(paragraph: ShapedParagraph, style: TextStyle, box_w: int) -> list[tuple[int, int]]:
     """The stretches between two breaks that fit no line at the smallest size."""
-    block = _Block(paragraph, style, 0, len(paragraph.text), phrases=False)
-    room = block.room(style.min_px, box_w)
+    block = _TextBlock(paragraph, style, 0, len(paragraph.text), phrases=False)
+    room = block.line_room(style.min_px, box_w)
     return [
         block.trim(n, n + 1) for n in range(len(block.stops) - 1) if block.width(n, n + 1) > room
     ]
@@ -255,10 +260,10 @@ def _with_breaks(
 def shown_text(text: str, style: TextStyle, library: FontLibrary) -> str:
     """The text as it is drawn on one line: normalised, in capitals where the style says so, emoji
     that no font has replaced. Empty where nothing can be seen."""
-    return _display(normalise(text), style, library)[0]
+    return _display_form(normalise_text(text), style, library)[0]
 
 
-def _cut(way: _Way, style: TextStyle, box_w: int, box_h: int) -> list[int]:
+def _choose_cuts(way: _BreakingWay, style: TextStyle, box_w: int, box_h: int) -> list[int]:
     """Where the cues begin and end, by dynamic programming over the breaks."""
     paragraph, phrases = way.paragraph, way.phrases
     shown, language = paragraph.text, style.language
@@ -282,12 +287,12 @@ def _cut(way: _Way, style: TextStyle, box_w: int, box_h: int) -> list[int]:
             # A blank for each line falls away where it ends.
             if j > i + 1 and paragraph.cells(cuts[i], cuts[j]) > room + style.max_lines:
                 break
-            block = _Block(paragraph, style, cuts[i], cuts[j], phrases)
+            block = _TextBlock(paragraph, style, cuts[i], cuts[j], phrases)
             if not block.fits(box_w, box_h):
                 if j == i + 1:
-                    raise _unbreakable(shown[cuts[i] : cuts[j]].strip(), style, box_w, box_h)
+                    raise _unbreakable_error(shown[cuts[i] : cuts[j]].strip(), style, box_w, box_h)
                 break
-            cost = before[1] + (cells(shown[cuts[i] : cuts[j]].strip()) / room) ** 2
+            cost = before[1] + (count_cells(shown[cuts[i] : cuts[j]].strip()) / room) ** 2
             if j + 1 < len(cuts):
                 cost += 3.0 if cuts[j] in way.parted else _cut_cost(shown, cuts[j])
                 if cuts[j] not in phrase_ends:
@@ -304,7 +309,7 @@ def _cut(way: _Way, style: TextStyle, box_w: int, box_h: int) -> list[int]:
 
 
 def _cuts_in_word(
-    paragraph: Paragraph, style: TextStyle, box_w: int, box_h: int, stops: list[int]
+    paragraph: ShapedParagraph, style: TextStyle, box_w: int, box_h: int, stops: list[int]
 ) -> list[int]:
     """The fewest of the stops inside a word at which it is to be cut, so that each part fits."""
     cuts, at = [], 0
@@ -312,7 +317,7 @@ def _cuts_in_word(
         low, high = at, len(stops) - 1
         while low < high:
             middle = (low + high + 1) // 2
-            block = _Block(paragraph, style, stops[at], stops[middle], phrases=False)
+            block = _TextBlock(paragraph, style, stops[at], stops[middle], phrases=False)
             if block.fits(box_w, box_h):
                 low = middle
             else:
@@ -331,12 +336,12 @@ def _has_tight_breaks(shown: str, style: TextStyle) -> bool:
     )
 
 
-def measure(text: str, style: TextStyle, size: float, library: FontLibrary) -> float:
+def measure_text(text: str, style: TextStyle, size: float, library: FontLibrary) -> float:
     """Advance width in pixels of the text on one line, without stroke."""
     return measure_line(shown_text(text, style, library), style.font, library, size)
 
 
-def normalise(text: str) -> str:
+def normalise_text(text: str) -> str:
     """Composed (NFC), one space between words, no blank lines, no control characters."""
     text = unicodedata.normalize("NFC", text)
     text = re.sub("\r\n?|[\u2028\u2029\v\f\x85]", "\n", text).replace("\t", " ")
@@ -345,7 +350,7 @@ def normalise(text: str) -> str:
     return "\n".join(ln.strip(BREAKING_SPACES) for ln in lines if is_visible(ln))
 
 
-def _display(text: str, style: TextStyle, library: FontLibrary) -> tuple[str, list[int]]:
+def _display_form(text: str, style: TextStyle, library: FontLibrary) -> tuple[str, list[int]]:
     """The text as it is drawn, and for each of its indices (its end too) that of the original."""
     text, places, _ = replace_unknown_emoji(text, library)
     if not style.uppercase:
@@ -353,7 +358,7 @@ def _display(text: str, style: TextStyle, library: FontLibrary) -> tuple[str, li
     turkish = _has_dotted_capitals(text, style.language)
     shown, origin = "", []
     for i, char in enumerate(text):
-        capital = "İ" if turkish and char == "i" else _capital(text, i)
+        capital = "İ" if turkish and char == "i" else _capitalise(text, i)
         shown += capital
         origin += [places[i]] * len(capital)
     return shown, [*origin, places[len(text)]]
@@ -369,7 +374,7 @@ def _has_dotted_capitals(text: str, language: str) -> bool:
 _GREEK_ACCENT, _DIAERESIS = "\u0301", "\u0308"
 
 
-def _capital(text: str, i: int) -> str:
+def _capitalise(text: str, i: int) -> str:
     """The capital of a letter of the text, in any language but Turkish.
 
     Greek capitals carry no accent but keep, or take, the diaeresis that parts two vowels: `μάιος`
@@ -394,12 +399,17 @@ def _capital(text: str, i: int) -> str:
 # ---------------------------------------------------------------------------------------- layout
 
 
-class _Block:
+class _TextBlock:
     """A stretch of a paragraph that is to be set in lines, which end where phrases do or, in
     scripts without spaces, anywhere."""
 
     def __init__(
-        self, paragraph: Paragraph, style: TextStyle, start: int, end: int, phrases: bool = True
+        self,
+        paragraph: ShapedParagraph,
+        style: TextStyle,
+        start: int,
+        end: int,
+        phrases: bool = True,
     ):
         self.paragraph, self.style = paragraph, style
         text = paragraph.text
@@ -430,14 +440,14 @@ class _Block:
             return True
         # Blanks are wide in some fonts; a newline is drawn as some glyph or other.
         least = self.paragraph.line(0, len(text)).advance - 0.5 * blanks - 1.2 * text.count("\n")
-        return 0.85 * least > style.max_lines * self.room(style.min_px, box_w)
+        return 0.85 * least > style.max_lines * self.line_room(style.min_px, box_w)
 
     def spare_lines(self, box_w: int) -> None:
         """Parts words no more often than large type needs, rather than for larger type still."""
         size = max(self.style.min_px, round(_LARGE * self.style.max_px))
         self.most_lines = self._fewest_lines(size, box_w) or self.style.max_lines
 
-    def fit(self, box_w: int, box_h: int) -> Fitted | None:
+    def fit(self, box_w: int, box_h: int) -> FittedText | None:
         low, high = self.style.min_px, self.style.max_px
         if not self._fits_at(low, box_w, box_h):
             return None
@@ -449,37 +459,37 @@ class _Block:
                 high = middle - 1
         # Lines that must be moved apart need more height than was known without breaking them.
         for size in range(low, self.style.min_px - 1, -1):
-            fitted = self._layout(size, box_w, box_h)
+            fitted = self._layout_at(size, box_w, box_h)
             if fitted is not None:
                 return fitted
         return None
 
     def fits(self, box_w: int, box_h: int) -> bool:
-        """Whether there is a `fit`, found with less work."""
+        """Whether there is a `fit_text`, found with less work."""
         least, usual = self.style.min_px, self.style.line_height
-        widest = self.extents.high + self.extents.deep + _LEAST_GAP_EM
+        widest = self.extents.high + self.extents.deep + _MIN_GAP_EM
         if widest <= usual or not self._fits_at(least, box_w, box_h):
             return self._fits_at(least, box_w, box_h)
         if self._fits_at(least, box_w, box_h, widest):
             return True
-        return self._layout(least, box_w, box_h) is not None or bool(self.fit(box_w, box_h))
+        return self._layout_at(least, box_w, box_h) is not None or bool(self.fit(box_w, box_h))
 
     def _fits_at(self, size: int, box_w: int, box_h: int, pitch: float | None = None) -> bool:
         """Whether it fits with its lines as far apart as given, in em, or as the style says."""
         count = self._fewest_lines(size, box_w)
         if count is None:
             return False
-        top, bottom = self._reach(size)
+        top, bottom = self._vertical_reach(size)
         pitch = self.style.line_height if pitch is None else pitch
         return top + bottom + round((count - 1) * pitch * size) <= box_h
 
-    def _layout(self, size: int, box_w: int, box_h: int) -> Fitted | None:
+    def _layout_at(self, size: int, box_w: int, box_h: int) -> FittedText | None:
         """Even lines at this size, at which `_fits_at`; None when they don't fit moved apart."""
         count = self._fewest_lines(size, box_w)
         assert count is not None
         spans = self._even_lines(count, size, box_w)
         shaped = [self._line(a, b) for a, b in spans]
-        pens = [self._pen(line, size, box_w) for line in shaped]
+        pens = [self._line_origin(line, size, box_w) for line in shaped]
         pitch = size * max(
             [self.style.line_height]
             + [
@@ -489,7 +499,7 @@ class _Block:
                 )
             ]
         )
-        top, bottom = self._reach(size)
+        top, bottom = self._vertical_reach(size)
         depth = round((count - 1) * pitch)
         if top + depth + bottom > box_h:
             return None
@@ -502,12 +512,14 @@ class _Block:
             first = round((box_h + self.extents.band * size - depth) / 2)
             first = min(max(first, top), box_h - bottom - depth)
         lines = tuple(
-            Line(*self.trim(a, b), pen, first + round(n * pitch), line)
+            FittedLine(*self.trim(a, b), pen, first + round(n * pitch), line)
             for n, ((a, b), pen, line) in enumerate(zip(spans, pens, shaped, strict=True))
         )
-        return Fitted(self.paragraph.text, self.style, size, (box_w, box_h), lines, self.extents)
+        return FittedText(
+            self.paragraph.text, self.style, size, (box_w, box_h), lines, self.extents
+        )
 
-    def _pen(self, line: ShapedLine, size: int, box_w: int) -> float:
+    def _line_origin(self, line: ShapedLine, size: int, box_w: int) -> float:
         """Where the line's origin lies: lines are aligned by their ink, not by the room that the
         font leaves beside it."""
         left, right = (line.ink[0] * size, line.ink[2] * size) if line.ink else (0.0, 0.0)
@@ -545,14 +557,14 @@ class _Block:
             self._widths[a, b] = width
         return width
 
-    def room(self, size: int, box_w: int) -> float:
+    def line_room(self, size: int, box_w: int) -> float:
         """Em that a line's ink may be wide."""
         pad_x = padding_px(self.style.box, size)[0] if self.style.box else 0
         return (box_w - 2 * (pad_x + SLACK_PX)) / size - 2 * self.style.stroke
 
     def _fewest_lines(self, size: int, box_w: int) -> int | None:
         """How many lines it takes, filling each; None when it can't be done."""
-        room = self.room(size, box_w)
+        room = self.line_room(size, box_w)
         last, a, count = len(self.stops) - 1, 0, 0
         while a < last:
             b = a
@@ -566,7 +578,7 @@ class _Block:
 
     def _even_lines(self, count: int, size: int, box_w: int) -> list[tuple[int, int]]:
         """The breaks of least cost into so many lines, by dynamic programming."""
-        room = self.room(size, box_w)
+        room = self.line_room(size, box_w)
         last = len(self.stops) - 1
         total = sum(self._line(a, b).advance for a, b in pairwise([0, *self.forced, last]))
         target = max(total / count, 1e-3)
@@ -618,7 +630,7 @@ class _Block:
         return 0.08
 
     @cached_property
-    def extents(self) -> Extents:
+    def extents(self) -> LineExtents:
         inks = []
         for a, b in pairwise([0, *self.forced, len(self.stops) - 1]):
             ink = self._line(a, b).ink
@@ -626,9 +638,9 @@ class _Block:
                 inks.append(ink)
         high = max((ink[3] for ink in inks), default=0.0)
         deep = max(0.0, -min((ink[1] for ink in inks), default=0.0))
-        return Extents(min(high, self.cap), high, deep)
+        return LineExtents(min(high, self.cap), high, deep)
 
-    def _reach(self, size: int) -> tuple[int, int]:
+    def _vertical_reach(self, size: int) -> tuple[int, int]:
         """Pixels above the first and below the last baseline that must lie in the box."""
         stroke = self.style.stroke * size + SLACK_PX
         top = math.ceil(self.extents.high * size + stroke)
@@ -642,7 +654,7 @@ class _Block:
 def _clear_pitch(above: ShapedLine, below: ShapedLine, shift: float) -> float:
     """Em between the baselines at which no letter of the line below, set `shift` em further right,
     touches one above it: accents of capitals under descenders."""
-    gap = _LEAST_GAP_EM
+    gap = _MIN_GAP_EM
     return max(
         (
             low[3] - high[1] + gap
@@ -654,11 +666,13 @@ def _clear_pitch(above: ShapedLine, below: ShapedLine, shift: float) -> float:
     )
 
 
-def padding_px(box: BoxStyle, size: int) -> tuple[int, int]:
+def padding_px(box: TextBoxStyle, size: int) -> tuple[int, int]:
     return round(box.pad_x * size), round(box.pad_y * size)
 
 
-def plate_reach(box: BoxStyle, size: int, extents: Extents, stroke: float) -> tuple[int, int]:
+def plate_reach(
+    box: TextBoxStyle, size: int, extents: LineExtents, stroke: float
+) -> tuple[int, int]:
     """How far a plate reaches above and below a baseline, in pixels: padding around the band, and
     room around what stands out of the band."""
     pad_y = padding_px(box, size)[1]
@@ -709,12 +723,12 @@ def _is_figure(text: str) -> bool:
     return (text[1:].lstrip(BREAKING_SPACES) if signed else text)[:1].isdigit()
 
 
-def _unbreakable(word: str, style: TextStyle, box_w: int, box_h: int) -> UnbreakableText:
-    if cells(word) > style.max_chars_per_line:
+def _unbreakable_error(word: str, style: TextStyle, box_w: int, box_h: int) -> UnbreakableTextError:
+    if count_cells(word) > style.max_chars_per_line:
         why = f"has more than {style.max_chars_per_line} characters, and a line may have no more"
     else:
         why = f"does not fit {box_w}x{box_h} px even at {style.min_px} px"
-    return UnbreakableText(
+    return UnbreakableTextError(
         Problem(
             code="text.unbreakable",
             message=f"{word!r} {why}.",
@@ -734,7 +748,7 @@ def union_of(rects: Collection[Rect]) -> Rect:
     return (min(x0), min(y0), max(x1), max(y1))
 
 
-def _ink_px(fitted: Fitted, line: Line, ink: tuple[float, float, float, float]) -> Rect:
+def _ink_px(fitted: FittedText, line: FittedLine, ink: tuple[float, float, float, float]) -> Rect:
     size, reach = fitted.size, fitted.style.stroke * fitted.size + SLACK_PX
     # What is a whole pixel but for a float's last bits is that pixel.
     tiny = 1e-6
@@ -747,13 +761,13 @@ def _ink_px(fitted: Fitted, line: Line, ink: tuple[float, float, float, float]) 
 
 
 class PlacedWord(NamedTuple):
-    word: Word
+    word: FittedWord
     start: int
     end: int
-    line: Line
+    line: FittedLine
 
 
-def placed_words(fitted: Fitted) -> list[PlacedWord]:
+def placed_words(fitted: FittedText) -> list[PlacedWord]:
     text = fitted.text
     hyphens = "-\u2010–—\u00ad"
     # Words of scripts without spaces are phrases.
@@ -774,7 +788,7 @@ def placed_words(fitted: Fitted) -> list[PlacedWord]:
                 _, bottom, _, top = line.shaped.ink
                 ink = (min(b[0] for b in inks), bottom, max(b[2] for b in inks), top)
                 shown = text[start:i].replace("\u00ad", "")
-                word = Word(shown, *_ink_px(fitted, line, ink), index)
+                word = FittedWord(shown, *_ink_px(fitted, line, ink), index)
                 found.append(PlacedWord(word, start, i, line))
             goes_on = i == line.end and i not in inner and text[i : i + 1].strip("\u200b") != ""
             goes_on = goes_on and text[i] not in BREAKING_SPACES + "\n"
@@ -782,7 +796,7 @@ def placed_words(fitted: Fitted) -> list[PlacedWord]:
     return found
 
 
-def _plates(fitted: Fitted) -> list[Rect]:
+def _plate_rects(fitted: FittedText) -> list[Rect]:
     style, size = fitted.style, fitted.size
     if style.box is None:
         return []
@@ -796,10 +810,10 @@ def _plates(fitted: Fitted) -> list[Rect]:
             rects.append((x0 - pad_x, line.baseline - above, x1 + pad_x, line.baseline + below))
     if not style.box.per_line:
         return [union_of(rects)]
-    return _snapped(rects, 2 * round(style.box.radius * size))
+    return _snap_sides(rects, 2 * round(style.box.radius * size))
 
 
-def _snapped(rects: list[Rect], least: int) -> list[Rect]:
+def _snap_sides(rects: list[Rect], least: int) -> list[Rect]:
     """Sides of touching rectangles that differ by less than two radii are drawn level: a smaller
     step can't be rounded and looks like a mistake."""
     rects = list(rects)

@@ -21,7 +21,9 @@ SPEC_VERSION = "1.0"
 
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=600)]
-Colour = Annotated[str, BeforeValidator(spellings.colour), Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
+Colour = Annotated[
+    str, BeforeValidator(spellings.parse_colour), Field(pattern=r"^#[0-9A-Fa-f]{6}$")
+]
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, x1 and y1 exclusive."""
 
@@ -80,7 +82,7 @@ def transition_name(name: Any) -> Any:
     """The one name of a transition, whatever it was called: `crossfade` is `fade`."""
     if not isinstance(name, str):
         return name
-    plain = spellings.snake(name)
+    plain = spellings.to_snake_case(name)
     return _TRANSITION_NAMES.get(plain, plain)
 
 
@@ -96,13 +98,13 @@ class Transition(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _shapes(cls, value: Any) -> Any:
+    def _accept_shapes(cls, value: Any) -> Any:
         if is_none(value):
             return {"type": "cut"}
         if isinstance(value, str):
             return {"type": value}
         names = {"kind": "type", "name": "type", "effect": "type"}
-        return spellings.renamed(spellings.timed(value), names)
+        return spellings.rename_fields(spellings.parse_timing(value), names)
 
 
 class Background(SpecModel):
@@ -129,12 +131,12 @@ class Background(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _shapes(cls, value: Any) -> Any:
+    def _accept_shapes(cls, value: Any) -> Any:
         if isinstance(value, str):
             plain = value.strip()
             if plain.lower() in ("color", "colour", "gradient", "blur"):
                 return {"kind": plain.lower().replace("colour", "color")}
-            if spellings.colour(plain).startswith("#"):
+            if spellings.parse_colour(plain).startswith("#"):
                 return {"kind": "color", "colors": [plain]}
             return {"kind": "picture", "media": plain}
         if isinstance(value, dict):
@@ -199,11 +201,11 @@ class Motion(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _name(cls, value: Any) -> Any:
-        value = spellings.renamed(value, {"type": "kind", "name": "kind", "effect": "kind"})
+    def _accept_name(cls, value: Any) -> Any:
+        value = spellings.rename_fields(value, {"type": "kind", "name": "kind", "effect": "kind"})
         value = {"kind": value} if isinstance(value, str) else value
         if isinstance(value, dict) and isinstance(value.get("kind"), str):
-            plain = spellings.snake(value["kind"])
+            plain = spellings.to_snake_case(value["kind"])
             value = {**value, "kind": spellings.MOTION_NAMES.get(plain, plain)}
         return value
 
@@ -232,7 +234,7 @@ class Generate(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _shapes(cls, value: Any) -> Any:
+    def _accept_shapes(cls, value: Any) -> Any:
         return {"prompt": value} if isinstance(value, str) else value
 
 
@@ -247,7 +249,7 @@ class SegmentAudio(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _shapes(cls, value: Any) -> Any:
+    def _accept_shapes(cls, value: Any) -> Any:
         if isinstance(value, bool) or is_none(value):
             return {"use": value is True}
         if isinstance(value, dict) and isinstance(value.get("muted", value.get("mute")), bool):
@@ -259,22 +261,22 @@ class SegmentAudio(SpecModel):
 
 def _with_gain(value: Any) -> Any:
     """A volume as gain in dB."""
-    value = spellings.renamed(value, {"volume_db": "gain_db"})
+    value = spellings.rename_fields(value, {"volume_db": "gain_db"})
     if not isinstance(value, dict) or "volume" not in value:
         return value
     rest = {k: v for k, v in value.items() if k != "volume"}
-    return {**rest, "gain_db": spellings.decibels(value["volume"])}
+    return {**rest, "gain_db": spellings.volume_to_decibels(value["volume"])}
 
 
-def _list(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
 
-def _media(value: Any) -> Any:
+def _normalise_media(value: Any) -> Any:
     """Media of a hand-written segment: paths, or objects with `path`, `src` or `url`."""
     if value is None:
         return []
-    items = _list(value)
+    items = _as_list(value)
     if not isinstance(items, list):
         return items
     return [
@@ -286,7 +288,7 @@ def _media(value: Any) -> Any:
 
 
 def _style_name(value: Any) -> Any:
-    return {"base": spellings.snake(value)} if isinstance(value, str) else value
+    return {"base": spellings.to_snake_case(value)} if isinstance(value, str) else value
 
 
 class StyleOverride(SpecModel):
@@ -309,11 +311,11 @@ class StyleOverride(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _names(cls, value: Any) -> Any:
+    def _accept_names(cls, value: Any) -> Any:
         """Both the model's own names and the usual ones of hand-written specs."""
         if not isinstance(value, dict):
             return value
-        value = spellings.renamed(
+        value = spellings.rename_fields(
             value,
             {
                 "font": "fontFamily",
@@ -335,10 +337,10 @@ class StyleOverride(SpecModel):
         )
         made = spellings.text_place(value)
         if "fontSize" in made:
-            made = {**made, "fontSize": spellings.pixels(made["fontSize"])}
+            made = {**made, "fontSize": spellings.parse_pixels(made["fontSize"])}
         weight = made.get("fontWeight")
         if isinstance(weight, str):
-            plain = spellings.snake(weight)
+            plain = spellings.to_snake_case(weight)
             made = {**made, "fontWeight": spellings.WEIGHTS.get(plain, weight)}
         case = made.pop("textTransform", made.pop("text_transform", None))
         if case in ("uppercase", "none"):
@@ -376,7 +378,7 @@ class Segment(SpecModel):
 
     id: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,40}$")
     type: Literal["image", "video", "text", "generated"] | None = None
-    media: Annotated[list[str], BeforeValidator(_media)] = Field(
+    media: Annotated[list[str], BeforeValidator(_normalise_media)] = Field(
         default_factory=list, max_length=4, description="Ids of assets; paths when hand-written."
     )
     duration: Annotated[float | None, BeforeValidator(as_seconds)] = Field(None, gt=0, le=60)
@@ -391,23 +393,28 @@ class Segment(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _names(cls, value: Any) -> Any:
+    def _accept_names(cls, value: Any) -> Any:
         """The usual names of other programs; a beginning and an end in place of a length."""
         if not isinstance(value, dict):
             return value
-        made = spellings.renamed(spellings.timed(value), _SEGMENT_NAMES)
+        made = spellings.rename_fields(spellings.parse_timing(value), _SEGMENT_NAMES)
         if isinstance(made.get("type"), str):
             plain = made["type"].strip().lower()
             made["type"] = _TYPES.get(plain, plain)
         if "duration" not in made and {"start", "end"} <= set(made):
-            start, end = spellings.seconds(made.pop("start")), spellings.seconds(made.pop("end"))
+            start, end = (
+                spellings.parse_seconds(made.pop("start")),
+                spellings.parse_seconds(made.pop("end")),
+            )
             if not (isinstance(start, int | float) and isinstance(end, int | float)):
                 raise ValueError("start and end of a segment are seconds")
             made["duration"] = round(end - start, 6)
         said = made.get("text")
         if isinstance(said, dict):
             # Words with their style in one object.
-            inner = spellings.renamed(said, {"value": "text", "content": "text", "caption": "text"})
+            inner = spellings.rename_fields(
+                said, {"value": "text", "content": "text", "caption": "text"}
+            )
             if isinstance(inner.get("text"), str | int | float):
                 made["text"] = inner.pop("text")
                 style = inner.pop("textStyle", inner.pop("style", inner))
@@ -529,8 +536,8 @@ class Overlay(SpecModel):
         description="x, y of its upper left corner in place of `place`: pixels, or shares of the "
         "frame up to 1.",
     )
-    opacity: Annotated[Fraction01, BeforeValidator(spellings.share)] = 0.9
-    width: Annotated[float, BeforeValidator(spellings.width)] = Field(
+    opacity: Annotated[Fraction01, BeforeValidator(spellings.parse_share)] = 0.9
+    width: Annotated[float, BeforeValidator(spellings.parse_width)] = Field(
         0.22, gt=0, le=2160, description="Share of the frame's width up to 1; pixels beyond."
     )
     shadow: Fraction01 = Field(0.5, description="Soft shadow that sets it off from the picture.")
@@ -540,15 +547,15 @@ class Overlay(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _names(cls, value: Any) -> Any:
+    def _accept_names(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"media": value}
         if not isinstance(value, dict):
             return value
         # A picture that another program lays over the video is a logo by its name, or a picture.
         given = next((value[k] for k in ("image", "logo") if k in value), None)
-        made = spellings.renamed(
-            spellings.timed(value),
+        made = spellings.rename_fields(
+            spellings.parse_timing(value),
             {
                 "src": "media",
                 "path": "media",
@@ -571,15 +578,15 @@ class Overlay(SpecModel):
         if "position" not in made and {"x", "y"} <= set(made):
             made["position"] = {"x": made.pop("x"), "y": made.pop("y")}
         if "duration" in made and "end" not in made:
-            length = spellings.seconds(made.pop("duration"))
-            start = spellings.seconds(made.get("start") or 0)
+            length = spellings.parse_seconds(made.pop("duration"))
+            start = spellings.parse_seconds(made.get("start") or 0)
             if not (isinstance(start, int | float) and isinstance(length, int | float)):
                 raise ValueError("start and duration of an overlay are seconds")
             made["end"] = start + length
         return spellings.overlay_place(made)
 
     @model_validator(mode="after")
-    def _something(self) -> Overlay:
+    def _require_content(self) -> Overlay:
         if self.type == "badge" and (not self.text or self.media):
             raise ValueError("a badge has a text, and no media")
         if self.type != "badge" and (not self.media or self.text):
@@ -595,16 +602,16 @@ class Music(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _shapes(cls, value: Any) -> Any:
-        return _with_gain(_track(value))
+    def _accept_shapes(cls, value: Any) -> Any:
+        return _with_gain(_normalise_track(value))
 
 
-def _track(value: Any) -> Any:
+def _normalise_track(value: Any) -> Any:
     """A sound file by its name alone, or by other names of the field."""
     if isinstance(value, str):
         return {"media": value}
     names = ("src", "path", "source", "url", "file", "track", "name")
-    made = spellings.renamed(value, dict.fromkeys(names, "media"))
+    made = spellings.rename_fields(value, dict.fromkeys(names, "media"))
     if isinstance(made, dict) and made.get("loop") is True:
         made = {k: v for k, v in made.items() if k != "loop"}  # All music does.
     return made
@@ -617,8 +624,8 @@ class Voice(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _shapes(cls, value: Any) -> Any:
-        return _with_gain(_track(value))
+    def _accept_shapes(cls, value: Any) -> Any:
+        return _with_gain(_normalise_track(value))
 
 
 class Ducking(SpecModel):
@@ -642,7 +649,7 @@ class Audio(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _shapes(cls, value: Any) -> Any:
+    def _accept_shapes(cls, value: Any) -> Any:
         """Nothing, a track alone, and other names of its parts."""
         if is_none(value) or value in ([], ""):
             return {}
@@ -653,7 +660,7 @@ class Audio(SpecModel):
             "voice_over": "voice",
             "narration": "voice",
         }
-        made = spellings.renamed(value, names)
+        made = spellings.rename_fields(value, names)
         if isinstance(made, dict) and set(made) & {"src", "path", "source", "url", "file", "track"}:
             made = {"music": made}
         if isinstance(made, dict):
@@ -669,11 +676,11 @@ class Resolution(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _text(cls, value: Any) -> Any:
-        return spellings.resolution(value)
+    def _accept_text(cls, value: Any) -> Any:
+        return spellings.parse_resolution(value)
 
     @model_validator(mode="after")
-    def _vertical(self) -> Resolution:
+    def _require_vertical(self) -> Resolution:
         if self.width * 16 != self.height * 9:
             raise ValueError("a vertical video is 9:16: 1080x1920, 720x1280, 540x960 or 270x480")
         return self
@@ -718,7 +725,9 @@ class RenderSpec(SpecModel):
     audio_track: str | bool | dict[str, Any] | None = Field(
         None, description="By hand: a track's path or name, or false; becomes `audio.music`."
     )
-    overlays: Annotated[list[Overlay] | None, BeforeValidator(_list)] = Field(None, max_length=100)
+    overlays: Annotated[list[Overlay] | None, BeforeValidator(_as_list)] = Field(
+        None, max_length=100
+    )
     resolution: Resolution = Field(default_factory=Resolution)
     aspect_ratio: Annotated[str | None, BeforeValidator(spellings.aspect_ratio)] = Field(
         None, exclude=True, description="By hand: 9:16, the one shape there is."

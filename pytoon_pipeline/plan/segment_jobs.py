@@ -25,7 +25,7 @@ from pytoon_pipeline.plan.model import (
     SpecModel,
     TypeStyle,
 )
-from pytoon_pipeline.plan.timeline import Span, Timeline, frames_of
+from pytoon_pipeline.plan.timeline import SegmentSpan, Timeline, frames_of
 
 MOVING_TRANSITIONS = ("slide", "zoom", "wipe")
 """Transitions with a movement of their own. What both neighbours show alike (watermark, a caption
@@ -106,8 +106,8 @@ class SegmentJob(SpecModel):
     clean_tail: bool = False
 
     @property
-    def span(self) -> Span:
-        return Span(self.head, self.body, self.head, self.tail)
+    def span(self) -> SegmentSpan:
+        return SegmentSpan(self.head, self.body, self.head, self.tail)
 
     @property
     def count(self) -> int:
@@ -115,7 +115,7 @@ class SegmentJob(SpecModel):
         return self.head + self.body + self.tail
 
     @property
-    def redrawn(self) -> bool:
+    def is_redrawn(self) -> bool:
         """Would a model draw the segment's own media anew?"""
         return self.generate is not None and self.generate.from_media is not None
 
@@ -124,7 +124,7 @@ class SegmentJob(SpecModel):
         ground = [self.background_asset] if self.background_asset else []
         return [*self.media, *ground, *self.overlay_assets]
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical_data(self) -> dict[str, Any]:
         """The job as plain data, free of names that don't reach the pixels: a file renamed, or a
         segment moved, is the same footage."""
         data = self.model_dump(mode="json", exclude={"segment_id"})
@@ -142,11 +142,11 @@ class SegmentJob(SpecModel):
         return data
 
 
-def fingerprint(job: SegmentJob, look: dict[str, Any], engine: dict[str, Any]) -> str:
+def segment_fingerprint(job: SegmentJob, look: dict[str, Any], engine: dict[str, Any]) -> str:
     """Name of the segment in the store: hash of the canonical job, of the look's own files (fonts
     by hash, encoder settings and version) and of the engine's inputs."""
     content = {
-        "job": job.canonical(),
+        "job": job.canonical_data(),
         "look": look,
         "engine": engine,
         "renderer": RENDERER_VERSION,
@@ -155,7 +155,7 @@ def fingerprint(job: SegmentJob, look: dict[str, Any], engine: dict[str, Any]) -
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _crosses(first: int, end: int, cut: int) -> bool:
+def _crosses_cut(first: int, end: int, cut: int) -> bool:
     return first < cut < end
 
 
@@ -173,7 +173,7 @@ def segment_jobs(spec: RenderSpec, line: Timeline) -> list[SegmentJob]:
         clean_head = kinds.get(i - 1) in MOVING_TRANSITIONS
         clean_tail = kinds.get(i) in MOVING_TRANSITIONS
 
-        def shown(first: int, last: int, span: Span = span) -> bool:
+        def shown_frames(first: int, last: int, span: SegmentSpan = span) -> bool:
             return first < span.first + span.count and last > span.first
 
         captions = []
@@ -193,8 +193,8 @@ def segment_jobs(spec: RenderSpec, line: Timeline) -> list[SegmentJob]:
                     end=last - span.first,
                     entrance=cue.entrance,
                     exit=last < line.frames and last not in taken_over,
-                    shared_head=clean_head and _crosses(first, last, start),
-                    shared_tail=clean_tail and _crosses(first, last, end),
+                    shared_head=clean_head and _crosses_cut(first, last, start),
+                    shared_tail=clean_tail and _crosses_cut(first, last, end),
                 )
             )
         overlays, overlay_assets, badges = [], {}, []
@@ -202,7 +202,7 @@ def segment_jobs(spec: RenderSpec, line: Timeline) -> list[SegmentJob]:
             first = frames_of(overlay.start or 0, rate)
             last = line.frames if overlay.end is None else frames_of(overlay.end, rate)
             # One that ends within the transition into this segment goes with the one before.
-            if not shown(first, last) or first < start < last <= start + span.head:
+            if not shown_frames(first, last) or first < start < last <= start + span.head:
                 continue
             stays = last > end + span.tail
             common: dict[str, Any] = {
@@ -211,8 +211,8 @@ def segment_jobs(spec: RenderSpec, line: Timeline) -> list[SegmentJob]:
                 "shadow": overlay.shadow,
                 "first": first - span.first,
                 "end": last - span.first,
-                "shared_head": clean_head and _crosses(first, last, start),
-                "shared_tail": clean_tail and stays and _crosses(first, last, end),
+                "shared_head": clean_head and _crosses_cut(first, last, start),
+                "shared_tail": clean_tail and stays and _crosses_cut(first, last, end),
             }
             if overlay.type == "badge":
                 badges.append(

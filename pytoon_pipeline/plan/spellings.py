@@ -15,28 +15,28 @@ from typing import Any
 from pytoon_pipeline.briefs.model import as_seconds
 
 
-def snake(name: str) -> str:
+def to_snake_case(name: str) -> str:
     """`fadeBlack`, `fade-black` and `Fade black` -> `fade_black`."""
     return re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())).lower()
 
 
-def renamed(value: Any, names: Mapping[str, str]) -> Any:
+def rename_fields(value: Any, names: Mapping[str, str]) -> Any:
     """A mapping with other names of fields replaced by the model's own; where both stand, the
     model's own stays, and the other is left to be refused."""
     if not isinstance(value, dict):
         return value
-    known = {snake(str(key)) for key in value}
+    known = {to_snake_case(str(key)) for key in value}
     made = {}
     for key, inner in value.items():
-        own = names.get(snake(str(key)), key)
-        made[key if own != key and snake(own) in known else own] = inner
+        own = names.get(to_snake_case(str(key)), key)
+        made[key if own != key and to_snake_case(own) in known else own] = inner
     return made
 
 
 # Words and numbers -------------------------------------------------------------------------------
 
 
-def colour(value: Any) -> Any:
+def parse_colour(value: Any) -> Any:
     """`white`, `#fff`, `rgb(255, 255, 255)` -> `#FFFFFF`. Raises ValueError for one that is partly
     transparent."""
     if not isinstance(value, str) or re.fullmatch("#[0-9A-Fa-f]{6}", value):
@@ -52,7 +52,7 @@ def colour(value: Any) -> Any:
     return f"#{red:02X}{green:02X}{blue:02X}"
 
 
-def share(value: Any) -> Any:
+def parse_share(value: Any) -> Any:
     """`80%` -> 0.8; as a number already, beyond 1 it is percent, too."""
     if isinstance(value, str):
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)
@@ -62,25 +62,25 @@ def share(value: Any) -> Any:
     return value
 
 
-def pixels(value: Any) -> Any:
+def parse_pixels(value: Any) -> Any:
     """`48px` -> 48."""
     found = isinstance(value, str) and re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*px\s*", value)
     return round(float(found[1])) if found else value
 
 
-def width(value: Any) -> Any:
+def parse_width(value: Any) -> Any:
     """A width as a share of the frame, `20%` or 0.2, or in pixels, `240px` or 240."""
     if isinstance(value, str):
-        value = share(pixels(value))
+        value = parse_share(parse_pixels(value))
     if isinstance(value, int | float) and 1 < value < 16:
         raise ValueError("a width is a share of the frame up to 1, or pixels from 16 on")
     return value
 
 
-def decibels(volume: Any) -> float:
+def volume_to_decibels(volume: Any) -> float:
     """A volume (1 or 100% as recorded, 0.5 half of it) in dB. Raises ValueError for anything that
     is none."""
-    level = share(volume)
+    level = parse_share(volume)
     if isinstance(level, str):
         try:
             level = float(level)
@@ -111,12 +111,12 @@ _SIDES = {
 }
 
 
-def sides(word: Any) -> tuple[str, str] | None:
+def parse_sides(word: Any) -> tuple[str, str] | None:
     """`top-right`, `lower third`, `center` -> vertical and horizontal side, empty for the middle;
     None for other words."""
     if not isinstance(word, str):
         return None
-    parts = snake(word).split("_")
+    parts = to_snake_case(word).split("_")
     if not all(part in _SIDES for part in parts):
         return None
     found = [_SIDES[part] for part in parts]
@@ -128,16 +128,16 @@ def sides(word: Any) -> tuple[str, str] | None:
 def _side_of(value: Any) -> tuple[str, str] | None:
     """Sides from an object with words in it: `{x: right, y: top}`."""
     if not isinstance(value, dict):
-        return sides(value)
-    plain = {snake(str(key)): inner for key, inner in value.items()}
+        return parse_sides(value)
+    plain = {to_snake_case(str(key)): inner for key, inner in value.items()}
     if not set(plain) <= {"x", "y", "horizontal", "vertical"}:
         return None
-    up = sides(plain.get("y", plain.get("vertical", "center")))
-    across = sides(plain.get("x", plain.get("horizontal", "center")))
+    up = parse_sides(plain.get("y", plain.get("vertical", "center")))
+    across = parse_sides(plain.get("x", plain.get("horizontal", "center")))
     return (up[0], across[1]) if up is not None and across is not None else None
 
 
-def corner(value: Any) -> Any:
+def parse_corner(value: Any) -> Any:
     """A place in numbers, `{x: 40, y: "5%"}` or `[40, 60]`, as x and y of the upper left corner;
     None where it is no such place."""
     if isinstance(value, dict):
@@ -151,7 +151,7 @@ def corner(value: Any) -> Any:
     for each in value:
         if isinstance(each, str):
             plain = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*", each)
-            each = float(plain[1]) if plain else share(pixels(each))
+            each = float(plain[1]) if plain else parse_share(parse_pixels(each))
         if isinstance(each, bool) or not isinstance(each, int | float):
             return None
         numbers.append(each)
@@ -165,7 +165,7 @@ def overlay_place(value: dict[str, Any]) -> dict[str, Any]:
     if found is not None:
         word = "_".join(side for side in found if side) or "center"
         return {**value, "position": word}
-    at = corner(said)
+    at = parse_corner(said)
     if at is not None:
         return {**{k: v for k, v in value.items() if k != "position"}, "corner": at}
     if isinstance(said, dict | list):
@@ -228,7 +228,7 @@ def output_format(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     for name, said in value.items():
-        key = snake(str(name))
+        key = to_snake_case(str(name))
         key = _CODEC_NAMES.get(key, key)
         if isinstance(said, dict) and "codec" in said:
             other = [n for n in said if n != "codec"]
@@ -269,13 +269,13 @@ def whole_plan(value: Any) -> Any:
     """A plan with the fields of the whole where the RenderSpec has them."""
     if not isinstance(value, dict):
         return value
-    made = renamed(value, _WHOLE)
-    output = next((k for k in made if snake(k) == "output_format"), None)
+    made = rename_fields(value, _WHOLE)
+    output = next((k for k in made if to_snake_case(k) == "output_format"), None)
     if output is not None and isinstance(made[output], dict):
         inner = dict(made[output])
-        known = {snake(k) for k in made}
-        for name in [n for n in inner if snake(str(n)) in _LIFTED]:
-            own = _WHOLE.get(snake(name), snake(name))
+        known = {to_snake_case(k) for k in made}
+        for name in [n for n in inner if to_snake_case(str(n)) in _LIFTED]:
+            own = _WHOLE.get(to_snake_case(name), to_snake_case(name))
             if own in known and made.get(own, made.get(name)) == inner[name] or own not in known:
                 made[own] = inner.pop(name)
         made[output] = inner or "mp4"
@@ -296,8 +296,8 @@ def _check_order(segments: Any) -> None:
     here they follow one after the other."""
     if not isinstance(segments, list) or not all(isinstance(s, dict) for s in segments):
         return
-    times = [timed(s) for s in segments]
-    spans = [(seconds(s.get("start")), seconds(s.get("end"))) for s in times]
+    times = [parse_timing(s) for s in segments]
+    spans = [(parse_seconds(s.get("start")), parse_seconds(s.get("end"))) for s in times]
     if not all(isinstance(t, int | float) for span in spans for t in span):
         return
     at = 0.0
@@ -317,14 +317,14 @@ def aspect_ratio(value: Any) -> Any:
         found = re.fullmatch(r"\s*+(\d++(?:\.\d++)?)\s*+[:x/×]\s*+(\d++(?:\.\d++)?)\s*+", value)
         if found and float(found[2]):
             plain = float(found[1]) / float(found[2])
-        elif snake(value) in ("portrait", "vertical"):
+        elif to_snake_case(value) in ("portrait", "vertical"):
             plain = 9 / 16
     if value is not None and not (isinstance(plain, int | float) and abs(plain - 9 / 16) < 0.005):
         raise ValueError("videos are upright, 9:16")
     return None
 
 
-def resolution(value: Any) -> Any:
+def parse_resolution(value: Any) -> Any:
     """`1080x1920`, `1080p`, `[1080, 1920]`, `{w, h}` as an object of width and height."""
     if isinstance(value, str):
         plain = value.strip().lower()
@@ -337,7 +337,7 @@ def resolution(value: Any) -> Any:
         return {"width": value}
     if isinstance(value, list | tuple) and len(value) == 2:
         return {"width": value[0], "height": value[1]}
-    return renamed(value, {"w": "width", "h": "height"})
+    return rename_fields(value, {"w": "width", "h": "height"})
 
 
 def frame_rate(value: Any) -> Any:
@@ -351,15 +351,15 @@ def frame_rate(value: Any) -> Any:
     return value
 
 
-def seconds(value: Any) -> Any:
+def parse_seconds(value: Any) -> Any:
     """Seconds in any way of writing as a number; what is none as it is."""
     value = as_seconds(value)
     return float(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
-def timed(value: Any, begin: str = "start") -> Any:
+def parse_timing(value: Any, begin: str = "start") -> Any:
     """A thing with a beginning and a length, or with beginning and end in other words."""
-    value = renamed(
+    value = rename_fields(
         value,
         {
             "start_time": begin,

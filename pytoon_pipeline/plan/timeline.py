@@ -25,7 +25,7 @@ def seconds_of(frames: int, rate: int) -> float:
 
 
 @dataclass(frozen=True)
-class Span:
+class SegmentSpan:
     """One segment in frames. `start` counts from the start of the video; handles excluded."""
 
     start: int
@@ -46,19 +46,19 @@ class Span:
         return self.start - self.head
 
     @property
-    def copied(self) -> tuple[int, int]:
+    def copied_frames(self) -> tuple[int, int]:
         """First frame and end, in the segment file, of what no transition touches."""
         return 2 * self.head, self.head + self.body - self.tail
 
     @property
     def keyframes(self) -> tuple[int, ...]:
         """Frames of the segment file that must be keyframes, so that it can be cut there."""
-        start, end = self.copied
+        start, end = self.copied_frames
         return tuple(sorted({0, start, end} - {self.count}))
 
 
 @dataclass(frozen=True)
-class Window:
+class TransitionWindow:
     """A transition in frames, between segments `left` and `left + 1`."""
 
     left: int
@@ -71,8 +71,8 @@ class Window:
 @dataclass(frozen=True)
 class Timeline:
     rate: int
-    spans: tuple[Span, ...]
-    windows: tuple[Window, ...]
+    spans: tuple[SegmentSpan, ...]
+    windows: tuple[TransitionWindow, ...]
 
     @property
     def frames(self) -> int:
@@ -84,7 +84,7 @@ MIN_COPIED = 2
 follow each other directly across a link (H.264 wants consecutive IDR pictures told apart)."""
 
 
-def bodies(durations: Sequence[float], rate: int) -> list[int]:
+def body_frames(durations: Sequence[float], rate: int) -> list[int]:
     """Frames of segments that lie end to end: the cuts are rounded, not the lengths, so that
     rounding never adds up."""
     cuts, total = [0], Fraction(0)
@@ -101,10 +101,10 @@ def longest_window(left_body: int, right_body: int) -> int:
     return max(0, room // 2) // 2 * 2
 
 
-def timeline(spec: RenderSpec) -> Timeline:
+def build_timeline(spec: RenderSpec) -> Timeline:
     """The plan in frames. The spec must be complete (durations and transitions set)."""
     rate = spec.frame_rate
-    lengths = bodies([s.duration for s in spec.segments], rate)  # type: ignore[misc]
+    lengths = body_frames([s.duration for s in spec.segments], rate)  # type: ignore[misc]
     starts = [sum(lengths[:i]) for i in range(len(lengths))]
     halves = [0] * (len(lengths) + 1)
     windows = []
@@ -116,9 +116,9 @@ def timeline(spec: RenderSpec) -> Timeline:
         half = min(half, longest_window(lengths[i], lengths[i + 1]) // 2)
         if half:
             halves[i + 1] = half
-            windows.append(Window(i, transition.kind, starts[i + 1] - half, 2 * half))
+            windows.append(TransitionWindow(i, transition.kind, starts[i + 1] - half, 2 * half))
     spans = tuple(
-        Span(start, body, head=halves[i], tail=halves[i + 1])
+        SegmentSpan(start, body, head=halves[i], tail=halves[i + 1])
         for i, (start, body) in enumerate(zip(starts, lengths, strict=True))
     )
     return Timeline(rate, spans, tuple(windows))

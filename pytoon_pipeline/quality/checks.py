@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:  # Whoever only wants the names of the checks need not load the decoders.
-    from pytoon_pipeline.media.label import Mark
+    from pytoon_pipeline.media.label import SourceMark
     from pytoon_pipeline.media.measure import Measurement
-    from pytoon_pipeline.quality.match import Match
+    from pytoon_pipeline.quality.match import SoundMatch
 
 MAX_SECONDS = 60.5
 LOUDNESS_TOLERANCE = 1.0
@@ -42,13 +42,13 @@ pictures a second, do not."""
 FROZEN_SECONDS = 1.0
 FLASH_AREA = 0.25
 """Share of the frame that must flash at once (WCAG 2.1: a quarter of the field of view)."""
-MOST_FLASHES = 3
+MAX_FLASHES = 3
 """In any one second (WCAG 2.1, success criterion 2.3.1)."""
 FLASH_FRAMES = 3
 """A change may take so many frames, as a flash encoded softly does."""
-LEAST_CONTRAST = 3.0
+MIN_CONTRAST = 3.0
 """Large text against what lies around it (WCAG 2.1, success criterion 1.4.3) ..."""
-LEAST_CONTRAST_SMALL = 4.5
+MIN_CONTRAST_SMALL = 4.5
 LARGE_PX = 24
 """... and large is text of so many pixels or more on a frame 1080 wide."""
 SHIFT_PX = 2
@@ -69,7 +69,7 @@ NEAR_FRAMES = 3
 transitions soften it."""
 
 
-class Verdict(BaseModel):
+class CheckVerdict(BaseModel):
     """What one quality check found."""
 
     model_config = ConfigDict(extra="forbid")
@@ -82,7 +82,7 @@ class Verdict(BaseModel):
     remedy: str = ""
 
 
-class Seen(BaseModel):
+class SeenText(BaseModel):
     """What was seen of a caption or overlay on one steady frame of the finished file. Boxes are
     x0, y0, x1, y1 in pixels of the frame, of the ink alone."""
 
@@ -111,7 +111,7 @@ class Seen(BaseModel):
     )
 
 
-class Shown(BaseModel):
+class ExplainedStretch(BaseModel):
     """A stretch that is black or still because its material is."""
 
     model_config = ConfigDict(extra="forbid")
@@ -123,7 +123,7 @@ class Shown(BaseModel):
     warns: bool = Field(True, description="Is it worth a warning? A card of one colour is not.")
 
 
-class Expected(BaseModel):
+class ExpectedFile(BaseModel):
     """What was planned, as far as a check needs it. Spans are (first frame, end frame)."""
 
     model_config = ConfigDict(extra="forbid")
@@ -146,7 +146,7 @@ class Expected(BaseModel):
     mastered_lufs: float | None = Field(
         None, description="Loudness that mastering came to where the target is out of reach."
     )
-    shown: list[Shown] = Field(
+    shown: list[ExplainedStretch] = Field(
         default_factory=list, description="What of black or stillness is the material's own."
     )
     black: list[tuple[int, int]] = Field(
@@ -173,14 +173,16 @@ class Expected(BaseModel):
     signature_required: bool = False
 
 
-Check = Callable[["Measurement", Expected], Verdict]
-WordCheck = Callable[[Sequence[Seen], Expected], Verdict]
-MarkCheck = Callable[["Mark | None", Expected], Verdict]
-MatchCheck = Callable[["Match | None", Expected], Verdict]
+Check = Callable[["Measurement", ExpectedFile], CheckVerdict]
+WordCheck = Callable[[Sequence[SeenText], ExpectedFile], CheckVerdict]
+MarkCheck = Callable[["SourceMark | None", ExpectedFile], CheckVerdict]
+MatchCheck = Callable[["SoundMatch | None", ExpectedFile], CheckVerdict]
 
 
-def _verdict(name: str, faults: list[str], good: str, remedy: str = "", **measured: Any) -> Verdict:
-    return Verdict(
+def _make_verdict(
+    name: str, faults: list[str], good: str, remedy: str = "", **measured: Any
+) -> CheckVerdict:
+    return CheckVerdict(
         name=name,
         passed=not faults,
         message="; ".join(faults) if faults else good,
@@ -189,7 +191,7 @@ def _verdict(name: str, faults: list[str], good: str, remedy: str = "", **measur
     )
 
 
-def container(m: Measurement, e: Expected) -> Verdict:
+def check_container(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """MP4, index first, no edit list, nothing turned, one picture and one sound played as they
     are: what every platform's uploader takes."""
     faults = []
@@ -204,7 +206,7 @@ def container(m: Measurement, e: Expected) -> Verdict:
     faults += m.heads
     if m.size_bytes > e.max_bytes:
         faults.append(f"{m.size_bytes / 1e6:.0f} MB is over {e.max_bytes / 1e6:.0f} MB")
-    return _verdict(
+    return _make_verdict(
         "container",
         faults,
         "MP4, index first, no edit list",
@@ -216,11 +218,11 @@ def container(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def video_codec(m: Measurement, e: Expected) -> Verdict:
+def video_codec(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """H.264 High@4.1 or less, 8-bit 4:2:0, BT.709 limited range and tagged so, short GOPs."""
     v, faults = m.video, []
     if v is None:
-        return _verdict("video_codec", ["there is no video track"], "")
+        return _make_verdict("video_codec", ["there is no video track"], "")
     if v.codec != "h264":
         faults.append(f"the codec is {v.codec}, not h264")
     if v.profile not in ("High", "Main", "Constrained Baseline"):
@@ -238,7 +240,7 @@ def video_codec(m: Measurement, e: Expected) -> Verdict:
         faults.append(f"{v.max_b_run} B-frames follow each other")
     if v.peak_bit_rate > e.max_mbps * 1e6:
         faults.append(f"{v.peak_bit_rate / 1e6:.1f} Mbps at its busiest")
-    return _verdict(
+    return _make_verdict(
         "video_codec",
         faults,
         f"H.264 {v.profile}@{v.level}, {v.pixel_format}, BT.709",
@@ -255,18 +257,18 @@ def video_codec(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def resolution(m: Measurement, e: Expected) -> Verdict:
+def check_resolution(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """As planned, 9:16, square pixels."""
     v, faults = m.video, []
     if v is None:
-        return _verdict("resolution", ["there is no video track"], "")
+        return _make_verdict("resolution", ["there is no video track"], "")
     if (v.width, v.height) != (e.width, e.height):
         faults.append(f"{v.width}x{v.height} instead of {e.width}x{e.height}")
     if v.width * 16 != v.height * 9:
         faults.append(f"{v.width}x{v.height} is not 9:16")
     if v.sample_aspect_ratio not in ("1:1", "0:1"):
         faults.append(f"pixels are {v.sample_aspect_ratio}, not square")
-    return _verdict(
+    return _make_verdict(
         "resolution",
         faults,
         f"{v.width}x{v.height}, 9:16",
@@ -277,18 +279,18 @@ def resolution(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def frame_rate(m: Measurement, e: Expected) -> Verdict:
+def frame_rate(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """Constant, as planned, from zero on."""
     v, faults = m.video, []
     if v is None:
-        return _verdict("frame_rate", ["there is no video track"], "")
+        return _make_verdict("frame_rate", ["there is no video track"], "")
     if Fraction(v.frame_rate) != e.rate:
         faults.append(f"{v.frame_rate} frames a second instead of {e.rate}")
     if not v.constant_rate:
         faults.append("frames are not evenly spaced")
     if abs(v.start) > 1e-6:
         faults.append(f"the picture starts at {v.start:.3f} s")
-    return _verdict(
+    return _make_verdict(
         "frame_rate",
         faults,
         f"{v.frame_rate} frames a second, constant",
@@ -299,17 +301,17 @@ def frame_rate(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def duration(m: Measurement, e: Expected) -> Verdict:
+def check_duration(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """As planned to the frame, at most 60.5 s."""
     v, faults = m.video, []
     if v is None:
-        return _verdict("duration", ["there is no video track"], "")
+        return _make_verdict("duration", ["there is no video track"], "")
     if v.frames != e.frames:
         faults.append(f"{v.frames} frames instead of the planned {e.frames}")
     if m.seconds > MAX_SECONDS:
         faults.append(f"{m.seconds:.2f} s is over {MAX_SECONDS} s")
     if m.seconds < e.min_seconds and not faults:
-        return Verdict(
+        return CheckVerdict(
             name="duration",
             passed=False,
             severity="warning",
@@ -317,7 +319,7 @@ def duration(m: Measurement, e: Expected) -> Verdict:
             measured={"seconds": round(m.seconds, 3), "frames": v.frames},
             remedy="Add pictures, or set `duration`.",
         )
-    return _verdict(
+    return _make_verdict(
         "duration",
         faults,
         f"{m.seconds:.2f} s, {v.frames} frames as planned",
@@ -328,11 +330,11 @@ def duration(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def audio_track(m: Measurement, e: Expected) -> Verdict:
+def audio_track(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """One AAC-LC track, 48 kHz, stereo, as long as the picture and in step with it."""
     a, faults = m.audio, []
     if a is None or m.video is None:
-        return _verdict("audio_track", ["there is no sound track"], "", "Link again.")
+        return _make_verdict("audio_track", ["there is no sound track"], "", "Link again.")
     if m.audio_tracks != 1:
         faults.append(f"{m.audio_tracks} sound tracks instead of one")
     if a.codec != "aac" or a.profile not in ("LC", None):
@@ -345,7 +347,7 @@ def audio_track(m: Measurement, e: Expected) -> Verdict:
         faults.append("its packets do not follow each other without a gap")
     if abs(a.seconds - m.video.seconds) > SYNC_SECONDS:
         faults.append(f"sound lasts {a.seconds:.3f} s, the picture {m.video.seconds:.3f} s")
-    return _verdict(
+    return _make_verdict(
         "audio_track",
         faults,
         "AAC-LC, 48 kHz, stereo, in step with the picture",
@@ -360,11 +362,11 @@ def audio_track(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def loudness(m: Measurement, e: Expected) -> Verdict:
+def check_loudness(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """At the target within 1 LU, true peak under the ceiling; silence only where planned."""
     a = m.audio
     if a is None:
-        return _verdict("loudness", ["there is no sound track"], "")
+        return _make_verdict("loudness", ["there is no sound track"], "")
     measured = {
         "lufs": a.integrated_lufs,
         "true_peak_dbtp": a.true_peak_dbtp,
@@ -373,11 +375,11 @@ def loudness(m: Measurement, e: Expected) -> Verdict:
     if not e.sound:
         heard = a.integrated_lufs is not None and a.integrated_lufs > -60
         faults = ["something is heard though nothing was planned"] if heard else []
-        return _verdict("loudness", faults, "silent, as planned", **measured)
+        return _make_verdict("loudness", faults, "silent, as planned", **measured)
     faults = []
     if a.integrated_lufs is None or a.integrated_lufs < -60:
         if e.silent_files:
-            return Verdict(
+            return CheckVerdict(
                 name="loudness",
                 passed=False,
                 severity="warning",
@@ -391,7 +393,7 @@ def loudness(m: Measurement, e: Expected) -> Verdict:
     elif abs(a.integrated_lufs - e.target_lufs) > LOUDNESS_TOLERANCE:
         reached = e.mastered_lufs
         if reached is not None and abs(a.integrated_lufs - reached) <= LOUDNESS_TOLERANCE / 2:
-            return Verdict(
+            return CheckVerdict(
                 name="loudness",
                 passed=False,
                 severity="warning",
@@ -408,7 +410,7 @@ def loudness(m: Measurement, e: Expected) -> Verdict:
         if not faults and a.integrated_lufs is not None and a.true_peak_dbtp is not None
         else ""
     )
-    return _verdict(
+    return _make_verdict(
         "loudness",
         faults,
         good,
@@ -418,18 +420,18 @@ def loudness(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def mono_sum(m: Measurement, e: Expected) -> Verdict:
+def mono_sum(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """On one loudspeaker as loud as on two, within 3 LU: nothing cancels."""
     a = m.audio
     if a is None:
-        return _verdict("mono_sum", ["there is no sound track"], "")
+        return _make_verdict("mono_sum", ["there is no sound track"], "")
     faults = []
     if a.mono_lu is not None and a.mono_lu < -MONO_LU - 0.05:
         faults.append(f"on one loudspeaker it is {-a.mono_lu:.1f} LU quieter than on two")
     elif a.mono_lost_seconds >= MONO_LOST_SECONDS:
         faults.append(f"on one loudspeaker nearly nothing is heard for {a.mono_lost_seconds:.1f} s")
     good = "nothing to be heard" if a.mono_lu is None else f"{a.mono_lu:+.1f} LU against stereo"
-    return _verdict(
+    return _make_verdict(
         "mono_sum",
         faults,
         good,
@@ -439,17 +441,17 @@ def mono_sum(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def channel_balance(m: Measurement, e: Expected) -> Verdict:
+def channel_balance(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """Neither channel is silent while the other is not."""
     a = m.audio
     if a is None:
-        return _verdict("channel_balance", ["there is no sound track"], "")
+        return _make_verdict("channel_balance", ["there is no sound track"], "")
     faults = []
     if a.balance_lu is not None and abs(a.balance_lu) > ONE_SIDED_LU:
         side = "right" if a.balance_lu > 0 else "left"
         faults.append(f"the {side} channel is silent while the other is not")
     good = "nothing to be heard" if a.balance_lu is None else f"left {a.balance_lu:+.1f} LU"
-    return _verdict(
+    return _make_verdict(
         "channel_balance",
         faults,
         good,
@@ -458,7 +460,9 @@ def channel_balance(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def _runs(hit: list[bool], allowed: list[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
+def _find_runs(
+    hit: list[bool], allowed: list[tuple[int, int]], longest: int
+) -> list[tuple[int, int]]:
     """Stretches of at least `longest` frames that are hit, outside what is allowed."""
     free = [h and not any(first <= i < end for first, end in allowed) for i, h in enumerate(hit)]
     runs, start = [], None
@@ -472,19 +476,19 @@ def _runs(hit: list[bool], allowed: list[tuple[int, int]], longest: int) -> list
     return runs
 
 
-def _times(runs: list[tuple[int, int]], rate: int) -> str:
+def _format_times(runs: list[tuple[int, int]], rate: int) -> str:
     return ", ".join(f"{a / rate:.2f}-{b / rate:.2f} s" for a, b in runs)
 
 
-def find_black(m: Measurement, e: Expected) -> list[tuple[int, int]]:
+def find_black(m: Measurement, e: ExpectedFile) -> list[tuple[int, int]]:
     """Black stretches that were not asked for, whatever their cause."""
     if m.video is None:
         return []
     hit = [share >= BLACK_SHARE for share in m.video.dark]
-    return _runs(hit, e.black, max(1, round(BLACK_SECONDS * e.rate)))
+    return _find_runs(hit, e.black, max(1, round(BLACK_SECONDS * e.rate)))
 
 
-def find_still(m: Measurement, e: Expected) -> list[tuple[int, int]]:
+def find_still(m: Measurement, e: ExpectedFile) -> list[tuple[int, int]]:
     """Frozen stretches that were not asked for, whatever their cause."""
     if m.video is None:
         return []
@@ -502,19 +506,19 @@ def find_still(m: Measurement, e: Expected) -> list[tuple[int, int]]:
     ]
     for i in pulses:
         hit[i] = True
-    return _runs(hit, e.still, round(FROZEN_SECONDS * e.rate))
+    return _find_runs(hit, e.still, round(FROZEN_SECONDS * e.rate))
 
 
-def _own(
-    runs: list[tuple[int, int]], kind: str, e: Expected, longest: int
-) -> tuple[list[tuple[int, int]], list[Shown]]:
+def _unexplained_runs(
+    runs: list[tuple[int, int]], kind: str, e: ExpectedFile, longest: int
+) -> tuple[list[tuple[int, int]], list[ExplainedStretch]]:
     """What of the stretches the material does not explain, and what explains the rest."""
     shown = [s for s in e.shown if s.kind == kind]
     left: list[tuple[int, int]] = []
     for first, end in runs:
         hit = [first <= i < end for i in range(end)]
         allowed = [(s.first - NEAR_FRAMES, s.end + NEAR_FRAMES) for s in shown]
-        left += _runs(hit, allowed, longest)
+        left += _find_runs(hit, allowed, longest)
     return left, [s for s in shown if any(a < s.end and s.first < b for a, b in runs)]
 
 
@@ -523,17 +527,17 @@ def _judge_shown(
     faults: list[str],
     good: str,
     remedy: str,
-    shown: list[Shown],
-    e: Expected,
+    shown: list[ExplainedStretch],
+    e: ExpectedFile,
     **measured: Any,
-) -> Verdict:
+) -> CheckVerdict:
     """An error for what the material does not explain, else a warning for what it does."""
-    told = [f"{_times([(s.first, s.end)], e.rate)}: {s.why}" for s in shown]
+    told = [f"{_format_times([(s.first, s.end)], e.rate)}: {s.why}" for s in shown]
     if faults or not told:
-        return _verdict(name, faults, good, remedy, **measured)
+        return _make_verdict(name, faults, good, remedy, **measured)
     if not any(s.warns for s in shown):
-        return _verdict(name, [], "; ".join(told), **measured)
-    return Verdict(
+        return _make_verdict(name, [], "; ".join(told), **measured)
+    return CheckVerdict(
         name=name,
         passed=False,
         severity="warning",
@@ -543,15 +547,15 @@ def _judge_shown(
     )
 
 
-def black_frames(m: Measurement, e: Expected) -> Verdict:
+def black_frames(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """No black stretch but what was asked for or is the material's own (a warning)."""
     if m.video is None:
-        return _verdict("black_frames", ["there is no video track"], "")
+        return _make_verdict("black_frames", ["there is no video track"], "")
     runs = find_black(m, e)
-    own, shown = _own(runs, "black", e, max(1, round(BLACK_SECONDS * e.rate)))
+    own, shown = _unexplained_runs(runs, "black", e, max(1, round(BLACK_SECONDS * e.rate)))
     return _judge_shown(
         "black_frames",
-        [f"black at {_times(own, e.rate)}"] if own else [],
+        [f"black at {_format_times(own, e.rate)}"] if own else [],
         "no black stretch that was not asked for",
         "Look at the media of the segment at that time.",
         shown,
@@ -561,15 +565,15 @@ def black_frames(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def frozen_frames(m: Measurement, e: Expected) -> Verdict:
+def frozen_frames(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """Nothing stands still but what was meant to or does so in the material (a warning)."""
     if m.video is None:
-        return _verdict("frozen_frames", ["there is no video track"], "")
+        return _make_verdict("frozen_frames", ["there is no video track"], "")
     runs = find_still(m, e)
-    own, shown = _own(runs, "still", e, round(FROZEN_SECONDS * e.rate))
+    own, shown = _unexplained_runs(runs, "still", e, round(FROZEN_SECONDS * e.rate))
     return _judge_shown(
         "frozen_frames",
-        [f"nothing moves at {_times(own, e.rate)}"] if own else [],
+        [f"nothing moves at {_format_times(own, e.rate)}"] if own else [],
         "no frozen stretch that was not asked for",
         "Look at the segment at that time; a clip may have ended.",
         shown,
@@ -579,7 +583,7 @@ def frozen_frames(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def _flips(shares: list[float]) -> list[int]:
+def _find_flips(shares: list[float]) -> list[int]:
     """Frames at which enough of the picture turned brighter, or darker, the other way than
     before."""
     flips, last = [], 0
@@ -593,19 +597,19 @@ def _flips(shares: list[float]) -> list[int]:
     return flips
 
 
-def flashes(m: Measurement, e: Expected) -> Verdict:
+def check_flashes(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """No more than three flashes in any second, as WCAG 2.3.1 asks."""
     if m.video is None:
-        return _verdict("flashes", ["there is no video track"], "")
-    flips = _flips(m.video.flash)
+        return _make_verdict("flashes", ["there is no video track"], "")
+    flips = _find_flips(m.video.flash)
     # A flash is a change and the one back.
     seconds = [[j for j in flips if i <= j < i + e.rate] for i in flips]
     worst = max(seconds, key=len, default=[])
     most = len(worst) // 2
     faults = []
-    if most > MOST_FLASHES:
+    if most > MAX_FLASHES:
         faults.append(f"{most} flashes in the second from {worst[0] / e.rate:.2f} s on")
-    return _verdict(
+    return _make_verdict(
         "flashes",
         faults,
         f"at most {most} flashes in a second" if most else "nothing flashes",
@@ -616,11 +620,11 @@ def flashes(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def engine_footage(m: Measurement, e: Expected) -> Verdict:
+def engine_footage(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """Every segment has the footage it was planned with, none a stand-in."""
     if not e.degraded:
-        return _verdict("engine_footage", [], "every segment has its footage")
-    return Verdict(
+        return _make_verdict("engine_footage", [], "every segment has its footage")
+    return CheckVerdict(
         name="engine_footage",
         passed=False,
         severity="warning",
@@ -630,27 +634,27 @@ def engine_footage(m: Measurement, e: Expected) -> Verdict:
     )
 
 
-def _quoted(seen: Seen) -> str:
+def _quote_text(seen: SeenText) -> str:
     return f"the {seen.id} ({seen.text})" if seen.kind == "overlay" else f"{seen.text!r}"
 
 
-def _texts(seen: Sequence[Seen]) -> list[Seen]:
+def _seen_texts(seen: Sequence[SeenText]) -> list[SeenText]:
     return [s for s in seen if s.kind != "overlay"]
 
 
-def caption_contrast(seen: Sequence[Seen], e: Expected) -> Verdict:
+def caption_contrast(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
     """Every word stands out from what lies around it by 3:1, small type by 4.5:1."""
     faults = []
-    for s in _texts(seen):
-        least = LEAST_CONTRAST if s.px_of_1080 >= LARGE_PX else LEAST_CONTRAST_SMALL
+    for s in _seen_texts(seen):
+        least = MIN_CONTRAST if s.px_of_1080 >= LARGE_PX else MIN_CONTRAST_SMALL
         if s.contrast is not None and s.contrast < least:
             faults.append(
                 f"{s.weakest!r} in {s.text!r} has {s.contrast:.1f}:1 at "
                 f"{s.frame / e.rate:.2f} s instead of {least:g}:1"
             )
-    ratios = {s.id: s.contrast for s in _texts(seen) if s.contrast is not None}
+    ratios = {s.id: s.contrast for s in _seen_texts(seen) if s.contrast is not None}
     good = f"at least {min(ratios.values()):.1f}:1" if ratios else "no words"
-    return _verdict(
+    return _make_verdict(
         "caption_contrast",
         faults,
         good,
@@ -659,10 +663,10 @@ def caption_contrast(seen: Sequence[Seen], e: Expected) -> Verdict:
     )
 
 
-def safe_zone(seen: Sequence[Seen], e: Expected) -> Verdict:
+def safe_zone(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
     """Words and logos stand where the platforms' own buttons leave room."""
     if e.clear_box is None:
-        return _verdict("safe_zone", [], "no zone was asked for")
+        return _make_verdict("safe_zone", [], "no zone was asked for")
     x0, y0, x1, y1 = e.clear_box
     faults, boxes = [], {}
     for s in seen:
@@ -672,9 +676,9 @@ def safe_zone(seen: Sequence[Seen], e: Expected) -> Verdict:
             boxes[s.id] = list(box)
             over = max(x0 - box[0], y0 - box[1], box[2] - x1, box[3] - y1)
             if over > SHIFT_PX:
-                faults.append(f"{_quoted(s)} is {what} {over} px outside the clear box")
+                faults.append(f"{_quote_text(s)} is {what} {over} px outside the clear box")
                 break
-    return _verdict(
+    return _make_verdict(
         "safe_zone",
         faults,
         f"all inside {x0}, {y0} to {x1}, {y1}",
@@ -684,10 +688,10 @@ def safe_zone(seen: Sequence[Seen], e: Expected) -> Verdict:
     )
 
 
-def text_clipping(seen: Sequence[Seen], e: Expected) -> Verdict:
+def text_clipping(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
     """Every caption is there, whole, where the plan put it."""
     faults = []
-    for s in _texts(seen):
+    for s in _seen_texts(seen):
         when = f"at {s.frame / e.rate:.2f} s"
         if s.touches:
             faults.append(f"{s.text!r} is cut at its {' and '.join(s.touches)} when it is drawn")
@@ -699,20 +703,20 @@ def text_clipping(seen: Sequence[Seen], e: Expected) -> Verdict:
             right, down = s.found[0] - s.planned[0], s.found[1] - s.planned[1]
             faults.append(f"{s.text!r} {when} stands {right:+d}, {down:+d} px from its place")
         # Unreadable for want of contrast is the other check's to say.
-        if s.found is None and (s.contrast or 0) >= LEAST_CONTRAST:
+        if s.found is None and (s.contrast or 0) >= MIN_CONTRAST:
             faults.append(f"{s.text!r} is not to be seen {when}")
-    looked = len(_texts(seen))
-    return _verdict(
+    looked = len(_seen_texts(seen))
+    return _make_verdict(
         "text_clipping",
         faults,
         f"{looked} of {e.texts} texts seen, whole and in place",
         "Render again; if it stays, report it with the brief.",
         looked_at=looked,
-        match={s.id: s.match for s in _texts(seen)},
+        match={s.id: s.match for s in _seen_texts(seen)},
     )
 
 
-def ai_label(mark: Mark | None, e: Expected) -> Verdict:
+def ai_label(mark: SourceMark | None, e: ExpectedFile) -> CheckVerdict:
     """Generated footage is marked as such, in the file, and what was signed is as it was signed."""
     said = mark.source_type if mark else None
     signed = mark.credentials if mark else None
@@ -738,7 +742,7 @@ def ai_label(mark: Mark | None, e: Expected) -> Verdict:
         faults.append("it has generated footage and is not signed")
         remedy = "Set PYTOON_C2PA_CERTIFICATE and PYTOON_C2PA_KEY, then render again."
     by = f"signed by {signed.signer}" if signed else "not signed"
-    return _verdict(
+    return _make_verdict(
         "ai_label",
         faults,
         f"{said}, {by}" if e.source_type else "nothing is generated",
@@ -751,25 +755,27 @@ def ai_label(mark: Mark | None, e: Expected) -> Verdict:
 _NOT_COMPARED = "not compared: it was linked by an earlier version"
 
 
-def _spans(runs: Sequence[tuple[float, float]], per_second: float = 1.0) -> str:
+def _format_spans(runs: Sequence[tuple[float, float]], per_second: float = 1.0) -> str:
     told = [f"{a / per_second:.2f}-{b / per_second:.2f} s" for a, b in runs[:3]]
     return ", ".join(told) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
 
 
-def picture_match(match: Match | None, e: Expected) -> Verdict:
+def picture_match(match: SoundMatch | None, e: ExpectedFile) -> CheckVerdict:
     """Every frame shows what was drawn for it, as it was encoded."""
     if match is None:
-        return _verdict("picture_match", [], _NOT_COMPARED)
+        return _make_verdict("picture_match", [], _NOT_COMPARED)
     faults = []
     if match.frames:
-        at = _spans(match.frames, e.rate)
+        at = _format_spans(match.frames, e.rate)
         instead = ""
         if match.instead is not None:
             instead = f" (it shows what belongs at {match.instead / e.rate:.2f} s)"
         faults.append(f"at {at} the picture is not what was drawn{instead}")
     elif match.recoded:
-        faults.append(f"at {_spans(match.recoded, e.rate)} the picture was encoded again, or moved")
-    return _verdict(
+        faults.append(
+            f"at {_format_spans(match.recoded, e.rate)} the picture was encoded again, or moved"
+        )
+    return _make_verdict(
         "picture_match",
         faults,
         "every frame is what was drawn",
@@ -780,10 +786,10 @@ def picture_match(match: Match | None, e: Expected) -> Verdict:
     )
 
 
-def sound_match(match: Match | None, e: Expected) -> Verdict:
+def sound_match(match: SoundMatch | None, e: ExpectedFile) -> CheckVerdict:
     """The sound is what was mastered, at its time, as it was encoded."""
     if match is None:
-        return _verdict("sound_match", [], _NOT_COMPARED)
+        return _make_verdict("sound_match", [], _NOT_COMPARED)
     faults = []
     if match.lag is not None:
         way = "late" if match.lag > 0 else "early"
@@ -792,10 +798,10 @@ def sound_match(match: Match | None, e: Expected) -> Verdict:
         way = "louder" if match.gain_db > 0 else "quieter"
         faults.append(f"the sound is {abs(match.gain_db):.1f} dB {way} than it was mastered")
     elif match.sound:
-        faults.append(f"at {_spans(match.sound)} the sound is not what was mastered")
+        faults.append(f"at {_format_spans(match.sound)} the sound is not what was mastered")
     elif match.recoded_sound:
         faults.append("the sound was encoded again, or cut")
-    return _verdict(
+    return _make_verdict(
         "sound_match",
         faults,
         "the sound is what was mastered, in step with the picture",
@@ -805,18 +811,18 @@ def sound_match(match: Match | None, e: Expected) -> Verdict:
 
 
 FILE_CHECKS: tuple[Check, ...] = (
-    container,
+    check_container,
     video_codec,
-    resolution,
+    check_resolution,
     frame_rate,
-    duration,
+    check_duration,
     audio_track,
-    loudness,
+    check_loudness,
     mono_sum,
     channel_balance,
     black_frames,
     frozen_frames,
-    flashes,
+    check_flashes,
     engine_footage,
 )
 WORD_CHECKS: tuple[WordCheck, ...] = (caption_contrast, safe_zone, text_clipping)
@@ -828,16 +834,23 @@ CHECKS: tuple[Check | WordCheck | MarkCheck | MatchCheck, ...] = (
     *MARK_CHECKS,
     *MATCH_CHECKS,
 )
-CHECK_NAMES: tuple[str, ...] = tuple(check.__name__ for check in CHECKS)
+
+
+def check_name(check: Check | WordCheck | MarkCheck | MatchCheck) -> str:
+    """The name of a check in metrics, metadata and Dagster: `check_video_codec` -> `video_codec`."""
+    return check.__name__.removeprefix("check_")
+
+
+CHECK_NAMES: tuple[str, ...] = tuple(check_name(check) for check in CHECKS)
 
 
 def run_checks(
     m: Measurement,
-    e: Expected,
-    seen: Sequence[Seen] = (),
-    mark: Mark | None = None,
-    match: Match | None = None,
-) -> list[Verdict]:
+    e: ExpectedFile,
+    seen: Sequence[SeenText] = (),
+    mark: SourceMark | None = None,
+    match: SoundMatch | None = None,
+) -> list[CheckVerdict]:
     """All verdicts on a file, in the order of `CHECK_NAMES`."""
     return [
         *(check(m, e) for check in FILE_CHECKS),

@@ -17,16 +17,16 @@ import numpy as np
 from pytoon_pipeline.compiler.typeset import text_style
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture.badge import draw_badge, fit_badge
-from pytoon_pipeline.picture.captions import EXIT_SECONDS, MOST_OF_CUE
-from pytoon_pipeline.picture.contrast import contrast
-from pytoon_pipeline.picture.drawing import draw
+from pytoon_pipeline.picture.captions import EXIT_SECONDS, MAX_OF_CUE
+from pytoon_pipeline.picture.contrast import contrast_ratio
+from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.styles import TextStyle
-from pytoon_pipeline.picture.text import fit
+from pytoon_pipeline.picture.text import fit_text
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
 from pytoon_pipeline.plan.model import Asset, Box, Caption, Overlay, RenderSpec
 from pytoon_pipeline.plan.timeline import Timeline, frames_of
-from pytoon_pipeline.quality.checks import Seen
+from pytoon_pipeline.quality.checks import SeenText
 
 SIGHT_VERSION = 2
 """Raise it when a number comes to mean something else: what was seen is kept by it."""
@@ -37,7 +37,7 @@ _SURE = 0.6
 """Correlation of shape and frame from which the shape counts as found there."""
 _TIE = 0.002
 """Correlations that are as good as each other."""
-_LEAST_PIXELS = 12
+_MIN_PIXELS = 12
 _LETTERS_PX = 24
 """Size of type, in pixels of the frame, from which single letters are compared."""
 _SPOT_EM = 0.1
@@ -50,7 +50,7 @@ only before such a ground is ink that was not planned told from what lies there 
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedText:
     """A shape that should be seen on a frame."""
 
     id: str
@@ -72,19 +72,21 @@ class Planned:
     words: list[tuple[str, Box]] = field(default_factory=list)
 
 
-def plan(
+def plan_texts(
     spec: RenderSpec, line: Timeline, fonts: FontLibrary, media: Callable[[Asset], Path]
-) -> list[Planned]:
+) -> list[PlannedText]:
     """Everything that is laid over the footage of a complete plan."""
-    captions = [_caption(spec, line, cue, fonts) for cue in spec.captions or []]
+    captions = [_plan_caption(spec, line, cue, fonts) for cue in spec.captions or []]
     overlays = [
-        _badge(spec, line, o, fonts) if o.type == "badge" else _overlay(spec, line, o, media)
+        _plan_badge(spec, line, o, fonts)
+        if o.type == "badge"
+        else _plan_overlay(spec, line, o, media)
         for o in spec.overlays or []
     ]
     return [p for p in (*captions, *overlays) if p is not None]
 
 
-def _steady(line: Timeline, first: int, end: int) -> int | None:
+def _steady_frame(line: Timeline, first: int, end: int) -> int | None:
     """The frame three quarters through a stretch, or the nearest that no transition touches."""
     busy = [(w.first, w.first + w.count) for w in line.windows]
     calm = [
@@ -96,31 +98,34 @@ def _steady(line: Timeline, first: int, end: int) -> int | None:
     return min(calm, key=lambda f: (abs(f - wanted), f)) if calm else None
 
 
-def _caption(spec: RenderSpec, line: Timeline, cue: Caption, fonts: FontLibrary) -> Planned | None:
+def _plan_caption(
+    spec: RenderSpec, line: Timeline, cue: Caption, fonts: FontLibrary
+) -> PlannedText | None:
     style = spec.styles[cue.style]
     first, end = frames_of(cue.start, line.rate), frames_of(cue.end, line.rate)
     enters = frames_of(style.entrance.seconds, line.rate) if cue.entrance else 0
     if style.entrance.kind == "words":
-        enters = min(enters, int(MOST_OF_CUE * (end - first)))
-    frame = _steady(line, first + enters, end - frames_of(EXIT_SECONDS, line.rate))
+        enters = min(enters, int(MAX_OF_CUE * (end - first)))
+    frame = _steady_frame(line, first + enters, end - frames_of(EXIT_SECONDS, line.rate))
     x, y, x1, y1 = cue.box
     language = str(spec.metadata.get("locale", "en"))
-    fitted = fit(cue.text, text_style(style, cue.align_y, language), x1 - x, y1 - y, fonts)
+    fitted = fit_text(cue.text, text_style(style, cue.align_y, language), x1 - x, y1 - y, fonts)
     if frame is None or fitted is None:
         return None
     white, black = (
-        draw(replace(fitted, style=_bare(fitted.style, colour)), fonts) for colour in _INKS
+        draw_text(replace(fitted, style=_bare_style(fitted.style, colour)), fonts)
+        for colour in _INKS
     )
     tile = white
     out = round(style.stroke * fitted.size)
     left, top, right, bottom = tile.ink
-    return Planned(
+    return PlannedText(
         id=cue.id,
         kind="caption",
         text=cue.text,
         frame=frame,
         box=(x + left - out, y + top - out, x + right + out, y + bottom + out),
-        mask=_letters(white.rgba, black.rgba),
+        mask=_letter_coverage(white.rgba, black.rgba),
         x=x + tile.x,
         y=y + tile.y,
         em=fitted.size,
@@ -132,19 +137,21 @@ def _caption(spec: RenderSpec, line: Timeline, cue: Caption, fonts: FontLibrary)
 _INKS = "#FFFFFF", "#000000"
 
 
-def _bare(style: TextStyle, colour: str) -> TextStyle:
+def _bare_style(style: TextStyle, colour: str) -> TextStyle:
     return replace(style, color=colour, stroke=0.0, shadow=None, box=None, highlight=None)
 
 
-def _letters(white: np.ndarray, black: np.ndarray) -> np.ndarray:
+def _letter_coverage(white: np.ndarray, black: np.ndarray) -> np.ndarray:
     """Coverage, uint8, of what is drawn in the style's colour: where a drawing in white differs
     from one in black. Emoji have colours of their own, which nothing is asked of."""
     change = white[..., 0].astype(np.int16) - black[..., 0]
     return (np.clip(change, 0, 255) * (white[..., 3] / 255)).round().astype(np.uint8)
 
 
-def _badge(spec: RenderSpec, line: Timeline, badge: Overlay, fonts: FontLibrary) -> Planned | None:
-    frame = _steady(line, *_time(line, badge))
+def _plan_badge(
+    spec: RenderSpec, line: Timeline, badge: Overlay, fonts: FontLibrary
+) -> PlannedText | None:
+    frame = _steady_frame(line, *_overlay_frames(line, badge))
     if badge.box is None or frame is None or not badge.style:
         return None
     x0, y0, x1, y1 = badge.box
@@ -153,18 +160,18 @@ def _badge(spec: RenderSpec, line: Timeline, badge: Overlay, fonts: FontLibrary)
     text, shape = badge.text or "", badge.shape or "round"
     fitted = fit_badge(text, style, shape, degrees, size, fonts)
     white, black = (
-        draw_badge(text, _bare(style, colour), shape, "#808080", degrees, size, fonts)
+        draw_badge(text, _bare_style(style, colour), shape, "#808080", degrees, size, fonts)
         for colour in _INKS
     )
     if fitted is None or white is None or black is None:
         return None
-    mask = _letters(white, black)
+    mask = _letter_coverage(white, black)
     # The rim has the letters' colour: it is what reaches from side to side.
     count, parts, stats, _ = cv2.connectedComponentsWithStats((mask > 8).astype(np.uint8))
     for n in range(1, count):
         if stats[n, cv2.CC_STAT_WIDTH] > 0.8 * size[0]:
             mask[parts == n] = 0
-    return Planned(
+    return PlannedText(
         id=f"badge {badge.text}",
         kind="badge",
         text=text,
@@ -178,19 +185,19 @@ def _badge(spec: RenderSpec, line: Timeline, badge: Overlay, fonts: FontLibrary)
     )
 
 
-def _time(line: Timeline, overlay: Overlay) -> tuple[int, int]:
+def _overlay_frames(line: Timeline, overlay: Overlay) -> tuple[int, int]:
     """Frames of an overlay, first and end."""
     end = line.frames if overlay.end is None else frames_of(overlay.end, line.rate)
     return frames_of(overlay.start or 0, line.rate), end
 
 
-def _overlay(
+def _plan_overlay(
     spec: RenderSpec, line: Timeline, overlay: Overlay, media: Callable[[Asset], Path]
-) -> Planned | None:
+) -> PlannedText | None:
     if overlay.box is None or not overlay.media:
         return None
     asset = spec.asset(overlay.media)
-    frame = _steady(line, *_time(line, overlay))
+    frame = _steady_frame(line, *_overlay_frames(line, overlay))
     if frame is None:
         return None
     x0, y0, x1, y1 = overlay.box
@@ -199,7 +206,7 @@ def _overlay(
         alpha = np.ascontiguousarray(load_image(media(asset))[..., 3])
         mask = cv2.resize(alpha, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
         mask = np.pad(mask, 2)
-    return Planned(
+    return PlannedText(
         id=f"{overlay.type} {asset.id}",
         kind="overlay",
         text=asset.source,
@@ -215,9 +222,9 @@ def _overlay(
 # --- on the frame
 
 
-def look(planned: Planned, planes: Planes, width: int) -> Seen:
+def read_frame_text(planned: PlannedText, planes: Planes, width: int) -> SeenText:
     """What of it is on a frame. `width` is the frame's, for the size that type counts as."""
-    seen = Seen(
+    seen = SeenText(
         id=planned.id,
         kind=planned.kind,
         text=planned.text,
@@ -227,7 +234,7 @@ def look(planned: Planned, planes: Planes, width: int) -> Seen:
     )
     if planned.mask is None:
         return seen
-    view = _View(planned, planes)
+    view = _FrameView(planned, planes)
     dx, dy, match = view.find()
     seen.match = round(match, 3)
     sure = match >= _SURE
@@ -240,14 +247,14 @@ def look(planned: Planned, planes: Planes, width: int) -> Seen:
         seen.missing = view.missing() if sure else []
         seen.wrong = view.wrong() if sure else []
         # A badge's letters stand in the middle of it, its rim at the edge.
-        seen.touches = _edges(planned.mask) if planned.kind == "caption" else []
+        seen.touches = _cut_edges(planned.mask) if planned.kind == "caption" else []
     return seen
 
 
-class _View:
+class _FrameView:
     """The part of a frame around a shape, and the shape in its pixels."""
 
-    def __init__(self, planned: Planned, planes: Planes):
+    def __init__(self, planned: PlannedText, planes: Planes):
         self.planned = planned
         self.reach = max(4, round(_SEARCH_EM * min(planned.em, 120)))
         height, width = planes[0].shape
@@ -272,7 +279,7 @@ class _View:
             cv2.BORDER_REPLICATE,
         )[max(0, y0 - top) :, max(0, x0 - left) :][:tall, :wide]
         self.origin = (x0, y0)
-        self.light = _luminance(rgb)
+        self.light = _relative_luminance(rgb)
         # For telling shapes apart, steps that look alike are alike.
         self.tone = np.sqrt(self.light)
         mask = np.zeros((tall, wide), np.uint8)
@@ -295,14 +302,14 @@ class _View:
         stroke = round(self.planned.stroke)
         # What letters stand out from is their stroke, where it is wide enough to be seen.
         near, far = (0, stroke) if stroke >= 2 else (1, 1 + self._ring_width)
-        self.ring = (_grown(touched, far) > 0) & ~(_grown(touched, near) > 0)
+        self.ring = (_grow_mask(touched, far) > 0) & ~(_grow_mask(touched, near) > 0)
 
     def find(self) -> tuple[int, int, float]:
         """Where the shape correlates best with the frame, from where it was planned, and how well
         (0..1, of dark shapes and bright ones alike)."""
         r = self.reach
         used = self.core | self.ring
-        if self.core.sum() < _LEAST_PIXELS:
+        if self.core.sum() < _MIN_PIXELS:
             return 0, 0, 0.0
         inside = np.s_[r:-r, r:-r]
         shape = np.ascontiguousarray(self.core[inside].astype(np.float32))
@@ -322,7 +329,7 @@ class _View:
             y, x = ys[nearest], xs[nearest]
         return int(x) - from_plan, int(y) - from_plan, float(best[y, x])
 
-    def _words(self) -> list[tuple[str, np.ndarray]]:
+    def _word_views(self) -> list[tuple[str, np.ndarray]]:
         """Each word with the part of the view that it and what is around it take."""
         found, ring = [], self._ring_width
         for text, (x0, y0, x1, y1) in self.planned.words:
@@ -335,12 +342,12 @@ class _View:
     def contrast(self) -> tuple[float | None, str]:
         """Of the least legible word, and that word; letters against what lies right around."""
         worst: tuple[float | None, str] = (None, "")
-        for text, part in self._words():
+        for text, part in self._word_views():
             core, ring = self.core[part], self.ring[part]
-            if core.sum() < _LEAST_PIXELS or ring.sum() < _LEAST_PIXELS:
+            if core.sum() < _MIN_PIXELS or ring.sum() < _MIN_PIXELS:
                 continue
             light = self.light[part]
-            ratio = contrast(float(np.median(light[core])), float(np.median(light[ring])))
+            ratio = contrast_ratio(float(np.median(light[core])), float(np.median(light[ring])))
             if worst[0] is None or ratio < worst[0]:
                 worst = round(ratio, 2), text
         return worst
@@ -352,12 +359,12 @@ class _View:
         gone = []
         # A tenth of a letter's edge is blurred by encoding: half covered pixels tell nothing.
         solid = self.mask >= 200
-        for text, part in self._words():
+        for text, part in self._word_views():
             core, ring, light = self.core[part], self.ring[part], self.tone[part]
-            if core.sum() < _LEAST_PIXELS or ring.sum() < _LEAST_PIXELS:
+            if core.sum() < _MIN_PIXELS or ring.sum() < _MIN_PIXELS:
                 continue
             ink, ground = np.median(light[core]), np.median(light[ring])
-            if contrast(float(ink) ** 2, float(ground) ** 2) < 2:
+            if contrast_ratio(float(ink) ** 2, float(ground) ** 2) < 2:
                 continue
             like = np.abs(light - ink) < np.abs(light - ground)
             shown[part] |= like & solid[part]
@@ -376,16 +383,16 @@ class _View:
         }
         for side, part in sides.items():
             ink = judged[part]
-            if ink.sum() >= _LEAST_PIXELS and shown[part][ink].mean() < 0.4:
+            if ink.sum() >= _MIN_PIXELS and shown[part][ink].mean() < 0.4:
                 gone.append(f"the {side} edge")
         return gone
 
     def wrong(self) -> list[str]:
         """Words in which a letter seems to be another one: a spot of ink where none was planned, or
         none where one was. Told only of letters of some size; the former only on a flat ground."""
-        return [text for text, spot in self.spots() if spot > _SPOT]
+        return [text for text, spot in self.worst_spots() if spot > _SPOT]
 
-    def spots(self) -> list[tuple[str, float]]:
+    def worst_spots(self) -> list[tuple[str, float]]:
         """Each word that can be compared, and the coverage by which its worst spot differs."""
         em = self.planned.em
         if em < _LETTERS_PX:
@@ -393,19 +400,19 @@ class _View:
         touched = (self.mask > 8).astype(np.uint8)
         # Letters with a stroke stand out from it, and only up to its edge.
         stroke = round(self.planned.stroke)
-        near = _grown(touched, max(2, stroke - 1 if stroke >= 2 else round(0.2 * em))) > 0
+        near = _grow_mask(touched, max(2, stroke - 1 if stroke >= 2 else round(0.2 * em))) > 0
         # Beyond what a wrong letter could cover: what lies there tells how flat the ground is.
-        letter = _grown(touched, max(2, round(0.08 * em)))
-        wide = (_grown(touched, self._ring_width) > 0) & (letter == 0)
+        letter = _grow_mask(touched, max(2, round(0.08 * em)))
+        wide = (_grow_mask(touched, self._ring_width) > 0) & (letter == 0)
         wanted = self.mask.astype(np.float32) / 255
         side = max(3, round(_SPOT_EM * em))
         found = []
-        for text, part in self._words():
+        for text, part in self._word_views():
             core, ring, tone = self.core[part], self.ring[part], self.tone[part]
-            if core.sum() < _LEAST_PIXELS or ring.sum() < _LEAST_PIXELS:
+            if core.sum() < _MIN_PIXELS or ring.sum() < _MIN_PIXELS:
                 continue
             ink, ground = float(np.median(tone[core])), float(np.median(tone[ring]))
-            if contrast(ink**2, ground**2) < 2:
+            if contrast_ratio(ink**2, ground**2) < 2:
                 continue
             seen = np.clip((tone - ground) / (ink - ground), 0, 1)
             off = np.where(near[part], seen - wanted[part], 0.0).astype(np.float32)
@@ -422,21 +429,21 @@ class _View:
         return found
 
 
-def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:
+def _grow_mask(mask: np.ndarray, pixels: int) -> np.ndarray:
     if pixels <= 0:
         return mask
     size = 2 * pixels + 1
     return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
 
 
-def _luminance(rgb: np.ndarray) -> np.ndarray:
+def _relative_luminance(rgb: np.ndarray) -> np.ndarray:
     """Relative luminance (WCAG 2.1), float32 (h, w), of an RGB picture."""
     steps = np.arange(256) / 255
     curve = np.where(steps <= 0.04045, steps / 12.92, ((steps + 0.055) / 1.055) ** 2.4)
     return curve.astype(np.float32)[rgb] @ np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
-def _edges(mask: np.ndarray) -> list[str]:
+def _cut_edges(mask: np.ndarray) -> list[str]:
     """Sides of its own tile that a shape runs into: it was cut there when it was drawn."""
     sides = {"top": mask[0], "bottom": mask[-1], "left": mask[:, 0], "right": mask[:, -1]}
     return [side for side, line in sides.items() if line.max() > 8]

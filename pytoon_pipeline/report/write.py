@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pytoon_pipeline.briefs.source import key_part
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.intake.ledger import Entry, Ledger
+from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
 from pytoon_pipeline.report.page import campaign_page, progress_of
-from pytoon_pipeline.report.rows import Row, gather
+from pytoon_pipeline.report.rows import ReportRow, gather_rows
 from pytoon_pipeline.report.table import campaign_csv
 from pytoon_pipeline.store.base import Store
 from pytoon_pipeline.store.publish import publish_folder
@@ -93,7 +93,7 @@ def write_report(
     """
     campaign = find_campaign(campaign, ledger)
     entries = ledger.find(campaign=campaign)
-    rows = gather(entries, store)
+    rows = gather_rows(entries, store)
     place = f"reports/{folder_name(campaign, ledger)}"
 
     until = store.links_until()
@@ -103,17 +103,17 @@ def write_report(
         for row in (() if beside else rows)
     }
 
-    def links(row: Row) -> Mapping[str, str]:
+    def video_links(row: ReportRow) -> Mapping[str, str]:
         if not beside:
             return addresses[row.key]
         return {name: f"../../{quote(key)}" for name, key in row.files.items()}
 
     # The page leads to the table, so the table comes first.
-    store.put_bytes(f"{place}/{TABLE}", campaign_csv(rows, links))
+    store.put_bytes(f"{place}/{TABLE}", campaign_csv(rows, video_links))
     table = TABLE if beside else store.url(f"{place}/{TABLE}")
-    page = campaign_page(title or campaign, rows, links, table, until)
+    page = campaign_page(title or campaign, rows, video_links, table, until)
     store.put_bytes(f"{place}/{PAGE}", page)
-    return _document(campaign, entries, rows, f"{place}/{PAGE}", f"{place}/{TABLE}")
+    return _report_document(campaign, entries, rows, f"{place}/{PAGE}", f"{place}/{TABLE}")
 
 
 def export_report(
@@ -129,10 +129,10 @@ def export_report(
     entries = ledger.find(campaign=campaign)
     target = Path(os.path.abspath(out))
     _may_replace(target)
-    rows = gather(entries, store)
-    copies = _names(rows)
+    rows = gather_rows(entries, store)
+    copies = _export_names(rows)
 
-    def links(row: Row) -> Mapping[str, str]:
+    def exported_links(row: ReportRow) -> Mapping[str, str]:
         return {name: quote(place) for name, place in copies[row.key].items()}
 
     files: dict[str, Path | bytes] = {
@@ -140,10 +140,10 @@ def export_report(
         for row in rows
         for name, place in copies[row.key].items()
     }
-    files[TABLE] = campaign_csv(rows, links)
-    files[PAGE] = campaign_page(title or campaign, rows, links, TABLE)
+    files[TABLE] = campaign_csv(rows, exported_links)
+    files[PAGE] = campaign_page(title or campaign, rows, exported_links, TABLE)
     publish_folder(target, files)
-    return _document(campaign, entries, rows, str(target / PAGE), str(target / TABLE))
+    return _report_document(campaign, entries, rows, str(target / PAGE), str(target / TABLE))
 
 
 def _may_replace(target: Path) -> None:
@@ -163,7 +163,7 @@ def _may_replace(target: Path) -> None:
         )
 
 
-def _names(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
+def _export_names(rows: Sequence[ReportRow]) -> dict[str, dict[str, str]]:
     """Key of a brief -> its files' names -> places in an export. Names that any system unpacks:
     without the signs that Windows refuses, and told apart without regard to case."""
     taken: Counter[str] = Counter()
@@ -181,8 +181,8 @@ def _names(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
     return places
 
 
-def _document(
-    campaign: str, entries: Sequence[Entry], rows: Sequence[Row], page: str, table: str
+def _report_document(
+    campaign: str, entries: Sequence[LedgerEntry], rows: Sequence[ReportRow], page: str, table: str
 ) -> ReportDocument:
     live = [row for row in rows if not row.deleted]
     states = Counter("deleted" if entry.is_deleted else entry.state for entry in entries)

@@ -31,7 +31,7 @@ from pytoon_pipeline.defs.videos.jobs import GPU_TAG
 from pytoon_pipeline.errors import PytoonError
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.process_tags import PROCESS_TAG
-from pytoon_pipeline.runtime.heartbeats import BEAT_SECONDS, DEAD_SECONDS, ages
+from pytoon_pipeline.runtime.heartbeats import BEAT_SECONDS, DEAD_SECONDS, heartbeat_ages
 from pytoon_pipeline.settings import load_settings
 
 TASK = "pytoon.run"
@@ -123,7 +123,7 @@ class CeleryLauncher(CeleryRunLauncher):
         return cls(inst_data=inst_data, **config_value)
 
     @property
-    def _ledger(self) -> Ledger:
+    def _open_ledger(self) -> Ledger:
         return open_ledger(load_settings().ledger)
 
     def launch_run(self, context: LaunchRunContext) -> None:
@@ -131,14 +131,18 @@ class CeleryLauncher(CeleryRunLauncher):
         if run.tags.get(PROCESS_TAG):
             # Of the run that this one takes up again.
             self._instance.add_run_tags(run.run_id, {PROCESS_TAG: ""})
-        self._send(run)
+        self._send_run(run)
 
-    def _send(self, run: dg.DagsterRun) -> None:
-        queue = self._queue(run)
+    def _send_run(self, run: dg.DagsterRun) -> None:
+        queue = self._queue_of(run)
         try:
             # The task has the run's id, to be found by where it waits.
             self.celery.send_task(
-                TASK, (run.run_id,), task_id=run.run_id, queue=queue, priority=rank(run.tags)
+                TASK,
+                (run.run_id,),
+                task_id=run.run_id,
+                queue=queue,
+                priority=priority_rank(run.tags),
             )
         except OperationalError as error:
             said = "The broker can't be reached; the run is sent to the workers once it can be."
@@ -146,14 +150,14 @@ class CeleryLauncher(CeleryRunLauncher):
         else:
             self._instance.report_engine_event(f"Waits in queue {queue} for a worker.", run)
 
-    def _queue(self, run: dg.DagsterRun) -> str:
+    def _queue_of(self, run: dg.DagsterRun) -> str:
         named = run.tags.get(DAGSTER_CELERY_QUEUE_TAG)
         return named or (GPU_QUEUE if run.tags.get(GPU_TAG) else self.default_queue)
 
     def look_after(self, runs: Sequence[dg.DagsterRun]) -> None:
         """Of runs that have not started: ends those whose worker died at once, and sends those
         again that Redis has lost."""
-        claimed = ages(self._ledger, [run.run_id for run in runs])
+        claimed = heartbeat_ages(self._open_ledger, [run.run_id for run in runs])
         waiting = []
         for run in runs:
             age = claimed.get(run.run_id)
@@ -168,15 +172,15 @@ class CeleryLauncher(CeleryRunLauncher):
         if not due:
             return
         try:
-            there = self._waiting({self._queue(run) for run in due})
+            there = self._waiting_runs({self._queue_of(run) for run in due})
         except (OperationalError, OSError):
             return
         for run in due:
             _WAITING[run.run_id] = now
             if run.run_id not in there:
-                self._send(run)
+                self._send_run(run)
 
-    def _waiting(self, queues: set[str]) -> set[str]:
+    def _waiting_runs(self, queues: set[str]) -> set[str]:
         """The ids of the runs that lie in these queues."""
         found = set()
         with self.celery.connection_for_read() as connection:
@@ -194,7 +198,7 @@ class CeleryLauncher(CeleryRunLauncher):
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
-        age = ages(self._ledger, [run_id]).get(run_id)
+        age = heartbeat_ages(self._open_ledger, [run_id]).get(run_id)
         if age is None or age > self.dead_after_seconds:
             # A worker that finds its run ended does nothing.
             self._instance.report_run_canceled(run, "No worker had it yet, or none any more.")
@@ -212,7 +216,7 @@ class CeleryLauncher(CeleryRunLauncher):
         raise BrokerError(f"Run {run_id} is not gone on with; it is taken up again as a new one.")
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        age = ages(self._ledger, [run.run_id]).get(run.run_id)
+        age = heartbeat_ages(self._open_ledger, [run.run_id]).get(run.run_id)
         if age is None:
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "no worker knows of it")
         if age > self.dead_after_seconds:
@@ -223,14 +227,14 @@ class CeleryLauncher(CeleryRunLauncher):
     def get_run_worker_debug_info(
         self, run: dg.DagsterRun, include_container_logs: bool | None = True
     ) -> str | None:
-        return f"Process: {run.tags.get(PROCESS_TAG) or 'none yet'}; queue: {self._queue(run)}."
+        return f"Process: {run.tags.get(PROCESS_TAG) or 'none yet'}; queue: {self._queue_of(run)}."
 
 
 _WAITING: dict[str, float] = {}
 """Runs that no worker has, and when this process first saw or last sent them; time.monotonic()."""
 
 
-def rank(tags: Mapping[str, str]) -> int:
+def priority_rank(tags: Mapping[str, str]) -> int:
     """Place in Redis's order, 0 first, of a run: those of higher `dagster/priority` come first.
     Beyond 5 and -4 there is no difference here; Dagster's own queue makes it."""
     try:
@@ -240,7 +244,7 @@ def rank(tags: Mapping[str, str]) -> int:
     return min(max(5 - priority, 0), _RANKS - 1)
 
 
-def reach(app: Celery) -> None:
+def connect_broker(app: Celery) -> None:
     """Raises BrokerError when the broker can't be reached."""
     try:
         with app.connection_for_write() as connection:

@@ -38,7 +38,7 @@ MARK = "_PYTOON_DEV"
 _SUPERVISED = [sys.executable, "-I", "-S", supervise.__file__]
 
 
-def dev(
+def run_dev_server(
     settings: Settings, host: str = "127.0.0.1", port: int = 3000, at_once: int | None = None
 ) -> int:
     """Runs until Ctrl-C or SIGTERM (returns 0), or until a part of it dies (returns 1). Where runs
@@ -47,12 +47,12 @@ def dev(
     Raises UserError when the port is taken, SettingsError when Dagster's home can't be made.
     """
     home = prepare_home(settings)
-    _claim(host, port)
+    _require_free_port(host, port)
     lock = _claim_home(settings, home, f"http://{host}:{port}")
     settings.briefs_dir.mkdir(parents=True, exist_ok=True)
     mark = uuid.uuid4().hex
-    environment = {**_environment(settings, home), MARK: mark}
-    where = _workspace()
+    environment = {**_child_environment(settings, home), MARK: mark}
+    where = _workspace_arguments()
     form = "json" if settings.log == "json" else "colored"
     commands = {
         "web": [
@@ -88,11 +88,13 @@ def dev(
     global _as_json, _ending
     _as_json, _ending = form == "json", False
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host
-    _say("dev", f"Briefs are taken from {settings.briefs_dir}; videos go to {settings.store}.")
-    _say("dev", f"Dagster comes up at http://{shown}:{port} . Ctrl-C ends it.")
-    before = frozenset(supervise.descendants(os.getpid()))
+    _print_line(
+        "dev", f"Briefs are taken from {settings.briefs_dir}; videos go to {settings.store}."
+    )
+    _print_line("dev", f"Dagster comes up at http://{shown}:{port} . Ctrl-C ends it.")
+    before = frozenset(supervise.list_descendants(os.getpid()))
     supervise.adopt_orphans()
-    with lock, _signals() as asked:
+    with lock, _count_signals() as asked:
         children = {
             name: subprocess.Popen(
                 [*_SUPERVISED, sys.executable, "-m", *command],
@@ -110,7 +112,9 @@ def dev(
         }
         try:
             for name, child in children.items():
-                threading.Thread(target=_relay, args=(name, child.stdout), daemon=True).start()
+                threading.Thread(
+                    target=_relay_lines, args=(name, child.stdout), daemon=True
+                ).start()
             looked = time.monotonic()
             while not asked.event.wait(0.5):
                 if time.monotonic() - looked > LOOK_SECONDS:
@@ -118,17 +122,19 @@ def dev(
                     _look_after(settings)
                 for name, child in children.items():
                     if child.poll() is not None:
-                        _say("dev", f"{name} ended with {child.returncode}; ending the rest.")
+                        _print_line(
+                            "dev", f"{name} ended with {child.returncode}; ending the rest."
+                        )
                         return 1
             return 0
         finally:
-            _end(children, mark, settings, asked, before)
+            _end_children(children, mark, settings, asked, before)
 
 
 def _claim_home(settings: Settings, home: Path, address: str) -> AbstractContextManager[object]:
     """What this home is held by until this process ends. Raises UserError when another process
     holds it: another `pytoon dev`, or a daemon that was started by hand."""
-    lock = home_lock.hold(settings.home / home_lock.DEV, "`pytoon dev`", address)
+    lock = home_lock.hold_lock(settings.home / home_lock.DEV, "`pytoon dev`", address)
     try:
         home_lock.refuse_if_held(home / home_lock.DAEMON)
         if settings.database:
@@ -151,10 +157,10 @@ def _look_after(settings: Settings) -> None:
     try:
         open_instance(settings).dispose()  # Opening it mends what was left wrong.
     except Exception as error:  # A database that is away is the daemon's to tell.
-        _say("dev", f"WARNING: {type(error).__name__}: {str(error).splitlines()[0]}")
+        _print_line("dev", f"WARNING: {type(error).__name__}: {str(error).splitlines()[0]}")
 
 
-def _claim(host: str, port: int) -> None:
+def _require_free_port(host: str, port: int) -> None:
     """A second server on a port would answer in silence with old code."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -172,7 +178,7 @@ def _claim(host: str, port: int) -> None:
         ) from error
 
 
-def _environment(settings: Settings, home: Path) -> dict[str, str]:
+def _child_environment(settings: Settings, home: Path) -> dict[str, str]:
     return {
         **os.environ,
         "DAGSTER_HOME": str(home),
@@ -186,14 +192,14 @@ def _environment(settings: Settings, home: Path) -> dict[str, str]:
     }
 
 
-def _workspace() -> list[str]:
+def _workspace_arguments() -> list[str]:
     """`workspace.yaml` of a checkout; an installed package has none and names the module."""
     file = Path(__file__).resolve().parents[2] / "workspace.yaml"
     return ["-w", str(file)] if file.is_file() else ["-m", "pytoon_pipeline.definitions"]
 
 
 @dataclass
-class _Asked:
+class _StopRequests:
     """Whether, and how often, this process was asked to end."""
 
     event: threading.Event = field(default_factory=threading.Event)
@@ -205,9 +211,9 @@ class _Asked:
 
 
 @contextmanager
-def _signals() -> Iterator[_Asked]:
+def _count_signals() -> Iterator[_StopRequests]:
     """Counts Ctrl-C and SIGTERM as long as it lasts."""
-    asked = _Asked()
+    asked = _StopRequests()
     before = {
         number: signal.signal(number, asked.again) for number in (signal.SIGINT, signal.SIGTERM)
     }
@@ -234,7 +240,7 @@ _ending = False
 """Were its children told to end?"""
 
 
-def _relay(name: str, stream: IO[str]) -> None:
+def _relay_lines(name: str, stream: IO[str]) -> None:
     """A child's lines, without what says nothing to a person."""
     last = ""
     for raw in stream:
@@ -243,7 +249,7 @@ def _relay(name: str, stream: IO[str]) -> None:
         line = _COLOUR.sub("", raw).rstrip()
         if _as_json:
             if line and _DULL not in line:
-                logs.say(logs.relayed(name, line))
+                logs.write_line(logs.format_relayed(name, line))
             continue
         found = _HEAD.match(line) or _OURS.match(line)
         text = line[found.end() :] if found else line
@@ -252,21 +258,21 @@ def _relay(name: str, stream: IO[str]) -> None:
         last = text
         if found and found.groupdict().get("level", "INFO") != "INFO":
             text = f"{found['level']}: {text}"
-        _say(name, text)
+        _print_line(name, text)
 
 
-def _say(name: str, text: str) -> None:
+def _print_line(name: str, text: str) -> None:
     if _as_json:
-        logs.say(logs.line("message", source=name, message=text))
+        logs.write_line(logs.format_line("message", source=name, message=text))
     else:
         print(f"{time.strftime('%H:%M:%S')} {name:<6} | {text}", flush=True)
 
 
-def _end(
+def _end_children(
     children: dict[str, subprocess.Popen[str]],
     mark: str,
     settings: Settings,
-    asked: _Asked,
+    asked: _StopRequests,
     before: frozenset[int] = frozenset(),
 ) -> None:
     """Ask all at once, wait a moment, then insist, so that after `GRACE_SECONDS` and a bit nothing
@@ -274,10 +280,10 @@ def _end(
     again at the next start, from the scenes that are finished."""
     global _ending
     _ending = True  # What Dagster's processes say of each other's end helps nobody.
-    _say("dev", "Ending; what is being rendered goes on at the next start.")
+    _print_line("dev", "Ending; what is being rendered goes on at the next start.")
     began, asked_before = time.monotonic(), asked.times
     for name, child in children.items():
-        _signal(child, signal.SIGTERM if name == "worker" else signal.SIGINT)
+        _signal_child(child, signal.SIGTERM if name == "worker" else signal.SIGINT)
     insisted = False
     while any(child.poll() is None for child in children.values()):
         waited = time.monotonic() - began
@@ -285,7 +291,7 @@ def _end(
             break
         if waited > GRACE_SECONDS / 2 and not insisted and "worker" in children:
             insisted = True  # It leaves what it still renders to other workers.
-            _signal(children["worker"], signal.SIGINT)
+            _signal_child(children["worker"], signal.SIGINT)
         time.sleep(0.05)
     for child in children.values():
         with suppress(ProcessLookupError, PermissionError):
@@ -297,7 +303,7 @@ def _end(
         _ask_again(settings)
 
 
-def _signal(child: subprocess.Popen[str], number: int) -> None:
+def _signal_child(child: subprocess.Popen[str], number: int) -> None:
     if child.poll() is None:
         child.send_signal(number)
 
@@ -332,4 +338,4 @@ def _ask_again(settings: Settings) -> None:
                     instance.report_run_canceled(run, said)
                     take_up_again(ledger, run)
     except Exception as error:  # The daemon's own look after runs finds them at the next start.
-        _say("dev", f"WARNING: {type(error).__name__}: {str(error).splitlines()[0]}")
+        _print_line("dev", f"WARNING: {type(error).__name__}: {str(error).splitlines()[0]}")

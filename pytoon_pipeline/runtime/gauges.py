@@ -18,8 +18,8 @@ from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import open_store
 from pytoon_pipeline.telemetry import catalogue as c
 from pytoon_pipeline.telemetry.prometheus import (
-    Gauges,
-    Patience,
+    GaugeValues,
+    TimedQuestions,
     look_up,
     of_ledger,
     render_text,
@@ -38,24 +38,24 @@ _ENGINES_EVERY = 30.0
 """Seconds that an engine's answer is good for: it costs a request to each of its servers."""
 
 
-class Meter:
+class MetricsReader:
     """Reads the figures of an install again and again. Never raises: a part that does not answer
     is said to be away, and its figures are left out."""
 
     def __init__(self, settings: Settings, patience: float | None = None):
         self._settings = settings
-        self._patience = Patience() if patience is None else Patience(patience)
+        self._patience = TimedQuestions() if patience is None else TimedQuestions(patience)
         self._instance: dg.DagsterInstance | None = None
         self._engines_asked = 0.0
-        self._engines_said = Gauges()
+        self._engines_said = GaugeValues()
 
     @cached_property
-    def _ledger(self) -> Ledger:
+    def _open_ledger(self) -> Ledger:
         return Ledger(self._settings.ledger)
 
     def text(self) -> str:
         """Prometheus' text format."""
-        parts: dict[str, Callable[[], Gauges]] = {
+        parts: dict[str, Callable[[], GaugeValues]] = {
             "ledger": self._of_ledger,
             "store": self._of_store,
             "dagster": self._of_dagster,
@@ -64,7 +64,7 @@ class Meter:
         if networked:
             parts["engines"] = self._of_engines
         answers = self._patience.ask(parts)
-        own = Gauges()
+        own = GaugeValues()
         look_up(self._settings, own)
         for part in ("ledger", "store", "dagster"):
             own.set(c.REACHABLE, part, value=part in answers)
@@ -80,20 +80,20 @@ class Meter:
 
     # Each of these is called in a thread of its own.
 
-    def _of_ledger(self) -> Gauges:
-        gauges = of_ledger(self._ledger)
+    def _of_ledger(self) -> GaugeValues:
+        gauges = of_ledger(self._open_ledger)
         if self._settings.broker:
             with suppress(StoreError):
-                gauges.set(c.WORKERS, value=_workers(self._ledger))
+                gauges.set(c.WORKERS, value=_count_workers(self._open_ledger))
         return gauges
 
-    def _of_store(self) -> Gauges:
+    def _of_store(self) -> GaugeValues:
         store = open_store(self._settings)
         store.patience = 0.0
         store_answers(store, self._settings)
-        return Gauges()
+        return GaugeValues()
 
-    def _of_dagster(self) -> Gauges:
+    def _of_dagster(self) -> GaugeValues:
         from pytoon_pipeline.runtime.run import open_instance
 
         if self._instance is None:
@@ -105,22 +105,22 @@ class Meter:
             raise
 
     @cached_property
-    def _engines(self) -> list[Engine]:
+    def _open_engines(self) -> list[Engine]:
         from pytoon_pipeline.stages.services import open_services
 
         engines = open_services(self._settings).engines
         return [e for e in engines.all() if e.name != "compositor" and e.name not in engines.off]
 
-    def _of_engines(self) -> Gauges:
+    def _of_engines(self) -> GaugeValues:
         if time.monotonic() - self._engines_asked > _ENGINES_EVERY or not self._engines_asked:
-            said = Gauges()
-            for engine in self._engines:
+            said = GaugeValues()
+            for engine in self._open_engines:
                 said.set(c.ENGINE_UP, engine.name, value=engine.health().ok)
             self._engines_said, self._engines_asked = said, time.monotonic()
         return self._engines_said
 
 
-def _workers(ledger: Ledger) -> int:
+def _count_workers(ledger: Ledger) -> int:
     """Processes whose runs on Celery were heard of lately."""
     import pytoon_pipeline.runtime.heartbeats  # noqa: F401 - names the table
 
@@ -132,12 +132,12 @@ def _workers(ledger: Ledger) -> int:
         ).scalar_one()
 
 
-def of_instance(instance: dg.DagsterInstance) -> Gauges:
+def of_instance(instance: dg.DagsterInstance) -> GaugeValues:
     """What Dagster's database knows of now."""
     import dagster as dg
     from dagster._core.definitions.run_request import InstigatorType
 
-    gauges, status, now = Gauges(), dg.DagsterRunStatus, time.time()
+    gauges, status, now = GaugeValues(), dg.DagsterRunStatus, time.time()
     for name, statuses in (
         ("queued", [status.QUEUED]),
         ("starting", [status.NOT_STARTED, status.STARTING]),
@@ -159,7 +159,7 @@ def of_instance(instance: dg.DagsterInstance) -> Gauges:
 
 def figures_text(settings: Settings) -> str:
     """All figures, once."""
-    meter = Meter(settings)
+    meter = MetricsReader(settings)
     try:
         return meter.text()
     finally:

@@ -40,38 +40,42 @@ _BEATS = sa.Table(
 database's clock, below 0 when it is known to have ended then."""
 
 
-def claim(ledger: Ledger, run_id: str, process: str) -> bool:
+def claim_run(ledger: Ledger, run_id: str, process: str) -> bool:
     """Make a run this process's own, once for all: False when it is or was somebody's already."""
     try:
         with ledger.begin() as connection:
             connection.execute(
-                sa.insert(_BEATS).values(run_id=run_id, process=process, seen=_now(connection))
+                sa.insert(_BEATS).values(
+                    run_id=run_id, process=process, seen=_database_now(connection)
+                )
             )
     except IntegrityError:
         return False
     with suppress(StoreError), ledger.begin() as connection:
-        old, seen = _now(connection) - FORGET_SECONDS, _BEATS.c.seen
+        old, seen = _database_now(connection) - FORGET_SECONDS, _BEATS.c.seen
         forgotten = ((seen > 0) & (seen < old)) | ((seen < 0) & (seen > -old))
         connection.execute(sa.delete(_BEATS).where(forgotten))
     return True
 
 
-def holder(ledger: Ledger, run_id: str) -> str | None:
+def find_holder(ledger: Ledger, run_id: str) -> str | None:
     """The process that claimed a run."""
     with ledger.begin() as connection:
         query = sa.select(_BEATS.c.process).where(_BEATS.c.run_id == run_id)
         return connection.execute(query).scalar()
 
 
-def beat(ledger: Ledger, run_id: str, process: str) -> bool:
+def record_heartbeat(ledger: Ledger, run_id: str, process: str) -> bool:
     """Say that a run goes on. False when it is this process's no more."""
     with ledger.begin() as connection:
         mine = (_BEATS.c.run_id == run_id) & (_BEATS.c.process == process) & (_BEATS.c.seen > 0)
-        changed = connection.execute(sa.update(_BEATS).where(mine).values(seen=_now(connection)))
+        changed = connection.execute(
+            sa.update(_BEATS).where(mine).values(seen=_database_now(connection))
+        )
         return bool(changed.rowcount)
 
 
-def ages(ledger: Ledger, run_ids: Iterable[str]) -> dict[str, float]:
+def heartbeat_ages(ledger: Ledger, run_ids: Iterable[str]) -> dict[str, float]:
     """Seconds since the last beat of each of these runs that is claimed; huge when it is known to
     have ended."""
     wanted = list(run_ids)
@@ -79,28 +83,30 @@ def ages(ledger: Ledger, run_ids: Iterable[str]) -> dict[str, float]:
         return {}
     with ledger.begin() as connection:
         rows = connection.execute(
-            sa.select(_BEATS.c.run_id, _now(connection) - _BEATS.c.seen).where(
+            sa.select(_BEATS.c.run_id, _database_now(connection) - _BEATS.c.seen).where(
                 _BEATS.c.run_id.in_(wanted)
             )
         )
         return {run_id: float(age) for run_id, age in rows}
 
 
-def release(ledger: Ledger, *, runs: Iterable[str] = (), processes: Iterable[str] = ()) -> None:
+def release_runs(
+    ledger: Ledger, *, runs: Iterable[str] = (), processes: Iterable[str] = ()
+) -> None:
     """Note that runs ended without a word, by their ids or by the processes they lived in: they
     need not be waited for."""
     gone = _BEATS.c.run_id.in_(list(runs)) | _BEATS.c.process.in_(list(processes))
     with ledger.begin() as connection:
-        connection.execute(sa.update(_BEATS).where(gone).values(seen=-_now(connection)))
+        connection.execute(sa.update(_BEATS).where(gone).values(seen=-_database_now(connection)))
 
 
-def _now(connection: sa.Connection) -> sa.ColumnElement[float]:
+def _database_now(connection: sa.Connection) -> sa.ColumnElement[float]:
     if connection.dialect.name == "postgresql":
         return database.SERVER_TIME
     return sa.literal_column("(julianday('now') - 2440587.5) * 86400.0", sa.Float)
 
 
-class Fate(Enum):
+class RunFate(Enum):
     """What the others hold of a run."""
 
     on = "on"
@@ -108,7 +114,7 @@ class Fate(Enum):
     ended = "ended"
 
 
-class Heart:
+class Heartbeat:
     """Beats for a run of this process, from its claim until the block ends. It ends the process
 
     - gently, by SIGINT, when the run was cancelled; hard after `patience` seconds more;
@@ -122,7 +128,7 @@ class Heart:
     def __init__(
         self,
         beats: Callable[[], bool],
-        fate: Callable[[], Fate],
+        fate: Callable[[], RunFate],
         every: float = BEAT_SECONDS,
         dead: float = DEAD_SECONDS,
         patience: float = 20.0,
@@ -134,12 +140,12 @@ class Heart:
         self._asked: float | None = None
         self._over = threading.Event()
         self._threads = [
-            threading.Thread(target=self._beat, name="beat", daemon=True),
+            threading.Thread(target=self._record_heartbeats, name="beat", daemon=True),
             # Beside it, because a call to a database that is cut off may not come back.
-            threading.Thread(target=self._watch, name="lease", daemon=True),
+            threading.Thread(target=self._watch_run, name="lease", daemon=True),
         ]
 
-    def __enter__(self) -> Heart:
+    def __enter__(self) -> Heartbeat:
         for thread in self._threads:
             thread.start()
         return self
@@ -153,7 +159,7 @@ class Heart:
         """The run has ended by itself: that others see it ended means nothing any more."""
         self._over.set()
 
-    def _beat(self) -> None:
+    def _record_heartbeats(self) -> None:
         while not self._over.wait(self._every):
             asked = _running_time()
             try:
@@ -163,23 +169,23 @@ class Heart:
                 continue
             # Counted from before the question: others count from when it was written.
             self._heard = asked
-            if fate is Fate.cancelled:
+            if fate is RunFate.cancelled:
                 if self._asked is None:
                     self._asked = asked
                     os.kill(os.getpid(), signal.SIGINT)
                 elif asked - self._asked > self._patience:
-                    self._end("its cancelled run does not end by itself")
-            elif (fate is Fate.ended or not mine) and not self._over.wait(1.0):
+                    self._end_run("its cancelled run does not end by itself")
+            elif (fate is RunFate.ended or not mine) and not self._over.wait(1.0):
                 # The wait: it may be this process that has just ended the run.
-                self._end("its run was declared dead, or deleted")
+                self._end_run("its run was declared dead, or deleted")
 
-    def _watch(self) -> None:
+    def _watch_run(self) -> None:
         while not self._over.wait(1.0):
             silent = _running_time() - self._heard
             if silent > self._lease:
-                self._end(f"it could not be heard of for {silent:.0f} s")
+                self._end_run(f"it could not be heard of for {silent:.0f} s")
 
-    def _end(self, why: str) -> None:
+    def _end_run(self, why: str) -> None:
         log.warning("The process of a run is ended: %s.", why)
         if os.getpgrp() == os.getpid():
             os.killpg(os.getpid(), signal.SIGKILL)

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.intake import database
-from pytoon_pipeline.locks import grasp
+from pytoon_pipeline.locks import try_lock
 
 DEV, DAEMON = "dev.lock", "daemon.lock"
 """Names of the files: of `pytoon dev` in PYTOON_HOME, of a daemon in DAGSTER_HOME."""
@@ -40,7 +40,7 @@ _KEEPALIVE = "tcp_keepalives_idle=10,tcp_keepalives_interval=5,tcp_keepalives_co
 # A file ------------------------------------------------------------------------------------------
 
 
-def hold(
+def hold_lock(
     path: Path, what: str, address: str = "", patience: float = PATIENCE_SECONDS
 ) -> TextIO | None:
     """The lock at a path, held until the returned file is closed or the process ends. None, with a
@@ -56,7 +56,7 @@ def hold(
         )
         return None
     if file is None:
-        raise _taken(path.parent, _describe(path))
+        raise _lock_taken_error(path.parent, _describe_process(path))
     file.truncate(0)
     json.dump(
         {
@@ -77,20 +77,20 @@ def refuse_if_held(path: Path, patience: float = PATIENCE_SECONDS) -> None:
     try:
         file = _wait_for(path, patience)
     except OSError:
-        return  # `hold` warns of it.
+        return  # `hold_lock` warns of it.
     if file is None:
-        raise _taken(path.parent, _describe(path))
+        raise _lock_taken_error(path.parent, _describe_process(path))
     file.close()
 
 
 def _wait_for(path: Path, patience: float) -> TextIO | None:
     end = time.monotonic() + patience
-    while (file := grasp(path)) is None and time.monotonic() < end:
+    while (file := try_lock(path)) is None and time.monotonic() < end:
         time.sleep(0.1)
     return file
 
 
-def _describe(path: Path) -> str:
+def _describe_process(path: Path) -> str:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         address = f", at {said['address']}" if said["address"] else ""
@@ -102,7 +102,7 @@ def _describe(path: Path) -> str:
         return "another process"
 
 
-def _taken(place: object, holder: str) -> UserError:
+def _lock_taken_error(place: object, holder: str) -> UserError:
     return UserError(
         Problem(
             "dev.home",
@@ -123,7 +123,7 @@ class DatabaseLock:
     session's statements to several connections."""
 
     def __init__(self, address: str, what: str):
-        self._shown = database.shown(address)
+        self._shown = database.describe_address(address)
         name = f"{what}, process {os.getpid()} on {socket.gethostname()}"
         self._engine = sa.create_engine(
             sa.make_url(address).set(drivername="postgresql+psycopg2"),
@@ -150,7 +150,7 @@ class DatabaseLock:
             end = time.monotonic() + patience
             while not connection.execute(sa.select(sa.func.pg_try_advisory_lock(_NUMBER))).scalar():
                 if time.monotonic() >= end:
-                    raise _taken(self._shown, _holder(connection))
+                    raise _lock_taken_error(self._shown, _lock_holder(connection))
                 time.sleep(0.1)
         except BaseException:
             connection.close()
@@ -165,7 +165,7 @@ class DatabaseLock:
         self._engine.dispose()
 
 
-def _holder(connection: sa.Connection) -> str:
+def _lock_holder(connection: sa.Connection) -> str:
     query = sa.text(
         "SELECT a.application_name, a.client_addr, to_char(a.backend_start, "
         "'YYYY-MM-DD HH24:MI:SS') FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
@@ -194,7 +194,7 @@ def hold_as_daemon(home: Path | None, address: str | None) -> None:
     with _lock:
         if not _refused:
             try:
-                _hold(home, address)
+                _hold_database_lock(home, address)
                 return
             except UserError as error:
                 _refused = True
@@ -206,10 +206,10 @@ def hold_as_daemon(home: Path | None, address: str | None) -> None:
     raise SystemExit(2)
 
 
-def _hold(home: Path | None, address: str | None) -> None:
+def _hold_database_lock(home: Path | None, address: str | None) -> None:
     if not _held:
         if home is not None:
-            _held.append(hold(home / DAEMON, "a Dagster daemon"))
+            _held.append(hold_lock(home / DAEMON, "a Dagster daemon"))
         if address is not None:
             _held.append(DatabaseLock(address, "a Dagster daemon"))
     for each in _held:

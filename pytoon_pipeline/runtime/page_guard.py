@@ -21,7 +21,7 @@ from pytoon_pipeline.settings import PAGE_HOSTS
 
 
 @dataclass(frozen=True)
-class Refusal:
+class PageRefusal:
     """Why a request is not answered."""
 
     status: int
@@ -62,12 +62,12 @@ class PageGuard:
         else:
             await answer(scope, receive, send_with_headers)
 
-    def refuse(self, scope: Scope) -> Refusal | None:
+    def refuse(self, scope: Scope) -> PageRefusal | None:
         """Why a request is refused; None when it is answered."""
         headers = Headers(scope=scope)
         named = headers.getlist("host")
         if len(named) != 1 or not is_known_host(named[0], self.hosts):
-            return Refusal(
+            return PageRefusal(
                 421,
                 "This server does not know the host name that it was called by.",
                 f"Call it by localhost or its IP address, or add the name to {PAGE_HOSTS}.",
@@ -75,7 +75,7 @@ class PageGuard:
         # A handshake is a GET request, and its connection can then do everything.
         method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if is_cross_site(method, headers):
-            return Refusal(
+            return PageRefusal(
                 403,
                 "A page of another site caused this request.",
                 f"Open this page itself. Behind a proxy: it has to pass Host on unchanged, and "
@@ -84,7 +84,7 @@ class PageGuard:
         return None if scope["type"] == "websocket" else _refuse_method(scope, headers)
 
 
-def _refuse_method(scope: Scope, headers: Headers) -> Refusal | None:
+def _refuse_method(scope: Scope, headers: Headers) -> PageRefusal | None:
     """Only what browsers do not send to other sites unasked may change anything: a POST request
     with JSON."""
     method = scope["method"]
@@ -95,14 +95,14 @@ def _refuse_method(scope: Scope, headers: Headers) -> Refusal | None:
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
         if "query" not in query and "text/html" in headers.get("accept", ""):
             return None
-        return Refusal(
+        return PageRefusal(
             405, "GraphQL is not executed by GET.", "Send it by POST as application/json."
         )
     if method != "POST":
-        return Refusal(405, f"{method} is not answered.", "Use GET or POST.")
+        return PageRefusal(405, f"{method} is not answered.", "Use GET or POST.")
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        return Refusal(415, "The body is not JSON.", "Send it as application/json.")
+        return PageRefusal(415, "The body is not JSON.", "Send it as application/json.")
     return None
 
 

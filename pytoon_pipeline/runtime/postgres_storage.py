@@ -48,15 +48,15 @@ _ARE_YOU_THERE = sa.select(1)
 _T = TypeVar("_T")
 
 
-class _Connection(sa.Connection):
+class _RetryingConnection(sa.Connection):
     """Statements commit by themselves here, each alone, so one whose connection was lost is sent
     again. It can have been carried out all the same when the server went in the very moment: then
     an event stands in the log twice, which does less harm than one that is missing. What is inside
     a real transaction is left to whoever began it."""
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
-        def send() -> Any:
-            result = super(_Connection, self).execute(*args, **kwargs)
+        def send_statement() -> Any:
+            result = super(_RetryingConnection, self).execute(*args, **kwargs)
             # Rows are taken out at once: they would be gone with the connection when a later
             # statement of the same work has to be sent over another one. What was inserted is
             # asked for by keys, which such rows don't have.
@@ -64,16 +64,16 @@ class _Connection(sa.Connection):
             return result.freeze()() if keeps else result
 
         if self.get_execution_options().get("isolation_level"):
-            return send()
+            return send_statement()
         try:
-            return send()
+            return send_statement()
         except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-            if not database.passes(error):
+            if not database.is_transient(error):
                 raise
-        return self._patiently(send)
+        return self._with_retries(send_statement)
 
-    def _patiently(self, send: Callable[[], _T]) -> _T:
-        def again() -> _T:
+    def _with_retries(self, send: Callable[[], _T]) -> _T:
+        def call_again() -> _T:
             # SQLAlchemy keeps a transaction of its own, even where the server has none.
             if self.in_transaction():
                 self.rollback()
@@ -81,33 +81,35 @@ class _Connection(sa.Connection):
                 self.invalidate()
             return send()
 
-        return _patiently(again, self.engine)
+        return _retry_work(call_again, self.engine)
 
 
-def _engine(address: str, **options: Any) -> sa.Engine:
+def _pooled_engine(address: str, **options: Any) -> sa.Engine:
     """The pool of this process; runs, events and schedules share it."""
     # Not asked whether it is still there before each use: its statements are sent again anyway.
-    engine = database.engine(address, isolation_level="AUTOCOMMIT", pool_pre_ping=False, **options)
-    engine._connection_cls = _Connection
+    engine = database.open_engine(
+        address, isolation_level="AUTOCOMMIT", pool_pre_ping=False, **options
+    )
+    engine._connection_cls = _RetryingConnection
     return engine
 
 
-def _patiently(work: Callable[[], _T], engine: sa.Engine) -> _T:
+def _retry_work(work: Callable[[], _T], engine: sa.Engine) -> _T:
     seconds = _PAGES_PATIENCE if getattr(engine, "for_pages", False) else None
-    name = database.shown(engine.url.render_as_string(hide_password=False))
-    return database.patiently(work, name, seconds=seconds)
+    name = database.describe_address(engine.url.render_as_string(hide_password=False))
+    return database.retry_while_away(work, name, seconds=seconds)
 
 
 @contextmanager
-def _connect(engine: sa.Engine) -> Iterator[sa.Connection]:
-    connection = _patiently(engine.connect, engine)
+def _open_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
+    connection = _retry_work(engine.connect, engine)
     try:
         yield connection
     finally:
         connection.close()
 
 
-class _Kept:
+class _PooledConnections:
     """What the three storages have in common."""
 
     postgres_url: str
@@ -119,7 +121,7 @@ class _Kept:
         """Dagster's webserver asks for more connections at once, and for an end of slow queries."""
         own = sa.make_url(self.postgres_url).query.get("options", "")
         limit = f"{own} -c statement_timeout={int(statement_timeout)}".strip()
-        engine = _engine(
+        engine = _pooled_engine(
             self.postgres_url,
             pool_recycle=pool_recycle,
             max_overflow=max_overflow,
@@ -128,7 +130,7 @@ class _Kept:
         engine.for_pages = True
         self._engine = engine
 
-    def _known(self, what: str, ask: Callable[[], bool]) -> bool:
+    def _remember_known(self, what: str, ask: Callable[[], bool]) -> bool:
         """Dagster asks for tables and columns over and over; none that is there goes away."""
         there: set[str] = self.__dict__.setdefault("_there", set())
         if what not in there and ask():
@@ -136,9 +138,9 @@ class _Kept:
         return what in there
 
 
-class KeptRuns(_Kept, PostgresRunStorage):
+class PooledPostgresRunStorage(_PooledConnections, PostgresRunStorage):
     def connect(self) -> Any:
-        return _connect(self._engine)
+        return _open_connection(self._engine)
 
     def add_daemon_heartbeat(self, daemon_heartbeat: DaemonHeartbeat) -> None:
         home = os.environ.get("DAGSTER_HOME")
@@ -146,28 +148,28 @@ class KeptRuns(_Kept, PostgresRunStorage):
         super().add_daemon_heartbeat(daemon_heartbeat)
 
     def has_run_stats_index_cols(self) -> bool:
-        return self._known("run_stats", super().has_run_stats_index_cols)
+        return self._remember_known("run_stats", super().has_run_stats_index_cols)
 
     def has_backfill_id_column(self) -> bool:
-        return self._known("backfill_id", super().has_backfill_id_column)
+        return self._remember_known("backfill_id", super().has_backfill_id_column)
 
 
-class KeptSchedules(_Kept, PostgresScheduleStorage):
+class PooledPostgresScheduleStorage(_PooledConnections, PostgresScheduleStorage):
     def connect(self, run_id: str | None = None) -> Any:
-        return _connect(self._engine)
+        return _open_connection(self._engine)
 
 
-class KeptEventLog(_Kept, PostgresEventLogStorage):
+class PooledPostgresEventLogStorage(_PooledConnections, PostgresEventLogStorage):
     def _connect(self) -> Any:
-        return _connect(self._engine)
+        return _open_connection(self._engine)
 
     def has_table(self, table_name: str) -> bool:
         ask = super().has_table
-        return self._known(f"table {table_name}", lambda: ask(table_name))
+        return self._remember_known(f"table {table_name}", lambda: ask(table_name))
 
     def _has_asset_key_col_on_connection(self, conn: sa.Connection, column_name: str) -> bool:
         ask = super()._has_asset_key_col_on_connection
-        return self._known(column_name, lambda: ask(conn, column_name))
+        return self._remember_known(column_name, lambda: ask(conn, column_name))
 
     @contextmanager
     def index_transaction(self) -> Iterator[sa.Connection]:
@@ -191,7 +193,7 @@ class KeptEventLog(_Kept, PostgresEventLogStorage):
         if said is None:
             return
         if said.event_type in ASSET_EVENTS and said.asset_key:
-            _patiently(lambda: self._store_of_asset(event, event_id), self._engine)
+            _retry_work(lambda: self._store_of_asset(event, event_id), self._engine)
         if said.event_type in ASSET_CHECK_EVENTS:
             self.store_asset_check_event(event, event_id)
         if ends_without_checks(event):
@@ -204,7 +206,7 @@ class KeptEventLog(_Kept, PostgresEventLogStorage):
             self._store_asset_event(connection, event, event_id)
 
 
-class KeptPostgresStorage(DagsterPostgresStorage):
+class PooledPostgresStorage(DagsterPostgresStorage):
     """For `storage: {custom: ...}` of `dagster.yaml`; configured as `{postgres: ...}` is. The
     tables are the same. Raises StoreError for an address that can't be read."""
 
@@ -217,12 +219,12 @@ class KeptPostgresStorage(DagsterPostgresStorage):
         self.postgres_url = postgres_url
         self.should_autocreate_tables = should_autocreate_tables
         self._inst_data = inst_data
-        engine = _engine(postgres_url)
+        engine = _pooled_engine(postgres_url)
         if should_autocreate_tables:
             _make_tables(engine, postgres_url)
-        self._run_storage = KeptRuns(postgres_url, False)
-        self._event_log_storage = KeptEventLog(postgres_url, False)
-        self._schedule_storage = KeptSchedules(postgres_url, False)
+        self._run_storage = PooledPostgresRunStorage(postgres_url, False)
+        self._event_log_storage = PooledPostgresEventLogStorage(postgres_url, False)
+        self._schedule_storage = PooledPostgresScheduleStorage(postgres_url, False)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = engine
         # The parent would open connections in its own way.
@@ -231,7 +233,7 @@ class KeptPostgresStorage(DagsterPostgresStorage):
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: PostgresStorageConfig
-    ) -> KeptPostgresStorage:
+    ) -> PooledPostgresStorage:
         return cls(
             pg_url_from_config(config_value),
             config_value.get("should_autocreate_tables", True),
@@ -247,22 +249,22 @@ def _make_tables(engine: sa.Engine, address: str) -> None:
     """Webserver, daemon and code servers start together: the first to come makes the tables, the
     others wait for it."""
 
-    def whole(connection: sa.Connection) -> bool:
+    def are_tables_complete(connection: sa.Connection) -> bool:
         query = sa.text(
             "SELECT count(*) FROM pg_class WHERE relname = ANY(:names) AND pg_table_is_visible(oid)"
         )
         return connection.execute(query, {"names": list(_ALL)}).scalar_one() == len(_ALL)
 
-    def make() -> None:
-        with _connect(engine) as connection:
+    def create_tables() -> None:
+        with _open_connection(engine) as connection:
             connection.execute(sa.select(sa.func.pg_advisory_lock(_TABLES)))
             try:
-                if not whole(connection):
+                if not are_tables_complete(connection):
                     DagsterPostgresStorage(address)
             finally:
                 connection.execute(sa.select(sa.func.pg_advisory_unlock(_TABLES)))
 
-    with _connect(engine) as connection:
-        if whole(connection):
+    with _open_connection(engine) as connection:
+        if are_tables_complete(connection):
             return
-    make()
+    create_tables()

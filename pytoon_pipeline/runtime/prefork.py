@@ -32,7 +32,7 @@ from pytoon_pipeline.settings import scenes_at_once
 _MODULE = "pytoon_pipeline.definitions"
 
 
-def main(at_once: int) -> None:
+def serve_forks(at_once: int) -> None:
     # The runs share the cores; a person may have said otherwise.
     os.environ.setdefault("PYTOON_WORKERS", str(scenes_at_once(at_once)))
     # The answers have this end to themselves; whatever a run prints goes where errors go.
@@ -45,7 +45,7 @@ def main(at_once: int) -> None:
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    load()
+    import_everything()
     gc.collect()
     gc.freeze()  # What lies here now is shared by all runs, and never collected.
     waiting: deque[dict[str, str]] = deque()
@@ -56,7 +56,7 @@ def main(at_once: int) -> None:
         ready, _, _ = select.select([0, ended] if asking else [ended], [], [])
         if ended in ready:
             os.read(ended, 4096)
-            running -= _reaped()
+            running -= _reap_children()
         if 0 in ready:
             more = os.read(0, 65536)
             asking = bool(more)
@@ -65,10 +65,10 @@ def main(at_once: int) -> None:
             with suppress(OSError):  # Whoever asked may have been killed; the runs are wanted.
                 answers.write(b'{"taken": true}\n' * len(lines))
         while waiting and len(running) < at_once:
-            running.add(_start(waiting.popleft(), [answers.fileno(), ended, wake]))
+            running.add(_start_run(waiting.popleft(), [answers.fileno(), ended, wake]))
 
 
-def _reaped() -> set[int]:
+def _reap_children() -> set[int]:
     """The children that have ended."""
     gone = set()
     with suppress(ChildProcessError):
@@ -77,7 +77,7 @@ def _reaped() -> set[int]:
     return gone
 
 
-def _start(asked: dict[str, str], ours: list[int]) -> int:
+def _start_run(asked: dict[str, str], ours: list[int]) -> int:
     """Fork the process of a run. One that can't be had for want of memory is tried for."""
     while True:
         try:
@@ -90,11 +90,11 @@ def _start(asked: dict[str, str], ours: list[int]) -> int:
             signal.set_wakeup_fd(-1)
             for number in ours:
                 os.close(number)
-            _run(asked)
+            _run_child(asked)
         return pid
 
 
-def load() -> None:
+def import_everything() -> None:
     """Everything a run needs. No thread may be left behind: it would not be there after a fork."""
     import pytoon_pipeline.stages.assemble
     import pytoon_pipeline.stages.compile
@@ -108,7 +108,7 @@ def load() -> None:
         job.graph  # noqa: B018 - builds what is built on first use
 
 
-def _run(asked: dict[str, str]) -> None:
+def _run_child(asked: dict[str, str]) -> None:
     """In the forked process: one run, from beginning to end. Does not return."""
     code = 1
     try:
@@ -118,7 +118,7 @@ def _run(asked: dict[str, str]) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         setup_interrupt_handlers()
-        code = _execute(asked)
+        code = _execute_run(asked)
     except BaseException as error:
         with suppress(OSError):
             print(f"run {asked['run_id']}: {type(error).__name__}: {error}", file=sys.stderr)
@@ -129,11 +129,11 @@ def _run(asked: dict[str, str]) -> None:
         os._exit(code)
 
 
-def _execute(asked: dict[str, str]) -> int:
+def _execute_run(asked: dict[str, str]) -> int:
     reference = deserialize_value(asked["instance"], InstanceRef)
     with (
         capture_interrupts(),
-        interrupts.stop_sign(),
+        interrupts.watch_interrupts(),
         dg.DagsterInstance.from_ref(reference) as instance,
     ):
         instance.add_run_tags(asked["run_id"], {PROCESS_TAG: process_tag()})
@@ -143,4 +143,4 @@ def _execute(asked: dict[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    serve_forks(int(sys.argv[1]))

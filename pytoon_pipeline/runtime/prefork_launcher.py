@@ -30,7 +30,7 @@ from pytoon_pipeline.process_tags import PROCESS_TAG, pid_of, process_tag
 from pytoon_pipeline.settings import runs_at_once
 
 
-class WarmRunLauncher(RunLauncher, ConfigurableClass):
+class PreforkRunLauncher(RunLauncher, ConfigurableClass):
     """For `run_launcher:` of `dagster.yaml`. Unlike Dagster's own it knows whether the process of a
     run is still there, so a run that was killed is found by the run monitoring, and any process
     of the machine can end a run. Runs outlive the daemon that launched them.
@@ -58,7 +58,7 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]
-    ) -> WarmRunLauncher:
+    ) -> PreforkRunLauncher:
         return cls(inst_data=inst_data, **config_value)
 
     def launch_run(self, context: LaunchRunContext) -> None:
@@ -67,16 +67,16 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
         asked = {"run_id": run_id, "instance": serialize_value(self._instance.get_ref())}
         with self._lock:
             for _ in range(2):  # A warm process that was killed is replaced.
-                warm = self._ready()
+                warm = self._ready_server()
                 # Until the run has a process of its own it lives in this one.
                 self._instance.add_run_tags(run_id, {PROCESS_TAG: process_tag(warm.pid)})
-                if _ask(warm, asked):
+                if _send_request(warm, asked):
                     return
         raise DagsterLaunchFailedError(
             f"Run {run_id}: the process that starts runs ended at once; the daemon's log says why."
         )
 
-    def _ready(self) -> subprocess.Popen[str]:
+    def _ready_server(self) -> subprocess.Popen[str]:
         if self._warm is None or self._warm.poll() is not None:
             self._warm = subprocess.Popen(
                 [sys.executable, "-m", "pytoon_pipeline.runtime.prefork", str(self._at_once)],
@@ -130,7 +130,7 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
                 warm.wait(5)
 
 
-def _ask(warm: subprocess.Popen[str], asked: dict[str, str]) -> bool:
+def _send_request(warm: subprocess.Popen[str], asked: dict[str, str]) -> bool:
     assert warm.stdin and warm.stdout
     try:
         warm.stdin.write(json.dumps(asked) + "\n")

@@ -17,9 +17,9 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import ConfigurableClassData
 
-from pytoon_pipeline.briefs.bundle import Parcels
-from pytoon_pipeline.briefs.source import BriefSource, content_hash, look
-from pytoon_pipeline.defs.collect import collect
+from pytoon_pipeline.briefs.bundle import BundleStore
+from pytoon_pipeline.briefs.source import BriefSource, content_hash, read_signature
+from pytoon_pipeline.defs.collect import collect_definitions
 from pytoon_pipeline.defs.metadata import log_tail
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.videos.jobs import brief_job, brief_tags
@@ -30,17 +30,19 @@ from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.intake.watch import CONTENTS_TAG
 from pytoon_pipeline.process_tags import PROCESS_TAG, process_tag
 from pytoon_pipeline.runtime.planned_checks import forget_planned_checks_of_ended_runs
-from pytoon_pipeline.runtime.sensor_ticks import mend_ticks
+from pytoon_pipeline.runtime.sensor_ticks import repair_sensor_ticks
 from pytoon_pipeline.settings import Settings, project_data
 from pytoon_pipeline.stages.documents import MetricsDocument
-from pytoon_pipeline.stages.reporter import Relay, Reporter
+from pytoon_pipeline.stages.reporter import ForwardingReporter, Reporter
 
 if TYPE_CHECKING:
     from pytoon_pipeline.plan.model import RenderSpec
     from pytoon_pipeline.stages.services import Services
 
-_SQLITE = ("DagsterSqliteStorage", "KeptSqliteStorage")
-_POSTGRES = ("DagsterPostgresStorage", "KeptPostgresStorage")
+_SQLITE = ("DagsterSqliteStorage", "PooledSqliteStorage", "KeptSqliteStorage")
+_POSTGRES = ("DagsterPostgresStorage", "PooledPostgresStorage", "KeptPostgresStorage")
+_PREFORK = ("PreforkRunLauncher", "WarmRunLauncher")
+"""Of each the last is the name in files of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _check_fit(file: Path, settings: Settings, variant: str) -> None:
         wrong, name = "keeps Dagster's runs in SQLite files, and a database is set", "DATABASE"
     elif not settings.database and ("postgres" in storage or kept in _POSTGRES):
         wrong, name = "keeps Dagster's runs in PostgreSQL, and no database is set", "DATABASE"
-    elif settings.broker and launcher.get("class") == "WarmRunLauncher":
+    elif settings.broker and launcher.get("class") in _PREFORK:
         wrong, name = "starts runs on this machine, and a broker for workers is set", "BROKER"
     elif not settings.broker and celery:
         wrong, name = "hands runs to Celery workers, and no broker is set", "BROKER"
@@ -144,7 +146,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     """
     instance = dg.DagsterInstance.from_ref(instance_ref(settings))
     _end_dead_runs(instance)
-    mend_ticks(instance)
+    repair_sensor_ticks(instance)
     forget_planned_checks_of_ended_runs(instance)
     return instance
 
@@ -163,14 +165,14 @@ def instance_ref(settings: Settings) -> InstanceRef:
         # Named outright: this process need not have DAGSTER_HOME in its environment.
         kept = ConfigurableClassData(
             "pytoon_pipeline.runtime.sqlite_storage",
-            "KeptSqliteStorage",
+            "PooledSqliteStorage",
             yaml.dump({"base_dir": home}),
         )
         ref = ref._replace(storage_data=kept)
     elif settings.database and os.environ.get("PYTOON_DATABASE") != settings.database:
         named = {"postgres_url": settings.database}
         kept = ConfigurableClassData(
-            "pytoon_pipeline.runtime.postgres_storage", "KeptPostgresStorage", yaml.dump(named)
+            "pytoon_pipeline.runtime.postgres_storage", "PooledPostgresStorage", yaml.dump(named)
         )
         ref = ref._replace(storage_data=kept)
     return ref
@@ -187,7 +189,7 @@ def _end_dead_runs(instance: dg.DagsterInstance) -> None:
 # A run -------------------------------------------------------------------------------------------
 
 
-class _Heard(Relay):
+class _FailureCapture(ForwardingReporter):
     """Keeps what failed."""
 
     def __init__(self, inner: Reporter):
@@ -200,8 +202,8 @@ class _Heard(Relay):
 
 
 @cache
-def _job() -> dg.JobDefinition:
-    return collect().resolve_job_def(brief_job.name)
+def _brief_job() -> dg.JobDefinition:
+    return collect_definitions().resolve_job_def(brief_job.name)
 
 
 def run_brief(
@@ -221,10 +223,10 @@ def run_brief(
     settings = services.settings
     ledger = Ledger(settings.ledger)
     key = ledger.register(source)
-    heard = _Heard(reporter)
+    heard = _FailureCapture(reporter)
     named: dict[str, str] = {}
     try:
-        contents = _contents(source, key, services)
+        contents = _bundle_contents(source, key, services)
     except (PytoonError, OSError) as error:
         return _not_packed(error, key, ledger, heard)
     if services.store.shared:
@@ -232,7 +234,7 @@ def run_brief(
     if not instance.has_dynamic_partition(BRIEFS.name, key):
         instance.add_dynamic_partitions(BRIEFS.name, [key])
     try:
-        result = _job().execute_in_process(
+        result = _brief_job().execute_in_process(
             instance=instance,
             partition_key=key,
             raise_on_error=False,
@@ -250,7 +252,7 @@ def run_brief(
         error, tail = str(heard.error), log_tail(heard.error)
         error = error if tail in error else f"{error}\n{tail}"
     elif not result.success:
-        error, traceback = _fault(result)
+        error, traceback = _run_failure(result)
     # The sensor need not render what has just been rendered.
     ledger.note(key, **contents)
     spec = metrics = None
@@ -271,13 +273,13 @@ def run_brief(
     )
 
 
-def _contents(source: BriefSource, key: str, services: Services) -> dict[str, str]:
+def _bundle_contents(source: BriefSource, key: str, services: Services) -> dict[str, str]:
     """What is rendered, as the ledger notes it. Where machines share the store it is packed into
     it: whoever renders the brief again need not have its files."""
     roots = services.settings.media_roots
     if not services.store.shared:
-        return {"content_hash": content_hash(source, roots), "look": look(source, roots)}
-    parcels = Parcels(services.store, roots, services.settings.scratch)
+        return {"content_hash": content_hash(source, roots), "look": read_signature(source, roots)}
+    parcels = BundleStore(services.store, roots, services.settings.scratch)
     parcel = parcels.pack(source)
     parcels.file(key, parcel)
     return {"content_hash": parcel.contents, "look": parcel.look}
@@ -297,7 +299,7 @@ def _not_packed(
 _SILENT = {"loggers": {"console": {"config": {"silent": True}}}}
 
 
-def _fault(result: dg.ExecuteInProcessResult) -> tuple[str, str | None]:
+def _run_failure(result: dg.ExecuteInProcessResult) -> tuple[str, str | None]:
     """Message and traceback of what ended a run, other than a failure that Pytoon knows.
 
     Raises KeyboardInterrupt when it was that: Dagster takes it for a failure of the step.

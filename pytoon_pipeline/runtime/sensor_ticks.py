@@ -12,7 +12,7 @@ AHEAD_SECONDS = 60.0
 """Machines' clocks differ by less."""
 
 
-def mend_ticks(instance: dg.DagsterInstance, now: float | None = None) -> list[str]:
+def repair_sensor_ticks(instance: dg.DagsterInstance, now: float | None = None) -> list[str]:
     """Let sensors whose last tick lies in the future tick again. Returns their names."""
     now = time.time() if now is None else now
     mended = []

@@ -42,20 +42,20 @@ from pytoon_pipeline.runtime.home_lock import hold_as_daemon
 from pytoon_pipeline.runtime.planned_checks import ends_without_checks, forget_planned_checks
 
 
-def _open(address: str) -> sa.Engine:
+def _open_engine(address: str) -> sa.Engine:
     engine = sa.create_engine(
         address, max_overflow=-1, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
     )
 
     @sa.event.listens_for(engine, "connect")
-    def _relax(connection: sqlite3.Connection, _record: Any) -> None:
+    def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
         # With a write-ahead log this can lose the last moments at a power cut, never the file.
         connection.execute("PRAGMA synchronous=NORMAL")
 
     return engine
 
 
-class KeptEventLog(SqliteEventLogStorage):
+class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     """One open connection to the index, and one to the log of the run at hand."""
 
     def __init__(self, base_dir: str):
@@ -79,7 +79,7 @@ class KeptEventLog(SqliteEventLogStorage):
             with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
                 fresh, empty = Path(folder, "log.db"), path.parent / f".empty-{dagster.__version__}"
                 if not empty.exists():
-                    maker = _open(f"sqlite:///{fresh}")
+                    maker = _open_engine(f"sqlite:///{fresh}")
                     super()._initdb(maker)
                     maker.dispose()
                     replace_file(fresh, empty)
@@ -97,7 +97,7 @@ class KeptEventLog(SqliteEventLogStorage):
                 if shard != INDEX_SHARD_NAME:
                     for other in [s for s in self._engines if s != INDEX_SHARD_NAME]:
                         self._engines.pop(other).dispose()
-                engine = self._engines[shard] = _open(self.conn_string_for_shard(shard))
+                engine = self._engines[shard] = _open_engine(self.conn_string_for_shard(shard))
             if shard not in self._initialized_dbs:
                 self._initdb(engine)
                 self._initialized_dbs.add(shard)
@@ -116,13 +116,13 @@ class KeptEventLog(SqliteEventLogStorage):
                 self._engines.popitem()[1].dispose()
 
 
-class KeptRuns(SqliteRunStorage):
+class PooledSqliteRunStorage(SqliteRunStorage):
     home: Path | None = None
     """Whose runs these are: only one daemon may work on it."""
 
     def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None):
         super().__init__(conn_string, inst_data)
-        self._kept = _open(conn_string)
+        self._kept = _open_engine(conn_string)
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
@@ -148,15 +148,15 @@ def _one_at_a_time(base_dir: str) -> Iterator[None]:
         yield
 
 
-class KeptSqliteStorage(DagsterSqliteStorage):
+class PooledSqliteStorage(DagsterSqliteStorage):
     """For `storage: {custom: ...}` of `dagster.yaml`. The files are those of `{sqlite: ...}`."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None):
         self.base_dir = base_dir
         with _one_at_a_time(base_dir):
-            self._run_storage = KeptRuns.from_local(_runs_directory(base_dir))
+            self._run_storage = PooledSqliteRunStorage.from_local(_runs_directory(base_dir))
             self._run_storage.home = Path(base_dir)
-            self._event_log_storage = KeptEventLog(_event_logs_directory(base_dir))
+            self._event_log_storage = PooledSqliteEventLogStorage(_event_logs_directory(base_dir))
             self._schedule_storage = SqliteScheduleStorage.from_local(_schedule_directory(base_dir))
         self._inst_data = inst_data
         # The parent would open the same files in its own way.
@@ -165,5 +165,5 @@ class KeptSqliteStorage(DagsterSqliteStorage):
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Any
-    ) -> KeptSqliteStorage:
+    ) -> PooledSqliteStorage:
         return cls.from_local(inst_data=inst_data, **config_value)

@@ -40,7 +40,7 @@ def adopt_orphans() -> bool:
         return False
 
 
-def _processes() -> dict[int, tuple[int, str, float]]:
+def _list_processes() -> dict[int, tuple[int, str, float]]:
     """All processes: parent, state, and when it was started, in seconds since the machine was."""
     found, tick = {}, os.sysconf("SC_CLK_TCK")
     for entry in Path("/proc").glob("[0-9]*"):
@@ -51,9 +51,9 @@ def _processes() -> dict[int, tuple[int, str, float]]:
     return found
 
 
-def descendants(of: int, leave: frozenset[int] = frozenset()) -> list[int]:
+def list_descendants(of: int, leave: frozenset[int] = frozenset()) -> list[int]:
     """Processes below one, that have not ended; `leave` are those to leave out with all below."""
-    processes = _processes()
+    processes = _list_processes()
     children: dict[int, list[int]] = {}
     for pid, (parent, _, _) in processes.items():
         children.setdefault(parent, []).append(pid)
@@ -71,7 +71,7 @@ def kill_descendants(leave: frozenset[int] = frozenset()) -> None:
     """End all processes below this one by SIGKILL, until none is left: one may have started another
     just now."""
     for _ in range(100):
-        found = descendants(os.getpid(), leave)
+        found = list_descendants(os.getpid(), leave)
         if not found:
             return
         for pid in found:
@@ -80,9 +80,9 @@ def kill_descendants(leave: frozenset[int] = frozenset()) -> None:
         time.sleep(0.02)
 
 
-def _reap(command: int) -> None:
+def _reap_children(command: int) -> None:
     """Take note of the end of adopted processes; else their numbers would stay in use."""
-    for pid, (parent, state, _) in _processes().items():
+    for pid, (parent, state, _) in _list_processes().items():
         if parent == os.getpid() and state == "Z" and pid != command:
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
@@ -91,7 +91,7 @@ def _reap(command: int) -> None:
 def replaced_code_servers(command: int, seconds: float = REPLACED_SECONDS) -> list[int]:
     """Code servers of a Dagster process that were replaced so many seconds ago and have not
     ended."""
-    processes = _processes()
+    processes = _list_processes()
     servers = sorted(
         (started, pid)
         for pid, (parent, state, started) in processes.items()
@@ -113,7 +113,7 @@ def _is_code_server(pid: int) -> bool:
     return b"api" in words and b"grpc" in words
 
 
-def main(command: list[str]) -> int:
+def supervise_command(command: list[str]) -> int:
     adopt_orphans()
     asked: list[int] = []
     child: subprocess.Popen[bytes] | None = None
@@ -136,7 +136,7 @@ def main(command: list[str]) -> int:
             break  # Whoever started this is gone.
         if time.monotonic() - looked > _LOOK_SECONDS:
             looked = time.monotonic()
-            _reap(child.pid)
+            _reap_children(child.pid)
             for pid in replaced_code_servers(child.pid):
                 print(
                     f"WARNING: a code server (process {pid}) did not end after it was replaced; "
@@ -148,9 +148,9 @@ def main(command: list[str]) -> int:
                     os.kill(pid, signal.SIGKILL)
     kill_descendants()
     code = child.wait()
-    _reap(child.pid)
+    _reap_children(child.pid)
     return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(supervise_command(sys.argv[1:]))

@@ -28,8 +28,8 @@ from pytoon_pipeline import interrupts
 from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
 from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, UserError
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.locks import grasp
-from pytoon_pipeline.maintenance.machine import Tidying
+from pytoon_pipeline.locks import try_lock
+from pytoon_pipeline.maintenance.machine import MachineTidying
 from pytoon_pipeline.process_tags import PROCESS_TAG, WORKER_TAG, alive_file, is_gone, process_tag
 from pytoon_pipeline.runtime import heartbeats, prefork
 from pytoon_pipeline.runtime.celery_launcher import (
@@ -37,8 +37,8 @@ from pytoon_pipeline.runtime.celery_launcher import (
     QUEUE,
     TASK,
     CeleryLauncher,
+    connect_broker,
     open_ledger,
-    reach,
 )
 from pytoon_pipeline.runtime.run import prepare_home
 from pytoon_pipeline.settings import Settings, runs_at_once, scenes_at_once
@@ -51,7 +51,7 @@ RUNS_PER_CHILD, CHILD_BYTES = 50, 2 * 2**30
 """A child is replaced after so many runs, or when it holds more memory after one."""
 
 
-def work(
+def run_worker(
     settings: Settings,
     at_once: int | None = None,
     queues: Sequence[str] = (),
@@ -66,7 +66,7 @@ def work(
     """
     name = name or socket.gethostname()
     at_once = at_once or runs_at_once()
-    _need(settings)
+    _require_servers(settings)
     home = prepare_home(settings)
     os.environ["DAGSTER_HOME"] = str(home)
     # The runs share the cores; a person may have said otherwise.
@@ -75,10 +75,10 @@ def work(
     store = open_store(settings)
     store.patience = 0.0
     store.exists("segments/none")
-    launcher = _launcher(home)
-    reach(launcher.celery)
+    launcher = _configured_launcher(home)
+    connect_broker(launcher.celery)
     try:
-        lock = grasp(alive_file(settings.home, name))
+        lock = try_lock(alive_file(settings.home, name))
     except OSError as error:
         raise SettingsError(
             Problem(
@@ -98,10 +98,12 @@ def work(
             )
         )
     with lock:
-        return _work(settings, launcher, ledger, name, at_once, queues or (QUEUE, GPU_QUEUE))
+        return _serve_queues(
+            settings, launcher, ledger, name, at_once, queues or (QUEUE, GPU_QUEUE)
+        )
 
 
-def _need(settings: Settings) -> None:
+def _require_servers(settings: Settings) -> None:
     """Workers meet in a database and at a broker."""
     for value, variable, example in (
         (settings.database, "PYTOON_DATABASE", "postgresql://user:password@host/pytoon"),
@@ -118,7 +120,7 @@ def _need(settings: Settings) -> None:
             )
 
 
-def _launcher(home: Path) -> CeleryLauncher:
+def _configured_launcher(home: Path) -> CeleryLauncher:
     """As the file in Dagster's home says; SettingsError when that is not for workers, or its
     database can't be used."""
     try:
@@ -151,7 +153,7 @@ def _launcher(home: Path) -> CeleryLauncher:
 # The parent --------------------------------------------------------------------------------------
 
 
-def _work(
+def _serve_queues(
     settings: Settings,
     launcher: CeleryLauncher,
     ledger: Ledger,
@@ -159,30 +161,30 @@ def _work(
     at_once: int,
     queues: Sequence[str],
 ) -> int:
-    say = _Say(settings.log == "json", name)
+    say = _WorkerLog(settings.log == "json", name)
     app = launcher.celery
     app.conf.update(
         worker_max_tasks_per_child=RUNS_PER_CHILD,
         worker_max_memory_per_child=CHILD_BYTES // 1024,
     )
-    child = _Child(ledger, name, launcher.beat_seconds, launcher.dead_after_seconds, say)
+    child = _WorkerChild(ledger, name, launcher.beat_seconds, launcher.dead_after_seconds, say)
     app.task(child.run, name=TASK, ignore_result=True)
 
     @signals.setup_logging.connect(weak=False)
-    def _logs(**_: Any) -> None:
+    def _redirect_logs(**_: Any) -> None:
         """What Celery logs goes where the rest of the program's does."""
 
     @signals.worker_process_init.connect(weak=False)
-    def _begin(**_: Any) -> None:
+    def _begin_process(**_: Any) -> None:
         child.begin()
 
     @signals.task_failure.connect(weak=False)
-    def _lost(task_id: str, **_: Any) -> None:
+    def _note_lost_task(task_id: str, **_: Any) -> None:
         # In the parent: a child was killed, and others need not wait for its beats.
         with suppress(PytoonError):
-            held = heartbeats.holder(ledger, task_id)
+            held = heartbeats.find_holder(ledger, task_id)
             if held and is_gone(held):
-                heartbeats.release(ledger, processes=[held])
+                heartbeats.release_runs(ledger, processes=[held])
 
     warnings.filterwarnings("ignore", message="You're running the worker with superuser")
     worker = app.Worker(
@@ -199,23 +201,23 @@ def _work(
     )
 
     @signals.worker_ready.connect(weak=False)
-    def _ready(**_: Any) -> None:
-        _heed_signals(worker, ledger, say)
+    def _announce_ready(**_: Any) -> None:
+        _handle_signals(worker, ledger, say)
         say(f"Ready: {at_once} runs at once, from {', '.join(queues)}.")
 
-    prefork.load()
+    prefork.import_everything()
     gc.collect()
     gc.freeze()  # What lies here now is shared by all children, and never collected.
-    with Tidying(), _alive(alive_file(settings.home, name)):
+    with MachineTidying(), _keep_alive_file(alive_file(settings.home, name)):
         worker.start()
     say("Ended.")
     return int(worker.exitcode or 0)
 
 
-def _heed_signals(worker: Worker, ledger: Ledger, say: _Say) -> None:
+def _handle_signals(worker: Worker, ledger: Ledger, say: _WorkerLog) -> None:
     asked = False
 
-    def end(number: int, _frame: object) -> None:
+    def end_on_signal(number: int, _frame: object) -> None:
         nonlocal asked
         if number == signal.SIGTERM and not asked:
             asked = True
@@ -229,14 +231,14 @@ def _heed_signals(worker: Worker, ledger: Ledger, say: _Say) -> None:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         with suppress(PytoonError):
-            heartbeats.release(ledger, processes=processes)
+            heartbeats.release_runs(ledger, processes=processes)
         os._exit(0)
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end_on_signal)
+    signal.signal(signal.SIGINT, end_on_signal)
 
 
-class _Say:
+class _WorkerLog:
     """A worker's lines, as `pytoon dev` has them, or JSON."""
 
     def __init__(self, as_json: bool, name: str):
@@ -245,24 +247,24 @@ class _Say:
     def __call__(self, text: str, **fields: Any) -> None:
         if self._json:
             source = f"worker {self._name}"
-            logs.say(logs.line("message", source=source, message=text, **fields))
+            logs.write_line(logs.format_line("message", source=source, message=text, **fields))
         else:
-            logs.say(f"{time.strftime('%H:%M:%S')} worker | {text}")
+            logs.write_line(f"{time.strftime('%H:%M:%S')} worker | {text}")
 
 
 # Is it there? ------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _alive(file: Path) -> Iterator[None]:
+def _keep_alive_file(file: Path) -> Iterator[None]:
     """Touches a file every few seconds, as long as this process's main thread gets anywhere. By a
     timer's signal: a thread would not notice, and would be missing after a fork."""
 
-    def touch(*_: object) -> None:
+    def touch_file(*_: object) -> None:
         with suppress(OSError):
             os.utime(file)
 
-    signal.signal(signal.SIGALRM, touch)
+    signal.signal(signal.SIGALRM, touch_file)
     signal.setitimer(signal.ITIMER_REAL, 0.01, ALIVE_SECONDS)
     try:
         yield
@@ -275,10 +277,10 @@ def _alive(file: Path) -> Iterator[None]:
 # A child -----------------------------------------------------------------------------------------
 
 
-class _Child:
+class _WorkerChild:
     """What a child process does: runs, one after another."""
 
-    def __init__(self, ledger: Ledger, name: str, every: float, dead: float, say: _Say):
+    def __init__(self, ledger: Ledger, name: str, every: float, dead: float, say: _WorkerLog):
         self._ledger, self._name, self._say = ledger, name, say
         self._every, self._dead = every, dead
         self._instance: dg.DagsterInstance | None = None
@@ -301,35 +303,38 @@ class _Child:
         if run is None or run.status != dg.DagsterRunStatus.STARTING:
             self._say(f"Run {run_id[:8]} is not waiting for a worker any more.")
             return
-        if not heartbeats.claim(ledger, run_id, process):
+        if not heartbeats.claim_run(ledger, run_id, process):
             self._say(f"Run {run_id[:8]} is another worker's.")
             return
         brief = run.tags.get(BRIEF_TAG) or f"{run.job_name} {run.tags.get('dagster/partition', '')}"
         began = time.monotonic()
         self._say(f"{brief} begins.", run_id=run_id)
-        heart = heartbeats.Heart(
-            lambda: heartbeats.beat(ledger, run_id, process),
-            lambda: _fate(instance, run_id),
+        heart = heartbeats.Heartbeat(
+            lambda: heartbeats.record_heartbeat(ledger, run_id, process),
+            lambda: _run_fate(instance, run_id),
             self._every,
             self._dead,
         )
         try:
-            with _interruptible(), heart:
+            with _allow_interrupt(), heart:
                 instance.add_run_tags(run_id, {PROCESS_TAG: process, WORKER_TAG: self._name})
                 _execute_run_command_body(
-                    run_id, instance, lambda e: _heard(heart, e), set_exit_code_on_failure=True
+                    run_id,
+                    instance,
+                    lambda e: _note_run_event(heart, e),
+                    set_exit_code_on_failure=True,
                 )
         except BaseException:
             # Whatever ended it, this process has it no more.
             with suppress(PytoonError):
-                heartbeats.release(ledger, runs=[run_id])
+                heartbeats.release_runs(ledger, runs=[run_id])
             raise
         finally:
             spent = time.monotonic() - began
             self._say(f"{brief} has ended, {spent:.1f} s.", run_id=run_id, seconds=spent)
 
 
-def _heard(heart: heartbeats.Heart, event: dg.DagsterEvent) -> None:
+def _note_run_event(heart: heartbeats.Heartbeat, event: dg.DagsterEvent) -> None:
     if event.is_run_failure or event.is_job_success or event.event_type == _CANCELED:
         heart.over()
 
@@ -337,22 +342,22 @@ def _heard(heart: heartbeats.Heart, event: dg.DagsterEvent) -> None:
 _CANCELED = dg.DagsterEventType.RUN_CANCELED
 
 
-def _fate(instance: dg.DagsterInstance, run_id: str) -> heartbeats.Fate:
+def _run_fate(instance: dg.DagsterInstance, run_id: str) -> heartbeats.RunFate:
     run = instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished:
         canceling = run.status == dg.DagsterRunStatus.CANCELING
-        return heartbeats.Fate.cancelled if canceling else heartbeats.Fate.on
+        return heartbeats.RunFate.cancelled if canceling else heartbeats.RunFate.on
     if run is not None and run.status == dg.DagsterRunStatus.CANCELED:
-        return heartbeats.Fate.cancelled
-    return heartbeats.Fate.ended
+        return heartbeats.RunFate.cancelled
+    return heartbeats.RunFate.ended
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _allow_interrupt() -> Iterator[None]:
     """SIGINT ends the run, its threads too, and nothing but the run."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with capture_interrupts(), interrupts.stop_sign():
+        with capture_interrupts(), interrupts.watch_interrupts():
             yield
     finally:
         signal.signal(signal.SIGINT, before)

@@ -33,7 +33,7 @@ class ApiError(PytoonError):
         super().__init__(f"{message} {remedy}".rstrip())
 
 
-def refused(problems: Sequence[Problem]) -> ApiError:
+def refusal_error(problems: Sequence[Problem]) -> ApiError:
     """422 with all problems of a request."""
     first = problems[0]
     if len(problems) > 1:
@@ -64,7 +64,7 @@ def from_exception(request: Request, error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, UserError):
-        return refused(error.problems)
+        return refusal_error(error.problems)
     where = f"{request.method} {request.url.path}"
     if isinstance(error, PytoonError):
         log.error("%s: %s", where, error)

@@ -65,7 +65,7 @@ def owner_of(headers: Headers) -> str:
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest() if token else ""
 
 
-class Guard:
+class RequestGuard:
     """Lets through what may be served, before anything of a body is read, and puts on every answer
     the headers that keep browsers from guessing."""
 
@@ -91,7 +91,7 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        error = self._objection(scope, Headers(scope=scope))
+        error = self._find_objection(scope, Headers(scope=scope))
         if error is None:
             try:
                 await self.app(scope, receive, send_with_headers)
@@ -102,7 +102,7 @@ class Guard:
                 error = from_exception(Request(scope), fault)
         await error_response(error)(scope, receive, send_with_headers)
 
-    def _objection(self, scope: Scope, headers: Headers) -> ApiError | None:
+    def _find_objection(self, scope: Scope, headers: Headers) -> ApiError | None:
         if "transfer-encoding" in headers and "content-length" in headers:
             # A proxy may take the other one for the length, and another request for the rest.
             return ApiError(
@@ -113,7 +113,7 @@ class Guard:
                 headers={"Connection": "close"},
             )
         if not self._tokens:
-            return self._foreign(scope, headers)
+            return self._find_foreign_host(scope, headers)
         if scope["path"] in OPEN_PATHS:
             return None
         if scope["path"] == FIGURES_PATH and _from_here(scope, headers):
@@ -130,7 +130,7 @@ class Guard:
             headers={"WWW-Authenticate": 'Bearer realm="pytoon"'},
         )
 
-    def _foreign(self, scope: Scope, headers: Headers) -> ApiError | None:
+    def _find_foreign_host(self, scope: Scope, headers: Headers) -> ApiError | None:
         """A page of the web may lead a browser here by a name of its own that points to this
         machine, or post to it unasked; a proxy lets in whoever reaches it."""
         if not _calls_by_loopback(headers):

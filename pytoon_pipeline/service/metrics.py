@@ -18,7 +18,7 @@ def add_metrics_route(app: FastAPI, settings: Settings) -> None:
         nonlocal meter
         if meter is None:
             # Brings Dagster in, which whoever never asks can do without.
-            from pytoon_pipeline.runtime.gauges import Meter
+            from pytoon_pipeline.runtime.gauges import MetricsReader
 
-            meter = Meter(settings)
+            meter = MetricsReader(settings)
         return Response(meter.text(), media_type=CONTENT_TYPE)

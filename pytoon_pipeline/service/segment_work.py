@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pytoon_pipeline.engines.base import Engine, Footage, Health, Media, Progress
-from pytoon_pipeline.errors import EngineFailed, PytoonError
-from pytoon_pipeline.media.probe import sha256
+from pytoon_pipeline.engines.base import Engine, EngineHealth, Footage, Media, Progress
+from pytoon_pipeline.errors import EngineFailedError, PytoonError
+from pytoon_pipeline.media.probe import hash_file
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.stages.documents import EngineTry, SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
-from pytoon_pipeline.stages.segments import render_segment, workdir
+from pytoon_pipeline.stages.segments import open_workdir, render_segment
 from pytoon_pipeline.stages.services import Services, open_services
 
 log = logging.getLogger("pytoon.service")
@@ -33,23 +33,23 @@ REMEMBERED = 1000
 """Works kept after their end; what they made stays in the store."""
 
 
-class Full(PytoonError):
+class QueueFullError(PytoonError):
     """All places are taken."""
 
 
-class Dropped(BaseException):
+class SegmentDroppedError(BaseException):
     """Nobody wants this segment any more. No Exception: nothing between an engine and the queue
     may take it for a failure of the engine."""
 
 
-class _Nothing(Engine):
+class _AbsentEngine(Engine):
     """In the last resort's place: whoever asked has a plain still of its own, and its own policy
     decides when that is good enough."""
 
     name = "nothing"
 
-    def health(self) -> Health:
-        return Health(True, "")
+    def health(self) -> EngineHealth:
+        return EngineHealth(True, "")
 
     def can_render(self, job: SegmentJob) -> bool:
         return False
@@ -58,11 +58,11 @@ class _Nothing(Engine):
         return {"name": self.name}
 
     def render(self, job: SegmentJob, media: Media, workdir: Path, progress: Progress) -> Footage:
-        raise EngineFailed("a plain still is not given to others")
+        raise EngineFailedError("a plain still is not given to others")
 
 
 @dataclass
-class Work:
+class SegmentTask:
     """A segment that was asked for."""
 
     id: str
@@ -87,7 +87,7 @@ class Work:
         return self.state in ("completed", "failed")
 
 
-class Bench:
+class SegmentQueue:
     """The place where segments are rendered for others.
 
     `workers` at a time, and `waiting` more that wait for a place; a work that nobody has asked
@@ -110,15 +110,15 @@ class Bench:
         self.places = self.workers + (2 * self.workers if waiting is None else waiting)
         self.retry_after = retry_after
         """Seconds after which one that found all places taken should ask again."""
-        engines = replace(services.engines, last_resort=_Nothing())
+        engines = replace(services.engines, last_resort=_AbsentEngine())
         self.services = replace(services, engines=engines)
         self._patience, self._render = patience, render
-        self._works: dict[str, Work] = {}
+        self._works: dict[str, SegmentTask] = {}
         self._lock = threading.Lock()
-        self._turns: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._turns: queue.SimpleQueue[SegmentTask | None] = queue.SimpleQueue()
         # Daemons: an engine that hangs must not keep the server from ending.
         self._threads = [
-            threading.Thread(target=self._serve, name=f"segment-{n}", daemon=True)
+            threading.Thread(target=self._serve_tasks, name=f"segment-{n}", daemon=True)
             for n in range(self.workers)
         ]
         for thread in self._threads:
@@ -128,18 +128,18 @@ class Bench:
     def taken(self) -> int:
         """Places that are taken."""
         with self._lock:
-            return self._taken()
+            return self._count_taken()
 
-    def _taken(self) -> int:
+    def _count_taken(self) -> int:
         return sum(not w.ended for w in self._works.values())
 
-    def ask(self, id_: str, job: SegmentJob, asker: str) -> Work:
+    def ask(self, id_: str, job: SegmentJob, asker: str) -> SegmentTask:
         """The work of this id: the one there is, unless it failed or its file is gone, or a new
-        one. Raises Full."""
+        one. Raises QueueFullError."""
         with self._lock:
             ended = self._works.get(id_)
         # The store may take its time: nobody else waits for it.
-        there = ended is not None and ended.ended and self._there(ended)
+        there = ended is not None and ended.ended and self._is_present(ended)
         with self._lock:
             work = self._works.get(id_)
             if work is not None and (not work.ended or (there and work is ended)):
@@ -147,9 +147,9 @@ class Bench:
                     work.askers.add(asker)
                 work.seen = time.monotonic()
                 return work
-            if self._closed or self._taken() >= self.places:
-                raise Full("All places are taken.")
-            work = Work(id_, job, askers={asker})
+            if self._closed or self._count_taken() >= self.places:
+                raise QueueFullError("All places are taken.")
+            work = SegmentTask(id_, job, askers={asker})
             self._works.pop(id_, None)  # So that it is the newest.
             self._works[id_] = work
             for old in [w for w in self._works.values() if w.ended][:-REMEMBERED]:
@@ -157,10 +157,10 @@ class Bench:
             self._turns.put(work)
             return work
 
-    def _there(self, work: Work) -> bool:
+    def _is_present(self, work: SegmentTask) -> bool:
         return work.record is not None and self.services.store.exists(work.record.key)
 
-    def get(self, id_: str) -> Work | None:
+    def get(self, id_: str) -> SegmentTask | None:
         with self._lock:
             work = self._works.get(id_)
             if work is not None:
@@ -194,11 +194,11 @@ class Bench:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _serve(self) -> None:
+    def _serve_tasks(self) -> None:
         while (work := self._turns.get()) is not None:
-            self._do(work)
+            self._render_task(work)
 
-    def _do(self, work: Work) -> None:
+    def _render_task(self, work: SegmentTask) -> None:
         with self._lock:
             if time.monotonic() - work.seen > self._patience:
                 work.dropped = True
@@ -206,44 +206,44 @@ class Bench:
             if work.dropped:
                 return
             work.state = "processing"
-        reporter = _Watch(work)
+        reporter = _TaskReporter(work)
         try:
-            with workdir(self.services) as folder:
+            with open_workdir(self.services) as folder:
                 record = self._render(
                     work.job, self.services, POLICY, "for another Pytoon", reporter, folder
                 )
             path = self.services.store.local(record.key)
-            digest, size = sha256(path), path.stat().st_size
-        except Dropped:
+            digest, size = hash_file(path), path.stat().st_size
+        except SegmentDroppedError:
             return
         except PytoonError as error:
             reason, _, tail = (reporter.last or str(error)).partition("\n")
-            self._fail(work, reason, tail)
+            self._fail_task(work, reason, tail)
         except Exception as error:
             log.exception("a segment for another Pytoon failed")
-            self._fail(work, f"a fault of this Pytoon: {type(error).__name__}", "")
+            self._fail_task(work, f"a fault of this Pytoon: {type(error).__name__}", "")
         else:
             with self._lock:
                 work.record, work.sha256, work.bytes = record, digest, size
                 work.frames, work.tries = record.frames, list(record.tries)
                 work.state = "completed"
 
-    def _fail(self, work: Work, reason: str, tail: str) -> None:
+    def _fail_task(self, work: SegmentTask, reason: str, tail: str) -> None:
         with self._lock:
             work.error, work.log_tail, work.state = reason, tail[-4000:], "failed"
 
 
-class _Watch(Reporter):
+class _TaskReporter(Reporter):
     """Follows one work, and ends it when nobody wants it any more."""
 
-    def __init__(self, work: Work):
+    def __init__(self, work: SegmentTask):
         self._work = work
         self.last = ""
         """Why the last engine failed."""
 
     def progress(self, key: str, segment_id: str, frames: int) -> None:
         if self._work.dropped:
-            raise Dropped
+            raise SegmentDroppedError
         self._work.frames += frames
         self._work.signs += 1
 
@@ -253,6 +253,6 @@ class _Watch(Reporter):
         self.last = f"{engine}: {reason}"
 
 
-def open_bench(settings: Settings) -> Bench:
+def open_bench(settings: Settings) -> SegmentQueue:
     """Raises what `open_services` raises."""
-    return Bench(open_services(settings))
+    return SegmentQueue(open_services(settings))

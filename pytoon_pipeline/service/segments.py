@@ -19,24 +19,30 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from pytoon_pipeline import RENDERER_VERSION, __version__
-from pytoon_pipeline.briefs.reading import validate
-from pytoon_pipeline.engines.remote import libraries
+from pytoon_pipeline.briefs.reading import validate_data
+from pytoon_pipeline.engines.remote import library_versions
 from pytoon_pipeline.errors import Problem, RenderError, UserError
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
-from pytoon_pipeline.plan.segment_jobs import SegmentJob, fingerprint
+from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_fingerprint
 from pytoon_pipeline.service import openapi, upload
-from pytoon_pipeline.service.errors import ApiError, refused
+from pytoon_pipeline.service.errors import ApiError, refusal_error
 from pytoon_pipeline.service.files import file_response
 from pytoon_pipeline.service.guard import owner_of
-from pytoon_pipeline.service.segment_work import POLICY, Bench, Full, Work, WorkState
+from pytoon_pipeline.service.segment_work import (
+    POLICY,
+    QueueFullError,
+    SegmentQueue,
+    SegmentTask,
+    WorkState,
+)
 from pytoon_pipeline.stages.documents import EngineTry
 from pytoon_pipeline.stages.look import segment_look
-from pytoon_pipeline.store.seen import still
+from pytoon_pipeline.store.seen import touch_if_present
 
 MEDIUM_BYTES = 2_000_000_000
 """As much as a brief may name."""
-JOB = upload.Limits()
-MEDIUM = upload.Limits(file=MEDIUM_BYTES, body=MEDIUM_BYTES)
+JOB = upload.UploadLimits()
+MEDIUM = upload.UploadLimits(file=MEDIUM_BYTES, body=MEDIUM_BYTES)
 _SUFFIX = r"^(\.[A-Za-z0-9_-]{1,6})?$"
 _HASH = r"^[0-9a-f]{64}$"
 _SIDE, _FRAMES, _LAYERS = 4096, 120 * 60, 200
@@ -45,14 +51,14 @@ _SIDE, _FRAMES, _LAYERS = 4096, 120 * 60, 200
 # Documents ---------------------------------------------------------------------------------------
 
 
-class _Document(BaseModel):
+class _SegmentModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
 _Look = dict[str, str | list[str] | dict[str, str | float]]
 
 
-class SegmentRequest(_Document):
+class SegmentRequest(_SegmentModel):
     """What POST /segments takes."""
 
     job: dict[str, Any] = Field(description="A segment job, as a RenderSpec is cut into.")
@@ -65,7 +71,7 @@ class SegmentRequest(_Document):
     )
 
 
-class SegmentsAbout(_Document):
+class SegmentsAbout(_SegmentModel):
     version: str
     renderer: str = Field(description="Version of what draws; segments of another don't match.")
     libraries: dict[str, str]
@@ -73,7 +79,7 @@ class SegmentsAbout(_Document):
     places: int = Field(description="How many may be.")
 
 
-class SegmentWork(_Document):
+class SegmentWork(_SegmentModel):
     """A segment that was asked for."""
 
     id: str = Field(pattern=_HASH)
@@ -94,21 +100,23 @@ class SegmentWork(_Document):
 # What a request must be --------------------------------------------------------------------------
 
 
-def accept_segment(data: dict[str, Any], bench: Bench) -> tuple[str, SegmentJob]:
+def accept_segment(data: dict[str, Any], bench: SegmentQueue) -> tuple[str, SegmentJob]:
     """A request's id and job, if it can be rendered here exactly as it would be over there.
 
     Raises ApiError: 409 for another version or look, 422 for what is wrong in itself or lacking.
     """
-    _same("segment.version", {"renderer": data.get("version")}, {"renderer": RENDERER_VERSION})
-    request, problems = validate(SegmentRequest, data, "the request")
+    _require_same(
+        "segment.version", {"renderer": data.get("version")}, {"renderer": RENDERER_VERSION}
+    )
+    request, problems = validate_data(SegmentRequest, data, "the request")
     if request is None or problems:
-        raise refused(problems)
-    job, problems = validate(SegmentJob, request.job, "the job")
+        raise refusal_error(problems)
+    job, problems = validate_data(SegmentJob, request.job, "the job")
     if job is None or problems:
-        raise refused(problems)
-    problems = list(_bounds(job))
+        raise refusal_error(problems)
+    problems = list(_iterate_bound_problems(job))
     if problems:
-        raise refused(problems)
+        raise refusal_error(problems)
     if not bench.services.engines.order(POLICY, job):
         raise ApiError(
             422,
@@ -118,9 +126,9 @@ def accept_segment(data: dict[str, Any], bench: Bench) -> tuple[str, SegmentJob]
         )
     _hold_to(request.look, job, bench)
     store = bench.services.store
-    lacking = {a.sha256 + a.suffix for a in job.all_assets if not still(store, a.key)}
+    lacking = {a.sha256 + a.suffix for a in job.all_assets if not touch_if_present(store, a.key)}
     if lacking:
-        raise refused(
+        raise refusal_error(
             [
                 Problem(
                     "segment.media",
@@ -131,10 +139,10 @@ def accept_segment(data: dict[str, Any], bench: Bench) -> tuple[str, SegmentJob]
                 for name in sorted(lacking)
             ]
         )
-    return fingerprint(job, request.look, {"name": "asked for"}), job
+    return segment_fingerprint(job, request.look, {"name": "asked for"}), job
 
 
-def _bounds(job: SegmentJob) -> Iterator[Problem]:
+def _iterate_bound_problems(job: SegmentJob) -> Iterator[Problem]:
     """What no plan made by Pytoon has, and what a server should not be made to try."""
     limits = {
         "width": (2, job.width, _SIDE),
@@ -181,14 +189,14 @@ def _bounds(job: SegmentJob) -> Iterator[Problem]:
             )
 
 
-def _hold_to(look: dict[str, Any], job: SegmentJob, bench: Bench) -> None:
+def _hold_to(look: dict[str, Any], job: SegmentJob, bench: SegmentQueue) -> None:
     """Raises ApiError where a segment would look other here than where it was asked for. What the
     request does not say, it does not care about."""
     services = bench.services
     try:
         ours = segment_look(job, {}, services.fonts, services.video_settings)
     except UserError as error:  # A family of fonts that is not here at all.
-        raise refused(error.problems) from error
+        raise refusal_error(error.problems) from error
     except RenderError as error:
         raise ApiError(
             422, "segment.font", str(error), "Give both Pytoons the same fonts."
@@ -206,11 +214,11 @@ def _hold_to(look: dict[str, Any], job: SegmentJob, bench: Bench) -> None:
             f"{missing}, of the families {', '.join(families)} or what stands in for them.",
             "Give both Pytoons the same version, presets and PYTOON_FONTS_DIR.",
         )
-    _same("segment.look", theirs, ours | libraries())
+    _require_same("segment.look", theirs, ours | library_versions())
 
 
-def _same(code: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    theirs, ours = _flat(theirs), _flat(ours)
+def _require_same(code: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    theirs, ours = _flatten_inputs(theirs), _flatten_inputs(ours)
     other = [n for n in sorted(theirs) if theirs[n] != ours.get(n)]
     if other:
         said = "; ".join(f"{n} {str(ours.get(n))[:80]}, not {str(theirs[n])[:80]}" for n in other)
@@ -222,7 +230,7 @@ def _same(code: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
         )
 
 
-def _flat(look: dict[str, Any]) -> dict[str, Any]:
+def _flatten_inputs(look: dict[str, Any]) -> dict[str, Any]:
     """`{"x264": {"crf": 18}}` as `{"x264 crf": 18}`."""
     inner = look.get("x264")
     if not isinstance(inner, dict):
@@ -235,13 +243,13 @@ def _flat(look: dict[str, Any]) -> dict[str, Any]:
 # Media -------------------------------------------------------------------------------------------
 
 
-async def take_medium(request: Request, bench: Bench, sha256: str, suffix: str) -> bool:
+async def take_medium(request: Request, bench: SegmentQueue, sha256: str, suffix: str) -> bool:
     """A medium into the store, its hash found out while it comes. False where it was there.
 
     Raises ApiError: 408, 413, 415 for what is no medium, 422 for another hash.
     """
     services, key = bench.services, f"media/{sha256}{suffix}"
-    if await run_in_threadpool(still, services.store, key):
+    if await run_in_threadpool(touch_if_present, services.store, key):
         return False
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > MEDIUM.file:
@@ -252,12 +260,12 @@ async def take_medium(request: Request, bench: Bench, sha256: str, suffix: str) 
         prefix="medium-", suffix=suffix, dir=services.settings.scratch
     ) as file:
 
-        def write(chunk: bytes) -> None:
+        def write_chunk(chunk: bytes) -> None:
             digest.update(chunk)
             file.write(chunk)
 
-        async for chunk in upload.chunks(request, MEDIUM):
-            await anyio.to_thread.run_sync(write, chunk)
+        async for chunk in upload.iterate_chunks(request, MEDIUM):
+            await anyio.to_thread.run_sync(write_chunk, chunk)
         file.flush()
         if digest.hexdigest() != sha256:
             raise ApiError(
@@ -267,21 +275,21 @@ async def take_medium(request: Request, bench: Bench, sha256: str, suffix: str) 
                 "Send it again, whole.",
             )
 
-        def store() -> None:
+        def store_medium() -> None:
             try:
-                probe(file.name)
-            except UnreadableMedia as error:
+                probe_media(file.name)
+            except UnreadableMediaError as error:
                 raise ApiError(415, error.code, error.message, error.remedy) from error
             services.store.put(key, Path(file.name))
 
-        await run_in_threadpool(store)
+        await run_in_threadpool(store_medium)
     return True
 
 
 # The calls ---------------------------------------------------------------------------------------
 
 
-def _described(work: Work) -> SegmentWork:
+def _describe_task(work: SegmentTask) -> SegmentWork:
     return SegmentWork(
         id=work.id,
         state=work.state,
@@ -299,7 +307,7 @@ def _described(work: Work) -> SegmentWork:
     )
 
 
-def _known(bench: Bench, id_: str) -> Work:
+def _known_task(bench: SegmentQueue, id_: str) -> SegmentTask:
     work = bench.get(id_)
     if work is None:
         raise ApiError(
@@ -311,14 +319,14 @@ def _known(bench: Bench, id_: str) -> Work:
     return work
 
 
-def _identity(request: Request, asker: str) -> str:
+def _asker_identity(request: Request, asker: str) -> str:
     """An asker as it is counted: those of one token can't leave for those of another."""
     return f"{owner_of(request.headers)} {asker}"
 
 
-def _errors(**reasons: str) -> dict[int | str, dict[str, Any]]:
+def _error_responses(**reasons: str) -> dict[int | str, dict[str, Any]]:
     """Answers that are no success: status, as `s409`, -> what it means here."""
-    found = openapi.errors(*(int(status[1:]) for status in reasons))
+    found = openapi.error_responses(*(int(status[1:]) for status in reasons))
     return found | {
         int(status[1:]): {**found[int(status[1:])], "description": reason}
         for status, reason in reasons.items()
@@ -352,7 +360,7 @@ Leaver = Annotated[
 _UNKNOWN = "No segment has this id: it was cancelled, or the server was restarted."
 
 
-def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
+def add_segment_routes(app: FastAPI, bench: SegmentQueue, *, secured: bool) -> None:
     bearer = HTTPBearer(auto_error=False, description="The server's PYTOON_TOKEN.")
     own: dict[str, Any] = {"dependencies": [Depends(bearer)]} if secured else {}
     own["tags"] = ["segments"]
@@ -360,7 +368,7 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
     @app.get(
         "/segments",
         response_model=SegmentsAbout,
-        responses=openapi.errors(),
+        responses=openapi.error_responses(),
         operation_id="about_segments",
         **own,
     )
@@ -369,7 +377,7 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
         return SegmentsAbout(
             version=__version__,
             renderer=RENDERER_VERSION,
-            libraries=libraries(),
+            libraries=library_versions(),
             taken=bench.taken(),
             places=bench.places,
         )
@@ -378,7 +386,7 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
         "/segments",
         status_code=202,
         response_model=SegmentWork,
-        responses=_errors(
+        responses=_error_responses(
             s400="The body can't be read.",
             s408="The body stopped coming.",
             s409="Another version of the renderer, of the encoder or of its settings.",
@@ -402,16 +410,16 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
         same work."""
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             raise ApiError(415, "body.type", "The body is not JSON.", "Send application/json.")
-        received = await upload.receive(request, bench.services.settings.scratch, JOB)
+        received = await upload.receive_request(request, bench.services.settings.scratch, JOB)
         name = asker or secrets.token_hex(16)
 
-        def take() -> Work:
+        def take_request() -> SegmentTask:
             id_, job = accept_segment(received.data, bench)
-            return bench.ask(id_, job, _identity(request, name))
+            return bench.ask(id_, job, _asker_identity(request, name))
 
         try:
-            work = await run_in_threadpool(take)
-        except Full as error:
+            work = await run_in_threadpool(take_request)
+        except QueueFullError as error:
             raise ApiError(
                 503,
                 "segments.full",
@@ -419,38 +427,40 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
                 "Ask again a little later.",
                 headers={"Retry-After": str(bench.retry_after)},
             ) from None
-        said = _described(work)
+        said = _describe_task(work)
         headers = {"Location": f"/segments/{work.id}", _ASKER: name}
         return JSONResponse(said.model_dump(mode="json"), 202, headers)
 
     @app.get(
         "/segments/{id}",
         response_model=SegmentWork,
-        responses=_errors(s404=_UNKNOWN, s422="That is no id."),
+        responses=_error_responses(s404=_UNKNOWN, s422="That is no id."),
         operation_id="get_segment",
         **own,
     )
     def get(id: Id) -> SegmentWork:
         """How far a segment is."""
-        return _described(_known(bench, id))
+        return _describe_task(_known_task(bench, id))
 
     @app.delete(
         "/segments/{id}",
         status_code=204,
-        responses=_errors(s404=_UNKNOWN, s422="That is no id, or `Pytoon-Asker` is missing."),
+        responses=_error_responses(
+            s404=_UNKNOWN, s422="That is no id, or `Pytoon-Asker` is missing."
+        ),
         operation_id="leave_segment",
         **own,
     )
     def leave(request: Request, id: Id, asker: Leaver) -> Response:
         """Not wanted any more. It is cancelled, unless somebody else asked for the same; what is
         finished stays. Of somebody who did not ask for it, it changes nothing."""
-        if not bench.leave(id, _identity(request, asker)):
-            _known(bench, id)
+        if not bench.leave(id, _asker_identity(request, asker)):
+            _known_task(bench, id)
         return Response(status_code=204)
 
     def file(request: Request, id: Id) -> Response:
         """The segment: an MP4 in the delivery settings, without sound."""
-        work = _known(bench, id)
+        work = _known_task(bench, id)
         if work.record is None or not bench.services.store.exists(work.record.key):
             raise ApiError(
                 409,
@@ -463,14 +473,14 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
 
     def has(sha256: Hash, suffix: Suffix = "") -> Response:
         """Is this medium here?"""
-        if not still(bench.services.store, f"media/{sha256}{suffix}"):
+        if not touch_if_present(bench.services.store, f"media/{sha256}{suffix}"):
             raise ApiError(404, "media.unknown", "This medium is not here.", "PUT it here.")
         return Response(status_code=200)
 
     @app.put(
         "/segments/media/{sha256}",
         status_code=201,
-        responses=_errors(
+        responses=_error_responses(
             s400="The body broke off.",
             s408="The body stopped coming.",
             s413="The file is over 2 GB.",
@@ -502,12 +512,12 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
         responses={200: {"description": "It is here."}, 404: {"description": "It is not."}}
         | {
             status: {"description": answer["description"]}
-            for status, answer in _errors(s422="The address is wrong.").items()
+            for status, answer in _error_responses(s422="The address is wrong.").items()
         },
         operation_id="has_medium",
         **own,
     )
-    answers = openapi.files("video/mp4") | _errors(
+    answers = openapi.file_responses("video/mp4") | _error_responses(
         s404=_UNKNOWN, s409="It is not completed.", s422="That is no id."
     )
     for method in ("GET", "HEAD"):

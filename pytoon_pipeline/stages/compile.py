@@ -8,32 +8,34 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from pytoon_pipeline.briefs.bundle import unpack
+from pytoon_pipeline.briefs.bundle import unpack_brief
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.compiler.compile import Compiled, compile_file
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.errors import BriefError, Problem, StoreError
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.scratch import working_folder
 from pytoon_pipeline.stages.services import Services
-from pytoon_pipeline.store.seen import still
-from pytoon_pipeline.store.sums import remember
+from pytoon_pipeline.store.seen import touch_if_present
+from pytoon_pipeline.store.sums import remember_sum
 from pytoon_pipeline.tables.offers import UNTIL
 
 
-def _compile(
+def _compile_source(
     source: BriefSource,
     services: Services,
     now: dt.datetime | None = None,
     scratch: Path | None = None,
-) -> Compiled:
-    shop = replace(services.workshop, scratch=scratch)
+) -> CompiledPlan:
+    shop = replace(services.compile_context, scratch=scratch)
     compiled = compile_file(
         source.path, source.folder, source.kind, source.shown, shop, source.document
     )
     return _judge_offer(compiled, source, now)
 
 
-def _judge_offer(compiled: Compiled, source: BriefSource, now: dt.datetime | None) -> Compiled:
+def _judge_offer(
+    compiled: CompiledPlan, source: BriefSource, now: dt.datetime | None
+) -> CompiledPlan:
     """What was made of a row of a table and stands by itself by now (a finished plan, a brief that
     was sent to a server and may have waited there) says until when it holds: a plan is warned of,
     a brief refused. Rows themselves are looked at by `_refuse_outdated`."""
@@ -75,7 +77,7 @@ def check_source(
 ) -> tuple[RenderSpec | None, list[Problem]]:
     """The plan, or None, and all that is to be said of it; nothing is copied, stored or raised.
     `now` is the present if left out."""
-    compiled = _compile(source, services, now)
+    compiled = _compile_source(source, services, now)
     return compiled.spec, compiled.problems
 
 
@@ -88,7 +90,7 @@ def compile_source(
     for a row whose offer began or ended since it was read; StoreError."""
     _refuse_outdated(source, now)
     with _working_folder(services) as folder:
-        return _stored(_compile(source, services, now, folder), services, folder)
+        return _store_assets(_compile_source(source, services, now, folder), services, folder)
 
 
 @contextmanager
@@ -104,7 +106,7 @@ def _working_folder(services: Services) -> Iterator[Path]:
 
 def _refuse_outdated(source: BriefSource, now: dt.datetime | None) -> None:
     document = source.document
-    if document is None or document.holds(now or dt.datetime.now(dt.UTC)):
+    if document is None or document.is_current(now or dt.datetime.now(dt.UTC)):
         return
     raise BriefError(
         [
@@ -125,39 +127,42 @@ def compile_parcel(
     """The same, on any machine, of a brief that was packed with these contents. `place` is the
     folder that it was packed from, for messages. Raises StoreError, too."""
     with _working_folder(services) as folder:
-        source, roots = unpack(key, contents, services.store, folder)
+        source, roots = unpack_brief(key, contents, services.store, folder)
         _refuse_outdated(source, None)
         # What comes from elsewhere, tracks and logos of the presets folder, is copied.
         copies = folder / "copies"
         copies.mkdir()
         shop = replace(
-            services.workshop, media_roots=roots, scratch=copies, private=source.folder.parent
+            services.compile_context,
+            media_roots=roots,
+            scratch=copies,
+            private=source.folder.parent,
         )
         compiled = compile_file(
             source.path, source.folder, source.kind, source.shown, shop, source.document
         )
         here, there = str(source.folder), str(place or source.key)
-        problems = [_moved(p, here, there) for p in compiled.problems]
+        problems = [_relocate_problem(p, here, there) for p in compiled.problems]
         compiled = _judge_offer(replace(compiled, problems=problems), source, None)
-        return _stored(compiled, services, copies)
+        return _store_assets(compiled, services, copies)
 
 
-def _moved(problem: Problem, here: str, there: str) -> Problem:
+def _relocate_problem(problem: Problem, here: str, there: str) -> Problem:
     """A problem of a file whose whole path is said, at the place where a person finds it."""
     texts = {n: getattr(problem, n) for n in ("file", "message", "remedy")}
     return replace(problem, **{n: t and t.replace(here, there) for n, t in texts.items()})
 
 
-def _stored(compiled: Compiled, services: Services, copies: Path) -> RenderSpec:
+def _store_assets(compiled: CompiledPlan, services: Services, copies: Path) -> RenderSpec:
     """The plan, its files in the store; those below `copies` may be moved there."""
     if compiled.spec is None:
         raise BriefError([p for p in compiled.problems if p.severity == "error"])
     for asset in compiled.spec.assets:
-        if not still(services.store, asset.key):
+        if not touch_if_present(services.store, asset.key):
             file = compiled.files[asset.id]
             own = file.is_relative_to(copies)
             if own:
-                remember(file, asset.sha256)  # It was summed while it was copied.
+                remember_sum(file, asset.sha256)  # It was summed while it was copied.
             services.store.put(asset.key, file, once=True, move=own)
     return compiled.spec
 

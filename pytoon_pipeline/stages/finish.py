@@ -18,14 +18,14 @@ from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.images import save_jpeg
 from pytoon_pipeline.media.label import read_mark
 from pytoon_pipeline.media.measure import MEASURE_VERSION, Measurement, measure_traced
-from pytoon_pipeline.media.probe import sha256
-from pytoon_pipeline.media.trace import Trace
+from pytoon_pipeline.media.probe import hash_file
+from pytoon_pipeline.media.trace import FrameTrace
 from pytoon_pipeline.picture.captions import EXIT_SECONDS, STICKER_SECONDS
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
 from pytoon_pipeline.plan.model import RenderSpec
-from pytoon_pipeline.plan.timeline import Timeline, frames_of, timeline
+from pytoon_pipeline.plan.timeline import Timeline, build_timeline, frames_of
 from pytoon_pipeline.quality import words
-from pytoon_pipeline.quality.checks import Expected, Seen, Verdict, run_checks
+from pytoon_pipeline.quality.checks import CheckVerdict, ExpectedFile, SeenText, run_checks
 from pytoon_pipeline.quality.match import compare_traces
 from pytoon_pipeline.stages.assemble import heard_files, sound_notes
 from pytoon_pipeline.stages.documents import (
@@ -34,24 +34,24 @@ from pytoon_pipeline.stages.documents import (
     ThumbnailDocument,
     VideoDocument,
 )
-from pytoon_pipeline.stages.labelling import disclosure, source_type
-from pytoon_pipeline.stages.licences import licences
-from pytoon_pipeline.stages.segments import workdir
+from pytoon_pipeline.stages.labelling import build_disclosure, source_type
+from pytoon_pipeline.stages.licences import list_licences
+from pytoon_pipeline.stages.segments import open_workdir
 from pytoon_pipeline.stages.services import Services
-from pytoon_pipeline.stages.sources import explain
+from pytoon_pipeline.stages.sources import explain_stretches
 from pytoon_pipeline.stages.traces import load_trace
 from pytoon_pipeline.store.seen import made_again
 
 # --- judgement
 
 
-def expected(
+def build_expected(
     spec: RenderSpec,
     line: Timeline,
     video: VideoDocument,
     segments: SegmentsDocument | None,
     services: Services,
-) -> Expected:
+) -> ExpectedFile:
     """What the finished file is held against."""
     delivery, audio = services.presets.facts().delivery, spec.audio
     degraded = {r.segment_id for r in segments.segments if r.degraded} if segments else set()
@@ -78,7 +78,7 @@ def expected(
         and segment.type != "video"
         or segment.id in degraded
     ]
-    return Expected(
+    return ExpectedFile(
         width=spec.resolution.width,
         height=spec.resolution.height,
         rate=line.rate,
@@ -115,7 +115,7 @@ def seen_of(
     services: Services,
     again: bool = False,
     frames_there: int | None = None,
-) -> list[Seen]:
+) -> list[SeenText]:
     """What of the plan's captions and overlays is on the finished file: one decoded frame for each
     moment looked at, once for each content and plan."""
     store = services.store
@@ -126,8 +126,8 @@ def seen_of(
     ).hexdigest()
     memo = f"sightings/{video.sha256}-{mark[:16]}-{words.SIGHT_VERSION}.json"
     if store.exists(memo) and not again:
-        return [Seen.model_validate(s) for s in json.loads(store.read_bytes(memo))]
-    planned = words.plan(spec, line, services.fonts, lambda asset: store.local(asset.key))
+        return [SeenText.model_validate(s) for s in json.loads(store.read_bytes(memo))]
+    planned = words.plan_texts(spec, line, services.fonts, lambda asset: store.local(asset.key))
     path, width = store.local(video.key), spec.resolution.width
     frames: dict[int, Planes] = {}
     seen = []
@@ -136,34 +136,34 @@ def seen_of(
         frame = min(shape.frame, (video.frames if frames_there is None else frames_there) - 1)
         if frame not in frames:
             frames = {frame: next(read_frames(path, frame, 1))}
-        seen.append(words.look(shape, frames[frame], width))
+        seen.append(words.read_frame_text(shape, frames[frame], width))
     store.put_bytes(memo, json.dumps([s.model_dump() for s in seen]).encode())
     return seen
 
 
-def judge(
+def judge_video(
     spec: RenderSpec,
     video: VideoDocument,
     services: Services,
     segments: SegmentsDocument | None = None,
     *,
     again: bool = False,
-) -> tuple[dict, list[Verdict]]:
+) -> tuple[dict, list[CheckVerdict]]:
     """Measurement and verdicts of the finished file; a file is measured once for its content,
     unless it is to be measured `again`.
 
     Raises StoreError when it is no longer the file that was rendered.
     """
     store = services.store
-    if again and sha256(store.local(video.key)) != video.sha256:
+    if again and hash_file(store.local(video.key)) != video.sha256:
         raise StoreError(
             f"{video.key} is not the file that was rendered: it was changed, or is damaged. "
             "Render this brief again (action `rerender`)."
         )
     measurement, found = measured_of(video, services, again)
-    line = timeline(spec)
-    wanted = expected(spec, line, video, segments, services)
-    wanted.shown = explain(spec, line, measurement, wanted, services)
+    line = build_timeline(spec)
+    wanted = build_expected(spec, line, video, segments, services)
+    wanted.shown = explain_stretches(spec, line, measurement, wanted, services)
     seen = []
     if measurement.video:
         seen = seen_of(spec, line, video, services, again, measurement.video.frames)
@@ -181,13 +181,13 @@ def judge(
 @made_again
 def measured_of(
     video: VideoDocument, services: Services, again: bool = False
-) -> tuple[Measurement, Trace]:
+) -> tuple[Measurement, FrameTrace]:
     """Measurement and trace of a finished file, taken once for its content."""
     store = services.store
     memo = f"measurements/{video.sha256}-{MEASURE_VERSION}"
     if not again and store.exists(f"{memo}.json") and store.exists(f"{memo}.trace"):
         try:
-            trace = Trace.from_bytes(store.read_bytes(f"{memo}.trace"))
+            trace = FrameTrace.from_bytes(store.read_bytes(f"{memo}.trace"))
             return Measurement.from_dict(json.loads(store.read_bytes(f"{memo}.json"))), trace
         except MediaError:
             pass  # a damaged memo is taken anew
@@ -202,7 +202,7 @@ def measured_of(
 CANDIDATES = 6
 
 
-def _candidates(spec: RenderSpec, line: Timeline) -> list[int]:
+def _thumbnail_candidates(spec: RenderSpec, line: Timeline) -> list[int]:
     """Frames worth showing, hook first: no transition, no caption on its way in or out, no badge
     that pops in, no end card."""
     busy: list[tuple[int, int]] = [(w.first, w.first + w.count) for w in line.windows]
@@ -219,7 +219,7 @@ def _candidates(spec: RenderSpec, line: Timeline) -> list[int]:
     if spec.segments[-1].id == END_CARD and len(line.spans) > 1:
         busy.append((line.spans[-1].start, line.frames))
 
-    def calm(frame: int) -> bool:
+    def is_calm(frame: int) -> bool:
         return 0 <= frame < line.frames and not any(a <= frame < b for a, b in busy)
 
     wanted = []
@@ -227,11 +227,11 @@ def _candidates(spec: RenderSpec, line: Timeline) -> list[int]:
         first, end = frames_of(cue.start, line.rate), frames_of(cue.end, line.rate)
         wanted += [first + (end - first) * k // 4 for k in (2, 3)]
     wanted += [span.start + span.body // 2 for span in line.spans]
-    found = [f for f in dict.fromkeys(wanted) if calm(f)]
+    found = [f for f in dict.fromkeys(wanted) if is_calm(f)]
     return found[:CANDIDATES] or [line.frames // 2]
 
 
-def _score(planes: Planes) -> float:
+def _score_frame(planes: Planes) -> float:
     """Sharp, contrasty, neither dark nor blown out."""
     small = cv2.resize(planes[0], (270, 480), interpolation=cv2.INTER_AREA).astype(np.float32)
     sharp = float(cv2.Laplacian(small, cv2.CV_32F).std())
@@ -251,7 +251,7 @@ def make_thumbnail(
     chosen, made = f"{memo}.json", f"{memo}.jpg"
     if not (store.exists(chosen) and store.exists(made)):
         frame, planes = _best_frame(spec, video, services)
-        with workdir(services) as folder:
+        with open_workdir(services) as folder:
             jpeg = folder / "thumbnail.jpg"
             save_jpeg(planes_to_rgb(planes), jpeg)
             store.put(made, jpeg)
@@ -262,7 +262,7 @@ def make_thumbnail(
 
 
 def _best_frame(spec: RenderSpec, video: VideoDocument, services: Services) -> tuple[int, Planes]:
-    line = timeline(spec)
+    line = build_timeline(spec)
     path = services.store.local(video.key)
     hooks = [
         (frames_of(c.start, line.rate), frames_of(c.end, line.rate))
@@ -270,10 +270,10 @@ def _best_frame(spec: RenderSpec, video: VideoDocument, services: Services) -> t
         if c.role == "hook"
     ]
     best: tuple[float, int, Planes] | None = None
-    for frame in _candidates(spec, line):
+    for frame in _thumbnail_candidates(spec, line):
         planes = next(read_frames(path, frame, 1))
         weight = 1.5 if any(a <= frame < b for a, b in hooks) else 1.0
-        score = _score(planes) * weight
+        score = _score_frame(planes) * weight
         if best is None or score > best[0]:
             best = score, frame, planes
     assert best is not None
@@ -301,13 +301,13 @@ def preview_data_uri(thumbnail: ThumbnailDocument, services: Services, width: in
 # --- metrics
 
 
-def versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
     """What made the video, by version."""
     return {
         "pytoon": __version__,
         "renderer": RENDERER_VERSION,
         "python": platform.python_version(),
-        "ffmpeg": ffmpeg.version(),
+        "ffmpeg": ffmpeg.read_version(),
         "opencv": cv2.__version__,
     }
 
@@ -320,7 +320,7 @@ def write_metrics(
     key: str,
 ) -> MetricsDocument:
     """`metrics.json` beside the video."""
-    measurement, verdicts = judge(spec, video, services, segments)
+    measurement, verdicts = judge_video(spec, video, services, segments)
     campaign, _, brief = key.rpartition("/")
     music = None
     if spec.audio and spec.audio.music:
@@ -336,9 +336,9 @@ def write_metrics(
         measurement=measurement,
         notes=[*spec.notes, *sound_notes(spec, video.sound)],
         music=music,
-        licences=licences(spec, services),
-        disclosure=disclosure(spec, segments, services, video.signer),
-        versions=versions(),
+        licences=list_licences(spec, services),
+        disclosure=build_disclosure(spec, segments, services, video.signer),
+        versions=list_versions(),
     )
     services.store.put_bytes(
         f"videos/{key}/metrics.json", document.model_dump_json(indent=2).encode() + b"\n"

@@ -18,10 +18,15 @@ from pytoon_pipeline import __version__
 from pytoon_pipeline.engines.base import Engine
 from pytoon_pipeline.errors import EngineError
 from pytoon_pipeline.media import label
-from pytoon_pipeline.media.credentials import VOCABULARY, Identity, Ingredient, sign
+from pytoon_pipeline.media.credentials import (
+    VOCABULARY,
+    ContentIngredient,
+    SigningIdentity,
+    sign_video,
+)
 from pytoon_pipeline.plan.model import Asset, RenderSpec, Segment
 from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
-from pytoon_pipeline.plan.timeline import timeline
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.stages.documents import (
     DisclosureRecord,
     SegmentRecord,
@@ -35,7 +40,7 @@ ASSERTION = "pytoon.takes"
 """Our own part of the Content Credentials: engine, workflow, models and seed of each take."""
 
 
-def generated(spec: RenderSpec, segments: SegmentsDocument | None) -> list[Segment]:
+def generated_segments(spec: RenderSpec, segments: SegmentsDocument | None) -> list[Segment]:
     """Segments whose footage a model made. A plain still that stands in for it is none."""
     still = {r.segment_id for r in segments.segments if r.degraded} if segments else set()
     return [s for s in spec.segments if s.type == "generated" and s.id not in still]
@@ -44,7 +49,7 @@ def generated(spec: RenderSpec, segments: SegmentsDocument | None) -> list[Segme
 def source_type(spec: RenderSpec, segments: SegmentsDocument | None) -> str | None:
     """IPTC's name of where the picture comes from; None where nothing is generated. Lettering over
     a model's picture leaves it a model's, a picture beside or on it does not."""
-    made = generated(spec, segments)
+    made = generated_segments(spec, segments)
     if not made:
         return None
     alone = len(made) == len(spec.segments) and all(_fills_the_frame(s) for s in made)
@@ -57,7 +62,7 @@ def _fills_the_frame(segment: Segment) -> bool:
     return segment.generate.role == "footage" or not segment.media
 
 
-def disclosure(
+def build_disclosure(
     spec: RenderSpec,
     segments: SegmentsDocument,
     services: Services,
@@ -67,18 +72,21 @@ def disclosure(
     kind = source_type(spec, segments)
     if kind is None:
         return DisclosureRecord()
-    jobs = {j.segment_id: j for j in segment_jobs(spec, timeline(spec))}
+    jobs = {j.segment_id: j for j in segment_jobs(spec, build_timeline(spec))}
     records = {r.segment_id: r for r in segments.segments}
     return DisclosureRecord(
         ai_generated=True,
         digital_source_type=kind,
-        segments=[_take(s, records[s.id], jobs[s.id], services) for s in generated(spec, segments)],
+        segments=[
+            _build_take_record(s, records[s.id], jobs[s.id], services)
+            for s in generated_segments(spec, segments)
+        ],
         c2pa="signed" if signer else "unsigned",
         signer=signer,
     )
 
 
-def _take(
+def _build_take_record(
     segment: Segment, record: SegmentRecord, job: SegmentJob, services: Services
 ) -> TakeRecord:
     inputs = record.take or _says_now(record.engine, job, services)
@@ -119,17 +127,17 @@ def _says_now(name: str, job: SegmentJob, services: Services) -> dict[str, Any]:
     return {}
 
 
-def packet(said: DisclosureRecord) -> bytes:
+def build_xmp_packet(said: DisclosureRecord) -> bytes:
     """The XMP packet of a video with generated footage."""
     assert said.digital_source_type is not None
-    return label.packet(said.digital_source_type, f"Pytoon {__version__}", CREDIT)
+    return label.build_packet(said.digital_source_type, f"Pytoon {__version__}", CREDIT)
 
 
 def label_video(
     video: Path,
     out: Path,
     said: DisclosureRecord,
-    identity: Identity | None,
+    identity: SigningIdentity | None,
     spec: RenderSpec,
     segments: SegmentsDocument,
     services: Services,
@@ -140,28 +148,28 @@ def label_video(
     Raises LinkError or CredentialsError; `out` appears whole or not at all.
     """
     if identity is None:
-        label.add_packet(video, out, packet(said))
+        label.add_packet(video, out, build_xmp_packet(said))
         return
     marked = video.with_name(f"marked-{video.name}")
-    label.add_packet(video, marked, packet(said))
-    parts = list(_ingredients(spec, segments, said, services))
-    sign(marked, out, identity, _manifest(said, parts), parts)
+    label.add_packet(video, marked, build_xmp_packet(said))
+    parts = list(_iterate_ingredients(spec, segments, said, services))
+    sign_video(marked, out, identity, _build_manifest(said, parts), parts)
 
 
-def _ingredients(
+def _iterate_ingredients(
     spec: RenderSpec, segments: SegmentsDocument, said: DisclosureRecord, services: Services
-) -> Iterator[Ingredient]:
+) -> Iterator[ContentIngredient]:
     """Every take, then every picture and clip that is seen or that a model was shown."""
     store = services.store
     keys = {r.segment_id: r.key for r in segments.segments}
     for take in said.segments:
-        yield Ingredient(
+        yield ContentIngredient(
             f"take-{take.segment}",
             f"{take.segment}.mp4",
             store.local(keys[take.segment]),
             description="Generated footage with its captions.",
         )
-    made = {s.id for s in generated(spec, segments)}
+    made = {s.id for s in generated_segments(spec, segments)}
     shown: dict[str, None] = {}
     given: dict[str, None] = {}
     for segment in spec.segments:
@@ -177,28 +185,28 @@ def _ingredients(
     shown |= dict.fromkeys(o.media for o in spec.overlays or [] if o.media)
     for name in [*shown, *(g for g in given if g not in shown)]:
         asset = spec.asset(name)
-        yield Ingredient(
+        yield ContentIngredient(
             name,
-            _title(asset),
+            _file_title(asset),
             store.local(asset.key),
             relationship="componentOf" if name in shown else "inputTo",
         )
 
 
-def _title(asset: Asset) -> str:
+def _file_title(asset: Asset) -> str:
     """The file's name alone: folders and addresses are nobody's business."""
     return PurePosixPath(urlsplit(asset.source).path).name or asset.id
 
 
-def _manifest(said: DisclosureRecord, parts: list[Ingredient]) -> dict[str, Any]:
+def _build_manifest(said: DisclosureRecord, parts: list[ContentIngredient]) -> dict[str, Any]:
     """The statement that is signed, as C2PA's library takes it."""
     tool = {"name": "Pytoon", "version": __version__}
 
-    def action(kind: str, ids: list[str], **more: Any) -> dict[str, Any]:
+    def make_action(kind: str, ids: list[str], **more: Any) -> dict[str, Any]:
         return {"action": kind, **more, **({"parameters": {"ingredientIds": ids}} if ids else {})}
 
     takes = [
-        action(
+        make_action(
             "c2pa.placed",
             [f"take-{take.segment}"],
             digitalSourceType=VOCABULARY + label.GENERATED,
@@ -209,14 +217,14 @@ def _manifest(said: DisclosureRecord, parts: list[Ingredient]) -> dict[str, Any]
     given = [p.id for p in parts if p.relationship == "inputTo"]
     placed = [p.id for p in parts if p.relationship == "componentOf"][len(takes) :]
     actions = [
-        action(
+        make_action(
             "c2pa.created",
             given,
             digitalSourceType=f"{VOCABULARY}{said.digital_source_type}",
             softwareAgent=tool,
         ),
         *takes,
-        *([action("c2pa.placed", placed)] if placed else []),
+        *([make_action("c2pa.placed", placed)] if placed else []),
     ]
     known = [take.model_dump(exclude_none=True) for take in said.segments]
     return {

@@ -10,7 +10,7 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import VideoSettings
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
-from pytoon_pipeline.stages.finishing import Finishing
+from pytoon_pipeline.stages.finishing import SegmentFinishing
 
 
 def segment_look(
@@ -21,5 +21,5 @@ def segment_look(
     Raises RenderError for words that don't fit their box, PresetError for a family of fonts that is
     not here.
     """
-    drawn = Finishing(job, fonts, media).look()
-    return {**drawn, "x264": asdict(video), "ffmpeg": ffmpeg.version()}
+    drawn = SegmentFinishing(job, fonts, media).look()
+    return {**drawn, "x264": asdict(video), "ffmpeg": ffmpeg.read_version()}

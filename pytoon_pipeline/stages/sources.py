@@ -15,11 +15,11 @@ from pytoon_pipeline.media.measure import DARK, Measurement
 from pytoon_pipeline.picture.grounds import rgb_of
 from pytoon_pipeline.picture.yuv import rgb_to_planes
 from pytoon_pipeline.plan.model import Asset, RenderSpec, Segment
-from pytoon_pipeline.plan.timeline import Span, Timeline, frames_of
+from pytoon_pipeline.plan.timeline import SegmentSpan, Timeline, frames_of
 from pytoon_pipeline.quality.checks import (
     FROZEN_CHANGE,
-    Expected,
-    Shown,
+    ExpectedFile,
+    ExplainedStretch,
     find_black,
     find_still,
 )
@@ -42,15 +42,15 @@ Why = tuple[str, bool]
 """What is said, and whether it is worth a warning."""
 
 
-def explain(
-    spec: RenderSpec, line: Timeline, m: Measurement, e: Expected, services: Services
-) -> list[Shown]:
+def explain_stretches(
+    spec: RenderSpec, line: Timeline, m: Measurement, e: ExpectedFile, services: Services
+) -> list[ExplainedStretch]:
     """What of the black and frozen stretches of a finished file is as its material is.
 
     A source that can't be read explains nothing. What an engine generated is never its own
     explanation.
     """
-    shown: list[Shown] = []
+    shown: list[ExplainedStretch] = []
     judges: tuple[tuple[str, list[tuple[int, int]], Callable[..., Why | None]], ...] = (
         ("black", find_black(m, e), _why_black),
         ("still", find_still(m, e), _why_still),
@@ -68,11 +68,13 @@ def explain(
                 except (PytoonError, OSError, ValueError):
                     why = None
                 if why is not None:
-                    shown.append(Shown(kind=kind, first=a, end=b, why=why[0], warns=why[1]))
+                    shown.append(
+                        ExplainedStretch(kind=kind, first=a, end=b, why=why[0], warns=why[1])
+                    )
     return shown
 
 
-def _picture(services: Services, asset: Asset) -> np.ndarray:
+def _read_picture(services: Services, asset: Asset) -> np.ndarray:
     return load_image(services.store.local(asset.key))
 
 
@@ -81,7 +83,7 @@ def _own_media(spec: RenderSpec, segment: Segment) -> list[Asset]:
 
 
 def _why_black(
-    spec: RenderSpec, segment: Segment, span: Span, first: int, end: int, services: Services
+    spec: RenderSpec, segment: Segment, span: SegmentSpan, first: int, end: int, services: Services
 ) -> Why | None:
     media = _own_media(spec, segment)
     if segment.type == "text" or not media:
@@ -98,7 +100,7 @@ def _why_black(
             # A frame or two at either end may be on their way.
             if dark and np.mean([share >= _DARK_SHARE for share in dark]) >= 0.8:
                 return f"the clip {asset.source} is itself black there", True
-        elif not _is_dark(_picture(services, asset)):
+        elif not _is_dark(_read_picture(services, asset)):
             return None
     if media and all(a.kind != "video" for a in media):
         names = ", ".join(a.source for a in media)
@@ -143,7 +145,7 @@ def _is_dark(picture: np.ndarray) -> bool:
 
 
 def _why_still(
-    spec: RenderSpec, segment: Segment, span: Span, first: int, end: int, services: Services
+    spec: RenderSpec, segment: Segment, span: SegmentSpan, first: int, end: int, services: Services
 ) -> Why | None:
     media = _own_media(spec, segment)
     if not media:
@@ -163,14 +165,14 @@ def _why_still(
     width, height = spec.resolution.width, spec.resolution.height
     # Pixels a frame that the camera moves by, in the mean over the frame, where it is slowest.
     speed = 0.5 * motion.amount * (width + height) / 8 / max(1, span.count)
-    change = max(_detail(_picture(services, a), spec, segment) for a in media) * speed
+    change = max(_measure_detail(_read_picture(services, a), spec, segment) for a in media) * speed
     if change < _PLAIN_FACTOR * FROZEN_CHANGE:
         names = ", ".join(a.source for a in media)
         return f"{names} is too plain, or moves too slowly, to show that the camera moves", True
     return None
 
 
-def _detail(picture: np.ndarray, spec: RenderSpec, segment: Segment) -> float:
+def _measure_detail(picture: np.ndarray, spec: RenderSpec, segment: Segment) -> float:
     """Luma steps from a pixel to the next along the way that the camera moves, in the mean, at the
     size that the picture is shown at: fine stripes that melt into grey there show no movement."""
     width, height = spec.resolution.width, spec.resolution.height
@@ -195,7 +197,7 @@ def _detail(picture: np.ndarray, spec: RenderSpec, segment: Segment) -> float:
 def _clip_frames(
     spec: RenderSpec,
     segment: Segment,
-    span: Span,
+    span: SegmentSpan,
     asset: Asset,
     first: int,
     end: int,

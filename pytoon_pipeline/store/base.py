@@ -57,16 +57,16 @@ def suffix_of(name: str) -> str:
     return suffix if re.fullmatch(SUFFIX, suffix) else ""
 
 
-class Missing(StoreError):
+class ObjectNotFoundError(StoreError):
     """There is no object under this key."""
 
 
-class Damaged(Missing):
+class DamagedObjectError(ObjectNotFoundError):
     """What was under this key was not what had been put, and was taken away just now."""
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredObject:
     """An object, as a listing tells of it."""
 
     key: str
@@ -115,25 +115,25 @@ class Store(ABC):
         """A small document. Missing when absent."""
 
     @abstractmethod
-    def stat(self, key: str) -> Stored | None:
+    def stat(self, key: str) -> StoredObject | None:
         """What is under this key, None when nothing."""
 
-    def whole(self, key: str) -> Stored | None:
+    def whole(self, key: str) -> StoredObject | None:
         """What is under this key to be used: looked at as closely as can be done here, and taken
         away where it is damaged. None when nothing is, or nothing whole was."""
         return self.stat(key)
 
-    def _lose(self, key: str, why: str) -> Damaged:
+    def _report_damage(self, key: str, why: str) -> DamagedObjectError:
         """Remember, and say, that an object was taken away as damaged."""
         self.damaged[key] = why
         log.warning("%s was damaged (%s) and was taken away; it is made again.", key, why)
-        return Damaged(
+        return DamagedObjectError(
             f"{key} in the store was damaged ({why}) and was taken away. Render again: it is made "
             "anew."
         )
 
     @abstractmethod
-    def objects(self, prefix: str) -> Iterator[Stored]:
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
         """All objects below a prefix (a folder; empty for the whole store), sorted by key."""
 
     def keys(self, prefix: str) -> list[str]:

@@ -29,15 +29,21 @@ from uuid import uuid4
 from pytoon_pipeline.errors import Problem, SettingsError, StoreError
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import sums
-from pytoon_pipeline.store.base import CONTENT, Missing, Store, Stored, checked_key
-from pytoon_pipeline.store.cache import Cache
+from pytoon_pipeline.store.base import (
+    CONTENT,
+    ObjectNotFoundError,
+    Store,
+    StoredObject,
+    checked_key,
+)
+from pytoon_pipeline.store.cache import ObjectCache
 
 log = logging.getLogger("pytoon.store")
 P, T = ParamSpec("P"), TypeVar("T")
 
 PART = 8 * 2**20
 """Bytes: what is longer goes up in parts of this size."""
-_MOST_PARTS = 10_000
+_MAX_PARTS = 10_000
 _THREADS = 4
 """Parts that a process has under way, whatever is put: 32 MiB of memory."""
 _CHUNK = 2**20
@@ -78,7 +84,7 @@ _OTHER = "application/octet-stream"
 # Addresses ---------------------------------------------------------------------------------------
 
 
-def _refused(name: str, message: str, remedy: str) -> SettingsError:
+def _store_setting_error(name: str, message: str, remedy: str) -> SettingsError:
     return SettingsError(Problem("settings.store", message, remedy, field=name))
 
 
@@ -87,7 +93,7 @@ def open_s3(settings: Settings) -> S3Store:
     bucket, _, prefix = settings.store.removeprefix("s3://").partition("/")
     ip = re.fullmatch(r"\d+(\.\d+){3}", bucket)
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket) or ".." in bucket or ip:
-        raise _refused(
+        raise _store_setting_error(
             "PYTOON_STORE",
             f"{settings.store!r} names no bucket that there could be.",
             "Write s3://bucket/prefix, the bucket in 3 to 63 small letters, digits, '-' and '.'.",
@@ -96,7 +102,7 @@ def open_s3(settings: Settings) -> S3Store:
     try:
         prefix and checked_key(prefix)
     except StoreError as error:
-        raise _refused(
+        raise _store_setting_error(
             "PYTOON_STORE",
             f"{settings.store!r} has a prefix that is no path.",
             "Write s3://bucket/prefix, without '//', '.' or '..' in the prefix.",
@@ -117,7 +123,7 @@ def _checked_endpoint(endpoint: str) -> str:
     """What it says is not repeated where it may hold a password."""
     parts = urlsplit(endpoint)
     if "@" in parts.netloc or not parts.hostname or parts.query or parts.fragment:
-        raise _refused(
+        raise _store_setting_error(
             "PYTOON_S3_ENDPOINT",
             "is not the plain address of a server.",
             "Write for example http://minio:9000; user and password go into AWS_ACCESS_KEY_ID and "
@@ -135,7 +141,7 @@ def _of_others(endpoint: str | None) -> bool:
 
 
 @dataclass(frozen=True)
-class _Tools:
+class _S3Tools:
     client: Any
     pool: ThreadPoolExecutor
     credentials: Any
@@ -145,23 +151,23 @@ _OPENING: dict[int, threading.Lock] = {}
 """By process: a lock that was held when the process was forked is held for ever."""
 
 
-def _tools(endpoint: str | None, profile: str = "") -> _Tools:
+def _open_tools(endpoint: str | None, profile: str = "") -> _S3Tools:
     """`profile` is one of AWS's own files of settings; who asks is up to the environment if none is
     named."""
     pid = os.getpid()
     with _OPENING.setdefault(pid, threading.Lock()):
         aws = sorted((n, v) for n, v in os.environ.items() if n.startswith("AWS_"))
-        tools = _open(endpoint, profile, tuple(aws), pid)
+        tools = _make_tools(endpoint, profile, tuple(aws), pid)
         if tools.credentials is None:
             # Whoever gives them out may be away for a moment: they are asked for again.
-            _open.cache_clear()
+            _make_tools.cache_clear()
         return tools
 
 
 @lru_cache(maxsize=4)
-def _open(
+def _make_tools(
     endpoint: str | None, profile: str, aws: tuple[tuple[str, str], ...], _pid: int
-) -> _Tools:
+) -> _S3Tools:
     """Kept: to make a client takes longer than most requests. Safe between threads; a forked
     process makes its own, for connections are not to be shared."""
     import boto3
@@ -188,19 +194,19 @@ def _open(
         config=config,
         region_name=session.region_name or "us-east-1",
     )
-    return _Tools(client, ThreadPoolExecutor(_THREADS, "s3-part"), session.get_credentials())
+    return _S3Tools(client, ThreadPoolExecutor(_THREADS, "s3-part"), session.get_credentials())
 
 
 # The store ---------------------------------------------------------------------------------------
 
 
-def _patiently(
+def _with_retries(
     method: Callable[Concatenate[S3Store, P], T],
 ) -> Callable[Concatenate[S3Store, P], T]:
     """Wait for a bucket that is away, and do it again. Whatever is done so may be done twice."""
 
     @wraps(method)
-    def waiting(self: S3Store, *args: P.args, **kwargs: P.kwargs) -> T:
+    def retry_call(self: S3Store, *args: P.args, **kwargs: P.kwargs) -> T:
         until = None
         while True:
             try:
@@ -214,10 +220,10 @@ def _patiently(
                     raise
                 time.sleep(_AGAIN)
 
-    return waiting
+    return retry_call
 
 
-class _Broken(Exception):
+class _BrokenTransferError(Exception):
     """What came is not the object, or not the whole of it. `sha256` is that of what came whole."""
 
     def __init__(self, why: str, sha256: str = ""):
@@ -226,7 +232,7 @@ class _Broken(Exception):
 
 
 @dataclass(frozen=True)
-class _Draft:
+class _UploadDraft:
     """What is to be put, in a file that nobody else writes to."""
 
     path: Path
@@ -260,7 +266,7 @@ class S3Store(Store):
         self.link_profile = link_profile
         self.link_seconds = max(1, min(link_seconds, LONGEST_LINK))
         mark = hashlib.sha256(f"{endpoint or ''} {bucket}/{prefix}".encode()).hexdigest()[:8]
-        self.cache = Cache(cache, f"{bucket}-{mark}", cache_bytes)
+        self.cache = ObjectCache(cache, f"{bucket}-{mark}", cache_bytes)
         # Amazon honours the condition of a write. Others may pass over it without a word, so
         # they are asked before, too; see docs/s3.md.
         self._ask_first = _of_others(endpoint)
@@ -269,45 +275,45 @@ class S3Store(Store):
 
     @property
     def _client(self) -> Any:
-        return _tools(self.endpoint).client
+        return _open_tools(self.endpoint).client
 
-    def _at(self, key: str) -> dict[str, str]:
+    def _object_arguments(self, key: str) -> dict[str, str]:
         """The object, as every request names it."""
         checked_key(key)
         return {"Bucket": self.bucket, "Key": f"{self.prefix}/{key}" if self.prefix else key}
 
     def place(self, key: str) -> str:
-        return f"s3://{self.bucket}/{self._at(key)['Key']}"
+        return f"s3://{self.bucket}/{self._object_arguments(key)['Key']}"
 
-    def _root(self) -> str:
+    def _root_location(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     # Looking ------------------------------------------------------------------------------------
 
-    @_patiently
-    def _head(self, key: str) -> dict[str, Any] | None:
+    @_with_retries
+    def _head_object(self, key: str) -> dict[str, Any] | None:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        at = self._at(key)
+        at = self._object_arguments(key)
         try:
             return self._client.head_object(**at)
         except (ClientError, BotoCoreError, ValueError) as error:
-            if _status(error) == 404:
+            if _error_status(error) == 404:
                 return None
-            self._fail(error, f"{self.place(key)} can't be looked at", "s3:GetObject")
+            self._raise_store_error(error, f"{self.place(key)} can't be looked at", "s3:GetObject")
 
     def exists(self, key: str) -> bool:
-        return self._head(key) is not None
+        return self._head_object(key) is not None
 
-    def stat(self, key: str) -> Stored | None:
-        head = self._head(key)
-        return head and Stored(key, head["ContentLength"], head["LastModified"].timestamp())
+    def stat(self, key: str) -> StoredObject | None:
+        head = self._head_object(key)
+        return head and StoredObject(key, head["ContentLength"], head["LastModified"].timestamp())
 
-    def objects(self, prefix: str) -> Iterator[Stored]:
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         start = f"{self.prefix}/" if self.prefix else ""
-        below = f"{self._at(prefix)['Key']}/" if prefix else start
+        below = f"{self._object_arguments(prefix)['Key']}/" if prefix else start
         try:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=below
@@ -317,9 +323,11 @@ class S3Store(Store):
                     key = found["Key"].removeprefix(start)
                     with suppress(StoreError):  # What others put there under odd names is theirs.
                         checked_key(key)
-                        yield Stored(key, found["Size"], found["LastModified"].timestamp())
+                        yield StoredObject(key, found["Size"], found["LastModified"].timestamp())
         except (ClientError, BotoCoreError, ValueError) as error:
-            self._fail(error, f"{self._root()} can't be listed", "s3:ListBucket")
+            self._raise_store_error(
+                error, f"{self._root_location()} can't be listed", "s3:ListBucket"
+            )
 
     # Putting ------------------------------------------------------------------------------------
 
@@ -328,27 +336,29 @@ class S3Store(Store):
             # A copy first: what was summed is then what goes up and what this machine reads,
             # whatever becomes of the source meanwhile.
             try:
-                digest = sums.bring(source, path, move)
+                digest = sums.bring_contents(source, path, move)
             except OSError as error:
                 raise StoreError(f"{self.place(key)} can't be put: {error}") from error
-            return self._put(key, path, digest, once)
+            return self._put_file(key, path, digest, once)
 
     def put_bytes(self, key: str, data: bytes, *, once: bool = False) -> bool:
         with self.cache.draft() as path:
             path.write_bytes(data)
-            return self._put(key, path, hashlib.sha256(data).hexdigest(), once)
+            return self._put_file(key, path, hashlib.sha256(data).hexdigest(), once)
 
-    def _put(self, key: str, path: Path, digest: str, once: bool) -> bool:
-        at = self._at(key)
+    def _put_file(self, key: str, path: Path, digest: str, once: bool) -> bool:
+        at = self._object_arguments(key)
         sums.check_name(key, digest)
-        draft = _Draft(path, path.stat().st_size, bytes.fromhex(digest))
-        version = self._send(key, at, draft, once)
+        draft = _UploadDraft(path, path.stat().st_size, bytes.fromhex(digest))
+        version = self._send_draft(key, at, draft, once)
         if version is not None:
-            self.cache.keep(key, path, _version(version), time.time(), digest)
+            self.cache.keep(key, path, _version_of_etag(version), time.time(), digest)
         return version is not None
 
-    @_patiently
-    def _send(self, key: str, at: dict[str, str], draft: _Draft, once: bool) -> str | None:
+    @_with_retries
+    def _send_draft(
+        self, key: str, at: dict[str, str], draft: _UploadDraft, once: bool
+    ) -> str | None:
         """The ETag of what was put, None where another was there first."""
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -362,17 +372,17 @@ class S3Store(Store):
         # To send much for nothing is dear, so then the question comes first, too.
         ask = self._ask_first or draft.bytes > self.part
         for attempt in range(_TRIES):
-            if once and (ask or not self._conditional) and self._head(key) is not None:
+            if once and (ask or not self._conditional) and self._head_object(key) is not None:
                 return None
             condition = {"IfNoneMatch": "*"} if once and self._conditional else {}
             try:
                 return send(draft, about, condition)
             except (ClientError, BotoCoreError, ValueError) as error:
-                status, code = _status(error), _code(error)
+                status, code = _error_status(error), _error_code(error)
                 # An answer that was lost: asked again, the server says that it is there already,
                 # or knows nothing of its parts any more.
                 if status == 412 or code == "NoSuchUpload":
-                    head = self._head(key) if _tries(error) else None
+                    head = self._head_object(key) if _retry_count(error) else None
                     if head is not None and head["Metadata"].get("put") == mark:
                         return head["ETag"]
                 if condition and status == 412:
@@ -381,43 +391,52 @@ class S3Store(Store):
                 if condition and status == 501 and not last:
                     self._conditional = False
                 elif condition and status == 409 and not last:
-                    _pause(attempt)  # Another writes it right now.
+                    _pause_before_retry(attempt)  # Another writes it right now.
                 else:
-                    self._fail(error, f"{self.place(key)} can't be put", "s3:PutObject")
+                    self._raise_store_error(
+                        error, f"{self.place(key)} can't be put", "s3:PutObject"
+                    )
             except OSError as error:
                 raise StoreError(f"{self.place(key)} can't be put: {error}") from error
         raise AssertionError("unreachable")
 
-    def _send_whole(self, draft: _Draft, about: dict[str, Any], condition: dict[str, str]) -> str:
+    def _send_whole(
+        self, draft: _UploadDraft, about: dict[str, Any], condition: dict[str, str]
+    ) -> str:
         with open(draft.path, "rb") as body:
             answer = self._client.put_object(
                 Body=body,
                 ContentLength=draft.bytes,
-                ChecksumSHA256=_base64(draft.sha256),
+                ChecksumSHA256=_encode_base64(draft.sha256),
                 **about,
                 **condition,
             )
         return answer["ETag"]
 
-    def _send_parts(self, draft: _Draft, about: dict[str, Any], condition: dict[str, str]) -> str:
-        tools = _tools(self.endpoint)
-        size = max(self.part, -(-draft.bytes // _MOST_PARTS))
+    def _send_parts(
+        self, draft: _UploadDraft, about: dict[str, Any], condition: dict[str, str]
+    ) -> str:
+        tools = _open_tools(self.endpoint)
+        size = max(self.part, -(-draft.bytes // _MAX_PARTS))
         upload = {"Bucket": about["Bucket"], "Key": about["Key"]}
         upload["UploadId"] = tools.client.create_multipart_upload(
             ChecksumAlgorithm="SHA256", **about
         )["UploadId"]
         futures: list[Future[dict[str, Any]]] = []
 
-        def send(number: int, file: BinaryIO) -> dict[str, Any]:
+        def send_part(number: int, file: BinaryIO) -> dict[str, Any]:
             data = os.pread(file.fileno(), size, (number - 1) * size)
-            said = {"PartNumber": number, "ChecksumSHA256": _base64(hashlib.sha256(data).digest())}
+            said = {
+                "PartNumber": number,
+                "ChecksumSHA256": _encode_base64(hashlib.sha256(data).digest()),
+            }
             answer = tools.client.upload_part(Body=data, **said, **upload)
             return {"ETag": answer["ETag"], **said}
 
         with open(draft.path, "rb") as file:
             try:
                 for number in range(1, -(-draft.bytes // size) + 1):
-                    futures.append(tools.pool.submit(send, number, file))
+                    futures.append(tools.pool.submit(send_part, number, file))
                 parts = [future.result() for future in futures]
                 answer = tools.client.complete_multipart_upload(
                     MultipartUpload={"Parts": parts}, **upload, **condition
@@ -434,75 +453,85 @@ class S3Store(Store):
     # Getting ------------------------------------------------------------------------------------
 
     def local(self, key: str) -> Path:
-        self._at(key)
-        path = self._copy(key, recent=True)
+        self._object_arguments(key)
+        path = self._find_copy(key, recent=True)
         if path is not None:
             return path
         with self.cache.lock(key):
-            path = self._copy(key)  # Another may have fetched it meanwhile.
+            path = self._find_copy(key)  # Another may have fetched it meanwhile.
             if path is not None:
                 return path
             with self.cache.draft() as draft, open(draft, "wb") as file:
-                answer, digest = self._receive(key, file)
+                answer, digest = self._receive_object(key, file)
                 file.flush()
                 modified = answer["LastModified"].timestamp()
-                return self.cache.keep(key, draft, _version(answer["ETag"]), modified, digest)
+                return self.cache.keep(
+                    key, draft, _version_of_etag(answer["ETag"]), modified, digest
+                )
 
-    def _copy(self, key: str, *, recent: bool = False) -> Path | None:
+    def _find_copy(self, key: str, *, recent: bool = False) -> Path | None:
         """The copy of the object as it is now, if this machine has one. Missing when the object
         is gone from where it would have been compared."""
         copies = self.cache.copies(key, recent=recent)
         if copies and key.partition("/")[0] not in CONTENT:
-            head = self._head(key)
+            head = self._head_object(key)
             if head is None:
-                raise self._missing(key)
-            copies = [c for c in copies if c.version == _version(head["ETag"])]
+                raise self._not_found_error(key)
+            copies = [c for c in copies if c.version == _version_of_etag(head["ETag"])]
         return next((self.cache.use(c) for c in copies if self.cache.is_whole(key, c)), None)
 
     def read_bytes(self, key: str) -> bytes:
-        self._at(key)
+        self._object_arguments(key)
         if key.partition("/")[0] in CONTENT:
             for copy in self.cache.copies(key, recent=True):
                 if self.cache.is_whole(key, copy):
                     return self.cache.use(copy).read_bytes()
         to = io.BytesIO()
-        self._receive(key, to)
+        self._receive_object(key, to)
         return to.getvalue()
 
-    @_patiently
-    def _receive(self, key: str, to: BinaryIO) -> tuple[dict[str, Any], str]:
+    @_with_retries
+    def _receive_object(self, key: str, to: BinaryIO) -> tuple[dict[str, Any], str]:
         """The object into a file, from its beginning; returns what the server said of it, and its
         SHA-256. Whole and as it was put, or StoreError; Damaged where the object itself is not what
         was put, and is taken away."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        at = self._at(key)
+        at = self._object_arguments(key)
         came: list[str] = []
         for attempt in range(_TRIES):
             try:
                 answer = self._client.get_object(**at)
             except (ClientError, BotoCoreError, ValueError) as error:
-                if _status(error) == 404 and _code(error) in ("NoSuchKey", "404"):
-                    raise self._missing(key) from error
-                self._fail(error, f"{self.place(key)} can't be read", "s3:GetObject")
+                if _error_status(error) == 404 and _error_code(error) in ("NoSuchKey", "404"):
+                    raise self._not_found_error(key) from error
+                self._raise_store_error(error, f"{self.place(key)} can't be read", "s3:GetObject")
             try:
                 with closing(answer["Body"]) as body:
-                    return answer, self._take(key, body, answer, to)
-            except (BotoCoreError, _Broken) as error:
+                    return answer, self._take_body(key, body, answer, to)
+            except (BotoCoreError, _BrokenTransferError) as error:
                 came.append(f"{answer['ETag']} {getattr(error, 'sha256', '')}")
                 if attempt == _TRIES - 1:
-                    why = str(error) if isinstance(error, _Broken) else "the connection broke off"
-                    if isinstance(error, _Broken) and error.sha256 and len(set(came)) == 1:
+                    why = (
+                        str(error)
+                        if isinstance(error, _BrokenTransferError)
+                        else "the connection broke off"
+                    )
+                    if (
+                        isinstance(error, _BrokenTransferError)
+                        and error.sha256
+                        and len(set(came)) == 1
+                    ):
                         self._take_away_damaged(key, answer, why, error)
                     raise StoreError(
                         f"{self.place(key)} can't be read: {why}, {_TRIES} times. Try again; if "
                         "the object itself is damaged, delete it: it is made again."
                     ) from error
-                _pause(attempt)
+                _pause_before_retry(attempt)
         raise AssertionError("unreachable")
 
     def _take_away_damaged(
-        self, key: str, answer: dict[str, Any], why: str, error: _Broken
+        self, key: str, answer: dict[str, Any], why: str, error: _BrokenTransferError
     ) -> None:
         """Take away an object that came whole, and each time with the same wrong contents; but not
         for a connection that spoils what it carries: read in two parts it must be the same still,
@@ -512,7 +541,9 @@ class S3Store(Store):
         half, digest = answer["ContentLength"] // 2, hashlib.sha256()
         try:
             for part in (f"bytes=0-{half - 1}", f"bytes={half}-") if half else ():
-                again = self._client.get_object(Range=part, IfMatch=answer["ETag"], **self._at(key))
+                again = self._client.get_object(
+                    Range=part, IfMatch=answer["ETag"], **self._object_arguments(key)
+                )
                 with closing(again["Body"]) as body:
                     for chunk in body.iter_chunks(_CHUNK):
                         digest.update(chunk)
@@ -521,9 +552,9 @@ class S3Store(Store):
         if half and digest.hexdigest() != error.sha256:
             return
         self.delete(key)
-        raise self._lose(key, why) from error
+        raise self._report_damage(key, why) from error
 
-    def _take(self, key: str, body: Any, answer: dict[str, Any], to: BinaryIO) -> str:
+    def _take_body(self, key: str, body: Any, answer: dict[str, Any], to: BinaryIO) -> str:
         to.seek(0)
         to.truncate()
         digest, length = hashlib.sha256(), 0
@@ -532,28 +563,30 @@ class S3Store(Store):
             to.write(chunk)
             length += len(chunk)
         if length != answer["ContentLength"]:
-            raise _Broken(f"{length} bytes of {answer['ContentLength']} came")
+            raise _BrokenTransferError(f"{length} bytes of {answer['ContentLength']} came")
         # What a person put there by hand has no sum of ours; the key of a medium is one.
         named, found = sums.named_sum(key), digest.hexdigest()
         for wanted in (answer["Metadata"].get("sha256"), named and named.sha256):
             if wanted and wanted != found:
-                raise _Broken("what came is not what was put (its SHA-256 differs)", found)
+                raise _BrokenTransferError(
+                    "what came is not what was put (its SHA-256 differs)", found
+                )
         return found
 
-    def _missing(self, key: str) -> Missing:
-        return Missing(f"{key} is not in the store {self._root()}.")
+    def _not_found_error(self, key: str) -> ObjectNotFoundError:
+        return ObjectNotFoundError(f"{key} is not in the store {self._root_location()}.")
 
     # Taking away --------------------------------------------------------------------------------
 
-    @_patiently
+    @_with_retries
     def delete(self, key: str) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        at = self._at(key)
+        at = self._object_arguments(key)
         try:
             self._client.delete_object(**at)
         except (ClientError, BotoCoreError, ValueError) as error:
-            self._fail(error, f"{self.place(key)} can't be deleted", "s3:DeleteObject")
+            self._raise_store_error(error, f"{self.place(key)} can't be deleted", "s3:DeleteObject")
         self.cache.drop(key)
 
     def sweep(self, older: float) -> list[str]:
@@ -577,14 +610,14 @@ class S3Store(Store):
                             Bucket=self.bucket, Key=each["Key"], UploadId=each["UploadId"]
                         )
                     except ClientError as error:
-                        if _status(error) != 404:  # Its owner may have finished just now.
+                        if _error_status(error) != 404:  # Its owner may have finished just now.
                             raise
                     else:
                         gone.append(f"an unfinished upload of {each['Key'].removeprefix(start)}")
         except (ClientError, BotoCoreError, ValueError) as error:
-            self._fail(
+            self._raise_store_error(
                 error,
-                f"unfinished uploads to {self._root()} can't be taken away",
+                f"unfinished uploads to {self._root_location()} can't be taken away",
                 "s3:ListBucketMultipartUploads and s3:AbortMultipartUpload",
             )
         return gone
@@ -595,11 +628,11 @@ class S3Store(Store):
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            self._client.put_object(**self._at(key), Body=b"", IfNoneMatch="*")
+            self._client.put_object(**self._object_arguments(key), Body=b"", IfNoneMatch="*")
         except (ClientError, BotoCoreError, ValueError) as error:
-            if _status(error) in (409, 412, 501):
-                return _status(error) != 501
-            self._fail(error, f"{self.place(key)} can't be put", "s3:PutObject")
+            if _error_status(error) in (409, 412, 501):
+                return _error_status(error) != 501
+            self._raise_store_error(error, f"{self.place(key)} can't be put", "s3:PutObject")
         return False
 
     # Links --------------------------------------------------------------------------------------
@@ -609,10 +642,12 @@ class S3Store(Store):
         from botocore.exceptions import BotoCoreError
 
         try:
-            found = _tools(self.public, self.link_profile).credentials
+            found = _open_tools(self.public, self.link_profile).credentials
             return bool(found and found.get_frozen_credentials().token)
         except (BotoCoreError, ValueError) as error:
-            self._fail(error, f"links to {self._root()} can't be made", "s3:GetObject")
+            self._raise_store_error(
+                error, f"links to {self._root_location()} can't be made", "s3:GetObject"
+            )
 
     def url(self, key: str) -> str:
         """A signed link; the plain address where that would hold the token of temporary
@@ -629,16 +664,18 @@ class S3Store(Store):
         plain = name.encode("ascii", "replace").decode().replace("?", "_")
         encoded = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
         params = {
-            **self._at(key),
+            **self._object_arguments(key),
             "ResponseContentType": _TYPES.get(PurePosixPath(key).suffix.lower(), _OTHER),
             "ResponseContentDisposition": f'inline; filename="{plain}"{encoded}',
         }
         try:
-            return _tools(self.public, self.link_profile).client.generate_presigned_url(
+            return _open_tools(self.public, self.link_profile).client.generate_presigned_url(
                 "get_object", Params=params, ExpiresIn=self.link_seconds
             )
         except (BotoCoreError, ValueError) as error:
-            self._fail(error, f"a link to {self.place(key)} can't be made", "s3:GetObject")
+            self._raise_store_error(
+                error, f"a link to {self.place(key)} can't be made", "s3:GetObject"
+            )
 
     def links_until(self) -> float | None:
         # Links of temporary credentials, which end with these, are not written down.
@@ -646,41 +683,41 @@ class S3Store(Store):
 
     # Failures -----------------------------------------------------------------------------------
 
-    def _fail(self, error: Exception, what: str, right: str) -> NoReturn:
-        why, remedy = _explained(error, self.bucket, right)
+    def _raise_store_error(self, error: Exception, what: str, right: str) -> NoReturn:
+        why, remedy = _explain_error(error, self.bucket, right)
         raise StoreError(f"{what}: {why}. {remedy}") from error
 
 
-def _base64(digest: bytes) -> str:
+def _encode_base64(digest: bytes) -> str:
     return b64encode(digest).decode()
 
 
-def _version(etag: str) -> str:
+def _version_of_etag(etag: str) -> str:
     return etag.strip('"')
 
 
-def _pause(attempt: int) -> None:
+def _pause_before_retry(attempt: int) -> None:
     time.sleep(random.uniform(0.5, 1) * min(8, 2**attempt) / 2)
 
 
 # What S3 says, in plain words --------------------------------------------------------------------
 
 
-def _answer(error: Exception) -> dict[str, Any]:
+def _error_answer(error: Exception) -> dict[str, Any]:
     return getattr(error, "response", None) or {}
 
 
-def _status(error: Exception) -> int:
-    return int(_answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+def _error_status(error: Exception) -> int:
+    return int(_error_answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _code(error: Exception) -> str:
-    return str(_answer(error).get("Error", {}).get("Code", ""))
+def _error_code(error: Exception) -> str:
+    return str(_error_answer(error).get("Error", {}).get("Code", ""))
 
 
-def _tries(error: Exception) -> int:
+def _retry_count(error: Exception) -> int:
     """How many times it was asked again."""
-    return int(_answer(error).get("ResponseMetadata", {}).get("RetryAttempts", 0))
+    return int(_error_answer(error).get("ResponseMetadata", {}).get("RetryAttempts", 0))
 
 
 def _is_away(error: BaseException | None) -> bool:
@@ -688,7 +725,7 @@ def _is_away(error: BaseException | None) -> bool:
     from botocore import exceptions as known
 
     if isinstance(error, known.ClientError):
-        return _status(error) >= 500 or _code(error) in ("SlowDown", "RequestTimeout")
+        return _error_status(error) >= 500 or _error_code(error) in ("SlowDown", "RequestTimeout")
     if isinstance(error, (known.SSLError, known.ProxyConnectionError)):
         return False
     return isinstance(error, (known.ConnectionError, known.HTTPClientError))
@@ -727,19 +764,19 @@ _SAID["403"] = (
 )
 
 
-def _explained(error: Exception, bucket: str, right: str) -> tuple[str, str]:
+def _explain_error(error: Exception, bucket: str, right: str) -> tuple[str, str]:
     """What went wrong, and the remedy. Nothing of a request is repeated: it holds a signature."""
     from botocore import exceptions as known
 
     if isinstance(error, known.ClientError):
-        code = _code(error) or str(_status(error))
+        code = _error_code(error) or str(_error_status(error))
         if code in _SAID:
             why, remedy = _SAID[code]
-        elif _status(error) >= 500 or code == "SlowDown":
-            why = f"the server answers {code} ({_tries(error) + 1} tries)"
+        elif _error_status(error) >= 500 or code == "SlowDown":
+            why = f"the server answers {code} ({_retry_count(error) + 1} tries)"
             remedy = "Try again later; see what is wrong with the server if it stays."
         else:
-            said = str(_answer(error).get("Error", {}).get("Message", "")).strip().rstrip(".")
+            said = str(_error_answer(error).get("Error", {}).get("Message", "")).strip().rstrip(".")
             why, remedy = f"the server answers {code}" + (f" ({said})" if said else ""), _SERVER
         return why.format(bucket=bucket), remedy.format(right=right)
     logins = (

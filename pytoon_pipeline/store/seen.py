@@ -9,7 +9,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from pytoon_pipeline.errors import StoreError
-from pytoon_pipeline.store.base import Damaged, Store
+from pytoon_pipeline.store.base import DamagedObjectError, Store
 
 P, T = ParamSpec("P"), TypeVar("T")
 
@@ -25,16 +25,16 @@ def made_again(function: Callable[P, T]) -> Callable[P, T]:
     object was damaged, which was taken away as it was read."""
 
     @wraps(function)
-    def twice(*args: P.args, **kwargs: P.kwargs) -> T:
+    def make_twice(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
-        except Damaged:
+        except DamagedObjectError:
             return function(*args, **kwargs)
 
-    return twice
+    return make_twice
 
 
-def still(store: Store, key: str) -> bool:
+def touch_if_present(store: Store, key: str) -> bool:
     """Is this object there, whole, to be used from now on? One that has lain for long is marked as
     new, so that it stays until what is being made refers to it; a damaged one is taken away.
 

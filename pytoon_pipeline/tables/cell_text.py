@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from pytoon_pipeline.briefs.field_names import Target
+from pytoon_pipeline.briefs.field_names import ColumnTarget
 from pytoon_pipeline.briefs.plain_text import (
     LOST,
     clean_file_name,
@@ -24,7 +24,7 @@ from pytoon_pipeline.briefs.plain_text import (
 )
 from pytoon_pipeline.errors import quote_text
 from pytoon_pipeline.tables.cells import CellError
-from pytoon_pipeline.tables.markup import plain_text, unescape_address
+from pytoon_pipeline.tables.markup import markup_to_text, unescape_address
 
 _PATHS = ("media", "logo", "voice", "music", "background")
 """Fields that name files."""
@@ -66,7 +66,7 @@ class CellKind(Enum):
     """What is kept with the video, and means nothing to it."""
 
 
-def kind_of(target: Target) -> CellKind:
+def kind_of(target: ColumnTarget) -> CellKind:
     head = target.path[0]
     if head == "media":
         return CellKind.MEDIA
@@ -192,7 +192,7 @@ class CellReader:
     def _mend_name(self, value: str, notes: list[CellError]) -> str:
         """The name of a file that was saved in a wrong encoding, where the right one is there."""
         mended = repair_saved_twice(value)
-        if mended is None or self._exists(value) or not self._exists(mended):
+        if mended is None or self._file_exists(value) or not self._file_exists(mended):
             return value
         notes.append(
             CellError(
@@ -205,7 +205,7 @@ class CellReader:
 
     def _split_files(self, text: str, notes: list[CellError]) -> list[str]:
         """`front.jpg, side.jpg`, where each part is a file by its name."""
-        if not _BETWEEN.search(text) or self._exists(text):
+        if not _BETWEEN.search(text) or self._file_exists(text):
             return [text]
         for mark in _MARKS:
             parts = [p for p in mark.split(text) if p]
@@ -221,7 +221,7 @@ class CellReader:
             )
         return [text]
 
-    def _exists(self, name: str) -> bool:
+    def _file_exists(self, name: str) -> bool:
         if self.folder is None or name.startswith("/") or ".." in name:
             return False
         try:
@@ -232,7 +232,7 @@ class CellReader:
 
 def _read_words(value: str) -> tuple[str, list[CellError]]:
     """A text without HTML, and as it was before it was saved in a wrong encoding."""
-    value = plain_text(value)
+    value = markup_to_text(value)
     if value.isascii():
         return value, []
     mended = repair_saved_twice(value)

@@ -7,14 +7,14 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from pytoon_pipeline.briefs.field_names import _LISTED_NAMES, _LISTED_TEXTS, Target
+from pytoon_pipeline.briefs.field_names import _LISTED_NAMES, _LISTED_TEXTS, ColumnTarget
 from pytoon_pipeline.briefs.plain_text import strip_unseen
 
 _DEEPEST = 20
 """Levels of JSON in a cell."""
-_MOST_JSON = 100_000
+_MAX_JSON = 100_000
 """Characters of JSON in a cell; spreadsheets take 32,767."""
-_MOST_PARTS = 1_000
+_MAX_PARTS = 1_000
 """Values of a list in a cell; what is beyond is one too many for every field."""
 
 
@@ -30,7 +30,7 @@ class CellError(ValueError):
         super().__init__(message)
 
 
-def clean(value: str) -> str:
+def clean_value(value: str) -> str:
     """Text that every later stage, file and database can take."""
     text = value.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     try:
@@ -40,16 +40,16 @@ def clean(value: str) -> str:
     return strip_unseen(text)
 
 
-def _tidy(value: Any, depth: int = 0) -> Any:
+def _tidy_json(value: Any, depth: int = 0) -> Any:
     """JSON that every later stage can take."""
     if depth > _DEEPEST:
         raise ValueError("it is nested too deeply")
     if isinstance(value, str):
-        return clean(value)
+        return clean_value(value)
     if isinstance(value, dict):
-        return {clean(str(k)): _tidy(v, depth + 1) for k, v in value.items()}
+        return {clean_value(str(k)): _tidy_json(v, depth + 1) for k, v in value.items()}
     if isinstance(value, list):
-        return [_tidy(v, depth + 1) for v in value]
+        return [_tidy_json(v, depth + 1) for v in value]
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return value
@@ -59,17 +59,17 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number")
 
 
-def _whole(digits: str) -> int:
+def _parse_whole(digits: str) -> int:
     if len(digits) > 40:
         raise ValueError(f"a number of {len(digits):,} digits stands in it")
     return int(digits)
 
 
-def _json(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
-        if len(text) > _MOST_JSON:
-            raise ValueError(f"it is over {_MOST_JSON:,} characters long")
-        return _tidy(json.loads(text, parse_constant=_no_constant, parse_int=_whole))
+        if len(text) > _MAX_JSON:
+            raise ValueError(f"it is over {_MAX_JSON:,} characters long")
+        return _tidy_json(json.loads(text, parse_constant=_no_constant, parse_int=_parse_whole))
     except (ValueError, RecursionError) as error:
         what = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
         raise CellError(
@@ -78,7 +78,7 @@ def _json(text: str) -> Any:
         ) from error
 
 
-def _number(text: str) -> Any:
+def _parse_number(text: str) -> Any:
     """`15`, `12,5`, `15 s`; anything else stays text, for the compiler to name."""
     found = re.fullmatch(r"([+-]?\d{1,9})(?:[.,](\d{1,9}))?\s*(?:s|sec|secs|seconds)?", text, re.I)
     if not found or not text.isascii():
@@ -101,7 +101,7 @@ _YES = {
 }
 
 
-def _parts(text: str, name: str, separator: str | None) -> list[str]:
+def _split_parts(text: str, name: str, separator: str | None) -> list[str]:
     if separator is not None:
         parts = re.split(rf"{re.escape(separator)}|\n", text)
     elif name in _LISTED_NAMES:
@@ -110,10 +110,10 @@ def _parts(text: str, name: str, separator: str | None) -> list[str]:
         parts = re.split(r"\s\|\s|\n", text)
     else:
         parts = re.split(r"[|\n]", text)
-    return [p.strip() for p in parts[:_MOST_PARTS] if p.strip()]
+    return [p.strip() for p in parts[:_MAX_PARTS] if p.strip()]
 
 
-def cell(target: Target, value: Any, separator: str | None = None) -> Any:
+def parse_cell(target: ColumnTarget, value: Any, separator: str | None = None) -> Any:
     """What a cell's value says in its column: None for nothing; a list for lists.
 
     Text is read as a person writes it; other values (of a database, of a mapping's defaults) are
@@ -128,39 +128,39 @@ def cell(target: Target, value: Any, separator: str | None = None) -> Any:
         if target.kind == "yes" and value in (0, 1):
             return bool(value)
         try:
-            value = _tidy(value)
+            value = _tidy_json(value)
         except ValueError as error:
             raise CellError(f"can't be used: {error}.", "Write it flatter.") from error
         if isinstance(value, dict) and name == "locales":
             return value
         return [value] if target.kind == "list" and not isinstance(value, list | None) else value
-    text = clean(value)
+    text = clean_value(value)
     if not text:
         return None
     if target.kind == "yes":
         return _YES.get(text.lower(), text)
     if target.kind == "number":
-        return _number(text)
+        return _parse_number(text)
     if target.kind == "thing":
         if text[0] in "[{":
-            return _json(text)
+            return _parse_json(text)
         return False if name == "music" and text.lower() in ("false", "0") else text
     if target.kind == "list":
         said: Any = None
         if text[0] in "[{":
             try:
-                said = _json(text)
+                said = _parse_json(text)
             except CellError:
                 if name not in _LISTED_TEXTS:
                     raise  # A text may begin with a bracket; a file or a name does not.
         if said is None:
-            said = _parts(text, name, separator)
+            said = _split_parts(text, name, separator)
         elif isinstance(said, dict) and name != "locales":
             said = [said]
         return said or None
     return text
 
 
-def _is_text(target: Target) -> bool:
+def _is_text(target: ColumnTarget) -> bool:
     """Of metadata nothing is known: there a number stays one."""
     return target.kind == "text" and target.path[0] != "metadata"

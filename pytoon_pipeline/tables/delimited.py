@@ -7,11 +7,11 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 
-from pytoon_pipeline.tables.limits import MOST_COLUMNS, MOST_LINES, refuse_table
+from pytoon_pipeline.tables.limits import MAX_COLUMNS, MAX_LINES, refuse_table
 
 _SEPARATORS = (",", ";", "\t")
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|$)")
-_MOST_ABOVE = 30
+_MAX_ABOVE = 30
 """Lines at the head of a file that its separator is looked for in."""
 _END = "\x00end\x00"
 
@@ -22,9 +22,9 @@ def split_text(text: str, suffix: str, shown: str) -> Iterator[tuple[int, list[s
     Separated by what stands in its first lines, or by what Excel's own hint (`sep=;`) says. Raises
     UserError for a quotation mark that is never closed, and for too many lines or columns.
     """
-    separator, start, above = _layout(text, suffix)
-    for number, cells in _parse(text[start:], separator, above, shown):
-        if len(cells) > MOST_COLUMNS:
+    separator, start, above = _detect_layout(text, suffix)
+    for number, cells in _parse_rows(text[start:], separator, above, shown):
+        if len(cells) > MAX_COLUMNS:
             raise _too_many_columns(shown, f"row {number}")
         yield number, cells
 
@@ -32,30 +32,30 @@ def split_text(text: str, suffix: str, shown: str) -> Iterator[tuple[int, list[s
 def _too_many_columns(shown: str, place: str) -> Exception:
     return refuse_table(
         "table.too_large",
-        f"has more than {MOST_COLUMNS:,} columns.",
+        f"has more than {MAX_COLUMNS:,} columns.",
         "Take out those that no brief needs.",
         shown,
         place,
     )
 
 
-_MOST_SEPARATORS = 100 * MOST_COLUMNS
+_MAX_SEPARATORS = 100 * MAX_COLUMNS
 """In one line, those in quoted texts included: each cell takes more memory than its character."""
 
 
 def _bound_lines(lines: Iterable[str], separator: str, shown: str) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
-        if len(line) > _MOST_SEPARATORS and line.count(separator) > _MOST_SEPARATORS:
+        if len(line) > _MAX_SEPARATORS and line.count(separator) > _MAX_SEPARATORS:
             raise _too_many_columns(shown, f"line {number}")
         yield line
 
 
-def _layout(text: str, suffix: str) -> tuple[str, int, int]:
+def _detect_layout(text: str, suffix: str) -> tuple[str, int, int]:
     """The separator, where the table begins, and how many lines that count stand above."""
     usual = "\t" if suffix in (".tsv", ".tab", ".txt") else ","
     at = above = seen = 0
     start: int | None = None
-    while at < len(text) and seen < _MOST_ABOVE:
+    while at < len(text) and seen < _MAX_ABOVE:
         found = _LINE.match(text, at)
         line, end = (found[1], found.end()) if found else ("", len(text))
         hint = re.fullmatch(r'"?sep=(.)"?\s*', line) if start is None else None
@@ -79,7 +79,9 @@ def _layout(text: str, suffix: str) -> tuple[str, int, int]:
     return usual, start if start is not None else len(text), above
 
 
-def _parse(text: str, separator: str, above: int, shown: str) -> Iterator[tuple[int, list[str]]]:
+def _parse_rows(
+    text: str, separator: str, above: int, shown: str
+) -> Iterator[tuple[int, list[str]]]:
     """Rows as they stand; `above` lines stood before the text."""
     # A last row of its own shows whether a quotation mark is still open there.
     closed = text if text.endswith(("\n", "\r")) else f"{text}\n"
@@ -88,9 +90,9 @@ def _parse(text: str, separator: str, above: int, shown: str) -> Iterator[tuple[
     number = above
     try:
         for number, cells in enumerate(reader, above + 1):
-            if number > MOST_LINES:
+            if number > MAX_LINES:
                 raise refuse_table(
-                    "table.too_large", f"has more than {MOST_LINES:,} lines.", "Split it.", shown
+                    "table.too_large", f"has more than {MAX_LINES:,} lines.", "Split it.", shown
                 )
             if cells == [_END]:
                 return

@@ -25,7 +25,7 @@ _SAMPLE = 200
 """Cells that are judged."""
 _OTHER_LANGUAGE = 4.0
 """What it costs a cell to be of another language than the table."""
-_MOST_JUDGED = 400_000
+_MAX_JUDGED = 400_000
 """Bytes that they are looked for in."""
 
 _WESTERN = ("en", "de", "fr", "es", "pt", "it", "nl", "sv", "da", "nb", "fi", "is", "ca")
@@ -100,26 +100,26 @@ def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[s
     for mark, name in _MARKS:
         if data.startswith(mark):
             return _decode_as(data, shown, name), []
-    name = _wide(data)
+    name = _decode_unmarked_utf16(data)
     if name is not None:
         return _decode_as(data, shown, name), []
-    if b"\x1b$" in data[:_MOST_JUDGED] and data.isascii():
+    if b"\x1b$" in data[:_MAX_JUDGED] and data.isascii():
         return _decode_as(data, shown, "iso2022_jp"), []
     try:
         return data.decode("utf-8"), []
     except UnicodeDecodeError:
         pass
     _refuse_mixed(data, shown)
-    readings = _judge(data)
+    readings = _rank_readings(data)
     if not readings:
-        raise _refusal(shown, "is not text in a known encoding.")
+        raise _encoding_error(shown, "is not text in a known encoding.")
     best = readings[0]
     clear = _CLEAR if best.candidate.prior == 0 or best.signs > 2 else _CLEAR_OF_FEW
     others = [r for r in readings[1:] if r.score > best.score - clear]
     if best.per_letter < best.candidate.worst or others:
         told = [best, *others][:3]
         could = " or ".join(f"{r.candidate.shown} ({r.sample!r})" for r in told)
-        raise _refusal(
+        raise _encoding_error(
             shown,
             f"is not UTF-8, and which encoding it is in can't be told: {could}."
             if others
@@ -132,7 +132,7 @@ def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[s
         Problem(
             "table.encoding",
             f"is not UTF-8; it was read as {best.candidate.shown}: {best.sample!r}.",
-            f"Where letters look wrong, {_remedy(best.candidate.codec)}",
+            f"Where letters look wrong, {_encoding_remedy(best.candidate.codec)}",
             "warning",
             shown,
         )
@@ -141,13 +141,13 @@ def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[s
 
 def _refuse_mixed(data: bytes, shown: str) -> None:
     """A file that is UTF-8 in most places: rows of two programs were put together."""
-    text = data[:_MOST_JUDGED].decode("utf-8", "surrogateescape")
+    text = data[:_MAX_JUDGED].decode("utf-8", "surrogateescape")
     other = [c for c in text if c > "\x7f"]
     wrong = sum("\udc80" <= c <= "\udcff" for c in other)
     if wrong and len(other) - wrong > wrong:
         at = next(i for i, c in enumerate(text) if "\udc80" <= c <= "\udcff")
         line = text.count("\n", 0, at) + 1
-        raise _refusal(shown, f"is UTF-8, but not in line {line}.")
+        raise _encoding_error(shown, f"is UTF-8, but not in line {line}.")
 
 
 _PUBLIC = {
@@ -165,15 +165,15 @@ _PUBLIC = {
 }
 
 
-def _remedy(codec: str) -> str:
+def _encoding_remedy(codec: str) -> str:
     return (
         "save it as 'CSV UTF-8' or as XLSX, or name its encoding in a mapping file beside it "
         f"(encoding: {_PUBLIC.get(codec, codec.replace('cp125', 'windows-125'))})."
     )
 
 
-def _refusal(shown: str, message: str, codec: str = "cp1252") -> UserError:
-    remedy = _remedy(codec)
+def _encoding_error(shown: str, message: str, codec: str = "cp1252") -> UserError:
+    remedy = _encoding_remedy(codec)
     return UserError(Problem("table.encoding", message, remedy[0].upper() + remedy[1:], file=shown))
 
 
@@ -189,13 +189,13 @@ def _decode_as(data: bytes, shown: str, encoding: str) -> str:
             raise LookupError
         return text
     except UnicodeDecodeError as error:
-        raise _refusal(
+        raise _encoding_error(
             shown,
             f"is not in {encoding}: the byte {data[error.start]:#04x} at {error.start:,} "
             "means nothing there.",
         ) from error
     except (LookupError, ValueError, TypeError) as error:
-        raise _refusal(shown, f"{encoding[:40]!r} is no encoding that is known.") from error
+        raise _encoding_error(shown, f"{encoding[:40]!r} is no encoding that is known.") from error
 
 
 _ALIASES = {
@@ -224,7 +224,7 @@ _ALIASES = {
 }
 
 
-def _wide(data: bytes) -> str | None:
+def _decode_unmarked_utf16(data: bytes) -> str | None:
     """UTF-16 without its mark: every other byte of most scripts is nought, or one and the same."""
     head = data[:2_000]
     # Names of columns are mostly ASCII, whatever stands below them.
@@ -239,7 +239,7 @@ def _wide(data: bytes) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _DecodedText:
     candidate: _Candidate
     score: float
     per_letter: float
@@ -256,17 +256,17 @@ _WORD = re.compile(r"[^\W\d_]+")
 _PRICE = re.compile(r"(?<!\w)[£€¥₪](?=\s?\d)|(?<=\d)\s?(?:[£€¥₪]|zł|Kč|лв|грн|руб)(?!\w)")
 """A sign of money beside a digit: `£19` is that, and `Ł19`, from the same bytes, is nothing."""
 _FOR_PRICE = 4.0
-_MOST_PRICES = 10
+_MAX_PRICES = 10
 
 
-def _judge(data: bytes) -> list[_Reading]:
+def _rank_readings(data: bytes) -> list[_DecodedText]:
     """Readings that say different things, the likeliest first."""
-    part = data[:_MOST_JUDGED]
+    part = data[:_MAX_JUDGED]
     if len(data) > len(part):  # Not in the midst of a character.
         part = part[: part.rfind(b"\n") + 1] or part
     lines = [line for line in re.split(rb"[\r\n]+", part) if not line.isascii()]
     sample = b"\n".join(lines[:_SAMPLE])
-    found: dict[str, _Reading] = {}
+    found: dict[str, _DecodedText] = {}
     for candidate in _CANDIDATES:
         try:
             text = sample.decode(candidate.codec)
@@ -280,8 +280,8 @@ def _judge(data: bytes) -> list[_Reading]:
         if not words or any(_is_control(c) for w in words for c in w):
             continue
         score, letters = _score_all(phrases, candidate.languages)
-        prices = min(len(_PRICE.findall(text)), _MOST_PRICES)
-        reading = _Reading(
+        prices = min(len(_PRICE.findall(text)), _MAX_PRICES)
+        reading = _DecodedText(
             candidate,
             score + candidate.prior + _FOR_PRICE * prices,
             score / max(1, letters),
@@ -308,9 +308,9 @@ def _shown_sample(text: str) -> str:
 
 
 def _score_all(phrases: list[list[str]], languages: tuple[str, ...]) -> tuple[float, int]:
-    """As `_score`, in the language that fits best; single phrases may be of another one, as in a
-    table of several locales."""
-    by_language = [[_score(words, name) for words in phrases] for name in languages]
+    """As `_score_words`, in the language that fits best; single phrases may be of another one, as
+    in a table of several locales."""
+    by_language = [[_score_words(words, name) for words in phrases] for name in languages]
     best = [max(scores) for scores in zip(*by_language, strict=True)]
     totals = [
         sum(max(own[0], other[0] - _OTHER_LANGUAGE) for own, other in zip(row, best, strict=True))
@@ -319,9 +319,9 @@ def _score_all(phrases: list[list[str]], languages: tuple[str, ...]) -> tuple[fl
     return max(totals), sum(letters for _, letters in best)
 
 
-def _score(words: list[str], language: str) -> tuple[float, int]:
+def _score_words(words: list[str], language: str) -> tuple[float, int]:
     """Logarithm of the likelihood of some words in a language, and how many letters they have."""
-    model = _model(language)
+    model = _load_model(language)
     total, letters = 0.0, 0
     for word in words:
         before = "  "  # The two characters before.
@@ -329,28 +329,28 @@ def _score(words: list[str], language: str) -> tuple[float, int]:
             letters += 1
             if category(character)[0] not in "LM":
                 total += _SIGNS.get(character, _RARE_SIGN)
-                if _between(word, at):
+                if _is_between_letters(word, at):
                     total -= 6.0  # `Gr÷e`: signs stand beside words, not within.
                 elif character not in _BESIDE and len(word) > 3:
                     total -= 3.0
                 if before[1] != " ":
-                    total += model.likelihood(before, " ")
+                    total += model.pair_likelihood(before, " ")
                 before = "  "
                 continue
             lower = character.lower()
-            total += model.likelihood(before, lower)
+            total += model.pair_likelihood(before, lower)
             if at and character.isupper() and word[at - 1].islower():
                 total -= 6.0  # `вЫ`, `éTÉ`: a capital begins a word, or all are.
             before = before[1] + lower[-1]
         if before[1] != " ":
-            total += model.likelihood(before, " ")
+            total += model.pair_likelihood(before, " ")
             letters += 1
         if not word.isascii() and _is_mixed(word):
             total -= 8.0
     return total, letters
 
 
-def _between(word: str, at: int) -> bool:
+def _is_between_letters(word: str, at: int) -> bool:
     return 0 < at < len(word) - 1 and word[at - 1].isalpha() and word[at + 1].isalpha()
 
 
@@ -371,7 +371,7 @@ _RARE_SIGN = -12.0
 
 
 @dataclass(frozen=True)
-class _Model:
+class _LetterModel:
     triples: dict[str, float]
     pairs: dict[str, float]
     singles: dict[str, float]
@@ -380,15 +380,15 @@ class _Model:
     other: float
     """Of a character that never came."""
 
-    def likelihood(self, before: str, character: str) -> float:
+    def pair_likelihood(self, before: str, character: str) -> float:
         found = self.triples.get(before + character)
         if found is None:
             found = self.pairs.get(before[1] + character)
         if found is None:
             found = self.singles.get(character)
-        return found if found is not None else self._unknown(character)
+        return found if found is not None else self._unknown_likelihood(character)
 
-    def _unknown(self, character: str) -> float:
+    def _unknown_likelihood(self, character: str) -> float:
         if not self.charset or character < "\u2e80":
             return self.other
         try:
@@ -428,9 +428,9 @@ def _common_characters(language: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=64)
-def _model(language: str) -> _Model:
+def _load_model(language: str) -> _LetterModel:
     """Of pairs of letters, from the words that CLDR has in a language."""
-    words = [w for phrase in _phrases(language) for w in _WORD.findall(phrase)]
+    words = [w for phrase in _iterate_phrases(language) for w in _WORD.findall(phrase)]
     spaced = [f"  {word.lower()} " for word in words]
     triples = Counter(text[i : i + 3] for text in spaced for i in range(len(text) - 2))
     pairs = Counter(text[i : i + 2] for text in spaced for i in range(1, len(text) - 1))
@@ -457,7 +457,7 @@ def _model(language: str) -> _Model:
     charset = _CHARSETS.get(language, "")
     # Where there are thousands of characters, few pairs of them ever come.
     least = (0.05, 0.3) if not charset else (0.6, 0.7)
-    return _Model(
+    return _LetterModel(
         {} if charset else {text: math.log(p) for text, p in three.items()},
         {text: math.log(least[1] * p) for text, p in two.items()},
         {text: math.log(least[0] * p) for text, p in alone.items()},
@@ -466,7 +466,7 @@ def _model(language: str) -> _Model:
     )
 
 
-def _phrases(language: str) -> Iterator[str]:
+def _iterate_phrases(language: str) -> Iterator[str]:
     from babel import Locale
 
     locale = Locale.parse(language)

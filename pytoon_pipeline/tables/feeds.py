@@ -10,16 +10,16 @@ from html.entities import html5
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.tables.encodings import decode_text
 from pytoon_pipeline.tables.limits import (
-    MOST_CELLS,
-    MOST_COLUMNS,
-    MOST_ROWS,
-    MOST_TEXT,
+    MAX_CELLS,
+    MAX_COLUMNS,
+    MAX_ROWS,
+    MAX_TEXT,
     refuse_table,
 )
 from pytoon_pipeline.tables.xml_events import (
     XML_ERRORS,
-    StopReading,
-    TooDeep,
+    StopReadingError,
+    TooDeepError,
     read_events,
 )
 
@@ -27,8 +27,8 @@ _ITEMS = ("item", "entry", "product", "offer", "shopitem", "listing")
 """What feeds call one product."""
 _OTHER_PREFIXES = ("media", "content", "dc", "wfw", "slash", "sy", "itunes", "georss")
 """Of what blogs say beside; `media:content` is no description."""
-_MOST_ELEMENTS = 3_000_000
-_MOST_REPEATED = 1_000
+_MAX_ELEMENTS = 3_000_000
+_MAX_REPEATED = 1_000
 """Times that an element counts in one product."""
 _OWN = ("amp", "lt", "gt", "quot", "apos")
 _KNOWN_ROOTS = {
@@ -55,10 +55,10 @@ def read_feed(
         encoding = told[1].decode()
     text, problems = decode_text(data, shown, encoding)
     text = re.sub(r"^\s*<\?xml[^>]{0,200}\?>", "", text.lstrip("\ufeff"))
-    products = _Products()
+    products = _ProductHandler()
     try:
-        read_events(_mended(text), products.start, products.end, products.data)
-    except (*XML_ERRORS, TooDeep) as error:
+        read_events(_repair_entities(text), products.start, products.end, products.data)
+    except (*XML_ERRORS, TooDeepError) as error:
         what = str(error).rstrip(".")
         if type(error).__name__ == "EntitiesForbidden":
             what = "it declares entities of its own"
@@ -71,16 +71,16 @@ def read_feed(
     if products.too_many:
         raise refuse_table(
             "table.too_large",
-            f"has more than {MOST_ROWS:,} products, or too much in each.",
+            f"has more than {MAX_ROWS:,} products, or too much in each.",
             "Split it.",
             shown,
         )
     if not products.rows:
         raise UserError(_no_feed(products.root, shown))
-    columns = list(dict.fromkeys(name for row in products.rows for name in row))[:MOST_COLUMNS]
-    if len(columns) * len(products.rows) > MOST_CELLS:
+    columns = list(dict.fromkeys(name for row in products.rows for name in row))[:MAX_COLUMNS]
+    if len(columns) * len(products.rows) > MAX_CELLS:
         raise refuse_table(
-            "table.too_large", f"has more than {MOST_CELLS:,} cells.", "Split it.", shown
+            "table.too_large", f"has more than {MAX_CELLS:,} cells.", "Split it.", shown
         )
     return columns, [[row.get(c, "") for c in columns] for row in products.rows], problems
 
@@ -106,12 +106,12 @@ def _no_feed(root: str, shown: str) -> Problem:
     )
 
 
-def _mended(text: str) -> str:
+def _repair_entities(text: str) -> str:
     """Entities of HTML, which XML does not have, and bare `&` as shops leave them in feeds."""
     if "&" not in text:
         return text
 
-    def mend(found: re.Match[str]) -> str:
+    def repair_entity(found: re.Match[str]) -> str:
         name = found[1]
         if name is None:
             return "&amp;"
@@ -120,10 +120,12 @@ def _mended(text: str) -> str:
         value = html5.get(f"{name};")
         return "".join(f"&#{ord(c)};" for c in value) if value else f"&amp;{name};"
 
-    return re.sub(r"&(?:(#\d{1,7}|#x[0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{0,30});)?", mend, text)
+    return re.sub(
+        r"&(?:(#\d{1,7}|#x[0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{0,30});)?", repair_entity, text
+    )
 
 
-class _Products:
+class _ProductHandler:
     """Takes the events of a feed."""
 
     def __init__(self) -> None:
@@ -142,8 +144,8 @@ class _Products:
         prefix, _, bare = name.rpartition(":")
         self.root = self.root or bare
         self._elements += 1
-        if self._elements > _MOST_ELEMENTS:
-            self._stop()
+        if self._elements > _MAX_ELEMENTS:
+            self._stop_reading()
         if not self._item:
             if bare.lower() in _ITEMS and prefix.lower() not in _OTHER_PREFIXES:
                 self._item, self._row, self._depth = name, {}, 0
@@ -172,16 +174,16 @@ class _Products:
         if self._depth == 0:
             if name == self._item:
                 self._item = ""
-                self._take()
+                self._take_product()
             return
         if self._depth == 1 and self._name is not None:
-            text = "".join(self._text).strip()[:MOST_TEXT]
-            self._keep(self._name, text)
+            text = "".join(self._text).strip()[:MAX_TEXT]
+            self._add_value(self._name, text)
             self._kept += len(text)
             self._name = None
         self._depth -= 1
 
-    def _keep(self, name: str, text: str) -> None:
+    def _add_value(self, name: str, text: str) -> None:
         """Adds a value. What a feed says for merchants (`g:title`) goes before what RSS and Atom
         say under the same name (`title`), in whichever order they stand."""
         values = self._row.setdefault(name, {})
@@ -190,22 +192,22 @@ class _Products:
         if self._prefixed and name not in self._of_merchant:
             self._of_merchant.add(name)
             values.clear()
-        if len(values) < _MOST_REPEATED:
+        if len(values) < _MAX_REPEATED:
             values[text] = None
 
-    def _take(self) -> None:
+    def _take_product(self) -> None:
         row = {name: "\n".join(values) for name, values in self._row.items()}
         # Atom has no description.
         row["description"] = next(
             (t for n in ("description", "summary", "content") if (t := row.get(n))), ""
         )
         self.rows.append(row)
-        if len(self.rows) > MOST_ROWS or self._kept > 2 * 50_000_000:
-            self._stop()
+        if len(self.rows) > MAX_ROWS or self._kept > 2 * 50_000_000:
+            self._stop_reading()
 
-    def _stop(self) -> None:
+    def _stop_reading(self) -> None:
         self.too_many = True
-        raise StopReading
+        raise StopReadingError
 
 
 def looks_like_feed(head: bytes) -> bool:

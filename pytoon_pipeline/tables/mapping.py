@@ -14,27 +14,32 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from pytoon_pipeline.briefs.field_names import Target, hint, plain, target_of
+from pytoon_pipeline.briefs.field_names import (
+    ColumnTarget,
+    normalise_name,
+    suggest_field,
+    target_of,
+)
 from pytoon_pipeline.briefs.plain_text import clean_file_name
-from pytoon_pipeline.briefs.reading import could_not_read, read_document, validate
-from pytoon_pipeline.briefs.written import AsWritten
+from pytoon_pipeline.briefs.reading import could_not_read, read_document, validate_data
+from pytoon_pipeline.briefs.written import AsWrittenText
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.tables.cell_text import CellKind, kind_of
-from pytoon_pipeline.tables.cells import CellError, clean
-from pytoon_pipeline.tables.money import Writing, lowest_price, parse_price
+from pytoon_pipeline.tables.cells import CellError, clean_value
+from pytoon_pipeline.tables.money import PriceNotation, lowest_price, parse_price
 from pytoon_pipeline.tables.offers import (
     UNTIL,
-    OfferColumns,
-    Offers,
+    OfferColumnNames,
+    OfferReader,
     find_offers,
     first_change,
 )
-from pytoon_pipeline.tables.rows import Row, Said, add_defaults, as_name, read_row
-from pytoon_pipeline.tables.templates import Taken, Template, parse
+from pytoon_pipeline.tables.rows import RowBrief, TableRow, add_defaults, as_name, read_row
+from pytoon_pipeline.tables.templates import TemplateCell, TextTemplate, parse_template
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | int | float) or value is None else value
 
 
@@ -45,9 +50,11 @@ def _as_text(value: Any) -> Any:
 
 
 _Text = Annotated[str, BeforeValidator(_as_text)]
-_Texts = Annotated[list[_Text], BeforeValidator(_listed)]
-_Templates = Annotated[list[_Text], BeforeValidator(lambda v: [] if v is None else _listed(v))]
-_Names = Annotated[list[_Text] | None, BeforeValidator(lambda v: None if v is None else _listed(v))]
+_Texts = Annotated[list[_Text], BeforeValidator(_as_list)]
+_Templates = Annotated[list[_Text], BeforeValidator(lambda v: [] if v is None else _as_list(v))]
+_Names = Annotated[
+    list[_Text] | None, BeforeValidator(lambda v: None if v is None else _as_list(v))
+]
 
 
 class MappingFile(BaseModel):
@@ -92,14 +99,14 @@ class MappingFile(BaseModel):
         description="Field -> template. Of several for one line the first that is filled counts; "
         "lists take all of them.",
     )
-    defaults: Annotated[dict[str, Any], AsWritten] = Field(
+    defaults: Annotated[dict[str, Any], AsWrittenText] = Field(
         default_factory=dict, description="What a brief says where the table says nothing."
     )
     skip: dict[str, _Texts] = Field(
         default_factory=dict, description="Column -> values; rows that hold one are passed over."
     )
-    prices: OfferColumns = Field(
-        default_factory=OfferColumns,
+    prices: OfferColumnNames = Field(
+        default_factory=OfferColumnNames,
         description="Columns of prices and of a sale's dates, and the currency of those without.",
     )
 
@@ -112,26 +119,26 @@ Cells = tuple[int, list[Any]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class TablePlan:
     """A mapping, laid over the columns of a table."""
 
     columns: Mapping[str, int]
     """Column as the mapping names it -> its position."""
-    name: tuple[Template, ...]
-    campaign: Template | None
+    name: tuple[TextTemplate, ...]
+    campaign: TextTemplate | None
     group_by: str | None
     order_by: str | None
     separator: str | None
     line_break: str | None
-    fields: tuple[tuple[Target, tuple[Template, ...]], ...]
+    fields: tuple[tuple[ColumnTarget, tuple[TextTemplate, ...]], ...]
     """Empty where the table's columns are fields already."""
-    defaults: tuple[tuple[Target, Any, str], ...]
+    defaults: tuple[tuple[ColumnTarget, Any, str], ...]
     skip: Mapping[str, frozenset[str]]
     unit: str = "row"
     """What a row is called in messages."""
     now: dt.datetime | None = None
     """When its offers are to be true; None where nobody asks for them."""
-    offers: Offers | None = None
+    offers: OfferReader | None = None
     lowest: frozenset[str] = frozenset()
     """Columns of which the lowest price is taken."""
 
@@ -172,7 +179,12 @@ class Plan:
         above: list[Cells] | None = None
         for number, cells in rows:
             value = "".join(as_name(cells[where]).casefold().split()) if where is not None else ""
-            if not value and above is not None and where is not None and self._continues(cells):
+            if (
+                not value
+                and above is not None
+                and where is not None
+                and self._continues_group(cells)
+            ):
                 above.append((number, cells))
                 continue
             above = groups.setdefault(value or number, [])
@@ -184,7 +196,7 @@ class Plan:
             elif passed is not None:
                 passed.setdefault(reason, []).append(group[0][0])
 
-    def _continues(self, cells: Sequence[Any]) -> bool:
+    def _continues_group(self, cells: Sequence[Any]) -> bool:
         """Does a row without a group say more of the one above? It has no title of its own."""
         titles = [
             c
@@ -194,7 +206,7 @@ class Plan:
             for c in template.columns
         ]
         places = [at for c in titles if (at := self.columns.get(c)) is not None]
-        return bool(places) and not any(clean(str(cells[at] or "")) for at in places)
+        return bool(places) and not any(clean_value(str(cells[at] or "")) for at in places)
 
     def _in_order(self, group: Sequence[Cells]) -> Sequence[Cells]:
         """Rows by the number that the table gives them; those without one stay behind."""
@@ -202,59 +214,61 @@ class Plan:
         if where is None:
             return group
 
-        def place(row: Cells) -> float:
+        def row_place(row: Cells) -> float:
             found = re.fullmatch(r"\s*(\d{1,9})(?:[.,]0+)?\s*", str(row[1][where]))
             return int(found[1]) if found else float("inf")
 
-        return sorted(group, key=place)
+        return sorted(group, key=row_place)
 
-    def _values(self, group: Sequence[Cells], column: str, locale: str | None = None) -> list[str]:
+    def _column_values(
+        self, group: Sequence[Cells], column: str, locale: str | None = None
+    ) -> list[str]:
         """What a column says in each row that it says something in. A sale price that does not hold
         is nothing. Raises CellError."""
         where = self.columns.get(column)
         if where is None:
             return []
-        part = self._offered.get(where)
+        part = self._offer_columns.get(where)
         found = []
         for _, cells in group:
-            text = clean(cells[where])
-            if not text or (part and not self._counts(part, cells, locale)):
+            text = clean_value(cells[where])
+            if not text or (part and not self._is_price_current(part, cells, locale)):
                 continue
             found.append((cells, text))
         if column in self.lowest:  # Drafts have prices, too, and nobody can pay them.
             found = [(c, t) for c, t in found if not self._is_passed_over(c)]
         return [text for _, text in found]
 
-    def _counts(self, part: str, cells: Sequence[Any], locale: str | None) -> bool:
+    def _is_price_current(self, part: str, cells: Sequence[Any], locale: str | None) -> bool:
         """Whether a row's sale price, or its former price, is true now."""
         if self.offers is None or self.now is None:
             return False
-        return self.offers.counts(part, lambda c: self._cell(cells, c), locale, self.now)
+        return self.offers.counts(part, lambda c: self._cell_of(cells, c), locale, self.now)
 
     @cached_property
-    def _offered(self) -> dict[int, str]:
+    def _offer_columns(self) -> dict[int, str]:
         """Position of the columns of sale prices and of former prices, under whichever name a
         template has them -> which it is."""
         named = self.offers.columns if self.offers else {}
         return {self.columns[named[part]]: part for part in ("was", "sale") if part in named}
 
-    def _cell(self, cells: Sequence[Any], column: str) -> str:
+    def _cell_of(self, cells: Sequence[Any], column: str) -> str:
         where = self.columns.get(column)
-        return "" if where is None else clean(cells[where])
+        return "" if where is None else clean_value(cells[where])
 
     def _is_passed_over(self, cells: Sequence[Any]) -> bool:
         return any(
-            _skip_form(self._cell(cells, column)) in refused
+            _skip_form(self._cell_of(cells, column)) in refused
             for column, refused in self.skip.items()
         )
 
-    def _locale(self, group: Sequence[Cells]) -> str | None:
+    def _group_locale(self, group: Sequence[Cells]) -> str | None:
         """Of a row; None where neither it nor the mapping names one."""
         for target, templates in self.fields:
             if target.path == ("locale",):
                 for template in templates:
                     with suppress(CellError):  # Said where the field itself is filled.
-                        text = template.fill(lambda c: self._values(group, c))
+                        text = template.fill(lambda c: self._column_values(group, c))
                         if text:
                             return text
         named = (value for target, value, _ in self.defaults if target.path == ("locale",))
@@ -265,18 +279,22 @@ class Plan:
         if self.offers is None or self.now is None or not self._says_sale:
             return None
         return first_change(
-            self.offers.next_change(lambda c, cells=cells: self._cell(cells, c), locale, self.now)
+            self.offers.next_change(
+                lambda c, cells=cells: self._cell_of(cells, c), locale, self.now
+            )
             for _, cells in group
         )
 
     @cached_property
     def _says_sale(self) -> bool:
         said = [c for _, templates in self.fields for t in templates for c in t.columns]
-        return any(self._offered.get(self.columns.get(column, -1)) == "sale" for column in said)
+        return any(
+            self._offer_columns.get(self.columns.get(column, -1)) == "sale" for column in said
+        )
 
     def _reason_to_skip(self, group: Sequence[Cells]) -> str | None:
         for column, refused in self.skip.items():
-            values = self._values(group, column)
+            values = self._column_values(group, column)
             if not values:
                 continue
             # WooCommerce writes several into one cell: `variation, virtual`.
@@ -285,12 +303,12 @@ class Plan:
                 return f"{column} is {values[0][:40]!r}"
         return None
 
-    def row(self, group: Sequence[Cells]) -> Row:
+    def row(self, group: Sequence[Cells]) -> TableRow:
         """The brief of some rows."""
         number = group[0][0]
         errors: list[tuple[str, CellError]] = []
-        locale = self._locale(group)
-        said = read_row(self._given(group, errors, locale), self.separator)
+        locale = self._group_locale(group)
+        said = read_row(self._given_values(group, errors, locale), self.separator)
         seen: set[tuple[str, str]] = set()
         for place, error in errors:  # A price may stand in several fields.
             if (place, error.message) not in seen:
@@ -304,12 +322,12 @@ class Plan:
 
     def finish(
         self,
-        said: Said,
+        said: RowBrief,
         group: Sequence[Cells],
         number: int,
         name: str = "",
         campaign: str = "",
-    ) -> Row:
+    ) -> TableRow:
         """With what the mapping says of every row."""
         add_defaults(said, self.defaults)
         wanted = [(template, True) for template in self.name]
@@ -317,70 +335,76 @@ class Plan:
         own_name = ""
         for template, is_name in wanted:
             try:
-                text = template.fill(lambda c: self._values(group, c))
+                text = template.fill(lambda c: self._column_values(group, c))
             except CellError as error:
-                place = f"{self.unit} {number}, {_columns(template.columns)}"
+                place = f"{self.unit} {number}, {_format_columns(template.columns)}"
                 said.problems.append((place, error))
                 continue
             if text and is_name:
                 own_name = own_name or as_name(text)
             elif text:
                 campaign = as_name(text)
-        return Row(f"{self.unit} {number}", number, own_name or name, campaign, said)
+        return TableRow(f"{self.unit} {number}", number, own_name or name, campaign, said)
 
-    def _writing(self, group: Sequence[Cells], locale: str | None) -> Writing:
+    def _price_writing(self, group: Sequence[Cells], locale: str | None) -> PriceNotation:
         """What is known of the prices of a group. Raises CellError."""
         if self.offers is None:
-            return Writing(None, locale)
+            return PriceNotation(None, locale)
         column = self.offers.columns.get("currency", "")
-        named = {text.upper() for _, cells in group if (text := self._cell(cells, column))}
+        named = {text.upper() for _, cells in group if (text := self._cell_of(cells, column))}
         if len(named) > 1:
             raise CellError(
                 f"prices of one brief are in {' and in '.join(sorted(named))}.",
                 "Write them in one currency.",
             )
-        return self.offers.writing(lambda c: self._cell(group[0][1], c), locale)
+        return self.offers.price_notation(lambda c: self._cell_of(group[0][1], c), locale)
 
     def hides_price(self, group: Sequence[Cells]) -> str | None:
         """The column of a price that is shown nowhere because nothing says its currency."""
-        locale = self._locale(group)
+        locale = self._group_locale(group)
         hidden = [c for _, templates in self.fields for t in templates for c in t.hidden_prices]
         for column in dict.fromkeys(hidden):
             for _, cells in group:
                 with suppress(CellError):  # Said where the field itself is filled.
-                    price = parse_price(self._cell(cells, column), self._writing(group, locale))
+                    price = parse_price(
+                        self._cell_of(cells, column), self._price_writing(group, locale)
+                    )
                     if price.amount and not price.currency:
                         return column
         return None
 
-    def _fill(self, template: Template, part: Sequence[Cells], locale: str | None) -> str | None:
+    def _fill_template(
+        self, template: TextTemplate, part: Sequence[Cells], locale: str | None
+    ) -> str | None:
         """A template with the cells of some rows. Raises CellError."""
         if not template.price_columns:
-            return template.fill(lambda c: self._values(part, c, locale))
+            return template.fill(lambda c: self._column_values(part, c, locale))
         rows = part if len(template.price_columns) < 2 else self._one_offer(template, part, locale)
         return template.fill(
-            lambda c: self._values(rows if c in template.price_columns else part, c, locale),
-            self._writing(part, locale),
+            lambda c: self._column_values(rows if c in template.price_columns else part, c, locale),
+            self._price_writing(part, locale),
         )
 
     def _one_offer(
-        self, template: Template, part: Sequence[Cells], locale: str | None
+        self, template: TextTemplate, part: Sequence[Cells], locale: str | None
     ) -> Sequence[Cells]:
         """The row that several prices of one sentence are taken from, as what one variant was and
         another is now make no offer: that of the lowest price where the sentence says the lowest,
         else the first that has all of them. Raises CellError."""
         columns = template.price_columns
-        former = {c for c in columns if self._offered.get(self.columns.get(c, -1)) == "was"}
+        former = {c for c in columns if self._offer_columns.get(self.columns.get(c, -1)) == "was"}
         now = [c for c in template.lowest_columns if c not in former]
         if now:
-            lowest = lowest_price(self._values(part, now[0], locale), self._writing(part, locale))
-            part = [row for row in part if lowest in self._values([row], now[0], locale)]
-        whole = [row for row in part if all(self._values([row], c, locale) for c in columns)]
+            lowest = lowest_price(
+                self._column_values(part, now[0], locale), self._price_writing(part, locale)
+            )
+            part = [row for row in part if lowest in self._column_values([row], now[0], locale)]
+        whole = [row for row in part if all(self._column_values([row], c, locale) for c in columns)]
         return whole[:1] or part[:1]
 
-    def _given(
+    def _given_values(
         self, group: Sequence[Cells], errors: list[tuple[str, CellError]], locale: str | None
-    ) -> Iterator[tuple[Target, Any, str]]:
+    ) -> Iterator[tuple[ColumnTarget, Any, str]]:
         for target, templates in self.fields:
             # One line is of the whole group; a list has something of each row.
             rows = self._in_order(group) if target.path == ("media",) else group
@@ -388,9 +412,9 @@ class Plan:
             seen = set()
             for template in templates:
                 for part in parts:
-                    place = f"{self.unit} {part[0][0]}, {_columns(template.columns)}"
+                    place = f"{self.unit} {part[0][0]}, {_format_columns(template.columns)}"
                     try:
-                        text = self._fill(template, part, locale)
+                        text = self._fill_template(template, part, locale)
                     except CellError as error:
                         if error.column is not None:
                             place = f"{self.unit} {part[0][0]}, column {error.column}"
@@ -399,7 +423,7 @@ class Plan:
                     if text and text not in seen:
                         seen.add(text)
                         # Only a cell as it is can hold several; what is made of one is one.
-                        many = target.kind == "list" and not template.bare
+                        many = target.kind == "list" and not template.is_bare
                         yield target, [text] if many else text, place
                 if seen and target.kind != "list":
                     break
@@ -412,7 +436,7 @@ def _skip_form(value: str) -> str:
     return re.sub(r"[\W_]+", "", said) if any(c.isalpha() for c in said) else said
 
 
-def _columns(names: Sequence[str]) -> str:
+def _format_columns(names: Sequence[str]) -> str:
     return f"column{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else "mapping"
 
 
@@ -437,14 +461,14 @@ def _built_in() -> dict[str, Path]:
 
 def read_mapping(beside: Path | None) -> tuple[MappingFile | None, list[Problem]]:
     """The mapping file beside a table; None where there is none, or it has problems."""
-    return _read(beside, beside.name) if beside is not None else (None, [])
+    return _read_mapping(beside, beside.name) if beside is not None else (None, [])
 
 
 @lru_cache(maxsize=64)
 def _read_once(
     path: Path, shown: str, _mtime_ns: int
 ) -> tuple[MappingFile | None, tuple[Problem, ...]]:
-    mapping, problems = _read(path, shown)
+    mapping, problems = _read_mapping(path, shown)
     return mapping, tuple(problems)
 
 
@@ -458,33 +482,33 @@ def _read_built_in(path: Path) -> tuple[MappingFile | None, list[Problem]]:
 
 def plan_for(
     header: Sequence[str], own: MappingFile | None, shown: str
-) -> tuple[Plan | None, list[Problem]]:
+) -> tuple[TablePlan | None, list[Problem]]:
     """The mapping for a table with these columns: the one beside it, of the name `shown`, else the
     built-in one that knows them, to which one without fields of its own only adds; None where there
     is none, or where it has problems."""
     if own is not None and (own.use is not None or own.fields or _is_plain(header)):
-        return _lay(own, header, shown)
+        return _apply_mapping(own, header, shown)
     if _is_plain(header):
         return None, []
     for name, path in _built_in().items():
         given, problems = _read_built_in(path)
         if problems or given is None:
             return None, problems
-        if _matches(given, header):
+        if _matches_header(given, header):
             if own is not None:
-                return _lay(own.model_copy(update={"use": name}), header, shown)
-            return _lay(given, header, f"presets/mappings/{path.name}")
-    return (None, []) if own is None else _lay(own, header, shown)
+                return _apply_mapping(own.model_copy(update={"use": name}), header, shown)
+            return _apply_mapping(given, header, f"presets/mappings/{path.name}")
+    return (None, []) if own is None else _apply_mapping(own, header, shown)
 
 
 def _is_plain(header: Sequence[str]) -> bool:
-    return any(plain(name) == "media" for name in header)
+    return any(normalise_name(name) == "media" for name in header)
 
 
-def _matches(mapping: MappingFile, header: Sequence[str]) -> bool:
-    known = {_squeezed(name) for name in header}
+def _matches_header(mapping: MappingFile, header: Sequence[str]) -> bool:
+    known = {_squeeze_name(name) for name in header}
     return bool(mapping.match) and all(
-        known & _spellings(name, mapping.aliases) for name in mapping.match
+        known & _column_spellings(name, mapping.aliases) for name in mapping.match
     )
 
 
@@ -492,51 +516,53 @@ def knows_header(own: MappingFile | None, header: Sequence[str]) -> bool:
     """Are these names of columns that a mapping knows: the one beside the table, else one of those
     that are built in?"""
     mappings = [m for path in _built_in().values() if (m := _read_built_in(path)[0])]
-    if any(_matches(mapping, header) for mapping in mappings):
+    if any(_matches_header(mapping, header) for mapping in mappings):
         return True
     if own is None or not (own.fields or own.match):
         return False
-    known = {_squeezed(name) for name in header}
+    known = {_squeeze_name(name) for name in header}
     texts = [t for texts in own.fields.values() for t in texts]
     columns = {c for t in texts for c in re.findall(r"\{([^{}|]+)", t)} | set(own.match)
-    found = [c for c in columns if known & _spellings(c.strip(), own.aliases)]
+    found = [c for c in columns if known & _column_spellings(c.strip(), own.aliases)]
     return len(found) >= min(2, len(columns))
 
 
-def _squeezed(name: str) -> str:
+def _squeeze_name(name: str) -> str:
     """A column's name without what people and programs write it with or without."""
     name = re.sub(r"^g:", "", clean_file_name(name).casefold())
     return re.sub(r"[\W_]+", "", name)
 
 
-def _spellings(column: str, aliases: Mapping[str, Sequence[str]]) -> set[str]:
+def _column_spellings(column: str, aliases: Mapping[str, Sequence[str]]) -> set[str]:
     """All names of a column, squeezed."""
-    own = _squeezed(column)
+    own = _squeeze_name(column)
     found = {own}
     for name, others in aliases.items():
-        group = {_squeezed(name), *map(_squeezed, others)}
+        group = {_squeeze_name(name), *map(_squeeze_name, others)}
         if own in group:
             found |= group
     return found
 
 
-def _read(path: Path, shown: str) -> tuple[MappingFile | None, list[Problem]]:
+def _read_mapping(path: Path, shown: str) -> tuple[MappingFile | None, list[Problem]]:
     data, unclear = read_document(path, shown, MappingFile)
     if data is None:
         return None, unclear
-    mapping, problems = validate(MappingFile, data, shown)
+    mapping, problems = validate_data(MappingFile, data, shown)
     return mapping, [p for p in unclear if p.severity == "error"] + problems
 
 
-def _lay(own: MappingFile, header: Sequence[str], shown: str) -> tuple[Plan | None, list[Problem]]:
-    whole, problems = _whole(own, shown)
+def _apply_mapping(
+    own: MappingFile, header: Sequence[str], shown: str
+) -> tuple[TablePlan | None, list[Problem]]:
+    whole, problems = _with_base(own, shown)
     if whole is None:
         return None, problems
     # Exports come with more columns or fewer: only what a person wrote must be there.
     strict = own.use is not None or not own.match
-    laid = _Laid(header, shown, whole.aliases)
+    laid = _MappingOnTable(header, shown, whole.aliases)
 
-    def naming(part: str, texts: Sequence[str]) -> tuple[Template, ...]:
+    def naming_templates(part: str, texts: Sequence[str]) -> tuple[TextTemplate, ...]:
         needed = strict and part in own.model_fields_set and len(texts) == 1
         made = [laid.template(t if "{" in t else f"{{{t}}}", part, needed) for t in texts]
         return tuple(t for t in made if t is not None)
@@ -560,7 +586,7 @@ def _lay(own: MappingFile, header: Sequence[str], shown: str) -> tuple[Plan | No
     for column in whole.skip:
         laid.find(column, f"skip.{column}", strict and column in own.skip)
 
-    def has(part: str, column: str, needed: bool) -> bool:
+    def has_column(part: str, column: str, needed: bool) -> bool:
         needed = needed and strict and part in own.prices.model_fields_set
         before = len(laid.problems)
         laid.find(column, f"prices.{part}", needed)
@@ -576,13 +602,15 @@ def _lay(own: MappingFile, header: Sequence[str], shown: str) -> tuple[Plan | No
             ]
         return column in laid.columns
 
-    taken = [p for _, ts in fields for t in ts for p in t.pieces if isinstance(p, Taken)]
-    plan = Plan(
-        offers=find_offers(whole.prices, has),
+    taken = [p for _, ts in fields for t in ts for p in t.pieces if isinstance(p, TemplateCell)]
+    plan = TablePlan(
+        offers=find_offers(whole.prices, has_column),
         lowest=frozenset(p.column for p in taken if p.lowest),
         columns=laid.columns,
-        name=naming("name", whole.name or []),
-        campaign=next(iter(naming("campaign", [whole.campaign] if whole.campaign else [])), None),
+        name=naming_templates("name", whole.name or []),
+        campaign=next(
+            iter(naming_templates("campaign", [whole.campaign] if whole.campaign else [])), None
+        ),
         group_by=whole.group_by,
         order_by=whole.order_by,
         separator=whole.separator,
@@ -594,7 +622,7 @@ def _lay(own: MappingFile, header: Sequence[str], shown: str) -> tuple[Plan | No
     return (None if laid.problems else plan), laid.problems
 
 
-def _whole(own: MappingFile, shown: str) -> tuple[MappingFile | None, list[Problem]]:
+def _with_base(own: MappingFile, shown: str) -> tuple[MappingFile | None, list[Problem]]:
     """With what it starts from."""
     if own.use is None:
         return own, []
@@ -621,7 +649,7 @@ def _whole(own: MappingFile, shown: str) -> tuple[MappingFile | None, list[Probl
 
 
 @dataclass
-class _Laid:
+class _MappingOnTable:
     """What a mapping names, looked for in a table."""
 
     header: Sequence[str]
@@ -630,7 +658,7 @@ class _Laid:
     columns: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def _wrong(self, code: str, message: str, remedy: str, where: str) -> None:
+    def _report_problem(self, code: str, message: str, remedy: str, where: str) -> None:
         self.problems.append(Problem(code, message, remedy, file=self.shown, field=where))
 
     def find(self, column: str, where: str, needed: bool) -> None:
@@ -639,36 +667,41 @@ class _Laid:
             if name == column:
                 self.columns[column] = at
                 return
-        own, spellings = {_squeezed(column)} - {""}, _spellings(column, self.aliases) - {""}
+        own, spellings = (
+            {_squeeze_name(column)} - {""},
+            _column_spellings(column, self.aliases) - {""},
+        )
         for wanted in (own, spellings):
             for at, name in enumerate(self.header):
-                if _squeezed(name) in wanted:
+                if _squeeze_name(name) in wanted:
                     self.columns[column] = at
                     return
         if needed:
             close = difflib.get_close_matches(column, self.header, 1, 0.6)
             had = ", ".join(name for name in self.header[:30] if name)
-            self._wrong(
+            self._report_problem(
                 "mapping.column",
                 f"names the column {column!r}, which is not in the table.",
                 f"Did you mean {close[0]!r}?" if close else f"The table has: {had}.",
                 where,
             )
 
-    def template(self, text: str, where: str, needed: bool) -> Template | None:
+    def template(self, text: str, where: str, needed: bool) -> TextTemplate | None:
         try:
-            made = parse(text)
+            made = parse_template(text)
         except ValueError as error:
-            self._wrong("mapping.template", f"{error}.", "Correct it.", where)
+            self._report_problem("mapping.template", f"{error}.", "Correct it.", where)
             return None
         for column in made.columns:
             self.find(column, where, needed)
         return made
 
-    def target(self, name: str, where: str) -> Target | None:
+    def target(self, name: str, where: str) -> ColumnTarget | None:
         found = target_of(name)
         if found is None:
-            meant = hint(name)
+            meant = suggest_field(name)
             remedy = f"Did you mean {meant!r}?" if meant else "Fields are those of a brief.yaml."
-            self._wrong("mapping.field", f"{name!r} is no field of a brief.", remedy, where)
+            self._report_problem(
+                "mapping.field", f"{name!r} is no field of a brief.", remedy, where
+            )
         return found

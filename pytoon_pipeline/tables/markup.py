@@ -6,7 +6,7 @@ import html
 import re
 from html.entities import html5
 
-_MOST_HTML = 100_000
+_MAX_HTML = 100_000
 """Characters of a text that are looked at; cells of spreadsheets take 32,767."""
 _TIMES = 3
 """Feeds escape what is escaped already; more than this nobody does."""
@@ -35,18 +35,18 @@ _CLOSED = {
 _ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 
-def plain_text(text: str) -> str:
+def markup_to_text(text: str) -> str:
     """A text without HTML: tags are taken out, blocks become lines, entities characters, also
     where they are escaped several times. `a < b`, `AT&T` and `<3` stay as they are: only tags and
     entities of HTML count, and entities only with their semicolon."""
     if "<" not in text and "&" not in text:
         return text
-    head, tail = text[:_MOST_HTML], text[_MOST_HTML:]
+    head, tail = text[:_MAX_HTML], text[_MAX_HTML:]
     found = False
     for _ in range(_TIMES):
         bare = _without_tags(head)
         found = found or bare != head
-        new = _ENTITY.sub(_character, bare)
+        new = _ENTITY.sub(_decode_reference, bare)
         if new == head:
             break
         head = new
@@ -58,10 +58,10 @@ def plain_text(text: str) -> str:
 
 def unescape_address(text: str) -> str:
     """A file name or address without entities."""
-    return _ENTITY.sub(_character, text) if "&" in text and ";" in text else text
+    return _ENTITY.sub(_decode_reference, text) if "&" in text and ";" in text else text
 
 
-def _character(found: re.Match[str]) -> str:
+def _decode_reference(found: re.Match[str]) -> str:
     name = found[1]
     if not name.startswith("#") and f"{name};" not in html5:
         return found[0]

@@ -22,18 +22,18 @@ from babel.numbers import get_currency_symbol
 
 from pytoon_pipeline.tables.cells import CellError
 
-_MOST_CHARACTERS = 80
+_MAX_CHARACTERS = 80
 """Of a cell that may be a price."""
-_MOST_DIGITS = 12
+_MAX_DIGITS = 12
 """Before the decimal separator."""
 
 
-class NoCurrency(CellError):
+class NoCurrencyError(CellError):
     """An amount of which nothing says the currency."""
 
 
 @dataclass(frozen=True)
-class Writing:
+class PriceNotation:
     """What is known of a table's prices beside the cells that they stand in."""
 
     currency: str | None = None
@@ -43,7 +43,7 @@ class Writing:
 
 
 @dataclass(frozen=True)
-class Price:
+class ParsedPrice:
     """An amount and its currency."""
 
     amount: Decimal
@@ -510,7 +510,7 @@ _NO_SIGNS = frozenset(
 """Short words beside an amount that are no currency."""
 
 
-def _decimals(code: str | None) -> int | None:
+def _currency_decimals(code: str | None) -> int | None:
     """How many decimals a currency has by ISO 4217; None for an unknown one."""
     if code is None:
         return None
@@ -552,7 +552,7 @@ def _parsed_locale(name: str) -> Locale | None:
     return None
 
 
-def _territory(locale: Locale) -> str | None:
+def _locale_territory(locale: Locale) -> str | None:
     if locale.territory:
         return locale.territory
     likely = get_global("likely_subtags").get(locale.language, "")
@@ -581,17 +581,17 @@ def _home_locales(code: str) -> tuple[Locale, ...]:
     return tuple(found)
 
 
-def _bare(sign: str) -> str:
+def _bare_sign(sign: str) -> str:
     """A sign in the form that it is looked up in."""
     return sign.strip().rstrip("‏").strip()
 
 
 @lru_cache(maxsize=1)
-def _signs() -> dict[str, tuple[str, ...]]:
+def _currency_signs() -> dict[str, tuple[str, ...]]:
     found = {sign: tuple(codes.split()) for sign, codes in _SIGNS.items()}
     for code, sign in Locale("en").currency_symbols.items():
         if code in currency_codes() and not sign.isascii() or "$" in sign:
-            found.setdefault(_normal(sign), (code,))
+            found.setdefault(_normalise_digits(sign), (code,))
     return found
 
 
@@ -602,11 +602,11 @@ def _signs_at_home() -> dict[str, tuple[str, ...]]:
     found: dict[str, set[str]] = {}
     for name in _SPOKEN:
         for code, sign in Locale.parse(name).currency_symbols.items():
-            if code in currency_codes() and _normal(sign) != code:
-                found.setdefault(_bare(_normal(sign)), set()).add(code)
+            if code in currency_codes() and _normalise_digits(sign) != code:
+                found.setdefault(_bare_sign(_normalise_digits(sign)), set()).add(code)
     for code in sorted(currency_codes()):
         for locale in _home_locales(code):
-            sign = _bare(_normal(locale.currency_symbols.get(code, "")))
+            sign = _bare_sign(_normalise_digits(locale.currency_symbols.get(code, "")))
             if sign and sign != code:
                 found.setdefault(sign, set()).add(code)
     return {sign: tuple(sorted(codes)) for sign, codes in found.items()}
@@ -630,7 +630,7 @@ _IN_A_FEED = re.compile(r"([0-9]{1,12})(?:\.([0-9]{2}))? ([A-Z]{3})")
 _REMEDY = "Write one amount with its currency, as 19.90 EUR."
 
 
-def _normal(text: str) -> str:
+def _normalise_digits(text: str) -> str:
     """With digits of all scripts as 0-9, one kind of blank, minus and apostrophe, and without
     characters that can't be seen."""
     text = _BLANKS.sub(" ", _UNSEEN.sub("", text)).translate(_ALIKE)
@@ -642,12 +642,12 @@ def _normal(text: str) -> str:
     ).strip()
 
 
-def _refused(text: str, why: str, remedy: str = _REMEDY) -> CellError:
+def _refusal_error(text: str, why: str, remedy: str = _REMEDY) -> CellError:
     return CellError(f"{' '.join(text.split())[:40]!r} {why}.", remedy)
 
 
 @lru_cache(maxsize=4096)
-def parse_price(text: str, writing: Writing = Writing()) -> Price:  # noqa: B008 - frozen
+def parse_price(text: str, writing: PriceNotation = PriceNotation()) -> ParsedPrice:  # noqa: B008 - frozen
     """The price that a cell holds: `1,299.00 USD`, `19,90 €`, `R$ 79,90`, `1.299,-`.
 
     The currency is the cell's own, else `writing.currency`; a sign of several currencies (`$`) is
@@ -658,53 +658,57 @@ def parse_price(text: str, writing: Writing = Writing()) -> Price:  # noqa: B008
     three digits after the only separator, where neither the currency nor the locale tells.
     """
     usual = _IN_A_FEED.fullmatch(text)
-    if usual and usual[3] in currency_codes() and (not usual[2] or _decimals(usual[3]) == 2):
-        return Price(Decimal(f"{usual[1]}.{usual[2] or 0}"), usual[3], before=False)
+    if (
+        usual
+        and usual[3] in currency_codes()
+        and (not usual[2] or _currency_decimals(usual[3]) == 2)
+    ):
+        return ParsedPrice(Decimal(f"{usual[1]}.{usual[2] or 0}"), usual[3], before=False)
     plain = html.unescape(html.unescape(text)) if "&" in text else text
     if "<" in plain:
         plain = _TAG.sub(" ", plain)
-    plain = _normal(plain).strip("\"'* ")
-    if len(plain) > _MOST_CHARACTERS or not any(c.isdigit() for c in plain):
-        raise _refused(text, "is no price")
+    plain = _normalise_digits(plain).strip("\"'* ")
+    if len(plain) > _MAX_CHARACTERS or not any(c.isdigit() for c in plain):
+        raise _refusal_error(text, "is no price")
     plain = _OLD_SWEDISH.sub(r"\1,\2", plain) if re.search(r"(?i)kr|SEK", plain) else plain
     plain = _SIGN_AS_POINT.sub(r"\1,\3 \2", plain)
     plain = _POINT_FIRST.sub(r"0.\1", plain)
     numbers = list(_NUMBER.finditer(plain))
     if len(numbers) != 1 or sum(c.isdigit() for c in plain) != sum(map(str.isdigit, numbers[0][0])):
-        raise _refused(text, "holds more than one amount")
+        raise _refusal_error(text, "holds more than one amount")
     number = numbers[0]
     before, after = plain[: number.start()], plain[number.end() :]
     whole = _WHOLE.match(after)
     after = after[whole.end() :] if whole else after
     if _MINUS.search(before) or _MINUS.search(after) or (before + after).strip()[:1] == "(":
-        raise _refused(text, "is less than nothing, or no single price")
-    codes, sign, sign_before = _currency(text, before, after, writing)
+        raise _refusal_error(text, "is less than nothing, or no single price")
+    codes, sign, sign_before = _find_currency(text, before, after, writing)
     amounts = {}
     read_as = _READ_AS.get(sign, codes) if len(codes) > 1 else codes
     for code in read_as or (None,):
-        read = _Reading(text, number[0], code, writing.locale, whole is not None, bool(sign))
+        read = _NumberReading(text, number[0], code, writing.locale, whole is not None, bool(sign))
         try:
             amounts[code] = read.amount()
-        except _Excluded as error:
+        except _ReadingExcludedError as error:
             excluded = error
     if not amounts:
         raise excluded.why
     if len(set(amounts.values())) > 1:
-        raise _ambiguous(text, number[0])
+        raise _ambiguous_error(text, number[0])
     amount = next(iter(amounts.values()))
     code = codes[0] if len(codes) == 1 else None
-    point, group = _separators(number[0], amount)
-    return Price(amount, code, sign, sign_before, point, group)
+    point, group = _written_separators(number[0], amount)
+    return ParsedPrice(amount, code, sign, sign_before, point, group)
 
 
-class _Excluded(Exception):
+class _ReadingExcludedError(Exception):
     """An amount can't be one of this currency."""
 
     def __init__(self, why: CellError):
         self.why = why
 
 
-def _separators(number: str, amount: Decimal) -> tuple[str, str]:
+def _written_separators(number: str, amount: Decimal) -> tuple[str, str]:
     """Those that a number was written with: of decimals, and of thousands."""
     signs = [c for c in number if not c.isdigit()]
     if not signs:
@@ -717,47 +721,49 @@ def _separators(number: str, amount: Decimal) -> tuple[str, str]:
     return shown.get(point, point), shown.get(group, group)
 
 
-def _currency(
-    text: str, before: str, after: str, writing: Writing
+def _find_currency(
+    text: str, before: str, after: str, writing: PriceNotation
 ) -> tuple[tuple[str, ...], str, bool]:
     """The codes that the signs around an amount may stand for, the sign as it is written, and
     whether it stands before the amount."""
     found: list[tuple[tuple[str, ...], str, bool]] = []
     for side, is_before in ((before, True), (after, False)):
-        found += [(codes, sign, is_before) for codes, sign in _side(text, side.strip(), writing)]
+        found += [
+            (codes, sign, is_before) for codes, sign in _read_side(text, side.strip(), writing)
+        ]
     if not found:
         return ((writing.currency,) if writing.currency else ()), "", True
     unknown = [f for f in found if not f[0]]
     if unknown:
         if len(found) > 1:
-            raise _refused(text, "names a currency and something else")
+            raise _refusal_error(text, "names a currency and something else")
         return found[0]
     common = set(found[0][0]).intersection(*(f[0] for f in found[1:]))
     if not common:
-        raise _refused(text, "names two currencies")
+        raise _refusal_error(text, "names two currencies")
     signs = [f for f in found if f[1]] or found
     codes = tuple(c for c in found[0][0] if c in common)
     if len(codes) > 1:
-        codes = _decided(signs[0][1], codes, writing)
+        codes = _decide_currency(signs[0][1], codes, writing)
     return codes, signs[0][1], signs[0][2]
 
 
-def _decided(sign: str, codes: tuple[str, ...], writing: Writing) -> tuple[str, ...]:
+def _decide_currency(sign: str, codes: tuple[str, ...], writing: PriceNotation) -> tuple[str, ...]:
     """Of the currencies that a sign stands for, the one that is declared or that the locale's
     country has; all where nothing tells."""
     if writing.currency in codes:
         return (writing.currency,)  # type: ignore[return-value]
     locale = find_locale(writing.locale)
-    territory = _territory(locale) if locale is not None else None
+    territory = _locale_territory(locale) if locale is not None else None
     here = [c for c in codes if territory and c in _currencies_of(territory)]
     return (here[0],) if len(here) == 1 else _USUALLY.get(sign, codes)
 
 
-def _side(text: str, side: str, writing: Writing) -> list[tuple[tuple[str, ...], str]]:
+def _read_side(text: str, side: str, writing: PriceNotation) -> list[tuple[tuple[str, ...], str]]:
     """What stands on one side of an amount: codes, and the sign where it is one."""
     if not side:
         return []
-    known = _lookup(side, writing) or _lookup(side.replace(" ", ""), writing)  # `US $`
+    known = _lookup_sign(side, writing) or _lookup_sign(side.replace(" ", ""), writing)  # `US $`
     if known is not None:
         return [known]
     parts = side.split(" ")
@@ -765,15 +771,15 @@ def _side(text: str, side: str, writing: Writing) -> list[tuple[tuple[str, ...],
         attached = re.fullmatch(r"([A-Z]{3})(\W)|(\W)([A-Z]{3})", side)
         parts = [p for p in attached.groups() if p] if attached else parts
     if len(parts) in (2, 3):
-        found = [_lookup(part, writing) for part in parts]
+        found = [_lookup_sign(part, writing) for part in parts]
         if all(f is not None for f in found):
             return [f for f in found if f is not None]
     if len(parts) == 1 and _may_be_sign(side):
         return [((), side)]
-    raise _refused(text, f"has {side[:20]!r} beside the amount, which is no currency")
+    raise _refusal_error(text, f"has {side[:20]!r} beside the amount, which is no currency")
 
 
-def _lookup(token: str, writing: Writing) -> tuple[tuple[str, ...], str] | None:
+def _lookup_sign(token: str, writing: PriceNotation) -> tuple[tuple[str, ...], str] | None:
     """The codes of a sign or a code, the longest there is; None for an unknown one."""
     upper = token.rstrip(".").upper()
     if (
@@ -784,11 +790,11 @@ def _lookup(token: str, writing: Writing) -> tuple[tuple[str, ...], str] | None:
         return (upper,), ""
     locale = find_locale(writing.locale)
     in_locale = [] if locale is None else _codes_in(locale, token)
-    territory = None if locale is None else _territory(locale)
+    territory = None if locale is None else _locale_territory(locale)
     here = [c for c in in_locale if territory and c in _currencies_of(territory)]
     if here:
         return tuple(here), token
-    signs = _signs()
+    signs = _currency_signs()
     for form in (token, token.rstrip("."), token.lower(), token.capitalize()):
         if form in signs:
             return signs[form], token
@@ -805,7 +811,9 @@ def _lookup(token: str, writing: Writing) -> tuple[tuple[str, ...], str] | None:
 
 def _codes_in(locale: Locale, sign: str) -> list[str]:
     """The currencies that a locale has this sign for."""
-    return [c for c, s in locale.currency_symbols.items() if _bare(_normal(s)) == sign]
+    return [
+        c for c, s in locale.currency_symbols.items() if _bare_sign(_normalise_digits(s)) == sign
+    ]
 
 
 def _may_be_sign(token: str) -> bool:
@@ -825,7 +833,7 @@ def _may_be_at_home(token: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _NumberReading:
     """A number as an amount of one currency."""
 
     text: str
@@ -838,20 +846,20 @@ class _Reading:
     """Whether a sign stands beside it, rather than a code or nothing."""
 
     def amount(self) -> Decimal:
-        """Raises CellError where it can be read in two ways, _Excluded where it is no amount of
-        this currency."""
-        head, tail = self._split()
+        """Raises CellError where it can be read in two ways, _ReadingExcludedError where it is no
+        amount of this currency."""
+        head, tail = self._split_decimals()
         digits = re.sub(r"\D", "", head)
-        if len(digits.lstrip("0")) > _MOST_DIGITS:
-            raise _refused(self.text, "is too large for a price")
+        if len(digits.lstrip("0")) > _MAX_DIGITS:
+            raise _refusal_error(self.text, "is too large for a price")
         if tail and self.whole:
-            raise _refused(self.text, "has decimals and a dash for none")
+            raise _refusal_error(self.text, "has decimals and a dash for none")
         amount = Decimal(f"{digits}.{tail or 0}")
-        most = _decimals(self.code)
+        most = _currency_decimals(self.code)
         kept = tail.rstrip("0")
         if most is not None and len(kept) > most:
-            raise _Excluded(
-                _refused(
+            raise _ReadingExcludedError(
+                _refusal_error(
                     self.text,
                     f"has {len(kept)} decimal{'s' if len(kept) > 1 else ''}, and {self.code} has "
                     f"{most or 'none'}",
@@ -859,10 +867,10 @@ class _Reading:
                 )
             )
         if most is None and len(kept) > 8:
-            raise _refused(self.text, "has too many decimals for a price")
+            raise _refusal_error(self.text, "has too many decimals for a price")
         return amount
 
-    def _split(self) -> tuple[str, str]:
+    def _split_decimals(self) -> tuple[str, str]:
         """The number before its decimal separator, and the decimals."""
         number = self.number
         signs = [c for c in number if not c.isdigit()]
@@ -873,22 +881,22 @@ class _Reading:
             head, _, tail = number.rpartition(point)
             if point in head or not tail.isdigit():
                 raise self._no_number()
-            return self._grouped(head), tail
+            return self._require_groups(head), tail
         if not either:
-            return self._grouped(number), ""
+            return self._require_groups(number), ""
         point = either[0]
         head, _, tail = number.rpartition(point)
         if len(either) > 1:
-            return self._grouped(number), ""
+            return self._require_groups(number), ""
         if not tail.isdigit():
             raise self._no_number()
         if sure or not self.whole and (len(tail) != 3 or len(head) > 3 or head[0] == "0"):
-            return self._grouped(head), tail
+            return self._require_groups(head), tail
         if self.whole or self._is_group(point):
-            return self._grouped(number), ""
+            return self._require_groups(number), ""
         return head, tail
 
-    def _grouped(self, head: str) -> str:
+    def _require_groups(self, head: str) -> str:
         """The part before the decimals, its groups of digits as they should be: of three, or in
         India of two before the last three; all separated by one sign."""
         groups = re.split(r"\D", head)
@@ -903,15 +911,18 @@ class _Reading:
         return head
 
     def _no_number(self) -> CellError:
-        return _refused(self.text, "is no number of a usual form")
+        return _refusal_error(self.text, "is no number of a usual form")
 
     def _is_group(self, sign: str) -> bool:
         """Whether the only separator, with three digits after it, is one of thousands. Raises
         CellError where that is not sure."""
         tail = self.number[-3:]
-        by_locale = _role(sign, [find_locale(self.locale)])
-        at_home = _role(sign, _home_locales(self.code) if self.code else ())
-        exact, usual = _decimals(self.code), _decimals_in_shops(self.code) if self.code else None
+        by_locale = _separator_role(sign, [find_locale(self.locale)])
+        at_home = _separator_role(sign, _home_locales(self.code) if self.code else ())
+        exact, usual = (
+            _currency_decimals(self.code),
+            _decimals_in_shops(self.code) if self.code else None,
+        )
         if usual == 0 and exact != 3:
             # `980.000 JPY`: a program may have written yen with three decimals.
             if by_locale == "group" or at_home != "point" or tail != "000":
@@ -926,10 +937,10 @@ class _Reading:
             sign != "." or self.has_sign or tail[-1] != "0"
         ):
             return True
-        raise _ambiguous(self.text, self.number)
+        raise _ambiguous_error(self.text, self.number)
 
 
-def _role(sign: str, locales: Sequence[Locale | None]) -> str | None:
+def _separator_role(sign: str, locales: Sequence[Locale | None]) -> str | None:
     """What a separator is in all of some locales: `point`, `group`, or None where they disagree or
     don't use it."""
     roles = set()
@@ -944,9 +955,9 @@ def _role(sign: str, locales: Sequence[Locale | None]) -> str | None:
     return roles.pop() if len(roles) == 1 else None
 
 
-def _ambiguous(text: str, number: str) -> CellError:
+def _ambiguous_error(text: str, number: str) -> CellError:
     digits = re.sub(r"\D", "", number)
-    return _refused(
+    return _refusal_error(
         text,
         "can be read in two ways",
         f"Write {digits} without a separator, or with its decimals, {digits}.00, if that is meant; "
@@ -954,12 +965,12 @@ def _ambiguous(text: str, number: str) -> CellError:
     )
 
 
-def lowest_price(values: Iterable[str], writing: Writing = Writing()) -> str | None:  # noqa: B008
+def lowest_price(values: Iterable[str], writing: PriceNotation = PriceNotation()) -> str | None:  # noqa: B008
     """The cell of the lowest price above zero, as it is written; None where there is none.
 
     Raises CellError for a cell that is no price, and where they are of several currencies.
     """
-    least: tuple[Price, str] | None = None
+    least: tuple[ParsedPrice, str] | None = None
     for value in values:
         price = parse_price(value, writing)
         if not price.amount:
@@ -978,16 +989,16 @@ def lowest_price(values: Iterable[str], writing: Writing = Writing()) -> str | N
 # Writing -----------------------------------------------------------------------------------------
 
 
-def format_price(price: Price, locale: str | None = None) -> str:
+def format_price(price: ParsedPrice, locale: str | None = None) -> str:
     """A price for people: `€24`, `€19.90`, `¥9,800`, `KWD 18.500`, `149 zł`; in the way of a
     locale (`24 €` in German) where one is given. Whole amounts have no decimals; nothing is ever
     rounded.
 
     A sign that may be of several currencies, or is not known, is shown as it was written. Raises
-    NoCurrency for a price without one.
+    NoCurrencyError for a price without one.
     """
     if not price.currency:
-        raise NoCurrency(
+        raise NoCurrencyError(
             f"{price.amount:f} names no currency.",
             "Write it with its currency, as 19.90 EUR; or name the currency of all prices in the "
             "mapping: prices: {currency: EUR}.",
@@ -1038,22 +1049,22 @@ def _shown_decimals(amount: Decimal, code: str | None) -> int:
     if amount == amount.to_integral_value():
         return 0
     exact = -int(amount.normalize().as_tuple().exponent)  # type: ignore[operator]
-    return max(exact, _decimals(code) if code else 2)  # type: ignore[type-var]
+    return max(exact, _currency_decimals(code) if code else 2)  # type: ignore[type-var]
 
 
-def _sign_in(locale: Locale, price: Price, code: str) -> str:
+def _sign_in(locale: Locale, price: ParsedPrice, code: str) -> str:
     """A currency's sign in a locale. One that is of several there stays as narrow as it was
     written: `A$` is not made `$` in Australia."""
     sign = get_currency_symbol(code, locale)
     sign = {"￥": "¥", "￦": "₩"}.get(sign, sign)
-    if sign in price.sign and len(_signs().get(price.sign, ())) == 1:
+    if sign in price.sign and len(_currency_signs().get(price.sign, ())) == 1:
         return price.sign
     if sign == code and _SIGNS.get(price.sign) == code and ord(max(price.sign)) < 0x250:
         return price.sign  # `RM` says more to people than `MYR`.
     return sign
 
 
-def _as_written(price: Price) -> str:
+def _as_written(price: ParsedPrice) -> str:
     """With the sign and the separators that it was written with."""
     digits = _shown_decimals(price.amount, price.code)
     text = f"{price.amount:,.{digits}f}"
@@ -1065,7 +1076,7 @@ def _as_written(price: Price) -> str:
     return f"{text} {price.sign}"
 
 
-def write_price(text: str, writing: Writing, locale: str | None = None) -> str:
+def write_price(text: str, writing: PriceNotation, locale: str | None = None) -> str:
     """The price of a cell, for people; empty for a price of nothing, which is none. `locale` is
     that of writing, `writing.locale` where it is None. Raises as `parse_price` and `format_price`.
     """

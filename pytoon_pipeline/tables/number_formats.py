@@ -74,12 +74,12 @@ _SYSTEM = {
 }
 
 
-class NotShown(ValueError):
+class NotShownError(ValueError):
     """A format that can't be followed."""
 
 
 @dataclass(frozen=True)
-class _Section:
+class _FormatSection:
     tokens: tuple[tuple[str, str], ...]
     condition: tuple[str, Decimal] | None
     language: str | None
@@ -102,8 +102,8 @@ def built_in_format(number: int) -> str:
 def is_date_format(code: str) -> bool:
     """Does a format show a number as a date or a time?"""
     try:
-        return any(s.is_date or s.is_system for s in _sections(code))
-    except NotShown:
+        return any(s.is_date or s.is_system for s in _split_sections(code))
+    except NotShownError:
         return False
 
 
@@ -121,25 +121,24 @@ def show_general(value: float | int) -> str:
 def show_number(value: float | int, code: str, from_1904: bool = False) -> str:
     """A number as a format shows it.
 
-    Raises NotShown where the format can't be followed, or says no more than that each computer is
-    to show it in its own way.
-    """
+    Raises NotShownError where the format can't be followed, or says no more than that each computer
+    is to show it in its own way."""
     if value != value or value in (float("inf"), float("-inf")):
-        raise NotShown("no number")
-    sections = [s for s in _sections(code)]
+        raise NotShownError("no number")
+    sections = [s for s in _split_sections(code)]
     if abs(value) >= 1e15:
-        raise NotShown("longer than spreadsheets are exact")
+        raise NotShownError("longer than spreadsheets are exact")
     exact = Decimal(f"{value:.15g}")
-    section, sign = _choose(sections, exact)
+    section, sign = _choose_section(sections, exact)
     if section is None:
         return ""
     if section.is_system:
-        raise NotShown("system")
+        raise NotShownError("system")
     if section.is_date:
         if exact < 0:
-            raise NotShown("before the calendar")
-        return _date(value, section, from_1904)
-    return sign + _amount(abs(exact), section) if section.tokens else ""
+            raise NotShownError("before the calendar")
+        return _format_date(value, section, from_1904)
+    return sign + _format_amount(abs(exact), section) if section.tokens else ""
 
 
 def show_text(value: str, code: str) -> str:
@@ -147,8 +146,8 @@ def show_text(value: str, code: str) -> str:
     if "@" not in code or code == "@":
         return value
     try:
-        sections = _sections(code)
-    except NotShown:
+        sections = _split_sections(code)
+    except NotShownError:
         return value
     section = next((s for s in reversed(sections) if s.has("text")), None)
     if section is None:
@@ -161,9 +160,9 @@ def show_text(value: str, code: str) -> str:
 
 
 def to_datetime(value: float, from_1904: bool = False) -> dt.datetime:
-    """The moment that a serial number stands for. Raises NotShown outside of the calendar."""
+    """The moment that a serial number stands for. Raises NotShownError outside of the calendar."""
     if not 0 <= value < 2_958_466:
-        raise NotShown("outside of the calendar")
+        raise NotShownError("outside of the calendar")
     milliseconds = round(value * 86_400_000)
     days, rest = divmod(milliseconds, 86_400_000)
     if from_1904:
@@ -174,24 +173,24 @@ def to_datetime(value: float, from_1904: bool = False) -> dt.datetime:
     try:
         return start + dt.timedelta(days=days, milliseconds=rest)
     except OverflowError as error:
-        raise NotShown("outside of the calendar") from error
+        raise NotShownError("outside of the calendar") from error
 
 
 # Codes -------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=512)
-def _sections(code: str) -> tuple[_Section, ...]:
+def _split_sections(code: str) -> tuple[_FormatSection, ...]:
     if len(code) > _LONGEST:
-        raise NotShown("too long")
+        raise NotShownError("too long")
     parts = re.findall(r'((?:"[^"]*"?|\\.|\[[^\]]*\]|[^;"\\\[])*)(;|$)', code, re.DOTALL)
     texts = [text for text, _ in parts]
     while len(texts) > 1 and not texts[-1] and len(texts) > code.count(";") + 1:
         texts.pop()
-    return tuple(_section(text) for text in texts[:4])
+    return tuple(_parse_section(text) for text in texts[:4])
 
 
-def _section(text: str) -> _Section:
+def _parse_section(text: str) -> _FormatSection:
     tokens: list[tuple[str, str]] = []
     condition, language, system = None, None, False
     for found in _TOKEN.finditer(text):
@@ -208,11 +207,11 @@ def _section(text: str) -> _Section:
                 sign, _, tag = value[1:].partition("-")
                 if tag.upper().lstrip("0") in ("F800", "F400") or tag.startswith("x-sys"):
                     system = True
-                language = _language(tag) or language
+                language = _language_of_tag(tag) or language
                 if sign:
                     tokens.append(("literal", sign))
             elif re.fullmatch(r"(?i)dbnum\d|natnum\d+", value):
-                raise NotShown("other digits")
+                raise NotShownError("other digits")
             # Else a colour.
         elif kind in ("quoted", "escaped"):
             tokens.append(("literal", value))
@@ -226,12 +225,12 @@ def _section(text: str) -> _Section:
             tokens.append((kind, value))
     dated = any(k in ("date", "elapsed", "half") for k, _ in tokens)
     if dated and any(k == "date" and v[0] in "geb" for k, v in tokens):
-        raise NotShown("another calendar")
-    return _Section(tuple(tokens), condition, language, dated, system)
+        raise NotShownError("another calendar")
+    return _FormatSection(tuple(tokens), condition, language, dated, system)
 
 
 @lru_cache(maxsize=128)
-def _language(tag: str) -> str | None:
+def _language_of_tag(tag: str) -> str | None:
     """Of the number of a language of Windows (`407`), or its name (`de-DE`)."""
     if re.fullmatch(r"[0-9A-Fa-f]{1,8}", tag):
         number = int(tag, 16) & 0xFFFF
@@ -243,14 +242,16 @@ def _language(tag: str) -> str | None:
     return name if re.fullmatch(r"[A-Za-z]{2,3}(_\w{2,8}){0,2}", name) else None
 
 
-def _choose(sections: list[_Section], value: Decimal) -> tuple[_Section | None, str]:
+def _choose_section(
+    sections: list[_FormatSection], value: Decimal
+) -> tuple[_FormatSection | None, str]:
     """The section for a number, and the sign that stands before it."""
     minus = "-" if value < 0 else ""
     numeric = sections[:-1] if len(sections) > 1 and sections[-1].has("text") else sections
     numeric = numeric[:3]
     if any(s.condition for s in numeric):
         for section in numeric:
-            if section.condition is None or _holds(section.condition, value):
+            if section.condition is None or _condition_holds(section.condition, value):
                 return section, minus
         return None, ""
     if len(numeric) == 1:
@@ -262,7 +263,7 @@ def _choose(sections: list[_Section], value: Decimal) -> tuple[_Section | None, 
     return numeric[0], ""
 
 
-def _holds(condition: tuple[str, Decimal], value: Decimal) -> bool:
+def _condition_holds(condition: tuple[str, Decimal], value: Decimal) -> bool:
     how, limit = condition
     return {
         "<": value < limit,
@@ -277,7 +278,7 @@ def _holds(condition: tuple[str, Decimal], value: Decimal) -> bool:
 # Amounts -----------------------------------------------------------------------------------------
 
 
-def _amount(value: Decimal, section: _Section) -> str:
+def _format_amount(value: Decimal, section: _FormatSection) -> str:
     kinds = [kind for kind, _ in section.tokens]
     places = [
         i for i, k in enumerate(kinds) if k in ("digits", "point", "general", "fraction", "text")
@@ -295,20 +296,20 @@ def _amount(value: Decimal, section: _Section) -> str:
     value /= Decimal(1000) ** thousands
     before = "".join(t for k, t in section.tokens[:first] if k in ("literal", "percent", "comma"))
     behind = "".join(t for k, t in after[thousands:] if k in ("literal", "percent", "comma"))
-    number = _digits(value, body)
+    number = _format_digits(value, body)
     return re.sub(r"\s+", lambda m: m[0][0], f"{before}{number}{behind}").strip()
 
 
-def _digits(value: Decimal, body: tuple[tuple[str, str], ...]) -> str:
+def _format_digits(value: Decimal, body: tuple[tuple[str, str], ...]) -> str:
     kinds = [kind for kind, _ in body]
     if "general" in kinds or "text" in kinds:
         return "".join(
             show_general(float(value)) if k in ("general", "text") else t for k, t in body
         )
     if "fraction" in kinds:
-        return _fraction(value, body)
+        return _format_fraction(value, body)
     if "power" in kinds:
-        return _power(value, body)
+        return _format_power(value, body)
     point = kinds.index("point") if "point" in kinds else len(kinds)
     whole_part, decimal_part = body[:point], body[point + 1 :]
     most = "".join(t for k, t in decimal_part if k == "digits")
@@ -352,7 +353,7 @@ def _with_literals(filled: list[str], tokens: tuple[tuple[str, str], ...], place
     return "".join(parts)
 
 
-def _fraction(value: Decimal, body: tuple[tuple[str, str], ...]) -> str:
+def _format_fraction(value: Decimal, body: tuple[tuple[str, str], ...]) -> str:
     at = next(i for i, (k, _) in enumerate(body) if k == "fraction")
     over, under = (part.strip() for part in body[at][1].split("/"))
     has_whole = any(k == "digits" for k, _ in body[:at])
@@ -375,7 +376,7 @@ def _fraction(value: Decimal, body: tuple[tuple[str, str], ...]) -> str:
     return f"{lead}{over_text}/{under_text}"
 
 
-def _power(value: Decimal, body: tuple[tuple[str, str], ...]) -> str:
+def _format_power(value: Decimal, body: tuple[tuple[str, str], ...]) -> str:
     at = next(i for i, (k, _) in enumerate(body) if k == "power")
     head = body[:at]
     whole = sum(
@@ -386,7 +387,7 @@ def _power(value: Decimal, body: tuple[tuple[str, str], ...]) -> str:
     )
     least = sum(len(t) for k, t in body[at + 1 :] if k == "digits")
     if whole != 1:
-        raise NotShown("powers in steps")
+        raise NotShownError("powers in steps")
     mantissa, _, exponent = f"{value:.{decimals}E}".partition("E")
     number = int(exponent or 0)
     sign = "-" if number < 0 else "+" if body[at][1].endswith("+") else ""
@@ -396,7 +397,7 @@ def _power(value: Decimal, body: tuple[tuple[str, str], ...]) -> str:
 # Dates -------------------------------------------------------------------------------------------
 
 
-def _date(value: float, section: _Section, from_1904: bool) -> str:
+def _format_date(value: float, section: _FormatSection, from_1904: bool) -> str:
     tokens = list(section.tokens)
     fine = _fraction_of_second(tokens)
     # Spreadsheets round to what they show.
@@ -417,7 +418,9 @@ def _date(value: float, section: _Section, from_1904: bool) -> str:
                 and (last.startswith("h") or _next_date(tokens, at).startswith("s"))
             )
             shown.append(
-                _minutes(moment, text) if minutes else _part(moment, text, half, section.language)
+                _is_minutes(moment, text)
+                if minutes
+                else _format_date_part(moment, text, half, section.language)
             )
             last = text
         elif kind == "elapsed":
@@ -433,11 +436,11 @@ def _date(value: float, section: _Section, from_1904: bool) -> str:
         elif kind in ("literal", "point", "comma", "percent", "digits"):
             shown.append(text)
         elif kind == "fraction":
-            raise NotShown("a fraction in a date")
+            raise NotShownError("a fraction in a date")
         elif kind == "text":
             continue
         else:
-            raise NotShown(kind)
+            raise NotShownError(kind)
     return "".join(shown).strip()
 
 
@@ -458,24 +461,24 @@ def _next_date(tokens: list[tuple[str, str]], at: int) -> str:
     return next((v for k, v in tokens[at + 1 :] if k in ("date", "elapsed")), "")
 
 
-def _minutes(moment: dt.datetime, text: str) -> str:
+def _is_minutes(moment: dt.datetime, text: str) -> str:
     return f"{moment.minute:0{len(text)}d}"
 
 
-def _part(moment: dt.datetime, text: str, half: bool, language: str | None) -> str:
+def _format_date_part(moment: dt.datetime, text: str, half: bool, language: str | None) -> str:
     kind, length = text[0], len(text)
     if kind == "y":
         return f"{moment.year % 100:02d}" if length < 3 else f"{moment.year:04d}"
     if kind == "d":
         if length > 2:
-            return _names(language, "days", "wide" if length > 3 else "abbreviated")[
+            return _date_names(language, "days", "wide" if length > 3 else "abbreviated")[
                 moment.weekday()
             ]
         return f"{moment.day:0{length}d}"
     if kind == "m":
         if length > 2:
             width = {3: "abbreviated", 5: "wide"}.get(length, "wide")
-            name = _names(language, "months", width)[moment.month - 1]
+            name = _date_names(language, "months", width)[moment.month - 1]
             return name[0] if length == 5 else name
         return f"{moment.month:0{length}d}"
     if kind == "h":
@@ -485,7 +488,7 @@ def _part(moment: dt.datetime, text: str, half: bool, language: str | None) -> s
 
 
 @lru_cache(maxsize=64)
-def _names(language: str | None, what: str, width: str) -> tuple[str, ...]:
+def _date_names(language: str | None, what: str, width: str) -> tuple[str, ...]:
     """Of months or days, in English where a format names no language that is known."""
     from babel import Locale, UnknownLocaleError
 

@@ -13,13 +13,19 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pytoon_pipeline.tables.cells import CellError
-from pytoon_pipeline.tables.money import Price, Writing, currency_codes, find_locale, parse_price
+from pytoon_pipeline.tables.money import (
+    ParsedPrice,
+    PriceNotation,
+    currency_codes,
+    find_locale,
+    parse_price,
+)
 
 UNTIL = "price_until"
 """In a brief's metadata: when what it says of a price may be true no more."""
 
 
-class OfferColumns(BaseModel):
+class OfferColumnNames(BaseModel):
     """What a mapping says of the columns of prices. Those of shops' exports are known by their
     names, and need not be said."""
 
@@ -50,7 +56,7 @@ class OfferColumns(BaseModel):
     @classmethod
     def _is_zone(cls, name: str | None) -> str | None:
         if name is not None:
-            _zone(name)
+            _parse_zone(name)
         return name
 
 
@@ -65,7 +71,7 @@ _NAMES = {
 """How the exports of shops name these columns."""
 
 
-def _zone(name: str) -> dt.tzinfo:
+def _parse_zone(name: str) -> dt.tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -76,13 +82,13 @@ def _zone(name: str) -> dt.tzinfo:
 
 
 @dataclass(frozen=True)
-class Period:
+class OfferPeriod:
     """From a moment on, up to and without another; None where it is open."""
 
     start: dt.datetime | None = None
     end: dt.datetime | None = None
 
-    def holds(self, now: dt.datetime) -> bool:
+    def is_current(self, now: dt.datetime) -> bool:
         return (self.start is None or self.start <= now) and (self.end is None or now < self.end)
 
     def next_change(self, now: dt.datetime) -> dt.datetime | None:
@@ -93,22 +99,22 @@ class Period:
 
 
 @lru_cache(maxsize=4096)
-def read_period(text: str, zone: dt.tzinfo = dt.UTC, locale: str | None = None) -> Period:
+def read_period(text: str, zone: dt.tzinfo = dt.UTC, locale: str | None = None) -> OfferPeriod:
     """The dates of an offer, `start/end` in ISO 8601 as Google Merchant takes them; either side may
     be empty. A day without a time is meant from its beginning, or to its end.
 
     Raises CellError for dates that can't be read or can be read in two ways.
     """
     if not text.strip():
-        return Period()
-    sides = _sides(text.strip())
+        return OfferPeriod()
+    sides = _split_period(text.strip())
     if sides is None:
         raise _no_date(text, "2026-03-01T00:00+01:00/2026-03-14T23:59+01:00")
     start = read_moment(sides[0], zone, locale)
-    return Period(start, read_moment(sides[1], zone, locale, end=True))
+    return OfferPeriod(start, read_moment(sides[1], zone, locale, end=True))
 
 
-def _sides(text: str) -> tuple[str, str] | None:
+def _split_period(text: str) -> tuple[str, str] | None:
     """Start and end: a stroke stands between them, which may stand in a date, too."""
     for separator in (" / ", " - ", " – ", "--", "/"):
         if text.count(separator) == 1:
@@ -135,7 +141,7 @@ def read_moment(
     if re.fullmatch(r"1\d{9}", said):
         return dt.datetime.fromtimestamp(int(said), dt.UTC)
     day, _, time = re.sub(r"(?<=\d)[Tt](?=\d)", " ", said).partition(" ")
-    date = _date(day, locale)
+    date = _parse_date(day, locale)
     try:
         if date is None:
             raise ValueError
@@ -164,7 +170,7 @@ def _iso_time(text: str) -> str:
     return re.sub(r"([+-])(\d\d)$", r"\1\2:00", text)
 
 
-def _date(text: str, locale: str | None) -> dt.date | None:
+def _parse_date(text: str, locale: str | None) -> dt.date | None:
     """`2026-03-14`, `20260314`, `2026/03/14`, `14.03.2026`, `14/03/2026` where it is clear which is
     the month, else by the locale."""
     found = re.fullmatch(r"(\d{4})([-/.]?)(\d{1,2})\2(\d{1,2})", text)
@@ -203,7 +209,7 @@ Cell = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Offers:
+class OfferReader:
     """The columns of prices of a table."""
 
     columns: Mapping[str, str]
@@ -217,7 +223,7 @@ class Offers:
         that is one, a former price above the price. Raises CellError."""
         if part == "was":
             return self._is_below("price", "was", cell, locale)
-        return self._is_sale(cell, locale) and self._period(cell, locale).holds(now)
+        return self._is_sale(cell, locale) and self._read_period(cell, locale).is_current(now)
 
     def next_change(self, cell: Cell, locale: str | None, now: dt.datetime) -> dt.datetime | None:
         """When what a row says of its price changes next; None for never. What can't be read is
@@ -225,11 +231,11 @@ class Offers:
         try:
             if "sale" not in self.columns or not self._is_sale(cell, locale):
                 return None
-            return self._period(cell, locale).next_change(now)
+            return self._read_period(cell, locale).next_change(now)
         except CellError:
             return None
 
-    def writing(self, cell: Cell, locale: str | None) -> Writing:
+    def price_notation(self, cell: Cell, locale: str | None) -> PriceNotation:
         """What is known of the prices of a row. One that names no currency has that of the row's
         usual price. Raises CellError."""
         said = cell(self.columns["currency"]) if "currency" in self.columns else ""
@@ -238,7 +244,7 @@ class Offers:
             raise CellError(f"{said[:20]!r} is no currency.", "Write its code, as EUR.")
         if not code and "price" in self.columns:
             code = _code_of(cell(self.columns["price"]), locale)
-        return Writing(code or None, locale)
+        return PriceNotation(code or None, locale)
 
     def _is_sale(self, cell: Cell, locale: str | None) -> bool:
         return self._is_below("sale", "price", cell, locale)
@@ -251,8 +257,8 @@ class Offers:
             if not any(c.isdigit() for c in text):
                 return False  # Nothing, or `none`, `-`.
             texts.append(text)
-        writing = self.writing(cell, locale)
-        prices: list[Price] = []
+        writing = self.price_notation(cell, locale)
+        prices: list[ParsedPrice] = []
         for name, text in zip((low, high), texts, strict=True):
             try:
                 prices.append(parse_price(text, writing))
@@ -263,8 +269,8 @@ class Offers:
         same = lower.currency == higher.currency or not (lower.currency and higher.currency)
         return same and 0 < lower.amount < higher.amount
 
-    def _period(self, cell: Cell, locale: str | None) -> Period:
-        whole = Period()
+    def _read_period(self, cell: Cell, locale: str | None) -> OfferPeriod:
+        whole = OfferPeriod()
         for name in ("dates", "starts", "ends"):
             column = self.columns.get(name)
             text = cell(column).strip() if column else ""
@@ -274,9 +280,9 @@ class Offers:
                 if name == "dates":
                     whole = read_period(text, self.zone, locale)
                 elif name == "starts":
-                    whole = Period(read_moment(text, self.zone, locale), whole.end)
+                    whole = OfferPeriod(read_moment(text, self.zone, locale), whole.end)
                 else:
-                    whole = Period(whole.start, read_moment(text, self.zone, locale, end=True))
+                    whole = OfferPeriod(whole.start, read_moment(text, self.zone, locale, end=True))
             except CellError as error:
                 raise CellError(error.message, error.remedy, column=column) from error
         return whole
@@ -286,11 +292,11 @@ class Offers:
 def _code_of(text: str, locale: str | None) -> str | None:
     """The currency that a price names; None where it names none, or is none."""
     with suppress(CellError):
-        return parse_price(text, Writing(None, locale)).code
+        return parse_price(text, PriceNotation(None, locale)).code
     return None
 
 
-def find_offers(given: OfferColumns, has: Callable[[str, str, bool], bool]) -> Offers:
+def find_offers(given: OfferColumnNames, has: Callable[[str, str, bool], bool]) -> OfferReader:
     """The offers of a table. `has` says whether the table has a column, for a part of `prices` and
     whether a person named it. What is not named is found by the names that exports of shops have.
     """
@@ -304,8 +310,8 @@ def find_offers(given: OfferColumns, has: Callable[[str, str, bool], bool]) -> O
     code = (given.currency or "").upper()
     if given.currency and code not in currency_codes() and has("currency", given.currency, True):
         columns["currency"] = given.currency
-    zone = _zone(given.timezone) if given.timezone else dt.UTC
-    return Offers(columns, code if code in currency_codes() else None, zone)
+    zone = _parse_zone(given.timezone) if given.timezone else dt.UTC
+    return OfferReader(columns, code if code in currency_codes() else None, zone)
 
 
 def first_change(moments: Iterable[dt.datetime | None]) -> dt.datetime | None:

@@ -14,40 +14,40 @@ from pytoon_pipeline.files import open_file
 from pytoon_pipeline.tables.cells import CellError
 from pytoon_pipeline.tables.limits import (
     GAP,
-    MOST_BYTES,
-    MOST_CELLS,
-    MOST_COLUMNS,
-    MOST_LINES,
-    MOST_ROWS,
+    MAX_BYTES,
+    MAX_CELLS,
+    MAX_COLUMNS,
+    MAX_LINES,
+    MAX_ROWS,
     refuse_table,
 )
 from pytoon_pipeline.tables.number_formats import show_general
 from pytoon_pipeline.tables.workbook import (
-    Grid,
+    SheetGrid,
     choose_sheet,
     open_archive,
     uncounted_formula,
 )
 from pytoon_pipeline.tables.xml_events import (
     XML_ERRORS,
-    StopReading,
-    TooDeep,
+    StopReadingError,
+    TooDeepError,
     local_name,
     read_events,
 )
 
 
 def read_open_document(
-    path: Path, shown: str, is_meant: Callable[[Grid], bool] = lambda grid: True
-) -> Grid:
+    path: Path, shown: str, is_meant: Callable[[SheetGrid], bool] = lambda grid: True
+) -> SheetGrid:
     """The sheet that `choose_sheet` takes.
 
     Raises UserError where the file is no workbook, or can't be read, OSError when the file can't.
     """
-    sheets = _Sheets()
+    sheets = _SheetHandler()
     with ExitStack() as stack:
         if path.suffix.lower() == ".fods":  # The same, not packed.
-            part: IO[bytes] = stack.enter_context(open_file(path, MOST_BYTES))
+            part: IO[bytes] = stack.enter_context(open_file(path, MAX_BYTES))
         else:
             archive = stack.enter_context(open_archive(path, shown, "an ODS"))
         try:
@@ -56,7 +56,7 @@ def read_open_document(
             read_events(part, sheets.start, sheets.end, sheets.data)
         except (
             *XML_ERRORS,
-            TooDeep,
+            TooDeepError,
             KeyError,
             ValueError,
             RuntimeError,
@@ -74,7 +74,7 @@ def read_open_document(
             ) from error
     if sheets.too_many:
         raise refuse_table(
-            "table.too_large", f"has more than {MOST_CELLS:,} cells.", "Split it.", shown
+            "table.too_large", f"has more than {MAX_CELLS:,} cells.", "Split it.", shown
         )
     found = sheets.found
     return choose_sheet(
@@ -82,14 +82,14 @@ def read_open_document(
     )
 
 
-class _Sheets:
+class _SheetHandler:
     """Takes the events of `content.xml`."""
 
     def __init__(self) -> None:
-        self.found: list[tuple[str, bool, Grid]] = []
+        self.found: list[tuple[str, bool, SheetGrid]] = []
         self.hidden_styles: set[str] = set()
         self.style = ""
-        self.grid = Grid()
+        self.grid = SheetGrid()
         self.row = self.empty = self.kept = 0
         self.repeat_row = self.repeat_cell = self.column = 0
         self.cells: list[str] = []
@@ -104,7 +104,7 @@ class _Sheets:
         name = local_name(name)
         get = {local_name(k): v for k, v in attributes.items()}.get
         if name == "table":
-            self.grid = Grid()
+            self.grid = SheetGrid()
             hidden = get("style-name", "") in self.hidden_styles or get("display") == "false"
             self.found.append((get("name", ""), hidden, self.grid))
             self.row = self.empty = self.header_column = 0
@@ -114,18 +114,18 @@ class _Sheets:
         elif name == "table-properties" and get("display") == "false":
             self.hidden_styles.add(self.style)
         elif name == "table-column":
-            count = _count(get("number-columns-repeated"))
+            count = _parse_count(get("number-columns-repeated"))
             if get("visibility") in ("collapse", "filter"):
-                last = min(self.header_column + count, MOST_COLUMNS)
+                last = min(self.header_column + count, MAX_COLUMNS)
                 self.grid.hidden_columns.update(range(self.header_column, last))
             self.header_column += count
         elif name == "table-row":
             self.cells, self.column = [], 0
-            self.repeat_row = _count(get("number-rows-repeated"))
+            self.repeat_row = _parse_count(get("number-rows-repeated"))
             self.hidden = get("visibility") in ("collapse", "filter")
         elif name in ("table-cell", "covered-table-cell"):
             self.in_cell, self.pieces, self.paragraphs = True, [], 0
-            self.repeat_cell = _count(get("number-columns-repeated"))
+            self.repeat_cell = _parse_count(get("number-columns-repeated"))
             self.cell = {local_name(k): v for k, v in attributes.items()}
         elif name in ("annotation", "detective", "shapes", "frame"):
             self.note += 1
@@ -134,7 +134,7 @@ class _Sheets:
                 self.pieces += ["\n"] if self.paragraphs else []
                 self.paragraphs += 1
             elif name == "s":
-                self.pieces.append(" " * min(_count(get("c")), 100))
+                self.pieces.append(" " * min(_parse_count(get("c")), 100))
             elif name == "tab":
                 self.pieces.append("\t")
             elif name == "line-break":
@@ -172,17 +172,20 @@ class _Sheets:
             self.grid.exact[at] = f"{show_general(float(get('value', '0')))} {get('currency')}"
         elif text and kind == "float" and re.fullmatch(r"[\d.,'\s]+", text) and get("value"):
             self.grid.exact[at] = show_general(float(get("value", "0")))
-        if get("formula") and not kind and not text and self.column < MOST_COLUMNS:
+        if get("formula") and not kind and not text and self.column < MAX_COLUMNS:
             self.grid.faults[at] = uncounted_formula()
         if "value-type" in self.cell and get("value-type") == "error" or text.startswith("Err:"):
             self.grid.faults[at] = CellError(
                 f"holds an error of the spreadsheet ({text[:40]}) instead of a value.",
                 "Correct its formula, or empty the cell.",
             )
-        down, across = _count(get("number-rows-spanned")), _count(get("number-columns-spanned"))
+        down, across = (
+            _parse_count(get("number-rows-spanned")),
+            _parse_count(get("number-columns-spanned")),
+        )
         if down > 1 or across > 1:
             self.grid.merged.append((at[0], at[0] + down - 1, at[1], at[1] + across - 1))
-        count = min(self.repeat_cell, MOST_COLUMNS - self.column)
+        count = min(self.repeat_cell, MAX_COLUMNS - self.column)
         if (text or at in self.grid.faults) and count > 0:
             self.cells += [""] * (self.column - len(self.cells)) + [text] * count
         self.column += self.repeat_cell
@@ -195,16 +198,16 @@ class _Sheets:
             self.ended = self.ended or self.empty > GAP
             return
         self.empty = 0
-        for number in range(self.row + 1, self.row + 1 + min(count, MOST_ROWS + 2)):
+        for number in range(self.row + 1, self.row + 1 + min(count, MAX_ROWS + 2)):
             self.grid.rows[number] = list(self.cells)
             if self.hidden:
                 self.grid.hidden_rows.add(number)
             self.kept += len(self.cells)
-            if self.kept > 2 * MOST_CELLS or number > MOST_LINES:
+            if self.kept > 2 * MAX_CELLS or number > MAX_LINES:
                 self.too_many = True
-                raise StopReading
+                raise StopReadingError
         self.row += count
 
 
-def _count(value: str | None) -> int:
+def _parse_count(value: str | None) -> int:
     return max(1, int(value)) if value and value.isdigit() and len(value) < 9 else 1

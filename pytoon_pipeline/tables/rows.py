@@ -10,15 +10,15 @@ from unicodedata import normalize
 
 from pydantic import BeforeValidator
 
-from pytoon_pipeline.briefs.field_names import Target
+from pytoon_pipeline.briefs.field_names import ColumnTarget
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.source import BriefSource, Document
+from pytoon_pipeline.briefs.source import BriefSource, SourceDocument
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.tables.cells import CellError, cell, clean
+from pytoon_pipeline.tables.cells import CellError, clean_value, parse_cell
 
 
 @dataclass
-class Said:
+class RowBrief:
     """A brief as a row says it."""
 
     data: dict[str, Any] = field(default_factory=dict)
@@ -32,25 +32,27 @@ class Said:
         return any(error.severity == "error" for _, error in self.problems)
 
 
-def read_row(given: Iterable[tuple[Target, Any, str]], separator: str | None = None) -> Said:
+def read_row(
+    given: Iterable[tuple[ColumnTarget, Any, str]], separator: str | None = None
+) -> RowBrief:
     """A brief of values and the places that they stand in (`row 12, column Title`).
 
     The values of list fields are joined in order; else the first counts. Fields come before what
     is in them (`music` before `music.volume_db`).
     """
-    said = Said()
+    said = RowBrief()
     for target, value, place in given:
         try:
-            found = cell(target, value, separator)
+            found = parse_cell(target, value, separator)
         except CellError as error:
             said.problems.append((place, error))
             continue
         if found is not None:
-            _put(said, target, found, place)
+            _put_value(said, target, found, place)
     return said
 
 
-def _put(said: Said, target: Target, value: Any, place: str) -> None:
+def _put_value(said: RowBrief, target: ColumnTarget, value: Any, place: str) -> None:
     holder = said.data
     for depth, name in enumerate(target.path[:-1], 1):
         inner = _mapping_of(target.path[:depth], holder.get(name))
@@ -60,7 +62,7 @@ def _put(said: Said, target: Target, value: Any, place: str) -> None:
         holder = inner
     name, known = target.path[-1], holder.get(target.path[-1])
     if name == "locales" and target.kind == "list":
-        known, new = _locales(known) or {}, _locales(value) or {}
+        known, new = _read_locales(known) or {}, _read_locales(value) or {}
         merged = {n: known.get(n) or words for n, words in new.items()}
         holder[name] = merged | {n: words for n, words in known.items() if n not in new}
     elif target.kind == "list":
@@ -76,7 +78,7 @@ def _put(said: Said, target: Target, value: Any, place: str) -> None:
     said.places.setdefault(target.field, place)
 
 
-def _locales(value: Any) -> dict[str, Any] | None:
+def _read_locales(value: Any) -> dict[str, Any] | None:
     if isinstance(value, str | list):
         return {str(name): {} for name in ([value] if isinstance(value, str) else value)}
     return value if isinstance(value, dict) else None
@@ -87,7 +89,7 @@ def _mapping_of(path: tuple[str, ...], value: Any) -> dict[str, Any] | None:
     if value is None:
         return {}
     if path[-1] == "locales":
-        return _locales(value)
+        return _read_locales(value)
     if isinstance(value, str) and len(path) == 1:
         for part in Brief.model_fields[path[0]].metadata:
             if isinstance(part, BeforeValidator):
@@ -95,7 +97,7 @@ def _mapping_of(path: tuple[str, ...], value: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def add_defaults(said: Said, defaults: Iterable[tuple[Target, Any, str]]) -> None:
+def add_defaults(said: RowBrief, defaults: Iterable[tuple[ColumnTarget, Any, str]]) -> None:
     """What the row does not say itself."""
     for target, value, place in defaults:
         holder: Any = said.data
@@ -104,19 +106,19 @@ def add_defaults(said: Said, defaults: Iterable[tuple[Target, Any, str]]) -> Non
         if holder is not None:
             continue
         try:
-            found = cell(target, value)
+            found = parse_cell(target, value)
         except CellError as error:
             said.problems.append((place, error))
             continue
         if found is not None:
-            _put(said, target, found, place)
+            _put_value(said, target, found, place)
 
 
 # Rows of a table ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Whole:
+class TableNote:
     """The table that rows are of."""
 
     path: Path
@@ -128,7 +130,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     place: str
     """`row 12`."""
     number: int
@@ -136,7 +138,7 @@ class Row:
     """As the person wrote it; empty where nothing names the row."""
     campaign: str
     """Empty for the table's own."""
-    said: Said
+    said: RowBrief
     identity: str = ""
     """Tells it from others where the name does not."""
     problems: tuple[Problem, ...] = ()
@@ -145,14 +147,16 @@ class Row:
 
 
 def as_name(value: str) -> str:
-    return normalize("NFC", " ".join(clean(value).split()))
+    return normalize("NFC", " ".join(clean_value(value).split()))
 
 
-def sources_of(whole: Whole, rows: Iterable[Row]) -> tuple[list[BriefSource], list[Problem]]:
+def sources_of(
+    whole: TableNote, rows: Iterable[TableRow]
+) -> tuple[list[BriefSource], list[Problem]]:
     """A source for each row. Equal rows of one name are one; of unequal ones, those below the
     first are wrong."""
     sources: list[BriefSource] = []
-    seen: dict[str, tuple[Row, dict[str, Any]]] = {}
+    seen: dict[str, tuple[TableRow, dict[str, Any]]] = {}
     equal: list[str] = []
     for row in rows:
         campaign = row.campaign or whole.campaign
@@ -186,7 +190,7 @@ def sources_of(whole: Whole, rows: Iterable[Row]) -> tuple[list[BriefSource], li
         places = {"": row.place, **row.said.places}
         if "variants" in row.said.data:
             places.setdefault("variants", row.place)
-        document = Document(
+        document = SourceDocument(
             part=f"row {part}",
             data=row.said.data,
             shown=whole.shown,
@@ -196,10 +200,10 @@ def sources_of(whole: Whole, rows: Iterable[Row]) -> tuple[list[BriefSource], li
             until=row.until,
         )
         sources.append(BriefSource(whole.path, "brief", campaign, name, whole.folder, document))
-    return sources, _equal(equal, whole.shown)
+    return sources, _equal_name_problems(equal, whole.shown)
 
 
-def _equal(places: Sequence[str], shown: str) -> list[Problem]:
+def _equal_name_problems(places: Sequence[str], shown: str) -> list[Problem]:
     if not places:
         return []
     more = f" and {len(places) - 5} more" if len(places) > 5 else ""

@@ -10,20 +10,20 @@ from pathlib import Path
 
 from pytoon_pipeline.briefs.plain_text import clean_file_name, strip_unseen
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.files import FileTooLarge, open_file, read_file, show_bytes
+from pytoon_pipeline.files import FileTooLargeError, open_file, read_file, show_bytes
 from pytoon_pipeline.tables.cells import CellError
 from pytoon_pipeline.tables.delimited import split_text
 from pytoon_pipeline.tables.encodings import decode_text
 from pytoon_pipeline.tables.feeds import looks_like_feed, read_feed
 from pytoon_pipeline.tables.limits import (
-    MOST_BYTES,
-    MOST_CELLS,
-    MOST_COLUMNS,
-    MOST_ROWS,
+    MAX_BYTES,
+    MAX_CELLS,
+    MAX_COLUMNS,
+    MAX_ROWS,
     refuse_table,
 )
 from pytoon_pipeline.tables.open_document import read_open_document
-from pytoon_pipeline.tables.workbook import Grid, read_workbook
+from pytoon_pipeline.tables.workbook import SheetGrid, read_workbook
 
 TABLES = (".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".xltx", ".ods", ".ots", ".fods", ".xml")
 """Endings of files that are read as tables."""
@@ -55,7 +55,7 @@ _ABOVE = 12
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TableSheet:
     """A table's header and those of its rows that hold anything."""
 
     header: list[str]
@@ -78,7 +78,7 @@ def refuse_unreadable(path: Path, shown: str) -> Problem:
     suffix = path.suffix.lower()
     what = UNREADABLE[suffix]
     try:
-        head = b"" if path.is_dir() else _head(path)
+        head = b"" if path.is_dir() else _read_head(path)
     except OSError:
         head = b""
     if suffix == ".xls":
@@ -92,7 +92,7 @@ def refuse_unreadable(path: Path, shown: str) -> Problem:
     return Problem("table.kind", f"{what}.", remedy, file=shown)
 
 
-def _head(path: Path) -> bytes:
+def _read_head(path: Path) -> bytes:
     with open_file(path) as file:
         return file.read(2_000)
 
@@ -108,7 +108,7 @@ def read_sheet(
     shown: str,
     encoding: str | None = None,
     is_header: Callable[[Sequence[str]], bool] = lambda names: True,
-) -> Sheet:
+) -> TableSheet:
     """The table in a file; `shown` is its name in messages.
 
     `encoding` is that of a text file, where a person names it. The first row that `is_header`
@@ -117,7 +117,7 @@ def read_sheet(
     """
     try:
         return _read_sheet(path, shown, encoding, is_header)
-    except FileTooLarge as error:
+    except FileTooLargeError as error:
         raise refuse_table(
             "table.too_large",
             f"is over {show_bytes(error.most)}.",
@@ -128,8 +128,8 @@ def read_sheet(
 
 def _read_sheet(
     path: Path, shown: str, encoding: str | None, is_header: Callable[[Sequence[str]], bool]
-) -> Sheet:
-    suffix, head = path.suffix.lower(), _head(path)
+) -> TableSheet:
+    suffix, head = path.suffix.lower(), _read_head(path)
     if suffix in (".xlsx", ".xlsm", ".xltx"):
         grid = read_workbook(path, shown, lambda g: _has_header(g, is_header))
         return _of_grid(grid, shown, is_header)
@@ -138,9 +138,9 @@ def _read_sheet(
         return _of_grid(grid, shown, is_header)
     _refuse_other_kinds(head, shown)
     if suffix == ".xml" or looks_like_feed(head):
-        return _of_feed(read_file(path, MOST_BYTES), shown, encoding)
-    text, problems = decode_text(read_file(path, MOST_BYTES), shown, encoding)
-    return _trim(split_text(text, suffix, shown), shown, is_header, problems)
+        return _of_feed(read_file(path, MAX_BYTES), shown, encoding)
+    text, problems = decode_text(read_file(path, MAX_BYTES), shown, encoding)
+    return _trim_rows(split_text(text, suffix, shown), shown, is_header, problems)
 
 
 def _refuse_other_kinds(head: bytes, shown: str) -> None:
@@ -159,12 +159,12 @@ def _refuse_other_kinds(head: bytes, shown: str) -> None:
             )
 
 
-def _trim(
+def _trim_rows(
     rows: Iterable[tuple[int, list[str]]],
     shown: str,
     is_header: Callable[[Sequence[str]], bool],
     problems: Sequence[Problem] = (),
-) -> Sheet:
+) -> TableSheet:
     """The first row that is one of names, else the first that holds anything, is the header."""
     first: list[tuple[int, list[str]]] = []
     kept: list[tuple[int, list[str]]] = []
@@ -176,17 +176,17 @@ def _trim(
             continue
         if header is None:
             first.append((number, cells))
-            if is_header(_names(cells)):
-                header, header_cells = _names(cells), cells
+            if is_header(_header_names(cells)):
+                header, header_cells = _header_names(cells), cells
             elif len(first) >= _ABOVE:
-                header, header_cells = _names(first[0][1]), first[0][1]
+                header, header_cells = _header_names(first[0][1]), first[0][1]
                 kept += first[1:]
             continue
-        if cells[0] == header_cells[0] and _names(cells) == header:
+        if cells[0] == header_cells[0] and _header_names(cells) == header:
             continue  # Several exports, one below the other.
         kept.append((number, cells))
         cells_kept += max(len(header), len(cells))
-        _bound(len(kept), cells_kept, shown)
+        _check_bounds(len(kept), cells_kept, shown)
     if header is None:
         if not first:
             raise refuse_table(
@@ -195,51 +195,51 @@ def _trim(
                 "Name columns in the first row: name, media, hook.",
                 shown,
             )
-        header = _names(first[0][1])
+        header = _header_names(first[0][1])
         kept += first[1:]
     width = len(header)
     padded = [(n, cells + [""] * (width - len(cells))) for n, cells in kept]
-    return Sheet(header, padded, list(problems))
+    return TableSheet(header, padded, list(problems))
 
 
-def _bound(rows: int, cells: int, shown: str) -> None:
-    if rows > MOST_ROWS:
+def _check_bounds(rows: int, cells: int, shown: str) -> None:
+    if rows > MAX_ROWS:
         raise refuse_table(
-            "table.too_large", f"has more than {MOST_ROWS:,} rows.", "Split it.", shown
+            "table.too_large", f"has more than {MAX_ROWS:,} rows.", "Split it.", shown
         )
-    if cells > MOST_CELLS:
+    if cells > MAX_CELLS:
         raise refuse_table(
             "table.too_large",
-            f"has more than {MOST_CELLS:,} cells.",
+            f"has more than {MAX_CELLS:,} cells.",
             "Split it, or take out columns that no brief needs.",
             shown,
         )
 
 
-def _names(cells: Sequence[str]) -> list[str]:
-    names = [" ".join(clean_file_name(c).split()) for c in cells[:MOST_COLUMNS]]
+def _header_names(cells: Sequence[str]) -> list[str]:
+    names = [" ".join(clean_file_name(c).split()) for c in cells[:MAX_COLUMNS]]
     while names and not names[-1]:
         names.pop()
     return names
 
 
-def _has_header(grid: Grid, is_header: Callable[[Sequence[str]], bool]) -> bool:
-    return any(is_header(_names(grid.rows[n])) for n in sorted(grid.rows)[:_ABOVE])
+def _has_header(grid: SheetGrid, is_header: Callable[[Sequence[str]], bool]) -> bool:
+    return any(is_header(_header_names(grid.rows[n])) for n in sorted(grid.rows)[:_ABOVE])
 
 
-def _of_grid(grid: Grid, shown: str, is_header: Callable[[Sequence[str]], bool]) -> Sheet:
+def _of_grid(grid: SheetGrid, shown: str, is_header: Callable[[Sequence[str]], bool]) -> TableSheet:
     """A workbook's sheet: rows that are hidden are left out, and said."""
     visible = sorted(n for n in grid.rows if n not in grid.hidden_rows)
-    if not any(is_header(_names(grid.rows[n])) for n in visible[:_ABOVE]):
+    if not any(is_header(_header_names(grid.rows[n])) for n in visible[:_ABOVE]):
         # Names of columns may be hidden under prettier ones.
         head = sorted(grid.hidden_rows & grid.rows.keys())[:_ABOVE]
-        named = next((n for n in head if is_header(_names(grid.rows[n]))), None)
+        named = next((n for n in head if is_header(_header_names(grid.rows[n]))), None)
         if named is not None:
             grid.hidden_rows.discard(named)
             visible = sorted([*visible, named])
     for number in visible[:_ABOVE]:
         grid.fill_header(number)
-    sheet = _trim(((n, grid.rows[n]) for n in visible), shown, is_header)
+    sheet = _trim_rows(((n, grid.rows[n]) for n in visible), shown, is_header)
     numbers = [n for n, _ in sheet.rows]
     grid.fill_merged(above=numbers[0] if numbers else 0)
     padded = [(n, grid.rows[n] + [""] * (len(sheet.header) - len(grid.rows[n]))) for n in numbers]
@@ -248,10 +248,10 @@ def _of_grid(grid: Grid, shown: str, is_header: Callable[[Sequence[str]], bool])
         *_hidden_rows(grid, shown),
         *_hidden_columns(grid, sheet, shown),
     ]
-    return Sheet(sheet.header, padded, problems, grid.faults, grid.links, exact=grid.exact)
+    return TableSheet(sheet.header, padded, problems, grid.faults, grid.links, exact=grid.exact)
 
 
-def _other_sheets(grid: Grid, shown: str) -> list[Problem]:
+def _other_sheets(grid: SheetGrid, shown: str) -> list[Problem]:
     if not grid.others:
         return []
     listed = ", ".join(repr(name[:40]) for name in grid.others[:4])
@@ -267,7 +267,7 @@ def _other_sheets(grid: Grid, shown: str) -> list[Problem]:
     ]
 
 
-def _hidden_rows(grid: Grid, shown: str) -> list[Problem]:
+def _hidden_rows(grid: SheetGrid, shown: str) -> list[Problem]:
     hidden = sorted(
         n for n in grid.rows if n in grid.hidden_rows and any(strip_unseen(c) for c in grid.rows[n])
     )
@@ -287,7 +287,7 @@ def _hidden_rows(grid: Grid, shown: str) -> list[Problem]:
     ]
 
 
-def _hidden_columns(grid: Grid, sheet: Sheet, shown: str) -> list[Problem]:
+def _hidden_columns(grid: SheetGrid, sheet: TableSheet, shown: str) -> list[Problem]:
     hidden = [
         sheet.header[at]
         for at in sorted(grid.hidden_columns)
@@ -308,6 +308,6 @@ def _hidden_columns(grid: Grid, sheet: Sheet, shown: str) -> list[Problem]:
     ]
 
 
-def _of_feed(data: bytes, shown: str, encoding: str | None) -> Sheet:
+def _of_feed(data: bytes, shown: str, encoding: str | None) -> TableSheet:
     columns, rows, problems = read_feed(data, shown, encoding)
-    return Sheet(columns, list(enumerate(rows, 1)), problems, unit="item")
+    return TableSheet(columns, list(enumerate(rows, 1)), problems, unit="item")

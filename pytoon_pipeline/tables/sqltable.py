@@ -20,21 +20,21 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from pytoon_pipeline.briefs.field_names import OURS, plain
+from pytoon_pipeline.briefs.field_names import OURS, normalise_name
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.tables.cell_text import CellReader
-from pytoon_pipeline.tables.cells import clean
-from pytoon_pipeline.tables.limits import MOST_BYTES, MOST_CELLS, MOST_COLUMNS, MOST_ROWS
-from pytoon_pipeline.tables.rows import Row, Whole, as_name, sources_of
-from pytoon_pipeline.tables.table import Columns, read_columns, row_of
+from pytoon_pipeline.tables.cells import clean_value
+from pytoon_pipeline.tables.limits import MAX_BYTES, MAX_CELLS, MAX_COLUMNS, MAX_ROWS
+from pytoon_pipeline.tables.rows import TableNote, TableRow, as_name, sources_of
+from pytoon_pipeline.tables.table import TableColumns, read_columns, row_of
 
 SETTING = "PYTOON_BRIEFS_TABLE"
-MOST_ROW = 1_000_000
+MAX_ROW = 1_000_000
 """Bytes of a row, in the columns that are read: as of a brief in a file. What is larger stays
 on the server."""
 _CHUNK = 50
-"""Rows read at a time; each may have MOST_ROW bytes."""
+"""Rows read at a time; each may have MAX_ROW bytes."""
 _SHORT = 300
 """Characters that are read of the names of a row that is too large."""
 _CONNECT_SECONDS = 5
@@ -62,7 +62,7 @@ class RowState:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _TableLocation:
     """A database and the table in it."""
 
     url: sa.URL
@@ -90,11 +90,13 @@ def read_sql_table(url: str, folder: Path) -> tuple[list[BriefSource], list[Prob
     `url` is a SQLAlchemy URL with the table's name after a `#`; media are relative to `folder`.
     """
     try:
-        place = _place(url)
-        with _connected(place, reads=True) as connection:
-            return _read(place, connection, Path(folder))
+        place = _parse_location(url)
+        with _open_connection(place, reads=True) as connection:
+            return _read_rows(place, connection, Path(folder))
     except PytoonError as error:
-        return [], error.problems if isinstance(error, UserError) else [_down(str(error))]
+        return [], error.problems if isinstance(error, UserError) else [
+            _unreachable_problem(str(error))
+        ]
 
 
 def write_back(url: str, rows: Sequence[RowState]) -> int:
@@ -104,21 +106,23 @@ def write_back(url: str, rows: Sequence[RowState]) -> int:
     Raises UserError for a setting that is wrong, StoreError when the database can't be written;
     then nothing was.
     """
-    place = _place(url)
-    with _connected(place) as connection:
-        table = _reflect(place, connection)
-        columns = {plain(c.name): c for c in table.columns}
+    place = _parse_location(url)
+    with _open_connection(place) as connection:
+        table = _reflect_table(place, connection)
+        columns = {normalise_name(c.name): c for c in table.columns}
         ours = {name: columns[name] for name in OURS if name in columns}
-        keys = _keys(table)
+        keys = _key_columns(table)
         if not ours or not keys or not rows:
             return 0
         wanted = {row.part: row for row in rows}
         dialect = connection.dialect.name
-        known = _where(sa.select(*keys), _size(keys, dialect), MOST_ROW).order_by(*keys)
+        known = _limit_query(
+            sa.select(*keys), _row_size_expression(keys, dialect), MAX_ROW
+        ).order_by(*keys)
         found = [
             (tuple(key), wanted[part])
-            for key in connection.execute(known.limit(MOST_ROWS))
-            if (part := f"row {_identity(key)}") in wanted
+            for key in connection.execute(known.limit(MAX_ROWS))
+            if (part := f"row {_key_digest(key)}") in wanted
         ]
         changed = 0
         now = dt.datetime.now(dt.UTC)
@@ -129,7 +133,7 @@ def write_back(url: str, rows: Sequence[RowState]) -> int:
                 "error": state.error,
                 "updated_at": now,
             }
-            values = {column: _fitting(column, said[name]) for name, column in ours.items()}
+            values = {column: _fit_column(column, said[name]) for name, column in ours.items()}
             where = [column == value for column, value in zip(keys, key, strict=True)]
             changed += connection.execute(sa.update(table).where(*where).values(values)).rowcount
         connection.commit()
@@ -139,11 +143,11 @@ def write_back(url: str, rows: Sequence[RowState]) -> int:
 # The database ------------------------------------------------------------------------------------
 
 
-def _wrong(message: str, remedy: str) -> UserError:
+def _setting_error(message: str, remedy: str) -> UserError:
     return UserError(Problem("table.setting", message, remedy, field=SETTING))
 
 
-def _down(message: str) -> Problem:
+def _unreachable_problem(message: str) -> Problem:
     return Problem(
         "table.database",
         message,
@@ -152,11 +156,11 @@ def _down(message: str) -> Problem:
     )
 
 
-def _place(setting: str) -> _Place:
+def _parse_location(setting: str) -> _TableLocation:
     address, _, name = setting.rpartition("#") if "#" in setting else (setting, "", "briefs")
     if not name or any(sign in name for sign in "@/:?"):
         # A sign of the password, more likely: nothing of it is shown.
-        raise _wrong(
+        raise _setting_error(
             "does not end in '#' and a table's name.",
             "Write postgresql://user:password@host/database#schema.table; signs such as # in a "
             "password are written %23.",
@@ -164,18 +168,18 @@ def _place(setting: str) -> _Place:
     try:
         url = sa.make_url(address)
     except (ArgumentError, ValueError):
-        raise _wrong(
+        raise _setting_error(
             "is not the address of a database.",
             "Write postgresql://user:password@host/database#table.",
         ) from None
     if url.drivername == "postgres":  # As other tools spell it.
         url = url.set(drivername="postgresql")
     schema, _, table = name.rpartition(".")
-    return _Place(url, schema or None, table)
+    return _TableLocation(url, schema or None, table)
 
 
 @contextmanager
-def _connected(place: _Place, reads: bool = False) -> Iterator[sa.Connection]:
+def _open_connection(place: _TableLocation, reads: bool = False) -> Iterator[sa.Connection]:
     """A connection for one piece of work; what isn't committed is undone. It sees one state of the
     table, and can't change it, where it only `reads`.
 
@@ -190,11 +194,13 @@ def _connected(place: _Place, reads: bool = False) -> Iterator[sa.Connection]:
         elif backend == "sqlite":
             if not url.database or not Path(url.database).is_file():
                 # Connecting would make an empty one.
-                raise _wrong(f"the file {url.database!r} does not exist.", "Check the path.")
+                raise _setting_error(
+                    f"the file {url.database!r} does not exist.", "Check the path."
+                )
             options = {"timeout": _CONNECT_SECONDS}
         engine = sa.create_engine(url, poolclass=NullPool, connect_args=options)
     except (ArgumentError, ImportError) as error:
-        raise _wrong(
+        raise _setting_error(
             f"needs a database driver that is not there: {place.without_secrets(error)}.",
             "PostgreSQL and SQLite work as they are; for others install the driver.",
         ) from None
@@ -206,7 +212,7 @@ def _connected(place: _Place, reads: bool = False) -> Iterator[sa.Connection]:
                 connection.execute(sa.text(f"SET LOCAL statement_timeout = '{_QUERY_SECONDS}s'"))
             yield connection
     except (SQLAlchemyError, OSError, ValueError) as error:
-        what = _cause(error)
+        what = _driver_error(error)
         if getattr(what, "pgcode", None) == "57014":
             raise StoreError(
                 f"the table {place.shown} takes longer than {_QUERY_SECONDS} s to be read or "
@@ -219,7 +225,7 @@ def _connected(place: _Place, reads: bool = False) -> Iterator[sa.Connection]:
         engine.dispose()
 
 
-def _cause(error: BaseException) -> BaseException:
+def _driver_error(error: BaseException) -> BaseException:
     """What the driver said; pandas and SQLAlchemy put their own words around it."""
     while True:
         inner = getattr(error, "orig", None) or (
@@ -235,7 +241,7 @@ def _ended_in_time(connection: sa.Connection, backend: str) -> Iterator[None]:
     """Cuts the connection when the time for all of its work is over. StoreError then."""
     driver, cut = connection.connection.driver_connection, threading.Event()
 
-    def end() -> None:
+    def end_connection() -> None:
         cut.set()
         with suppress(Exception):
             if backend == "sqlite":
@@ -249,7 +255,7 @@ def _ended_in_time(connection: sa.Connection, backend: str) -> Iterator[None]:
         import sqlite3
 
         driver.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _SQLITE_CELL)
-    timer = threading.Timer(_WHOLE_SECONDS, end)
+    timer = threading.Timer(_WHOLE_SECONDS, end_connection)
     timer.daemon = True
     timer.start()
     try:
@@ -269,7 +275,7 @@ _SHORT_KINDS = (sa.Integer, sa.Float, sa.Boolean, sa.DateTime, sa.Date, sa.Time,
 """Types whose values are a few bytes."""
 
 
-def _size(columns: Iterable[sa.Column[Any]], dialect: str) -> Any:
+def _row_size_expression(columns: Iterable[sa.Column[Any]], dialect: str) -> Any:
     """The bytes of these columns of a row, as the server counts them; None where it can't be told
     in its language."""
     if dialect not in ("postgresql", "sqlite", "mysql", "mariadb"):
@@ -292,11 +298,11 @@ def _size(columns: Iterable[sa.Column[Any]], dialect: str) -> Any:
     return sizes[0] if sizes else sa.literal(0)
 
 
-def _where(query: sa.Select[Any], size: Any, most: int) -> sa.Select[Any]:
+def _limit_query(query: sa.Select[Any], size: Any, most: int) -> sa.Select[Any]:
     return query if size is None else query.where(size <= most)
 
 
-def _reflect(place: _Place, connection: sa.Connection) -> sa.Table:
+def _reflect_table(place: _TableLocation, connection: sa.Connection) -> sa.Table:
     try:
         return sa.Table(
             place.name,
@@ -306,43 +312,43 @@ def _reflect(place: _Place, connection: sa.Connection) -> sa.Table:
             resolve_fks=False,
         )
     except NoSuchTableError:
-        raise _wrong(
+        raise _setting_error(
             f"the database has no table {place.shown!r}.",
             "Name it after a '#' at the end: #schema.table.",
         ) from None
 
 
-def _keys(table: sa.Table) -> list[sa.Column[Any]]:
+def _key_columns(table: sa.Table) -> list[sa.Column[Any]]:
     """The columns that tell rows apart: the primary key, else one that names them."""
     primary = list(table.primary_key.columns)
     if primary:
         return primary
-    spelled = {plain(c.name): c for c in table.columns}
+    spelled = {normalise_name(c.name): c for c in table.columns}
     return [spelled[name] for name in ("id", "name", "sku", "handle") if name in spelled][:1]
 
 
-def _identity(key: Sequence[Any]) -> str:
-    values = [as_name(_written(value)) for value in key]
+def _key_digest(key: Sequence[Any]) -> str:
+    values = [as_name(_format_key(value)) for value in key]
     return values[0] if len(values) == 1 else json.dumps(values, ensure_ascii=False)
 
 
-def _written(value: Any) -> str:
-    said = _value(value)
+def _format_key(value: Any) -> str:
+    said = _to_json_value(value)
     if isinstance(said, Decimal):
         said = f"{said.normalize():f}"
     return "" if said is None else said if isinstance(said, str) else json.dumps(said)
 
 
-def _value(value: Any, whole: bool = False) -> Any:
+def _to_json_value(value: Any, whole: bool = False) -> Any:
     """A value of a database as one of JSON; None for none. `whole` numbers come as text."""
     if whole and isinstance(value, str):
         return int(value) if value.lstrip("-").isdecimal() and len(value) < 40 else value
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, list | tuple | set):
-        return [_value(v) for v in value]
+        return [_to_json_value(v) for v in value]
     if isinstance(value, dict):
-        return {str(k): _value(v) for k, v in value.items()}
+        return {str(k): _to_json_value(v) for k, v in value.items()}
     if type(value).__name__ in ("NAType", "NaTType"):
         return None  # What pandas puts for nothing.
     if isinstance(value, Decimal):
@@ -352,14 +358,14 @@ def _value(value: Any, whole: bool = False) -> Any:
     if isinstance(value, bytes | memoryview):
         return bytes(value).decode("utf-8", "replace")
     if hasattr(value, "item"):
-        return _value(value.item())  # A number of numpy's.
+        return _to_json_value(value.item())  # A number of numpy's.
     if isinstance(value, dt.datetime):
         whole = value.time() == dt.time()
         return value.date().isoformat() if whole else value.isoformat(" ", "seconds")
     return str(value)
 
 
-def _fitting(column: sa.Column[Any], value: Any) -> Any:
+def _fit_column(column: sa.Column[Any], value: Any) -> Any:
     """A value as its column takes it."""
     kind = column.type
     if isinstance(value, dt.datetime):
@@ -372,7 +378,7 @@ def _fitting(column: sa.Column[Any], value: Any) -> Any:
         value = value.isoformat(timespec="seconds")
     if not value and column.nullable:
         return None
-    text = clean(value)
+    text = clean_value(value)
     most = getattr(kind, "length", None)
     return text[: most - 1] + "…" if most and len(text) > most else text
 
@@ -380,23 +386,25 @@ def _fitting(column: sa.Column[Any], value: Any) -> Any:
 # Rows --------------------------------------------------------------------------------------------
 
 
-def _read(
-    place: _Place, connection: sa.Connection, folder: Path
+def _read_rows(
+    place: _TableLocation, connection: sa.Connection, folder: Path
 ) -> tuple[list[BriefSource], list[Problem]]:
     import pandas as pd
 
-    table = _reflect(place, connection)
-    keys = _keys(table)
+    table = _reflect_table(place, connection)
+    keys = _key_columns(table)
     if not keys:
-        raise _wrong(
+        raise _setting_error(
             f"the rows of {place.shown} can't be told apart.",
             "Give the table a primary key, or a column id or name.",
         )
-    known = [c.name for c in table.columns if c.primary_key or plain(c.name) in _OWN]
-    wanted = [c for c in table.columns if plain(c.name) not in OURS]
+    known = [c.name for c in table.columns if c.primary_key or normalise_name(c.name) in _OWN]
+    wanted = [c for c in table.columns if normalise_name(c.name) not in OURS]
     names = [c.name for c in wanted]
-    if len(names) > MOST_COLUMNS:
-        raise _wrong(f"the table has more than {MOST_COLUMNS:,} columns.", "Name a view of fewer.")
+    if len(names) > MAX_COLUMNS:
+        raise _setting_error(
+            f"the table has more than {MAX_COLUMNS:,} columns.", "Name a view of fewer."
+        )
     columns = read_columns(names, place.shown, silent=known)
     if columns.hopeless:
         return [], [columns.hopeless]
@@ -404,16 +412,18 @@ def _read(
     # Columns that nobody reads, pictures say, stay where they are.
     told = {n for n in (columns.name, columns.campaign) if n is not None} | set(at)
     read = sorted({n for n, *_ in (*columns.fields, *columns.slips)} | told)
-    size = _size([wanted[n] for n in read], connection.dialect.name)
+    size = _row_size_expression([wanted[n] for n in read], connection.dialect.name)
     reader = CellReader(kinds=columns.kinds(), header=names, links={}, faults={})
 
-    def row(found: dict[int, Any], number: int) -> Row:
+    def make_row(found: dict[int, Any], number: int) -> TableRow:
         values = [found.get(n) for n in range(len(names))]
-        return _row(columns, reader, values, at, number)
+        return _row_of_values(columns, reader, values, at, number)
 
     rows = [
-        _too_large(row(found, number), bytes_, place.shown)
-        for number, (found, bytes_) in enumerate(_large(connection, wanted, keys, told, size), 1)
+        _too_large(make_row(found, number), bytes_, place.shown)
+        for number, (found, bytes_) in enumerate(
+            _iterate_large_rows(connection, wanted, keys, told, size), 1
+        )
     ]
     # Whole numbers beside nothing become floats in pandas, which have no room for long ones.
     whole_numbers = {n for n in read if isinstance(wanted[n].type, sa.Integer)}
@@ -422,27 +432,27 @@ def _read(
         for n in read
     ]
     counted = sa.literal(0) if size is None else size
-    query = _where(sa.select(*taken, counted.label("bytes")), size, MOST_ROW)
-    query = query.order_by(*keys).limit(MOST_ROWS + 1)
+    query = _limit_query(sa.select(*taken, counted.label("bytes")), size, MAX_ROW)
+    query = query.order_by(*keys).limit(MAX_ROWS + 1)
     # Rows come as they are asked for, not all at once when the server has them.
     connection.execution_options(stream_results=True, max_row_buffer=_CHUNK)
     total = 0
     for frame in pd.read_sql(query, connection, chunksize=_CHUNK, coerce_float=False):
         total += int(frame.iloc[:, -1].sum())
         lists = [
-            [_value(v, n in whole_numbers) for v in frame.iloc[:, i].tolist()]
+            [_to_json_value(v, n in whole_numbers) for v in frame.iloc[:, i].tolist()]
             for i, n in enumerate(read)
         ]
         for values in zip(*lists, strict=True):
-            rows.append(row(dict(zip(read, values, strict=True)), len(rows) + 1))
-        if len(rows) > MOST_ROWS or len(rows) * len(read) > MOST_CELLS or total > MOST_BYTES:
-            raise _wrong(
-                f"the table has more than {MOST_ROWS:,} rows, {MOST_CELLS:,} cells or "
-                f"{MOST_BYTES // 1_000_000} MB.",
+            rows.append(make_row(dict(zip(read, values, strict=True)), len(rows) + 1))
+        if len(rows) > MAX_ROWS or len(rows) * len(read) > MAX_CELLS or total > MAX_BYTES:
+            raise _setting_error(
+                f"the table has more than {MAX_ROWS:,} rows, {MAX_CELLS:,} cells or "
+                f"{MAX_BYTES // 1_000_000} MB.",
                 "Name a view of fewer rows, or of fewer columns.",
             )
     schema = place.schema or connection.dialect.default_schema_name
-    whole = Whole(
+    whole = TableNote(
         path=folder,
         folder=folder,
         campaign=place.name,
@@ -453,7 +463,7 @@ def _read(
     return sources, [*columns.problems, *problems]
 
 
-def _large(
+def _iterate_large_rows(
     connection: sa.Connection,
     wanted: Sequence[sa.Column[Any]],
     keys: Sequence[sa.Column[Any]],
@@ -465,15 +475,15 @@ def _large(
         return
     names = sorted(told)
     short = [sa.func.substr(sa.cast(wanted[n], sa.Text), 1, _SHORT).label(f"c{n}") for n in names]
-    query = sa.select(*short, size.label("bytes")).where(size > MOST_ROW).order_by(*keys)
-    for *values, bytes_ in connection.execute(query.limit(MOST_ROWS)):
+    query = sa.select(*short, size.label("bytes")).where(size > MAX_ROW).order_by(*keys)
+    for *values, bytes_ in connection.execute(query.limit(MAX_ROWS)):
         yield dict(zip(names, values, strict=True)), bytes_
 
 
-def _too_large(row: Row, bytes_: int, shown: str) -> Row:
+def _too_large(row: TableRow, bytes_: int, shown: str) -> TableRow:
     problem = Problem(
         "table.too_large",
-        f"{row.place} has {bytes_:,} bytes; {MOST_ROW:,} are the most.",
+        f"{row.place} has {bytes_:,} bytes; {MAX_ROW:,} are the most.",
         "Shorten its texts; pictures and clips are named in a table, not kept in it.",
         file=shown,
         field=row.place,
@@ -481,14 +491,14 @@ def _too_large(row: Row, bytes_: int, shown: str) -> Row:
     return replace(row, problems=(*row.problems, problem))
 
 
-def _row(
-    columns: Columns, reader: CellReader, values: list[Any], keys: Sequence[int], number: int
-) -> Row:
-    identity = _identity([values[k] for k in keys])
+def _row_of_values(
+    columns: TableColumns, reader: CellReader, values: list[Any], keys: Sequence[int], number: int
+) -> TableRow:
+    identity = _key_digest([values[k] for k in keys])
     for at in (columns.name, columns.campaign):
         if at is not None:
-            values[at] = _written(values[at])
+            values[at] = _format_key(values[at])
     values, found = reader.read(number, values, f"row {identity}")
     row = row_of(columns, [(number, values)], identity=identity)
     row.said.problems += found
-    return row if row.name else replace(row, name="-".join(_written(values[k]) for k in keys))
+    return row if row.name else replace(row, name="-".join(_format_key(values[k]) for k in keys))

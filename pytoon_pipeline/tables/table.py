@@ -15,33 +15,33 @@ from pytoon_pipeline.briefs.field_names import (
     NAMES,
     OURS,
     SHOWN,
-    Target,
-    close_to,
-    hint,
-    plain,
+    ColumnTarget,
+    normalise_name,
+    similar_field,
+    suggest_field,
     target_of,
 )
 from pytoon_pipeline.briefs.reading import could_not_read
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.files import FileRefused, open_file
+from pytoon_pipeline.files import FileRefusedError, open_file
 from pytoon_pipeline.tables.cell_text import CellKind, CellReader, kind_of
 from pytoon_pipeline.tables.cells import CellError
 from pytoon_pipeline.tables.mapping import (
     Cells,
     MappingFile,
-    Plan,
+    TablePlan,
     knows_header,
     mapping_path,
     plan_for,
     read_mapping,
 )
-from pytoon_pipeline.tables.offers import Period, first_change
-from pytoon_pipeline.tables.rows import Row, Said, Whole, as_name, read_row, sources_of
+from pytoon_pipeline.tables.offers import OfferPeriod, first_change
+from pytoon_pipeline.tables.rows import RowBrief, TableNote, TableRow, as_name, read_row, sources_of
 from pytoon_pipeline.tables.sheets import (
     TABLES,
     UNREADABLE,
-    Sheet,
+    TableSheet,
     read_sheet,
     refuse_unreadable,
 )
@@ -50,8 +50,8 @@ TABLE_LIKE = (*TABLES, *UNREADABLE)
 """Endings of files that are tables, or look like it: what can't be read is said."""
 _MAYBE = ".txt"
 """Ending of tables in tabs (feeds, Excel's Unicode text) and of much else: its columns tell."""
-_MOST_KNOWN = 256
-_KNOWN: dict[Path, tuple[Any, Period, tuple[BriefSource, ...], tuple[Problem, ...]]] = {}
+_MAX_KNOWN = 256
+_KNOWN: dict[Path, tuple[Any, OfferPeriod, tuple[BriefSource, ...], tuple[Problem, ...]]] = {}
 """What was last read of each table, as long as it and its mapping stand as they did and no offer of
 it begins or ends. Entries are replaced whole, so threads need no lock."""
 
@@ -64,7 +64,7 @@ def looks_like_table(path: Path) -> bool:
     try:
         info = path.stat()
         beside = mapping_path(path)
-        state = beside and _state(beside)
+        state = beside and _file_state(beside)
         return _has_columns(path, info.st_size, info.st_mtime_ns, beside, state)
     except OSError:
         return False
@@ -98,39 +98,39 @@ def read_table(
         return [], [refuse_unreadable(path, path.name)]
     try:
         beside = mapping_path(path)
-        state = (_state(path), beside, beside and _state(beside))
+        state = (_file_state(path), beside, beside and _file_state(beside))
         known = _KNOWN.get(path)
-        if known is None or known[0] != state or not known[1].holds(now):
-            sources, problems = _read(path, beside, now)
-            known = _KNOWN[path] = (state, _span(sources, now), sources, problems)
-            for old in list(_KNOWN)[:-_MOST_KNOWN]:
+        if known is None or known[0] != state or not known[1].is_current(now):
+            sources, problems = _read_table(path, beside, now)
+            known = _KNOWN[path] = (state, _validity_period(sources, now), sources, problems)
+            for old in list(_KNOWN)[:-_MAX_KNOWN]:
                 _KNOWN.pop(old, None)
             if could_not_read(problems):
                 _KNOWN.pop(path, None)
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or str(error)
-        refused = isinstance(error, FileRefused)
+        refused = isinstance(error, FileRefusedError)
         remedy = "Save a table under this name." if refused else "Check its rights."
         shown = os.fsencode(path.name).decode(errors="replace")
         return [], [Problem("table.unreadable", f"can't be read: {what}.", remedy, file=shown)]
     return list(known[2]), list(known[3])
 
 
-def _state(path: Path) -> tuple[int, ...]:
+def _file_state(path: Path) -> tuple[int, ...]:
     info = path.stat()
     return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
 
 
-def _span(sources: Sequence[BriefSource], now: dt.datetime) -> Period:
+def _validity_period(sources: Sequence[BriefSource], now: dt.datetime) -> OfferPeriod:
     """From when until when the rows say what they say now."""
     ends = (s.document.until for s in sources if s.document and s.document.until)
-    return Period(now, first_change(dt.datetime.fromisoformat(end) for end in ends))
+    return OfferPeriod(now, first_change(dt.datetime.fromisoformat(end) for end in ends))
 
 
-def _read(
+def _read_table(
     path: Path, beside: Path | None, now: dt.datetime
 ) -> tuple[tuple[BriefSource, ...], tuple[Problem, ...]]:
-    whole = Whole(path, path.parent, path.stem, path.name)
+    whole = TableNote(path, path.parent, path.stem, path.name)
     own, problems = read_mapping(beside)
     if problems:
         return (), tuple(problems)
@@ -153,17 +153,19 @@ def _read(
         columns = read_columns(sheet.header, path.name)
         if columns.hopeless and (plan is None or not plan.defaults):
             return (), (columns.hopeless,)
-        problems = [*columns.problems, *_nameless(sheet, path.name)]
+        problems = [*columns.problems, *_nameless_problems(sheet, path.name)]
     passed: dict[str, list[int]] = {}
     priceless: list[str] = []
-    sources, found = sources_of(whole, _rows(sheet, columns, plan, path.parent, passed, priceless))
+    sources, found = sources_of(
+        whole, _iterate_rows(sheet, columns, plan, path.parent, passed, priceless)
+    )
     told = [*_passed_over(passed, sheet.unit, path.name), *_no_currency(priceless, path, beside)]
     return tuple(sources), (*sheet.problems, *problems, *found, *told)
 
 
 def _is_header(names: Sequence[str], own: MappingFile | None) -> bool:
     """Are these names of columns that are known?"""
-    spelled = [plain(name) for name in names if name]
+    spelled = [normalise_name(name) for name in names if name]
     targets = [target for name in spelled if (target := target_of(name)) is not None]
     if any(target.path[0] in SHOWN for target in targets) and len(set(spelled)) > 1:
         return True
@@ -212,10 +214,10 @@ def _no_currency(columns: Sequence[str], path: Path, beside: Path | None) -> lis
 
 
 @dataclass
-class Columns:
+class TableColumns:
     """What the columns of a table are."""
 
-    fields: list[tuple[int, Target, str]] = field(default_factory=list)
+    fields: list[tuple[int, ColumnTarget, str]] = field(default_factory=list)
     """Position, what it fills, and its name; in the order that rows are read in."""
     slips: list[tuple[int, str]] = field(default_factory=list)
     """Position and name of columns that are nearly a field: an error where they say anything."""
@@ -235,10 +237,10 @@ class Columns:
         return kinds
 
 
-def read_columns(header: Sequence[str], shown: str, silent: Sequence[str] = ()) -> Columns:
+def read_columns(header: Sequence[str], shown: str, silent: Sequence[str] = ()) -> TableColumns:
     """The columns of these names; those of `silent` are known to be none."""
-    columns = Columns()
-    spelled = [plain(name) for name in header]
+    columns = TableColumns()
+    spelled = [normalise_name(name) for name in header]
     columns.name = next((spelled.index(n) for n in NAMES if n in spelled), None)
     columns.campaign = spelled.index(CAMPAIGN) if CAMPAIGN in spelled else None
     unknown, first = [], {}
@@ -249,27 +251,29 @@ def read_columns(header: Sequence[str], shown: str, silent: Sequence[str] = ()) 
             continue
         target = target_of(name)
         if target is None:
-            if close_to(name):
+            if similar_field(name):
                 columns.slips.append((at, name))
             else:
                 unknown.append(name)
             continue
         if target in first and target.kind != "list":
-            columns.problems.append(_same(first[target], name, target, shown))
+            columns.problems.append(_same_column_problem(first[target], name, target, shown))
         first.setdefault(target, name)
         columns.fields.append((at, target, name))
     columns.fields.sort(key=lambda f: (len(f[1].path), f[1].place or 0))
     known = {target.path[0] for _, target, _ in columns.fields}
     known |= {target.path[-1].removesuffix("s") for _, target, _ in columns.fields}
-    known |= {close.partition("_")[0] for _, name in columns.slips if (close := close_to(name))}
+    known |= {
+        close.partition("_")[0] for _, name in columns.slips if (close := similar_field(name))
+    }
     if not known & set(SHOWN):
-        columns.hopeless = _hopeless(header, shown)
+        columns.hopeless = _no_columns_problem(header, shown)
     if unknown:
-        columns.problems.append(_unknown(unknown, shown))
+        columns.problems.append(_unknown_columns_problem(unknown, shown))
     return columns
 
 
-def _same(first: str, second: str, target: Target, shown: str) -> Problem:
+def _same_column_problem(first: str, second: str, target: ColumnTarget, shown: str) -> Problem:
     return Problem(
         "table.columns",
         f"columns {first!r} and {second!r} both say {target.field}; the first that is filled "
@@ -281,10 +285,10 @@ def _same(first: str, second: str, target: Target, shown: str) -> Problem:
     )
 
 
-def _hopeless(header: Sequence[str], shown: str) -> Problem:
+def _no_columns_problem(header: Sequence[str], shown: str) -> Problem:
     had = ", ".join(repr(name[:40]) for name in header[:6] if name)
     more = ", ..." if len(header) > 6 else ""
-    hints = {m: name for name in header if (m := hint(name)) in SHOWN}
+    hints = {m: name for name in header if (m := suggest_field(name)) in SHOWN}
     meant = f" Is {hints['media']!r} the pictures? Call it 'media'." if "media" in hints else ""
     return Problem(
         "table.columns",
@@ -295,10 +299,10 @@ def _hopeless(header: Sequence[str], shown: str) -> Problem:
     )
 
 
-def _unknown(names: Sequence[str], shown: str) -> Problem:
+def _unknown_columns_problem(names: Sequence[str], shown: str) -> Problem:
     listed = ", ".join(repr(name[:40]) for name in names[:8])
     listed += f" and {len(names) - 8} more" if len(names) > 8 else ""
-    hints = [f"{name!r} {meant!r}" for name in names if (meant := hint(name))]
+    hints = [f"{name!r} {meant!r}" for name in names if (meant := suggest_field(name))]
     meant = f"Did you mean by {', by '.join(hints[:3])}? " if hints else ""
     are = "columns that are no fields of a brief and are" if len(names) > 1 else "a column that is "
     are += "" if len(names) > 1 else "no field of a brief and is"
@@ -311,24 +315,24 @@ def _unknown(names: Sequence[str], shown: str) -> Problem:
     )
 
 
-def _nameless(sheet: Sheet, shown: str) -> list[Problem]:
+def _nameless_problems(sheet: TableSheet, shown: str) -> list[Problem]:
     """Of columns that hold something under no name."""
     bare = [at for at, name in enumerate(sheet.header) if not name]
     return [
         Problem(
             "table.column",
-            f"column {_letter(at)} has no name and is passed over.",
+            f"column {_column_letter(at)} has no name and is passed over.",
             "Name it in the first row.",
             "warning",
             shown,
-            f"column {_letter(at)}",
+            f"column {_column_letter(at)}",
         )
         for at in bare
         if any(cells[at].strip() for _, cells in sheet.rows)
     ]
 
 
-def _letter(at: int) -> str:
+def _column_letter(at: int) -> str:
     """As a spreadsheet names the column at a position: 0 -> A, 26 -> AA."""
     text, at = "", at + 1
     while at:
@@ -340,14 +344,14 @@ def _letter(at: int) -> str:
 # Rows --------------------------------------------------------------------------------------------
 
 
-def _rows(
-    sheet: Sheet,
-    columns: Columns | None,
-    plan: Plan | None,
+def _iterate_rows(
+    sheet: TableSheet,
+    columns: TableColumns | None,
+    plan: TablePlan | None,
     folder: Path,
     passed: dict[str, list[int]],
     priceless: list[str],
-) -> Iterator[Row]:
+) -> Iterator[TableRow]:
     """The briefs of a table; the first column of prices that no currency is known for is added to
     `priceless`."""
     kinds = columns.kinds() if columns is not None else {}
@@ -380,7 +384,7 @@ def _rows(
         yield row
 
 
-def _check_width(said: Said, width: int, number: int, cells: Sequence[str]) -> None:
+def _check_width(said: RowBrief, width: int, number: int, cells: Sequence[str]) -> None:
     if len(cells) > width and any(c.strip() for c in cells[width:]):
         said.problems.append(
             (
@@ -394,23 +398,23 @@ def _check_width(said: Said, width: int, number: int, cells: Sequence[str]) -> N
 
 
 def row_of(
-    columns: Columns, group: Sequence[Cells], plan: Plan | None = None, identity: str = ""
-) -> Row:
+    columns: TableColumns, group: Sequence[Cells], plan: TablePlan | None = None, identity: str = ""
+) -> TableRow:
     """The brief of a row, or of several rows of one group. `identity` tells it from others where
     a database does."""
     number, cells = group[0]
     place = f"row {identity or number}"
-    said = read_row(_given(columns, group, identity), plan.separator if plan else None)
+    said = read_row(_given_values(columns, group, identity), plan.separator if plan else None)
     name = as_name(cells[columns.name]) if columns.name is not None else ""
     campaign = as_name(cells[columns.campaign]) if columns.campaign is not None else ""
     if plan is not None:
         return plan.finish(said, group, number, name, campaign)
-    return Row(place, number, name, campaign, said, identity)
+    return TableRow(place, number, name, campaign, said, identity)
 
 
-def _given(
-    columns: Columns, group: Sequence[Cells], identity: str
-) -> Iterator[tuple[Target, Any, str]]:
+def _given_values(
+    columns: TableColumns, group: Sequence[Cells], identity: str
+) -> Iterator[tuple[ColumnTarget, Any, str]]:
     seen = set()
     for at, target, name in columns.fields:
         for number, cells in group:
@@ -427,4 +431,4 @@ def _given(
             if str(cells[at] or "").strip():
                 # As it stands, for the compiler to say what was meant.
                 place = f"row {identity or number}, column {name}"
-                yield Target((plain(name),), "text"), cells[at], place
+                yield ColumnTarget((normalise_name(name),), "text"), cells[at], place

@@ -10,15 +10,15 @@ from functools import cached_property
 
 from pytoon_pipeline.tables.markup import without_hidden
 from pytoon_pipeline.tables.money import (
-    NoCurrency,
-    Writing,
+    NoCurrencyError,
+    PriceNotation,
     currency_codes,
     find_locale,
     lowest_price,
     write_price,
 )
 
-_MOST_HTML = 20_000
+_MAX_HTML = 20_000
 """Characters of a cell that are looked at for text: a caption needs a line of it."""
 
 
@@ -26,16 +26,16 @@ _MOST_HTML = 20_000
 
 
 def _plain_text(value: str, _: str) -> str:
-    text = without_hidden(value[:_MOST_HTML])
+    text = without_hidden(value[:_MAX_HTML])
     text = re.sub(r"(?i)<br[^<>]*>|</(p|div|li|h\d|tr|ul|ol)\s*>", "\n", text)
     text = html.unescape(re.sub(r"<[^<>]*>", "", text))
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
 
 
-def _first(value: str, _: str) -> str:
+def _first_sentence(value: str, _: str) -> str:
     """The first sentence. A full stop before a small letter or a digit ends none: `approx. 5`."""
-    line = value[:_MOST_HTML].strip().split("\n")[0]
+    line = value[:_MAX_HTML].strip().split("\n")[0]
     for end in re.finditer(r"(?<![.!?…])[.!?…]++(?=\s+[^\W\d_])|[。！？]", line):
         after = line[end.end() :].lstrip()[:1]
         if not after or not after.islower():
@@ -43,7 +43,7 @@ def _first(value: str, _: str) -> str:
     return line
 
 
-def _short(value: str, most: str) -> str:
+def _shorten_text(value: str, most: str) -> str:
     """At most so many characters, whole words, with an ellipsis where something is left out."""
     limit, text = int(most), " ".join(value.split())
     if len(text) <= limit:
@@ -53,18 +53,18 @@ def _short(value: str, most: str) -> str:
     return head.rstrip(" ,;:-–—.&+/") + "…"
 
 
-def _price(value: str, how: str, writing: Writing) -> str:
+def _format_price(value: str, how: str, writing: PriceNotation) -> str:
     """`24.00` -> `€24` with `price EUR`, `24 €` with `price EUR de`; the cell's own currency goes
     first. Empty for a price of nothing."""
     currency, locale = _price_words(how)
     return write_price(value, replace(writing, currency=currency or writing.currency), locale)
 
 
-def _price_if_known(value: str, how: str, writing: Writing) -> str:
+def _price_if_known(value: str, how: str, writing: PriceNotation) -> str:
     """The same, and empty where nothing says the currency."""
     try:
-        return _price(value, how, writing)
-    except NoCurrency:
+        return _format_price(value, how, writing)
+    except NoCurrencyError:
         return ""
 
 
@@ -81,16 +81,16 @@ def _price_words(how: str) -> tuple[str | None, str | None]:
     return currency, locale
 
 
-_PRICES = (_price, _price_if_known)
-_Filter = Callable[[str, str, Writing], str]
+_PRICES = (_format_price, _price_if_known)
+_Filter = Callable[[str, str, PriceNotation], str]
 _NOTHING = re.compile("")
 _OF_PRICE = re.compile(r"([A-Za-z]{3})?( ?[A-Za-z]{2,3}([-_][^\W_]++)*+)?")
 _FILTERS: dict[str, tuple[_Filter, re.Pattern[str]]] = {
     "text": (lambda value, how, _: _plain_text(value, how), _NOTHING),
-    "first": (lambda value, how, _: _first(value, how), _NOTHING),
+    "first": (lambda value, how, _: _first_sentence(value, how), _NOTHING),
     "upper": (lambda value, _, __: value.upper(), _NOTHING),
-    "short": (lambda value, how, _: _short(value, how), re.compile(r"[1-9]\d{0,3}")),
-    "price": (_price, _OF_PRICE),
+    "short": (lambda value, how, _: _shorten_text(value, how), re.compile(r"[1-9]\d{0,3}")),
+    "price": (_format_price, _OF_PRICE),
     "price?": (_price_if_known, _OF_PRICE),
 }
 """Name -> what it does, and what may stand after the name. `lowest` goes over all rows."""
@@ -100,65 +100,65 @@ _FILTERS: dict[str, tuple[_Filter, re.Pattern[str]]] = {
 
 
 @dataclass(frozen=True)
-class Taken:
+class TemplateCell:
     """A cell, and what is done with it."""
 
     column: str
     lowest: bool
     filters: tuple[tuple[_Filter, str], ...]
 
-    def writing(self, known: Writing) -> Writing:
+    def price_notation(self, known: PriceNotation) -> PriceNotation:
         """With the currency and the locale that its own `price` names."""
         for apply, how in self.filters:
             if apply in _PRICES:
                 currency, locale = _price_words(how)
-                return Writing(currency or known.currency, locale or known.locale)
+                return PriceNotation(currency or known.currency, locale or known.locale)
         return known
 
 
 @dataclass(frozen=True)
-class Template:
+class TextTemplate:
     """Text with cells in it."""
 
-    pieces: tuple[str | Taken, ...]
+    pieces: tuple[str | TemplateCell, ...]
 
     @cached_property
     def columns(self) -> list[str]:
-        return list(dict.fromkeys(p.column for p in self.pieces if isinstance(p, Taken)))
+        return list(dict.fromkeys(p.column for p in self.pieces if isinstance(p, TemplateCell)))
 
     @property
-    def bare(self) -> bool:
+    def is_bare(self) -> bool:
         """Is it a cell and nothing else?"""
         return (
             len(self.pieces) == 1
-            and isinstance(self.pieces[0], Taken)
+            and isinstance(self.pieces[0], TemplateCell)
             and not (self.pieces[0].filters or self.pieces[0].lowest)
         )
 
     @cached_property
     def price_columns(self) -> list[str]:
         """Columns that are read as prices."""
-        taken = [p for p in self.pieces if isinstance(p, Taken)]
+        taken = [p for p in self.pieces if isinstance(p, TemplateCell)]
         return [p.column for p in taken if p.lowest or any(f in _PRICES for f, _ in p.filters)]
 
     @cached_property
     def lowest_columns(self) -> list[str]:
         """Columns of which the lowest price is taken."""
-        return [p.column for p in self.pieces if isinstance(p, Taken) and p.lowest]
+        return [p.column for p in self.pieces if isinstance(p, TemplateCell) and p.lowest]
 
     @cached_property
     def hidden_prices(self) -> list[str]:
         """Columns whose prices are left out where nothing says their currency."""
-        taken = [p for p in self.pieces if isinstance(p, Taken)]
+        taken = [p for p in self.pieces if isinstance(p, TemplateCell)]
         return [p.column for p in taken if any(f is _price_if_known for f, _ in p.filters)]
 
     def fill(
         self,
         cells: Callable[[str], Sequence[str]],
-        writing: Writing = Writing(),  # noqa: B008
+        writing: PriceNotation = PriceNotation(),  # noqa: B008
     ) -> str | None:
         """The text; None when a cell in it is empty. `cells` gives a column's values, those
-        that are not empty; `writing` is what is known of prices. Raises CellError."""
+        that are not empty; `price_notation` is what is known of prices. Raises CellError."""
         text = ""
         for piece in self.pieces:
             if isinstance(piece, str):
@@ -169,7 +169,7 @@ class Template:
                 return None
             value = values[0]
             if piece.lowest:
-                value = lowest_price(values, piece.writing(writing)) or ""
+                value = lowest_price(values, piece.price_notation(writing)) or ""
             for apply, how in piece.filters if value else ():
                 value = apply(value, how, writing)
             if not value.strip():
@@ -178,24 +178,24 @@ class Template:
         return text
 
 
-def parse(text: str) -> Template:
+def parse_template(text: str) -> TextTemplate:
     """Raises ValueError saying what is wrong."""
-    pieces: list[str | Taken] = []
+    pieces: list[str | TemplateCell] = []
     for part in re.split(r"(\{\{|\}\}|\{[^{}]*\})", text):
         if part in ("{{", "}}"):
             pieces.append(part[0])
         elif part.startswith("{"):
             if not part.endswith("}"):
                 raise ValueError(f"{text!r} has a brace that is never closed")
-            pieces.append(_taken(part[1:-1], text))
+            pieces.append(_parse_cell(part[1:-1], text))
         elif "{" in part or "}" in part:
             raise ValueError(f"{text!r} has a brace without its other; write {{{{ for a brace")
         elif part:
             pieces.append(part)
-    return Template(tuple(pieces))
+    return TextTemplate(tuple(pieces))
 
 
-def _taken(inside: str, text: str) -> Taken:
+def _parse_cell(inside: str, text: str) -> TemplateCell:
     column, *names = (part.strip() for part in inside.split("|"))
     if not column:
         raise ValueError(f"{text!r} has braces with no column between them")
@@ -214,4 +214,4 @@ def _taken(inside: str, text: str) -> Taken:
         if name.startswith("price"):
             _price_words(how)
         filters.append((apply, how.strip()))
-    return Taken(column, lowest, tuple(filters))
+    return TemplateCell(column, lowest, tuple(filters))

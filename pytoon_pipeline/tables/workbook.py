@@ -19,19 +19,19 @@ from pytoon_pipeline.files import open_file
 from pytoon_pipeline.tables.cells import CellError
 from pytoon_pipeline.tables.limits import (
     GAP,
-    MOST_BYTES,
-    MOST_CELLS,
-    MOST_COLUMNS,
-    MOST_LINES,
-    MOST_MEMBERS,
-    MOST_SHARED,
-    MOST_UNPACKED,
+    MAX_BYTES,
+    MAX_CELLS,
+    MAX_COLUMNS,
+    MAX_LINES,
+    MAX_MEMBERS,
+    MAX_SHARED,
+    MAX_UNPACKED,
     refuse_table,
 )
 from pytoon_pipeline.tables.number_formats import (
     SYSTEM_DATE,
     SYSTEM_MONEY,
-    NotShown,
+    NotShownError,
     built_in_format,
     is_date_format,
     show_general,
@@ -41,19 +41,19 @@ from pytoon_pipeline.tables.number_formats import (
 )
 from pytoon_pipeline.tables.xml_events import (
     XML_ERRORS,
-    StopReading,
-    TooDeep,
+    StopReadingError,
+    TooDeepError,
     local_name,
     read_events,
 )
 
-_MOST_LINKS = 200_000
-_MOST_TRIED = 20
+_MAX_LINKS = 200_000
+_MAX_TRIED = 20
 """Sheets among which that of the briefs is looked for."""
 
 
 @dataclass
-class Grid:
+class SheetGrid:
     """What a sheet shows."""
 
     rows: dict[int, list[str]] = field(default_factory=dict)
@@ -94,14 +94,14 @@ class Grid:
                 if link is not None:
                     self.links.setdefault((numbers[at], column), link)
                 filled += 1
-                if filled > MOST_CELLS:
+                if filled > MAX_CELLS:
                     return
 
     def fill_header(self, number: int) -> None:
         """A name over several columns names each of them."""
         cells = self.rows.get(number, [])
         for first, _, column, last in self.merged:
-            if first == number and column < len(cells) and last < MOST_COLUMNS:
+            if first == number and column < len(cells) and last < MAX_COLUMNS:
                 cells += [""] * (last + 1 - len(cells))
                 for at in range(column + 1, last + 1):
                     cells[at] = cells[at] or cells[column]
@@ -118,9 +118,9 @@ def uncounted_formula() -> CellError:
 def open_archive(path: Path, shown: str, kind: str) -> Iterator[zipfile.ZipFile]:
     """The zip that a workbook is. Raises UserError where it is none, or too large unpacked,
     OSError where it can't be read."""
-    with open_file(path, MOST_BYTES) as file:
+    with open_file(path, MAX_BYTES) as file:
         number = _count_members(file)
-        if number > MOST_MEMBERS:
+        if number > MAX_MEMBERS:
             raise _too_large(f"holds {number:,} files or more.", shown)
         try:
             archive = zipfile.ZipFile(file)
@@ -135,7 +135,7 @@ def open_archive(path: Path, shown: str, kind: str) -> Iterator[zipfile.ZipFile]
             members = archive.infolist()
             size = sum(i.file_size for i in members)
             texts = sum(i.file_size for i in members if "sharedstrings" in i.filename.lower())
-            if size > MOST_UNPACKED or texts > MOST_SHARED or len(members) > MOST_MEMBERS:
+            if size > MAX_UNPACKED or texts > MAX_SHARED or len(members) > MAX_MEMBERS:
                 raise _too_large(
                     f"holds {size / 1e6:,.0f} MB in {len(members):,} files once unpacked.", shown
                 )
@@ -163,22 +163,22 @@ def _count_members(file: BinaryIO) -> int:
 
 def choose_sheet(
     sheets: Sequence[tuple[str, bool]],
-    read: Callable[[int], Grid],
-    is_meant: Callable[[Grid], bool],
-) -> Grid:
+    read: Callable[[int], SheetGrid],
+    is_meant: Callable[[SheetGrid], bool],
+) -> SheetGrid:
     """Of the sheets of a workbook, as names and whether they are hidden, the one named `briefs`;
     else the first of those that are not hidden which `is_meant` takes for a table of briefs, as a
-    page of notes may lie before it; else the first. `read` gives a sheet by its position."""
+    page of notes may lie before it; else the first. `read_grid` gives a sheet by its position."""
     every = range(len(sheets))
     named = [i for i in every if sheets[i][0].strip().lower() == "briefs"]
     visible = [i for i in every if not sheets[i][1]]
     wanted = named or visible or list(every)
     if not wanted:
-        return Grid()
+        return SheetGrid()
     chosen = wanted[0]
     grid = read(chosen)
     if len(wanted) > 1 and not named and not is_meant(grid):
-        for at in wanted[1:_MOST_TRIED]:
+        for at in wanted[1:_MAX_TRIED]:
             other = read(at)
             if is_meant(other):
                 chosen, grid = at, other
@@ -189,18 +189,18 @@ def choose_sheet(
 
 
 def read_workbook(
-    path: Path, shown: str, is_meant: Callable[[Grid], bool] = lambda grid: True
-) -> Grid:
+    path: Path, shown: str, is_meant: Callable[[SheetGrid], bool] = lambda grid: True
+) -> SheetGrid:
     """The sheet that `choose_sheet` takes.
 
     Raises UserError where the file is no workbook, or can't be read, OSError when the file can't.
     """
     with open_archive(path, shown, "an XLSX") as archive:
         try:
-            return _Reader(archive, shown).read(is_meant)
+            return _WorkbookReader(archive, shown).read(is_meant)
         except (
             *XML_ERRORS,
-            TooDeep,
+            TooDeepError,
             KeyError,
             IndexError,
             ValueError,
@@ -219,7 +219,7 @@ def read_workbook(
             ) from error
 
 
-class _Reader:
+class _WorkbookReader:
     """The parts of one workbook."""
 
     def __init__(self, archive: zipfile.ZipFile, shown: str):
@@ -230,21 +230,21 @@ class _Reader:
         self.formats: list[str] = []
         self.shown_as: dict[tuple[str, str], tuple[str, CellError | None]] = {}
 
-    def _has(self, name: str) -> bool:
+    def _has_member(self, name: str) -> bool:
         return name.lower().lstrip("/") in self.names
 
-    def _read(self, name: str, start, end=lambda name: None, data=lambda text: None) -> None:
+    def _read_part(self, name: str, start, end=lambda name: None, data=lambda text: None) -> None:
         real = self.names[name.lower().lstrip("/")]
         with self.archive.open(real) as part:
             read_events(part, start, end, data)
 
-    def _links(self, part: str) -> dict[str, tuple[str, str]]:
+    def _read_links(self, part: str) -> dict[str, tuple[str, str]]:
         """Of a part to others: id -> kind and target."""
         folder, name = posixpath.split(part)
         path = posixpath.join(folder, "_rels", f"{name}.rels")
         found: dict[str, tuple[str, str]] = {}
 
-        def start(name: str, attributes: Mapping[str, str]) -> None:
+        def start_element(name: str, attributes: Mapping[str, str]) -> None:
             if local_name(name) != "Relationship":
                 return
             target = attributes.get("Target", "")
@@ -253,13 +253,13 @@ class _Reader:
             kind = attributes.get("Type", "").rpartition("/")[2]
             found[attributes.get("Id", "")] = (kind, target)
 
-        if self._has(path):
-            self._read(path, start)
+        if self._has_member(path):
+            self._read_part(path, start_element)
         return found
 
-    def read(self, is_meant: Callable[[Grid], bool]) -> Grid:
-        main = next((t for k, t in self._links("").values() if k == "officeDocument"), None)
-        if main is None or not self._has(main):
+    def read(self, is_meant: Callable[[SheetGrid], bool]) -> SheetGrid:
+        main = next((t for k, t in self._read_links("").values() if k == "officeDocument"), None)
+        if main is None or not self._has_member(main):
             main = "xl/workbook.xml"
         if main.lower().endswith(".bin"):
             raise refuse_table(
@@ -267,7 +267,7 @@ class _Reader:
             )
         sheets: list[tuple[str, str, str]] = []
 
-        def start(name: str, attributes: Mapping[str, str]) -> None:
+        def start_element(name: str, attributes: Mapping[str, str]) -> None:
             name = local_name(name)
             if name == "sheet":
                 link = next(
@@ -279,17 +279,17 @@ class _Reader:
             elif name == "workbookPr":
                 self.from_1904 = attributes.get("date1904") in ("1", "true", "on")
 
-        self._read(main, start)
-        links = self._links(main)
+        self._read_part(main, start_element)
+        links = self._read_links(main)
         found = [
             (n, s, links[i][1]) for n, s, i in sheets if i in links and links[i][0] == "worksheet"
         ]
         if not found:
             raise ValueError("it has no sheet")
         for kind, target in links.values():
-            if kind == "sharedStrings" and self._has(target):
+            if kind == "sharedStrings" and self._has_member(target):
                 self._read_texts(target)
-            elif kind == "styles" and self._has(target):
+            elif kind == "styles" and self._has_member(target):
                 self._read_formats(target)
         return choose_sheet(
             [(name, state != "visible") for name, state, _ in found],
@@ -301,7 +301,7 @@ class _Reader:
         pieces: list[str] = []
         inside = phonetic = False
 
-        def start(name: str, _: Mapping[str, str]) -> None:
+        def start_element(name: str, _: Mapping[str, str]) -> None:
             nonlocal inside, phonetic
             name = local_name(name)
             if name == "si":
@@ -310,27 +310,27 @@ class _Reader:
                 phonetic = True
             inside = name == "t" and not phonetic
 
-        def end(name: str) -> None:
+        def end_element(name: str) -> None:
             nonlocal inside, phonetic
             name = local_name(name)
             inside = False
             if name == "rPh":
                 phonetic = False
             elif name == "si":
-                self.texts.append(_unescape("".join(pieces)))
+                self.texts.append(_unescape_text("".join(pieces)))
 
-        def data(text: str) -> None:
+        def add_text(text: str) -> None:
             if inside:
                 pieces.append(text)
 
-        self._read(part, start, end, data)
+        self._read_part(part, start_element, end_element, add_text)
 
     def _read_formats(self, part: str) -> None:
         own: dict[int, str] = {}
         numbers: list[int] = []
         inside = False
 
-        def start(name: str, attributes: Mapping[str, str]) -> None:
+        def start_element(name: str, attributes: Mapping[str, str]) -> None:
             nonlocal inside
             name = local_name(name)
             if name == "numFmt":
@@ -340,17 +340,17 @@ class _Reader:
             elif name == "xf" and inside:
                 numbers.append(int(attributes.get("numFmtId", 0)))
 
-        def end(name: str) -> None:
+        def end_element(name: str) -> None:
             nonlocal inside
             if local_name(name) == "cellXfs":
                 inside = False
 
-        self._read(part, start, end)
+        self._read_part(part, start_element, end_element)
         # Programs name formats of their own by numbers that are built in, too.
         self.formats = [own.get(n) or built_in_format(n) for n in numbers]
 
-    def _read_sheet(self, part: str) -> Grid:
-        grid = Grid()
+    def _read_sheet(self, part: str) -> SheetGrid:
+        grid = SheetGrid()
         links: dict[str, str] = {}
         row = column = cells = empty = kept = 0
         kind = style = ""
@@ -361,14 +361,14 @@ class _Reader:
         phonetic = False
         texts: list[str] = []
 
-        def start(name: str, attributes: Mapping[str, str]) -> None:
+        def start_element(name: str, attributes: Mapping[str, str]) -> None:
             nonlocal row, column, cells, kind, style, has_formula, has_value, inside, phonetic
             if ":" in name:
                 name = local_name(name)
             if name == "c":
                 cells += 1
-                if cells > 2 * MOST_CELLS:
-                    raise self._too_many(2 * MOST_CELLS)
+                if cells > 2 * MAX_CELLS:
+                    raise self._too_many(2 * MAX_CELLS)
                 place = attributes.get("r")
                 column = _column_of(place) if place else column + 1
                 kind, style = attributes.get("t", "n"), attributes.get("s", "")
@@ -385,33 +385,33 @@ class _Reader:
                 row = int(attributes["r"]) if "r" in attributes else row + 1
                 column = 0
                 texts.clear()
-                if row > MOST_LINES:
-                    raise StopReading
+                if row > MAX_LINES:
+                    raise StopReadingError
                 if attributes.get("hidden") in ("1", "true") or attributes.get("ht") == "0":
                     grid.hidden_rows.add(row)
             elif name == "col":
                 if attributes.get("hidden") in ("1", "true") or attributes.get("width") == "0":
                     first, last = int(attributes["min"]), int(attributes["max"])
-                    grid.hidden_columns.update(range(first - 1, min(last, MOST_COLUMNS)))
+                    grid.hidden_columns.update(range(first - 1, min(last, MAX_COLUMNS)))
             elif name == "mergeCell":
-                area = _area(attributes.get("ref", ""))
-                if area and len(grid.merged) < _MOST_LINKS:
+                area = _parse_area(attributes.get("ref", ""))
+                if area and len(grid.merged) < _MAX_LINKS:
                     grid.merged.append(area)
             elif name == "hyperlink":
                 link = next((v for k, v in attributes.items() if local_name(k) == "id"), None)
-                if link is not None and len(links) < _MOST_LINKS:
+                if link is not None and len(links) < _MAX_LINKS:
                     links[attributes.get("ref", "")] = link
 
-        def end(name: str) -> None:
+        def end_element(name: str) -> None:
             nonlocal inside, empty, phonetic, kept
             if ":" in name:
                 name = local_name(name)
             inside = ""
             if name == "c":
-                if not (has_value or has_formula) or column > MOST_COLUMNS:
+                if not (has_value or has_formula) or column > MAX_COLUMNS:
                     return
                 at = (row, column - 1)
-                text, fault = self._show(kind, style, "".join(value) if has_value else None)
+                text, fault = self._show_cell(kind, style, "".join(value) if has_value else None)
                 if has_formula:
                     link = _link_of("".join(formula))
                     if link:
@@ -422,7 +422,7 @@ class _Reader:
                         fault = uncounted_formula()
                 if fault is not None:
                     grid.faults[at] = fault
-                exact = self._exact(kind, style, "".join(value), text) if text else text
+                exact = self._exact_text(kind, style, "".join(value), text) if text else text
                 if exact != text:
                     grid.exact[at] = exact
                 if text:
@@ -436,23 +436,23 @@ class _Reader:
                 if texts:
                     grid.rows[row] = list(texts)
                     kept += len(texts)
-                    if kept > MOST_CELLS:
-                        raise self._too_many(MOST_CELLS)
+                    if kept > MAX_CELLS:
+                        raise self._too_many(MAX_CELLS)
                 elif empty > GAP:
-                    raise StopReading
+                    raise StopReadingError
             elif name == "rPh":
                 phonetic = False
 
-        def data(text: str) -> None:
+        def add_text(text: str) -> None:
             if inside == "v":
                 value.append(text)
             elif inside == "f":
                 formula.append(text)
 
-        self._read(part, start, end, data)
-        targets = self._links(part) if links else {}
+        self._read_part(part, start_element, end_element, add_text)
+        targets = self._read_links(part) if links else {}
         for ref, link in links.items():
-            area = _area(ref)
+            area = _parse_area(ref)
             target = targets.get(link, ("", ""))[1]
             if area and target:
                 first, last, column, last_column = area
@@ -469,16 +469,16 @@ class _Reader:
             self.shown,
         )
 
-    def _show(self, kind: str, style: str, value: str | None) -> tuple[str, CellError | None]:
+    def _show_cell(self, kind: str, style: str, value: str | None) -> tuple[str, CellError | None]:
         """A cell's text, and what is to be said of it."""
         if value is None:
             return "", None
         if kind == "s":
             text = self.texts[int(value)]
-            code = self._code(style)
+            code = self._format_code(style)
             return (text if code == "General" else show_text(text, code)), None
         if kind in ("str", "inlineStr"):
-            return _unescape(value), None
+            return _unescape_text(value), None
         if kind == "b":
             return ("TRUE" if value.strip() in ("1", "true") else "FALSE"), None
         if kind == "e":
@@ -488,35 +488,35 @@ class _Reader:
             )
         known = self.shown_as.get((style, value))
         if known is None:
-            known = self._show_number(kind, self._code(style), value.strip())
+            known = self._show_number(kind, self._format_code(style), value.strip())
             if len(self.shown_as) < 100_000:
                 self.shown_as[style, value] = known
         return known
 
-    def _exact(self, kind: str, style: str, value: str, text: str) -> str:
+    def _exact_text(self, kind: str, style: str, value: str, text: str) -> str:
         """What a number or a date says however it is shown: `1,299 €` is 1299, not 1.299."""
-        code = self._code(style)
+        code = self._format_code(style)
         if kind not in ("n", "d") or code == "General":
             return text
         if not is_date_format(code):
             whole = re.sub(r"(?<=\d),(?=\d{3})", "", text)
             return re.sub(r"(\.\d\d)(\d++)", lambda m: m[1] + m[2].rstrip("0"), whole)
         try:
-            number = _serial(value, self.from_1904) if kind == "d" else float(value)
+            number = _serial_of_date(value, self.from_1904) if kind == "d" else float(value)
             moment = to_datetime(number, self.from_1904)
-        except (NotShown, ValueError, OverflowError):
+        except (NotShownError, ValueError, OverflowError):
             return text
         whole = moment.time() == dt.time()
         return moment.date().isoformat() if whole else moment.isoformat(" ", "seconds")
 
-    def _code(self, style: str) -> str:
+    def _format_code(self, style: str) -> str:
         at = int(style) if style else 0
         return self.formats[at] if at < len(self.formats) else "General"
 
     def _show_number(self, kind: str, code: str, value: str) -> tuple[str, CellError | None]:
         number: int | float
         if kind == "d":
-            number = _serial(value, self.from_1904)
+            number = _serial_of_date(value, self.from_1904)
         elif not value:
             return "", None
         elif re.fullmatch(r"-?\d{1,19}", value):
@@ -529,7 +529,7 @@ class _Reader:
             text = show_number(number, code, self.from_1904)
             if not code.startswith(SYSTEM_MONEY):
                 return text, None
-        except NotShown:
+        except NotShownError:
             text = show_general(number)
         if is_date_format(code) or code.startswith(SYSTEM_DATE):
             try:
@@ -539,7 +539,7 @@ class _Reader:
                     text = moment.time().isoformat("minutes")
                 elif moment.time() != dt.time():
                     text = moment.isoformat(" ", "minutes")
-            except NotShown:
+            except NotShownError:
                 pass
         what = (
             "is shown in the way of each computer's own settings"
@@ -553,7 +553,7 @@ class _Reader:
         )
 
 
-def _unescape(text: str) -> str:
+def _unescape_text(text: str) -> str:
     """Characters that XML can't hold are written `_x000D_`."""
     if "_x" not in text:
         return text
@@ -576,7 +576,7 @@ def _column_of(place: str) -> int:
     return number
 
 
-def _area(ref: str) -> tuple[int, int, int, int] | None:
+def _parse_area(ref: str) -> tuple[int, int, int, int] | None:
     found = re.fullmatch(r"\$?([A-Za-z]{1,3})\$?(\d{1,7})(?::\$?([A-Za-z]{1,3})\$?(\d{1,7}))?", ref)
     if not found:
         return None
@@ -589,7 +589,7 @@ def _link_of(formula: str) -> str | None:
     return found[1] if found else None
 
 
-def _serial(value: str, from_1904: bool) -> float:
+def _serial_of_date(value: str, from_1904: bool) -> float:
     """The number of an ISO date."""
     if "-" in value:
         moment = dt.datetime.fromisoformat(value)

@@ -16,11 +16,11 @@ XML_ERRORS = (expat.ExpatError, EntitiesForbidden, ExternalReferenceForbidden)
 _DEEPEST = 100
 
 
-class StopReading(Exception):
+class StopReadingError(Exception):
     """Enough was read."""
 
 
-class TooDeep(ValueError):
+class TooDeepError(ValueError):
     """Elements inside each other without end."""
 
 
@@ -37,7 +37,7 @@ def read_events(
 ) -> None:
     """Calls `start`, `end` and `data` for what stands in a document; names have their prefixes.
 
-    Ends early when one of them raises StopReading. Raises one of XML_ERRORS, or TooDeep.
+    Ends early when one of them raises StopReadingError. Raises one of XML_ERRORS, or TooDeepError.
     """
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -47,7 +47,7 @@ def read_events(
         nonlocal depth
         depth += 1
         if depth > _DEEPEST:
-            raise TooDeep("elements are nested too deeply")
+            raise TooDeepError("elements are nested too deeply")
         start(name, attributes)
 
     def on_end(name: str) -> None:
@@ -72,5 +72,5 @@ def read_events(
             parser.Parse(source, True)
         else:
             parser.ParseFile(source)
-    except StopReading:
+    except StopReadingError:
         return

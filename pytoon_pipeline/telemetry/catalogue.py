@@ -25,7 +25,7 @@ Kind = Literal["counter", "histogram", "summary", "gauge"]
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricDefinition:
     """One figure. Counters, histograms and summaries lie in the ledger's database and only ever
     grow, whoever restarts; a gauge is looked up when it is asked for."""
 
@@ -41,26 +41,26 @@ class Figure:
     with its first event, Prometheus misses that event."""
 
 
-def _all(*values: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+def _all_metrics(*values: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(product(*values))
 
 
-RUNS = Figure(
+RUNS = MetricDefinition(
     "pytoon_runs_total",
     "counter",
     "Runs of briefs that ended, by what was asked for and how they ended.",
     ("action", "outcome"),
-    known=_all(ACTIONS, OUTCOMES),
+    known=_all_metrics(ACTIONS, OUTCOMES),
 )
-RUN_SECONDS = Figure(
+RUN_SECONDS = MetricDefinition(
     "pytoon_run_seconds",
     "histogram",
     "Seconds from a run's start to its end.",
     ("action", "outcome"),
     RUN_BUCKETS,
-    _all(("render",), ("done",)),
+    _all_metrics(("render",), ("done",)),
 )
-QUEUE_SECONDS = Figure(
+QUEUE_SECONDS = MetricDefinition(
     "pytoon_queue_seconds",
     "histogram",
     "Seconds from a run's entry into the queue to its start. Runs of `pytoon render` wait for "
@@ -68,77 +68,77 @@ QUEUE_SECONDS = Figure(
     buckets=QUEUE_BUCKETS,
     known=((),),
 )
-STAGE_SECONDS = Figure(
+STAGE_SECONDS = MetricDefinition(
     "pytoon_stage_seconds", "summary", "Seconds spent in each stage of a run.", ("stage",)
 )
-VIDEOS = Figure(
+VIDEOS = MetricDefinition(
     "pytoon_videos_total",
     "counter",
     "Videos delivered, those found unchanged included.",
     known=((),),
 )
-VIDEOS_UNCHANGED = Figure(
+VIDEOS_UNCHANGED = MetricDefinition(
     "pytoon_videos_unchanged_total",
     "counter",
     "Videos delivered that were in the store already, as nothing in their brief had changed.",
     known=((),),
 )
-VIDEOS_FALLBACK = Figure(
+VIDEOS_FALLBACK = MetricDefinition(
     "pytoon_videos_fallback_total",
     "counter",
     "Videos delivered with a segment that another engine than the first choice made.",
     known=((),),
 )
-VIDEOS_DEGRADED = Figure(
+VIDEOS_DEGRADED = MetricDefinition(
     "pytoon_videos_degraded_total",
     "counter",
     "Videos delivered with a segment that is a plain still, because no engine made it.",
     known=((),),
 )
-VIDEOS_REJECTED = Figure(
+VIDEOS_REJECTED = MetricDefinition(
     "pytoon_videos_rejected_total",
     "counter",
     "Videos delivered that failed a check of severity error.",
     known=((),),
 )
-VIDEO_SECONDS = Figure(
+VIDEO_SECONDS = MetricDefinition(
     "pytoon_video_seconds_total", "counter", "Seconds of video delivered.", known=((),)
 )
-VIDEO_BYTES = Figure(
+VIDEO_BYTES = MetricDefinition(
     "pytoon_video_bytes_total", "counter", "Bytes of video delivered.", known=((),)
 )
-CHECKS_FAILED = Figure(
+CHECKS_FAILED = MetricDefinition(
     "pytoon_checks_failed_total",
     "counter",
     "Checks that a finished video did not pass, by check and severity.",
     ("check", "severity"),
 )
-SEGMENTS = Figure(
+SEGMENTS = MetricDefinition(
     "pytoon_segments_total",
     "counter",
     "Segments that went into videos: newly `rendered`, or found `cached` in the store.",
     ("engine", "source"),
-    known=_all(("compositor",), ("rendered", "cached")),
+    known=_all_metrics(("compositor",), ("rendered", "cached")),
 )
-SEGMENTS_FALLBACK = Figure(
+SEGMENTS_FALLBACK = MetricDefinition(
     "pytoon_segments_fallback_total",
     "counter",
     "Segments that were rendered by another engine than the first choice.",
     ("engine",),
 )
-SEGMENTS_DEGRADED = Figure(
+SEGMENTS_DEGRADED = MetricDefinition(
     "pytoon_segments_degraded_total",
     "counter",
     "Segments rendered as a plain still, because no engine made them.",
     known=((),),
 )
-SEGMENTS_FAILED = Figure(
+SEGMENTS_FAILED = MetricDefinition(
     "pytoon_segments_failed_total",
     "counter",
     "Segments that not even the last resort made.",
     known=((),),
 )
-SEGMENT_SECONDS = Figure(
+SEGMENT_SECONDS = MetricDefinition(
     "pytoon_segment_seconds",
     "histogram",
     "Seconds that a segment took to render, failed tries included, by the engine that made it.",
@@ -146,7 +146,7 @@ SEGMENT_SECONDS = Figure(
     SEGMENT_BUCKETS,
     (("compositor",),),
 )
-ENGINE_FAILURES = Figure(
+ENGINE_FAILURES = MetricDefinition(
     "pytoon_engine_failures_total",
     "counter",
     "Tries of engines that failed, by engine and class of reason.",
@@ -175,63 +175,63 @@ COUNTED = (
 )
 """Those in the ledger's database."""
 
-BUILD = Figure(
+BUILD = MetricDefinition(
     "pytoon_build_info",
     "gauge",
     "Always 1; the versions are in the labels.",
     ("version", "renderer", "python"),
 )
-REACHABLE = Figure(
+REACHABLE = MetricDefinition(
     "pytoon_reachable",
     "gauge",
     "1 where the ledger, the store or Dagster's database answered in time just now, else 0.",
     ("part",),
 )
-FREE_BYTES = Figure(
+FREE_BYTES = MetricDefinition(
     "pytoon_free_bytes",
     "gauge",
     "Free room on the disk of PYTOON_HOME, and of a store that is a folder.",
     ("place",),
 )
-BRIEFS = Figure("pytoon_briefs", "gauge", "Briefs in the ledger, by state.", ("state",))
-CAMPAIGN_BRIEFS = Figure(
+BRIEFS = MetricDefinition("pytoon_briefs", "gauge", "Briefs in the ledger, by state.", ("state",))
+CAMPAIGN_BRIEFS = MetricDefinition(
     "pytoon_campaign_briefs",
     "gauge",
     "Briefs of the 50 campaigns that changed last, by state; states without any are left out.",
     ("campaign", "state"),
 )
-WAITING = Figure(
+WAITING = MetricDefinition(
     "pytoon_requests_waiting", "gauge", "Briefs whose run was asked for and has not begun."
 )
-OLDEST = Figure(
+OLDEST = MetricDefinition(
     "pytoon_oldest_request_seconds",
     "gauge",
     "How long the first of them waits; 0 when none does.",
 )
-RUNS_NOW = Figure(
+RUNS_NOW = MetricDefinition(
     "pytoon_runs",
     "gauge",
     "Runs in Dagster that have not ended: queued, starting or in_progress.",
     ("status",),
 )
-WORKERS = Figure(
+WORKERS = MetricDefinition(
     "pytoon_workers",
     "gauge",
     "Processes that runs on Celery were seen alive in during the last two minutes.",
 )
-HEARTBEAT = Figure(
+HEARTBEAT = MetricDefinition(
     "pytoon_daemon_heartbeat_age_seconds",
     "gauge",
     "Since a part of Dagster's daemon was last heard of.",
     ("daemon",),
 )
-TICK = Figure(
+TICK = MetricDefinition(
     "pytoon_sensor_tick_age_seconds",
     "gauge",
     "Since a sensor that is on was last evaluated.",
     ("sensor",),
 )
-ENGINE_UP = Figure(
+ENGINE_UP = MetricDefinition(
     "pytoon_engine_up",
     "gauge",
     "1 where at least one server of an engine that is reached over the network answers.",

@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateTable
 
 from pytoon_pipeline.errors import StoreError
 from pytoon_pipeline.intake.ledger import METADATA, Ledger
-from pytoon_pipeline.telemetry.catalogue import COUNTED, FIGURES, Figure
+from pytoon_pipeline.telemetry.catalogue import COUNTED, FIGURES, MetricDefinition
 
 log = logging.getLogger("pytoon.figures")
 
@@ -36,32 +36,32 @@ _Row = tuple[str, str]
 _ROWS_AT_ONCE = 200
 
 
-class Tally:
+class CounterBatch:
     """Counts of one piece of work, not written yet. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._rows: dict[_Row, float] = {}
         self._lock = threading.Lock()
 
-    def add(self, figure: Figure, *labels: str, amount: float = 1.0) -> None:
+    def add(self, figure: MetricDefinition, *labels: str, amount: float = 1.0) -> None:
         """To a counter."""
         assert figure.kind == "counter" and len(labels) == len(figure.labels), figure.name
         with self._lock:
-            self._add(figure, labels, amount)
+            self._add_amount(figure, labels, amount)
 
-    def observe(self, figure: Figure, *labels: str, seconds: float) -> None:
+    def observe(self, figure: MetricDefinition, *labels: str, seconds: float) -> None:
         """To a histogram or summary. A clock that was set back makes no negative time."""
         assert figure.kind in ("histogram", "summary") and len(labels) == len(figure.labels)
         seconds = max(0.0, seconds)
         with self._lock:
             if figure.kind == "histogram":
                 bound = next((b for b in figure.buckets if seconds <= b), math.inf)
-                self._add(figure, (*labels, _bound(bound)), 1.0)
+                self._add_amount(figure, (*labels, _format_bound(bound)), 1.0)
             else:
-                self._add(figure, (*labels, "count"), 1.0)
-            self._add(figure, (*labels, "sum"), seconds)
+                self._add_amount(figure, (*labels, "count"), 1.0)
+            self._add_amount(figure, (*labels, "sum"), seconds)
 
-    def _add(self, figure: Figure, labels: tuple[str, ...], amount: float) -> None:
+    def _add_amount(self, figure: MetricDefinition, labels: tuple[str, ...], amount: float) -> None:
         if amount > 0:
             row = figure.name, json.dumps(labels, ensure_ascii=False)
             self._rows[row] = self._rows.get(row, 0.0) + amount
@@ -73,11 +73,11 @@ class Tally:
             return rows
 
 
-def _bound(value: float) -> str:
+def _format_bound(value: float) -> str:
     return "+Inf" if math.isinf(value) else repr(value)
 
 
-def write(ledger: Ledger, tally: Tally) -> bool:
+def write_counters(ledger: Ledger, tally: CounterBatch) -> bool:
     """Add what a tally holds to the table, all of it or nothing, and empty it. Counting never fails
     the work that is counted: where the database can't be used, this is said and False returned."""
     rows = tally.take()
@@ -86,7 +86,7 @@ def write(ledger: Ledger, tally: Tally) -> bool:
     try:
         _make_table(ledger)
         # Not tried again where nobody knows whether it was done: nothing is counted twice.
-        ledger.transact(lambda connection: _add(connection, rows))
+        ledger.run_transaction(lambda connection: _add_rows(connection, rows))
     except (StoreError, SQLAlchemyError) as error:
         log.warning("What was done could not be counted: %s", error)
         return False
@@ -102,7 +102,7 @@ def _make_table(ledger: Ledger) -> None:
     if ledger in _MADE:
         return
     try:
-        ledger.transact(
+        ledger.run_transaction(
             lambda connection: connection.execute(CreateTable(_FIGURES, if_not_exists=True)),
             again=True,
         )
@@ -113,7 +113,7 @@ def _make_table(ledger: Ledger) -> None:
     _MADE.add(ledger)
 
 
-def _add(connection: sa.Connection, rows: Mapping[_Row, float]) -> None:
+def _add_rows(connection: sa.Connection, rows: Mapping[_Row, float]) -> None:
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     # In the same order everywhere, so that two that write at once never wait for each other.
     values = [
@@ -130,14 +130,14 @@ def _add(connection: sa.Connection, rows: Mapping[_Row, float]) -> None:
         )
 
 
-Counts = dict[str, dict[tuple[str, ...], float]]
+CounterValues = dict[str, dict[tuple[str, ...], float]]
 """Figure -> labels, with what the row holds last where there is such a thing -> value."""
 
 
-def read(ledger: Ledger) -> Counts:
+def read_counters(ledger: Ledger) -> CounterValues:
     """All that was ever counted. Raises StoreError."""
     _make_table(ledger)
-    found: Counts = {figure.name: {} for figure in COUNTED}
+    found: CounterValues = {figure.name: {} for figure in COUNTED}
     with ledger.begin() as connection:
         for name, labels, value in connection.execute(sa.select(_FIGURES)):
             # A figure of another version is nobody's here.

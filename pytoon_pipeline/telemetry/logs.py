@@ -65,13 +65,13 @@ FIELDS = (
 
 _LONGEST = 8000
 """Characters of a text that a line keeps."""
-_MOST_ITEMS = 500
+_MAX_ITEMS = 500
 """Entries of a list or a mapping that a line keeps."""
 _DEEPEST = 20
 """Lists and mappings inside each other that a line keeps."""
 
 
-def line(event: str, *, level: str = "info", at: float | None = None, **fields: Any) -> str:
+def format_line(event: str, *, level: str = "info", at: float | None = None, **fields: Any) -> str:
     """One object as text. `at` is a Unix time, now where it is left out; what is None or empty is
     left out; secrets are taken out."""
     moment = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
@@ -82,43 +82,43 @@ def line(event: str, *, level: str = "info", at: float | None = None, **fields: 
         **fields,
     }
     shown = {
-        name: _shown(said[name])
+        name: _to_json_value(said[name])
         for name in (*FIELDS, *(n for n in said if n not in FIELDS))
         if name in said and said[name] is not None and said[name] != ""
     }
-    return json.dumps(shown, ensure_ascii=False, default=lambda value: _shorten(str(value)))
+    return json.dumps(shown, ensure_ascii=False, default=lambda value: _shorten_text(str(value)))
 
 
-def _shown(value: Any, depth: int = 0) -> Any:
+def _to_json_value(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         return "..."
     if isinstance(value, float):
         # JSON has no infinity.
         return round(value, 3) if abs(value) < 1e15 else str(value)
     if isinstance(value, str):
-        return _shorten(value)
+        return _shorten_text(value)
     if isinstance(value, Mapping):
-        pairs = islice(value.items(), _MOST_ITEMS)
-        return {_shorten(str(k)): _shown(v, depth + 1) for k, v in pairs}
+        pairs = islice(value.items(), _MAX_ITEMS)
+        return {_shorten_text(str(k)): _to_json_value(v, depth + 1) for k, v in pairs}
     if isinstance(value, list | tuple):
-        return [_shown(v, depth + 1) for v in value[:_MOST_ITEMS]]
+        return [_to_json_value(v, depth + 1) for v in value[:_MAX_ITEMS]]
     return value
 
 
 _MARGIN = 4000
 """Characters behind those that are kept, of which nothing is shown. A secret that the first cut
-parts is not found by `clean`; what is left of it lies among these."""
+parts is not found by `remove_secrets`; what is left of it lies among these."""
 
 
-def _shorten(text: str) -> str:
+def _shorten_text(text: str) -> str:
     """The beginning of a text, without secrets. It is cut before it is cleaned: however long it is,
     the work is that of a few thousand characters."""
     if len(text) <= _LONGEST:
-        return clean(text)
-    margin = max(_MARGIN, *map(len, _secrets()), 0)
+        return remove_secrets(text)
+    margin = max(_MARGIN, *map(len, _known_secrets()), 0)
     if len(text) <= _LONGEST + margin:
-        return clean(text)[:_LONGEST]
-    return clean(text[: _LONGEST + margin])[:-margin][:_LONGEST]
+        return remove_secrets(text)[:_LONGEST]
+    return remove_secrets(text[: _LONGEST + margin])[:-margin][:_LONGEST]
 
 
 def first_line(text: str) -> str:
@@ -151,7 +151,7 @@ def retry_fields(segment_id: str, engine: str, reason: str) -> dict[str, Any]:
 _ABOUT: OrderedDict[str, dict[str, str]] = OrderedDict()
 
 
-def about(partition: str, run_id: str, job: str) -> None:
+def set_run_context(partition: str, run_id: str, job: str) -> None:
     """The run that works on a brief in this process: what is said of the brief from now on says of
     which run it is."""
     _ABOUT[partition] = {"job": job, "run_id": run_id}
@@ -178,7 +178,7 @@ _ADDRESS_NAMES = ("PYTOON_DATABASE", "PYTOON_BROKER", "PYTOON_BRIEFS_TABLE", "PY
 """Settings whose addresses may hold a password."""
 
 
-def _secrets() -> list[str]:
+def _known_secrets() -> list[str]:
     found = []
     for name in _SECRET_NAMES:
         text = os.environ.get(name, "")
@@ -196,14 +196,14 @@ def _without_query(address: re.Match[str]) -> str:
     return f"{head}{mark}***" if mark else head
 
 
-def clean(text: str) -> str:
+def remove_secrets(text: str) -> str:
     """Text without what nobody is to read: logins and queries of addresses (a presigned link is a
     key for whoever has it), tokens, and the secrets of the environment wherever they stand."""
     if "://" in text:
         text = _LOGIN.sub("://***@", text)
         text = _ADDRESS.sub(_without_query, text)
     text = _BEARER.sub(r"\1***", text)
-    for secret in _secrets():
+    for secret in _known_secrets():
         text = text.replace(secret, "***")
     return text
 
@@ -214,7 +214,7 @@ def clean(text: str) -> str:
 _LEVELS = {"warn": "warning", "fatal": "critical"}
 
 
-def relayed(source: str, text: str) -> str:
+def format_relayed(source: str, text: str) -> str:
     """A line of another process, as one of this shape: one that is so already stays as it is, one
     of Dagster's is put into it, and anything else is a message."""
     said: Any = None
@@ -222,13 +222,13 @@ def relayed(source: str, text: str) -> str:
         with suppress(ValueError, RecursionError):
             said = json.loads(text)
     if not isinstance(said, dict):
-        return line("message", source=source, message=text)
+        return format_line("message", source=source, message=text)
     if said.get("event") in EVENTS and "time" in said and "level" in said:
         return text
     level = str(said.get("level", "info")).lower()
     message = said.get("event") or said.get("message") or text
     trace = said.get("exception") or said.get("exc_info")
-    return line(
+    return format_line(
         "message",
         level=_LEVELS.get(level, level),
         source=source,
@@ -249,12 +249,12 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             given["traceback"] = "".join(traceback.format_exception(*record.exc_info))
         given.setdefault("message", record.getMessage())
-        return line(
+        return format_line(
             event, level=record.levelname.lower(), at=record.created, logger=record.name, **given
         )
 
 
-class JsonLines(logging.Handler):
+class JsonLineHandler(logging.Handler):
     """Lines to stderr, as it is when they are said."""
 
     def __init__(self, stream: TextIO | None = None):
@@ -264,7 +264,7 @@ class JsonLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            say(self.format(record), self._stream)
+            write_line(self.format(record), self._stream)
         except Exception:
             self.handleError(record)
 
@@ -272,7 +272,7 @@ class JsonLines(logging.Handler):
 _writing = threading.Lock()
 
 
-def say(text: str, stream: TextIO | None = None) -> None:
+def write_line(text: str, stream: TextIO | None = None) -> None:
     """A line, in one piece. Whoever read this may have ended before the work does."""
     with _writing, suppress(OSError, ValueError):
         to = stream or sys.stderr
@@ -289,13 +289,13 @@ def setup_logging(settings: Settings, *, verbose: bool = False, also: Iterable[s
     through Dagster's logger `console`.
     """
     root = logging.getLogger()
-    for ours in [h for h in root.handlers if isinstance(h, JsonLines)]:
+    for ours in [h for h in root.handlers if isinstance(h, JsonLineHandler)]:
         root.removeHandler(ours)
     as_json = settings.log == "json"
     logging.captureWarnings(as_json)
     if not as_json:
         return False
-    handler = JsonLines()
+    handler = JsonLineHandler()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     for name in ("pytoon", "pytoon_pipeline", *also):

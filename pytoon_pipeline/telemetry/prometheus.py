@@ -21,8 +21,8 @@ from pytoon_pipeline.intake.ledger import METADATA, OPEN, Ledger
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import Store
 from pytoon_pipeline.telemetry import catalogue as c
-from pytoon_pipeline.telemetry.catalogue import COUNTED, Figure
-from pytoon_pipeline.telemetry.counters import Counts, read
+from pytoon_pipeline.telemetry.catalogue import COUNTED, MetricDefinition
+from pytoon_pipeline.telemetry.counters import CounterValues, read_counters
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -37,36 +37,36 @@ _PATIENCE = 5.0
 
 
 @dataclass
-class Gauges:
+class GaugeValues:
     """What was looked up."""
 
-    values: dict[Figure, dict[tuple[str, ...], float]] = field(default_factory=dict)
-    counts: Counts | None = None
+    values: dict[MetricDefinition, dict[tuple[str, ...], float]] = field(default_factory=dict)
+    counts: CounterValues | None = None
     """What was counted, where that was looked up."""
 
-    def set(self, figure: Figure, *labels: str, value: float) -> None:
+    def set(self, figure: MetricDefinition, *labels: str, value: float) -> None:
         assert figure.kind == "gauge" and len(labels) == len(figure.labels), figure.name
         self.values.setdefault(figure, {})[labels] = float(value)
 
 
-class Patience:
+class TimedQuestions:
     """Asks parts of the install that may hang, each in a thread of its own, and waits no longer
     than it has patience for. While a part hangs it is not asked once more."""
 
     def __init__(self, seconds: float = _PATIENCE):
         self.seconds = seconds
-        self._asked: dict[str, tuple[threading.Thread, list[Gauges]]] = {}
+        self._asked: dict[str, tuple[threading.Thread, list[GaugeValues]]] = {}
         self._lock = threading.Lock()
 
-    def ask(self, parts: Mapping[str, Callable[[], Gauges]]) -> dict[str, Gauges]:
+    def ask(self, parts: Mapping[str, Callable[[], GaugeValues]]) -> dict[str, GaugeValues]:
         """Part -> what it answered, of those that did."""
         end = time.monotonic() + self.seconds
         with self._lock:
             for name, function in parts.items():
                 if name not in self._asked or not self._asked[name][0].is_alive():
-                    answer: list[Gauges] = []
+                    answer: list[GaugeValues] = []
                     thread = threading.Thread(
-                        target=self._try, args=(name, function, answer), daemon=True
+                        target=self._try_question, args=(name, function, answer), daemon=True
                     )
                     thread.start()
                     self._asked[name] = thread, answer
@@ -76,7 +76,9 @@ class Patience:
         return {name: answer[0] for name, (_, answer) in asked.items() if answer}
 
     @staticmethod
-    def _try(name: str, function: Callable[[], Gauges], answer: list[Gauges]) -> None:
+    def _try_question(
+        name: str, function: Callable[[], GaugeValues], answer: list[GaugeValues]
+    ) -> None:
         try:
             answer.append(function())
         except Exception as error:  # Whatever it is, the others are told all the same.
@@ -86,19 +88,19 @@ class Patience:
 # What the core knows -----------------------------------------------------------------------------
 
 
-def look_up(settings: Settings, gauges: Gauges) -> None:
+def look_up(settings: Settings, gauges: GaugeValues) -> None:
     """Versions, and room on this machine."""
     gauges.set(c.BUILD, __version__, RENDERER_VERSION, platform.python_version(), value=1)
     places = {"home": str(settings.home)}
     if "://" not in settings.store:
         places["store"] = settings.store
     for place, folder in places.items():
-        free = _free(Path(folder).expanduser())
+        free = _free_bytes(Path(folder).expanduser())
         if free is not None:
             gauges.set(c.FREE_BYTES, place, value=free)
 
 
-def _free(folder: Path) -> int | None:
+def _free_bytes(folder: Path) -> int | None:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
@@ -121,9 +123,9 @@ def store_answers(store: Store, settings: Settings) -> bool:
     return True
 
 
-def of_ledger(ledger: Ledger) -> Gauges:
+def of_ledger(ledger: Ledger) -> GaugeValues:
     """What was counted, and how the briefs are. Raises StoreError."""
-    gauges = Gauges(counts=read(ledger))
+    gauges = GaugeValues(counts=read_counters(ledger))
     briefs = METADATA.tables["known_briefs"].c
     now = ledger.now()
     shown = sa.case(
@@ -161,24 +163,26 @@ def of_ledger(ledger: Ledger) -> Gauges:
 # As text -----------------------------------------------------------------------------------------
 
 
-def render_text(gauges: Sequence[Gauges]) -> str:
+def render_text(gauges: Sequence[GaugeValues]) -> str:
     """Prometheus' text format. Where nothing is known of the counters they are left out: a counter
     that falls to zero would be taken for one that started again."""
     from prometheus_client import CollectorRegistry, generate_latest
 
-    families = [f for some in gauges if some.counts is not None for f in _counted(some.counts)]
+    families = [
+        f for some in gauges if some.counts is not None for f in _counted_metrics(some.counts)
+    ]
     families += _looked_up(gauges)
 
-    class All:
+    class AllMetrics:
         def collect(self) -> list[Metric]:
             return families
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(All())  # type: ignore[arg-type]
+    registry.register(AllMetrics())  # type: ignore[arg-type]
     return generate_latest(registry).decode("utf-8")
 
 
-def _counted(counts: Counts) -> Iterator[Metric]:
+def _counted_metrics(counts: CounterValues) -> Iterator[Metric]:
     from prometheus_client.core import (
         CounterMetricFamily,
         HistogramMetricFamily,
@@ -201,7 +205,7 @@ def _counted(counts: Counts) -> Iterator[Metric]:
             for key in keys:
                 fallen = {k[wide]: v for k, v in rows.items() if k[:wide] == key and len(k) > wide}
                 total = fallen.pop("sum", 0.0)
-                histogram.add_metric(key, _cumulated(figure.buckets, fallen), total)
+                histogram.add_metric(key, _cumulative_buckets(figure.buckets, fallen), total)
             yield histogram
         else:
             summary = SummaryMetricFamily(figure.name, figure.help, labels=figure.labels)
@@ -212,7 +216,9 @@ def _counted(counts: Counts) -> Iterator[Metric]:
             yield summary
 
 
-def _cumulated(buckets: Sequence[float], fallen: Mapping[str, float]) -> list[tuple[str, float]]:
+def _cumulative_buckets(
+    buckets: Sequence[float], fallen: Mapping[str, float]
+) -> list[tuple[str, float]]:
     """Upper bound -> how many fell at or below it. What an earlier version counted under a bound
     that is no more goes to the next higher one."""
     parts = [(float(bound), count) for bound, count in fallen.items()]
@@ -224,10 +230,10 @@ def _cumulated(buckets: Sequence[float], fallen: Mapping[str, float]) -> list[tu
     ]
 
 
-def _looked_up(gauges: Iterable[Gauges]) -> list[Metric]:
+def _looked_up(gauges: Iterable[GaugeValues]) -> list[Metric]:
     from prometheus_client.core import GaugeMetricFamily
 
-    found: dict[Figure, dict[tuple[str, ...], float]] = {}
+    found: dict[MetricDefinition, dict[tuple[str, ...], float]] = {}
     for some in gauges:
         for figure, values in some.values.items():
             found.setdefault(figure, {}).update(values)

@@ -36,8 +36,8 @@ from pytoon_pipeline.intake.folder import find_sources
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.sound import RATE
 from pytoon_pipeline.settings import load_settings
-from pytoon_pipeline.stages.assemble import assemble
-from pytoon_pipeline.stages.finish import judge
+from pytoon_pipeline.stages.assemble import assemble_video
+from pytoon_pipeline.stages.finish import judge_video
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import Services, open_services
 
@@ -214,7 +214,7 @@ def make_clips(folder: Path, seconds: float = 3.0) -> list[Path]:
     for name, (picture, sound) in _CLIPS.items():
         path = folder / f"{name}.mp4"
         argv = [
-            ffmpeg.exe(),
+            ffmpeg.find_executable(),
             "-v",
             "error",
             "-y",
@@ -251,7 +251,7 @@ def make_clips(folder: Path, seconds: float = 3.0) -> list[Path]:
         path = folder / f"{name}.mp4"
         subprocess.run(
             [
-                ffmpeg.exe(),
+                ffmpeg.find_executable(),
                 "-v",
                 "error",
                 "-y",
@@ -301,9 +301,9 @@ def _save_float(path: Path, samples: np.ndarray) -> Path:
         "pipe:",
         "-c:a",
         "pcm_f32le",
-        ffmpeg.url(path),
+        ffmpeg.to_ffmpeg_url(path),
     ]
-    with ffmpeg.Pipe(argv, f"make {path.name}") as pipe:
+    with ffmpeg.FfmpegPipe(argv, f"make {path.name}") as pipe:
         pipe.write(samples.astype(np.float32))
     return path
 
@@ -513,8 +513,8 @@ def render_one(kind: str, folder: Path, services: Services) -> Result:
         source = find_sources([folder])[0]
         spec = compile_small(folder, services)
         segments = render_segments(spec, services, source.key)
-        video = assemble(spec, segments, services, source.key)
-        verdicts = judge(spec, video, services, segments)[1]
+        video = assemble_video(spec, segments, services, source.key)
+        verdicts = judge_video(spec, video, services, segments)[1]
     except BriefError as error:
         return Result(kind, name, "refused", [str(error)])
     except PytoonError as error:

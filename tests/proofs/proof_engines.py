@@ -31,14 +31,14 @@ from test_engines import job_of
 from test_remote_engine import Serving, serving
 
 from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage
-from pytoon_pipeline.engines.comfyui import ComfyUI, Limits
+from pytoon_pipeline.engines.comfyui import ComfyUI, TransportLimits
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.engines.policy import Chosen, Engines, obtain
-from pytoon_pipeline.engines.remote import Remote
-from pytoon_pipeline.engines.remote.peer import Timeouts
-from pytoon_pipeline.engines.still import Still
-from pytoon_pipeline.errors import EngineFailed
-from pytoon_pipeline.media.probe import probe
+from pytoon_pipeline.engines.policy import ChosenFootage, EngineSet, obtain_footage
+from pytoon_pipeline.engines.remote import RemoteEngine
+from pytoon_pipeline.engines.remote.peer import PeerTimeouts
+from pytoon_pipeline.engines.still import StillEngine
+from pytoon_pipeline.errors import EngineFailedError
+from pytoon_pipeline.media.probe import probe_media
 from pytoon_pipeline.plan.model import Generate
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
@@ -47,7 +47,7 @@ from pytoon_pipeline.store import FolderStore
 from tests.comfy_server import FAULTS, ComfyServer
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "engine-faults.md"
-LIMITS = Limits(
+LIMITS = TransportLimits(
     connect=1,
     answer=1,
     queue_seconds=2,
@@ -58,7 +58,7 @@ LIMITS = Limits(
     cancel_seconds=2,
     health_seconds=1,
 )
-QUICK = Timeouts(connect=1, silence=3, stall=5, whole=20, poll=0.05)
+QUICK = PeerTimeouts(connect=1, silence=3, stall=5, whole=20, poll=0.05)
 ALWAYS = 50
 
 COMFYUI, HOSTED, REMOTE, STILL = "comfyui", "comfyui_hosted", "remote", "still"
@@ -179,8 +179,10 @@ class Workplace:
             local=False,
         )
 
-    def remote(self, url: str = "") -> Remote:
-        return Remote([url or self.peer.url], look=self.look, timeouts=QUICK, skip_seconds=0.0)
+    def remote(self, url: str = "") -> RemoteEngine:
+        return RemoteEngine(
+            [url or self.peer.url], look=self.look, timeouts=QUICK, skip_seconds=0.0
+        )
 
     def fresh(self) -> Path:
         self.count += 1
@@ -285,12 +287,12 @@ class Cell:
 def finish(job: SegmentJob, engine: Engine, footage: Footage | FinishedSegment) -> None:
     """What the stage does with footage: every frame is drawn, and they are counted."""
     frames = (
-        probe(footage.path).frames
+        probe_media(footage.path).frames
         if isinstance(footage, FinishedSegment)
         else sum(1 for _ in footage.frames())
     )
     if frames != job.count:
-        raise EngineFailed(f"{engine.name} gave {frames} frames of {job.count}")
+        raise EngineFailedError(f"{engine.name} gave {frames} frames of {job.count}")
 
 
 def ask(
@@ -300,10 +302,12 @@ def ask(
     folder: Path,
     progress: Callable[[int], None] = lambda frames: None,
     job: SegmentJob | None = None,
-) -> Chosen:
+) -> ChosenFootage:
     job = job or here.job
-    chosen = Engines(engines, Still(), pause=lambda seconds: None)
-    return obtain(chosen, policy, job, partial(finish, job), {"a1": here.picture}, folder, progress)
+    chosen = EngineSet(engines, StillEngine(), pause=lambda seconds: None)
+    return obtain_footage(
+        chosen, policy, job, partial(finish, job), {"a1": here.picture}, folder, progress
+    )
 
 
 def cell(here: Workplace, fault: Fault, policy: str, peer: bool) -> Cell:
@@ -340,7 +344,7 @@ def cell(here: Workplace, fault: Fault, policy: str, peer: bool) -> Cell:
         return _cell(chosen, len(comfy.prompts))
 
 
-def _cell(chosen: Chosen, prompts: int) -> Cell:
+def _cell(chosen: ChosenFootage, prompts: int) -> Cell:
     failed = [t.reason for t in chosen.tries if t.reason]
     return Cell(
         chosen.engine.name,

@@ -30,8 +30,8 @@ from s3_server import s3_server, trouble
 from shipped import plain_environment
 
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG
-from pytoon_pipeline.media.probe import probe, sha256
-from pytoon_pipeline.runtime.sensor_ticks import mend_ticks
+from pytoon_pipeline.media.probe import hash_file, probe_media
+from pytoon_pipeline.runtime.sensor_ticks import repair_sensor_ticks
 from pytoon_pipeline.stages.documents import LinkedDocument
 from pytoon_pipeline.store import FolderStore
 
@@ -399,7 +399,9 @@ def test_a_clock_jumps(
         place.a.stop("worker")
         place.head.stop("daemon")
         with place.instance() as instance:
-            mend_ticks(instance)  # As every command of Pytoon's does that opens the instance.
+            repair_sensor_ticks(
+                instance
+            )  # As every command of Pytoon's does that opens the instance.
         place.start_worker(place.a)
         place.start_daemon()
 
@@ -438,7 +440,7 @@ def test_the_power_is_cut(tmp_path: Path) -> None:
         for key in keys:
             store.read_bytes(key)  # Damaged where it is not what was put.
             if key.endswith(".mp4"):
-                assert probe(store.local(key)).frames
+                assert probe_media(store.local(key)).frames
         left.append(len(keys))
         videos = [k for k in keys if k.endswith("/video.mp4")]
     done = render(None)
@@ -451,7 +453,9 @@ def test_the_power_is_cut(tmp_path: Path) -> None:
         key = f"power/b{i}"
         linked = LinkedDocument.model_validate_json(store.read_bytes(f"linked/{key}.json"))
         video = store.local(f"videos/{key}/video.mp4")
-        assert sha256(video) == linked.sha256 and probe(video).frames == linked.frames == 240
+        assert (
+            hash_file(video) == linked.sha256 and probe_media(video).frames == linked.frames == 240
+        )
         assert store.exists(f"videos/{key}/metrics.json")
         whole += 1
     assert len(results) == whole == BRIEFS

@@ -30,7 +30,7 @@ SEED = int(os.environ.get("FUZZ_SEED", "20"))
 SCALE = float(os.environ.get("FUZZ_SCALE", "1"))
 LONGEST = 60.0
 """Seconds of one input; a whole video may take some of them on a busy machine."""
-MOST_MB = 1024
+MAX_MB = 1024
 SIZES = {"media": 3200, "documents": 2400, "requests": 1000, "renders": 192}
 
 
@@ -111,7 +111,7 @@ def test_nothing_but_results_and_refusals(kind: str, folder: Path) -> None:
     faults = [e for e in seen if e["outcome"].startswith("fault")]
     assert not faults, f"{faults[:5]} (see {folder})"
     assert len(seen) == round(SIZES[kind] * SCALE)
-    assert max(e["rss"] for e in seen) < MOST_MB
+    assert max(e["rss"] for e in seen) < MAX_MB
 
 
 def test_briefs_by_hypothesis(folder: Path, tmp_path: Path) -> None:

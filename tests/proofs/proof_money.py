@@ -81,6 +81,6 @@ def _page(found: list[tuple[Written, str | None]], refused: list[Written]) -> st
 
 
 def _is_kept(made: Written) -> bool:
-    from pytoon_pipeline.tables.money import Writing, parse_price
+    from pytoon_pipeline.tables.money import PriceNotation, parse_price
 
-    return parse_price(made.text, Writing(made.currency, made.locale)).code is None
+    return parse_price(made.text, PriceNotation(made.currency, made.locale)).code is None

@@ -50,4 +50,4 @@ def test_the_server_is_away_in_the_middle(own_postgres: Postgres, tmp_path: Path
         "once it was back |",
         flush=True,
     )
-    database.dispose(own_postgres.url)
+    database.dispose_engines(own_postgres.url)

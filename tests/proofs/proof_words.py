@@ -32,9 +32,9 @@ from pytoon_pipeline.compiler import compile as compiler
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.picture.yuv import planes_to_rgb
 from pytoon_pipeline.plan.model import Caption, RenderSpec, Resolution
-from pytoon_pipeline.plan.timeline import timeline
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import Services
@@ -321,7 +321,7 @@ def _colours(spec: RenderSpec, caption: Caption) -> list[str]:
 def _check_product(
     spec: RenderSpec, video: Path, product: Product, tally: Tally, folder: Path
 ) -> None:
-    line = timeline(spec)
+    line = build_timeline(spec)
     wanted = {"hook": product.title, "beat": product.sentence, "cta": product.words.call}
     missing = {role: words_of(text) for role, text in wanted.items()}
     tally.words += sum(len(words) for words in missing.values())
@@ -378,7 +378,7 @@ def test_what_stands_in_the_feed_stands_on_the_frames(
         source, tally = by_name[product.id.lower()], tallies[product.words.locale]
         spec = compile_source(source, services)
         segments = render_segments(spec, services, source.key)
-        video = assemble(spec, segments, services, source.key)
+        video = assemble_video(spec, segments, services, source.key)
         before = len(tally.missed)
         tally.products += 1
         local = services.store.local(video.key)

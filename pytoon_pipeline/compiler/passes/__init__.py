@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.badges import place_badges
 from pytoon_pipeline.compiler.passes.brand_safety import apply_brand_safety, flag_review_words
 from pytoon_pipeline.compiler.passes.captions import set_captions
-from pytoon_pipeline.compiler.passes.composition import compose
+from pytoon_pipeline.compiler.passes.composition import compose_scenes
 from pytoon_pipeline.compiler.passes.fitness import check_picture_sizes, check_words
-from pytoon_pipeline.compiler.passes.look import choose_look
+from pytoon_pipeline.compiler.passes.look import choose_preset_and_brand
 from pytoon_pipeline.compiler.passes.media import gather_media
 from pytoon_pipeline.compiler.passes.motion import set_motion
 from pytoon_pipeline.compiler.passes.overlays import place_overlays
@@ -25,8 +25,8 @@ from pytoon_pipeline.compiler.passes.sound import plan_sound
 from pytoon_pipeline.compiler.passes.transitions import set_transitions
 from pytoon_pipeline.compiler.passes.typography import set_styles
 
-PASSES: tuple[Callable[[Draft], None], ...] = (
-    choose_look,
+PASSES: tuple[Callable[[PlanDraft], None], ...] = (
+    choose_preset_and_brand,
     set_plain_texts,
     apply_brand_safety,
     gather_media,
@@ -34,7 +34,7 @@ PASSES: tuple[Callable[[Draft], None], ...] = (
     set_styles,
     set_durations,
     set_transitions,
-    compose,
+    compose_scenes,
     check_picture_sizes,
     set_motion,
     place_overlays,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.wording import note_emoji
 from pytoon_pipeline.compiler.typeset import text_style
 from pytoon_pipeline.errors import Problem, UserError, quote_text
-from pytoon_pipeline.picture.badge import TURN, fit_badge, forms
+from pytoon_pipeline.picture.badge import TURN, fit_badge, list_badge_forms
 from pytoon_pipeline.picture.styles import TextStyle
-from pytoon_pipeline.picture.text import fit, normalise
+from pytoon_pipeline.picture.text import fit_text, normalise_text
 from pytoon_pipeline.plan.model import Box, Caption, Overlay, TypeStyle
-from pytoon_pipeline.plan.timeline import frames_of, seconds_of, timeline
+from pytoon_pipeline.plan.timeline import build_timeline, frames_of, seconds_of
 
 LARGEST = 110
 """Pixels of a 1080-wide frame that a badge's letters may be high."""
@@ -27,7 +27,7 @@ MIDDLE = 0.22, 0.28
 free."""
 
 
-def place_badges(d: Draft) -> None:
+def place_badges(d: PlanDraft) -> None:
     badges = [(i, o) for i, o in enumerate(d.spec.overlays or []) if o.type == "badge"]
     if not badges or d.broken:
         return
@@ -41,7 +41,7 @@ def place_badges(d: Draft) -> None:
                 field,
             )
             continue
-        if not normalise(badge.text or ""):
+        if not normalise_text(badge.text or ""):
             d.error(
                 "badge.empty",
                 "nothing of the badge's text can be seen.",
@@ -51,17 +51,17 @@ def place_badges(d: Draft) -> None:
             continue
         note_emoji(d, badge.text or "")
         try:
-            _place(d, badge, field)
+            _place_badge(d, badge, field)
         except UserError as error:
             d.problems.extend(
                 Problem(p.code, p.message, p.remedy, "error", d.file, field) for p in error.problems
             )
 
 
-def _place(d: Draft, badge: Overlay, field: str) -> None:
+def _place_badge(d: PlanDraft, badge: Overlay, field: str) -> None:
     if badge.style is None:
         badge.style = "badge"
-        d.spec.styles.setdefault("badge", _style(d))
+        d.spec.styles.setdefault("badge", _badge_style(d))
     style = d.spec.styles.get(badge.style)
     if style is None:
         d.error(
@@ -79,7 +79,7 @@ def _place(d: Draft, badge: Overlay, field: str) -> None:
     badge.color = badge.color or accent
     if "opacity" not in badge.model_fields_set:
         badge.opacity = 1.0
-    line = timeline(d.spec)
+    line = build_timeline(d.spec)
     if badge.start is None:
         hooks = [c for c in d.spec.captions or [] if c.role == "hook"]
         hook = min(hooks, key=lambda c: c.start, default=None)
@@ -92,23 +92,25 @@ def _place(d: Draft, badge: Overlay, field: str) -> None:
             if window.first <= first < window.first + window.count:
                 first = window.first + window.count
         badge.start = seconds_of(min(first, line.frames // 2), line.rate)
-    taken = list(_taken(d, badge))
+    taken = list(_iterate_taken(d, badge))
     if badge.box is not None:
-        _check(d, badge, style, taken, field)
+        _check_given_place(d, badge, style, taken, field)
         return
-    areas = [_area(d, i) for i in _seen(d, badge)]
-    known = [_subject(d, i) for i in _seen(d, badge)]
+    areas = [_media_area(d, i) for i in _segments_under(d, badge)]
+    known = [_subject_box(d, i) for i in _segments_under(d, badge)]
     subjects = [s for s in known if s]
-    kept = [_middle(s or a) for s, a in zip(known, areas, strict=True)]
+    kept = [_middle_box(s or a) for s, a in zip(known, areas, strict=True)]
     top = sum(a[1] + 0.08 * (a[3] - a[1]) for a in areas) / len(areas) if areas else 0.0
     # Below the words that stand above the product, never beside them like one more of them.
     above = [b[3] + GAP * d.scale for b in taken if b[3] < d.spec.resolution.height / 2]
     target = d.clear_box[2], max(d.clear_box[1], top, *above)
     shaped = text_style(style, "middle", str(d.spec.metadata.get("locale", "en")))
-    found = _best(d, badge, shaped, taken, kept, subjects, target)
+    found = _best_place(d, badge, shaped, taken, kept, subjects, target)
     if found is None and len(subjects) < len(kept):
         # The middle of a picture is a guess at where its product is.
-        found = _best(d, badge, shaped, taken, [_middle(s) for s in subjects], kept, target)
+        found = _best_place(
+            d, badge, shaped, taken, [_middle_box(s) for s in subjects], kept, target
+        )
         if found:
             d.note(
                 f"The badge {quote_text(badge.text)} stands over the middle of a picture; a "
@@ -123,12 +125,12 @@ def _place(d: Draft, badge: Overlay, field: str) -> None:
         )
         return
     badge.shape, badge.box = found  # type: ignore[assignment]
-    turned = badge.rotation is not None and (badge.shape == "round" or _fits(d, badge, style))
+    turned = badge.rotation is not None and (badge.shape == "round" or _fits_badge(d, badge, style))
     badge.rotation = badge.rotation if turned else TURN[found[0]]
 
 
-def _best(
-    d: Draft,
+def _best_place(
+    d: PlanDraft,
     badge: Overlay,
     style: TextStyle,
     taken: list[Box],
@@ -138,17 +140,17 @@ def _best(
 ) -> tuple[str, Box] | None:
     """Shape and place: large, and near to the target."""
     best: tuple[float, str, Box] | None = None
-    for shape, width, height in forms(badge.text or "", style, d.scale, d.shop.fonts):
+    for shape, width, height in list_badge_forms(badge.text or "", style, d.scale, d.shop.fonts):
         if badge.shape not in (None, shape) or (best and best[1] != shape):
             continue
-        found = _room(d, (width, height), taken, kept, spared, target)
+        found = _nearest_free_place(d, (width, height), taken, kept, spared, target)
         # Rather a little smaller than in from the edge.
         if found and (best is None or found[0] - 2 * width < best[0]):
             best = found[0] - 2 * width, shape, found[1]
     return best[1:] if best else None
 
 
-def _style(d: Draft) -> TypeStyle:
+def _badge_style(d: PlanDraft) -> TypeStyle:
     """Bold letters of the brand's, in the colour that stands on its accent."""
     hook = d.spec.styles["hook"]
     family = hook.family
@@ -167,7 +169,7 @@ def _style(d: Draft) -> TypeStyle:
     )
 
 
-def _fits(d: Draft, badge: Overlay, style: TypeStyle) -> bool:
+def _fits_badge(d: PlanDraft, badge: Overlay, style: TypeStyle) -> bool:
     assert badge.box is not None
     x0, y0, x1, y1 = badge.box
     shaped = text_style(style, "middle", str(d.spec.metadata.get("locale", "en")))
@@ -185,7 +187,9 @@ def _fits(d: Draft, badge: Overlay, style: TypeStyle) -> bool:
     )
 
 
-def _check(d: Draft, badge: Overlay, style: TypeStyle, taken: list[Box], field: str) -> None:
+def _check_given_place(
+    d: PlanDraft, badge: Overlay, style: TypeStyle, taken: list[Box], field: str
+) -> None:
     """A badge whose place was given."""
     assert badge.box is not None
     x0, y0, x1, y1 = badge.box
@@ -203,7 +207,7 @@ def _check(d: Draft, badge: Overlay, style: TypeStyle, taken: list[Box], field: 
             f"{field}.box",
             box=badge.box,
         )
-    elif any(_shared(badge.box, other) for other in taken):
+    elif any(_shared_pixels(badge.box, other) for other in taken):
         d.error(
             "badge.covers",
             f"the badge at {badge.box} covers a caption or a logo.",
@@ -211,7 +215,7 @@ def _check(d: Draft, badge: Overlay, style: TypeStyle, taken: list[Box], field: 
             f"{field}.box",
             box=badge.box,
         )
-    elif not _fits(d, badge, style):
+    elif not _fits_badge(d, badge, style):
         d.error(
             "badge.too_long",
             f"{quote_text(badge.text)} does not fit its box {badge.box}.",
@@ -221,15 +225,15 @@ def _check(d: Draft, badge: Overlay, style: TypeStyle, taken: list[Box], field: 
         )
 
 
-def _seconds(d: Draft, badge: Overlay) -> tuple[float, float]:
+def _badge_seconds(d: PlanDraft, badge: Overlay) -> tuple[float, float]:
     end = d.spec.duration if badge.end is None else badge.end
     return badge.start or 0.0, end or 0.0
 
 
-def _seen(d: Draft, badge: Overlay) -> list[int]:
+def _segments_under(d: PlanDraft, badge: Overlay) -> list[int]:
     """The segments that a badge stands over."""
-    start, end = _seconds(d, badge)
-    line = timeline(d.spec)
+    start, end = _badge_seconds(d, badge)
+    line = build_timeline(d.spec)
     return [
         i
         for i, span in enumerate(line.spans)
@@ -237,24 +241,24 @@ def _seen(d: Draft, badge: Overlay) -> list[int]:
     ]
 
 
-def _taken(d: Draft, badge: Overlay) -> Iterator[Box]:
+def _iterate_taken(d: PlanDraft, badge: Overlay) -> Iterator[Box]:
     """What other overlays and the captions cover while the badge is seen."""
     for other in d.spec.overlays or []:
         if other is not badge and other.box is not None:
             yield other.box
-    start, end = _seconds(d, badge)
+    start, end = _badge_seconds(d, badge)
     for cue in d.spec.captions or []:
         if cue.start < end and cue.end > start:
-            yield _ink(d, cue)
+            yield _caption_ink(d, cue)
 
 
-def _ink(d: Draft, cue: Caption) -> Box:
+def _caption_ink(d: PlanDraft, cue: Caption) -> Box:
     """What a caption really covers of its area."""
     style = text_style(
         d.spec.styles[cue.style], cue.align_y, str(d.spec.metadata.get("locale", "en"))
     )
     x0, y0, x1, y1 = cue.box
-    fitted = fit(cue.text, style, x1 - x0, y1 - y0, d.shop.fonts)
+    fitted = fit_text(cue.text, style, x1 - x0, y1 - y0, d.shop.fonts)
     if fitted is None:
         return cue.box
     rects = [fitted.ink, *fitted.plates]
@@ -266,20 +270,20 @@ def _ink(d: Draft, cue: Caption) -> Box:
     )
 
 
-def _area(d: Draft, i: int) -> Box:
+def _media_area(d: PlanDraft, i: int) -> Box:
     """Where the media of a segment stands."""
     layout, size = d.spec.segments[i].layout, d.spec.resolution
     return (layout and layout.box) or (0, 0, size.width, size.height)
 
 
-def _subject(d: Draft, i: int) -> Box | None:
+def _subject_box(d: PlanDraft, i: int) -> Box | None:
     """Where a declared subject lies, were the picture fitted by its middle and at rest."""
     segment = d.spec.segments[i]
     layout = segment.layout
     if layout is None or layout.subject is None or not segment.media:
         return None
     asset = d.spec.asset(segment.media[0])
-    x0, y0, x1, y1 = _area(d, i)
+    x0, y0, x1, y1 = _media_area(d, i)
     width, height = asset.width or 1, asset.height or 1
     scales = (x1 - x0) / width, (y1 - y0) / height
     scale = min(scales) if layout.fit in ("contain", "cutout") else max(scales)
@@ -293,22 +297,22 @@ def _subject(d: Draft, i: int) -> Box | None:
     )
 
 
-def _middle(area: Box) -> Box:
+def _middle_box(area: Box) -> Box:
     x0, y0, x1, y1 = area
     w, h = round((x1 - x0) * MIDDLE[0] / 2), round((y1 - y0) * MIDDLE[1] / 2)
     x, y = (x0 + x1) // 2, (y0 + y1) // 2
     return x - w, y - h, x + w, y + h
 
 
-def _shared(a: Box, b: Box, gap: int = 0) -> int:
+def _shared_pixels(a: Box, b: Box, gap: int = 0) -> int:
     """Pixels that two boxes share, the second with a margin."""
     width = min(a[2], b[2] + gap) - max(a[0], b[0] - gap)
     height = min(a[3], b[3] + gap) - max(a[1], b[1] - gap)
     return max(0, width) * max(0, height)
 
 
-def _room(
-    d: Draft,
+def _nearest_free_place(
+    d: PlanDraft,
     size: tuple[int, int],
     taken: list[Box],
     kept: list[Box],
@@ -325,11 +329,11 @@ def _room(
     for top in range(y0, y1 - height + 1, step):
         for right in range(x1, x0 + width - 1, -step):
             box = (right - width, top, right, top + height)
-            if any(_shared(box, other, gap) for other in taken):
+            if any(_shared_pixels(box, other, gap) for other in taken):
                 continue
-            if any(_shared(box, other) for other in kept):
+            if any(_shared_pixels(box, other) for other in kept):
                 continue
-            covered = max((_shared(box, s) for s in spared), default=0) / (width * height)
+            covered = max((_shared_pixels(box, s) for s in spared), default=0) / (width * height)
             # Rather lower than in from the edge, rather either than up beside the words, and off
             # the product rather than any.
             down = top - target[1]

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.plan.model import MOTIONS, TRANSITIONS, Generate
 
@@ -16,7 +16,7 @@ KEPT_OUT = ("text", "letters", "logos", "watermarks")
 """Of generated footage: a brand's video says its own words and shows its own mark."""
 
 
-def apply_brand_safety(d: Draft) -> None:
+def apply_brand_safety(d: PlanDraft) -> None:
     preset, brand, limits = d.preset, d.brand, d.spec.constraints
     own = {t.font for t in (preset.type.hook, preset.type.beat, preset.type.cta)}
     brand_fonts = [brand.fonts.heading, brand.fonts.body] if brand.fonts else []
@@ -38,7 +38,7 @@ def apply_brand_safety(d: Draft) -> None:
         limits.watermark = d.brief is not None and d.brief.watermark is True
 
 
-def keep_prompt_clean(d: Draft, generate: Generate) -> None:
+def keep_prompt_clean(d: PlanDraft, generate: Generate) -> None:
     """Adds to what a model is asked to leave out, whatever the author wants left out."""
     if d.spec.brand_safe:
         said = generate.negative_prompt or ""
@@ -46,17 +46,19 @@ def keep_prompt_clean(d: Draft, generate: Generate) -> None:
         generate.negative_prompt = ", ".join([*([said] if said else []), *missing])
 
 
-def flag_review_words(d: Draft) -> None:
+def flag_review_words(d: PlanDraft) -> None:
     """Names claims that need proof or conditions, by `presets/review_words.yaml`. Every word is
     drawn as it was written."""
     if not d.spec.brand_safe:
         return
     entries = d.shop.presets.review_words(str(d.spec.metadata.get("locale", "en")))
-    for field, text in _texts(d):
+    for field, text in _iterate_texts(d):
         written = unicodedata.normalize("NFC", text)
         plain = written.replace("\u2019", "'")
         for entry in entries:
-            found = (m for word in entry.words for m in re.finditer(_pattern(word), plain, re.I))
+            found = (
+                m for word in entry.words for m in re.finditer(_word_pattern(word), plain, re.I)
+            )
             for word in dict.fromkeys(written[m.start() : m.end()] for m in found):
                 d.note(f"{REVIEWED}: {word!r}: {entry.why}.")
                 d.problems.append(
@@ -71,7 +73,7 @@ def flag_review_words(d: Draft) -> None:
                 )
 
 
-def _texts(d: Draft) -> Iterator[tuple[str, str]]:
+def _iterate_texts(d: PlanDraft) -> Iterator[tuple[str, str]]:
     """Every text that is drawn, with the field it was written in: lines, badges, and captions that
     came with the spec (those made of a line are parts of it)."""
     lines = [line for lines in d.lines for line in lines]
@@ -85,7 +87,7 @@ def _texts(d: Draft) -> Iterator[tuple[str, str]]:
             yield "badge" if d.brief else f"overlays[{i}].text", overlay.text
 
 
-def _pattern(word: str) -> str:
+def _word_pattern(word: str) -> str:
     ending = r"\w*" if word.endswith("*") else ""
     inner = r"\s+".join(re.escape(part) for part in word.removesuffix("*").split())
     gap = r"\s+" if word.endswith(" *") else ""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytoon_pipeline.compiler.draft import Draft, Line
+from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft
 from pytoon_pipeline.compiler.passes.end_card import end_cues, has_end_card
 from pytoon_pipeline.compiler.passes.pacing import reading_seconds
 from pytoon_pipeline.compiler.passes.wording import (
@@ -17,11 +17,11 @@ from pytoon_pipeline.compiler.passes.wording import (
 )
 from pytoon_pipeline.compiler.typeset import text_style
 from pytoon_pipeline.errors import Problem, UserError, quote_text
-from pytoon_pipeline.picture.text import fit
+from pytoon_pipeline.picture.text import fit_text
 from pytoon_pipeline.plan.model import Box, Caption, TypeStyle
-from pytoon_pipeline.plan.timeline import frames_of, seconds_of, timeline
+from pytoon_pipeline.plan.timeline import build_timeline, frames_of, seconds_of
 
-MOST_CUES = 12
+MAX_CUES = 12
 """One line of a brief is split over time into at most so many cues."""
 MARK_GAP = 28
 """Pixels of a 1080-wide frame between a watermark and the text below or above it."""
@@ -32,7 +32,7 @@ HURRY = 2.0
 warning); beyond that nobody can read it."""
 
 
-def set_captions(d: Draft) -> None:
+def set_captions(d: PlanDraft) -> None:
     timed = all(s.duration is not None for s in d.spec.segments)
     if d.spec.captions is not None:
         _check_given(d)
@@ -43,14 +43,14 @@ def set_captions(d: Draft) -> None:
             if timed and not d.broken:
                 cues.extend(end_cues(d, lines))
             continue
-        parts: list[tuple[Line, Box, list[str]]] = []
+        parts: list[tuple[BriefLine, Box, list[str]]] = []
         for line in lines:
-            placed = _set(d, line)
+            placed = _set_line(d, line)
             if placed:
                 line, box, texts = placed
-                parts.append((_even(d, line, box, texts), box, texts))
+                parts.append((_even_sizes(d, line, box, texts), box, texts))
         if timed and parts and not d.broken:
-            cues.extend(_time(d, i, parts))
+            cues.extend(_time_cues(d, i, parts))
     if not d.broken:
         d.spec.captions = [
             cue.model_copy(update={"id": f"c{n + 1}"})
@@ -58,14 +58,14 @@ def set_captions(d: Draft) -> None:
         ]
 
 
-def area_of(d: Draft, line: Line, style: TypeStyle) -> Box:
+def area_of(d: PlanDraft, line: BriefLine, style: TypeStyle) -> Box:
     """Where a line may stand: the role's or the preset's own area, else the clear box less the
     watermark."""
     preset = getattr(d.preset.type, line.role)
     own = preset.area or d.preset.text_area
     if own is not None and not line.style.endswith("_card"):
         area = d.box(own)
-        if area[0] >= area[2] or not _inside(area, d.clear_box):
+        if area[0] >= area[2] or not _is_inside(area, d.clear_box):
             x0, y0, x1, y1 = area
             c = d.clear_box
             area = (max(x0, c[0]), max(y0, c[1]), min(x1, c[2]), min(y1, c[3]))
@@ -95,11 +95,11 @@ def area_of(d: Draft, line: Line, style: TypeStyle) -> Box:
     return x0, middle - height // 2, x1, middle - height // 2 + height
 
 
-def _inside(box: Box, area: Box) -> bool:
+def _is_inside(box: Box, area: Box) -> bool:
     return box[0] >= area[0] and box[1] >= area[1] and box[2] <= area[2] and box[3] <= area[3]
 
 
-def _set(d: Draft, line: Line) -> tuple[Line, Box, list[str]] | None:
+def _set_line(d: PlanDraft, line: BriefLine) -> tuple[BriefLine, Box, list[str]] | None:
     """The line in a style in which it fits, its area, and its cues, each of which fits there; None
     with the problem said."""
     style = d.spec.styles[line.style]
@@ -125,10 +125,10 @@ def _set(d: Draft, line: Line) -> tuple[Line, Box, list[str]] | None:
     if not cues:
         d.error("field.empty", "is empty.", "Write something, or leave it out.", line.field)
         return None
-    if len(cues) > MOST_CUES:
+    if len(cues) > MAX_CUES:
         d.error(
             "caption.too_long",
-            f"the text fills {len(cues)} captions, one after the other; {MOST_CUES} are possible.",
+            f"the text fills {len(cues)} captions, one after the other; {MAX_CUES} are possible.",
             "A caption is a line or two: keep the strongest, and give others to other pictures.",
             line.field,
             box=box,
@@ -137,12 +137,12 @@ def _set(d: Draft, line: Line) -> tuple[Line, Box, list[str]] | None:
     return replace(line, style=named_style(d, line.style, style)), box, cues
 
 
-def _even(d: Draft, line: Line, box: Box, cues: list[str]) -> Line:
+def _even_sizes(d: PlanDraft, line: BriefLine, box: Box, cues: list[str]) -> BriefLine:
     """The parts of a line that was split are set in one size: that in which the longest fits."""
     style = d.spec.styles[line.style]
     shaped = text_style(style, style.place, words_language(d))
     width, height = box[2] - box[0], box[3] - box[1]
-    found = [fit(cue, shaped, width, height, d.shop.fonts) for cue in cues]
+    found = [fit_text(cue, shaped, width, height, d.shop.fonts) for cue in cues]
     sizes = {fitted.size for fitted in found if fitted}
     if len(sizes) < 2:
         return line
@@ -152,21 +152,23 @@ def _even(d: Draft, line: Line, box: Box, cues: list[str]) -> Line:
     return replace(line, style=name)
 
 
-def _room(d: Draft, i: int) -> tuple[int, int]:
+def _caption_frames(d: PlanDraft, i: int) -> tuple[int, int]:
     """Frames of the video in which the cues of a segment may be seen: outside its transitions."""
-    line = timeline(d.spec)
+    line = build_timeline(d.spec)
     span = line.spans[i]
     return span.start + span.head, span.start + span.body - span.tail
 
 
-def _time(d: Draft, i: int, parts: Sequence[tuple[Line, Box, list[str]]]) -> list[Caption]:
+def _time_cues(
+    d: PlanDraft, i: int, parts: Sequence[tuple[BriefLine, Box, list[str]]]
+) -> list[Caption]:
     """The cues of one segment, one after the other; a line that holds all through runs beside."""
     rate, total = d.spec.frame_rate, frames_of(d.spec.duration or 0, d.spec.frame_rate)
-    start, end = _room(d, i)
+    start, end = _caption_frames(d, i)
     own = d.lines
     if has_end_card(d):
         own = d.lines[:-1]
-        total = _room(d, len(own) - 1)[1]
+        total = _caption_frames(d, len(own) - 1)[1]
     only = sum(len(lines) for lines in own) == 1
     shared = []
     cues: list[Caption] = []
@@ -174,7 +176,7 @@ def _time(d: Draft, i: int, parts: Sequence[tuple[Line, Box, list[str]]]) -> lis
         hold = getattr(d.preset.type, line.role).hold
         whole = hold == "video" or (hold == "segment" and only)
         if whole and len(texts) == 1:
-            cues.append(_cue(d, line, box, texts[0], 0, total))
+            cues.append(_make_cue(d, line, box, texts[0], 0, total))
         else:
             shared.extend((line, box, text, hold != "cue") for text in texts)
     if not shared:
@@ -208,12 +210,14 @@ def _time(d: Draft, i: int, parts: Sequence[tuple[Line, Box, list[str]]]) -> lis
             else:
                 last = first + longest_cue
         same_line = n > 0 and shared[n - 1][0] is line
-        cues.append(_cue(d, line, box, text, first, last, entrance=not same_line))
+        cues.append(_make_cue(d, line, box, text, first, last, entrance=not same_line))
         at += share
     return cues
 
 
-def _cue(d: Draft, line: Line, box: Box, text: str, first: int, last: int, entrance: bool = True):
+def _make_cue(
+    d: PlanDraft, line: BriefLine, box: Box, text: str, first: int, last: int, entrance: bool = True
+):
     rate = d.spec.frame_rate
     return Caption(
         role=line.role,  # type: ignore[arg-type]
@@ -227,7 +231,7 @@ def _cue(d: Draft, line: Line, box: Box, text: str, first: int, last: int, entra
     )
 
 
-def _check_given(d: Draft) -> None:
+def _check_given(d: PlanDraft) -> None:
     """Captions that came with the spec: inside the safe zone, in time, and fitting."""
     for i, cue in enumerate(d.spec.captions or []):
         field = f"captions[{i}]"
@@ -239,7 +243,7 @@ def _check_given(d: Draft) -> None:
                 f"{field}.style",
             )
             continue
-        if not _inside(cue.box, d.clear_box):
+        if not _is_inside(cue.box, d.clear_box):
             d.error(
                 "safe_zone.caption",
                 f"the caption at {cue.box} is not inside {d.clear_box}, which the platforms' own "
@@ -259,7 +263,7 @@ def _check_given(d: Draft) -> None:
         style = text_style(d.spec.styles[cue.style], cue.align_y, words_language(d))
         width, height = cue.box[2] - cue.box[0], cue.box[3] - cue.box[1]
         try:
-            fits = fit(cue.text, style, width, height, d.shop.fonts) is not None
+            fits = fit_text(cue.text, style, width, height, d.shop.fonts) is not None
         except UserError as error:
             d.problems.extend(
                 Problem(p.code, p.message, p.remedy, "error", d.file, field) for p in error.problems

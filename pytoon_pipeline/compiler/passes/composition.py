@@ -10,43 +10,43 @@ from pathlib import Path
 import numpy as np
 
 from pytoon_pipeline.briefs.model import MediaItem
-from pytoon_pipeline.compiler.arrange import Shape, arrange, choose
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.arrange import MediaShape, arrange_boxes, choose_arrangement
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.end_card import ID as END_CARD
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.media.probe import UnreadableMedia
-from pytoon_pipeline.picture.contrast import contrast, relative_luminance
+from pytoon_pipeline.media.probe import UnreadableMediaError
+from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
 from pytoon_pipeline.picture.grounds import rgb_of
-from pytoon_pipeline.picture.keying import key
+from pytoon_pipeline.picture.keying import cut_out_product
 from pytoon_pipeline.plan.model import Asset, Background, Box, Layout, Place, Segment, TypeStyle
 
 LEGIBLE = 4.5
 """Contrast that a wash gives text before any picture (WCAG 2.1, 1.4.3)."""
-LEAST_CONTRAST = 3.0
+MIN_CONTRAST = 3.0
 """Of large text on a colour that its author chose (the same)."""
 PICTURE_PARALLAX = 0.03
 """Of a background picture, where the preset names none for its own."""
 
 
-def compose(d: Draft) -> None:
+def compose_scenes(d: PlanDraft) -> None:
     for i, segment in enumerate(d.spec.segments):
-        item = _item(d, segment)
+        item = _brief_item(d, segment)
         if segment.layout is None:
-            segment.layout = _layout(d, segment, item)
+            segment.layout = _choose_layout(d, segment, item)
         if len(segment.media) > 1 and segment.layout.places is None:
-            segment.layout = _arranged(d, i, segment, item)
+            segment.layout = _arranged_layout(d, i, segment, item)
         if segment.layout.subject is None and item is not None:
             segment.layout.subject = item.subject
         chosen = segment.background is not None
         if segment.background is None:
-            segment.background = _background(d, segment)
-        segment.background = _complete(d, segment, segment.background, chosen)
+            segment.background = _choose_background(d, segment)
+        segment.background = _complete_background(d, segment, segment.background, chosen)
         if chosen and segment.id != END_CARD:  # It brings words and logo for its own ground.
             _check_ground(d, i, segment)
         _check_box(d, i, segment)
 
 
-def _item(d: Draft, segment: Segment) -> MediaItem | None:
+def _brief_item(d: PlanDraft, segment: Segment) -> MediaItem | None:
     """The item of the brief that a segment shows."""
     field = d.fields.get(segment.id, "")
     if d.brief is None or not field.startswith("media["):
@@ -54,7 +54,7 @@ def _item(d: Draft, segment: Segment) -> MediaItem | None:
     return d.brief.media[int(field[6:-1])]
 
 
-def _colour(d: Draft, role: str) -> str:
+def _brand_colour(d: PlanDraft, role: str) -> str:
     return d.brand.color(role) or d.shop.presets.brand("neutral").color(role) or "#000000"
 
 
@@ -62,7 +62,7 @@ def _colour(d: Draft, role: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _MediaTreatment:
     """How a picture is taken into an overlay."""
 
     fit: str
@@ -71,13 +71,13 @@ class _Look:
 
 
 @lru_cache(maxsize=256)
-def _outline(path: Path, sha256: str, side: int, keys: bool) -> tuple[str, float, str]:
+def _read_outline(path: Path, sha256: str, side: int, keys: bool) -> tuple[str, float, str]:
     """What a picture is: `transparent`, `keyed` (cut out of its plain ground) or `opaque`;
     width by height of what is seen of it; and why it can't be cut out, if its ground is plain."""
     picture = load_image(path, min_side=side)
     kind, reason = "transparent", ""
     if picture.shape[2] == 3:
-        found = key(picture) if keys else None
+        found = cut_out_product(picture) if keys else None
         if found is None or found.rgba is None:
             return "opaque", picture.shape[1] / picture.shape[0], found.reason if found else ""
         kind, picture = "keyed", found.rgba
@@ -88,26 +88,27 @@ def _outline(path: Path, sha256: str, side: int, keys: bool) -> tuple[str, float
     return kind, (across[-1] - across[0] + 1) / (down[-1] - down[0] + 1), reason
 
 
-def seen_as(d: Draft, asset: Asset, keys: bool) -> tuple[str, float, str]:
-    """As `_outline`; the pixels of a file can be worse than its head, which is then reported."""
+def seen_as(d: PlanDraft, asset: Asset, keys: bool) -> tuple[str, float, str]:
+    """As `_read_outline`; the pixels of a file can be worse than its head, which is then
+    reported."""
     size = d.spec.resolution
     # The size that the compositor loads pictures at, so that both see the same pixels.
     side = 2 * max(size.width, size.height)
     try:
-        return _outline(d.files[asset.id], asset.sha256, side, keys)
-    except UnreadableMedia as error:
+        return _read_outline(d.files[asset.id], asset.sha256, side, keys)
+    except UnreadableMediaError as error:
         if not any(p.code == error.code and asset.source in p.message for p in d.problems):
             text = asset.source + error.message.removeprefix(d.files[asset.id].name)
             d.error(error.code, text, error.remedy)
         return "opaque", (asset.width or 1) / (asset.height or 1), ""
 
 
-def _look(d: Draft, asset: Asset, whole: bool) -> _Look:
+def _choose_treatment(d: PlanDraft, asset: Asset, whole: bool) -> _MediaTreatment:
     """A picture with transparency, or on a plain light ground, is a cut-out; all else is a card.
     `whole`: the author wants to see it with its ground."""
     if asset.kind != "image":
         fit = "cutout" if asset.has_alpha else "frame"
-        return _Look(fit, False, (asset.width or 1) / (asset.height or 1))
+        return _MediaTreatment(fit, False, (asset.width or 1) / (asset.height or 1))
     keys = not whole and d.preset.media.fit == "frame"
     kind, aspect, reason = seen_as(d, asset, keys)
     if kind == "keyed":
@@ -117,10 +118,10 @@ def _look(d: Draft, asset: Asset, whole: bool) -> _Look:
         )
     elif reason:
         d.note(f"{asset.source} stands on a plain light ground, but {reason}; it is framed.")
-    return _Look("frame" if kind == "opaque" else "cutout", kind == "keyed", aspect)
+    return _MediaTreatment("frame" if kind == "opaque" else "cutout", kind == "keyed", aspect)
 
 
-def _layout(d: Draft, segment: Segment, item: MediaItem | None) -> Layout:
+def _choose_layout(d: PlanDraft, segment: Segment, item: MediaItem | None) -> Layout:
     media, size = d.preset.media, d.spec.resolution
     if not segment.media:
         return Layout()
@@ -129,36 +130,36 @@ def _layout(d: Draft, segment: Segment, item: MediaItem | None) -> Layout:
         return Layout()
     asked = item.fit if item is not None else "auto"
     if len(segment.media) > 1:
-        return _frame(d)
+        return _frame_layout(d)
     if media.fit == "frame" and asked != "cover":
-        look = _look(d, asset, whole=asked == "contain")
-        layout = _frame(d)
+        look = _choose_treatment(d, asset, whole=asked == "contain")
+        layout = _frame_layout(d)
         if look.fit == "cutout" and not look.keyed:
             layout.radius = 0
         layout.fit, layout.keyed = look.fit, look.keyed or None  # type: ignore[assignment]
         return layout
     if media.fit == "contain" and asked != "cover":
-        crop = min(_most_crop(d, asset), _spare(d, item, asset.width > asset.height))
-        return _contain(d, crop)
+        crop = min(_most_crop(d, asset), _spare_share(d, item, asset.width > asset.height))
+        return _contain_layout(d, crop)
     if asked == "auto":
         picture, frame = asset.width / asset.height, size.width / size.height
         lost = 1 - min(picture / frame, frame / picture)
-        allowed = min(media.most_crop, _spare(d, item, picture > frame))
+        allowed = min(media.most_crop, _spare_share(d, item, picture > frame))
         asked = "cover" if lost <= allowed else "contain"
         if asset.has_alpha and asset.kind == "image":
             asked = "contain"
         if asked == "contain":
-            crop = min(_most_crop(d, asset), _spare(d, item, picture > frame))
-            return _contain(d, crop)
-    return Layout(fit="cover") if asked == "cover" else _contain(d, 0.0)
+            crop = min(_most_crop(d, asset), _spare_share(d, item, picture > frame))
+            return _contain_layout(d, crop)
+    return Layout(fit="cover") if asked == "cover" else _contain_layout(d, 0.0)
 
 
-def _most_crop(d: Draft, asset: Asset) -> float:
+def _most_crop(d: PlanDraft, asset: Asset) -> float:
     """Nothing of a clip with transparency: its shape is all there is to see."""
     return 0.0 if asset.kind == "video" and asset.has_alpha else d.preset.media.contain_crop
 
 
-def _frame(d: Draft) -> Layout:
+def _frame_layout(d: PlanDraft) -> Layout:
     media = d.preset.media
     return Layout(
         fit="frame",
@@ -168,13 +169,13 @@ def _frame(d: Draft) -> Layout:
     )
 
 
-def _arranged(d: Draft, i: int, segment: Segment, item: MediaItem | None) -> Layout:
+def _arranged_layout(d: PlanDraft, i: int, segment: Segment, item: MediaItem | None) -> Layout:
     """Several media in one frame, inside the preset's place for media."""
     given = segment.layout
     assert given is not None
     whole = item is not None and item.fit == "contain"
-    looks = [_look(d, d.spec.asset(m), whole) for m in segment.media]
-    shapes = [Shape(look.aspect, look.fit == "cutout") for look in looks]
+    looks = [_choose_treatment(d, d.spec.asset(m), whole) for m in segment.media]
+    shapes = [MediaShape(look.aspect, look.fit == "cutout") for look in looks]
     asked = given.arrange or (item.arrange if item is not None else "auto")
     if asked == "pip" and len(shapes) != 2:
         d.error(
@@ -184,7 +185,7 @@ def _arranged(d: Draft, i: int, segment: Segment, item: MediaItem | None) -> Lay
             d.fields.get(segment.id),
         )
         asked = "auto"
-    kind = choose(shapes) if asked == "auto" else asked
+    kind = choose_arrangement(shapes) if asked == "auto" else asked
     size = d.spec.resolution
     x0, y0, x1, y1 = given.box or (0, 0, size.width, size.height)
     # A card that touches the edge of the frame is none.
@@ -193,7 +194,7 @@ def _arranged(d: Draft, i: int, segment: Segment, item: MediaItem | None) -> Lay
     if d.spec.archetype == "hero":
         # Words stand in the upper part of a hero.
         box = box[0], max(box[1], round(600 * d.scale)), box[2], min(box[3], round(1640 * d.scale))
-    boxes = arrange(kind, shapes, box)
+    boxes = arrange_boxes(kind, shapes, box)
     return given.model_copy(
         update={
             "fit": "frame",
@@ -208,7 +209,7 @@ def _arranged(d: Draft, i: int, segment: Segment, item: MediaItem | None) -> Lay
     )
 
 
-def _contain(d: Draft, crop: float) -> Layout:
+def _contain_layout(d: PlanDraft, crop: float) -> Layout:
     media = d.preset.media
     return Layout(
         fit="contain",
@@ -218,7 +219,7 @@ def _contain(d: Draft, crop: float) -> Layout:
     )
 
 
-def _spare(d: Draft, item: MediaItem | None, wide: bool) -> float:
+def _spare_share(d: PlanDraft, item: MediaItem | None, wide: bool) -> float:
     """Share of a picture's width (or height) that a crop may take, so that the declared subject
     stays whole at the camera's largest zoom; all of it where none is declared."""
     if item is None or item.subject is None:
@@ -231,27 +232,27 @@ def _spare(d: Draft, item: MediaItem | None, wide: bool) -> float:
 # --- background
 
 
-def _background(d: Draft, segment: Segment) -> Background:
+def _choose_background(d: PlanDraft, segment: Segment) -> Background:
     """The preset's."""
     own = d.preset.background
-    colours = [_colour(d, role) for role in own.colors]
+    colours = [_brand_colour(d, role) for role in own.colors]
     if own.kind != "blur":
         return Background(kind=own.kind, colors=colours, light=own.light)
-    if not _copied(d, segment) or _white(d, segment):
-        return _plain(d)
-    return Background(kind="blur", colors=[_colour(d, "ink")], darken=own.darken)
+    if not _has_picture_to_copy(d, segment) or _is_all_white(d, segment):
+        return _plain_background(d)
+    return Background(kind="blur", colors=[_brand_colour(d, "ink")], darken=own.darken)
 
 
-def _plain(d: Draft) -> Background:
+def _plain_background(d: PlanDraft) -> Background:
     """In place of a blurred copy, where there is nothing to copy: the preset's colours, or the
     brand's ground."""
     roles = d.preset.background.colors or ["ground", "ground_deep"]
     kind = "gradient" if len(roles) > 1 else "color"
     light = d.preset.background.light
-    return Background(kind=kind, colors=[_colour(d, role) for role in roles], light=light)
+    return Background(kind=kind, colors=[_brand_colour(d, role) for role in roles], light=light)
 
 
-def _copied(d: Draft, segment: Segment) -> bool:
+def _has_picture_to_copy(d: PlanDraft, segment: Segment) -> bool:
     """Is there a picture to make a blurred ground of? A cut-out's would be a smear on nothing."""
     layout = segment.layout
     if not segment.media or layout is None:
@@ -265,7 +266,7 @@ def _copied(d: Draft, segment: Segment) -> bool:
     return layout.fit != "cutout" and not d.spec.asset(segment.media[0]).has_alpha
 
 
-def _white(d: Draft, segment: Segment) -> bool:
+def _is_all_white(d: PlanDraft, segment: Segment) -> bool:
     """Is all that could be copied a shot on plain white? Blurred and darkened that is a grey."""
     if d.preset.media.fit != "frame":
         return False
@@ -274,15 +275,17 @@ def _white(d: Draft, segment: Segment) -> bool:
     return len(found) == len(assets) and all(kind != "opaque" or why for kind, _, why in found)
 
 
-def _complete(d: Draft, segment: Segment, ground: Background, chosen: bool) -> Background:
+def _complete_background(
+    d: PlanDraft, segment: Segment, ground: Background, chosen: bool
+) -> Background:
     """Colours, wash and travel filled in where they were left open, and kept within bounds."""
     if ground.kind == "picture" and ground.media is None:
-        ground = _plain(d)
-    if ground.kind == "blur" and not _copied(d, segment):
+        ground = _plain_background(d)
+    if ground.kind == "blur" and not _has_picture_to_copy(d, segment):
         if segment.media:
             d.note(f"{segment.id}: a cut-out has nothing to blur; it stands on the brand's ground.")
-        ground = _plain(d)
-    own = [_colour(d, role) for role in d.preset.background.colors]
+        ground = _plain_background(d)
+    own = [_brand_colour(d, role) for role in d.preset.background.colors]
     colours = [c.upper() for c in ground.colors]
     limits = d.spec.constraints
     if chosen and limits.colors is not None:
@@ -291,19 +294,21 @@ def _complete(d: Draft, segment: Segment, ground: Background, chosen: bool) -> B
             d.note(f"{segment.id}: {other} is not a colour of the brand; its ground is used.")
         colours = [c for c in colours if c in allowed]
     if ground.kind == "gradient" and len(colours) < 2:
-        colours = [_colour(d, r) for r in d.preset.background.colors or ["ground", "ground_deep"]]
+        colours = [
+            _brand_colour(d, r) for r in d.preset.background.colors or ["ground", "ground_deep"]
+        ]
     if not colours:
         bare = "ink" if d.preset.background.kind == "blur" else "ground"
-        colours = own[:1] or [_colour(d, bare)]
+        colours = own[:1] or [_brand_colour(d, bare)]
     changes: dict = {"colors": [c.upper() for c in colours]}
     if ground.kind in ("blur", "picture"):
         if ground.wash is None and (chosen or d.preset.background.kind != "blur"):
-            changes["wash"] = _wash(d, segment, ground, colours[0]) or None
-        changes["parallax"] = _parallax(d, segment, ground)
+            changes["wash"] = _needed_wash(d, segment, ground, colours[0]) or None
+        changes["parallax"] = _parallax_travel(d, segment, ground)
     return ground.model_copy(update=changes)
 
 
-def _parallax(d: Draft, segment: Segment, ground: Background) -> float | None:
+def _parallax_travel(d: PlanDraft, segment: Segment, ground: Background) -> float | None:
     usual = d.preset.background.parallax or (PICTURE_PARALLAX if ground.kind == "picture" else 0.0)
     asked = usual if ground.parallax is None else ground.parallax
     most = d.spec.constraints.max_motion
@@ -314,29 +319,29 @@ def _parallax(d: Draft, segment: Segment, ground: Background) -> float | None:
     return round(asked, 4) or None
 
 
-def _bare(styles: Iterable[TypeStyle]) -> list[TypeStyle]:
+def _unplated_styles(styles: Iterable[TypeStyle]) -> list[TypeStyle]:
     """Those that stand on the ground with nothing of their own behind or around them."""
     return [s for s in styles if not s.box and not s.stroke and not s.scrim]
 
 
-def _words(d: Draft, segment: Segment) -> list[TypeStyle]:
+def _segment_styles(d: PlanDraft, segment: Segment) -> list[TypeStyle]:
     i = next(n for n, other in enumerate(d.spec.segments) if other is segment)
     lines = d.lines[i] if i < len(d.lines) else []
-    return _bare(d.spec.styles[name] for name in sorted({line.style for line in lines}))
+    return _unplated_styles(d.spec.styles[name] for name in sorted({line.style for line in lines}))
 
 
-def _usual(d: Draft) -> list[TypeStyle]:
+def _usual_styles(d: PlanDraft) -> list[TypeStyle]:
     """Where the preset's own ground is a colour: its type, made for the ground that its logo is
     chosen for too."""
     if d.preset.background.kind == "blur":
         return []
-    return _bare(d.spec.styles[role] for role in ("hook", "beat"))
+    return _unplated_styles(d.spec.styles[role] for role in ("hook", "beat"))
 
 
-def _wash(d: Draft, segment: Segment, ground: Background, colour: str) -> float:
+def _needed_wash(d: PlanDraft, segment: Segment, ground: Background, colour: str) -> float:
     """How much of the ground's colour it takes over a picture for words that were made for the
     ground to stay legible before the picture's darkest and brightest possible parts."""
-    texts = [relative_luminance(s.color) for s in (*_words(d, segment), *_usual(d))]
+    texts = [relative_luminance(s.color) for s in (*_segment_styles(d, segment), *_usual_styles(d))]
     ends = [0.0, 255 * (1 - ground.darken)]
     for step in range(0, 19):
         wash = step * 0.05
@@ -347,16 +352,16 @@ def _wash(d: Draft, segment: Segment, ground: Background, colour: str) -> float:
             )
             for end in ends
         ]
-        if all(contrast(text, light) >= LEGIBLE for text in texts for light in seen):
+        if all(contrast_ratio(text, light) >= LEGIBLE for text in texts for light in seen):
             return round(wash, 2)
     return 0.9
 
 
-def _check_ground(d: Draft, i: int, segment: Segment) -> None:
+def _check_ground(d: PlanDraft, i: int, segment: Segment) -> None:
     """A ground of the author's choice must be seen, and words must be seen on it."""
     ground, layout = segment.background, segment.layout
     assert ground is not None and layout is not None
-    item = _item(d, segment)
+    item = _brief_item(d, segment)
     field = d.fields.get(segment.id, f"segments[{i}]")
     if item is not None and item.background is None:
         field = "background"
@@ -372,16 +377,16 @@ def _check_ground(d: Draft, i: int, segment: Segment) -> None:
         return
     if ground.kind not in ("color", "gradient"):
         return
-    words, logo = _words(d, segment), _usual(d) if d.brand.logo else []
+    words, logo = _segment_styles(d, segment), _usual_styles(d) if d.brand.logo else []
     for style in (*words, *logo):
         text = relative_luminance(style.color)
-        least = min(contrast(text, relative_luminance(c)) for c in ground.colors)
-        if least >= LEAST_CONTRAST:
+        least = min(contrast_ratio(text, relative_luminance(c)) for c in ground.colors)
+        if least >= MIN_CONTRAST:
             continue
         good = sorted(
             role
             for role, c in d.brand.colors.items()
-            if contrast(text, relative_luminance(c)) >= LEGIBLE
+            if contrast_ratio(text, relative_luminance(c)) >= LEGIBLE
         )
         say, what = (
             (d.error, f"words of {style.color} on it have")
@@ -390,14 +395,14 @@ def _check_ground(d: Draft, i: int, segment: Segment) -> None:
         )
         say(
             "background.contrast",
-            f"{what} a contrast of {least:.1f}:1; {LEAST_CONTRAST:g}:1 is the least.",
+            f"{what} a contrast of {least:.1f}:1; {MIN_CONTRAST:g}:1 is the least.",
             f"Of the brand's colours, {', '.join(good) or 'none'} would do.",
             field,
         )
         return
 
 
-def _check_box(d: Draft, i: int, segment: Segment) -> None:
+def _check_box(d: PlanDraft, i: int, segment: Segment) -> None:
     layout, size = segment.layout, d.spec.resolution
     boxes: list[Box | None] = [layout.box] if layout else []
     boxes += [place.box for place in (layout.places if layout else None) or []]

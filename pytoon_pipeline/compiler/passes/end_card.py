@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytoon_pipeline.compiler.draft import Draft, Line
+from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft
 from pytoon_pipeline.compiler.passes.media import take_project_file
 from pytoon_pipeline.compiler.passes.wording import named_style, note_emoji, words_language
 from pytoon_pipeline.compiler.typeset import smaller_styles, text_style
 from pytoon_pipeline.errors import UserError, quote_text
-from pytoon_pipeline.picture.text import Fitted, fit
+from pytoon_pipeline.picture.text import FittedText, fit_text
 from pytoon_pipeline.plan.model import (
     Background,
     Box,
@@ -21,7 +21,7 @@ from pytoon_pipeline.plan.model import (
     Transition,
     TypeStyle,
 )
-from pytoon_pipeline.plan.timeline import seconds_of, timeline
+from pytoon_pipeline.plan.timeline import build_timeline, seconds_of
 
 ID = "end"
 LOGO = 620, 420
@@ -34,7 +34,7 @@ GAP = 64
 """Pixels below the logo."""
 
 
-def add_end_card(d: Draft) -> None:
+def add_end_card(d: PlanDraft) -> None:
     """The last segment of a brief, where the brand has an end card and the brief wants it."""
     assert d.brief is not None
     card, wanted = d.brand.end_card, d.brief.end_card
@@ -74,33 +74,33 @@ def add_end_card(d: Draft) -> None:
     d.fields[segment.id] = "end_card"
     d.spec.segments.append(segment)
     texts = (("end_headline", headline), ("end_line", card.line))
-    d.lines.append([Line("beat", text, "end_card", style) for style, text in texts if text])
+    d.lines.append([BriefLine("beat", text, "end_card", style) for style, text in texts if text])
 
 
-def has_end_card(d: Draft) -> bool:
+def has_end_card(d: PlanDraft) -> bool:
     return bool(d.spec.segments) and d.fields.get(d.spec.segments[-1].id) == "end_card"
 
 
-def end_transition(d: Draft) -> Transition:
+def end_transition(d: PlanDraft) -> Transition:
     """Into the end card: never anything but a fade."""
     return Transition(type="fade" if "fade" in d.spec.constraints.transitions else "cut")
 
 
-def last_before(d: Draft) -> float:
+def last_before(d: PlanDraft) -> float:
     """Second at which all that stands over the video has gone: the end of the transition into the
     end card, with which it fades."""
-    line = timeline(d.spec)
+    line = build_timeline(d.spec)
     span = line.spans[-1]
     return seconds_of(span.start + span.head, line.rate)
 
 
-def end_styles(d: Draft) -> dict[str, TypeStyle]:
+def end_styles(d: PlanDraft) -> dict[str, TypeStyle]:
     """Quiet type in the colour that stands on the brand's ground."""
     fonts = d.brand.fonts or d.shop.presets.brand("neutral").fonts
     assert fonts is not None
     s, colour = d.scale, d.brand.color("on_ground") or "#000000"
 
-    def style(family: str, weight: int, most: int, least: int, lines: int) -> TypeStyle:
+    def make_style(family: str, weight: int, most: int, least: int, lines: int) -> TypeStyle:
         if d.shop.fonts.find(family, weight) is None:
             family = d.spec.styles["beat"].family
         return TypeStyle(
@@ -117,15 +117,15 @@ def end_styles(d: Draft) -> dict[str, TypeStyle]:
         )
 
     return {
-        "end_headline": style(fonts.heading, 700, 72, 56, 2),
-        "end_line": style(fonts.body, 500, 52, d.facts.captions.font_px.floor, 2),
+        "end_headline": make_style(fonts.heading, 700, 72, 56, 2),
+        "end_line": make_style(fonts.body, 500, 52, d.facts.captions.font_px.floor, 2),
     }
 
 
-def end_cues(d: Draft, lines: list[Line]) -> list[Caption]:
+def end_cues(d: PlanDraft, lines: list[BriefLine]) -> list[Caption]:
     """The lines of the end card below the logo, all at once and to the end."""
     segment, rate = d.spec.segments[-1], d.spec.frame_rate
-    line = timeline(d.spec)
+    line = build_timeline(d.spec)
     span = line.spans[-1]
     x0, _, x1, bottom = d.clear_box
     middle = d.spec.resolution.width // 2
@@ -147,7 +147,7 @@ def end_cues(d: Draft, lines: list[Line]) -> list[Caption]:
         high = round(fitted.size * (len(fitted.lines) * style.line_height + 0.5))
         box: Box = (middle - half, y, middle + half, min(bottom, y + high))
         shaped = text_style(style, "top", words_language(d))
-        again = fit(item.text, shaped, 2 * half, box[3] - y, d.shop.fonts)
+        again = fit_text(item.text, shaped, 2 * half, box[3] - y, d.shop.fonts)
         if again is None or again.size < fitted.size:
             box = (middle - half, y, middle + half, bottom)
         cues.append(
@@ -165,7 +165,9 @@ def end_cues(d: Draft, lines: list[Line]) -> list[Caption]:
     return cues
 
 
-def _fit_line(d: Draft, item: Line, width: int, height: int) -> tuple[TypeStyle, Fitted | None]:
+def _fit_line(
+    d: PlanDraft, item: BriefLine, width: int, height: int
+) -> tuple[TypeStyle, FittedText | None]:
     """A line of the end card: with its words whole, else parted, else smaller or in more lines."""
     style = d.spec.styles[item.style]
     floor = max(1, round(d.facts.captions.font_px.floor * d.scale))
@@ -179,7 +181,7 @@ def _fit_line(d: Draft, item: Line, width: int, height: int) -> tuple[TypeStyle,
             (smaller[-1], "letters"),
         ):
             shaped = replace(text_style(tried, "top", words_language(d)), breaking=breaking)
-            fitted = fit(item.text, shaped, width, height, d.shop.fonts)
+            fitted = fit_text(item.text, shaped, width, height, d.shop.fonts)
             if fitted is not None:
                 return tried, fitted
     except UserError as error:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from math import ceil
 
 from pytoon_pipeline.briefs.starter import is_untouched
-from pytoon_pipeline.compiler.draft import Draft, Line
+from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft
 from pytoon_pipeline.compiler.passes.captions import HURRY
 from pytoon_pipeline.compiler.passes.end_card import ID as END_CARD
 from pytoon_pipeline.compiler.passes.pacing import reading_seconds
@@ -15,23 +15,23 @@ from pytoon_pipeline.plan.model import Asset, Box, Segment
 
 ENLARGED = 1.02
 """Times that a picture may be enlarged without a word: less is rounding."""
-LEAST_SHARE = 1 / 3
+MIN_SHARE = 1 / 3
 """Of the width that a picture fills, which one of its sides has to reach."""
-LEAST_SEEN = 16
+MIN_SEEN = 16
 """Pixels of a 1080-wide frame that a picture has to be wide and high."""
 
 
 # Pictures ----------------------------------------------------------------------------------------
 
 
-def check_picture_sizes(d: Draft) -> None:
+def check_picture_sizes(d: PlanDraft) -> None:
     """Names pictures with fewer pixels than the place they fill: a warning, and an error for those
     that would be a blur, or a line that nobody sees."""
     said: set[tuple[str, str]] = set()
     for segment in d.spec.segments:
         if segment.id == END_CARD and d.brief is not None:
             continue
-        for n, (asset, box) in enumerate(_placed(d, segment)):
+        for n, (asset, box) in enumerate(_placed_pictures(d, segment)):
             field = d.fields.get(segment.id, "")
             if d.brief is None:
                 field += ".media" + (f"[{n}]" if len(segment.media) > 1 else "")
@@ -42,7 +42,7 @@ def check_picture_sizes(d: Draft) -> None:
                 _check_size(d, segment, asset, box, field)
 
 
-def _placed(d: Draft, segment: Segment) -> list[tuple[Asset, Box]]:
+def _placed_pictures(d: PlanDraft, segment: Segment) -> list[tuple[Asset, Box]]:
     """The pictures of a segment, and the box that each is fitted to."""
     layout, size = segment.layout, d.spec.resolution
     if layout is None:
@@ -54,7 +54,7 @@ def _placed(d: Draft, segment: Segment) -> list[tuple[Asset, Box]]:
     return [(asset, box) for asset, box in found if asset.kind == "image"]
 
 
-def _check_size(d: Draft, segment: Segment, asset: Asset, box: Box, field: str) -> None:
+def _check_size(d: PlanDraft, segment: Segment, asset: Asset, box: Box, field: str) -> None:
     width, height = asset.width or 0, asset.height or 0
     if not width or not height or segment.layout is None:
         return
@@ -63,7 +63,7 @@ def _check_size(d: Draft, segment: Segment, asset: Asset, box: Box, field: str) 
     scale = max(scales) if segment.layout.fit == "cover" else min(scales)
     seen = [min(side * scale, most) for side, most in zip((width, height), filled, strict=True)]
     needed = f"{ceil(width * scale)}x{ceil(height * scale)}"
-    if min(width, height) < 2 or min(seen) < LEAST_SEEN * d.scale:
+    if min(width, height) < 2 or min(seen) < MIN_SEEN * d.scale:
         d.error(
             "media.tiny",
             f"{asset.source} has {width}x{height} pixels, too small to use: it would be seen "
@@ -71,7 +71,7 @@ def _check_size(d: Draft, segment: Segment, asset: Asset, box: Box, field: str) 
             "Give another picture.",
             field,
         )
-    elif max(width, height) < LEAST_SHARE * filled[0]:
+    elif max(width, height) < MIN_SHARE * filled[0]:
         d.error(
             "media.enlarged",
             f"{asset.source} has {width}x{height} pixels, less than a third of the "
@@ -91,7 +91,7 @@ def _check_size(d: Draft, segment: Segment, asset: Asset, box: Box, field: str) 
 # Words -------------------------------------------------------------------------------------------
 
 
-def check_words(d: Draft) -> None:
+def check_words(d: PlanDraft) -> None:
     """Names sentences that `pytoon new` wrote and nobody has changed, and hooks that are shown for
     less time than they take to read."""
     for lines in d.lines:
@@ -108,7 +108,7 @@ def check_words(d: Draft) -> None:
         _check_hook(d, hooks[0])
 
 
-def _check_hook(d: Draft, hook: Line) -> None:
+def _check_hook(d: PlanDraft, hook: BriefLine) -> None:
     """What stands all through is timed by nobody else."""
     said = {p.field for p in d.problems if p.code in ("caption.fast", "caption.too_long")}
     cues = [c for c in d.spec.captions or [] if c.role == "hook"]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.brand_safety import REVIEWED, keep_prompt_clean
 from pytoon_pipeline.compiler.passes.composition import seen_as
 from pytoon_pipeline.compiler.passes.pacing import READ_PAUSE, reading_seconds
 from pytoon_pipeline.plan.model import Box, Generate, Layout, Motion, Segment
 
-MOST_SECONDS = 12.0
+MAX_SECONDS = 12.0
 """Longest generated segment: models make takes of about 5 s, and one that is stretched further is
 seen to be."""
 BEFORE: Box = (90, 790, 990, 1700)
@@ -28,7 +28,7 @@ RADIUS, SHADOW = 36, 0.5
 # --- where it stands
 
 
-def place_generated(d: Draft) -> None:
+def place_generated(d: PlanDraft) -> None:
     """The scenes of a brief in the order of the video.
 
     A prompt with a picture of the brief takes that picture's scene. A prompt without one is, in an
@@ -60,12 +60,12 @@ def place_generated(d: Draft) -> None:
     d.spec.segments = [segment for segment, _ in scenes]
 
 
-def _usual_role(d: Draft) -> str:
+def _usual_role(d: PlanDraft) -> str:
     return "background" if d.spec.archetype == "overlay" else "footage"
 
 
 def _with_picture(
-    d: Draft,
+    d: PlanDraft,
     take: Segment,
     field: str,
     scenes: list[tuple[Segment, str]],
@@ -96,7 +96,7 @@ def _with_picture(
 
 
 def _put_behind(
-    d: Draft,
+    d: PlanDraft,
     behind: list[tuple[Segment, str]],
     scenes: list[tuple[Segment, str]],
     loose: list[tuple[Segment, str]],
@@ -131,7 +131,7 @@ def _put_behind(
     return [new for n, old in enumerate(scenes) for new in made.get(n) or [old]]
 
 
-def _takes_ground(d: Draft, scene: Segment, field: str) -> bool:
+def _takes_ground(d: PlanDraft, scene: Segment, field: str) -> bool:
     """May a prompt make the ground of this scene? It has pictures, which are not to fill the frame,
     and no ground of its own."""
     assert d.brief is not None
@@ -153,7 +153,7 @@ def _put_between(scenes: list[tuple[Segment, str]], loose: list[tuple[Segment, s
 # --- what it may show
 
 
-def hold_media(d: Draft, segment: Segment, field: str) -> None:
+def hold_media(d: PlanDraft, segment: Segment, field: str) -> None:
     """The one place that lets a model begin with a picture, or keeps the picture and has the ground
     behind it made."""
     generate = segment.generate
@@ -180,7 +180,7 @@ def hold_media(d: Draft, segment: Segment, field: str) -> None:
         generate.role = "footage"
 
 
-def settle_generated(d: Draft) -> None:
+def settle_generated(d: PlanDraft) -> None:
     """Everything that makes a generated segment reproducible, and its place on the frame."""
     made: dict[str, int] = {}
     for segment in d.spec.segments:
@@ -198,16 +198,16 @@ def settle_generated(d: Draft) -> None:
             generate.stretch = d.preset.generated.stretch
         keep_prompt_clean(d, generate)
         if generate.seed is None:
-            generate.seed = _seed(d, segment, generate, made)
+            generate.seed = _derive_seed(d, segment, generate, made)
         if generate.role == "background":
-            segment.layout = segment.layout or _before(d, segment)
+            segment.layout = segment.layout or _foreground_layout(d, segment)
         else:
             segment.layout = segment.layout or Layout(fit="cover")
             # It moves by itself.
             segment.motion = segment.motion or Motion(kind="still", amount=0)
 
 
-def _seed(d: Draft, segment: Segment, generate: Generate, made: dict[str, int]) -> int:
+def _derive_seed(d: PlanDraft, segment: Segment, generate: Generate, made: dict[str, int]) -> int:
     """The same in every compilation; another one where a video asks for the same thing again."""
     shown = "\0".join(d.spec.asset(m).sha256 for m in segment.media)
     asked = f"{generate.prompt}\0{shown}"
@@ -216,7 +216,7 @@ def _seed(d: Draft, segment: Segment, generate: Generate, made: dict[str, int]) 
     return int.from_bytes(digest[:4], "big")
 
 
-def _before(d: Draft, segment: Segment) -> Layout | None:
+def _foreground_layout(d: PlanDraft, segment: Segment) -> Layout | None:
     """Where a picture stands before its ground: cut out or framed, as overlays have it. None where
     the preset does that by itself."""
     media = d.preset.media
@@ -244,7 +244,7 @@ def _before(d: Draft, segment: Segment) -> Layout | None:
 # --- how long it stays
 
 
-def time_generated(d: Draft) -> None:
+def time_generated(d: PlanDraft) -> None:
     """Lengths of what the brief left open: the preset's, as long as their lines need, or an even
     share of the time that is asked for where nothing else could take it."""
     segments = d.spec.segments
@@ -255,7 +255,7 @@ def time_generated(d: Draft) -> None:
     rest = [s for i, s in enumerate(segments) if i not in left_open]
     usual = d.preset.generated.seconds
     if left_open and all(s.duration is not None for s in rest):
-        spare = (_asked(d) or 0.0) - sum(s.duration or 0.0 for s in rest)
+        spare = (_asked_duration(d) or 0.0) - sum(s.duration or 0.0 for s in rest)
         usual = max(usual, spare / len(left_open))
     for i in left_open:
         texts = [line.text for line in d.lines[i]] if i < len(d.lines) else []
@@ -263,17 +263,17 @@ def time_generated(d: Draft) -> None:
         segments[i].duration = round(max(usual, needed), 6)
     for i in made:
         seconds = segments[i].duration or 0.0
-        if seconds > MOST_SECONDS:
+        if seconds > MAX_SECONDS:
             d.error(
                 "generate.too_long",
                 f"{seconds:.1f} s of generated footage are more than a take can be stretched to; "
-                f"{MOST_SECONDS:g} s are the most.",
+                f"{MAX_SECONDS:g} s are the most.",
                 "Shorten it, or write several prompts that follow one another.",
                 _duration_field(d, segments[i]),
             )
 
 
-def _asked(d: Draft) -> float | None:
+def _asked_duration(d: PlanDraft) -> float | None:
     """Seconds that the whole video is to have, where somebody said so."""
     said = d.brief.duration if d.brief else d.spec.duration
     audio = d.spec.audio
@@ -282,7 +282,7 @@ def _asked(d: Draft) -> float | None:
     return said
 
 
-def _duration_field(d: Draft, segment: Segment) -> str:
+def _duration_field(d: PlanDraft, segment: Segment) -> str:
     field = d.fields[segment.id]
     if d.brief is None:
         return f"{field}.duration"

@@ -9,21 +9,21 @@ from pathlib import Path
 from pytoon_pipeline.briefs.model import BackgroundItem, is_none
 from pytoon_pipeline.briefs.names import (
     MAX_NAME,
-    Sought,
+    SoughtFile,
     find_path,
     is_address,
     leads_out,
-    nearest,
+    nearest_files,
     whole_address,
     without_unseen,
 )
-from pytoon_pipeline.briefs.reading import validate
-from pytoon_pipeline.compiler.draft import Draft
-from pytoon_pipeline.errors import FetchRefused
-from pytoon_pipeline.media.addresses import shown
-from pytoon_pipeline.media.copies import Held
+from pytoon_pipeline.briefs.reading import validate_data
+from pytoon_pipeline.compiler.draft import PlanDraft
+from pytoon_pipeline.errors import FetchRefusedError
+from pytoon_pipeline.media.addresses import strip_query
+from pytoon_pipeline.media.copies import StoredCopy
 from pytoon_pipeline.media.limits import MAX_FILE_BYTES, MAX_VIDEO_SECONDS
-from pytoon_pipeline.media.probe import MediaInfo, UnreadableMedia, probe
+from pytoon_pipeline.media.probe import MediaInfo, UnreadableMediaError, probe_media
 from pytoon_pipeline.plan import spellings
 from pytoon_pipeline.plan.model import (
     Asset,
@@ -39,7 +39,7 @@ from pytoon_pipeline.plan.model import (
 from pytoon_pipeline.store.base import suffix_of
 
 
-def gather_media(d: Draft) -> None:
+def gather_media(d: PlanDraft) -> None:
     given = d.given = {a.id: a for a in d.spec.assets}
     d.spec.assets = []
     if d.brief is not None:
@@ -48,25 +48,25 @@ def gather_media(d: Draft) -> None:
     for i, segment in enumerate(d.spec.segments):
         fields = [f"segments[{i}].media" + (f"[{j}]" if j else "") for j in range(4)]
         found = (
-            _take(d, name, field, given, ("image", "video"))
+            _take_file(d, name, field, given, ("image", "video"))
             for name, field in zip(segment.media, fields, strict=False)
         )
         segment.media = [a.id for a in found if a]
         if segment.background is not None and segment.background.media is not None:
             field, name = f"segments[{i}].background", segment.background.media
-            asset = _take(d, name, field, given, ("image", "video"))
+            asset = _take_file(d, name, field, given, ("image", "video"))
             segment.background = segment.background.model_copy(
                 update={"media": asset.id} if asset else {"kind": "color", "media": None}
             )
         if segment.generate is not None and segment.generate.from_media is not None:
             field, name = f"segments[{i}].generate.from_media", segment.generate.from_media
-            asset = _take(d, name, field, given, ("image",))
+            asset = _take_file(d, name, field, given, ("image",))
             segment.generate.from_media = asset.id if asset else None
     _spec_audio(d, given)
     for i, overlay in enumerate(d.spec.overlays or []):
         if overlay.type == "badge":
             continue
-        asset = _take(d, overlay.media, f"overlays[{i}].media", given, ("image",))
+        asset = _take_file(d, overlay.media, f"overlays[{i}].media", given, ("image",))
         overlay.media = asset.id if asset else ""
     if d.spec.overlays is not None:
         d.spec.overlays = [o for o in d.spec.overlays if o.media or o.type == "badge"]
@@ -75,7 +75,7 @@ def gather_media(d: Draft) -> None:
     d.spec.assets.sort(key=lambda asset: order.get(asset.id, len(order)))
 
 
-def _from_brief(d: Draft) -> None:
+def _from_brief(d: PlanDraft) -> None:
     """The segments of a brief: one for each item of its media, text cards among them, then one for
     each prompt; `scenes` puts them in order."""
     brief, segments = d.brief, []
@@ -93,7 +93,7 @@ def _from_brief(d: Draft) -> None:
         found = []
         for j, name in enumerate(names):
             own = f"{field}.paths[{j}]" if item.paths else field
-            asset = _take(d, name, own, {}, ("image", "video"))
+            asset = _take_file(d, name, own, {}, ("image", "video"))
             if asset and asset.seconds and item.start >= asset.seconds:
                 d.error(
                     "media.start",
@@ -108,7 +108,7 @@ def _from_brief(d: Draft) -> None:
         behind = item.background or brief.background
         if behind is not None:
             own = f"{field}.background" if item.background else "background"
-            segment.background = _background(d, behind, own)
+            segment.background = _read_background(d, behind, own)
         d.fields[segment.id] = field
         segments.append(segment)
     if not brief.media and not brief.generate:
@@ -133,7 +133,7 @@ def _from_brief(d: Draft) -> None:
         d.fields[segment.id] = f"generate[{i}]"
         if item.from_media:
             field = f"generate[{i}].from_media"
-            asset = _take(d, item.from_media, field, {}, ("image",))
+            asset = _take_file(d, item.from_media, field, {}, ("image",))
             segment.generate.from_media = asset.id if asset else None  # type: ignore[union-attr]
         segments.append(segment)
     d.spec.segments = segments
@@ -145,13 +145,13 @@ def _from_brief(d: Draft) -> None:
             d.spec.audio.music = Music(media=music.id, gain_db=brief.music.volume_db)
     if brief.voice:
         d.spec.audio = d.spec.audio or Audio()
-        voice = _take(d, brief.voice.path, "voice", {}, ("audio", "video"), sound=True)
+        voice = _take_file(d, brief.voice.path, "voice", {}, ("audio", "video"), sound=True)
         if voice:
             d.spec.audio.voice = Voice(
                 media=voice.id, start=brief.voice.start, gain_db=brief.voice.volume_db
             )
     if brief.logo:
-        logo = _take(d, brief.logo, "logo", {}, ("image",))
+        logo = _take_file(d, brief.logo, "logo", {}, ("image",))
         if logo:
             mark = d.brand.watermark
             d.spec.overlays = [
@@ -159,10 +159,10 @@ def _from_brief(d: Draft) -> None:
             ]
 
 
-def _background(d: Draft, item: BackgroundItem, field: str) -> Background | None:
+def _read_background(d: PlanDraft, item: BackgroundItem, field: str) -> Background | None:
     """What a brief wants behind its media; None with the problem reported."""
     if item.path:
-        asset = _take(d, item.path, f"{field}.path", {}, ("image", "video"))
+        asset = _take_file(d, item.path, f"{field}.path", {}, ("image", "video"))
         if asset is None:
             return None
         # Before a blurred ground a preset counts on its own darkness; elsewhere the wash does it.
@@ -172,7 +172,7 @@ def _background(d: Draft, item: BackgroundItem, field: str) -> Background | None
         return Background(kind="picture", media=asset.id, blur=item.blur, darken=darken)
     colours = []
     for n, role in enumerate(item.colors):
-        colour = d.brand.color(role) or spellings.colour(role)
+        colour = d.brand.color(role) or spellings.parse_colour(role)
         if colour is None or not re.fullmatch("#[0-9A-Fa-f]{6}", colour):
             d.error(
                 "background.color",
@@ -187,7 +187,7 @@ def _background(d: Draft, item: BackgroundItem, field: str) -> Background | None
     return Background(kind=kind, colors=colours, darken=darken if kind == "blur" else 0.0)
 
 
-def _spec_audio(d: Draft, given: dict[str, Asset]) -> None:
+def _spec_audio(d: PlanDraft, given: dict[str, Asset]) -> None:
     """`audio`, and the short form `audioTrack` of hand-written specs."""
     track, d.spec.audio_track = d.spec.audio_track, None
     if is_none(track) or track == "":
@@ -196,7 +196,7 @@ def _spec_audio(d: Draft, given: dict[str, Asset]) -> None:
         licence, field = None, "audioTrack"
         if isinstance(track, dict):
             licence = track.pop("licence", track.pop("license", None))
-            music, problems = validate(Music, track, d.file)
+            music, problems = validate_data(Music, track, d.file)
             d.problems += [replace(p, field=f"{field}.{p.field}") for p in problems]
         elif isinstance(track, str):
             music = Music(media=track)
@@ -212,18 +212,18 @@ def _spec_audio(d: Draft, given: dict[str, Asset]) -> None:
     if audio and audio.music:
         name = audio.music.media
         asset = (
-            _take(d, name, "audio.music.media", given, ("audio", "video"), sound=True)
+            _take_file(d, name, "audio.music.media", given, ("audio", "video"), sound=True)
             if name in given
             else _take_track(d, name, "audio.music.media", None)
         )
         audio.music = audio.music.model_copy(update={"media": asset.id}) if asset else None
     if audio and audio.voice:
         field = "audio.voice.media"
-        asset = _take(d, audio.voice.media, field, given, ("audio", "video"), sound=True)
+        asset = _take_file(d, audio.voice.media, field, given, ("audio", "video"), sound=True)
         audio.voice = audio.voice.model_copy(update={"media": asset.id}) if asset else None
 
 
-def _take_track(d: Draft, name: str, field: str, licence: str | None) -> Asset | None:
+def _take_track(d: PlanDraft, name: str, field: str, licence: str | None) -> Asset | None:
     """Music: a track of the project by name, or a file."""
     tracks = d.shop.presets.tracks()
     if name not in tracks and name.strip().lower() in tracks:
@@ -238,7 +238,7 @@ def _take_track(d: Draft, name: str, field: str, licence: str | None) -> Asset |
             field,
         )
         return None
-    asset = _take(d, name, field, {}, ("audio", "video"), sound=True)
+    asset = _take_file(d, name, field, {}, ("audio", "video"), sound=True)
     if asset is None:
         return None
     if licence is None:
@@ -252,7 +252,7 @@ def _take_track(d: Draft, name: str, field: str, licence: str | None) -> Asset |
     return asset
 
 
-def _project_file(d: Draft, source: str) -> tuple[Path, Path | None] | None:
+def _project_file(d: PlanDraft, source: str) -> tuple[Path, Path | None] | None:
     """The file of a track or of a brand's logo that an earlier compilation took, and the folder
     that it may not lead out of."""
     library = d.shop.presets
@@ -268,7 +268,7 @@ def _project_file(d: Draft, source: str) -> tuple[Path, Path | None] | None:
 
 
 def take_project_file(
-    d: Draft,
+    d: PlanDraft,
     path: Path,
     name: str,
     licence: str | None,
@@ -276,14 +276,14 @@ def take_project_file(
     asset_id: str | None = None,
 ) -> Asset:
     """A file of the presets folder, or of a kit beside the brief, as an asset (music, a logo).
-    `root` is the folder that it may not lead out of. Raises UnreadableMedia."""
-    held, info = _examined(d, path, root)
-    return _asset(d, held, suffix_of(path.name), name, info, licence, asset_id)
+    `root` is the folder that it may not lead out of. Raises UnreadableMediaError."""
+    held, info = _examine_copy(d, path, root)
+    return _add_asset(d, held, suffix_of(path.name), name, info, licence, asset_id)
 
 
-def _asset(
-    d: Draft,
-    held: Held,
+def _add_asset(
+    d: PlanDraft,
+    held: StoredCopy,
     suffix: str,
     source: str,
     info: MediaInfo,
@@ -319,8 +319,8 @@ def _asset(
     return asset
 
 
-def _take(
-    d: Draft,
+def _take_file(
+    d: PlanDraft,
     name: str,
     field: str,
     given: dict[str, Asset],
@@ -332,7 +332,7 @@ def _take(
     if known is not None:
         stored = d.shop.stored(known.key)
         if stored is not None:
-            return _again(d, known, stored, field, kinds, sound)
+            return _take_stored(d, known, stored, field, kinds, sound)
         name = known.source
         own = _project_file(d, name)
         if own is not None:
@@ -349,15 +349,15 @@ def _take(
         return None
     path, root = found
     # The key of a signed address is no part of the plan, nor of a message.
-    name = shown(whole_address(name)) if is_address(name) else name
+    name = strip_query(whole_address(name)) if is_address(name) else name
     try:
-        held, info = _examined(d, path, root)
-    except UnreadableMedia as error:
-        d.error(error.code, _named(error, name, path), error.remedy, field)
+        held, info = _examine_copy(d, path, root)
+    except UnreadableMediaError as error:
+        d.error(error.code, _describe_media_error(error, name, path), error.remedy, field)
         return None
-    if not _fits(d, info, name, field, kinds, sound):
+    if not _check_kind(d, info, name, field, kinds, sound):
         return None
-    return _asset(
+    return _add_asset(
         d,
         held,
         suffix_of(path.name),
@@ -368,37 +368,37 @@ def _take(
     )
 
 
-def _again(
-    d: Draft, known: Asset, stored: Path, field: str, kinds: tuple[str, ...], sound: bool
+def _take_stored(
+    d: PlanDraft, known: Asset, stored: Path, field: str, kinds: tuple[str, ...], sound: bool
 ) -> Asset | None:
     """A file of a plan that came back, from the store. What the plan says of it is not believed:
     whoever sends a plan may have written it."""
-    held = Held(stored, known.sha256, stored.stat().st_size, False, lambda: None)
+    held = StoredCopy(stored, known.sha256, stored.stat().st_size, False, lambda: None)
     try:
-        info = _probed(d, stored)
-    except UnreadableMedia as error:
-        d.error(error.code, _named(error, known.source, stored), error.remedy, field)
+        info = _probe_once(d, stored)
+    except UnreadableMediaError as error:
+        d.error(error.code, _describe_media_error(error, known.source, stored), error.remedy, field)
         return None
-    if not _fits(d, info, known.source, field, kinds, sound):
+    if not _check_kind(d, info, known.source, field, kinds, sound):
         return None
-    return _asset(d, held, known.suffix, known.source, info, known.licence, known.id)
+    return _add_asset(d, held, known.suffix, known.source, info, known.licence, known.id)
 
 
-def _examined(d: Draft, path: Path, root: Path | None) -> tuple[Held, MediaInfo]:
-    """A file as it is from now on, and what it is. Raises UnreadableMedia."""
+def _examine_copy(d: PlanDraft, path: Path, root: Path | None) -> tuple[StoredCopy, MediaInfo]:
+    """A file as it is from now on, and what it is. Raises UnreadableMediaError."""
     held = d.copies.take(path, root, suffix_of(path.name))
-    info = _probed(d, held.path)
+    info = _probe_once(d, held.path)
     held.unchanged()
     return held, info
 
 
-def _probed(d: Draft, path: Path) -> MediaInfo:
+def _probe_once(d: PlanDraft, path: Path) -> MediaInfo:
     if path not in d.probed:
-        d.probed[path] = probe(path)
+        d.probed[path] = probe_media(path)
     return d.probed[path]
 
 
-def _named(error: UnreadableMedia, name: str, path: Path) -> str:
+def _describe_media_error(error: UnreadableMediaError, name: str, path: Path) -> str:
     """What is wrong with a file, by the name that its author wrote: the sentence begins with the
     name of the file that was read."""
     message = error.message
@@ -411,8 +411,8 @@ _KEPT = re.compile(r"^[0-9a-f]{64}(\.[a-z0-9]+)?")
 """How the name of a file in the store begins a message."""
 
 
-def _fits(
-    d: Draft, info: MediaInfo, name: str, field: str, kinds: tuple[str, ...], sound: bool
+def _check_kind(
+    d: PlanDraft, info: MediaInfo, name: str, field: str, kinds: tuple[str, ...], sound: bool
 ) -> bool:
     """Is it of a kind that can be used there? If not, that is reported; else what is to be said of
     it is."""
@@ -439,7 +439,7 @@ def _fits(
     return True
 
 
-def find_file(d: Draft, name: str, field: str) -> tuple[Path, Path | None] | None:
+def find_file(d: PlanDraft, name: str, field: str) -> tuple[Path, Path | None] | None:
     """A file inside the brief's folder or a named media root, and the folder that it may not lead
     out of; None with the problem reported."""
     root, path = d.folder, d.names.get(name, name)
@@ -447,7 +447,7 @@ def find_file(d: Draft, name: str, field: str) -> tuple[Path, Path | None] | Non
     if colon and head in d.shop.media_roots:
         root, path = d.shop.media_roots[head], rest
     elif is_address(name):
-        fetched = _fetched(d, whole_address(name), field)
+        fetched = _fetch_address(d, whole_address(name), field)
         return fetched and (fetched, None)
     if len(without_unseen(path).encode("utf-8", "replace")) > MAX_NAME:
         d.error("media.missing", f"{name[:40]}... is no file name.", "Name a file.", field)
@@ -469,10 +469,10 @@ def find_file(d: Draft, name: str, field: str) -> tuple[Path, Path | None] | Non
         )
         return None
     if outside:
-        d.error("media.outside", *_outside(name, plain), field)
+        d.error("media.outside", *_describe_outside(name, plain), field)
         return None
     if not there:
-        d.error("media.missing", f"{name} does not exist.", _proposal(root, path, found), field)
+        d.error("media.missing", f"{name} does not exist.", _propose_name(root, path, found), field)
         return None
     if not full.is_file():
         d.error("media.not_media", f"{name} is a folder.", "Name one file.", field)
@@ -485,27 +485,27 @@ def find_file(d: Draft, name: str, field: str) -> tuple[Path, Path | None] | Non
     return full, root
 
 
-def _fetched(d: Draft, name: str, field: str) -> Path | None:
+def _fetch_address(d: PlanDraft, name: str, field: str) -> Path | None:
     """The local copy of what lies at an address; None with the problem reported."""
     if name.lower().startswith("file:"):
-        d.error("media.outside", *_outside(name, name), field)
+        d.error("media.outside", *_describe_outside(name, name), field)
         return None
     if d.shop.fetch is None:
         d.error(
             "media.address",
-            f"{shown(name)} is an address; media are read from files here.",
+            f"{strip_query(name)} is an address; media are read from files here.",
             "Download it into the folder of this brief.",
             field,
         )
         return None
     try:
         return d.shop.fetch(name)
-    except FetchRefused as error:
+    except FetchRefusedError as error:
         d.error(error.code, error.message, error.remedy, field)
         return None
 
 
-def _outside(name: str, plain: str) -> tuple[str, str]:
+def _describe_outside(name: str, plain: str) -> tuple[str, str]:
     """What is said of a path that leads out of the folder: message and remedy."""
     last = plain.rstrip("/").rpartition("/")[2]
     last = last if last not in ("", ".", "..") and "\0" not in last else "front.jpg"
@@ -520,9 +520,9 @@ def _outside(name: str, plain: str) -> tuple[str, str]:
     )
 
 
-def _proposal(root: Path, path: str, found: Sought) -> str:
+def _propose_name(root: Path, path: str, found: SoughtFile) -> str:
     """What may be meant by a name that no file has."""
-    nearly = list(found.nearly) or nearest(root, path)
+    nearly = list(found.nearly) or nearest_files(root, path)
     if len(nearly) > 1:
         return f"Which of these is meant: {', '.join(nearly[:4])}?"
     if nearly:

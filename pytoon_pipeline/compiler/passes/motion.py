@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.plan.model import Motion, Segment
 
 TINY = 32
 """Pixels of the longer side below which a picture is a blur at best."""
 
 
-def set_motion(d: Draft) -> None:
+def set_motion(d: PlanDraft) -> None:
     preset, limits = d.preset.motion, d.spec.constraints
     kinds = [k for k in preset.kinds if k in limits.motions] or ["still"]
     first = _starting_point(d) % len(kinds)
@@ -19,9 +19,11 @@ def set_motion(d: Draft) -> None:
         if segment.motion is None:
             kind = kinds[(first + i) % len(kinds)]
             segment.motion = Motion(
-                kind=_fitting(segment, kind), amount=limits.max_motion, focus=_focus(segment)
+                kind=_fitting_motion(segment, kind),
+                amount=limits.max_motion,
+                focus=_motion_focus(segment),
             )
-        if segment.type == "text" or _tiny(d, segment):
+        if segment.type == "text" or _is_tiny(d, segment):
             segment.motion = Motion(kind="still", amount=0)
         if segment.motion.kind not in limits.motions:
             d.note(f"{segment.id}: the motion {segment.motion.kind!r} is not brand safe here.")
@@ -30,7 +32,7 @@ def set_motion(d: Draft) -> None:
             segment.motion = segment.motion.model_copy(update={"amount": limits.max_motion})
 
 
-def _tiny(d: Draft, segment: Segment) -> bool:
+def _is_tiny(d: PlanDraft, segment: Segment) -> bool:
     """A picture of so few pixels that nothing in it could be seen to move."""
     if segment.type != "image" or not segment.media:
         return False
@@ -39,7 +41,7 @@ def _tiny(d: Draft, segment: Segment) -> bool:
     return max(sides) < TINY
 
 
-def _starting_point(d: Draft) -> int:
+def _starting_point(d: PlanDraft) -> int:
     """Which of the preset's motions comes first: by the opening picture, so that two videos of a
     campaign differ and two runs of one do not, and no edit of a text moves a camera."""
     first = d.spec.segments[0].media if d.spec.segments else []
@@ -47,7 +49,7 @@ def _starting_point(d: Draft) -> int:
     return int.from_bytes(hashlib.sha256(opening.encode()).digest()[:4], "big")
 
 
-def _fitting(segment: Segment, kind: str) -> str:
+def _fitting_motion(segment: Segment, kind: str) -> str:
     """A clip moves by itself; a cut-out has no frame to be panned in, and a declared subject leaves
     no room for it."""
     if segment.type == "video":
@@ -60,7 +62,7 @@ def _fitting(segment: Segment, kind: str) -> str:
     return kind
 
 
-def _focus(segment: Segment) -> tuple[float, float]:
+def _motion_focus(segment: Segment) -> tuple[float, float]:
     box = segment.layout.subject if segment.layout else None
     if box is None:
         return 0.5, 0.5

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.end_card import has_end_card, last_before
 from pytoon_pipeline.compiler.passes.media import take_project_file
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.media.probe import probe
-from pytoon_pipeline.picture.contrast import contrast
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.picture.contrast import contrast_ratio
 from pytoon_pipeline.plan.model import Asset, Box, Overlay, Segment
 from pytoon_pipeline.store.base import suffix_of
 
@@ -21,12 +21,12 @@ MAX_HEIGHT = 84
 """Pixels of a 1080-wide frame that a watermark may be high."""
 
 
-def place_overlays(d: Draft) -> None:
+def place_overlays(d: PlanDraft) -> None:
     asked = d.spec.overlays or []
     marked = any(o.type in ("watermark", "logo") for o in asked)
     # A plan that was compiled before has its mark, or was to have none.
     compiled = bool(d.given) and d.spec.overlays is not None
-    mark = [] if marked or compiled or not d.spec.constraints.watermark else _watermark(d)
+    mark = [] if marked or compiled or not d.spec.constraints.watermark else _place_watermark(d)
     d.spec.overlays = [*mark, *asked]
     if d.brief is not None and d.brief.badge:
         d.spec.overlays.append(Overlay(type="badge", text=d.brief.badge))
@@ -40,8 +40,8 @@ def place_overlays(d: Draft) -> None:
         if overlay.box is None and overlay.corner is not None:
             overlay.box = _moved_inside(d, i, overlay)
         if overlay.box is None:
-            overlay.box = _box(d, overlay)
-        if not _inside(overlay.box, d.clear_box):
+            overlay.box = _overlay_box(d, overlay)
+        if not _is_inside(overlay.box, d.clear_box):
             d.error(
                 "safe_zone.overlay",
                 f"the overlay at {overlay.box} is not inside {d.clear_box}, which the platforms' "
@@ -52,11 +52,11 @@ def place_overlays(d: Draft) -> None:
             )
 
 
-def _inside(box: Box, area: Box) -> bool:
+def _is_inside(box: Box, area: Box) -> bool:
     return box[0] >= area[0] and box[1] >= area[1] and box[2] <= area[2] and box[3] <= area[3]
 
 
-def _watermark(d: Draft) -> list[Overlay]:
+def _place_watermark(d: PlanDraft) -> list[Overlay]:
     """The brand's logo; on a light ground the version made for it."""
     logo, mark = d.brand.logo, d.brand.watermark
     if logo is None:
@@ -82,7 +82,7 @@ def _watermark(d: Draft) -> list[Overlay]:
     ]
 
 
-def _light_ground(d: Draft) -> bool:
+def _light_ground(d: PlanDraft) -> bool:
     """Is the ground of the preset nearer to white than to black (relative luminance over 0.18)?"""
     colour = d.brand.color(d.preset.background.colors[0]) or "#FFFFFF"
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -90,7 +90,7 @@ def _light_ground(d: Draft) -> bool:
     return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True)) > 0.18
 
 
-def _lost_on_pictures(d: Draft) -> bool:
+def _lost_on_pictures(d: PlanDraft) -> bool:
     """Are the pictures, where the watermark stands, about as light as the brand's logo for
     pictures, and does its other version stand out from them? One version for the whole video: by
     what lies behind on average. Clips and grounds without a picture have no say."""
@@ -101,21 +101,21 @@ def _lost_on_pictures(d: Draft) -> bool:
         return False
     # The copies that are rendered are weighed.
     paths = [d.copies.take(path, d.brand.folder, suffix_of(path.name)).path for path in paths]
-    info = probe(paths[0])
+    info = probe_media(paths[0])
     asset = Asset(
         id="mark", kind="image", source="", sha256="0" * 64, width=info.width, height=info.height
     )
     shown = Overlay(media="mark", position=mark.place, width=mark.width)
-    box = _placed(d, shown, asset)
+    box = _placed_box(d, shown, asset)
     weighed = [
         (light, segment.duration or 1.0)
         for segment in d.spec.segments
-        if (light := _behind(d, segment, box)) is not None
+        if (light := _luminance_behind(d, segment, box)) is not None
     ]
     if not weighed:
         return False
     light = sum(value * weight for value, weight in weighed) / sum(w for _, w in weighed)
-    own, other = (contrast(_logo_light(path), light) for path in paths)
+    own, other = (contrast_ratio(_logo_light(path), light) for path in paths)
     return own < LOST and other > 1.5 * own
 
 
@@ -131,7 +131,7 @@ def _mean_light(pixels: np.ndarray) -> float:
     return float((values**2.2 @ np.array([0.2126, 0.7152, 0.0722], np.float32)).mean())
 
 
-def _behind(d: Draft, segment: Segment, box: Box) -> float | None:
+def _luminance_behind(d: PlanDraft, segment: Segment, box: Box) -> float | None:
     """Mean relative luminance of the picture behind a box, were it fitted by its middle; of its
     blurred copy where it does not reach that far."""
     layout = segment.layout
@@ -160,11 +160,11 @@ def _has_own_ground(segment: Segment) -> bool:
     return segment.background is not None and segment.background.kind != "blur"
 
 
-def _box(d: Draft, overlay: Overlay) -> Box:
-    return _placed(d, overlay, d.spec.asset(overlay.media))
+def _overlay_box(d: PlanDraft, overlay: Overlay) -> Box:
+    return _placed_box(d, overlay, d.spec.asset(overlay.media))
 
 
-def _placed(d: Draft, overlay: Overlay, asset: Asset) -> Box:
+def _placed_box(d: PlanDraft, overlay: Overlay, asset: Asset) -> Box:
     aspect = (asset.width or 1) / (asset.height or 1)
     width = overlay.width * (d.spec.resolution.width if overlay.width <= 1 else 1)
     if overlay.type != "image":
@@ -178,7 +178,7 @@ def _placed(d: Draft, overlay: Overlay, asset: Asset) -> Box:
     return left, top, left + w, top + h
 
 
-def _moved_inside(d: Draft, i: int, overlay: Overlay) -> Box:
+def _moved_inside(d: PlanDraft, i: int, overlay: Overlay) -> Box:
     """The box of an overlay whose corner is given in numbers; moved inside of what the platforms
     leave clear, with a warning."""
     assert overlay.corner is not None
@@ -187,7 +187,7 @@ def _moved_inside(d: Draft, i: int, overlay: Overlay) -> Box:
         round(at * side) if at <= 1 else round(at)
         for at, side in zip(overlay.corner, (size.width, size.height), strict=True)
     )
-    x0, y0, x1, y1 = _box(d, overlay)
+    x0, y0, x1, y1 = _overlay_box(d, overlay)
     w, h = x1 - x0, y1 - y0
     a, b, c, e = d.clear_box
     x, y = min(max(left, a), c - w), min(max(top, b), e - h)

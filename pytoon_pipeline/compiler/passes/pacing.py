@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.end_card import has_end_card
 from pytoon_pipeline.plan.model import Segment
 from pytoon_pipeline.plan.timeline import frames_of, seconds_of
@@ -13,13 +13,13 @@ READ_PAUSE = 0.4
 """Seconds that a line stays beyond the reading of its characters."""
 
 
-def reading_seconds(d: Draft, text: str) -> float:
+def reading_seconds(d: PlanDraft, text: str) -> float:
     """Least time on screen of a line: its characters at the reading speed of the platform facts."""
     rules = d.facts.captions
     return max(rules.cue_seconds[0], len(text) / rules.max_chars_per_second)
 
 
-def _needed(d: Draft, i: int) -> float:
+def _needed_seconds(d: PlanDraft, i: int) -> float:
     """Least seconds of a segment for its lines; those that hold all through need no share."""
     lines = d.lines[i]
     return sum(reading_seconds(d, line.text) + READ_PAUSE for line in lines) + (
@@ -27,7 +27,7 @@ def _needed(d: Draft, i: int) -> float:
     )
 
 
-def _clip_room(d: Draft, segment: Segment) -> float | None:
+def _clip_room(d: PlanDraft, segment: Segment) -> float | None:
     """Seconds of a clip from where the segment begins; None for anything but clips."""
     if segment.type != "video" or not segment.media:
         return None
@@ -36,7 +36,7 @@ def _clip_room(d: Draft, segment: Segment) -> float | None:
     return max(0, int(((asset.seconds or 0.0) - segment.audio.start) * rate)) / rate
 
 
-def set_durations(d: Draft) -> None:
+def set_durations(d: PlanDraft) -> None:
     segments, pacing = d.spec.segments, d.preset.pacing
     if not segments:
         return
@@ -44,7 +44,7 @@ def set_durations(d: Draft) -> None:
     wanted: list[float] = []
     least: list[float] = []
     for i, segment in enumerate(segments):
-        needed = _needed(d, i)
+        needed = _needed_seconds(d, i)
         room = _clip_room(d, segment)
         if segment.duration is not None:
             wanted.append(segment.duration)
@@ -62,9 +62,9 @@ def set_durations(d: Draft) -> None:
     target = min(asked or total, limit)
     free = [s.duration is None for s in segments]
     if total < target:
-        wanted = _stretch(wanted, free, target)
+        wanted = _stretch_durations(wanted, free, target)
     elif total > target + 1e-9:
-        shorter = _shorten(wanted, least, target)
+        shorter = _shorten_durations(wanted, least, target)
         if shorter is None:
             _refuse_length(d, least, target, asked)
             return
@@ -73,10 +73,10 @@ def set_durations(d: Draft) -> None:
             f"The material would run {total:.1f} s; all segments were shortened evenly "
             f"to {target:g} s."
         )
-    _write(d, wanted)
+    _write_durations(d, wanted)
 
 
-def _refuse_length(d: Draft, least: list[float], target: float, asked: float | None) -> None:
+def _refuse_length(d: PlanDraft, least: list[float], target: float, asked: float | None) -> None:
     """Says what the time is needed for, and those ways out of it that lead out."""
     total, limit = sum(least), d.spec.constraints.max_duration
     card = least[-1] if has_end_card(d) else 0.0
@@ -84,7 +84,7 @@ def _refuse_length(d: Draft, least: list[float], target: float, asked: float | N
     lines = [line for part in d.lines[: len(shown)] for line in part]
     kinds = [s.type for s in d.spec.segments[: len(shown)]]
     parts = [
-        counted(sum(kind == k for kind in kinds), word)
+        count_of(sum(kind == k for kind in kinds), word)
         for k, word in (
             ("image", "picture"),
             ("video", "clip"),
@@ -93,7 +93,7 @@ def _refuse_length(d: Draft, least: list[float], target: float, asked: float | N
         )
         if k in kinds
     ]
-    parts += [counted(len(lines), "line")] if lines else []
+    parts += [count_of(len(lines), "line")] if lines else []
     parts += [f"the end card ({card:.1f} s)"] if card else []
     remedies = []
     if asked and math.ceil(total) <= limit:
@@ -101,7 +101,7 @@ def _refuse_length(d: Draft, least: list[float], target: float, asked: float | N
     if card and d.brief is not None and total - card <= target + 1e-9:
         remedies.append("leave the end card out with end_card: false")
     words = sum(
-        max(0.0, need - max(d.preset.pacing.shortest, READ_PAUSE + len(part) * _LEAST_LINE))
+        max(0.0, need - max(d.preset.pacing.shortest, READ_PAUSE + len(part) * _MIN_LINE))
         for need, part in zip(shown, d.lines, strict=False)
     )
     over = total - target
@@ -113,29 +113,31 @@ def _refuse_length(d: Draft, least: list[float], target: float, asked: float | N
     while kept < len(most) and most[kept] <= left + 1e-9:
         left, kept = left - most[kept], kept + 1
     if 0 < kept < len(shown):
-        remedies.append(f"take out {counted(len(shown) - kept, 'picture')} with what is said there")
+        remedies.append(
+            f"take out {count_of(len(shown) - kept, 'picture')} with what is said there"
+        )
     remedy = ", or ".join(remedies) or "give the video more time, or say and show less"
     d.error(
         "duration.too_much",
-        f"{_listed(parts)} need {total:.1f} s; {target:g} s are possible.",
+        f"{_join_parts(parts)} need {total:.1f} s; {target:g} s are possible.",
         f"{remedy[:1].upper()}{remedy[1:]}.",
         "duration" if asked else "media" if d.brief else "segments",
     )
 
 
-_LEAST_LINE = 0.83 + READ_PAUSE
+_MIN_LINE = 0.83 + READ_PAUSE
 """Seconds that the shortest line needs."""
 
 
-def counted(number: int, word: str) -> str:
+def count_of(number: int, word: str) -> str:
     return f"{number} {word}" + ("" if number == 1 else "s")
 
 
-def _listed(parts: list[str]) -> str:
+def _join_parts(parts: list[str]) -> str:
     return " and ".join(p for p in (", ".join(parts[:-1]), parts[-1]) if p)
 
 
-def _time_for_voice(d: Draft, total: float, limit: float) -> float | None:
+def _time_for_voice(d: PlanDraft, total: float, limit: float) -> float | None:
     """A voice that outlasts the pictures makes the stills longer."""
     assert d.spec.audio and d.spec.audio.voice
     voice = d.spec.audio.voice
@@ -153,7 +155,7 @@ def _time_for_voice(d: Draft, total: float, limit: float) -> float | None:
     return min(end, limit)
 
 
-def _stretch(wanted: list[float], free: list[bool], target: float) -> list[float]:
+def _stretch_durations(wanted: list[float], free: list[bool], target: float) -> list[float]:
     """Longer, in proportion: what the brief left open first, all where it left nothing open."""
     movable = free if any(free) else [True] * len(wanted)
     fixed = sum(w for w, m in zip(wanted, movable, strict=True) if not m)
@@ -161,7 +163,9 @@ def _stretch(wanted: list[float], free: list[bool], target: float) -> list[float
     return [w * factor if m else w for w, m in zip(wanted, movable, strict=True)]
 
 
-def _shorten(wanted: list[float], least: list[float], target: float) -> list[float] | None:
+def _shorten_durations(
+    wanted: list[float], least: list[float], target: float
+) -> list[float] | None:
     """Shorter by one factor, none below its least; None where the least are too much."""
     if sum(least) > target + 1e-9:
         return None
@@ -173,7 +177,7 @@ def _shorten(wanted: list[float], least: list[float], target: float) -> list[flo
     return [max(m, w * low) for w, m in zip(wanted, least, strict=True)]
 
 
-def _write(d: Draft, durations: list[float]) -> None:
+def _write_durations(d: PlanDraft, durations: list[float]) -> None:
     """Whole frames: the cuts are rounded, so that the sum is exact."""
     rate, total, last = d.spec.frame_rate, 0.0, 0
     for i, (segment, duration) in enumerate(zip(d.spec.segments, durations, strict=True)):

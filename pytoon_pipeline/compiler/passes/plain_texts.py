@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.errors import quote_text
-from pytoon_pipeline.tables.markup import plain_text
+from pytoon_pipeline.tables.markup import markup_to_text
 
 
-def set_plain_texts(d: Draft) -> None:
+def set_plain_texts(d: PlanDraft) -> None:
     """Takes tags and entities of HTML out of every text that is drawn, with a warning for each."""
 
-    def mend(text: str | None, field: str) -> str | None:
+    def clean_text(text: str | None, field: str) -> str | None:
         if not text or not ("&" in text or "<" in text):
             return text
-        plain = plain_text(text)
+        plain = markup_to_text(text)
         if plain == text:
             return text
         if not plain.strip():
@@ -35,12 +35,12 @@ def set_plain_texts(d: Draft) -> None:
         return plain
 
     if d.brief is not None:
-        _mend_brief(d, mend)
+        _mend_brief(d, clean_text)
     else:
-        _mend_spec(d, mend)
+        _mend_spec(d, clean_text)
 
 
-def _mend_brief(d: Draft, mend: Callable[[str | None, str], str | None]) -> None:
+def _mend_brief(d: PlanDraft, mend: Callable[[str | None, str], str | None]) -> None:
     brief = d.brief
     assert brief is not None
     d.brief = brief.model_copy(
@@ -55,7 +55,7 @@ def _mend_brief(d: Draft, mend: Callable[[str | None, str], str | None]) -> None
     )
 
 
-def _mend_spec(d: Draft, mend: Callable[[str | None, str], str | None]) -> None:
+def _mend_spec(d: PlanDraft, mend: Callable[[str | None, str], str | None]) -> None:
     for i, segment in enumerate(d.spec.segments):
         segment.text = mend(segment.text, f"segments[{i}].text")
     for i, cue in enumerate(d.spec.captions or []):

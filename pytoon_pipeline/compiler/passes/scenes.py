@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytoon_pipeline.compiler.draft import Draft, Line
+from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft
 from pytoon_pipeline.compiler.passes.end_card import add_end_card
 from pytoon_pipeline.compiler.passes.generated import (
     place_generated,
@@ -12,7 +12,7 @@ from pytoon_pipeline.compiler.passes.generated import (
 from pytoon_pipeline.plan.model import Segment
 
 
-def plan_scenes(d: Draft) -> None:
+def plan_scenes(d: PlanDraft) -> None:
     if d.brief is not None and d.brief.generate:
         place_generated(d)
     for i, segment in enumerate(d.spec.segments):
@@ -34,7 +34,7 @@ def plan_scenes(d: Draft) -> None:
     time_generated(d)
 
 
-def _type_of(d: Draft, segment: Segment) -> str:
+def _type_of(d: PlanDraft, segment: Segment) -> str:
     if segment.generate:
         return "generated"
     if not segment.media:
@@ -42,7 +42,7 @@ def _type_of(d: Draft, segment: Segment) -> str:
     return "video" if d.spec.asset(segment.media[0]).kind == "video" else "image"
 
 
-def _check_segments(d: Draft) -> None:
+def _check_segments(d: PlanDraft) -> None:
     for segment in d.spec.segments:
         field = d.fields[segment.id]
         broken = any((p.field or "").startswith(field) for p in d.problems)
@@ -61,36 +61,36 @@ def _check_segments(d: Draft) -> None:
             d.error("generate.none", "there is no prompt.", "Add `generate:`.", field)
 
 
-def _spec_lines(d: Draft, i: int, segment: Segment) -> list[Line]:
+def _spec_lines(d: PlanDraft, i: int, segment: Segment) -> list[BriefLine]:
     """A hand-written segment's own text. The first is set as a hook, the others as beats, unless
     they name another style."""
     if not segment.text:
         return []
     base = segment.text_style.base if segment.text_style else None
     role = base if base in ("hook", "beat", "cta") else "hook" if i == 0 else "beat"
-    return [Line(role, segment.text, f"{d.fields[segment.id]}.text", role)]
+    return [BriefLine(role, segment.text, f"{d.fields[segment.id]}.text", role)]
 
 
-def _brief_lines(d: Draft) -> list[list[Line]]:
+def _brief_lines(d: PlanDraft) -> list[list[BriefLine]]:
     """Hook first, call to action last, beats spread evenly over what lies between."""
     brief, segments = d.brief, d.spec.segments
     assert brief is not None
-    lines: list[list[Line]] = [[] for _ in segments]
+    lines: list[list[BriefLine]] = [[] for _ in segments]
     if not segments:
         return lines
     for i, segment in enumerate(segments):
         if segment.text:
-            lines[i].append(Line("beat", segment.text, f"{d.fields[segment.id]}.text", "beat"))
+            lines[i].append(BriefLine("beat", segment.text, f"{d.fields[segment.id]}.text", "beat"))
     last = len(segments) - 1
     if brief.hook:
-        lines[0].insert(0, Line("hook", brief.hook, "hook", "hook"))
+        lines[0].insert(0, BriefLine("hook", brief.hook, "hook", "hook"))
     places = [i for i in range(len(segments)) if not lines[i] and not (brief.cta and i == last)]
     places = places or [i for i in range(len(segments)) if not (brief.cta and i == last and last)]
     count = len(brief.beats)
     for j, beat in enumerate(brief.beats):
         # Fewer lines than pictures: each in the middle of its share of them.
         k = (2 * j + 1) * len(places) // (2 * count) if count else 0
-        lines[places[k]].append(Line("beat", beat, f"beats[{j}]", "beat"))
+        lines[places[k]].append(BriefLine("beat", beat, f"beats[{j}]", "beat"))
     if brief.cta:
-        lines[last].append(Line("cta", brief.cta, "cta", "cta"))
+        lines[last].append(BriefLine("cta", brief.cta, "cta", "cta"))
     return lines

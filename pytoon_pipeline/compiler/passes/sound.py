@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.media import take_project_file
 from pytoon_pipeline.plan.model import Audio, Loudness, Music
 
@@ -10,12 +10,12 @@ CLIP_UNDER_MUSIC_DB = -8.0
 """A clip's own sound is heard behind music, not against it."""
 
 
-def plan_sound(d: Draft) -> None:
+def plan_sound(d: PlanDraft) -> None:
     audio = d.spec.audio = d.spec.audio or Audio()
     rules = d.facts.loudness
     if audio.loudness == Loudness():
         audio.loudness = Loudness(target_lufs=rules.target_lufs, true_peak_db=rules.true_peak_db)
-    heard = [s for s in d.spec.segments if s.type == "video" and _heard(d, s)]
+    heard = [s for s in d.spec.segments if s.type == "video" and _has_own_sound(d, s)]
     silent = d.brief is not None and d.brief.music is False
     # A plan says what is heard: without audio it is silent but for its clips.
     wants_default = d.brief is not None and d.brief.music is None
@@ -30,11 +30,11 @@ def plan_sound(d: Draft) -> None:
                 segment.audio.gain_db = CLIP_UNDER_MUSIC_DB
 
 
-def _heard(d: Draft, segment) -> bool:
+def _has_own_sound(d: PlanDraft, segment) -> bool:
     return bool(segment.audio.use and segment.media and d.spec.asset(segment.media[0]).has_audio)
 
 
-def _preset_music(d: Draft) -> Music | None:
+def _preset_music(d: PlanDraft) -> Music | None:
     name, tracks = d.preset.music, d.shop.presets.tracks()
     if name is None or name not in tracks:
         return None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.end_card import end_transition, has_end_card
 from pytoon_pipeline.plan.model import Transition
-from pytoon_pipeline.plan.timeline import bodies, frames_of, longest_window, seconds_of
+from pytoon_pipeline.plan.timeline import body_frames, frames_of, longest_window, seconds_of
 
 
-def set_transitions(d: Draft) -> None:
+def set_transitions(d: PlanDraft) -> None:
     segments, rate = d.spec.segments, d.spec.frame_rate
     if any(s.duration is None for s in segments) or not segments:
         return
     chosen = d.preset.transitions
-    kinds = [k for k in _usual(d) if k in d.spec.constraints.transitions]
-    lengths = bodies([s.duration for s in segments], rate)  # type: ignore[misc]
+    kinds = [k for k in _usual_transitions(d) if k in d.spec.constraints.transitions]
+    lengths = body_frames([s.duration for s in segments], rate)  # type: ignore[misc]
     for i, segment in enumerate(segments):
         if i == len(segments) - 1:
             if segment.transition and segment.transition.kind != "cut":
@@ -40,7 +40,7 @@ def set_transitions(d: Draft) -> None:
         segment.transition = Transition(type=transition.kind, duration=seconds_of(frames, rate))
 
 
-def _usual(d: Draft) -> list[str]:
+def _usual_transitions(d: PlanDraft) -> list[str]:
     """The preset's own order; the livelier one where the plan may move more than is brand safe."""
     calm = d.spec.constraints.max_motion <= d.preset.motion.amount
     return list(d.preset.transitions.kinds if calm else d.preset.transitions.lively)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.end_card import end_styles, has_end_card
 from pytoon_pipeline.compiler.presets import PresetType
 from pytoon_pipeline.plan.model import Segment, StyleOverride, TextBox, TypeStyle
 
 
-def set_styles(d: Draft) -> None:
+def set_styles(d: PlanDraft) -> None:
     """Fills `styles` and points every line to its own."""
     for role in ("hook", "beat", "cta"):
-        d.spec.styles.setdefault(role, _resolve(d, getattr(d.preset.type, role), role))
+        d.spec.styles.setdefault(role, _resolve_style(d, getattr(d.preset.type, role), role))
     for i, segment in enumerate(d.spec.segments):
         if segment is d.spec.segments[-1] and has_end_card(d):
             own = end_styles(d)
@@ -23,10 +23,10 @@ def set_styles(d: Draft) -> None:
         d.lines[i] = [replace(line, style=_style_for(d, segment, line.role)) for line in d.lines[i]]
 
 
-def _resolve(d: Draft, kind: PresetType, role: str) -> TypeStyle:
+def _resolve_style(d: PlanDraft, kind: PresetType, role: str) -> TypeStyle:
     s = d.scale
     return TypeStyle(
-        family=_family(d, kind.font, kind.weight, role),
+        family=_style_family(d, kind.font, kind.weight, role),
         weight=kind.weight,
         fallback=[*kind.fallback, *([d.brand.fonts.body] if d.brand.fonts else [])],
         max_px=round(kind.max_px * s),
@@ -37,21 +37,21 @@ def _resolve(d: Draft, kind: PresetType, role: str) -> TypeStyle:
         letter_spacing=kind.letter_spacing,
         align=kind.align,
         uppercase=kind.uppercase,
-        color=_colour(d, kind.color),
+        color=_style_colour(d, kind.color),
         stroke=kind.stroke,
-        stroke_color=_colour(d, kind.stroke_color),
+        stroke_color=_style_colour(d, kind.stroke_color),
         shadow=kind.shadow,
-        box=TextBox(**{**kind.box.model_dump(), "color": _colour(d, kind.box.color)})
+        box=TextBox(**{**kind.box.model_dump(), "color": _style_colour(d, kind.box.color)})
         if kind.box
         else None,
         scrim=kind.scrim,
-        alternate=_colour(d, kind.alternate) if kind.alternate else None,
+        alternate=_style_colour(d, kind.alternate) if kind.alternate else None,
         place=kind.place,
         entrance=kind.entrance,
     )
 
 
-def _colour(d: Draft, role: str) -> str:
+def _style_colour(d: PlanDraft, role: str) -> str:
     colour = d.brand.color(role)
     if colour is None:
         d.warn(
@@ -63,7 +63,7 @@ def _colour(d: Draft, role: str) -> str:
     return colour or "#000000"
 
 
-def _family(d: Draft, role: str, weight: int, style: str) -> str:
+def _style_family(d: PlanDraft, role: str, weight: int, style: str) -> str:
     """A role of the brand kit or a family; an unknown family falls back to the brand's body."""
     fonts = d.brand.fonts
     family = {"heading": fonts.heading, "body": fonts.body}.get(role, role) if fonts else role
@@ -81,7 +81,7 @@ def _family(d: Draft, role: str, weight: int, style: str) -> str:
     return substitute
 
 
-def _style_for(d: Draft, segment: Segment, role: str) -> str:
+def _style_for(d: PlanDraft, segment: Segment, role: str) -> str:
     """Name of the style of a line: the role's own, a text card's, or one with the segment's
     changes."""
     name, style = role, d.spec.styles[role]
@@ -126,23 +126,23 @@ def _style_for(d: Draft, segment: Segment, role: str) -> str:
     return name
 
 
-def card_text_colour(d: Draft) -> str:
+def card_text_colour(d: PlanDraft) -> str:
     """Text on a card stands on the preset's own colours, where it has some; else, for a card has no
     picture to blur, on the brand's ground."""
     own = d.spec.archetype == "meme" or d.preset.background.colors
-    return d.spec.styles["beat"].color if own else _colour(d, "on_ground")
+    return d.spec.styles["beat"].color if own else _style_colour(d, "on_ground")
 
 
-def _allowed_family(d: Draft, family: str, weight: int, segment: Segment) -> str:
+def _allowed_family(d: PlanDraft, family: str, weight: int, segment: Segment) -> str:
     allowed = d.spec.constraints.fonts
     if family.casefold() in {f.casefold() for f in allowed}:
-        return _family(d, family, weight, segment.id)
+        return _style_family(d, family, weight, segment.id)
     kept = d.spec.styles["hook"].family
     d.note(f"{segment.id}: {family!r} is not a font of the brand; {kept!r} is used.")
     return kept
 
 
-def _allowed_colour(d: Draft, colour: str, kept: str, segment: Segment) -> str:
+def _allowed_colour(d: PlanDraft, colour: str, kept: str, segment: Segment) -> str:
     allowed = d.spec.constraints.colors
     if allowed is None or colour.upper() in {c.upper() for c in allowed}:
         return colour

@@ -4,65 +4,70 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pytoon_pipeline.compiler.draft import Draft
+from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.typeset import smaller_styles, text_style
 from pytoon_pipeline.picture.emoji import describe_emoji, replace_unknown_emoji
-from pytoon_pipeline.picture.text import UnbreakableText, fit, normalise, split
+from pytoon_pipeline.picture.text import (
+    UnbreakableTextError,
+    fit_text,
+    normalise_text,
+    split_into_cues,
+)
 from pytoon_pipeline.plan.model import TypeStyle
 
-_LEAST_OF_USUAL = 0.75
+_MIN_OF_USUAL = 0.75
 """Share of a preset's smallest size: rather than in smaller type, a text comes in more cues."""
 MORE_LINES = 2
 """Lines that a text with a word too long for its preset may have beyond those of the preset."""
 
 
-def words_language(d: Draft) -> str:
+def words_language(d: PlanDraft) -> str:
     """The language that the spec's texts are in, as its author says."""
     return str(d.spec.metadata.get("locale", "en"))
 
 
 def split_line(
-    d: Draft, text: str, style: TypeStyle, field: str, width: int, height: int
+    d: PlanDraft, text: str, style: TypeStyle, field: str, width: int, height: int
 ) -> tuple[TypeStyle, list[str]]:
     """The cues of a text, and the style in which each of them fits: the one asked for with words
     whole, else with its words parted, else smaller, else in more lines, else in more cues, else
-    parted anywhere. Raises `UnbreakableText` where nothing of that is legible, `MissingGlyph`.
-    """
+    parted anywhere. Raises `UnbreakableTextError` where nothing of that is legible,
+    `MissingGlyphError`."""
     note_emoji(d, text)
     floor = max(1, round(d.facts.captions.font_px.floor * d.scale))
     smaller = list(smaller_styles(style, floor, MORE_LINES))
     ways = [(style, "words"), (style, "parts"), *((s, "parts") for s in smaller)]
     ways.append((smaller[-1], "letters"))
-    found: list[_Set] = []
-    refused: UnbreakableText | None = None
+    found: list[_SetText] = []
+    refused: UnbreakableTextError | None = None
     for tried, breaking in ways:
         if found and breaking == "letters":
             break
         shaped = replace(text_style(tried, tried.place, words_language(d)), breaking=breaking)
         try:
-            cues = split(text, shaped, width, height, d.shop.fonts)
-        except UnbreakableText as error:
+            cues = split_into_cues(text, shaped, width, height, d.shop.fonts)
+        except UnbreakableTextError as error:
             refused = error
             continue
         shaped = replace(shaped, breaking="letters")
-        fitted = [fit(cue, shaped, width, height, d.shop.fonts) for cue in cues]
+        fitted = [fit_text(cue, shaped, width, height, d.shop.fonts) for cue in cues]
         if not all(fitted):
             continue
         sizes = [f.size for f in fitted if f]
-        found.append(_Set(tried, cues, min(sizes, default=style.min_px), breaking == "letters"))
+        found.append(_SetText(tried, cues, min(sizes, default=style.min_px), breaking == "letters"))
         if breaking == "words" or len(cues) < 2:
             break
     if not found:
         assert refused is not None
         raise refused
-    least = _LEAST_OF_USUAL * style.min_px
+    least = _MIN_OF_USUAL * style.min_px
     chosen = next((s for s in found if len(s.cues) < 2 and s.size >= least), found[0])
     _note_words(d, text, field, style, chosen)
     return chosen.style, chosen.cues
 
 
 @dataclass(frozen=True)
-class _Set:
+class _SetText:
     """A text as it may be set."""
 
     style: TypeStyle
@@ -72,7 +77,7 @@ class _Set:
     parted_anywhere: bool
 
 
-def _note_words(d: Draft, text: str, field: str, style: TypeStyle, chosen: _Set) -> None:
+def _note_words(d: PlanDraft, text: str, field: str, style: TypeStyle, chosen: _SetText) -> None:
     if chosen.size < style.min_px:
         d.note(
             f"{field}: '{text}' is set in letters of {chosen.size} px, smaller than the preset's "
@@ -85,7 +90,7 @@ def _note_words(d: Draft, text: str, field: str, style: TypeStyle, chosen: _Set)
         )
 
 
-def named_style(d: Draft, name: str, style: TypeStyle) -> str:
+def named_style(d: PlanDraft, name: str, style: TypeStyle) -> str:
     """The name of a style in the spec, which is `name` for what has it, or a new one like it."""
     if d.spec.styles.get(name) == style:
         return name
@@ -94,9 +99,9 @@ def named_style(d: Draft, name: str, style: TypeStyle) -> str:
     return own
 
 
-def note_emoji(d: Draft, text: str) -> None:
+def note_emoji(d: PlanDraft, text: str) -> None:
     """Says which emoji of a text are drawn as something else."""
-    for emoji in replace_unknown_emoji(normalise(text), d.shop.fonts)[2]:
+    for emoji in replace_unknown_emoji(normalise_text(text), d.shop.fonts)[2]:
         shown = describe_emoji(emoji.written)
         drawn = f"drawn as {emoji.drawn}" if emoji.drawn.strip() else "left out"
         if all("\U0001f1e6" <= c <= "\U0001f1ff" for c in emoji.drawn) and emoji.drawn:

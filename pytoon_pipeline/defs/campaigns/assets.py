@@ -27,14 +27,14 @@ def campaign_report(
 ) -> ReportDocument:
     """The page of a campaign for people who never open Dagster: its videos, their checks, what
     failed and why, and the same as a table."""
-    campaign, seen = _campaign(context.partition_key, ledger)
+    campaign, seen = _find_campaign(context.partition_key, ledger)
     document = write_report(campaign, ledger, services.store)
     ledger.note_page(campaign, made=ledger.now(), seen=seen)
     context.add_output_metadata(metadata.of_report(document, services.store))
     return document
 
 
-def _campaign(partition: str, ledger: Ledger) -> tuple[str, float]:
+def _find_campaign(partition: str, ledger: Ledger) -> tuple[str, float]:
     """Its name, and when one of its briefs last changed."""
     for name, last in ledger.campaigns().items():
         if folder_name(name, ledger) == partition:

@@ -42,7 +42,7 @@ class PageWriter:
         self._asked.put((campaign, ledger, store))
         if self._thread is None or not self._thread.is_alive():
             # Nobody who ends this process waits for it: a page is put into the store whole.
-            self._thread = threading.Thread(target=self._work, name="pages", daemon=True)
+            self._thread = threading.Thread(target=self._write_pages, name="pages", daemon=True)
             self._thread.start()
 
     def take_written(self) -> list[WrittenPage]:
@@ -54,7 +54,7 @@ class PageWriter:
         except Empty:
             return found
 
-    def _work(self) -> None:
+    def _write_pages(self) -> None:
         while True:
             self._written.put(write_page(*self._asked.get()))
 

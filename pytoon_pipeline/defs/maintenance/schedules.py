@@ -22,8 +22,13 @@ from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
 from pytoon_pipeline.defs.videos.resources import SettingsResource
 from pytoon_pipeline.errors import UserError
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.maintenance.deletions import Deletion, Outcome, carry_out, sums
-from pytoon_pipeline.maintenance.forget import Forgetting, strike
+from pytoon_pipeline.maintenance.deletions import (
+    DeletionOutcome,
+    PlannedDeletion,
+    carry_out,
+    sum_by_kind,
+)
+from pytoon_pipeline.maintenance.forget import ForgetPlan, remove_from_ledger
 from pytoon_pipeline.maintenance.machine import plan_machine, tidy_machine
 from pytoon_pipeline.maintenance.objects import delete_object, plan_store, tidy_store
 from pytoon_pipeline.settings import Settings
@@ -40,7 +45,7 @@ _DAY = 86400.0
 
 def plan_runs(
     instance: dg.DagsterInstance, keep_days: float, now: float | None = None
-) -> Iterator[Deletion]:
+) -> Iterator[PlannedDeletion]:
     """The runs that ended more than so many days ago, oldest first, without those that Dagster's
     pages still need: of each partition the newest run, and the newest that made each asset."""
     now = time.time() if now is None else now
@@ -61,20 +66,20 @@ def plan_runs(
         partitions = {
             p for r in records if (p := r.dagster_run.tags.get(PARTITION_NAME_TAG)) in known
         }
-        needed = _needed(instance, assets, partitions) if partitions else set()
+        needed = _needed_runs(instance, assets, partitions) if partitions else set()
         for record in records:
             run, ended = record.dagster_run, record.end_time or record.update_timestamp.timestamp()
             if run.run_id not in needed and ended < cutoff:
-                yield Deletion(
+                yield PlannedDeletion(
                     "runs",
                     run.run_id,
-                    _bytes(instance, run.run_id),
+                    _run_bytes(instance, run.run_id),
                     now - ended,
                     f"it ended over {keep_days:g} days ago",
                 )
 
 
-def _bytes(instance: dg.DagsterInstance, run_id: str) -> int:
+def _run_bytes(instance: dg.DagsterInstance, run_id: str) -> int:
     """Of the run's own file on SQLite; a server does not tell."""
     log = instance.event_log_storage
     with suppress(OSError):
@@ -83,7 +88,7 @@ def _bytes(instance: dg.DagsterInstance, run_id: str) -> int:
     return 0
 
 
-def _needed(
+def _needed_runs(
     instance: dg.DagsterInstance, assets: Sequence[dg.AssetKey], partitions: set[str]
 ) -> set[str]:
     """Runs of some partitions that are to stay."""
@@ -130,7 +135,9 @@ def _delete_shard(log: SqliteEventLogStorage, run_id: str) -> None:
             Path(log.path_for_shard(run_id) + ending).unlink(missing_ok=True)
 
 
-def tidy_runs(instance: dg.DagsterInstance, keep_days: float, seconds: float = SECONDS) -> Outcome:
+def tidy_runs(
+    instance: dg.DagsterInstance, keep_days: float, seconds: float = SECONDS
+) -> DeletionOutcome:
     """Delete the records of old runs, for so many seconds at most."""
     began, planned = time.monotonic(), []
     # The whole plan first: its cursor would get lost among runs that go.
@@ -146,28 +153,32 @@ def tidy_runs(instance: dg.DagsterInstance, keep_days: float, seconds: float = S
 # Forgetting --------------------------------------------------------------------------------------
 
 
-def forget(forgetting: Forgetting, settings: Settings, instance: dg.DagsterInstance) -> Outcome:
+def carry_out_forgetting(
+    forgetting: ForgetPlan, settings: Settings, instance: dg.DagsterInstance
+) -> DeletionOutcome:
     """Carry out what was planned: Dagster's partitions, the ledger's rows, files."""
     store, ledger = open_store(settings), Ledger(settings.ledger)
     # The videos come last: as long as one is there its brief can be named again.
     for definition, names in ((BRIEFS, forgetting.briefs), (CAMPAIGNS, forgetting.folders)):
         for name in names:
             instance.delete_dynamic_partition(definition.name, name)
-    strike(forgetting, ledger)
+    remove_from_ledger(forgetting, ledger)
     return carry_out(forgetting.plan, lambda each: delete_object(store, each), hands=1)
 
 
 # Jobs and schedules ------------------------------------------------------------------------------
 
 
-class Tidying(dg.Config):
+class TidyConfig(dg.Config):
     """How to tidy."""
 
     dry_run: bool = False
     """Only say what would go."""
 
 
-def _metadata(planned: Sequence[Deletion], done: Outcome | None) -> dict[str, object]:
+def _tidy_metadata(
+    planned: Sequence[PlannedDeletion], done: DeletionOutcome | None
+) -> dict[str, object]:
     """Numbers, so that Dagster plots them."""
     gone = planned if done is None else done.done
     rows = [
@@ -180,7 +191,7 @@ def _metadata(planned: Sequence[Deletion], done: Outcome | None) -> dict[str, ob
                 "reason": s.reason,
             }
         )
-        for s in sums(gone)
+        for s in sum_by_kind(gone)
     ]
     schema = dg.TableSchema(
         [
@@ -207,8 +218,10 @@ def _metadata(planned: Sequence[Deletion], done: Outcome | None) -> dict[str, ob
     return found
 
 
-def _tell(context: dg.OpExecutionContext, planned: Sequence[Deletion], done: Outcome | None) -> int:
-    context.add_output_metadata(_metadata(planned, done))
+def _report_tidying(
+    context: dg.OpExecutionContext, planned: Sequence[PlannedDeletion], done: DeletionOutcome | None
+) -> int:
+    context.add_output_metadata(_tidy_metadata(planned, done))
     if done is None:
         context.log.info(f"{len(planned)} would be deleted.")
         return len(planned)
@@ -221,34 +234,34 @@ def _tell(context: dg.OpExecutionContext, planned: Sequence[Deletion], done: Out
 
 
 @dg.op(description="Intermediates in the store that nothing needs.")
-def store(context: dg.OpExecutionContext, config: Tidying, settings: SettingsResource) -> int:
+def store(context: dg.OpExecutionContext, config: TidyConfig, settings: SettingsResource) -> int:
     loaded = settings.load()
     if config.dry_run:
         planned, notes = plan_store(loaded)
         for note in notes:
             context.log.warning(note)
-        return _tell(context, planned, None)
+        return _report_tidying(context, planned, None)
     try:
-        return _tell(context, [], tidy_store(loaded))
+        return _report_tidying(context, [], tidy_store(loaded))
     except UserError as error:
         context.log.info(str(error))  # Another one does it.
         return 0
 
 
 @dg.op(description="Dagster's records of runs that ended long ago.")
-def runs(context: dg.OpExecutionContext, config: Tidying, settings: SettingsResource) -> int:
+def runs(context: dg.OpExecutionContext, config: TidyConfig, settings: SettingsResource) -> int:
     keep = settings.load().keep_runs_days
     if config.dry_run:
-        return _tell(context, list(plan_runs(context.instance, keep)), None)
-    return _tell(context, [], tidy_runs(context.instance, keep))
+        return _report_tidying(context, list(plan_runs(context.instance, keep)), None)
+    return _report_tidying(context, [], tidy_runs(context.instance, keep))
 
 
 @dg.op(description="What killed processes left on this machine, and requests long answered.")
-def machine(context: dg.OpExecutionContext, config: Tidying, settings: SettingsResource) -> int:
+def machine(context: dg.OpExecutionContext, config: TidyConfig, settings: SettingsResource) -> int:
     loaded = settings.load()
     if config.dry_run:
-        return _tell(context, plan_machine(loaded), None)
-    return _tell(context, [], tidy_machine(loaded))
+        return _report_tidying(context, plan_machine(loaded), None)
+    return _report_tidying(context, [], tidy_machine(loaded))
 
 
 @dg.job(

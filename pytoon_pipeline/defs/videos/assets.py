@@ -9,7 +9,7 @@ from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.videos import counting
-from pytoon_pipeline.defs.videos.failures import told
+from pytoon_pipeline.defs.videos.failures import run_stage
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG, brief_tags, outcome_tags
 from pytoon_pipeline.defs.videos.resources import Services
 from pytoon_pipeline.intake.ledger import Ledger
@@ -22,7 +22,7 @@ from pytoon_pipeline.stages.documents import (
     VideoDocument,
 )
 from pytoon_pipeline.stages.reporter import Reporter
-from pytoon_pipeline.telemetry.counters import write
+from pytoon_pipeline.telemetry.counters import write_counters
 
 _COMMON = {
     "partitions_def": BRIEFS,
@@ -33,7 +33,7 @@ _COMMON = {
 }
 
 
-def _fresh(context: dg.AssetExecutionContext) -> bool:
+def _is_fresh_asked(context: dg.AssetExecutionContext) -> bool:
     """Did a person ask that nothing be taken from the store?"""
     return context.run.tags.get(ACTION_TAG) == "rerender"
 
@@ -51,8 +51,8 @@ def render_spec(
     from pytoon_pipeline.stages.compile import compile_parcel, compile_source
 
     key = context.partition_key
-    with told(context, "render_spec", reporter, ledger):
-        entry = ledger.entry(key)
+    with run_stage(context, "render_spec", reporter, ledger):
+        entry = ledger.find_entry(key)
         source = entry.source
         missing = {t: v for t, v in brief_tags(source, key).items() if not context.run.tags.get(t)}
         if missing:
@@ -82,12 +82,14 @@ def segments(
     from pytoon_pipeline.stages.segments import render_segments
 
     key = context.partition_key
-    counts = counting.of(context)
-    reporter = counting.Counting(reporter, counts.tally)
-    with told(context, "segments", reporter, ledger):
-        document = render_segments(render_spec, services, key, reporter, fresh=_fresh(context))
+    counts = counting.run_counts_of(context)
+    reporter = counting.CountingReporter(reporter, counts.tally)
+    with run_stage(context, "segments", reporter, ledger):
+        document = render_segments(
+            render_spec, services, key, reporter, fresh=_is_fresh_asked(context)
+        )
     # Now, not only at the end of the run: its process may be killed, and these are rendered.
-    write(ledger, counts.tally)
+    write_counters(ledger, counts.tally)
     marks = outcome_tags(document)
     if marks:
         context.instance.add_run_tags(context.run.run_id, marks)
@@ -106,11 +108,13 @@ def assembled_video(
 ) -> VideoDocument:
     """The finished MP4: scenes linked, transitions between them, sound laid and levelled. Its
     quality is judged by the checks."""
-    from pytoon_pipeline.stages.assemble import assemble
+    from pytoon_pipeline.stages.assemble import assemble_video
 
     key = context.partition_key
-    with told(context, "assembled_video", reporter, ledger):
-        video = assemble(render_spec, segments, services, key, reporter, fresh=_fresh(context))
+    with run_stage(context, "assembled_video", reporter, ledger):
+        video = assemble_video(
+            render_spec, segments, services, key, reporter, fresh=_is_fresh_asked(context)
+        )
     context.add_output_metadata(metadata.of_video(video, render_spec, services.store))
     return video
 
@@ -128,13 +132,13 @@ def thumbnail(
     from pytoon_pipeline.stages.finish import make_thumbnail, preview_data_uri
 
     key = context.partition_key
-    with told(context, "thumbnail", reporter, ledger):
+    with run_stage(context, "thumbnail", reporter, ledger):
         document = make_thumbnail(render_spec, assembled_video, services, key)
         preview = preview_data_uri(document, services)
     context.add_output_metadata(
         {
-            "preview": metadata.picture(preview),
-            "thumbnail": metadata.link(services.store, document.key),
+            "preview": metadata.inline_picture(preview),
+            "thumbnail": metadata.object_link(services.store, document.key),
             "frame": document.frame,
             "at_second": round(document.frame / assembled_video.rate, 2),
         }
@@ -158,16 +162,16 @@ def metrics(
     from pytoon_pipeline.stages.finish import preview_data_uri, write_metrics
 
     key = context.partition_key
-    with told(context, "metrics", reporter, ledger):
+    with run_stage(context, "metrics", reporter, ledger):
         document = write_metrics(render_spec, segments, assembled_video, services, key)
         preview = preview_data_uri(thumbnail, services)
         ledger.note(key, state="done", error="", progress=1.0)
-    counts = counting.of(context)
+    counts = counting.run_counts_of(context)
     counting.count_video(counts.tally, document, context.run.tags.get(ACTION_TAG, "render"))
     counts.end(context, ledger, "done")
     context.add_output_metadata(
         {
-            "preview": metadata.picture(preview),
+            "preview": metadata.inline_picture(preview),
             **metadata.of_metrics(document, services.store),
             **metadata.of_run(counts.queue_seconds, counts.run_seconds),
         }

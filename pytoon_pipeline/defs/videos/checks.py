@@ -7,25 +7,25 @@ import dagster as dg
 
 from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.defs.partitions import BRIEFS
-from pytoon_pipeline.defs.videos.failures import told
+from pytoon_pipeline.defs.videos.failures import run_stage
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG
 from pytoon_pipeline.defs.videos.resources import Services
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.plan.model import RenderSpec
-from pytoon_pipeline.quality.checks import CHECKS, Verdict
+from pytoon_pipeline.quality.checks import CHECKS, CheckVerdict, check_name
 from pytoon_pipeline.stages.documents import SegmentsDocument, VideoDocument
 from pytoon_pipeline.stages.reporter import Reporter
 
 _SEVERITIES = {"error": dg.AssetCheckSeverity.ERROR, "warning": dg.AssetCheckSeverity.WARN}
 
 
-def _specs() -> list[dg.AssetCheckSpec]:
+def _check_specs() -> list[dg.AssetCheckSpec]:
     with warnings.catch_warnings():
         # Checks per partition are a preview; the pinned version is the one that was tried.
         warnings.filterwarnings("ignore", message=".*partitions_def", category=dg.PreviewWarning)
         return [
             dg.AssetCheckSpec(
-                check.__name__,
+                check_name(check),
                 asset="assembled_video",
                 description=check.__doc__,
                 additional_deps=["render_spec", "segments"],
@@ -35,9 +35,9 @@ def _specs() -> list[dg.AssetCheckSpec]:
         ]
 
 
-def check_result(verdict: Verdict) -> dg.AssetCheckResult:
+def check_result(verdict: CheckVerdict) -> dg.AssetCheckResult:
     """A verdict as Dagster shows it."""
-    found = metadata.measured(verdict.measured)
+    found = metadata.measured_values(verdict.measured)
     if verdict.remedy and not verdict.passed:
         found["remedy"] = verdict.remedy
     return dg.AssetCheckResult(
@@ -52,7 +52,7 @@ def check_result(verdict: Verdict) -> dg.AssetCheckResult:
 
 @dg.multi_asset_check(
     name="quality",
-    specs=_specs(),
+    specs=_check_specs(),
     ins={
         "spec": dg.AssetIn("render_spec"),
         "segments": dg.AssetIn("segments"),
@@ -70,10 +70,10 @@ def quality(
     ledger: dg.ResourceParam[Ledger],
     reporter: dg.ResourceParam[Reporter],
 ) -> Iterator[dg.AssetCheckResult]:
-    from pytoon_pipeline.stages.finish import judge
+    from pytoon_pipeline.stages.finish import judge_video
 
     again = context.run.tags.get(ACTION_TAG) == "recheck"
-    with told(context, "quality", reporter, ledger):
-        _, verdicts = judge(spec, video, services, segments, again=again)
+    with run_stage(context, "quality", reporter, ledger):
+        _, verdicts = judge_video(spec, video, services, segments, again=again)
     for verdict in verdicts:
         yield check_result(verdict)

@@ -14,9 +14,9 @@ import dagster as dg
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.stages.documents import MetricsDocument
-from pytoon_pipeline.stages.reporter import Relay, Reporter
+from pytoon_pipeline.stages.reporter import ForwardingReporter, Reporter
 from pytoon_pipeline.telemetry import catalogue as c
-from pytoon_pipeline.telemetry.counters import Tally, write
+from pytoon_pipeline.telemetry.counters import CounterBatch, write_counters
 
 if TYPE_CHECKING:
     from pytoon_pipeline.errors import PytoonError
@@ -31,7 +31,7 @@ class RunCounts:
     """Of one run."""
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.tally = CounterBatch()
         self.ended = False
         self.queue_seconds: float | None = None
         self.run_seconds: float | None = None
@@ -60,14 +60,14 @@ class RunCounts:
                 self.tally.observe(c.RUN_SECONDS, action, outcome, seconds=self.run_seconds)
             if self.queue_seconds is not None:
                 self.tally.observe(c.QUEUE_SECONDS, seconds=self.queue_seconds)
-        write(ledger, self.tally)
+        write_counters(ledger, self.tally)
 
 
 _RUNS: OrderedDict[str, RunCounts] = OrderedDict()
 _lock = threading.Lock()
 
 
-def of(context: Context) -> RunCounts:
+def run_counts_of(context: Context) -> RunCounts:
     """Those of the run at hand. A process that lives long forgets the oldest."""
     with _lock:
         counts = _RUNS.setdefault(context.run.run_id, RunCounts())
@@ -80,18 +80,18 @@ def of(context: Context) -> RunCounts:
 def count_lost(ledger: Ledger, action: str, outcome: str) -> None:
     """A run that ended without a word, by whoever finds it: its process was killed, or it was
     cancelled in the queue."""
-    tally = Tally()
+    tally = CounterBatch()
     tally.add(c.RUNS, action or "render", outcome)
-    write(ledger, tally)
+    write_counters(ledger, tally)
 
 
 # Segments ----------------------------------------------------------------------------------------
 
 
-class Counting(Relay):
+class CountingReporter(ForwardingReporter):
     """Counts segments, and the tries of engines that failed."""
 
-    def __init__(self, inner: Reporter, tally: Tally):
+    def __init__(self, inner: Reporter, tally: CounterBatch):
         super().__init__(inner)
         self._tally = tally
 
@@ -105,19 +105,19 @@ class Counting(Relay):
         self._inner.retry(key, segment_id, engine, reason)
 
     def failed(self, key: str, error: PytoonError) -> None:
-        from pytoon_pipeline.stages.segments import SegmentsFailed
+        from pytoon_pipeline.stages.segments import SegmentsFailedError
 
-        if isinstance(error, SegmentsFailed):
+        if isinstance(error, SegmentsFailedError):
             self._tally.add(c.SEGMENTS_FAILED, amount=len(error.failed))
         self._inner.failed(key, error)
 
 
 _CLASSES = {
-    "OutOfMemory": "out_of_memory",
-    "BudgetExhausted": "budget",
-    "EngineTimeout": "timeout",
-    "EngineUnavailable": "unavailable",
-    "EngineFailed": "failed",
+    "OutOfGpuMemoryError": "out_of_memory",
+    "BudgetExhaustedError": "budget",
+    "EngineTimeoutError": "timeout",
+    "EngineUnavailableError": "unavailable",
+    "EngineFailedError": "failed",
 }
 """Name of an exception, or of one that it derives from -> class of reason."""
 
@@ -130,7 +130,7 @@ def reason_class(error: BaseException | None) -> str:
     return "other"
 
 
-def count_segment(tally: Tally, record: SegmentRecord) -> None:
+def count_segment(tally: CounterBatch, record: SegmentRecord) -> None:
     tally.add(c.SEGMENTS, record.engine, "cached" if record.cached else "rendered")
     if record.cached:
         return
@@ -144,7 +144,7 @@ def count_segment(tally: Tally, record: SegmentRecord) -> None:
 # Videos ------------------------------------------------------------------------------------------
 
 
-def count_video(tally: Tally, document: MetricsDocument, action: str) -> None:
+def count_video(tally: CounterBatch, document: MetricsDocument, action: str) -> None:
     """A finished video and its verdicts. One that is only checked again is not delivered again."""
     failed = [v for v in document.verdicts if not v.passed]
     for verdict in failed:

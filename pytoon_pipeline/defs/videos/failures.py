@@ -29,7 +29,7 @@ PROGRESS = {
 
 
 @contextmanager
-def told(
+def run_stage(
     context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
     stage: str,
     reporter: Reporter,
@@ -43,8 +43,8 @@ def told(
     wrong until it changes.
     """
     key = context.partition_key
-    counts, began = counting.of(context), time.monotonic()
-    logs.about(key, context.run.run_id, context.run.job_name)
+    counts, began = counting.run_counts_of(context), time.monotonic()
+    logs.set_run_context(key, context.run.run_id, context.run.job_name)
     reporter.stage(key, stage)
     ledger.note(
         key,
@@ -65,7 +65,7 @@ def told(
             "refused",
             _first_problem(error),
             {
-                "refused": metadata.bullets(_all_problems(error).splitlines()),
+                "refused": metadata.bullet_list(_all_problems(error).splitlines()),
                 "problems": metadata.problems_table(error.problems),
             },
         )
@@ -85,7 +85,7 @@ def told(
         ) from None
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
         # One that was declared dead says nothing over the run that took its place.
-        if ledger.entry(key).run_id == context.run.run_id:
+        if ledger.find_entry(key).run_id == context.run.run_id:
             ledger.note(key, state="cancelled", error="")
         counts.end(context, ledger, "cancelled")
         raise

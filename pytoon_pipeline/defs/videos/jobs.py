@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from pytoon_pipeline.briefs.source import BriefSource, hints
+from pytoon_pipeline.briefs.source import BriefSource, read_hints
 from pytoon_pipeline.intake.ledger import ACTIONS, OPEN, Ledger
 from pytoon_pipeline.stages.documents import SegmentsDocument
 
@@ -58,7 +58,7 @@ report_job = dg.define_asset_job(
 )
 
 
-class Action(Enum):
+class ActionConfig(Enum):
     """What can be wanted of a campaign."""
 
     render = "render"
@@ -71,7 +71,7 @@ class CampaignConfig(dg.Config):
 
     campaign: str
     """The campaign's name."""
-    action: Action = Action.render
+    action: ActionConfig = ActionConfig.render
     """`render`: all briefs, what is in the store is taken from there. `rerender`: nothing is taken
     from the store. `recheck`: only the checks of finished videos."""
     only_failed: bool = False
@@ -113,7 +113,7 @@ def campaign_job() -> None:
 
 JOBS = {"render": brief_job, "rerender": brief_job, "recheck": recheck_job}
 """What is wanted of a brief -> the job that does it."""
-assert tuple(JOBS) == ACTIONS == tuple(a.value for a in Action)
+assert tuple(JOBS) == ACTIONS == tuple(a.value for a in ActionConfig)
 
 
 def outcome_tags(document: SegmentsDocument) -> dict[str, str]:
@@ -131,7 +131,7 @@ def brief_tags(
 ) -> dict[str, str]:
     """Tags of a run: to find all runs of a campaign or of a brief by, and for the queue. The
     priority is the brief's own where none is given."""
-    told = hints(source)
+    told = read_hints(source)
     tags = {CAMPAIGN_TAG: source.campaign, BRIEF_TAG: key}
     rank = told.priority if priority is None else priority
     if rank:

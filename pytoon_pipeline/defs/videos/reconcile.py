@@ -7,7 +7,7 @@ import dagster as dg
 from pytoon_pipeline.defs.videos.counting import count_lost
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG, BRIEF_TAG
 from pytoon_pipeline.defs.videos.run_process import run_is_gone
-from pytoon_pipeline.intake.ledger import OPEN, Entry, Ledger
+from pytoon_pipeline.intake.ledger import OPEN, Ledger, LedgerEntry
 
 GRACE_SECONDS = 30.0
 """A run that was killed is taken up again within this time, where it is."""
@@ -21,7 +21,7 @@ _LIVE = [
 ]
 
 
-def reconcile(
+def reconcile_states(
     instance: dg.DagsterInstance, ledger: Ledger, confirmed: int, now: float | None = None
 ) -> int:
     """Correct the state of briefs whose run ended without saying so: its process was killed, a
@@ -39,7 +39,7 @@ def reconcile(
     if not stale:
         return 0
     live = {run.tags.get(BRIEF_TAG) for run in instance.get_runs(dg.RunsFilter(statuses=_LIVE))}
-    return sum(_settle(instance, ledger, e, now) for e in stale if e.key not in live)
+    return sum(_settle_entry(instance, ledger, e, now) for e in stale if e.key not in live)
 
 
 def _look_after_unstarted(instance: dg.DagsterInstance) -> None:
@@ -57,34 +57,36 @@ def _look_after_unstarted(instance: dg.DagsterInstance) -> None:
             instance.report_run_failed(run, "The process that was to start this run was killed.")
 
 
-def _settle(instance: dg.DagsterInstance, ledger: Ledger, entry: Entry, now: float) -> bool:
+def _settle_entry(
+    instance: dg.DagsterInstance, ledger: Ledger, entry: LedgerEntry, now: float
+) -> bool:
     records = instance.get_run_records(dg.RunsFilter(tags={BRIEF_TAG: entry.key}), limit=1)
     if not records:
         # Requested, and no run is known of it: it is asked for again.
-        return ledger.settle(entry.key, OPEN, state="new", wanted=entry.action or "render")
+        return ledger.note_if_state(entry.key, OPEN, state="new", wanted=entry.action or "render")
     record, run = records[0], records[0].dagster_run
     if now - (record.end_time or 0) < GRACE_SECONDS:
         return False
     if run.status == dg.DagsterRunStatus.SUCCESS:
-        return ledger.settle(entry.key, OPEN, state="done", error="", progress=1.0)
+        return ledger.note_if_state(entry.key, OPEN, state="done", error="", progress=1.0)
     if run.status == dg.DagsterRunStatus.CANCELED:
-        return _lost(ledger, entry, "cancelled", error="")
+        return _note_lost(ledger, entry, "cancelled", error="")
     said = "The run ended without a message; its process was killed. Run it again, or see its log."
-    return _lost(ledger, entry, "failed", error=said, run_id=run.run_id)
+    return _note_lost(ledger, entry, "failed", error=said, run_id=run.run_id)
 
 
 def take_up_again(ledger: Ledger, run: dg.DagsterRun) -> bool:
     """Have the brief of a run that was broken off rendered by a new one."""
     key = run.tags.get(BRIEF_TAG)
     action = run.tags.get(ACTION_TAG, "render")
-    return key is not None and ledger.settle(
+    return key is not None and ledger.note_if_state(
         key, (*OPEN, "cancelled"), state="new", wanted=action, progress=0.0
     )
 
 
-def _lost(ledger: Ledger, entry: Entry, outcome: str, **values: str) -> bool:
+def _note_lost(ledger: Ledger, entry: LedgerEntry, outcome: str, **values: str) -> bool:
     """Note what became of a run that could not say so itself."""
-    settled = ledger.settle(entry.key, OPEN, state=outcome, **values)
+    settled = ledger.note_if_state(entry.key, OPEN, state=outcome, **values)
     if settled:
         count_lost(ledger, entry.action, outcome)
     return settled

@@ -12,7 +12,7 @@ import dagster as dg
 
 from pytoon_pipeline.defs.videos.failures import PROGRESS
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.interrupts import heed
+from pytoon_pipeline.interrupts import raise_if_interrupted
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
@@ -88,7 +88,7 @@ class RunReporter(Reporter):
             self._frames, self._done = total_frames, 0
 
     def progress(self, key: str, segment_id: str, frames: int) -> None:
-        heed()
+        raise_if_interrupted()
         with self._lock:
             self._done += frames
             now = time.monotonic()

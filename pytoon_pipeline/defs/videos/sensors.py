@@ -10,20 +10,20 @@ from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.defs.campaigns.pages import PageWriter
 from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
 from pytoon_pipeline.defs.videos.jobs import GPU_TAG, JOBS, brief_job, brief_tags, recheck_job
-from pytoon_pipeline.defs.videos.reconcile import reconcile
+from pytoon_pipeline.defs.videos.reconcile import reconcile_states
 from pytoon_pipeline.defs.videos.resources import SettingsResource
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.intake.deleted import mark_deleted
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.intake.sandboxed_reader import Found, reader
+from pytoon_pipeline.intake.sandboxed_reader import FoundSource, shared_reader
 from pytoon_pipeline.intake.watch import (
     CONTENTS_TAG,
     LONGEST,
     Findings,
     gather_apart,
-    look_around,
-    packing,
+    plan_requests,
     report_back,
+    shared_packing,
 )
 from pytoon_pipeline.report.write import folder_name
 from pytoon_pipeline.settings import Settings
@@ -35,7 +35,7 @@ REPORT_SETTLE, REPORT_EVERY = 5.0, 60.0
 
 
 @dataclass
-class Pace:
+class LookPace:
     """When to look at the folder and the table again. Looking is cheap, but at thousands of briefs
     not as cheap as asking what was wished for."""
 
@@ -51,12 +51,12 @@ class Pace:
     def now(self) -> bool:
         return time.monotonic() >= self.due
 
-    def looked(self, began: float, unfinished: bool) -> None:
+    def note_look(self, began: float, unfinished: bool) -> None:
         ended = time.monotonic()
         self.due = 0.0 if unfinished else ended + max(self.least, self.share * (ended - began))
 
 
-PACE = Pace()
+PACE = LookPace()
 PAGES = PageWriter()
 
 
@@ -75,26 +75,26 @@ def intake(
     """The cursor is the number of the last request; all else is in the ledger."""
     loaded = settings.load()
     confirmed = int(context.cursor) if (context.cursor or "").isdigit() else 0
-    reconcile(context.instance, ledger, confirmed)
+    reconcile_states(context.instance, ledger, confirmed)
     began = time.monotonic()
     sources: list[BriefSource] | None = None
-    looks: dict[str, Found] = {}
+    looks: dict[str, FoundSource] = {}
     problems: list[Problem] = []
     if PACE.now():
-        gathered = gather_apart(loaded, reader(), began + LONGEST)
+        gathered = gather_apart(loaded, shared_reader(), began + LONGEST)
         sources, problems = gathered.sources, gathered.problems
         looks = {each.source.origin: each for each in gathered.found or ()}
         if sources is None:
-            PACE.looked(began, unfinished=True)
-    parcels = packing(loaded)
-    found = look_around(
+            PACE.note_look(began, unfinished=True)
+    parcels = shared_packing(loaded)
+    found = plan_requests(
         ledger,
         sources,
         confirmed,
         loaded.media_roots,
         packing=parcels,
         looks=looks,
-        reader=reader(),
+        reader=shared_reader(),
         deadline=began + LONGEST,
         after=PACE.after,
     )
@@ -102,7 +102,7 @@ def intake(
     if sources is not None:
         mark_deleted(ledger, sources, loaded.briefs_dir)
         problems += report_back(loaded, ledger)
-        PACE.looked(began, found.unfinished)
+        PACE.note_look(began, found.unfinished)
         PACE.after = found.reached if found.unfinished else ""
     _ask_for_pages(ledger, loaded)
     written = PAGES.take_written()
@@ -117,7 +117,7 @@ def intake(
     ]
     for problem in problems:
         context.log.warning(str(problem))
-    message = _summary(found, loaded, problems)
+    message = _summarise_tick(found, loaded, problems)
     if found.requests or found.waiting:
         context.log.info(message)
     adding = []
@@ -164,7 +164,7 @@ def _ask_for_pages(ledger: Ledger, settings: Settings) -> None:
         PAGES.begin(name, ledger, open_store(settings))
 
 
-def _summary(found: Findings, settings: Settings, problems: list[Problem]) -> str:
+def _summarise_tick(found: Findings, settings: Settings, problems: list[Problem]) -> str:
     if found.briefs is None:
         parts = ["Nothing was asked for" if not found.requests else "Asked for"]
         parts[0] += f": {len(found.requests)} runs" if found.requests else ""

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pytoon_pipeline.engines.comfyui.socket import Socket, SocketLost
-from pytoon_pipeline.engines.comfyui.transport import Transport
+from pytoon_pipeline.engines.comfyui.socket import BoundedSocket, SocketLostError
+from pytoon_pipeline.engines.comfyui.transport import ComfyTransport
 from pytoon_pipeline.errors import EngineError
 from pytoon_pipeline.media.answers import parse_document
 
@@ -19,19 +19,19 @@ _TRY_AGAIN = 5.0
 """Seconds between two tries to open the socket."""
 
 
-class Ears:
+class ProgressSocket:
     """The socket of one prompt."""
 
     def __init__(
         self,
-        transport: Transport,
+        transport: ComfyTransport,
         client_id: str,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
     ):
         self._transport, self._client = transport, client_id
         self._clock, self._sleep = clock, sleep
-        self._socket: Socket | None = None
+        self._socket: BoundedSocket | None = None
         self._next_try = clock()
         self.opened: float | None = None
         """When the socket was opened; None while there is none."""
@@ -43,7 +43,7 @@ class Ears:
         self._next_try = self._clock() + _TRY_AGAIN
         try:
             self._socket = self._transport.open_socket(self._client)
-        except (EngineError, SocketLost) as error:
+        except (EngineError, SocketLostError) as error:
             log.debug("%s: no socket: %s", self._transport.name, error)
         else:
             self.opened = self._clock()
@@ -65,7 +65,7 @@ class Ears:
             for text in self._socket.receive(max(0.01, seconds)):
                 with suppress(ValueError):  # What is no JSON tells nothing.
                     found.append(parse_document(text))
-        except SocketLost as error:
+        except SocketLostError as error:
             log.debug("%s: the socket broke: %s", self._transport.name, error)
             self.close()
         return [m for m in found if isinstance(m, dict) and isinstance(m.get("data"), dict)]

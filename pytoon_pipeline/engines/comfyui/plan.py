@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from pytoon_pipeline.engines.base import Media
-from pytoon_pipeline.engines.comfyui.sizes import Shape
+from pytoon_pipeline.engines.comfyui.sizes import ClipShape
 from pytoon_pipeline.engines.comfyui.workflows import Workflow
-from pytoon_pipeline.errors import EngineFailed, MediaError
+from pytoon_pipeline.errors import EngineFailedError, MediaError
 from pytoon_pipeline.plan.model import Asset
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
@@ -23,7 +23,7 @@ _SEEDS = 2**48
 
 
 @dataclass(frozen=True)
-class Start:
+class StartPicture:
     """The picture a take begins with."""
 
     asset: Asset
@@ -45,14 +45,14 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClipPlan:
     workflow: Workflow
-    shape: Shape
+    shape: ClipShape
     prompt: str
     negative: str | None
     """None where the workflow takes none."""
     seed: int
-    start: Start | None
+    start: StartPicture | None
 
     def inputs(self) -> dict[str, Any]:
         """All that decides the take, as plain data."""
@@ -75,44 +75,44 @@ class Plan:
         """The take's name: hash of all that decides it, and of nothing else."""
         # The workflow's own name says nothing that its graph does not.
         what = {k: v for k, v in self.inputs().items() if k not in ("workflow", "models")}
-        return _hash(what)
+        return _hash_text(what)
 
 
-def plan(job: SegmentJob, workflows: dict[str, Workflow]) -> Plan:
-    """The take of a job (one with `generate`). Raises EngineFailed where the picture that it is to
-    begin with is not among the segment's media."""
+def plan_clip(job: SegmentJob, workflows: dict[str, Workflow]) -> ClipPlan:
+    """The take of a job (one with `generate`). Raises EngineFailedError where the picture that it
+    is to begin with is not among the segment's media."""
     wish = job.generate
     assert wish is not None
     workflow = workflows["t2v" if wish.from_media is None else "i2v"]
     shape = workflow.shape(job.width, job.height, job.count, job.rate)
-    start = None if wish.from_media is None else _start(job, wish.from_media, shape)
+    start = None if wish.from_media is None else _plan_start_picture(job, wish.from_media, shape)
     takes_negative = bool(workflow.binding.inputs.negative)
     negative = wish.negative_prompt or workflow.binding.negative if takes_negative else None
     seed = wish.seed
     if seed is None:
         image = start.asset.sha256 if start else None
-        seed = int(_hash([wish.prompt, wish.negative_prompt, image]), 16) % _SEEDS
-    return Plan(workflow, shape, wish.prompt, negative, seed, start)
+        seed = int(_hash_text([wish.prompt, wish.negative_prompt, image]), 16) % _SEEDS
+    return ClipPlan(workflow, shape, wish.prompt, negative, seed, start)
 
 
-def _hash(what: Any) -> str:
+def _hash_text(what: Any) -> str:
     text = json.dumps(what, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _start(job: SegmentJob, asset_id: str, shape: Shape) -> Start:
+def _plan_start_picture(job: SegmentJob, asset_id: str, shape: ClipShape) -> StartPicture:
     asset = next((a for a in job.all_assets if a.id == asset_id), None)
     if asset is None or asset.kind == "audio" or not asset.width or not asset.height:
-        raise EngineFailed(
+        raise EngineFailedError(
             f"generate.from_media names {asset_id!r}, which is no picture or clip of the segment. "
             "Name one of the segment's media."
         )
-    window = covering(asset.width, asset.height, shape.width, shape.height, job.layout.subject)
+    window = covering_crop(asset.width, asset.height, shape.width, shape.height, job.layout.subject)
     ground = (job.background.colors or ["#FFFFFF"])[0]
-    return Start(asset, window, job.clip_start, job.rate, ground)
+    return StartPicture(asset, window, job.clip_start, job.rate, ground)
 
 
-def covering(
+def covering_crop(
     width: int,
     height: int,
     wide: int,
@@ -130,9 +130,9 @@ def covering(
     return left, top, left + w, top + h
 
 
-def start_png(start: Start, media: Media, width: int, height: int) -> bytes:
+def start_png(start: StartPicture, media: Media, width: int, height: int) -> bytes:
     """The picture as the model is to have it: opaque, of exactly the take's size, so that no node
-    of the server scales or crops it. Raises EngineFailed."""
+    of the server scales or crops it. Raises EngineFailedError."""
     from PIL import Image
 
     from pytoon_pipeline.media.clips import ClipFrames
@@ -150,7 +150,7 @@ def start_png(start: Start, media: Media, width: int, height: int) -> bytes:
         else:
             picture = load_image(path)
     except MediaError as error:
-        raise EngineFailed(str(error)) from error
+        raise EngineFailedError(str(error)) from error
     if picture.shape[2] == 4:
         alpha = picture[..., 3:].astype(np.float32) / 255
         ground = np.array(rgb_of(start.ground), np.float32)

@@ -9,15 +9,15 @@ _LONGEST = 500
 """Characters of a server's words that are quoted as one."""
 
 
-def mapping(value: Any) -> dict[str, Any]:
+def as_mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def items(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def number(value: Any) -> float:
+def as_number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0.0
     try:
@@ -26,7 +26,7 @@ def number(value: Any) -> float:
         return 0.0
 
 
-def words(value: Any, most: int = _LONGEST) -> str:
+def as_text(value: Any, most: int = _LONGEST) -> str:
     """A text, or another plain value as one, cut off where it is long."""
     if isinstance(value, (str, int, float)):
         try:

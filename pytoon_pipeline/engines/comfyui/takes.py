@@ -10,71 +10,71 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pytoon_pipeline.engines.comfyui.sizes import Shape
-from pytoon_pipeline.errors import EngineFailed, FfmpegError, StoreError
+from pytoon_pipeline.engines.comfyui.sizes import ClipShape
+from pytoon_pipeline.errors import EngineFailedError, FfmpegError, StoreError
 from pytoon_pipeline.store import Store
-from pytoon_pipeline.store.seen import still
+from pytoon_pipeline.store.seen import touch_if_present
 
 _SECONDS = 120
 """For ffmpeg to copy a take."""
 
 
 @dataclass(frozen=True)
-class Take:
+class GeneratedClip:
     path: Path
-    shape: Shape
+    shape: ClipShape
     """As it came out: smaller than asked for where the GPU's memory did not suffice."""
     notes: tuple[str, ...]
 
 
-def kept(store: Store, key: str) -> Take | None:
+def find_kept_clip(store: Store, key: str) -> GeneratedClip | None:
     """The take of this name, if there is one."""
     clip, card = f"takes/{key}.mp4", f"takes/{key}.json"
-    if not (still(store, clip) and still(store, card)):
+    if not (touch_if_present(store, clip) and touch_if_present(store, card)):
         return None
     try:
         said = json.loads(store.read_bytes(card))
-        return Take(store.local(clip), Shape(**said["shape"]), tuple(said["notes"]))
+        return GeneratedClip(store.local(clip), ClipShape(**said["shape"]), tuple(said["notes"]))
     except (StoreError, ValueError, KeyError, TypeError):
         return None  # damaged, or gone in between: it is made again
 
 
-def keep(store: Store, key: str, take: Take, about: dict[str, Any]) -> Take:
+def keep_clip(store: Store, key: str, take: GeneratedClip, about: dict[str, Any]) -> GeneratedClip:
     """Put a take into the store; from there that of whoever put one first, which may be another
     machine's."""
     clip = f"takes/{key}.mp4"
     if not store.put(clip, take.path, once=True):
-        first = kept(store, key)
+        first = find_kept_clip(store, key)
         if first is not None:
             return first
         # Its card is not there: not yet, damaged, or whoever put the clip was killed. What counts
         # is the clip, so the card says what that one is.
         try:
-            width, height, frames, rate = _measured(store.local(clip), "the store")
-        except (EngineFailed, StoreError):
+            width, height, frames, rate = _measure_clip(store.local(clip), "the store")
+        except (EngineFailedError, StoreError):
             store.put(clip, take.path)  # Nobody can use that one.
         else:
-            shape = Shape(width, height, frames, round(rate))
+            shape = ClipShape(width, height, frames, round(rate))
             take = take if shape == take.shape else replace(take, shape=shape, notes=())
     card = {"shape": asdict(take.shape), "notes": list(take.notes), **about}
     store.put_bytes(f"takes/{key}.json", json.dumps(card, sort_keys=True, indent=1).encode())
-    return Take(store.local(clip), take.shape, take.notes)
+    return GeneratedClip(store.local(clip), take.shape, take.notes)
 
 
-def cleaned(path: Path, target: Path, server: str) -> Path:
+def clean_clip(path: Path, target: Path, server: str) -> Path:
     """A copy without metadata (the servers write the whole graph into it, prompt and all) and
-    without sound; the picture untouched. Raises EngineFailed where it is no video.
+    without sound; the picture untouched. Raises EngineFailedError where it is no video.
 
     Servers write BT.601, limited range, at every size, and don't say so in the file. The copy says
     it: whoever reads HD that says nothing takes it for BT.709, and reds turn orange.
     """
     from pytoon_pipeline.media import ffmpeg
 
-    _examine(path, server)
-    say = _COLOURS.get(_untagged(path) or "")
+    _examine_clip(path, server)
+    say = _COLOURS.get(_untagged_codec(path) or "")
     argv = [
         "-i",
-        ffmpeg.url(path),
+        ffmpeg.to_ffmpeg_url(path),
         "-map",
         "0:v:0",
         "-c",
@@ -90,29 +90,29 @@ def cleaned(path: Path, target: Path, server: str) -> Path:
         "+faststart",
         "-f",
         "mp4",
-        ffmpeg.url(target),
+        ffmpeg.to_ffmpeg_url(target),
     ]
     try:
-        ffmpeg.run(argv, f"copy the take {path.name}", timeout=_SECONDS)
+        ffmpeg.run_ffmpeg(argv, f"copy the take {path.name}", timeout=_SECONDS)
     except FfmpegError as error:
-        raise EngineFailed(
+        raise EngineFailedError(
             f"{server} sent a file that is no video.", error.log_tail, transient=True
         ) from error
     return target
 
 
-def _examine(path: Path, server: str) -> None:
+def _examine_clip(path: Path, server: str) -> None:
     """Opens it for the first time as media of briefs are: in a process apart, within limits."""
-    from pytoon_pipeline.media.probe import UnreadableMedia, probe
+    from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
 
     try:
-        kind = probe(path).kind
-    except UnreadableMedia as error:
-        raise EngineFailed(
+        kind = probe_media(path).kind
+    except UnreadableMediaError as error:
+        raise EngineFailedError(
             f"{server} sent a file that is no video.", error.message, transient=True
         ) from error
     if kind != "video":
-        raise EngineFailed(f"{server} sent a file that is no video.", transient=True)
+        raise EngineFailedError(f"{server} sent a file that is no video.", transient=True)
 
 
 _TAGS = (
@@ -123,7 +123,7 @@ _UNSPECIFIED = (0, 2)
 """Numbers of ITU-T H.273 that say nothing of a matrix of YUV."""
 
 
-def _untagged(path: Path) -> str | None:
+def _untagged_codec(path: Path) -> str | None:
     """The codec of a video that does not say its colours; None for one that does, or is none."""
     import av
 
@@ -138,39 +138,39 @@ def _untagged(path: Path) -> str | None:
                 return None
             return stream.codec_context.name
     except (MediaError, av.FFmpegError, OSError, ValueError):
-        return None  # `check` says what is wrong with it
+        return None  # `check_clip` says what is wrong with it
 
 
-def check(path: Path, shape: Shape, server: str) -> None:
-    """Is it what was asked for? Decodes the whole of it. Raises EngineFailed."""
-    width, height, frames, rate = _measured(path, server, shape)
+def check_clip(path: Path, shape: ClipShape, server: str) -> None:
+    """Is it what was asked for? Decodes the whole of it. Raises EngineFailedError."""
+    width, height, frames, rate = _measure_clip(path, server, shape)
     # An average over few frames is a little off in some containers.
     if (width, height, frames) != (shape.width, shape.height, shape.frames) or (
         abs(rate - shape.fps) > Fraction(shape.fps, 50)
     ):
         more = "or more " if frames == shape.frames + 1 else ""  # Nobody counted further.
-        raise EngineFailed(
+        raise EngineFailedError(
             f"{server} sent {width}x{height}, {frames} {more}frames of {float(rate):g} a second in "
             f"place of {shape}. Check the sizes, frames and fps of the workflow's binding."
         )
 
 
-def _measured(
-    path: Path, server: str, wanted: Shape | None = None
+def _measure_clip(
+    path: Path, server: str, wanted: ClipShape | None = None
 ) -> tuple[int, int, int, Fraction]:
     """Width, height, frames and frames per second of a clip. Decodes the whole of it, but nothing
     of what has another size than is `wanted`, and no more than one frame too many. Raises
-    EngineFailed where it does not decode."""
+    EngineFailedError where it does not decode."""
     import av
 
     from pytoon_pipeline.errors import MediaError
-    from pytoon_pipeline.media.probe import open_clip, reason, video_stream
+    from pytoon_pipeline.media.probe import open_clip, shorten_reason, video_stream
 
     try:
         with open_clip(path) as clip:
             stream = video_stream(clip)
             if stream is None:
-                raise EngineFailed(f"{server} sent a file without a picture.", transient=True)
+                raise EngineFailedError(f"{server} sent a file without a picture.", transient=True)
             width, height = stream.width, stream.height
             rate = Fraction(stream.average_rate or 0)
             if wanted is not None and (width, height) != (wanted.width, wanted.height):
@@ -178,6 +178,6 @@ def _measured(
             most = None if wanted is None else wanted.frames + 1
             return width, height, sum(1 for _ in islice(clip.decode(stream), most)), rate
     except (MediaError, av.FFmpegError, OSError, ValueError) as error:
-        raise EngineFailed(
-            f"{server} sent a video that does not decode: {reason(error)}.", transient=True
+        raise EngineFailedError(
+            f"{server} sent a video that does not decode: {shorten_reason(error)}.", transient=True
         ) from error

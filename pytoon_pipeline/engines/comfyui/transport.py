@@ -18,43 +18,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from pytoon_pipeline.engines.comfyui.errors import NoAnswer, NoFile, Refused
-from pytoon_pipeline.engines.comfyui.shapes import items, mapping, number, words
+from pytoon_pipeline.engines.comfyui.errors import NoAnswerError, NoFileError, PromptRefusedError
+from pytoon_pipeline.engines.comfyui.shapes import as_list, as_mapping, as_number, as_text
 from pytoon_pipeline.engines.comfyui.workflows import Graph
 from pytoon_pipeline.errors import (
-    EngineFailed,
-    EngineUnavailable,
-    FetchRefused,
+    EngineFailedError,
+    EngineUnavailableError,
+    FetchRefusedError,
     Problem,
     SettingsError,
 )
 from pytoon_pipeline.media.addresses import (
-    Guard,
+    AddressGuard,
     is_public,
     redirect_target,
-    resolve,
+    resolve_host,
     server_guard,
-    shown,
+    strip_query,
 )
 from pytoon_pipeline.media.answers import (
-    AnswerRefused,
+    AnswerRefusedError,
     declared_length,
     parse_document,
     read_answer,
-    without,
+    remove_secrets,
 )
 
 if TYPE_CHECKING:
     import httpx
 
-    from pytoon_pipeline.engines.comfyui.socket import Socket
+    from pytoon_pipeline.engines.comfyui.socket import BoundedSocket
 
 HOSTED = "hosted+"
 _SETTING = "PYTOON_COMFYUI_URL"
-_MOST_DOCUMENT = 64 << 20
+_MAX_DOCUMENT = 64 << 20
 """Bytes of an answer. The list of all nodes, and a long queue with its graphs, have tens of
 megabytes."""
-_MOST_BYTES = 2 << 30
+_MAX_BYTES = 2 << 30
 """Of a take."""
 _REDIRECTS = 3
 _TAIL = 1500
@@ -62,7 +62,7 @@ _TAIL = 1500
 
 
 @dataclass(frozen=True)
-class Limits:
+class TransportLimits:
     """Seconds, all of them."""
 
     connect: float = 5
@@ -93,18 +93,18 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Look:
+class PromptStatus:
     """Where a prompt is."""
 
     state: str
-    """`absent`, `waiting`, `running`, `done`, `failed` or `interrupted`."""
+    """`absent`, `count_waiting`, `running`, `done`, `failed` or `interrupted`."""
     outputs: dict[str, Any] = field(default_factory=dict)
     error: dict[str, Any] = field(default_factory=dict)
     """Of a failed one: the server's `execution_error`."""
 
 
 @dataclass(frozen=True)
-class Posted:
+class PostedPrompt:
     """The server's answer to a prompt."""
 
     status: int
@@ -113,7 +113,7 @@ class Posted:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _HttpAnswer:
     """An answer, read whole."""
 
     status_code: int
@@ -133,9 +133,9 @@ class _Answer:
         return self.data[: 4 * _TAIL].decode("utf-8", "replace")[:_TAIL]
 
 
-class Transport(ABC):
-    """One server. Everything here raises NoAnswer where it can't be reached or answers nonsense,
-    Refused where it wants another token."""
+class ComfyTransport(ABC):
+    """One server. Everything here raises NoAnswerError where it can't be reached or answers
+    nonsense, Refused where it wants another token."""
 
     name: str
     """Its address without secrets, for messages."""
@@ -145,7 +145,7 @@ class Transport(ABC):
         """Version and devices. `seconds` bounds the wait."""
 
     @abstractmethod
-    def definitions(self, classes: Sequence[str]) -> dict[str, Any]:
+    def node_definitions(self, classes: Sequence[str]) -> dict[str, Any]:
         """What the server says of these nodes; those it lacks are left out."""
 
     @abstractmethod
@@ -157,11 +157,11 @@ class Transport(ABC):
         """Put a picture there; what a graph calls it."""
 
     @abstractmethod
-    def post(self, graph: Graph, client_id: str, prompt_id: str) -> Posted:
+    def post(self, graph: Graph, client_id: str, prompt_id: str) -> PostedPrompt:
         """Hand in a prompt."""
 
     @abstractmethod
-    def look(self, prompt_id: str) -> Look:
+    def look(self, prompt_id: str) -> PromptStatus:
         """Where a prompt is: what the server's records say, the only truth."""
 
     @abstractmethod
@@ -170,37 +170,37 @@ class Transport(ABC):
 
     @abstractmethod
     def download(self, item: dict[str, Any], path: Path, tick: Callable[[], None]) -> None:
-        """A file of the outputs, whole, to `path`. NoFile where the server has lost it."""
+        """A file of the outputs, whole, to `path`. NoFileError where the server has lost it."""
 
     @abstractmethod
-    def open_socket(self, client_id: str) -> Socket:
-        """A websocket on which it tells of progress. SocketLost where it opens none."""
+    def open_socket(self, client_id: str) -> BoundedSocket:
+        """A websocket on which it tells of progress. SocketLostError where it opens none."""
 
 
-def open_transport(url: str, token: str | None, limits: Limits) -> Transport:
+def open_transport(url: str, token: str | None, limits: TransportLimits) -> ComfyTransport:
     """The transport of a server by its address. Raises SettingsError where it is none."""
     from pytoon_pipeline.media.client import checked_token
 
     token = checked_token(token, "PYTOON_COMFYUI_TOKEN")
     try:
-        _server(url.removeprefix(HOSTED))
-    except (FetchRefused, ValueError):
+        _split_server_address(url.removeprefix(HOSTED))
+    except (FetchRefusedError, ValueError):
         raise SettingsError(
             Problem(
                 "settings.comfyui_url",
-                f"{shown(url)!r} is not the address of a server.",
+                f"{strip_query(url)!r} is not the address of a server.",
                 "Write for example http://127.0.0.1:8188.",
                 field=_SETTING,
             )
         ) from None
     if url.startswith(HOSTED):
-        return Hosted(url.removeprefix(HOSTED), token, limits)
-    return Direct(url, token, limits)
+        return HostedTransport(url.removeprefix(HOSTED), token, limits)
+    return DirectTransport(url, token, limits)
 
 
-def _server(url: str) -> tuple[str, str, Guard]:
+def _split_server_address(url: str) -> tuple[str, str, AddressGuard]:
     """The address of a server without the name and password in it, these, and a guard that lets
-    only this server pass. FetchRefused or ValueError for what is no address."""
+    only this server pass. FetchRefusedError or ValueError for what is no address."""
     parts = urlsplit(url)
     secret, _, host = parts.netloc.rpartition("@")
     plain = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
@@ -220,36 +220,36 @@ def is_local(url: str) -> bool:
         found = [str(ipaddress.ip_address(host))]
     except ValueError:
         try:
-            found = resolve(host, 0)
+            found = resolve_host(host, 0)
         except (OSError, UnicodeError):
             return False
     return bool(found) and not any(is_public(ip) for ip in found)
 
 
-class _Http(Transport):
+class _HttpTransport(ComfyTransport):
     """What both forms have in common."""
 
     _api = ""
     """Before every route."""
 
-    def __init__(self, url: str, token: str | None, limits: Limits):
-        self.url, self._basic, self._guard = _server(url)
-        self.name = shown(self.url)
+    def __init__(self, url: str, token: str | None, limits: TransportLimits):
+        self.url, self._basic, self._guard = _split_server_address(url)
+        self.name = strip_query(self.url)
         self._scheme = urlsplit(self.url).scheme
         self._token, self._limits = token, limits
 
     @property
-    def _local(self) -> bool:
+    def _is_local(self) -> bool:
         return is_local(self.url)  # Not kept: a name may not be found for a moment.
 
     @cached_property
-    def _headers(self) -> dict[str, str]:
+    def _build_headers(self) -> dict[str, str]:
         """A token goes to every server over https, and unencrypted only within one's own network.
         Raises Refused where it would travel readable over the internet."""
         if not (self._token or self._basic):
             return {}
-        if self._scheme != "https" and not self._local:
-            raise Refused(
+        if self._scheme != "https" and not self._is_local:
+            raise PromptRefusedError(
                 f"{self.name} is on the internet (or unknown) and its address begins with http://, "
                 "so the token would be readable on its way. Use https://."
             )
@@ -265,10 +265,10 @@ class _Http(Transport):
     def _client(self) -> httpx.Client:
         client = self._open_client(self._guard, self.url, self._limits.document_seconds)
         client.base_url = self.url
-        client.headers.update(self._headers)
+        client.headers.update(self._build_headers)
         return client
 
-    def _open_client(self, guard: Guard, url: str, whole: float) -> httpx.Client:
+    def _open_client(self, guard: AddressGuard, url: str, whole: float) -> httpx.Client:
         from pytoon_pipeline.media.client import environment_proxy, open_client
 
         client = open_client(
@@ -277,12 +277,12 @@ class _Http(Transport):
             silence=self._limits.answer,
             whole=whole,
             # A proxy of the environment is for the internet, not for one's own network.
-            proxy=None if self._local else environment_proxy(url),
+            proxy=None if self._is_local else environment_proxy(url),
         )
         client.headers["Accept-Encoding"] = "identity"
         return client
 
-    def _ask(
+    def _send_request(
         self,
         method: str,
         path: str,
@@ -290,65 +290,71 @@ class _Http(Transport):
         silence: float | None = None,
         whole: float | None = None,
         **more: Any,
-    ) -> _Answer:
+    ) -> _HttpAnswer:
         """A request and its answer, read whole. Statuses up to 499 are the caller's, 401 and 403
         apart. `silence` and `whole` are seconds other than the usual ones."""
         silence, whole = silence or self._limits.answer, whole or self._limits.document_seconds
         timeout = (min(self._limits.connect, silence), silence, silence, None)
         with (
-            self._failures(method, path, silence, whole),
+            self._translate_failures(method, path, silence, whole),
             self._client.stream(
                 method, self._api + path, timeout=timeout, extensions={"whole": whole}, **more
             ) as answer,
         ):
-            data = read_answer(answer, _MOST_DOCUMENT)
+            data = read_answer(answer, _MAX_DOCUMENT)
         if answer.status_code >= 400:
-            sent = "".join(self._headers.values())
-            data = without([self._token or "", self._basic, sent.rpartition(" ")[2]], data)
-        found = _Answer(answer.status_code, data)
+            sent = "".join(self._build_headers.values())
+            data = remove_secrets([self._token or "", self._basic, sent.rpartition(" ")[2]], data)
+        found = _HttpAnswer(answer.status_code, data)
         self._check_status(found.status_code, method, path)
         return found
 
     @contextmanager
-    def _failures(self, method: str, path: str, silence: float, whole: float) -> Iterator[None]:
+    def _translate_failures(
+        self, method: str, path: str, silence: float, whole: float
+    ) -> Iterator[None]:
         import httpx
 
         try:
             yield
-        except FetchRefused as error:
-            raise NoAnswer(f"{self.name} can't be reached: {error}") from error
+        except FetchRefusedError as error:
+            raise NoAnswerError(f"{self.name} can't be reached: {error}") from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise NoAnswer(f"{self.name} can't be reached: {_said(error)}.") from error
+            raise NoAnswerError(
+                f"{self.name} can't be reached: {_error_payload(error)}."
+            ) from error
         except httpx.TimeoutException as error:
-            raise NoAnswer(
+            raise NoAnswerError(
                 f"{self.name} does not answer {method} {path} within {silence:g} s, or not all of "
                 f"it within {whole:g} s.",
                 arrived=True,
             ) from error
-        except AnswerRefused as error:
-            raise NoAnswer(
+        except AnswerRefusedError as error:
+            raise NoAnswerError(
                 f"{self.name} answers {method} {path} unlike a ComfyUI server: {error}.",
                 arrived=True,
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise NoAnswer(
-                f"{self.name} broke off {method} {path}: {_said(error)}.", arrived=True, again=True
+            raise NoAnswerError(
+                f"{self.name} broke off {method} {path}: {_error_payload(error)}.",
+                arrived=True,
+                again=True,
             ) from error
 
     def _check_status(self, status: int, method: str, path: str) -> None:
         if status in (401, 403):
-            raise Refused(
+            raise PromptRefusedError(
                 f"{self.name} refuses {method} {path} ({status}). Set PYTOON_COMFYUI_TOKEN to its "
                 "token."
             )
         if status == 429:
-            raise NoAnswer(f"{self.name} is asked too often ({status}).")
+            raise NoAnswerError(f"{self.name} is asked too often ({status}).")
         if status in (502, 503, 504) or (status >= 500 and method == "GET"):
-            raise NoAnswer(
+            raise NoAnswerError(
                 f"{self.name} answers {method} {path} with {status}.", arrived=True, again=True
             )
         if 300 <= status < 400:
-            raise NoAnswer(
+            raise NoAnswerError(
                 f"{self.name} answers {method} {path} with a redirect: something stands in front "
                 "of it. Use the address of the server itself."
             )
@@ -356,20 +362,20 @@ class _Http(Transport):
     def _get(self, path: str, **more: Any) -> Any:
         """A GET for JSON; asked once more where the server stumbles."""
         try:
-            answer = self._ask("GET", path, **more)
-        except NoAnswer as error:
+            answer = self._send_request("GET", path, **more)
+        except NoAnswerError as error:
             if not error.again:
                 raise
             time.sleep(0.1)
-            answer = self._ask("GET", path, **more)
+            answer = self._send_request("GET", path, **more)
         if answer.status_code == 404:
             return {}
-        return self._json(answer, path)
+        return self._parse_object(answer, path)
 
-    def _json(self, answer: _Answer, path: str) -> dict[str, Any]:
+    def _parse_object(self, answer: _HttpAnswer, path: str) -> dict[str, Any]:
         body = answer.document
         if body is None or answer.status_code >= 400:
-            raise NoAnswer(
+            raise NoAnswerError(
                 f"{self.name} answers GET {path} ({answer.status_code}) unlike a ComfyUI server. "
                 "Check the address."
             )
@@ -378,14 +384,16 @@ class _Http(Transport):
     def stats(self, seconds: float | None = None) -> dict[str, Any]:
         found = self._get("/system_stats", silence=seconds, whole=seconds)
         if not isinstance(found.get("system"), dict):
-            raise NoAnswer(f"{self.name} is no ComfyUI server: it has no /system_stats.")
+            raise NoAnswerError(f"{self.name} is no ComfyUI server: it has no /system_stats.")
         return found
 
     def waiting(self) -> int:
-        return int(number(mapping(self._get("/prompt").get("exec_info")).get("queue_remaining")))
+        return int(
+            as_number(as_mapping(self._get("/prompt").get("exec_info")).get("queue_remaining"))
+        )
 
     def upload(self, name: str, folder: str, data: bytes) -> str:
-        answer = self._ask(
+        answer = self._send_request(
             "POST",
             "/upload/image",
             files={"image": (name, data, "image/png")},
@@ -395,121 +403,121 @@ class _Http(Transport):
         )
         body = answer.document or {}
         if answer.status_code != 200 or not isinstance(body.get("name"), str):
-            raise EngineFailed(
+            raise EngineFailedError(
                 f"{self.name} does not take the picture {name} ({answer.status_code}).",
                 answer.text,
                 transient=answer.status_code >= 500,
             )
-        return "/".join(part for part in (words(body.get("subfolder")), body["name"]) if part)
+        return "/".join(part for part in (as_text(body.get("subfolder")), body["name"]) if part)
 
-    def post(self, graph: Graph, client_id: str, prompt_id: str) -> Posted:
+    def post(self, graph: Graph, client_id: str, prompt_id: str) -> PostedPrompt:
         said = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
-        answer = self._ask("POST", "/prompt", json=said)
-        return Posted(answer.status_code, answer.document or {}, answer.text)
+        answer = self._send_request("POST", "/prompt", json=said)
+        return PostedPrompt(answer.status_code, answer.document or {}, answer.text)
 
     def download(self, item: dict[str, Any], path: Path, tick: Callable[[], None]) -> None:
-        params = {k: words(item.get(k)) for k in ("filename", "subfolder", "type")}
+        params = {k: as_text(item.get(k)) for k in ("filename", "subfolder", "type")}
         whole = self._limits.transfer_seconds
         with (
-            self._failures("GET", "/view", self._limits.answer, whole),
+            self._translate_failures("GET", "/view", self._limits.answer, whole),
             self._client.stream(
                 "GET", self._api + "/view", params=params, extensions={"whole": whole}
             ) as answer,
-            self._followed(answer, time.monotonic() + whole) as final,
+            self._follow_answer(answer, time.monotonic() + whole) as final,
         ):
             if final.status_code == 404:
-                raise NoFile(f"{self.name} has lost the file {params['filename']}.")
+                raise NoFileError(f"{self.name} has lost the file {params['filename']}.")
             if "location" in final.extensions:
-                raise NoAnswer(f"{self.name} sends a download in circles.")
+                raise NoAnswerError(f"{self.name} sends a download in circles.")
             self._check_status(final.status_code, "GET", "/view")
-            self._save(final, path, tick)
+            self._save_answer(final, path, tick)
 
     @contextmanager
-    def _followed(self, answer: httpx.Response, until: float) -> Iterator[httpx.Response]:
+    def _follow_answer(self, answer: httpx.Response, until: float) -> Iterator[httpx.Response]:
         """The answer that holds the file; all of it has to be there at a time."""
         yield answer
 
-    def _save(self, answer: httpx.Response, path: Path, tick: Callable[[], None]) -> None:
+    def _save_answer(self, answer: httpx.Response, path: Path, tick: Callable[[], None]) -> None:
         if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-            raise AnswerRefused("the file is packed, though it was asked for as it is")
-        too_large = EngineFailed(f"{self.name} sends more than {_MOST_BYTES} bytes.")
-        if (declared_length(answer) or 0) > _MOST_BYTES:
+            raise AnswerRefusedError("the file is packed, though it was asked for as it is")
+        too_large = EngineFailedError(f"{self.name} sends more than {_MAX_BYTES} bytes.")
+        if (declared_length(answer) or 0) > _MAX_BYTES:
             raise too_large
         got, told = 0, time.monotonic()
         with open(path, "wb") as file:
             # A body that ends before its Content-Length is an error of httpx.
             for chunk in answer.iter_raw():  # As they come, so that `tick` is called.
                 got += len(chunk)
-                if got > _MOST_BYTES:
+                if got > _MAX_BYTES:
                     raise too_large
                 file.write(chunk)
                 if time.monotonic() - told > 0.5:
                     tick()
                     told = time.monotonic()
 
-    def open_socket(self, client_id: str) -> Socket:
-        return self._socket({"clientId": client_id})
+    def open_socket(self, client_id: str) -> BoundedSocket:
+        return self._open_socket({"clientId": client_id})
 
-    def _socket(self, params: dict[str, str]) -> Socket:
-        from pytoon_pipeline.engines.comfyui.socket import Socket
+    def _open_socket(self, params: dict[str, str]) -> BoundedSocket:
+        from pytoon_pipeline.engines.comfyui.socket import BoundedSocket
 
         seconds = self._limits.connect
-        with self._failures("GET", "/ws", seconds, seconds):
-            return Socket(self._client, "/ws", params, seconds)
+        with self._translate_failures("GET", "/ws", seconds, seconds):
+            return BoundedSocket(self._client, "/ws", params, seconds)
 
 
-class Direct(_Http):
+class DirectTransport(_HttpTransport):
     """A server of one's own. Where it wants a token: `Authorization: Bearer`, or the name and
     password of the address."""
 
-    def definitions(self, classes: Sequence[str]) -> dict[str, Any]:
+    def node_definitions(self, classes: Sequence[str]) -> dict[str, Any]:
         # One by one: with many custom nodes the whole list is tens of megabytes.
         found: dict[str, Any] = {}
         for name in classes:
             found |= self._get(f"/object_info/{quote(name, safe='')}")
         return {name: found[name] for name in classes if name in found}
 
-    def look(self, prompt_id: str) -> Look:
+    def look(self, prompt_id: str) -> PromptStatus:
         # What leaves the queue enters the history, a moment later: so it is read again.
         return (
-            self._recorded(prompt_id)
-            or self._queued(prompt_id)
-            or (self._recorded(prompt_id) or Look("absent"))
+            self._status_in_history(prompt_id)
+            or self._status_in_queue(prompt_id)
+            or (self._status_in_history(prompt_id) or PromptStatus("absent"))
         )
 
-    def _recorded(self, prompt_id: str) -> Look | None:
+    def _status_in_history(self, prompt_id: str) -> PromptStatus | None:
         record = self._get(f"/history/{quote(prompt_id, safe='')}").get(prompt_id)
         if not isinstance(record, dict):
             return None
-        status = mapping(record.get("status"))
+        status = as_mapping(record.get("status"))
         messages = {
             m[0]: m[1]
-            for m in items(status.get("messages"))
+            for m in as_list(status.get("messages"))
             if isinstance(m, list) and len(m) == 2 and isinstance(m[0], str)
         }
         if status.get("completed") and status.get("status_str") == "success":
-            return Look("done", mapping(record.get("outputs")))
+            return PromptStatus("done", as_mapping(record.get("outputs")))
         # An interrupted one is an error too, but for this message.
         if "execution_interrupted" in messages:
-            return Look("interrupted")
-        return Look("failed", error=mapping(messages.get("execution_error")))
+            return PromptStatus("interrupted")
+        return PromptStatus("failed", error=as_mapping(messages.get("execution_error")))
 
-    def _queued(self, prompt_id: str) -> Look | None:
+    def _status_in_queue(self, prompt_id: str) -> PromptStatus | None:
         queue = self._get("/queue")
         for place, state in (("queue_running", "running"), ("queue_pending", "waiting")):
-            entries = (entry for entry in items(queue.get(place)) if isinstance(entry, list))
+            entries = (entry for entry in as_list(queue.get(place)) if isinstance(entry, list))
             if any(entry[1:2] == [prompt_id] for entry in entries):
-                return Look(state)
+                return PromptStatus(state)
         return None
 
     def cancel(self, prompt_id: str) -> None:
         # In this order: one that begins to run in between is met by the second. Without an id the
         # second would end anybody's run.
-        self._ask("POST", "/queue", json={"delete": [prompt_id]})
-        self._ask("POST", "/interrupt", json={"prompt_id": prompt_id})
+        self._send_request("POST", "/queue", json={"delete": [prompt_id]})
+        self._send_request("POST", "/interrupt", json={"prompt_id": prompt_id})
 
 
-class Hosted(_Http):
+class HostedTransport(_HttpTransport):
     """The hosted service, first version of its interface: a key in a header of its own, another
     source of the status, and downloads from signed addresses elsewhere."""
 
@@ -531,41 +539,41 @@ class Hosted(_Http):
     def stats(self, seconds: float | None = None) -> dict[str, Any]:
         found = self._get("/system_stats", silence=seconds, whole=seconds)
         # Whose machine it is, and how large, is the service's own business.
-        return {**found, "system": {"comfyui_version": "hosted", **mapping(found.get("system"))}}
+        return {**found, "system": {"comfyui_version": "hosted", **as_mapping(found.get("system"))}}
 
-    def definitions(self, classes: Sequence[str]) -> dict[str, Any]:
+    def node_definitions(self, classes: Sequence[str]) -> dict[str, Any]:
         found = self._get("/object_info")
         return {name: found[name] for name in classes if name in found}
 
-    def look(self, prompt_id: str) -> Look:
+    def look(self, prompt_id: str) -> PromptStatus:
         name = quote(prompt_id, safe="")
-        status = words(self._get(f"/job/{name}/status").get("status"))
+        status = as_text(self._get(f"/job/{name}/status").get("status"))
         if not status:
-            return Look("absent")
+            return PromptStatus("absent")
         state = self._ended.get(status, "running" if status in self._running else "waiting")
         if state not in ("done", "failed"):
-            return Look(state)
+            return PromptStatus(state)
         job = self._get(f"/jobs/{name}")
-        outputs = mapping(job.get("outputs"))
+        outputs = as_mapping(job.get("outputs"))
         if state == "done" and not outputs:
-            record = mapping(self._get(f"/history/{name}").get(prompt_id))
-            outputs = mapping(record.get("outputs"))
-        return Look(state, outputs, mapping(job.get("execution_error")))
+            record = as_mapping(self._get(f"/history/{name}").get(prompt_id))
+            outputs = as_mapping(record.get("outputs"))
+        return PromptStatus(state, outputs, as_mapping(job.get("execution_error")))
 
     def cancel(self, prompt_id: str) -> None:
         # Its /interrupt ends all that the account runs: other people's work too.
-        answer = self._ask("POST", f"/jobs/{quote(prompt_id, safe='')}/cancel")
+        answer = self._send_request("POST", f"/jobs/{quote(prompt_id, safe='')}/cancel")
         if answer.status_code in (404, 405):
-            self._ask("POST", "/queue", json={"delete": [prompt_id]})
+            self._send_request("POST", "/queue", json={"delete": [prompt_id]})
 
-    def open_socket(self, client_id: str) -> Socket:
+    def open_socket(self, client_id: str) -> BoundedSocket:
         # Its protocol wants the key in the address here. No library that quotes addresses in its
         # errors sees it, and what is shown of an address has no query.
-        key = {"token": self._token or ""} if self._headers else {}
-        return self._socket({"clientId": client_id, **key})
+        key = {"token": self._token or ""} if self._build_headers else {}
+        return self._open_socket({"clientId": client_id, **key})
 
     @contextmanager
-    def _followed(self, answer: httpx.Response, until: float) -> Iterator[httpx.Response]:
+    def _follow_answer(self, answer: httpx.Response, until: float) -> Iterator[httpx.Response]:
         with ExitStack() as stack:
             for _ in range(_REDIRECTS):
                 location = answer.extensions.get("location")
@@ -574,15 +582,15 @@ class Hosted(_Http):
                 answer.close()
                 target = redirect_target(answer.request.url, location)
                 if target.scheme != "https" and self._scheme == "https":
-                    raise EngineUnavailable(f"{self.name} sends a download to plain http.")
+                    raise EngineUnavailableError(f"{self.name} sends a download to plain http.")
                 # A client of its own: the key must not go where the signed address leads; nor may
                 # that be inside of a network that the service is not in.
-                guard = server_guard(str(target), _SETTING, allow_private=self._local)
+                guard = server_guard(str(target), _SETTING, allow_private=self._is_local)
                 whole = max(0.1, until - time.monotonic())
                 plain = stack.enter_context(self._open_client(guard, str(target), whole))
                 answer = stack.enter_context(plain.stream("GET", target))
             yield answer
 
 
-def _said(error: Exception) -> str:
+def _error_payload(error: Exception) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__

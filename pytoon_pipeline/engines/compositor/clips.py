@@ -9,10 +9,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pytoon_pipeline.engines.compositor.windows import cover_size, drift, grown, whole
+from pytoon_pipeline.engines.compositor.windows import (
+    cover_size,
+    grown_side,
+    make_drift,
+    whole_frame,
+)
 from pytoon_pipeline.media.clips import ClipFrames, lay_over
 from pytoon_pipeline.picture import grounds
-from pytoon_pipeline.picture.layers import Layer, Picture, Placement
+from pytoon_pipeline.picture.layers import Layer, PictureLayer, Placement
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
 from pytoon_pipeline.plan.model import Box
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
@@ -20,7 +25,7 @@ from pytoon_pipeline.plan.segment_jobs import SegmentJob
 Drawing = Callable[[Planes, int], None]
 
 
-class Moving(ABC):
+class MovingLayer(ABC):
     """A layer that can only be drawn from its first frame to its last."""
 
     @abstractmethod
@@ -28,7 +33,7 @@ class Moving(ABC):
         """From the start: to be called once for each frame, in order."""
 
 
-class Clip(Moving):
+class ClipLayer(MovingLayer):
     """A clip that covers a window, with round corners if wanted; with `transparent`, what lies
     under it is seen where it is transparent."""
 
@@ -61,24 +66,24 @@ class Clip(Moving):
         middle = (window[0] + window[2]) / 2, (window[1] + window[3]) / 2
         still = Placement(size[0] / 2, size[1] / 2, *middle, 1.0)
 
-        def draw(frame: Planes, index: int) -> None:
+        def draw_frame(frame: Planes, index: int) -> None:
             planes = next(frames)
-            self._under(frame, planes)
+            self._draw_under(frame, planes)
             if self.transparent:
-                view = _view(frame, window)
-                lay_over(_part(planes, view[0].shape, job.motion.focus), view)
+                view = _window_view(frame, window)
+                lay_over(_focus_part(planes, view[0].shape, job.motion.focus), view)
             elif self.radius:
-                Picture(planes, lambda index: still, window, self.radius).draw(frame, 0)
+                PictureLayer(planes, lambda index: still, window, self.radius).draw(frame, 0)
             else:
-                _copy_window(planes, _view(frame, window), job.motion.focus)
+                _copy_window(planes, _window_view(frame, window), job.motion.focus)
 
-        return draw
+        return draw_frame
 
-    def _under(self, frame: Planes, planes: Planes) -> None:
+    def _draw_under(self, frame: Planes, planes: Planes) -> None:
         """What else of the frame is made from this frame of the clip."""
 
 
-class ClipOverItself(Clip):
+class ClipOverItself(ClipLayer):
     """A clip before its own blurred copy, which fills the frame."""
 
     def __init__(
@@ -92,11 +97,13 @@ class ClipOverItself(Clip):
     ):
         super().__init__(job, path, size, window, radius)
         background = job.background
-        self.blur = grounds.LiveBlur(job.width, job.height, background.darken)
-        self.tables = _tables(0.0, (background.colors or ["#000000"])[0], background.wash or 0.0)
+        self.blur = grounds.LiveBlurBackground(job.width, job.height, background.darken)
+        self.tables = _colour_tables(
+            0.0, (background.colors or ["#000000"])[0], background.wash or 0.0
+        )
         self.shadows = shadows
 
-    def _under(self, frame: Planes, planes: Planes) -> None:
+    def _draw_under(self, frame: Planes, planes: Planes) -> None:
         self.blur.draw(frame, planes)
         if self.tables is not None:
             for plane, table in zip(frame, self.tables, strict=True):
@@ -109,16 +116,16 @@ BLURRED_FRACTION = 4
 """A ground that is out of focus is decoded at this fraction of its size."""
 
 
-class ClipGround(Moving):
+class ClipBackground(MovingLayer):
     """A clip that plays behind everything, blurred, darkened, washed and moved as the plan says."""
 
     def __init__(self, job: SegmentJob, path: Path, size: tuple[int, int]):
         background, travel = job.background, job.background.parallax or 0.0
         self.job, self.scale = job, BLURRED_FRACTION if background.blur else 1
         part = tuple(
-            max(8, grown(side, travel) // self.scale // 2 * 2 + 2)
+            max(8, grown_side(side, travel) // self.scale // 2 * 2 + 2)
             if self.scale > 1
-            else grown(side, travel)
+            else grown_side(side, travel)
             if travel
             else side
             for side in (job.width, job.height)
@@ -127,8 +134,8 @@ class ClipGround(Moving):
         self.frames = ClipFrames(
             path, self.size, job.rate, start=-job.head, count=job.count, ground=first_colour(job)
         )
-        self.place = drift(job, *self.size, float(self.scale))
-        self.tables = _tables(
+        self.place = make_drift(job, *self.size, float(self.scale))
+        self.tables = _colour_tables(
             background.darken, (background.colors or ["#000000"])[0], background.wash or 0.0
         )
         self.sigma = background.blur * job.width / 14 / self.scale
@@ -137,7 +144,7 @@ class ClipGround(Moving):
         job, frames = self.job, iter(self.frames)
         copied = self.scale == 1 and not job.background.parallax
 
-        def draw(frame: Planes, index: int) -> None:
+        def draw_background(frame: Planes, index: int) -> None:
             planes = next(frames)
             if self.sigma:
                 planes = tuple(
@@ -149,11 +156,11 @@ class ClipGround(Moving):
             if copied:
                 _copy_window(planes, frame, (0.5, 0.5))
             elif self.scale == 1:
-                grounds.Drifting(planes, self.place).draw(frame, index)
+                grounds.DriftingBackground(planes, self.place).draw(frame, index)
             else:
-                Picture(planes, self.place, whole(job)).draw(frame, index)
+                PictureLayer(planes, self.place, whole_frame(job)).draw(frame, index)
 
-        return draw
+        return draw_background
 
 
 def first_colour(job: SegmentJob) -> str:
@@ -161,11 +168,11 @@ def first_colour(job: SegmentJob) -> str:
     return (job.background.colors or ["#000000"])[0]
 
 
-def _tables(darken: float, colour: str, wash: float) -> list[np.ndarray] | None:
+def _colour_tables(darken: float, colour: str, wash: float) -> list[np.ndarray] | None:
     """What `grounds.pictured` does to colours, as a table for each plane."""
     if not darken and not wash:
         return None
-    flat = rgb_to_planes(grounds.flat(2, 2, colour))
+    flat = rgb_to_planes(grounds.draw_flat(2, 2, colour))
     values = np.arange(256, dtype=np.float32)
     tables = []
     for n, plane in enumerate(flat):
@@ -177,11 +184,11 @@ def _tables(darken: float, colour: str, wash: float) -> list[np.ndarray] | None:
 
 def _copy_window(source: Planes, frame: Planes, focus: tuple[float, float]) -> None:
     """The part of a larger (or equal) picture around its focus."""
-    for plane, part in zip(frame, _part(source, frame[0].shape, focus), strict=True):
+    for plane, part in zip(frame, _focus_part(source, frame[0].shape, focus), strict=True):
         np.copyto(plane, part)
 
 
-def _part(
+def _focus_part(
     source: tuple[np.ndarray, ...], shape: tuple[int, ...], focus: tuple[float, float]
 ) -> tuple[np.ndarray, ...]:
     """Views of the part of a larger (or equal) picture around its focus, on even places."""
@@ -197,7 +204,7 @@ def _part(
     return tuple(parts)
 
 
-def _view(frame: Planes, window: Box) -> Planes:
+def _window_view(frame: Planes, window: Box) -> Planes:
     """The part of a frame inside an even window, as planes that write through."""
     y, u, v = frame
     x0, y0, x1, y1 = window

@@ -8,48 +8,48 @@ import numpy as np
 
 from pytoon_pipeline.engines.base import Media
 from pytoon_pipeline.engines.compositor import clips
-from pytoon_pipeline.engines.compositor.stills import Shadow, shadow_layer
-from pytoon_pipeline.engines.compositor.windows import drift, grown
+from pytoon_pipeline.engines.compositor.stills import DropShadow, shadow_layer
+from pytoon_pipeline.engines.compositor.windows import grown_side, make_drift
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture import grounds
-from pytoon_pipeline.picture.layers import Fill, Layer
+from pytoon_pipeline.picture.layers import FillLayer, Layer
 from pytoon_pipeline.picture.yuv import rgb_to_planes
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 
 def ground_layers(
-    job: SegmentJob, media: Media, picture: np.ndarray | None, shadows: Sequence[Shadow]
-) -> list[Layer | clips.Moving]:
+    job: SegmentJob, media: Media, picture: np.ndarray | None, shadows: Sequence[DropShadow]
+) -> list[Layer | clips.MovingLayer]:
     """What lies behind everything, with the shadows that fall on it. `picture` is the segment's
     own, where it has one to be copied."""
     asset = job.background_asset
     if asset is not None and asset.kind == "video":
-        clip = clips.ClipGround(job, media[asset.id], (asset.width or 2, asset.height or 2))
+        clip = clips.ClipBackground(job, media[asset.id], (asset.width or 2, asset.height or 2))
         return [clip, *(shadow_layer(job, shadow) for shadow in shadows)]
     travel = job.background.parallax or 0.0
     pictured = asset is not None or (job.background.kind == "blur" and picture is not None)
     if not pictured or not travel:
-        rgb = _rgb(job, media, picture, job.width, job.height)
+        rgb = _background_rgb(job, media, picture, job.width, job.height)
         for shadow in shadows:
             rgb = grounds.with_shadow(
                 rgb, shadow.shape, shadow.x, shadow.y, job.layout.shadow, min(shadow.shape.shape)
             )
-        return [Fill(rgb_to_planes(rgb))]
+        return [FillLayer(rgb_to_planes(rgb))]
     # Larger than the frame by what it travels; the shadows stay with what casts them.
-    width, height = grown(job.width, travel), grown(job.height, travel)
-    planes = rgb_to_planes(_rgb(job, media, picture, width, height))
-    moving = grounds.Drifting(planes, drift(job, width, height, 1.0))
+    width, height = grown_side(job.width, travel), grown_side(job.height, travel)
+    planes = rgb_to_planes(_background_rgb(job, media, picture, width, height))
+    moving = grounds.DriftingBackground(planes, make_drift(job, width, height, 1.0))
     return [moving, *(shadow_layer(job, shadow) for shadow in shadows)]
 
 
-def _rgb(
+def _background_rgb(
     job: SegmentJob, media: Media, picture: np.ndarray | None, width: int, height: int
 ) -> np.ndarray:
     background = job.background
     colours = background.colors or ["#000000"]
     if job.background_asset is not None:
         own = load_image(media[job.background_asset.id], min_side=2 * max(width, height))
-        return grounds.pictured(
+        return grounds.draw_picture_background(
             own[..., :3],
             width,
             height,
@@ -59,8 +59,8 @@ def _rgb(
             background.wash or 0.0,
         )
     if background.kind == "blur" and picture is not None:
-        copy = grounds.blurred(picture, width, height, background.darken)
-        return grounds.washed(copy, colours[0], background.wash or 0.0)
+        copy = grounds.draw_blurred(picture, width, height, background.darken)
+        return grounds.apply_wash(copy, colours[0], background.wash or 0.0)
     if background.kind == "gradient" and len(colours) > 1:
-        return grounds.gradient(width, height, colours, background.light)
-    return grounds.flat(width, height, colours[0])
+        return grounds.draw_gradient(width, height, colours, background.light)
+    return grounds.draw_flat(width, height, colours[0])

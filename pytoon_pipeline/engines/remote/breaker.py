@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 
-class Breaker:
+class CircuitBreaker:
     """When each peer was lost last: known to all of this process, and by a small file for each to
     all processes that were given the same folder.
 
@@ -30,7 +30,7 @@ class Breaker:
         if self.folder is None:
             return own
         try:
-            return max(own, self._file(url).stat().st_mtime)
+            return max(own, self._state_file(url).stat().st_mtime)
         except OSError:
             return own
 
@@ -45,7 +45,7 @@ class Breaker:
         if self.folder is not None:
             with contextlib.suppress(OSError):  # Then the other processes find out themselves.
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._file(url).touch()
+                self._state_file(url).touch()
 
     def reached(self, url: str) -> None:
         if not self.lost_at(url):
@@ -54,8 +54,8 @@ class Breaker:
             self._lost.pop(url, None)
         if self.folder is not None:
             with contextlib.suppress(OSError):
-                self._file(url).unlink()
+                self._state_file(url).unlink()
 
-    def _file(self, url: str) -> Path:
+    def _state_file(self, url: str) -> Path:
         assert self.folder is not None
         return self.folder / f"lost-{hashlib.sha256(url.encode()).hexdigest()[:16]}"

@@ -10,28 +10,28 @@ from typing import Any
 
 import av
 
-from pytoon_pipeline.errors import EngineFailed, MediaError
+from pytoon_pipeline.errors import EngineFailedError, MediaError
 from pytoon_pipeline.media.link import edit_lists
-from pytoon_pipeline.media.probe import open_clip, probe, reason
+from pytoon_pipeline.media.probe import open_clip, probe_media, shorten_reason
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 
 def check_segment(path: Path, job: SegmentJob, x264: Mapping[str, Any]) -> None:
-    """Decodes all of a segment file. Raises EngineFailed for the first thing that is wrong with
-    it: codec, profile and level (as `x264` has them), size, rate, colours, number of frames,
+    """Decodes all of a segment file. Raises EngineFailedError for the first thing that is wrong
+    with it: codec, profile and level (as `x264` has them), size, rate, colours, number of frames,
     keyframes where it will be cut, edit lists, frames that don't decode."""
     profile = str(x264.get("profile", "high")).title()
     level = round(10 * float(x264.get("level", "4.1")))
     try:
-        probe(path)  # First in a process apart, as all that comes from elsewhere.
-        fault = _fault(path, job, profile, level)
+        probe_media(path)  # First in a process apart, as all that comes from elsewhere.
+        fault = _find_fault(path, job, profile, level)
     except (MediaError, av.FFmpegError, ValueError) as error:
-        fault = f"it does not decode: {reason(error)}"
+        fault = f"it does not decode: {shorten_reason(error)}"
     if fault:
-        raise EngineFailed(f"what came back is not the segment that was asked for: {fault}")
+        raise EngineFailedError(f"what came back is not the segment that was asked for: {fault}")
 
 
-def _fault(path: Path, job: SegmentJob, profile: str, level: int) -> str:
+def _find_fault(path: Path, job: SegmentJob, profile: str, level: int) -> str:
     with open_clip(path) as container:
         streams = list(container.streams)
         kinds = [s.type for s in streams]
