@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.images import save_jpeg
 from pytoon_pipeline.picture.yuv import planes_to_rgb

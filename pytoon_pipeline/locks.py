@@ -52,7 +52,7 @@ def _is_at(path: Path, file: TextIO) -> bool:
 
 
 @contextmanager
-def hold_lock(
+def lock_file(
     path: Path, waiting: Callable[[], None], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[None]:
     """The only one to hold a lock. `waiting` is called while another does; what it raises ends the

@@ -41,7 +41,7 @@ def _make_locked(root: Path, prefix: str) -> tuple[Path, TextIO]:
             return folder, sign
 
 
-def delete_forsaken(folder: Path) -> bool:
+def delete_orphaned(folder: Path) -> bool:
     """Delete a working folder whose process has ended, with its lock held all the while, so that
     no process can begin to use it. False when a process uses it. OSError when it can't be
     deleted."""

@@ -19,7 +19,7 @@ from shipped import VARIABLE, lay_out_shipped_data
 # Before any test is imported: many open what is shipped then.
 lay_out_shipped_data()
 
-from pytoon_pipeline.compiler.passes import fitness  # noqa: E402
+from pytoon_pipeline.compiler.passes import legibility  # noqa: E402
 from pytoon_pipeline.media import ffmpeg  # noqa: E402
 from pytoon_pipeline.settings import Settings, load_settings  # noqa: E402
 
@@ -43,19 +43,19 @@ def small_pictures() -> Iterator[None]:
     """Tests draw with few pixels, to be fast, and nothing is said of that; `picture_sizes` asks for
     what people are told."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fitness, "ENLARGED", math.inf)
-        patched.setattr(fitness, "MIN_SHARE", 0.0)
+        patched.setattr(legibility, "ENLARGED", math.inf)
+        patched.setattr(legibility, "MIN_SHARE", 0.0)
         yield
 
 
 @pytest.fixture
 def picture_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures that are too small are named, as they are outside of tests."""
-    monkeypatch.setattr(fitness, "ENLARGED", _ENLARGED)
-    monkeypatch.setattr(fitness, "MIN_SHARE", _MIN_SHARE)
+    monkeypatch.setattr(legibility, "ENLARGED", _ENLARGED)
+    monkeypatch.setattr(legibility, "MIN_SHARE", _MIN_SHARE)
 
 
-_ENLARGED, _MIN_SHARE = fitness.ENLARGED, fitness.MIN_SHARE
+_ENLARGED, _MIN_SHARE = legibility.ENLARGED, legibility.MIN_SHARE
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from shipped import plain_environment
 
 from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
 from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
-from pytoon_pipeline.runtime.run import prepare_home
+from pytoon_pipeline.runtime.brief_runs import prepare_home
 from pytoon_pipeline.settings import Settings, load_settings
 
 

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import fuzz
 
 from pytoon_pipeline.errors import Problem, PytoonError, UserError
-from pytoon_pipeline.intake.folder import find_sources
-from pytoon_pipeline.media import apart
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.media import sandbox
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.compile import check_source
 from pytoon_pipeline.stages.services import Services, open_services
@@ -82,7 +82,7 @@ def rendered(services: Services, folder: Path, name: str, data: bytes) -> str:
     """The same, and the whole video where it compiles."""
     from pytoon_pipeline.stages.assemble import assemble_video
     from pytoon_pipeline.stages.compile import compile_source
-    from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
+    from pytoon_pipeline.stages.results import make_thumbnail, write_metrics
     from pytoon_pipeline.stages.segments import render_segments
 
     (folder / name).write_bytes(data)
@@ -195,9 +195,9 @@ def peak() -> int:
 
 def examiner_peak() -> int:
     """MB at most, of the process that examines files; 0 while there is none."""
-    if apart._helper is not None:
+    if sandbox._helper is not None:
         with suppress(OSError):
-            status = Path(f"/proc/{apart._helper.process.pid}/status").read_text()
+            status = Path(f"/proc/{sandbox._helper.process.pid}/status").read_text()
             return int(status.partition("VmHWM:")[2].split()[0]) // 1024
     return 0
 

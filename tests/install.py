@@ -22,7 +22,7 @@ from shipped import plain_environment
 from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
 from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
 from pytoon_pipeline.media.probe import hash_file, probe_media
-from pytoon_pipeline.runtime.run import prepare_home
+from pytoon_pipeline.runtime.brief_runs import prepare_home
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages.documents import LinkedDocument, SegmentsDocument
 from pytoon_pipeline.store import Store, open_store

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from pytoon_pipeline.service.app import make_app
-from pytoon_pipeline.service.segment_work import SegmentQueue
+from pytoon_pipeline.service.segment_queue import SegmentQueue
 from pytoon_pipeline.service.server import open_socket
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.services import open_services

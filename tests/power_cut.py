@@ -112,11 +112,11 @@ def _plan(folder: Path) -> Path:
 
 
 def _render(home: Path, folder: Path) -> None:
-    from pytoon_pipeline.intake.folder import find_sources
+    from pytoon_pipeline.intake.folders import find_sources
     from pytoon_pipeline.settings import Settings, project_data
     from pytoon_pipeline.stages.assemble import assemble_video
     from pytoon_pipeline.stages.compile import compile_source
-    from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
+    from pytoon_pipeline.stages.results import make_thumbnail, write_metrics
     from pytoon_pipeline.stages.segments import render_segments
     from pytoon_pipeline.stages.services import open_services
 

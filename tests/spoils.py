@@ -21,7 +21,7 @@ from conftest import clip, picture
 
 from pytoon_pipeline.compiler import compile as compiling
 from pytoon_pipeline.errors import MediaError
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import VideoSettings, encode_video
 from pytoon_pipeline.media.frames import read_frames
@@ -35,7 +35,7 @@ from pytoon_pipeline.quality.checks import CheckVerdict
 from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import SegmentsDocument, VideoDocument
-from pytoon_pipeline.stages.finish import judge_video
+from pytoon_pipeline.stages.results import judge_video
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.traces import keep_trace, load_trace

@@ -27,7 +27,7 @@ from test_fetch import _ADDRESSES, Web, _certificate
 
 from pytoon_pipeline.cli import remote as cli_remote
 from pytoon_pipeline.engines.comfyui import TransportLimits, nodes, open_transport
-from pytoon_pipeline.engines.comfyui.ears import ProgressSocket
+from pytoon_pipeline.engines.comfyui.progress_socket import ProgressSocket
 from pytoon_pipeline.engines.comfyui.prompt import PromptRun
 from pytoon_pipeline.engines.comfyui.socket import BoundedSocket, SocketLostError
 from pytoon_pipeline.engines.comfyui.workflows import load_workflow

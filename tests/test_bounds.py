@@ -19,7 +19,7 @@ from pytoon_pipeline.briefs.reading import read_document, validate_data
 from pytoon_pipeline.briefs.source import content_hash, read_hints, read_signature
 from pytoon_pipeline.defs.metadata import code_block
 from pytoon_pipeline.files import FileTooLargeError, NotRegularFileError, read_file
-from pytoon_pipeline.intake.folder import find_sources, scan_folder
+from pytoon_pipeline.intake.folders import find_sources, scan_folder
 from pytoon_pipeline.stages.compile import check_source
 from pytoon_pipeline.telemetry.logs import format_line
 

@@ -19,7 +19,7 @@ from pytoon_pipeline.compiler import kit_findings
 from pytoon_pipeline.compiler.kit_findings import brand_findings, survey_kits
 from pytoon_pipeline.compiler.presets import PAIRS, ROLES, Brand, Preset
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture.logos import contrast_of, read_logo
 from pytoon_pipeline.settings import Settings, project_data

@@ -18,7 +18,7 @@ from pytoon_pipeline.briefs.reading import read_document, validate_data
 from pytoon_pipeline.briefs.source import content_hash
 from pytoon_pipeline.cli import app
 from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.service.upload import read_json
 from pytoon_pipeline.tables.markup import markup_to_text
 from pytoon_pipeline.tables.table import read_table

@@ -19,7 +19,7 @@ from pytoon_pipeline import process_tags
 from pytoon_pipeline.defs.videos import run_process
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG, BRIEF_TAG, GPU_TAG, campaign_job
 from pytoon_pipeline.defs.videos.reconcile import reconcile_states
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.process_tags import PROCESS_TAG, pid_of, process_tag
 

@@ -33,7 +33,8 @@ from pytoon_pipeline.engines.comfyui import (
     nodes,
     open_transport,
 )
-from pytoon_pipeline.engines.comfyui import takes as takes_module
+from pytoon_pipeline.engines.comfyui import generated_clips as takes_module
+from pytoon_pipeline.engines.comfyui.clip_plan import covering_crop, plan_clip, start_png
 from pytoon_pipeline.engines.comfyui.errors import (
     NoAnswerError,
     NoOutputError,
@@ -41,7 +42,6 @@ from pytoon_pipeline.engines.comfyui.errors import (
     PromptRefusedError,
     PromptStalledError,
 )
-from pytoon_pipeline.engines.comfyui.plan import covering_crop, plan_clip, start_png
 from pytoon_pipeline.engines.comfyui.prompt import PromptRun
 from pytoon_pipeline.engines.comfyui.sizes import ClipShape, legal_frames, next_smaller_shape
 from pytoon_pipeline.engines.comfyui.workflows import list_workflow_names, load_workflow

@@ -19,9 +19,9 @@ from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.compiler.draft import CompileContext
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.engines.compositor import Compositor
+from pytoon_pipeline.picture.backgrounds import DriftingBackground
 from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
-from pytoon_pipeline.picture.grounds import DriftingBackground
-from pytoon_pipeline.picture.keying import cut_out_product
+from pytoon_pipeline.picture.cutout import cut_out_product
 from pytoon_pipeline.picture.layers import PictureLayer, Placement, new_frame
 from pytoon_pipeline.picture.yuv import planes_to_rgb
 from pytoon_pipeline.plan.model import RenderSpec

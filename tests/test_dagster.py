@@ -22,15 +22,15 @@ from pytoon_pipeline.defs.collect import collect_definitions
 from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
 from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG, brief_job
 from pytoon_pipeline.errors import EngineFailedError, UserError
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.process_tags import PROCESS_TAG, is_gone, process_tag
 from pytoon_pipeline.quality.checks import CHECK_NAMES
 from pytoon_pipeline.runtime import dev_server as dev_module
+from pytoon_pipeline.runtime.brief_runs import BriefResult, open_instance, run_brief
 from pytoon_pipeline.runtime.dev_server import run_dev_server
-from pytoon_pipeline.runtime.run import BriefResult, open_instance, run_brief
 from pytoon_pipeline.settings import Settings, load_settings
-from pytoon_pipeline.stages import finish, segments
+from pytoon_pipeline.stages import results, segments
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import Services, open_services
@@ -324,7 +324,7 @@ def test_ctrl_c_ends_the_run_and_is_raised(place: Place, monkeypatch: pytest.Mon
 
 
 def test_a_failing_check_shows(place: Place, monkeypatch: pytest.MonkeyPatch):
-    judge = finish.judge_video
+    judge = results.judge_video
 
     def harsh(*arguments: object, **more: object) -> tuple:
         measurement, verdicts = judge(*arguments, **more)
@@ -334,7 +334,7 @@ def test_a_failing_check_shows(place: Place, monkeypatch: pytest.MonkeyPatch):
             *verdicts[1:]
         ]
 
-    monkeypatch.setattr(finish, "judge_video", harsh)
+    monkeypatch.setattr(results, "judge_video", harsh)
     result = place.run(place.brief("long"))
     first = place.logs(result.run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)[0]
     shown = first.asset_check_evaluation_data

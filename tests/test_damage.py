@@ -13,12 +13,12 @@ from power_cut import compiler
 from test_store import spoil
 
 from pytoon_pipeline.errors import RenderError
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.measure import measure_file
 from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import SegmentsDocument, VideoDocument
-from pytoon_pipeline.stages.finish import make_thumbnail
+from pytoon_pipeline.stages.results import make_thumbnail
 from pytoon_pipeline.stages.segments import REMADE, render_segments
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.store import FolderStore

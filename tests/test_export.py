@@ -12,7 +12,7 @@ from test_render import build
 from typer.testing import CliRunner
 
 from pytoon_pipeline.cli import app
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.plan.timeline import build_timeline, frames_of
 from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.stages.compile import compile_source

@@ -19,7 +19,7 @@ from pytoon_pipeline.briefs.plain_text import (
 )
 from pytoon_pipeline.briefs.source import BriefSource, SourceDocument
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.intake.folder import find_sources, scan_folder
+from pytoon_pipeline.intake.folders import find_sources, scan_folder
 from pytoon_pipeline.tables.encodings import decode_text
 from pytoon_pipeline.tables.markup import markup_to_text
 from pytoon_pipeline.tables.number_formats import NotShownError, show_number

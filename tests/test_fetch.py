@@ -34,7 +34,7 @@ from pytoon_pipeline.media.addresses import AddressGuard, is_public, strip_query
 from pytoon_pipeline.media.client import open_client
 from pytoon_pipeline.media.download import DownloadLimits
 from pytoon_pipeline.media.fetch import MediaFetcher
-from pytoon_pipeline.media.fetched import find_unneeded, remove_fetched, tidy_cache
+from pytoon_pipeline.media.fetch_cache import find_unneeded, remove_fetched, tidy_cache
 from pytoon_pipeline.media.kinds import suffix_of
 from pytoon_pipeline.media.probe import probe_media
 from tests.conftest import clip, picture, tone

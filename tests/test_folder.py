@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytoon_pipeline.briefs.source import BriefSource, content_hash, read_signature, read_stillness
 from pytoon_pipeline.errors import StoreError, UserError
-from pytoon_pipeline.intake.folder import find_sources, scan_folder
+from pytoon_pipeline.intake.folders import find_sources, scan_folder
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.store.base import checked_key
 

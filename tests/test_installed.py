@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from pytoon_pipeline.cli import app
 from pytoon_pipeline.compiler.presets import PresetLibrary
 from pytoon_pipeline.errors import InternalError, SettingsError
-from pytoon_pipeline.intake.folder import find_sources
-from pytoon_pipeline.media import apart, probe
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.media import probe, sandbox
 from pytoon_pipeline.settings import Settings, load_settings, project_data
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.services import open_fonts, open_services
@@ -204,24 +204,24 @@ _CHANGED = {
 def test_a_library_that_changed_is_no_damaged_file(what, tmp_path: Path, monkeypatch):
     """The process apart finds the other library; the file is sound."""
     sound = clip(tmp_path / "good.mp4") if "PyAV" in what else picture(tmp_path / "good.png")
-    start = _CHANGED[what] + apart._START
-    monkeypatch.setattr(apart, "_START", start)
-    monkeypatch.setattr(apart, "_helper", None)
+    start = _CHANGED[what] + sandbox._START
+    monkeypatch.setattr(sandbox, "_START", start)
+    monkeypatch.setattr(sandbox, "_helper", None)
     with pytest.raises(InternalError) as caught:
         probe.probe_media(sound)
     told = str(caught.value) + "".join(getattr(caught.value, "__notes__", []))
     assert re.search("unexpected keyword argument|getexif|import of av", told), told
     assert "is damaged" not in str(caught.value)
-    if apart._helper is not None:
-        apart._helper.end()
+    if sandbox._helper is not None:
+        sandbox._helper.end()
 
 
 def test_a_fault_of_ours_is_said_as_one(settings, tmp_path: Path, monkeypatch):
     brief = write(tmp_path / "b" / "brief.yaml", "media: [a.png]\n")
     picture(tmp_path / "b" / "a.png")
     changed = _CHANGED["a method that Pillow has no more"]
-    monkeypatch.setattr(apart, "_START", changed + apart._START)
-    monkeypatch.setattr(apart, "_helper", None)
+    monkeypatch.setattr(sandbox, "_START", changed + sandbox._START)
+    monkeypatch.setattr(sandbox, "_helper", None)
     said = pytoon("check", brief)
     words = " ".join((said.stdout + said.stderr).split())
     assert said.exit_code == 1 and "getexif" in words and "fault of Pytoon itself" in words
@@ -231,8 +231,8 @@ def test_a_fault_of_ours_is_said_as_one(settings, tmp_path: Path, monkeypatch):
     found = {f["name"]: f for f in json.loads(pytoon("doctor", "--json").stdout)["findings"]}
     assert found["examining"]["state"] == "fail" and "getexif" in found["examining"]["detail"]
     assert found["encoding"]["state"] == "ok"
-    if apart._helper is not None:
-        apart._helper.end()
+    if sandbox._helper is not None:
+        sandbox._helper.end()
 
 
 def test_what_a_broken_file_makes_a_library_raise_is_no_fault_of_ours(tmp_path: Path, monkeypatch):

@@ -17,8 +17,8 @@ from pytoon_pipeline.defs.campaigns.pages import WrittenPage, write_page
 from pytoon_pipeline.defs.videos import reconcile, sensors
 from pytoon_pipeline.defs.videos.resources import SettingsResource
 from pytoon_pipeline.defs.videos.sensors import intake
-from pytoon_pipeline.intake import sandboxed_reader, watch
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake import requests, sandboxed_reader
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.store import open_store
 
@@ -40,8 +40,8 @@ class Folder:
         self.cursor: str | None = None
         self.later = 60.0
         self.instance = dg.DagsterInstance.ephemeral()
-        monkeypatch.setattr(watch.time, "time", lambda: self._now() + self.later)
-        monkeypatch.setattr(sensors, "PACE", sensors.LookPace(least=0, share=0))
+        monkeypatch.setattr(requests.time, "time", lambda: self._now() + self.later)
+        monkeypatch.setattr(sensors, "PACE", sensors.TickPace(least=0, share=0))
         self.asked: list[str] = []
         self.written: list[WrittenPage] = []
         writer = sensors.PageWriter()
@@ -253,7 +253,7 @@ def test_thousands_of_briefs_are_looked_at_well_inside_a_tick(folder: Folder):
         folder.ledger.note(entry.key, state="done")
     second = folder.tick()
     assert len({r.partition_key for r in first + second}) == 40
-    sources, problems = watch.gather_sources(folder.settings.load())
+    sources, problems = requests.gather_sources(folder.settings.load())
     assert (len(sources), problems) == (5000, [])
 
 
@@ -343,7 +343,7 @@ def test_a_database_that_is_down_keeps_no_folder_waiting(
 def spinning(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandboxed_reader.BriefReader]:
     """A reader whose helper spins, or dies, over files that say so."""
     start = sandboxed_reader._START.replace(
-        "serve()",
+        "serve_requests()",
         "import os, re\n"
         "read = apart.content_hash\n"
         "def content_hash(source, roots):\n"
@@ -396,7 +396,7 @@ def test_briefs_that_take_long_keep_none_from_its_turn(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ):
     """A look has time for two briefs. Those that come first are changed before each."""
-    monkeypatch.setattr(watch, "MAX_REQUESTS", 2)
+    monkeypatch.setattr(requests, "MAX_REQUESTS", 2)
     for number in range(6):
         folder.brief(f"c/{number}")
     turns = 0

@@ -27,8 +27,8 @@ from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.engines.policy import EngineSet
 from pytoon_pipeline.engines.still import StillEngine
 from pytoon_pipeline.errors import EngineUnavailableError, LinkError, SettingsError
-from pytoon_pipeline.intake.folder import find_sources
-from pytoon_pipeline.media import credentials, label
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.media import credentials, source_label
 from pytoon_pipeline.media.link import edit_lists, is_faststart, read_boxes
 from pytoon_pipeline.plan.model import Generate, Overlay, RenderSpec, Segment
 from pytoon_pipeline.quality.checks import CheckVerdict
@@ -36,8 +36,8 @@ from pytoon_pipeline.stages import labelling
 from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import MetricsDocument, SegmentRecord, SegmentsDocument
-from pytoon_pipeline.stages.finish import judge_video
 from pytoon_pipeline.stages.labelling import source_type
+from pytoon_pipeline.stages.results import judge_video
 from pytoon_pipeline.stages.services import Services
 
 PROMPT = "steam over a cup at dawn"
@@ -251,10 +251,12 @@ def test_what_is_not_generated_is_not_marked(services: Services, tmp_path: Path)
     }
     # A file that claims it all the same is wrong.
     claimed = tmp_path / "claimed.mp4"
-    label.add_packet(video, claimed, label.build_packet(label.GENERATED, "Pytoon", "A credit"))
+    source_label.add_packet(
+        video, claimed, source_label.build_packet(source_label.GENERATED, "Pytoon", "A credit")
+    )
     assert claimed.read_bytes()[: video.stat().st_size] == video.read_bytes()
     with pytest.raises(LinkError, match="bears a mark"):
-        label.add_packet(claimed, tmp_path / "twice.mp4", b"more")
+        source_label.add_packet(claimed, tmp_path / "twice.mp4", b"more")
     gone.store.put(metrics.video.key, claimed)
     spec = compile_source(find_sources([tmp_path / "camp" / "cup"])[0], gone)
     _, verdicts = judge_video(spec, metrics.video, gone, segments)
@@ -264,12 +266,12 @@ def test_what_is_not_generated_is_not_marked(services: Services, tmp_path: Path)
 @pytest.mark.parametrize(
     ("segments", "overlays", "expected"),
     [
-        (["footage"], [], label.GENERATED),
-        (["footage", "footage"], [{"type": "badge", "text": "New"}], label.GENERATED),
-        (["footage"], [{"media": "logo"}], label.COMPOSITE),
-        (["footage", "text"], [], label.COMPOSITE),
-        (["background"], [], label.COMPOSITE),
-        (["footage", "degraded"], [], label.COMPOSITE),
+        (["footage"], [], source_label.GENERATED),
+        (["footage", "footage"], [{"type": "badge", "text": "New"}], source_label.GENERATED),
+        (["footage"], [{"media": "logo"}], source_label.COMPOSITE),
+        (["footage", "text"], [], source_label.COMPOSITE),
+        (["background"], [], source_label.COMPOSITE),
+        (["footage", "degraded"], [], source_label.COMPOSITE),
         (["degraded", "text"], [{"media": "logo"}], None),
     ],
 )

@@ -20,7 +20,7 @@ from deployment import Postgres, connections
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import Problem, StoreError, UserError
 from pytoon_pipeline.intake import database as databases
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.intake.ledger import METADATA, SCHEMA, Ledger
 from pytoon_pipeline.service.documents import RenderRequest
 from pytoon_pipeline.service.jobs import JobStore
@@ -145,7 +145,7 @@ def test_pages_are_asked_for_once_they_are_stale(ledger: Ledger, tmp_path: Path)
 _OPEN = """
 import sys
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pathlib import Path
 import pytoon_pipeline.service.jobs
 (source,) = find_sources([Path(sys.argv[2])])

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from conftest import picture, tone
 
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.licences import AUTHORS, list_licences

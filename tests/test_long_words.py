@@ -18,12 +18,12 @@ from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.compiler.draft import CompileContext
 from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.compiler.typeset import text_style
-from pytoon_pipeline.picture.breaks import break_opportunities, grapheme_starts
 from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.emoji import replace_unknown_emoji
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.hyphens import letter_breaks, separator_breaks, syllable_breaks
 from pytoon_pipeline.picture.languages import language_of
+from pytoon_pipeline.picture.line_breaks import break_opportunities, grapheme_starts
 from pytoon_pipeline.picture.styles import TextStyle
 from pytoon_pipeline.picture.text import (
     FittedText,

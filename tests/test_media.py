@@ -21,7 +21,7 @@ from memory import grown
 from PIL import Image, ImageCms
 
 from pytoon_pipeline.errors import FfmpegError, MediaError, RenderError
-from pytoon_pipeline.media import apart, ffmpeg, limits
+from pytoon_pipeline.media import ffmpeg, limits, sandbox
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.encode import VideoSettings, encode_graph, encode_video
 from pytoon_pipeline.media.images import load_image, save_jpeg
@@ -266,13 +266,13 @@ def test_an_input_comes_out_whole(program):
 def test_an_examining_process_that_goes_wrong_is_not_waited_for(monkeypatch, tmp_path, last):
     Image.fromarray(picture()).save(tmp_path / "p.png")
     monkeypatch.setattr(
-        apart, "_START", (f"import os, time\nos.write(1, b'ready\\n')\nos.read(0, 999)\n{last}")
+        sandbox, "_START", (f"import os, time\nos.write(1, b'ready\\n')\nos.read(0, 999)\n{last}")
     )
-    monkeypatch.setattr(apart, "_helper", None)
-    monkeypatch.setattr(apart, "_END_SECONDS", 0.2)
+    monkeypatch.setattr(sandbox, "_helper", None)
+    monkeypatch.setattr(sandbox, "_END_SECONDS", 0.2)
     with pytest.raises(UnreadableMediaError, match="did not survive"):
-        apart.examine_in_sandbox(tmp_path / "p.png")
-    assert apart._helper is None and _children() == []
+        sandbox.examine_in_sandbox(tmp_path / "p.png")
+    assert sandbox._helper is None and _children() == []
 
 
 # ------------------------------------------------------------------------------------------- probe

@@ -20,9 +20,9 @@ from pytoon_pipeline.defs.videos import sensors
 from pytoon_pipeline.defs.videos.resources import SettingsResource
 from pytoon_pipeline.defs.videos.sensors import intake
 from pytoon_pipeline.errors import BriefError
-from pytoon_pipeline.intake import watch
-from pytoon_pipeline.intake.folder import find_sources
-from pytoon_pipeline.picture.breaks import break_opportunities
+from pytoon_pipeline.intake import requests
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.picture.line_breaks import break_opportunities
 from pytoon_pipeline.stages.compile import check_source, compile_source, spec_json
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.tables.cells import CellError
@@ -481,9 +481,9 @@ def test_a_row_is_rendered_again_when_its_sale_begins_and_ends(
         ("plain", "Pot", "a.jpg", "20 EUR", "", ""),
     )
     clock = [dt.datetime(2030, 3, 11, tzinfo=dt.UTC).timestamp()]
-    monkeypatch.setattr(watch.time, "time", lambda: clock[0])
-    monkeypatch.setattr(sensors, "PACE", sensors.LookPace(least=0, share=0))
-    ledger = watch.Ledger(tmp_path / "ledger.db")
+    monkeypatch.setattr(requests.time, "time", lambda: clock[0])
+    monkeypatch.setattr(sensors, "PACE", sensors.TickPace(least=0, share=0))
+    ledger = requests.Ledger(tmp_path / "ledger.db")
     settings = SettingsResource(home=str(tmp_path), briefs_dir=str(root))
     cursor, instance = [None], dg.DagsterInstance.ephemeral()
 

@@ -19,12 +19,12 @@ from deployment import Deployment, Postgres, connections, ended, tiny
 from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
 from pytoon_pipeline.errors import SettingsError
 from pytoon_pipeline.intake import database as databases
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.runtime.brief_runs import open_instance, prepare_home, run_brief
 from pytoon_pipeline.runtime.postgres_storage import (
     PooledPostgresEventLogStorage,
     PooledPostgresStorage,
 )
-from pytoon_pipeline.runtime.run import open_instance, prepare_home, run_brief
 from pytoon_pipeline.settings import load_settings, project_data
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import open_services

@@ -17,7 +17,7 @@ from spoils import SPOILS, Good, compile_small, make_good
 from test_render import build
 
 from pytoon_pipeline.compiler.typeset import text_style
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.measure import Measurement, measure_file
@@ -35,7 +35,7 @@ from pytoon_pipeline.plan.model import (
     TextBox,
 )
 from pytoon_pipeline.plan.timeline import build_timeline
-from pytoon_pipeline.quality import words
+from pytoon_pipeline.quality import frame_text
 from pytoon_pipeline.quality.checks import (
     CHECK_NAMES,
     WORD_CHECKS,
@@ -43,11 +43,11 @@ from pytoon_pipeline.quality.checks import (
     ExpectedFile,
     run_checks,
 )
-from pytoon_pipeline.quality.words import plan_texts, read_frame_text
+from pytoon_pipeline.quality.frame_text import plan_texts, read_frame_text
 from pytoon_pipeline.settings import load_settings, project_data
 from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
-from pytoon_pipeline.stages.finish import judge_video, write_metrics
+from pytoon_pipeline.stages.results import judge_video, write_metrics
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import open_services
 
@@ -381,7 +381,9 @@ def test_white_on_white_fails_in_the_finished_video(
     assert "caption_contrast" in bad and bad["caption_contrast"].severity == "error"
     assert "1.0:1" in bad["caption_contrast"].message
     # What was seen is kept for this content and plan, and seen anew for another plan.
-    monkeypatch.setattr(words, "read_frame_text", lambda *a: pytest.fail("was looked at again"))
+    monkeypatch.setattr(
+        frame_text, "read_frame_text", lambda *a: pytest.fail("was looked at again")
+    )
     plan = compile_source(find_sources([folder])[0], services)
     judge_video(plan, metrics.video, services, segments)
     plan.captions[0].text = "Blacker than black"

@@ -29,8 +29,8 @@ from pytoon_pipeline.engines import remote
 from pytoon_pipeline.engines.base import FinishedSegment
 from pytoon_pipeline.engines.policy import EngineSet
 from pytoon_pipeline.engines.remote import RemoteEngine
-from pytoon_pipeline.engines.remote.check import check_segment
 from pytoon_pipeline.engines.remote.peer import Peer, PeerRefusedError, PeerTimeouts
+from pytoon_pipeline.engines.remote.segment_check import check_segment
 from pytoon_pipeline.engines.still import StillEngine
 from pytoon_pipeline.errors import (
     EngineFailedError,
@@ -38,7 +38,7 @@ from pytoon_pipeline.errors import (
     EngineUnavailableError,
     SettingsError,
 )
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
@@ -50,7 +50,7 @@ from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import SegmentRecord
-from pytoon_pipeline.stages.look import segment_look
+from pytoon_pipeline.stages.fingerprint_inputs import segment_look
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.segments import render_segment, render_segments
 from pytoon_pipeline.stages.services import Services
@@ -183,7 +183,7 @@ def test_a_download_that_breaks_off_is_taken_up_where_it_broke(
 def test_a_peer_that_dies_is_left_alone_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote.errand, "_RETRIES", 1)
+    monkeypatch.setattr(remote.remote_job, "_RETRIES", 1)
     job, told, gate = job_of(None), [], threading.Event()
     with serving(tmp_path / "peer", render=held(gate)) as peer:
         port = int(peer.url.rsplit(":", 1)[1])
@@ -204,7 +204,7 @@ def test_a_peer_that_dies_is_left_alone_and_found_again(
     assert "can't be reached" in str(caught[0])
     # Another process is told by a file, and asks nobody.
     other = RemoteEngine(peer.url, timeouts=QUICK, folder=tmp_path / "lost")
-    monkeypatch.setattr(remote.breaker.CircuitBreaker, "_lost", {})
+    monkeypatch.setattr(remote.circuit_breaker.CircuitBreaker, "_lost", {})
     began = time.monotonic()
     with pytest.raises(EngineUnavailableError, match="left alone"):
         render(other, job, tmp_path / "w")
@@ -240,7 +240,7 @@ def test_a_peer_killed_and_started_anew_goes_on(
     tmp_path: Path, settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has forgotten what was asked; the asker asks again, and is told no frame twice."""
-    monkeypatch.setattr(remote.errand, "_RETRIES", 10)  # A busy machine starts slowly.
+    monkeypatch.setattr(remote.remote_job, "_RETRIES", 10)  # A busy machine starts slowly.
     job, told = job_of(None, body=1500), []
     found: list[FinishedSegment] = []
     with open_socket("127.0.0.1", 0) as here:
@@ -401,7 +401,7 @@ def test_another_version_look_or_font_is_refused_with_words(
     assert "ffmpeg" in refusal({"ffmpeg": "ffmpeg version 2.8"})
     said = refusal({"fonts": ["f" * 64]})
     assert "ffffffffffff" in said and job.captions[0].style.family in said
-    monkeypatch.setattr(remote.errand, "RENDERER_VERSION", "99")
+    monkeypatch.setattr(remote.remote_job, "RENDERER_VERSION", "99")
     said = refusal({})
     assert "99" in said and "Install the same version" in said
     monkeypatch.setattr(remote, "RENDERER_VERSION", "99")

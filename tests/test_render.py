@@ -13,7 +13,7 @@ from conftest import clip, cut_out, picture, tone
 from test_engines import job_of
 
 from pytoon_pipeline.errors import BriefError, EngineFailedError, MediaError
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.plan.segment_jobs import segment_jobs
 from pytoon_pipeline.plan.timeline import build_timeline
@@ -21,7 +21,7 @@ from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import MetricsDocument, SegmentsDocument
-from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
+from pytoon_pipeline.stages.results import make_thumbnail, write_metrics
 from pytoon_pipeline.stages.segments import SegmentsFailedError, render_segments
 from pytoon_pipeline.stages.services import Services, open_services
 

@@ -11,7 +11,6 @@ from test_sound import RATE, encoded, noise, save, silence, speech, tone
 
 from pytoon_pipeline.media import sound
 from pytoon_pipeline.media.loudness import measure_lufs
-from pytoon_pipeline.media.repair import measure_sides, mend_sound
 from pytoon_pipeline.media.sound import (
     MixClipSound,
     MixMusic,
@@ -20,6 +19,7 @@ from pytoon_pipeline.media.sound import (
     decode_sound,
     lay_sound,
 )
+from pytoon_pipeline.media.sound_repair import measure_sides, mend_sound
 
 CASES = Path(__file__).parent / "fixtures" / "cases" / "sound"
 

@@ -22,8 +22,8 @@ from s3_server import s3_server
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.cli.report import write_reports
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.intake.deleted import mark_deleted
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.deletions import mark_deleted
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.report import export_report, plots, write_report
 from pytoon_pipeline.report.rows import gather_rows
@@ -31,12 +31,12 @@ from pytoon_pipeline.report.table import escape_formula
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
-from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
+from pytoon_pipeline.stages.results import make_thumbnail, write_metrics
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import open_services
 from pytoon_pipeline.store import FolderStore, S3Store
 from pytoon_pipeline.telemetry.catalogue import BRIEFS
-from pytoon_pipeline.telemetry.prometheus import of_ledger
+from pytoon_pipeline.telemetry.prometheus import ledger_gauges
 
 MARKUP = "<script>window.hit = 1</script>\"><img src=x onerror='window.hit = 1'>"
 NAME = "50% off #1 für alle?"
@@ -357,7 +357,7 @@ def test_a_deleted_brief_is_marked_and_not_counted(campaign: Campaign, tmp_path:
     assert made.counts == {"deleted": 1, "done": 1} and made.briefs == 2
     states = {row.name: row.state for row in gather_rows(ledger.find(), campaign.store)}
     assert states == {"gone": "Deleted", "kept": "Done"}
-    samples = of_ledger(ledger).values[BRIEFS]
+    samples = ledger_gauges(ledger).values[BRIEFS]
     assert samples["deleted",] == 1 and samples["done",] == 1
 
     picture(root / "camp/gone/a.png", (27, 48))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pytoon_pipeline.compiler.passes import media as media_pass
 from pytoon_pipeline.errors import BriefError
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import copies
 from pytoon_pipeline.media.copies import SnapshotCopies
 from pytoon_pipeline.media.probe import UnreadableMediaError

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytoon_pipeline.picture import bidi
-from pytoon_pipeline.picture.breaks import break_opportunities, grapheme_starts
 from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.picture.line_breaks import break_opportunities, grapheme_starts
 from pytoon_pipeline.picture.shaping import (
     FontSpec,
     MissingGlyphError,

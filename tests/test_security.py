@@ -39,7 +39,7 @@ from sqlalchemy import make_url
 import pytoon_pipeline
 from pytoon_pipeline.briefs.reading import read_document
 from pytoon_pipeline.errors import MediaError, Problem, SettingsError, UserError
-from pytoon_pipeline.media import apart, ffmpeg, limits, sound
+from pytoon_pipeline.media import ffmpeg, limits, sandbox, sound
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.link import edit_lists
@@ -53,7 +53,7 @@ PACKAGE = Path(pytoon_pipeline.__file__).parent
 
 def problems_of(services: Services, folder: Path, **brief: object) -> list[Problem]:
     """The errors of a brief; each says file and remedy."""
-    from pytoon_pipeline.intake.folder import find_sources
+    from pytoon_pipeline.intake.folders import find_sources
     from pytoon_pipeline.stages.compile import check_source
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -239,7 +239,7 @@ def test_what_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "slow.png").write_bytes(png(8800, 9000))
     good = picture(tmp_path / "good.png")
     probe_media(good)
-    helper = apart._helper
+    helper = sandbox._helper
     monkeypatch.setattr(limits, "EXAMINE_SECONDS", 0.02)
     with pytest.raises(UnreadableMediaError) as refused:
         probe_media(tmp_path / "slow.png")
@@ -255,8 +255,8 @@ def test_a_decoder_that_dies_takes_nothing_along(tmp_path: Path, monkeypatch: py
         "import os, sys; os.write(1, b'ready\\n'); sys.stdin.readline(); os.kill(os.getpid(), 11)"
     )
     with monkeypatch.context() as patch:
-        patch.setattr(apart, "_helper", None)
-        patch.setattr(apart, "_START", crashing)
+        patch.setattr(sandbox, "_helper", None)
+        patch.setattr(sandbox, "_START", crashing)
         with pytest.raises(UnreadableMediaError, match="did not survive") as refused:
             probe_media(good)
         assert refused.value.code == "media.corrupt"
@@ -264,17 +264,17 @@ def test_a_decoder_that_dies_takes_nothing_along(tmp_path: Path, monkeypatch: py
 
 
 def test_what_wants_too_much_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    greedy = apart._START.replace(
+    greedy = sandbox._START.replace(
         "serve_requests()",
         "from pytoon_pipeline.media import probe; "
         f"probe._clip_info = lambda *_: bytearray({limits.EXAMINE_BYTES}); serve_requests()",
     )
-    monkeypatch.setattr(apart, "_helper", None)
-    monkeypatch.setattr(apart, "_START", greedy)
+    monkeypatch.setattr(sandbox, "_helper", None)
+    monkeypatch.setattr(sandbox, "_START", greedy)
     with pytest.raises(UnreadableMediaError, match="more memory") as refused:
         probe_media(clip(tmp_path / "a.mp4", sound=False))
     assert refused.value.code == "media.too_large"
-    apart._helper.end()
+    sandbox._helper.end()
 
 
 def test_a_clip_of_which_nothing_comes_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -291,9 +291,9 @@ def test_decoders_get_no_secrets_and_bounded_memory(
 ):
     monkeypatch.setenv("PYTOON_TOKEN", "hush-hush")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
-    monkeypatch.setattr(apart, "_helper", None)
+    monkeypatch.setattr(sandbox, "_helper", None)
     probe_media(picture(tmp_path / "a.png"))
-    own = Path(f"/proc/{apart._helper.process.pid}")
+    own = Path(f"/proc/{sandbox._helper.process.pid}")
     assert b"hush-hush" not in (own / "environ").read_bytes()
     bounds = (own / "limits").read_text()
     assert str(limits.EXAMINE_BYTES) in bounds.partition("Max address space")[2].split("\n")[0]
@@ -477,10 +477,10 @@ def test_names_of_all_sorts_are_names_and_nothing_more(services: Services, tmp_p
 
 MAY_START_PROCESSES = {
     "media/ffmpeg.py",
-    "media/apart.py",  # ffmpeg; the process that examines files.
+    "media/sandbox.py",  # ffmpeg; the process that examines files.
     "runtime/prefork_launcher.py",
     "runtime/dev_server.py",  # Dagster's own, and what runs are forked from.
-    "runtime/supervise.py",  # Ends what `runtime/dev_server.py` starts.
+    "runtime/supervisor.py",  # Ends what `runtime/dev_server.py` starts.
     "intake/sandboxed_reader.py",  # What reads briefs for the sensor.
     "maintenance/machine.py",  # Asks the system what is running.
 }
@@ -806,7 +806,7 @@ def test_settings_keep_their_secrets(caplog: pytest.LogCaptureFixture):
 
 
 def test_a_table_of_a_database_keeps_its_password(tmp_path: Path):
-    from pytoon_pipeline.tables import sqltable
+    from pytoon_pipeline.tables import sql_table
 
     user = f"postgresql://u:{HUSH}"
     for address in (
@@ -817,7 +817,7 @@ def test_a_table_of_a_database_keeps_its_password(tmp_path: Path):
     ):
         said = ""
         try:
-            _, found = sqltable.read_sql_table(address, tmp_path)
+            _, found = sql_table.read_sql_table(address, tmp_path)
             said = " ".join(map(str, found))
         except UserError as error:
             said = f"{error} {error!r}"

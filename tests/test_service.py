@@ -36,7 +36,7 @@ import pytoon_pipeline
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.media.kinds import suffix_of
-from pytoon_pipeline.runtime.run import open_instance, run_brief
+from pytoon_pipeline.runtime.brief_runs import open_instance, run_brief
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service.app import make_app, openapi_text
 from pytoon_pipeline.service.connections import ConnectionBounds

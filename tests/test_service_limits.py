@@ -30,7 +30,7 @@ from pytoon_pipeline.briefs import source, variants
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.compiler.kit_findings import brand_findings
 from pytoon_pipeline.compiler.presets import open_presets
-from pytoon_pipeline.intake import folder
+from pytoon_pipeline.intake import folders
 from pytoon_pipeline.intake.ledger import METADATA, Ledger
 from pytoon_pipeline.media import download_s3
 from pytoon_pipeline.media.download import DownloadLimits as FetchLimits
@@ -132,11 +132,11 @@ def test_lists_and_counts_go_on_without_a_damaged_entry(api: httpx.Client, setti
         store.put_bytes(f"videos/{key}/{name}", b"[" * 100_000)
     (row,) = rows.gather_rows(list(ledger.list_entries()), store)
     assert [w.code for w in row.warnings] == ["report.unreadable"] * 2
-    name = next(n for n, figure in counters.FIGURES.items() if figure in counters.COUNTED)
+    name = next(n for n, figure in counters.METRICS.items() if figure in counters.COUNTED)
     before = counters.read_counters(ledger)
     with ledger.begin() as connection:
         values = {"name": name, "labels": "[", "value": 1.0}
-        connection.execute(sa.insert(counters._FIGURES).values(values))
+        connection.execute(sa.insert(counters._COUNTERS_TABLE).values(values))
     assert counters.read_counters(ledger) == before
     assert "pytoon_" in api.get("/metrics").text
 
@@ -273,7 +273,7 @@ def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(tmp_path: Path
     kit = tmp_path / "brand.yaml"
     kit.write_text("name: x\n")
     cases: list[Callable[[], Any]] = [
-        lambda: folder._document_kind(plan),
+        lambda: folders._document_kind(plan),
         lambda: source._words_of(str(plan), plan.stat()),
         lambda: table.looks_like_table(feed),
         lambda: variants.expand_variants(BriefSource(plan, "brief", "c", "x", tmp_path)),

@@ -23,10 +23,10 @@ from s3_server import S3Server, Trouble, s3_server, trouble
 from starlette.requests import Request
 
 from pytoon_pipeline.defs import metadata
+from pytoon_pipeline.engines.comfyui.generated_clips import GeneratedClip, find_kept_clip, keep_clip
 from pytoon_pipeline.engines.comfyui.sizes import ClipShape
-from pytoon_pipeline.engines.comfyui.takes import GeneratedClip, find_kept_clip, keep_clip
 from pytoon_pipeline.errors import SettingsError, StoreError
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.report.write import write_report
 from pytoon_pipeline.service.files import file_response
@@ -43,7 +43,7 @@ from pytoon_pipeline.store import (
 )
 from pytoon_pipeline.store.base import DamagedObjectError
 from pytoon_pipeline.store.cache import IN_USE, ObjectCache
-from pytoon_pipeline.store.seen import touch_if_present
+from pytoon_pipeline.store.reuse import touch_if_present
 
 MB = 2**20
 

@@ -11,7 +11,7 @@ from conftest import picture
 
 from pytoon_pipeline.briefs.source import BriefSource, SourceDocument, content_hash
 from pytoon_pipeline.briefs.variants import expand_variants
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.stages.compile import check_source, compile_source
 from pytoon_pipeline.stages.segments import render_segments
 

@@ -37,7 +37,7 @@ from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.plan.segment_jobs import segment_fingerprint, segment_jobs
 from pytoon_pipeline.plan.timeline import build_timeline
-from pytoon_pipeline.stages.finish import _thumbnail_candidates
+from pytoon_pipeline.stages.results import _thumbnail_candidates
 from pytoon_pipeline.stages.services import Services
 
 STYLE = TextStyle(

@@ -39,7 +39,7 @@ from pytoon_pipeline.briefs.source import (
 )
 from pytoon_pipeline.errors import BriefError, Problem, PytoonError, StoreError
 from pytoon_pipeline.store.base import ObjectNotFoundError, Store, suffix_of
-from pytoon_pipeline.store.seen import touch_if_present
+from pytoon_pipeline.store.reuse import touch_if_present
 from pytoon_pipeline.store.sums import remember_sum
 
 _NOWHERE = os.devnull

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pytoon_pipeline.briefs.written import DrawnText
+from pytoon_pipeline.briefs.scalars import DrawnText
 
 
 def _normalise_word(value: Any) -> Any:

@@ -15,8 +15,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pytoon_pipeline.briefs.field_names import suggest_field
-from pytoon_pipeline.briefs.names import without_unseen
-from pytoon_pipeline.briefs.written import (
+from pytoon_pipeline.briefs.file_names import without_unseen
+from pytoon_pipeline.briefs.scalars import (
     NotTextError,
     UnclearValue,
     WrittenScalar,

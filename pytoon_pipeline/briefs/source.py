@@ -19,8 +19,8 @@ from unicodedata import category, normalize
 
 import yaml
 
-from pytoon_pipeline.briefs.names import find_path, leads_out, path_spellings
-from pytoon_pipeline.briefs.written import decode_document, repair_yaml
+from pytoon_pipeline.briefs.file_names import find_path, leads_out, path_spellings
+from pytoon_pipeline.briefs.scalars import decode_document, repair_yaml
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.files import open_file, read_file
 

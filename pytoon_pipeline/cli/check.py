@@ -25,7 +25,7 @@ from pytoon_pipeline.cli.terminal import (
 )
 from pytoon_pipeline.errors import BriefError, Problem, UserError
 from pytoon_pipeline.files import read_file
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.settings import Settings
 
 KIT_FILE = "brand.yaml"

@@ -418,7 +418,7 @@ def _check_bucket(store: S3Store, place: str) -> Iterator[DoctorFinding]:
 def _check_dagster(p: DoctorContext) -> Iterator[DoctorFinding]:
     import dagster
 
-    from pytoon_pipeline.runtime.run import open_instance
+    from pytoon_pipeline.runtime.brief_runs import open_instance
 
     with open_instance(p.settings) as instance:
         runs = instance.get_runs_count()

@@ -16,9 +16,9 @@ from pytoon_pipeline.errors import Problem, UserError
 def write_metrics(out: Path | None) -> int:
     """To stdout, or to a file that is never seen half written. Raises UserError where it can't be
     written."""
-    from pytoon_pipeline.runtime.gauges import figures_text
+    from pytoon_pipeline.runtime.metrics import format_metrics
 
-    text = figures_text(settings_and_logs())
+    text = format_metrics(settings_and_logs())
     if out is None:
         sys.stdout.write(text)
         sys.stdout.flush()

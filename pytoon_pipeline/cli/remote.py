@@ -19,8 +19,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pytoon_pipeline.briefs.file_names import find_path, is_address, leads_out, without_unseen
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.names import find_path, is_address, leads_out, without_unseen
 from pytoon_pipeline.briefs.reading import read_document, validate_data
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.cli.check import gather_briefs, show_brief

@@ -38,7 +38,7 @@ from pytoon_pipeline.store import Store, describe_location
 from pytoon_pipeline.store.publish import publish_folder
 
 if TYPE_CHECKING:
-    from pytoon_pipeline.runtime.run import BriefResult
+    from pytoon_pipeline.runtime.brief_runs import BriefResult
 
 RESULTS = (
     "video.mp4",
@@ -128,7 +128,7 @@ def _render_all(
     with open_watch(to, log_format=settings.log, quiet=quiet, verbose=verbose) as eye:
         # These imports take seconds, so something is seen before them.
         eye.begin(sources[0].key)
-        from pytoon_pipeline.runtime.run import open_instance, run_brief
+        from pytoon_pipeline.runtime.brief_runs import open_instance, run_brief
         from pytoon_pipeline.stages.services import open_services
 
         services = open_services(settings)

@@ -19,7 +19,7 @@ from pytoon_pipeline.cli.terminal import (
     settings_and_logs,
 )
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.intake.deleted import mark_deleted
+from pytoon_pipeline.intake.deletions import mark_deleted
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.report import export_report, write_report
 from pytoon_pipeline.report.write import ReportDocument, find_campaign, folder_name

@@ -37,7 +37,7 @@ def tidy_install(dry_run: bool, forget: Sequence[str], yes: bool, as_json: bool)
     if forget:
         return _forget_briefs(settings, forget, dry_run, yes, as_json, to)
     from pytoon_pipeline.defs.maintenance.schedules import plan_runs, tidy_runs
-    from pytoon_pipeline.runtime.run import open_instance
+    from pytoon_pipeline.runtime.brief_runs import open_instance
 
     with open_instance(settings) as instance:
         if dry_run:
@@ -80,7 +80,7 @@ def _forget_briefs(
             return OK
         planned = plan_forgetting(names, settings, store, ledger)  # Its run may have begun.
     from pytoon_pipeline.defs.maintenance.schedules import carry_out_forgetting
-    from pytoon_pipeline.runtime.run import open_instance
+    from pytoon_pipeline.runtime.brief_runs import open_instance
 
     with open_instance(settings) as instance:
         outcome = carry_out_forgetting(planned, settings, instance)

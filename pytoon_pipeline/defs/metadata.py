@@ -75,7 +75,7 @@ def problems_table(problems: Sequence[Problem]) -> dg.TableMetadataValue:
 # Numbers under names that stay: Dagster plots them over an asset's partitions and runs.
 
 
-def of_spec(spec: RenderSpec) -> Metadata:
+def spec_metadata(spec: RenderSpec) -> Metadata:
     rows: list[_Row] = [
         {
             "segment": s.id,
@@ -167,7 +167,7 @@ def segments_table(
     return metadata_table(rows, _SEGMENT_COLUMNS)
 
 
-def of_segments(document: SegmentsDocument) -> Metadata:
+def segments_metadata(document: SegmentsDocument) -> Metadata:
     records = document.segments
     fresh = [r for r in records if not r.cached]
     found: Metadata = {
@@ -200,7 +200,7 @@ def of_segments(document: SegmentsDocument) -> Metadata:
     return found
 
 
-def of_video(video: VideoDocument, spec: RenderSpec, store: Store) -> Metadata:
+def video_metadata(video: VideoDocument, spec: RenderSpec, store: Store) -> Metadata:
     found: Metadata = {
         "video": object_link(store, video.key),
         "seconds": round(video.seconds, 3),
@@ -228,7 +228,7 @@ def of_video(video: VideoDocument, spec: RenderSpec, store: Store) -> Metadata:
     return found
 
 
-def of_metrics(document: MetricsDocument, store: Store) -> Metadata:
+def metrics_metadata(document: MetricsDocument, store: Store) -> Metadata:
     """The page to look at a finished video on."""
     failed = [v for v in document.verdicts if not v.passed]
     errors = [v for v in failed if v.severity == "error"]
@@ -265,13 +265,13 @@ def of_metrics(document: MetricsDocument, store: Store) -> Metadata:
     return found
 
 
-def of_run(queue_seconds: float | None, run_seconds: float | None) -> Metadata:
+def run_metadata(queue_seconds: float | None, run_seconds: float | None) -> Metadata:
     """Of the run that made it; what is not known is left out."""
     times = {"queue_seconds": queue_seconds, "run_seconds": run_seconds}
     return {name: round(value, 2) for name, value in times.items() if value is not None}
 
 
-def of_report(document: ReportDocument, store: Store) -> Metadata:
+def report_metadata(document: ReportDocument, store: Store) -> Metadata:
     return {
         "page": object_link(store, document.page),
         "table": object_link(store, document.table),
@@ -285,7 +285,7 @@ def of_report(document: ReportDocument, store: Store) -> Metadata:
     }
 
 
-def of_failure(error: PytoonError) -> Metadata:
+def failure_metadata(error: PytoonError) -> Metadata:
     """What stands beside the message of a failed step."""
     from pytoon_pipeline.stages.segments import SegmentsFailedError
 

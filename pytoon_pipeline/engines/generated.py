@@ -19,7 +19,7 @@ from pytoon_pipeline.engines.compositor.windows import cover_size
 from pytoon_pipeline.errors import EngineFailedError, MediaError
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.retime import RetimedClip, retime_clip
-from pytoon_pipeline.picture import grounds
+from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.contrast import (
     TARGET,
     contrast_ratio,
@@ -220,7 +220,7 @@ def _make_scrim(
     rows = (0, bottom) if high else (top, job.height)
     tile = make_scrim(job.width, job.height, *rows, strength, job.height // 6)
     assert tile is not None, "it has some strength"
-    planes = rgb_to_planes(grounds.draw_flat(2, 2, colour))
+    planes = rgb_to_planes(backgrounds.draw_flat(2, 2, colour))
     coloured = tuple(
         np.full_like(own, plane[0, 0]) for own, plane in zip(tile.planes, planes, strict=True)
     )

@@ -15,7 +15,7 @@ from pytoon_pipeline.engines.compositor.windows import fit_box
 from pytoon_pipeline.errors import PytoonError
 from pytoon_pipeline.media.clips import ClipFrames, lay_over
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.picture import grounds
+from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.layers import new_frame
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb, rgb_to_planes
 from pytoon_pipeline.plan.model import Box
@@ -54,7 +54,7 @@ def _first_readable_picture(job: SegmentJob, media: Media) -> np.ndarray:
     """The first of the segment's media that can be read, whole, over its own blur, or over the
     ground where it has transparency; else the ground alone."""
     width, height = job.width, job.height
-    ground = grounds.draw_gradient(width, height, job.background.colors or ["#000000"])
+    ground = backgrounds.draw_gradient(width, height, job.background.colors or ["#000000"])
     for asset in job.media:
         try:
             if asset.kind == "video" and asset.has_alpha:
@@ -116,7 +116,7 @@ def _lay_over_background(ground: np.ndarray, picture: np.ndarray, box: Box) -> n
 
 
 def _fit_whole(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
-    picture = grounds.draw_blurred(rgb, width, height, 0.4)
+    picture = backgrounds.draw_blurred(rgb, width, height, 0.4)
     h, w = rgb.shape[:2]
     scale = min(width / w, height / h)
     sized = cv2.resize(

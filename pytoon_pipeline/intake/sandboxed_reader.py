@@ -39,7 +39,7 @@ from pytoon_pipeline.briefs.source import (
     read_stillness,
 )
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.intake.folder import scan_folder
+from pytoon_pipeline.intake.folders import scan_folder
 
 FILE_SECONDS = 15.0
 """Longest time that one file is read, beside ..."""

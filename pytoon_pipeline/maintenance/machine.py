@@ -18,8 +18,8 @@ from pytoon_pipeline.intake.ledger import SCHEMA, Ledger
 from pytoon_pipeline.maintenance.deletions import DeletionOutcome, PlannedDeletion, carry_out
 from pytoon_pipeline.maintenance.live_objects import BRIEFS
 from pytoon_pipeline.maintenance.objects import tidy_store
-from pytoon_pipeline.media import fetched
-from pytoon_pipeline.scratch import delete_forsaken, is_orphaned
+from pytoon_pipeline.media import fetch_cache
+from pytoon_pipeline.scratch import delete_orphaned, is_orphaned
 from pytoon_pipeline.settings import Settings
 
 DAY = 86400.0
@@ -68,7 +68,7 @@ def plan_machine(settings: Settings, now: float | None = None) -> list[PlannedDe
         planned += [found] if found else []
     planned += [
         PlannedDeletion("fetched", str(e.folder), e.bytes, now - e.used, e.reason, modified=e.used)
-        for e in fetched.find_unneeded(home / "fetched", now)
+        for e in fetch_cache.find_unneeded(home / "fetched", now)
     ]
     planned += _plan_requests(settings, now, keep, f"it ended more than {days} ago")
     return planned
@@ -152,10 +152,10 @@ def delete_here(settings: Settings, each: PlannedDeletion) -> bool:
     """Delete a file or folder of this machine, unless somebody is at it since it was planned."""
     path = Path(each.place)
     if each.what == "fetched":
-        return fetched.remove_fetched(path, time.time())
+        return fetch_cache.remove_fetched(path, time.time())
     if each.what == "scratch":
         if path.is_dir() and not path.is_symlink():
-            return delete_forsaken(path)
+            return delete_orphaned(path)
     else:
         try:
             if _measure_folder(path)[1] > each.modified:

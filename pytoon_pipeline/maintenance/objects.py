@@ -19,7 +19,7 @@ from pytoon_pipeline.maintenance.live_objects import (
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import open_store
 from pytoon_pipeline.store.base import Store, StoredObject
-from pytoon_pipeline.store.seen import SAFE_SECONDS
+from pytoon_pipeline.store.reuse import SAFE_SECONDS
 
 KINDS = (*PARTS, *OF_VIDEOS, "posters", "linked", "documents", "briefs", "reports")
 """Folders of the store that are looked through. What else lies there, videos before all, is not

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from pytoon_pipeline.durable import replace_file
 from pytoon_pipeline.errors import FetchRefusedError
-from pytoon_pipeline.locks import hold_lock
-from pytoon_pipeline.media import fetched
+from pytoon_pipeline.locks import lock_file
+from pytoon_pipeline.media import fetch_cache
 from pytoon_pipeline.media.addresses import (
     AddressGuard,
     Resolver,
@@ -35,7 +35,7 @@ from pytoon_pipeline.media.addresses import (
 from pytoon_pipeline.media.download import DownloadLimits, FileDownload, address_digest
 from pytoon_pipeline.media.download_http import download_http
 from pytoon_pipeline.media.download_s3 import download_s3
-from pytoon_pipeline.media.fetched import FetchedCopy, read_copy
+from pytoon_pipeline.media.fetch_cache import FetchedCopy, read_copy
 
 _KEPT = 3600.0
 """Seconds for which a file that has been replaced stays, for those who still read it."""
@@ -64,8 +64,8 @@ class MediaFetcher:
         hosts: Sequence[str] = (),
         buckets: Sequence[str] = (),
         limits: DownloadLimits | None = None,
-        most_bytes: int = fetched.MAX_BYTES,
-        most_addresses: int = fetched.MAX_ADDRESSES,
+        most_bytes: int = fetch_cache.MAX_BYTES,
+        most_addresses: int = fetch_cache.MAX_ADDRESSES,
         allow_private: bool = False,
         resolver: Resolver = resolve_host,
         tls: ssl.SSLContext | None = None,
@@ -178,7 +178,7 @@ class MediaFetcher:
             if mark.exists() and 0 <= time.time() - mark.stat().st_mtime < _SWEEP:
                 return
             mark.touch()
-            fetched.tidy_cache(
+            fetch_cache.tidy_cache(
                 self.cache, most_bytes=self.most_bytes, most_addresses=self.most_addresses
             )
 
@@ -197,5 +197,5 @@ class MediaFetcher:
                     "Try again.",
                 )
 
-        with hold_lock(folder / "lock", raise_if_waited_out):
+        with lock_file(folder / "lock", raise_if_waited_out):
             yield

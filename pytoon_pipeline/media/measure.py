@@ -22,8 +22,8 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.limits import SOUND_SECONDS
 from pytoon_pipeline.media.link import EditListEntry, edit_lists, is_faststart, read_boxes
 from pytoon_pipeline.media.probe import open_clip, shorten_reason, video_stream
-from pytoon_pipeline.media.repair import longest_run, measure_sides
 from pytoon_pipeline.media.sound import decode_sound
+from pytoon_pipeline.media.sound_repair import longest_run, measure_sides
 from pytoon_pipeline.media.trace import FrameTrace, TraceRecorder, sketch_sound
 
 MEASURE_VERSION = 4

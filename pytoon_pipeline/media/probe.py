@@ -26,6 +26,7 @@ from PIL import AvifImagePlugin, Image, ImageFile, PngImagePlugin, UnidentifiedI
 
 from pytoon_pipeline.errors import MediaError
 from pytoon_pipeline.media import limits
+from pytoon_pipeline.media.completeness import says_more_bytes
 from pytoon_pipeline.media.kinds import HEAD_BYTES, demuxers_of
 from pytoon_pipeline.media.limits import (
     MAX_ALPHA_PIXELS,
@@ -52,7 +53,6 @@ from pytoon_pipeline.media.orientation import (
     exif_orientation,
     matrix_orientation,
 )
-from pytoon_pipeline.media.whole import says_more_bytes
 
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF", "JPEG2000")
 # Of the picture formats that can move, those that PyAV decodes.
@@ -148,11 +148,11 @@ def probe_media(path: str | os.PathLike[str]) -> MediaInfo:
 
     Raises UnreadableMediaError (a MediaError with `code`, `message`, `remedy`).
     """
-    from pytoon_pipeline.media import apart  # It needs what is in here.
+    from pytoon_pipeline.media import sandbox  # It needs what is in here.
 
     path = Path(path)
     _file_size(path)
-    return apart.examine_in_sandbox(path)
+    return sandbox.examine_in_sandbox(path)
 
 
 def examine_media(path: Path) -> MediaInfo:
@@ -604,7 +604,7 @@ _CUT = (
 
 
 def _clip_info(path: Path, size: int, container: av.container.InputContainer) -> MediaInfo:
-    from pytoon_pipeline.media.survey import survey_clip  # It needs what is in here.
+    from pytoon_pipeline.media.clip_survey import survey_clip  # It needs what is in here.
 
     cut = (_CUT,) if says_more_bytes(path) else ()
     video = video_stream(container)

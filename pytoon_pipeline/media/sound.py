@@ -38,7 +38,7 @@ from pytoon_pipeline.media.loudness import (
     to_gain,
 )
 from pytoon_pipeline.media.probe import CLIP_FORMATS, open_clip
-from pytoon_pipeline.media.repair import mend_sound, narrow_sides, replace_damaged
+from pytoon_pipeline.media.sound_repair import mend_sound, narrow_sides, replace_damaged
 
 __all__ = ["RATE", "SILENCE_LUFS", "SILENCE_PEAK_DB"]  # and all that is defined below
 

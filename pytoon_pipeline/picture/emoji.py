@@ -11,8 +11,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytoon_pipeline.picture.breaks import AS_PICTURE, KEYCAP, grapheme_starts, is_emoji
 from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.picture.line_breaks import AS_PICTURE, KEYCAP, grapheme_starts, is_emoji
 
 _MAY_BE_EMOJI = re.compile("[\u20e3\ufe0f\u2300-\u2bff\u3030-\u3299\U0001f000-\U0001faff]")
 _JOINER = "\u200d"

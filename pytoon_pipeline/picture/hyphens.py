@@ -16,8 +16,8 @@ from itertools import pairwise
 
 import pyphen
 
-from pytoon_pipeline.picture.breaks import grapheme_starts, may_part, script_of
 from pytoon_pipeline.picture.languages import language_of
+from pytoon_pipeline.picture.line_breaks import grapheme_starts, may_part, script_of
 
 SOFT_HYPHEN, UNSEEN_BREAK = "\u00ad", "\u200b"
 _HYPHENATED_SCRIPTS = {"Latn", "Cyrl", "Grek", "Armn", "Geor", "Copt", "Cher"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from pytoon_pipeline.picture.breaks import script_of
+from pytoon_pipeline.picture.line_breaks import script_of
 
 _SCRIPT_LANGUAGES = {
     "Cyrl": ("ru", "uk", "be", "bg", "sr", "mk", "mn"),

@@ -17,7 +17,8 @@ import uharfbuzz as hb
 
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.picture import bidi
-from pytoon_pipeline.picture.breaks import (
+from pytoon_pipeline.picture.fonts import FontFace, FontLibrary
+from pytoon_pipeline.picture.line_breaks import (
     KANA,
     cells_at,
     grapheme_starts,
@@ -26,7 +27,6 @@ from pytoon_pipeline.picture.breaks import (
     is_traditional,
     script_of,
 )
-from pytoon_pipeline.picture.fonts import FontFace, FontLibrary
 
 # Joined or hung from one line: tracking would tear the letters apart (CSS Text 3, 8.2.1 and 8.3).
 _UNTRACKED_SCRIPTS = frozenset(

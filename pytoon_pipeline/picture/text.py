@@ -18,14 +18,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.picture.breaks import (
-    BREAKING_SPACES,
-    break_opportunities,
-    count_cells,
-    is_visible,
-    script_of,
-    spaces_words,
-)
 from pytoon_pipeline.picture.emoji import replace_unknown_emoji
 from pytoon_pipeline.picture.fonts import FontFace, FontLibrary
 from pytoon_pipeline.picture.hyphens import (
@@ -35,6 +27,14 @@ from pytoon_pipeline.picture.hyphens import (
     seam_breaks,
     separator_breaks,
     syllable_breaks,
+)
+from pytoon_pipeline.picture.line_breaks import (
+    BREAKING_SPACES,
+    break_opportunities,
+    count_cells,
+    is_visible,
+    script_of,
+    spaces_words,
 )
 from pytoon_pipeline.picture.shaping import ShapedLine, ShapedParagraph
 from pytoon_pipeline.picture.shaping import measure_advance as measure_line

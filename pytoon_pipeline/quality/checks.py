@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:  # Whoever only wants the names of the checks need not load the decoders.
-    from pytoon_pipeline.media.label import SourceMark
     from pytoon_pipeline.media.measure import Measurement
+    from pytoon_pipeline.media.source_label import SourceMark
     from pytoon_pipeline.quality.match import SoundMatch
 
 MAX_SECONDS = 60.5
@@ -218,7 +218,7 @@ def check_container(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     )
 
 
-def video_codec(m: Measurement, e: ExpectedFile) -> CheckVerdict:
+def check_video_codec(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """H.264 High@4.1 or less, 8-bit 4:2:0, BT.709 limited range and tagged so, short GOPs."""
     v, faults = m.video, []
     if v is None:
@@ -279,7 +279,7 @@ def check_resolution(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     )
 
 
-def frame_rate(m: Measurement, e: ExpectedFile) -> CheckVerdict:
+def check_frame_rate(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """Constant, as planned, from zero on."""
     v, faults = m.video, []
     if v is None:
@@ -330,7 +330,7 @@ def check_duration(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     )
 
 
-def audio_track(m: Measurement, e: ExpectedFile) -> CheckVerdict:
+def check_audio_track(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """One AAC-LC track, 48 kHz, stereo, as long as the picture and in step with it."""
     a, faults = m.audio, []
     if a is None or m.video is None:
@@ -420,7 +420,7 @@ def check_loudness(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     )
 
 
-def mono_sum(m: Measurement, e: ExpectedFile) -> CheckVerdict:
+def check_mono_sum(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """On one loudspeaker as loud as on two, within 3 LU: nothing cancels."""
     a = m.audio
     if a is None:
@@ -441,7 +441,7 @@ def mono_sum(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     )
 
 
-def channel_balance(m: Measurement, e: ExpectedFile) -> CheckVerdict:
+def check_channel_balance(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """Neither channel is silent while the other is not."""
     a = m.audio
     if a is None:
@@ -547,7 +547,7 @@ def _judge_shown(
     )
 
 
-def black_frames(m: Measurement, e: ExpectedFile) -> CheckVerdict:
+def check_black_frames(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """No black stretch but what was asked for or is the material's own (a warning)."""
     if m.video is None:
         return _make_verdict("black_frames", ["there is no video track"], "")
@@ -565,7 +565,7 @@ def black_frames(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     )
 
 
-def frozen_frames(m: Measurement, e: ExpectedFile) -> CheckVerdict:
+def check_frozen_frames(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """Nothing stands still but what was meant to or does so in the material (a warning)."""
     if m.video is None:
         return _make_verdict("frozen_frames", ["there is no video track"], "")
@@ -620,7 +620,7 @@ def check_flashes(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     )
 
 
-def engine_footage(m: Measurement, e: ExpectedFile) -> CheckVerdict:
+def check_engine_footage(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     """Every segment has the footage it was planned with, none a stand-in."""
     if not e.degraded:
         return _make_verdict("engine_footage", [], "every segment has its footage")
@@ -642,7 +642,7 @@ def _seen_texts(seen: Sequence[SeenText]) -> list[SeenText]:
     return [s for s in seen if s.kind != "overlay"]
 
 
-def caption_contrast(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
+def check_caption_contrast(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
     """Every word stands out from what lies around it by 3:1, small type by 4.5:1."""
     faults = []
     for s in _seen_texts(seen):
@@ -663,7 +663,7 @@ def caption_contrast(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
     )
 
 
-def safe_zone(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
+def check_safe_zone(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
     """Words and logos stand where the platforms' own buttons leave room."""
     if e.clear_box is None:
         return _make_verdict("safe_zone", [], "no zone was asked for")
@@ -688,7 +688,7 @@ def safe_zone(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
     )
 
 
-def text_clipping(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
+def check_text_clipping(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
     """Every caption is there, whole, where the plan put it."""
     faults = []
     for s in _seen_texts(seen):
@@ -716,7 +716,7 @@ def text_clipping(seen: Sequence[SeenText], e: ExpectedFile) -> CheckVerdict:
     )
 
 
-def ai_label(mark: SourceMark | None, e: ExpectedFile) -> CheckVerdict:
+def check_ai_label(mark: SourceMark | None, e: ExpectedFile) -> CheckVerdict:
     """Generated footage is marked as such, in the file, and what was signed is as it was signed."""
     said = mark.source_type if mark else None
     signed = mark.credentials if mark else None
@@ -760,7 +760,7 @@ def _format_spans(runs: Sequence[tuple[float, float]], per_second: float = 1.0) 
     return ", ".join(told) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
 
 
-def picture_match(match: SoundMatch | None, e: ExpectedFile) -> CheckVerdict:
+def check_picture_match(match: SoundMatch | None, e: ExpectedFile) -> CheckVerdict:
     """Every frame shows what was drawn for it, as it was encoded."""
     if match is None:
         return _make_verdict("picture_match", [], _NOT_COMPARED)
@@ -786,7 +786,7 @@ def picture_match(match: SoundMatch | None, e: ExpectedFile) -> CheckVerdict:
     )
 
 
-def sound_match(match: SoundMatch | None, e: ExpectedFile) -> CheckVerdict:
+def check_sound_match(match: SoundMatch | None, e: ExpectedFile) -> CheckVerdict:
     """The sound is what was mastered, at its time, as it was encoded."""
     if match is None:
         return _make_verdict("sound_match", [], _NOT_COMPARED)
@@ -812,22 +812,22 @@ def sound_match(match: SoundMatch | None, e: ExpectedFile) -> CheckVerdict:
 
 FILE_CHECKS: tuple[Check, ...] = (
     check_container,
-    video_codec,
+    check_video_codec,
     check_resolution,
-    frame_rate,
+    check_frame_rate,
     check_duration,
-    audio_track,
+    check_audio_track,
     check_loudness,
-    mono_sum,
-    channel_balance,
-    black_frames,
-    frozen_frames,
+    check_mono_sum,
+    check_channel_balance,
+    check_black_frames,
+    check_frozen_frames,
     check_flashes,
-    engine_footage,
+    check_engine_footage,
 )
-WORD_CHECKS: tuple[WordCheck, ...] = (caption_contrast, safe_zone, text_clipping)
-MARK_CHECKS: tuple[MarkCheck, ...] = (ai_label,)
-MATCH_CHECKS: tuple[MatchCheck, ...] = (picture_match, sound_match)
+WORD_CHECKS: tuple[WordCheck, ...] = (check_caption_contrast, check_safe_zone, check_text_clipping)
+MARK_CHECKS: tuple[MarkCheck, ...] = (check_ai_label,)
+MATCH_CHECKS: tuple[MatchCheck, ...] = (check_picture_match, check_sound_match)
 CHECKS: tuple[Check | WordCheck | MarkCheck | MatchCheck, ...] = (
     *FILE_CHECKS,
     *WORD_CHECKS,
@@ -837,7 +837,8 @@ CHECKS: tuple[Check | WordCheck | MarkCheck | MatchCheck, ...] = (
 
 
 def check_name(check: Check | WordCheck | MarkCheck | MatchCheck) -> str:
-    """The name of a check in metrics, metadata and Dagster: `check_video_codec` -> `video_codec`."""
+    """The name of a check in metrics, metadata and Dagster: `check_video_codec` ->
+    `video_codec`."""
     return check.__name__.removeprefix("check_")
 
 

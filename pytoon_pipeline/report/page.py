@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytoon_pipeline import __version__
-from pytoon_pipeline.report import plots, words
+from pytoon_pipeline.report import formatting, plots
 from pytoon_pipeline.report.rows import GROUPS, ReportRow
 
 Links = Callable[[ReportRow], Mapping[str, str]]
@@ -222,7 +222,7 @@ def campaign_page(
         made=sum(row.video for row in live),
         judged=len(judged),
         clean=sum(not row.failed for row in judged),
-        length=words.format_duration(sum(row.seconds or 0 for row in live)),
+        length=formatting.format_duration(sum(row.seconds or 0 for row in live)),
         updated=max((row.updated for row in rows), default=0),
         progress=progress_of(rows),
         chips=_list_chips(rows),
@@ -237,10 +237,10 @@ def campaign_page(
         links=links,
         off_target=plots.off_target,
         none_is=lambda value: "" if value is None else value,
-        clock=words.format_clock,
-        number=words.format_number,
-        megabytes=words.format_megabytes,
-        iso=words.format_iso_time,
-        moment=words.format_moment,
+        clock=formatting.format_clock,
+        number=formatting.format_number,
+        megabytes=formatting.format_megabytes,
+        iso=formatting.format_iso_time,
+        moment=formatting.format_moment,
     )
     return html.encode("utf-8", "replace")

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from pytoon_pipeline.quality.checks import LOUDNESS_TOLERANCE
+from pytoon_pipeline.report.formatting import format_clock, format_number
 from pytoon_pipeline.report.rows import ReportRow
-from pytoon_pipeline.report.words import format_clock, format_number
 
 FEW = 16
 _WIDTH = 480

@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 
+from pytoon_pipeline.report.formatting import format_iso_time
 from pytoon_pipeline.report.rows import ReportRow
-from pytoon_pipeline.report.words import format_iso_time
 
 Cell = str | int | float | None
 

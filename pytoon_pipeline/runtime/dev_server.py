@@ -20,12 +20,12 @@ from typing import IO
 import dagster as dg
 import sqlalchemy as sa
 
-from pytoon_pipeline.defs.videos.reconcile import take_up_again
+from pytoon_pipeline.defs.videos.reconcile import resume_runs
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.process_tags import PROCESS_TAG, is_gone
-from pytoon_pipeline.runtime import home_lock, supervise
-from pytoon_pipeline.runtime.run import instance_ref, open_instance, prepare_home
+from pytoon_pipeline.runtime import home_lock, supervisor
+from pytoon_pipeline.runtime.brief_runs import instance_ref, open_instance, prepare_home
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.telemetry import logs
 
@@ -35,7 +35,7 @@ GRACE_SECONDS = 1.5
 """Children that are told to end have this long to do so."""
 MARK = "_PYTOON_DEV"
 """In the environment of everything that a deployment starts: which one it is of."""
-_SUPERVISED = [sys.executable, "-I", "-S", supervise.__file__]
+_SUPERVISED = [sys.executable, "-I", "-S", supervisor.__file__]
 
 
 def run_dev_server(
@@ -92,8 +92,8 @@ def run_dev_server(
         "dev", f"Briefs are taken from {settings.briefs_dir}; videos go to {settings.store}."
     )
     _print_line("dev", f"Dagster comes up at http://{shown}:{port} . Ctrl-C ends it.")
-    before = frozenset(supervise.list_descendants(os.getpid()))
-    supervise.adopt_orphans()
+    before = frozenset(supervisor.list_descendants(os.getpid()))
+    supervisor.adopt_orphans()
     with lock, _count_signals() as asked:
         children = {
             name: subprocess.Popen(
@@ -119,7 +119,7 @@ def run_dev_server(
             while not asked.event.wait(0.5):
                 if time.monotonic() - looked > LOOK_SECONDS:
                     looked = time.monotonic()
-                    _look_after(settings)
+                    _watch_children(settings)
                 for name, child in children.items():
                     if child.poll() is not None:
                         _print_line(
@@ -134,7 +134,7 @@ def run_dev_server(
 def _claim_home(settings: Settings, home: Path, address: str) -> AbstractContextManager[object]:
     """What this home is held by until this process ends. Raises UserError when another process
     holds it: another `pytoon dev`, or a daemon that was started by hand."""
-    lock = home_lock.hold_lock(settings.home / home_lock.DEV, "`pytoon dev`", address)
+    lock = home_lock.lock_home(settings.home / home_lock.DEV, "`pytoon dev`", address)
     try:
         home_lock.refuse_if_held(home / home_lock.DAEMON)
         if settings.database:
@@ -152,7 +152,7 @@ def _claim_home(settings: Settings, home: Path, address: str) -> AbstractContext
     return lock or nullcontext()
 
 
-def _look_after(settings: Settings) -> None:
+def _watch_children(settings: Settings) -> None:
     """What nobody else sees to, as long as this goes on."""
     try:
         open_instance(settings).dispose()  # Opening it mends what was left wrong.
@@ -297,7 +297,7 @@ def _end_children(
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-    supervise.kill_descendants(before)  # Left by a supervisor that was killed.
+    supervisor.kill_descendants(before)  # Left by a supervisor that was killed.
     _kill_started(mark)
     if not settings.broker:  # Workers see to their own.
         _ask_again(settings)
@@ -336,6 +336,6 @@ def _ask_again(settings: Settings) -> None:
                 if is_gone(run.tags.get(PROCESS_TAG, "")):
                     said = "`pytoon dev` was ended; the brief is rendered at its next start."
                     instance.report_run_canceled(run, said)
-                    take_up_again(ledger, run)
+                    resume_runs(ledger, run)
     except Exception as error:  # The daemon's own look after runs finds them at the next start.
         _print_line("dev", f"WARNING: {type(error).__name__}: {str(error).splitlines()[0]}")

@@ -29,7 +29,7 @@ database that fails over is waited for (`briefs.database.PATIENCE`)."""
 FORGET_SECONDS = 30 * 86400.0
 """Claims are kept this long after their last beat: no task lies anywhere for longer."""
 
-_BEATS = sa.Table(
+_HEARTBEATS_TABLE = sa.Table(
     "run_beats",
     METADATA,
     sa.Column("run_id", sa.Text, primary_key=True),
@@ -45,32 +45,36 @@ def claim_run(ledger: Ledger, run_id: str, process: str) -> bool:
     try:
         with ledger.begin() as connection:
             connection.execute(
-                sa.insert(_BEATS).values(
+                sa.insert(_HEARTBEATS_TABLE).values(
                     run_id=run_id, process=process, seen=_database_now(connection)
                 )
             )
     except IntegrityError:
         return False
     with suppress(StoreError), ledger.begin() as connection:
-        old, seen = _database_now(connection) - FORGET_SECONDS, _BEATS.c.seen
+        old, seen = _database_now(connection) - FORGET_SECONDS, _HEARTBEATS_TABLE.c.seen
         forgotten = ((seen > 0) & (seen < old)) | ((seen < 0) & (seen > -old))
-        connection.execute(sa.delete(_BEATS).where(forgotten))
+        connection.execute(sa.delete(_HEARTBEATS_TABLE).where(forgotten))
     return True
 
 
 def find_holder(ledger: Ledger, run_id: str) -> str | None:
     """The process that claimed a run."""
     with ledger.begin() as connection:
-        query = sa.select(_BEATS.c.process).where(_BEATS.c.run_id == run_id)
+        query = sa.select(_HEARTBEATS_TABLE.c.process).where(_HEARTBEATS_TABLE.c.run_id == run_id)
         return connection.execute(query).scalar()
 
 
 def record_heartbeat(ledger: Ledger, run_id: str, process: str) -> bool:
     """Say that a run goes on. False when it is this process's no more."""
     with ledger.begin() as connection:
-        mine = (_BEATS.c.run_id == run_id) & (_BEATS.c.process == process) & (_BEATS.c.seen > 0)
+        mine = (
+            (_HEARTBEATS_TABLE.c.run_id == run_id)
+            & (_HEARTBEATS_TABLE.c.process == process)
+            & (_HEARTBEATS_TABLE.c.seen > 0)
+        )
         changed = connection.execute(
-            sa.update(_BEATS).where(mine).values(seen=_database_now(connection))
+            sa.update(_HEARTBEATS_TABLE).where(mine).values(seen=_database_now(connection))
         )
         return bool(changed.rowcount)
 
@@ -83,9 +87,9 @@ def heartbeat_ages(ledger: Ledger, run_ids: Iterable[str]) -> dict[str, float]:
         return {}
     with ledger.begin() as connection:
         rows = connection.execute(
-            sa.select(_BEATS.c.run_id, _database_now(connection) - _BEATS.c.seen).where(
-                _BEATS.c.run_id.in_(wanted)
-            )
+            sa.select(
+                _HEARTBEATS_TABLE.c.run_id, _database_now(connection) - _HEARTBEATS_TABLE.c.seen
+            ).where(_HEARTBEATS_TABLE.c.run_id.in_(wanted))
         )
         return {run_id: float(age) for run_id, age in rows}
 
@@ -95,9 +99,13 @@ def release_runs(
 ) -> None:
     """Note that runs ended without a word, by their ids or by the processes they lived in: they
     need not be waited for."""
-    gone = _BEATS.c.run_id.in_(list(runs)) | _BEATS.c.process.in_(list(processes))
+    gone = _HEARTBEATS_TABLE.c.run_id.in_(list(runs)) | _HEARTBEATS_TABLE.c.process.in_(
+        list(processes)
+    )
     with ledger.begin() as connection:
-        connection.execute(sa.update(_BEATS).where(gone).values(seen=-_database_now(connection)))
+        connection.execute(
+            sa.update(_HEARTBEATS_TABLE).where(gone).values(seen=-_database_now(connection))
+        )
 
 
 def _database_now(connection: sa.Connection) -> sa.ColumnElement[float]:

@@ -40,7 +40,7 @@ _KEEPALIVE = "tcp_keepalives_idle=10,tcp_keepalives_interval=5,tcp_keepalives_co
 # A file ------------------------------------------------------------------------------------------
 
 
-def hold_lock(
+def lock_home(
     path: Path, what: str, address: str = "", patience: float = PATIENCE_SECONDS
 ) -> TextIO | None:
     """The lock at a path, held until the returned file is closed or the process ends. None, with a
@@ -209,7 +209,7 @@ def hold_as_daemon(home: Path | None, address: str | None) -> None:
 def _hold_database_lock(home: Path | None, address: str | None) -> None:
     if not _held:
         if home is not None:
-            _held.append(hold_lock(home / DAEMON, "a Dagster daemon"))
+            _held.append(lock_home(home / DAEMON, "a Dagster daemon"))
         if address is not None:
             _held.append(DatabaseLock(address, "a Dagster daemon"))
     for each in _held:

@@ -98,7 +98,7 @@ def import_everything() -> None:
     """Everything a run needs. No thread may be left behind: it would not be there after a fork."""
     import pytoon_pipeline.stages.assemble
     import pytoon_pipeline.stages.compile
-    import pytoon_pipeline.stages.finish
+    import pytoon_pipeline.stages.results
     import pytoon_pipeline.stages.segments
     import pytoon_pipeline.stages.services  # noqa: F401
 

@@ -32,6 +32,7 @@ from pytoon_pipeline.locks import try_lock
 from pytoon_pipeline.maintenance.machine import MachineTidying
 from pytoon_pipeline.process_tags import PROCESS_TAG, WORKER_TAG, alive_file, is_gone, process_tag
 from pytoon_pipeline.runtime import heartbeats, prefork
+from pytoon_pipeline.runtime.brief_runs import prepare_home
 from pytoon_pipeline.runtime.celery_launcher import (
     GPU_QUEUE,
     QUEUE,
@@ -40,7 +41,6 @@ from pytoon_pipeline.runtime.celery_launcher import (
     connect_broker,
     open_ledger,
 )
-from pytoon_pipeline.runtime.run import prepare_home
 from pytoon_pipeline.settings import Settings, runs_at_once, scenes_at_once
 from pytoon_pipeline.store import open_store
 from pytoon_pipeline.telemetry import logs

@@ -54,7 +54,7 @@ from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import ObjectNotFoundError, Store, open_store
 
 if TYPE_CHECKING:
-    from pytoon_pipeline.service.segment_work import SegmentQueue
+    from pytoon_pipeline.service.segment_queue import SegmentQueue
 
 log = logging.getLogger("pytoon.service")
 

@@ -17,7 +17,7 @@ OPEN_PATHS = ("/health", "/openapi.json")
 """Answered without a token: they say nothing of any job."""
 
 
-FIGURES_PATH = "/metrics"
+METRICS_PATH = "/metrics"
 """Answered without a token to whoever is on this machine."""
 
 
@@ -116,7 +116,7 @@ class RequestGuard:
             return self._find_foreign_host(scope, headers)
         if scope["path"] in OPEN_PATHS:
             return None
-        if scope["path"] == FIGURES_PATH and _from_here(scope, headers):
+        if scope["path"] == METRICS_PATH and _from_here(scope, headers):
             return None
         shown = hashlib.sha256((token_of(headers) or "").encode("utf-8", "replace")).digest()
         # All are compared, so that the time taken tells nothing.

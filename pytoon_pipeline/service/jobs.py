@@ -470,7 +470,7 @@ def stop_dagster_run(settings: Settings, key: str) -> None:
     """Ask Dagster to end the newest unfinished run of a brief, where there is one."""
     import dagster as dg
 
-    from pytoon_pipeline.runtime.run import open_instance
+    from pytoon_pipeline.runtime.brief_runs import open_instance
 
     unfinished = [
         dg.DagsterRunStatus.QUEUED,

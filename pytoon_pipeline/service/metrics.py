@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Response
 
-from pytoon_pipeline.service.guard import FIGURES_PATH
+from pytoon_pipeline.service.guard import METRICS_PATH
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.telemetry.prometheus import CONTENT_TYPE
 
@@ -13,12 +13,12 @@ def add_metrics_route(app: FastAPI, settings: Settings) -> None:
     """Not part of the API that the server describes: its text has a format of its own."""
     meter = None
 
-    @app.get(FIGURES_PATH, include_in_schema=False)
+    @app.get(METRICS_PATH, include_in_schema=False)
     def metrics() -> Response:
         nonlocal meter
         if meter is None:
             # Brings Dagster in, which whoever never asks can do without.
-            from pytoon_pipeline.runtime.gauges import MetricsReader
+            from pytoon_pipeline.runtime.metrics import MetricsReader
 
             meter = MetricsReader(settings)
         return Response(meter.text(), media_type=CONTENT_TYPE)

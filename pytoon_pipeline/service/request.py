@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 from unicodedata import normalize
 
+from pytoon_pipeline.briefs.file_names import path_spellings, whole_address, without_unseen
 from pytoon_pipeline.briefs.model import BackgroundItem, Brief
-from pytoon_pipeline.briefs.names import path_spellings, whole_address, without_unseen
 from pytoon_pipeline.briefs.reading import validate_data
 from pytoon_pipeline.briefs.source import BriefSource, SourceDocument
 from pytoon_pipeline.errors import Problem

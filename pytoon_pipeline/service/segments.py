@@ -28,7 +28,7 @@ from pytoon_pipeline.service import openapi, upload
 from pytoon_pipeline.service.errors import ApiError, refusal_error
 from pytoon_pipeline.service.files import file_response
 from pytoon_pipeline.service.guard import owner_of
-from pytoon_pipeline.service.segment_work import (
+from pytoon_pipeline.service.segment_queue import (
     POLICY,
     QueueFullError,
     SegmentQueue,
@@ -36,8 +36,8 @@ from pytoon_pipeline.service.segment_work import (
     WorkState,
 )
 from pytoon_pipeline.stages.documents import EngineTry
-from pytoon_pipeline.stages.look import segment_look
-from pytoon_pipeline.store.seen import touch_if_present
+from pytoon_pipeline.stages.fingerprint_inputs import segment_look
+from pytoon_pipeline.store.reuse import touch_if_present
 
 MEDIUM_BYTES = 2_000_000_000
 """As much as a brief may name."""

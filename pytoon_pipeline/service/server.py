@@ -46,7 +46,7 @@ def run_server(
         )
     bench = None
     if segments:
-        from pytoon_pipeline.service.segment_work import open_bench
+        from pytoon_pipeline.service.segment_queue import open_bench
 
         bench = open_bench(settings)
     app: ASGIApp = make_app(settings, bench=bench)

@@ -16,7 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.written import WrittenScalar, resolve_scalars
+from pytoon_pipeline.briefs.scalars import WrittenScalar, resolve_scalars
 from pytoon_pipeline.media.kinds import HEAD_BYTES, suffix_of
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.service.errors import ApiError

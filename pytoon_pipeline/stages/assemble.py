@@ -48,7 +48,7 @@ from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.subtitles import to_srt, to_vtt
 from pytoon_pipeline.stages.traces import drawn_key, keep_trace, plan_trace, trace_of_sound
 from pytoon_pipeline.store import ObjectNotFoundError, Store
-from pytoon_pipeline.store.seen import touch_if_present
+from pytoon_pipeline.store.reuse import touch_if_present
 from pytoon_pipeline.store.sums import remember_sum
 
 SOUND_RATE = 48000

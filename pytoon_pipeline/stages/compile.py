@@ -15,7 +15,7 @@ from pytoon_pipeline.errors import BriefError, Problem, StoreError
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.scratch import working_folder
 from pytoon_pipeline.stages.services import Services
-from pytoon_pipeline.store.seen import touch_if_present
+from pytoon_pipeline.store.reuse import touch_if_present
 from pytoon_pipeline.store.sums import remember_sum
 from pytoon_pipeline.tables.offers import UNTIL
 

@@ -19,7 +19,7 @@ import opentimelineio as otio
 from opentimelineio.opentime import RationalTime, TimeRange
 
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.picture import grounds
+from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.plan.model import Asset, Background, Caption, Overlay, RenderSpec, Segment
 from pytoon_pipeline.plan.timeline import SegmentSpan, Timeline, build_timeline, frames_of
 from pytoon_pipeline.stages.services import Services
@@ -101,12 +101,12 @@ def _ground_png(ground: ExportBackground, spec: RenderSpec, services: Services) 
     background, colours = ground.background, ground.background.colors or ["#000000"]
     if ground.picture is not None:
         own = load_image(services.store.local(ground.picture.key), min_side=2 * max(size))
-        copy = grounds.draw_blurred(own[..., :3], width, height, background.darken)
-        rgb = grounds.apply_wash(copy, colours[0], background.wash or 0.0)
+        copy = backgrounds.draw_blurred(own[..., :3], width, height, background.darken)
+        rgb = backgrounds.apply_wash(copy, colours[0], background.wash or 0.0)
     elif background.kind == "gradient" and len(colours) > 1:
-        rgb = grounds.draw_gradient(width, height, colours, background.light)
+        rgb = backgrounds.draw_gradient(width, height, colours, background.light)
     else:
-        rgb = grounds.draw_flat(width, height, colours[0])
+        rgb = backgrounds.draw_flat(width, height, colours[0])
     return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 

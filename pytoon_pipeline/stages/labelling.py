@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pytoon_pipeline import __version__
 from pytoon_pipeline.engines.base import Engine
 from pytoon_pipeline.errors import EngineError
-from pytoon_pipeline.media import label
+from pytoon_pipeline.media import source_label
 from pytoon_pipeline.media.credentials import (
     VOCABULARY,
     ContentIngredient,
@@ -54,7 +54,7 @@ def source_type(spec: RenderSpec, segments: SegmentsDocument | None) -> str | No
         return None
     alone = len(made) == len(spec.segments) and all(_fills_the_frame(s) for s in made)
     pictures = any(o.media for o in spec.overlays or [])
-    return label.GENERATED if alone and not pictures else label.COMPOSITE
+    return source_label.GENERATED if alone and not pictures else source_label.COMPOSITE
 
 
 def _fills_the_frame(segment: Segment) -> bool:
@@ -130,7 +130,7 @@ def _says_now(name: str, job: SegmentJob, services: Services) -> dict[str, Any]:
 def build_xmp_packet(said: DisclosureRecord) -> bytes:
     """The XMP packet of a video with generated footage."""
     assert said.digital_source_type is not None
-    return label.build_packet(said.digital_source_type, f"Pytoon {__version__}", CREDIT)
+    return source_label.build_packet(said.digital_source_type, f"Pytoon {__version__}", CREDIT)
 
 
 def label_video(
@@ -148,10 +148,10 @@ def label_video(
     Raises LinkError or CredentialsError; `out` appears whole or not at all.
     """
     if identity is None:
-        label.add_packet(video, out, build_xmp_packet(said))
+        source_label.add_packet(video, out, build_xmp_packet(said))
         return
     marked = video.with_name(f"marked-{video.name}")
-    label.add_packet(video, marked, build_xmp_packet(said))
+    source_label.add_packet(video, marked, build_xmp_packet(said))
     parts = list(_iterate_ingredients(spec, segments, said, services))
     sign_video(marked, out, identity, _build_manifest(said, parts), parts)
 
@@ -209,7 +209,7 @@ def _build_manifest(said: DisclosureRecord, parts: list[ContentIngredient]) -> d
         make_action(
             "c2pa.placed",
             [f"take-{take.segment}"],
-            digitalSourceType=VOCABULARY + label.GENERATED,
+            digitalSourceType=VOCABULARY + source_label.GENERATED,
             softwareAgent={"name": take.engine},
         )
         for take in said.segments

@@ -20,7 +20,7 @@ from pytoon_pipeline.errors import (
     PytoonError,
     RenderError,
 )
-from pytoon_pipeline.locks import hold_lock
+from pytoon_pipeline.locks import lock_file
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.probe import probe_media
@@ -36,7 +36,7 @@ from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.traces import keep_trace
 from pytoon_pipeline.store import ObjectNotFoundError
-from pytoon_pipeline.store.seen import touch_if_present
+from pytoon_pipeline.store.reuse import touch_if_present
 
 
 class SegmentsFailedError(RenderError):
@@ -224,7 +224,7 @@ def render_segment(
     started = time.monotonic()
     first = engines[0] if engines else services.engines.last_resort
     try:
-        with hold_lock(_claim_path(services, segment_key(first)), lambda: report_progress(0)):
+        with lock_file(_claim_path(services, segment_key(first)), lambda: report_progress(0)):
             record = None if fresh else find_ready()
             if record is not None:
                 return record

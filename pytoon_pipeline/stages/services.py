@@ -128,7 +128,7 @@ def _open_engines(
                 )
     if settings.remote_urls:
         from pytoon_pipeline.engines.remote import RemoteEngine
-        from pytoon_pipeline.stages.look import segment_look
+        from pytoon_pipeline.stages.fingerprint_inputs import segment_look
 
         video = video_settings(presets)
         engines.append(

@@ -18,7 +18,7 @@ from pytoon_pipeline.media.trace import (
 )
 from pytoon_pipeline.plan.timeline import Timeline
 from pytoon_pipeline.store.base import Store
-from pytoon_pipeline.store.seen import touch_if_present
+from pytoon_pipeline.store.reuse import touch_if_present
 
 
 def drawn_key(name: str) -> str:

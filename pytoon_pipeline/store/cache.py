@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from pytoon_pipeline.durable import make_folder, replace_file
 from pytoon_pipeline.errors import StoreError
-from pytoon_pipeline.locks import hold_lock, try_lock
+from pytoon_pipeline.locks import lock_file, try_lock
 from pytoon_pipeline.store import sums
 
 log = logging.getLogger("pytoon.store")
@@ -90,7 +90,7 @@ class ObjectCache:
         """Alone, on this machine, in making copies of an object. Not to be taken twice."""
         with (
             _report_errors(self.folder),
-            hold_lock(self._lock_path(self._key_digest(key)), lambda: None),
+            lock_file(self._lock_path(self._key_digest(key)), lambda: None),
         ):
             yield
 

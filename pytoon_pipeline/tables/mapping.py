@@ -22,7 +22,7 @@ from pytoon_pipeline.briefs.field_names import (
 )
 from pytoon_pipeline.briefs.plain_text import clean_file_name
 from pytoon_pipeline.briefs.reading import could_not_read, read_document, validate_data
-from pytoon_pipeline.briefs.written import AsWrittenText
+from pytoon_pipeline.briefs.scalars import AsWrittenText
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.tables.cell_text import CellKind, kind_of

@@ -254,4 +254,4 @@ GAUGES = (
 )
 """Those that are looked up."""
 
-FIGURES = {figure.name: figure for figure in (*COUNTED, *GAUGES)}
+METRICS = {figure.name: figure for figure in (*COUNTED, *GAUGES)}

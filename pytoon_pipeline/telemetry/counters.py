@@ -17,11 +17,11 @@ from sqlalchemy.schema import CreateTable
 
 from pytoon_pipeline.errors import StoreError
 from pytoon_pipeline.intake.ledger import METADATA, Ledger
-from pytoon_pipeline.telemetry.catalogue import COUNTED, FIGURES, MetricDefinition
+from pytoon_pipeline.telemetry.catalogue import COUNTED, METRICS, MetricDefinition
 
 log = logging.getLogger("pytoon.figures")
 
-_FIGURES = sa.Table(
+_COUNTERS_TABLE = sa.Table(
     "figures",
     METADATA,
     sa.Column("name", sa.Text, primary_key=True),
@@ -103,13 +103,13 @@ def _make_table(ledger: Ledger) -> None:
         return
     try:
         ledger.run_transaction(
-            lambda connection: connection.execute(CreateTable(_FIGURES, if_not_exists=True)),
+            lambda connection: connection.execute(CreateTable(_COUNTERS_TABLE, if_not_exists=True)),
             again=True,
         )
     except (StoreError, SQLAlchemyError):
         # PostgreSQL objects when two make it at the same moment; then it is there.
         with ledger.begin() as connection:
-            connection.execute(sa.select(_FIGURES).limit(1))
+            connection.execute(sa.select(_COUNTERS_TABLE).limit(1))
     _MADE.add(ledger)
 
 
@@ -121,11 +121,11 @@ def _add_rows(connection: sa.Connection, rows: Mapping[_Row, float]) -> None:
         for (name, labels), amount in sorted(rows.items())
     ]
     for start in range(0, len(values), _ROWS_AT_ONCE):
-        wanted = insert(_FIGURES).values(values[start : start + _ROWS_AT_ONCE])
+        wanted = insert(_COUNTERS_TABLE).values(values[start : start + _ROWS_AT_ONCE])
         connection.execute(
             wanted.on_conflict_do_update(
-                index_elements=[_FIGURES.c.name, _FIGURES.c.labels],
-                set_={"value": _FIGURES.c.value + wanted.excluded.value},
+                index_elements=[_COUNTERS_TABLE.c.name, _COUNTERS_TABLE.c.labels],
+                set_={"value": _COUNTERS_TABLE.c.value + wanted.excluded.value},
             )
         )
 
@@ -139,9 +139,9 @@ def read_counters(ledger: Ledger) -> CounterValues:
     _make_table(ledger)
     found: CounterValues = {figure.name: {} for figure in COUNTED}
     with ledger.begin() as connection:
-        for name, labels, value in connection.execute(sa.select(_FIGURES)):
+        for name, labels, value in connection.execute(sa.select(_COUNTERS_TABLE)):
             # A figure of another version is nobody's here.
-            if name in found and FIGURES[name].kind != "gauge":
+            if name in found and METRICS[name].kind != "gauge":
                 try:
                     found[name][tuple(json.loads(labels))] = float(value)
                 except (ValueError, TypeError, RecursionError):

@@ -88,7 +88,7 @@ class TimedQuestions:
 # What the core knows -----------------------------------------------------------------------------
 
 
-def look_up(settings: Settings, gauges: GaugeValues) -> None:
+def collect_gauges(settings: Settings, gauges: GaugeValues) -> None:
     """Versions, and room on this machine."""
     gauges.set(c.BUILD, __version__, RENDERER_VERSION, platform.python_version(), value=1)
     places = {"home": str(settings.home)}
@@ -123,7 +123,7 @@ def store_answers(store: Store, settings: Settings) -> bool:
     return True
 
 
-def of_ledger(ledger: Ledger) -> GaugeValues:
+def ledger_gauges(ledger: Ledger) -> GaugeValues:
     """What was counted, and how the briefs are. Raises StoreError."""
     gauges = GaugeValues(counts=read_counters(ledger))
     briefs = METADATA.tables["known_briefs"].c
@@ -171,7 +171,7 @@ def render_text(gauges: Sequence[GaugeValues]) -> str:
     families = [
         f for some in gauges if some.counts is not None for f in _counted_metrics(some.counts)
     ]
-    families += _looked_up(gauges)
+    families += _gauge_metrics(gauges)
 
     class AllMetrics:
         def collect(self) -> list[Metric]:
@@ -230,7 +230,7 @@ def _cumulative_buckets(
     ]
 
 
-def _looked_up(gauges: Iterable[GaugeValues]) -> list[Metric]:
+def _gauge_metrics(gauges: Iterable[GaugeValues]) -> list[Metric]:
     from prometheus_client.core import GaugeMetricFamily
 
     found: dict[MetricDefinition, dict[tuple[str, ...], float]] = {}

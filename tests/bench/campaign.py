@@ -33,7 +33,7 @@ from pytoon_pipeline.briefs.source import content_hash
 from pytoon_pipeline.briefs.source import read_signature as source_look
 from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.intake.watch import gather_sources, plan_requests
+from pytoon_pipeline.intake.requests import gather_sources, plan_requests
 from pytoon_pipeline.settings import load_settings
 
 _WARM = """run_launcher:

@@ -37,7 +37,7 @@ import yaml
 from render_ratio import tree_memory
 
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.settings import count_cpus, load_settings
 from pytoon_pipeline.store import Store
 from pytoon_pipeline.store.base import StoredObject
@@ -154,7 +154,7 @@ def render(source: BriefSource, services) -> tuple[float, list[str]]:
     not pass."""
     from pytoon_pipeline.stages.assemble import assemble_video
     from pytoon_pipeline.stages.compile import compile_source
-    from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
+    from pytoon_pipeline.stages.results import make_thumbnail, write_metrics
     from pytoon_pipeline.stages.segments import render_segments
 
     spec = compile_source(source, services)

@@ -100,7 +100,7 @@ def timed(argv: list[str], env: dict[str, str]) -> tuple[float, int]:
 
 def raw_frames(brief: Path, home: Path, target: Path) -> int:
     """All frames of the video as they are given to x264, without transitions; their number."""
-    from pytoon_pipeline.intake.folder import find_sources
+    from pytoon_pipeline.intake.folders import find_sources
     from pytoon_pipeline.plan.segment_jobs import segment_jobs
     from pytoon_pipeline.plan.timeline import build_timeline
     from pytoon_pipeline.settings import load_settings

@@ -32,12 +32,12 @@ from PIL import Image, ImageDraw
 from spoils import SPOILS, compile_small, make_good, write_voice
 
 from pytoon_pipeline.errors import BriefError, PytoonError
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.sound import RATE
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.assemble import assemble_video
-from pytoon_pipeline.stages.finish import judge_video
+from pytoon_pipeline.stages.results import judge_video
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import Services, open_services
 

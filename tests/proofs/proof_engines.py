@@ -42,7 +42,7 @@ from pytoon_pipeline.media.probe import probe_media
 from pytoon_pipeline.plan.model import Generate
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.stages.look import segment_look
+from pytoon_pipeline.stages.fingerprint_inputs import segment_look
 from pytoon_pipeline.store import FolderStore
 from tests.comfy_server import FAULTS, ComfyServer
 

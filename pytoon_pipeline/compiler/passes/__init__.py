@@ -13,13 +13,13 @@ from pytoon_pipeline.compiler.passes.badges import place_badges
 from pytoon_pipeline.compiler.passes.brand_safety import apply_brand_safety, flag_review_words
 from pytoon_pipeline.compiler.passes.captions import set_captions
 from pytoon_pipeline.compiler.passes.composition import compose_scenes
-from pytoon_pipeline.compiler.passes.fitness import check_picture_sizes, check_words
-from pytoon_pipeline.compiler.passes.look import choose_preset_and_brand
+from pytoon_pipeline.compiler.passes.legibility import check_picture_sizes, check_words
 from pytoon_pipeline.compiler.passes.media import gather_media
 from pytoon_pipeline.compiler.passes.motion import set_motion
 from pytoon_pipeline.compiler.passes.overlays import place_overlays
 from pytoon_pipeline.compiler.passes.pacing import set_durations
 from pytoon_pipeline.compiler.passes.plain_texts import set_plain_texts
+from pytoon_pipeline.compiler.passes.presets_and_brands import choose_preset_and_brand
 from pytoon_pipeline.compiler.passes.scenes import plan_scenes
 from pytoon_pipeline.compiler.passes.sound import plan_sound
 from pytoon_pipeline.compiler.passes.transitions import set_transitions

@@ -15,9 +15,9 @@ from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.end_card import ID as END_CARD
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.probe import UnreadableMediaError
+from pytoon_pipeline.picture.backgrounds import rgb_of
 from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
-from pytoon_pipeline.picture.grounds import rgb_of
-from pytoon_pipeline.picture.keying import cut_out_product
+from pytoon_pipeline.picture.cutout import cut_out_product
 from pytoon_pipeline.plan.model import Asset, Background, Box, Layout, Place, Segment, TypeStyle
 
 LEGIBLE = 4.5

@@ -6,8 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from pytoon_pipeline.briefs.model import BackgroundItem, is_none
-from pytoon_pipeline.briefs.names import (
+from pytoon_pipeline.briefs.file_names import (
     MAX_NAME,
     SoughtFile,
     find_path,
@@ -17,6 +16,7 @@ from pytoon_pipeline.briefs.names import (
     whole_address,
     without_unseen,
 )
+from pytoon_pipeline.briefs.model import BackgroundItem, is_none
 from pytoon_pipeline.briefs.reading import validate_data
 from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.errors import FetchRefusedError

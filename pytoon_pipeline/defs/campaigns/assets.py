@@ -30,7 +30,7 @@ def campaign_report(
     campaign, seen = _find_campaign(context.partition_key, ledger)
     document = write_report(campaign, ledger, services.store)
     ledger.note_page(campaign, made=ledger.now(), seen=seen)
-    context.add_output_metadata(metadata.of_report(document, services.store))
+    context.add_output_metadata(metadata.report_metadata(document, services.store))
     return document
 
 

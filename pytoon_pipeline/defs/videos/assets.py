@@ -13,7 +13,7 @@ from pytoon_pipeline.defs.videos.failures import run_stage
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG, brief_tags, outcome_tags
 from pytoon_pipeline.defs.videos.resources import Services
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.intake.watch import CONTENTS_TAG
+from pytoon_pipeline.intake.requests import CONTENTS_TAG
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.stages.documents import (
     MetricsDocument,
@@ -64,7 +64,7 @@ def render_spec(
         else:
             spec = compile_source(source, services)
             brief = dg.MetadataValue.path(str(source.path))
-    context.add_output_metadata({"brief": brief, **metadata.of_spec(spec)})
+    context.add_output_metadata({"brief": brief, **metadata.spec_metadata(spec)})
     return spec
 
 
@@ -93,7 +93,7 @@ def segments(
     marks = outcome_tags(document)
     if marks:
         context.instance.add_run_tags(context.run.run_id, marks)
-    context.add_output_metadata(metadata.of_segments(document))
+    context.add_output_metadata(metadata.segments_metadata(document))
     return document
 
 
@@ -115,7 +115,7 @@ def assembled_video(
         video = assemble_video(
             render_spec, segments, services, key, reporter, fresh=_is_fresh_asked(context)
         )
-    context.add_output_metadata(metadata.of_video(video, render_spec, services.store))
+    context.add_output_metadata(metadata.video_metadata(video, render_spec, services.store))
     return video
 
 
@@ -129,7 +129,7 @@ def thumbnail(
     reporter: dg.ResourceParam[Reporter],
 ) -> ThumbnailDocument:
     """The picture that stands for the video."""
-    from pytoon_pipeline.stages.finish import make_thumbnail, preview_data_uri
+    from pytoon_pipeline.stages.results import make_thumbnail, preview_data_uri
 
     key = context.partition_key
     with run_stage(context, "thumbnail", reporter, ledger):
@@ -159,7 +159,7 @@ def metrics(
 ) -> MetricsDocument:
     """What is known of the finished video: how it was made, what was measured, what was judged.
     Comes last: with it the brief is done."""
-    from pytoon_pipeline.stages.finish import preview_data_uri, write_metrics
+    from pytoon_pipeline.stages.results import preview_data_uri, write_metrics
 
     key = context.partition_key
     with run_stage(context, "metrics", reporter, ledger):
@@ -172,8 +172,8 @@ def metrics(
     context.add_output_metadata(
         {
             "preview": metadata.inline_picture(preview),
-            **metadata.of_metrics(document, services.store),
-            **metadata.of_run(counts.queue_seconds, counts.run_seconds),
+            **metadata.metrics_metadata(document, services.store),
+            **metadata.run_metadata(counts.queue_seconds, counts.run_seconds),
         }
     )
     return document

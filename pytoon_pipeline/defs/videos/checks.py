@@ -70,7 +70,7 @@ def quality(
     ledger: dg.ResourceParam[Ledger],
     reporter: dg.ResourceParam[Reporter],
 ) -> Iterator[dg.AssetCheckResult]:
-    from pytoon_pipeline.stages.finish import judge_video
+    from pytoon_pipeline.stages.results import judge_video
 
     again = context.run.tags.get(ACTION_TAG) == "recheck"
     with run_stage(context, "quality", reporter, ledger):

@@ -79,9 +79,11 @@ def run_stage(
         ledger.note(key, state="failed", error=str(error))
         counts.end(context, ledger, "failed")
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        _show_reason(context, "failed", first, {"failed": first, **metadata.of_failure(error)})
+        _show_reason(
+            context, "failed", first, {"failed": first, **metadata.failure_metadata(error)}
+        )
         raise dg.Failure(
-            description=str(error), metadata=metadata.of_failure(error), allow_retries=False
+            description=str(error), metadata=metadata.failure_metadata(error), allow_retries=False
         ) from None
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
         # One that was declared dead says nothing over the run that took its place.

@@ -30,7 +30,7 @@ def reconcile_states(
     `confirmed` is the serial of the last request that Dagster acted on.
     """
     now = ledger.now() if now is None else now
-    _look_after_unstarted(instance)
+    _settle_unstarted(instance)
     stale = [
         entry
         for entry in ledger.find(states=OPEN)
@@ -42,7 +42,7 @@ def reconcile_states(
     return sum(_settle_entry(instance, ledger, e, now) for e in stale if e.key not in live)
 
 
-def _look_after_unstarted(instance: dg.DagsterInstance) -> None:
+def _settle_unstarted(instance: dg.DagsterInstance) -> None:
     """A run that waits for its process, in one that was killed or in a queue that was lost, waits
     for ever: Dagster's own monitoring looks after runs that have begun."""
     runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING]))
@@ -75,7 +75,7 @@ def _settle_entry(
     return _note_lost(ledger, entry, "failed", error=said, run_id=run.run_id)
 
 
-def take_up_again(ledger: Ledger, run: dg.DagsterRun) -> bool:
+def resume_runs(ledger: Ledger, run: dg.DagsterRun) -> bool:
     """Have the brief of a run that was broken off rendered by a new one."""
     key = run.tags.get(BRIEF_TAG)
     action = run.tags.get(ACTION_TAG, "render")

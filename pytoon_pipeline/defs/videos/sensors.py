@@ -13,18 +13,18 @@ from pytoon_pipeline.defs.videos.jobs import GPU_TAG, JOBS, brief_job, brief_tag
 from pytoon_pipeline.defs.videos.reconcile import reconcile_states
 from pytoon_pipeline.defs.videos.resources import SettingsResource
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.intake.deleted import mark_deleted
+from pytoon_pipeline.intake.deletions import mark_deleted
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.intake.sandboxed_reader import FoundSource, shared_reader
-from pytoon_pipeline.intake.watch import (
+from pytoon_pipeline.intake.requests import (
     CONTENTS_TAG,
     LONGEST,
     Findings,
-    gather_apart,
+    gather_with_reader,
     plan_requests,
     report_back,
     shared_packing,
 )
+from pytoon_pipeline.intake.sandboxed_reader import FoundSource, shared_reader
 from pytoon_pipeline.report.write import folder_name
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import open_store
@@ -35,7 +35,7 @@ REPORT_SETTLE, REPORT_EVERY = 5.0, 60.0
 
 
 @dataclass
-class LookPace:
+class TickPace:
     """When to look at the folder and the table again. Looking is cheap, but at thousands of briefs
     not as cheap as asking what was wished for."""
 
@@ -51,12 +51,12 @@ class LookPace:
     def now(self) -> bool:
         return time.monotonic() >= self.due
 
-    def note_look(self, began: float, unfinished: bool) -> None:
+    def note_tick(self, began: float, unfinished: bool) -> None:
         ended = time.monotonic()
         self.due = 0.0 if unfinished else ended + max(self.least, self.share * (ended - began))
 
 
-PACE = LookPace()
+PACE = TickPace()
 PAGES = PageWriter()
 
 
@@ -81,11 +81,11 @@ def intake(
     looks: dict[str, FoundSource] = {}
     problems: list[Problem] = []
     if PACE.now():
-        gathered = gather_apart(loaded, shared_reader(), began + LONGEST)
+        gathered = gather_with_reader(loaded, shared_reader(), began + LONGEST)
         sources, problems = gathered.sources, gathered.problems
         looks = {each.source.origin: each for each in gathered.found or ()}
         if sources is None:
-            PACE.note_look(began, unfinished=True)
+            PACE.note_tick(began, unfinished=True)
     parcels = shared_packing(loaded)
     found = plan_requests(
         ledger,
@@ -102,7 +102,7 @@ def intake(
     if sources is not None:
         mark_deleted(ledger, sources, loaded.briefs_dir)
         problems += report_back(loaded, ledger)
-        PACE.note_look(began, found.unfinished)
+        PACE.note_tick(began, found.unfinished)
         PACE.after = found.reached if found.unfinished else ""
     _ask_for_pages(ledger, loaded)
     written = PAGES.take_written()
@@ -127,7 +127,7 @@ def intake(
         dg.AssetMaterialization(
             "campaign_report",
             partition=folder_name(page.campaign, ledger),
-            metadata=metadata.of_report(page.document, open_store(loaded)),
+            metadata=metadata.report_metadata(page.document, open_store(loaded)),
         )
         for page in written
         if page.document is not None

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from pytoon_pipeline.engines.base import Engine, EngineHealth, Footage, Media, Progress
-from pytoon_pipeline.engines.comfyui import nodes, takes
+from pytoon_pipeline.engines.comfyui import generated_clips, nodes
+from pytoon_pipeline.engines.comfyui.clip_plan import ClipPlan, plan_clip, start_png
 from pytoon_pipeline.engines.comfyui.errors import (
     NoAnswerError,
     NoFileError,
@@ -28,11 +29,10 @@ from pytoon_pipeline.engines.comfyui.errors import (
     PromptLostError,
     PromptStalledError,
 )
-from pytoon_pipeline.engines.comfyui.plan import ClipPlan, plan_clip, start_png
+from pytoon_pipeline.engines.comfyui.generated_clips import GeneratedClip
+from pytoon_pipeline.engines.comfyui.json_values import as_list, as_mapping, as_number, as_text
 from pytoon_pipeline.engines.comfyui.prompt import PromptRun
 from pytoon_pipeline.engines.comfyui.servers import ComfyServer, one_of
-from pytoon_pipeline.engines.comfyui.shapes import as_list, as_mapping, as_number, as_text
-from pytoon_pipeline.engines.comfyui.takes import GeneratedClip
 from pytoon_pipeline.engines.comfyui.transport import (
     ComfyTransport,
     TransportLimits,
@@ -42,7 +42,7 @@ from pytoon_pipeline.engines.comfyui.transport import (
 from pytoon_pipeline.engines.comfyui.workflows import DEFAULTS, Workflow, load_workflow
 from pytoon_pipeline.engines.generated import generated_footage
 from pytoon_pipeline.errors import EngineError, EngineFailedError, EngineUnavailableError
-from pytoon_pipeline.locks import hold_lock
+from pytoon_pipeline.locks import lock_file
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.store import Store
 
@@ -136,12 +136,12 @@ class ComfyUI(Engine):
         self, wanted: ClipPlan, media: Media, workdir: Path, progress: Progress
     ) -> GeneratedClip:
         """From the store, else from a server; made once, whoever else wants it at the same time."""
-        found = takes.find_kept_clip(self._store, wanted.key)
+        found = generated_clips.find_kept_clip(self._store, wanted.key)
         if found is not None:
             return found
         claim = self._folder / "claims" / wanted.key[:3]
-        with hold_lock(claim, lambda: progress(0), self._sleep):
-            found = takes.find_kept_clip(self._store, wanted.key)
+        with lock_file(claim, lambda: progress(0), self._sleep):
+            found = generated_clips.find_kept_clip(self._store, wanted.key)
             return found or self._from_any(wanted, media, workdir, progress)
 
     def _from_any(
@@ -197,8 +197,8 @@ class ComfyUI(Engine):
             try:
                 item = run.result()
                 path = self._download_output(transport, item, workdir, progress)
-                clip = takes.clean_clip(path, workdir / "take.mp4", server.name)
-                takes.check_clip(clip, shape, server.name)
+                clip = generated_clips.clean_clip(path, workdir / "take.mp4", server.name)
+                generated_clips.check_clip(clip, shape, server.name)
             except EngineFailedError as error:
                 if run.old:
                     # What an earlier process left behind is no use: it says nothing of now.
@@ -227,7 +227,7 @@ class ComfyUI(Engine):
                     "seconds": round(self._clock() - began, 1),
                 }
                 take = GeneratedClip(clip, shape, (made, *notes))
-                return takes.keep_clip(self._store, wanted.key, take, about)
+                return generated_clips.keep_clip(self._store, wanted.key, take, about)
         raise EngineFailedError(f"{server.name} has only unusable takes left of earlier runs.")
 
     def _next_prompt(

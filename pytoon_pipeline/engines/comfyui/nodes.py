@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytoon_pipeline.engines.comfyui.shapes import as_list, as_mapping
+from pytoon_pipeline.engines.comfyui.json_values import as_list, as_mapping
 from pytoon_pipeline.engines.comfyui.workflows import Graph, Workflow
 from pytoon_pipeline.errors import EngineUnavailableError
 

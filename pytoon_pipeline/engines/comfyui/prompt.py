@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pytoon_pipeline.engines.base import Progress
-from pytoon_pipeline.engines.comfyui.ears import ProgressSocket
 from pytoon_pipeline.engines.comfyui.errors import (
     NoAnswerError,
     NoOutputError,
@@ -18,7 +17,8 @@ from pytoon_pipeline.engines.comfyui.errors import (
     PromptLostError,
     PromptStalledError,
 )
-from pytoon_pipeline.engines.comfyui.shapes import as_list, as_mapping, as_text
+from pytoon_pipeline.engines.comfyui.json_values import as_list, as_mapping, as_text
+from pytoon_pipeline.engines.comfyui.progress_socket import ProgressSocket
 from pytoon_pipeline.engines.comfyui.transport import (
     ComfyTransport,
     PostedPrompt,

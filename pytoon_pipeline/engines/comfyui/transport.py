@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from pytoon_pipeline.engines.comfyui.errors import NoAnswerError, NoFileError, PromptRefusedError
-from pytoon_pipeline.engines.comfyui.shapes import as_list, as_mapping, as_number, as_text
+from pytoon_pipeline.engines.comfyui.json_values import as_list, as_mapping, as_number, as_text
 from pytoon_pipeline.engines.comfyui.workflows import Graph
 from pytoon_pipeline.errors import (
     EngineFailedError,

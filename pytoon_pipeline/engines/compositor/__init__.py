@@ -16,11 +16,11 @@ from PIL import Image
 
 from pytoon_pipeline.engines.base import Engine, EngineHealth, Footage, Media, Progress
 from pytoon_pipeline.engines.compositor import clips, stills
-from pytoon_pipeline.engines.compositor.ground import ground_layers
+from pytoon_pipeline.engines.compositor.background import ground_layers
 from pytoon_pipeline.engines.compositor.windows import contained_window, fit_box, whole_frame
 from pytoon_pipeline.errors import EngineFailedError, MediaError
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.picture.keying import cut_out_product
+from pytoon_pipeline.picture.cutout import cut_out_product
 from pytoon_pipeline.picture.layers import Layer, new_frame
 from pytoon_pipeline.picture.yuv import Planes
 from pytoon_pipeline.plan.model import Asset, Box, Place

@@ -16,7 +16,7 @@ from pytoon_pipeline.engines.compositor.windows import (
     whole_frame,
 )
 from pytoon_pipeline.media.clips import ClipFrames, lay_over
-from pytoon_pipeline.picture import grounds
+from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.layers import Layer, PictureLayer, Placement
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
 from pytoon_pipeline.plan.model import Box
@@ -97,7 +97,7 @@ class ClipOverItself(ClipLayer):
     ):
         super().__init__(job, path, size, window, radius)
         background = job.background
-        self.blur = grounds.LiveBlurBackground(job.width, job.height, background.darken)
+        self.blur = backgrounds.LiveBlurBackground(job.width, job.height, background.darken)
         self.tables = _colour_tables(
             0.0, (background.colors or ["#000000"])[0], background.wash or 0.0
         )
@@ -156,7 +156,7 @@ class ClipBackground(MovingLayer):
             if copied:
                 _copy_window(planes, frame, (0.5, 0.5))
             elif self.scale == 1:
-                grounds.DriftingBackground(planes, self.place).draw(frame, index)
+                backgrounds.DriftingBackground(planes, self.place).draw(frame, index)
             else:
                 PictureLayer(planes, self.place, whole_frame(job)).draw(frame, index)
 
@@ -172,7 +172,7 @@ def _colour_tables(darken: float, colour: str, wash: float) -> list[np.ndarray] 
     """What `grounds.pictured` does to colours, as a table for each plane."""
     if not darken and not wash:
         return None
-    flat = rgb_to_planes(grounds.draw_flat(2, 2, colour))
+    flat = rgb_to_planes(backgrounds.draw_flat(2, 2, colour))
     values = np.arange(256, dtype=np.float32)
     tables = []
     for n, plane in enumerate(flat):

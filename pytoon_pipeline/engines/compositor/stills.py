@@ -11,7 +11,7 @@ from PIL import Image
 
 from pytoon_pipeline.engines.compositor.windows import fit_box, whole_frame
 from pytoon_pipeline.errors import MediaError
-from pytoon_pipeline.picture import grounds
+from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.layers import (
     CutoutLayer,
     PictureLayer,
@@ -49,7 +49,7 @@ def make_card(job: SegmentJob, window: Box) -> PictureCard:
     x0, y0, x1, y1 = window
     radius = min(job.layout.radius, (x1 - x0) // 4, (y1 - y0) // 4)
     return PictureCard(
-        radius, DropShadow(grounds.draw_rounded_mask(x1 - x0, y1 - y0, radius), x0, y0)
+        radius, DropShadow(backgrounds.draw_rounded_mask(x1 - x0, y1 - y0, radius), x0, y0)
     )
 
 
@@ -65,7 +65,7 @@ class LaidCard:
 
 def shadow_layer(job: SegmentJob, shadow: DropShadow) -> LaidCard:
     """A shadow by itself, for what moves or shows something else under it."""
-    alpha = grounds.shadow_alpha(
+    alpha = backgrounds.shadow_alpha(
         shadow.shape,
         shadow.x,
         shadow.y,
@@ -124,7 +124,7 @@ def _scale_picture(picture: np.ndarray, width: float, height: float) -> np.ndarr
 
 def on_ground(picture: np.ndarray, job: SegmentJob) -> np.ndarray:
     """A picture with transparency where an opaque one is wanted: on the ground's first colour."""
-    colour = np.array(grounds.rgb_of((job.background.colors or ["#FFFFFF"])[0]), np.float32)
+    colour = np.array(backgrounds.rgb_of((job.background.colors or ["#FFFFFF"])[0]), np.float32)
     alpha = picture[..., 3:].astype(np.float32) / 255
     mixed = picture[..., :3] * alpha + colour * (1 - alpha)
     return np.rint(mixed).astype(np.uint8)

@@ -21,9 +21,9 @@ from PIL import Image
 
 from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.engines.base import Engine, EngineHealth, FinishedSegment, Media, Progress
-from pytoon_pipeline.engines.remote.breaker import CircuitBreaker
-from pytoon_pipeline.engines.remote.errand import MediaSending, RemoteJob
+from pytoon_pipeline.engines.remote.circuit_breaker import CircuitBreaker
 from pytoon_pipeline.engines.remote.peer import Peer, PeerError, PeerTimeouts, quote_answer
+from pytoon_pipeline.engines.remote.remote_job import MediaSending, RemoteJob
 from pytoon_pipeline.errors import EngineError, EngineUnavailableError, PytoonError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.plan.segment_jobs import SegmentJob

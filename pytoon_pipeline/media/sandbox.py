@@ -160,7 +160,7 @@ _START = """
 import sys
 sys.path[:0] = sys.argv[1:]
 try:
-    from pytoon_pipeline.media.apart import serve_requests
+    from pytoon_pipeline.media.sandbox import serve_requests
 except Exception as error:
     import json, traceback
     said = f"{type(error).__name__}: {error}"

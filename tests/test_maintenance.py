@@ -27,7 +27,7 @@ from pytoon_pipeline.defs.collect import collect_definitions
 from pytoon_pipeline.defs.maintenance import schedules
 from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.errors import UserError
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.locks import try_lock
 from pytoon_pipeline.maintenance.lease import hold_lease
@@ -42,14 +42,14 @@ from pytoon_pipeline.maintenance.objects import (
     tidy_store,
 )
 from pytoon_pipeline.quality.checks import CHECK_NAMES
-from pytoon_pipeline.runtime.run import BriefResult, open_instance, run_brief
+from pytoon_pipeline.runtime.brief_runs import BriefResult, open_instance, run_brief
 from pytoon_pipeline.scratch import working_folder
 from pytoon_pipeline.settings import Settings, load_settings
-from pytoon_pipeline.stages.finish import judge_video
 from pytoon_pipeline.stages.reporter import Reporter
+from pytoon_pipeline.stages.results import judge_video
 from pytoon_pipeline.stages.services import Services, open_services
 from pytoon_pipeline.store.base import Store, StoredObject
-from pytoon_pipeline.store.seen import touch_if_present
+from pytoon_pipeline.store.reuse import touch_if_present
 
 DAY = 86400.0
 TWO_SCENES = {
@@ -441,8 +441,8 @@ def test_tidying_never_takes_the_folder_of_a_run_that_begins(
     with working_folder(place.settings.scratch, "render-") as own:
         assert Path(taken[0].name).parent != own
         taken[0].close()
-        assert scratch_module.delete_forsaken(Path(taken[0].name).parent)
-        assert not scratch_module.delete_forsaken(own) and own.is_dir()
+        assert scratch_module.delete_orphaned(Path(taken[0].name).parent)
+        assert not scratch_module.delete_orphaned(own) and own.is_dir()
     # It deletes the lock's file between its being opened and locked: the lock is on a new file.
     lock, flock = place.settings.scratch / "x" / ".held", fcntl.flock
     calls: list[int] = []

@@ -11,7 +11,7 @@ from pytoon_pipeline.engines.compositor import clips
 from pytoon_pipeline.engines.compositor.stills import DropShadow, shadow_layer
 from pytoon_pipeline.engines.compositor.windows import grown_side, make_drift
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.picture import grounds
+from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.layers import FillLayer, Layer
 from pytoon_pipeline.picture.yuv import rgb_to_planes
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
@@ -31,14 +31,14 @@ def ground_layers(
     if not pictured or not travel:
         rgb = _background_rgb(job, media, picture, job.width, job.height)
         for shadow in shadows:
-            rgb = grounds.with_shadow(
+            rgb = backgrounds.with_shadow(
                 rgb, shadow.shape, shadow.x, shadow.y, job.layout.shadow, min(shadow.shape.shape)
             )
         return [FillLayer(rgb_to_planes(rgb))]
     # Larger than the frame by what it travels; the shadows stay with what casts them.
     width, height = grown_side(job.width, travel), grown_side(job.height, travel)
     planes = rgb_to_planes(_background_rgb(job, media, picture, width, height))
-    moving = grounds.DriftingBackground(planes, make_drift(job, width, height, 1.0))
+    moving = backgrounds.DriftingBackground(planes, make_drift(job, width, height, 1.0))
     return [moving, *(shadow_layer(job, shadow) for shadow in shadows)]
 
 
@@ -49,7 +49,7 @@ def _background_rgb(
     colours = background.colors or ["#000000"]
     if job.background_asset is not None:
         own = load_image(media[job.background_asset.id], min_side=2 * max(width, height))
-        return grounds.draw_picture_background(
+        return backgrounds.draw_picture_background(
             own[..., :3],
             width,
             height,
@@ -59,8 +59,8 @@ def _background_rgb(
             background.wash or 0.0,
         )
     if background.kind == "blur" and picture is not None:
-        copy = grounds.draw_blurred(picture, width, height, background.darken)
-        return grounds.apply_wash(copy, colours[0], background.wash or 0.0)
+        copy = backgrounds.draw_blurred(picture, width, height, background.darken)
+        return backgrounds.apply_wash(copy, colours[0], background.wash or 0.0)
     if background.kind == "gradient" and len(colours) > 1:
-        return grounds.draw_gradient(width, height, colours, background.light)
-    return grounds.draw_flat(width, height, colours[0])
+        return backgrounds.draw_gradient(width, height, colours, background.light)
+    return backgrounds.draw_flat(width, height, colours[0])

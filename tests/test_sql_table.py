@@ -17,8 +17,8 @@ from sqlalchemy.pool import NullPool
 
 from pytoon_pipeline.briefs.source import BriefSource, content_hash
 from pytoon_pipeline.errors import Problem, StoreError, UserError
-from pytoon_pipeline.tables import sqltable
-from pytoon_pipeline.tables.sqltable import RowState, read_sql_table, write_back
+from pytoon_pipeline.tables import sql_table
+from pytoon_pipeline.tables.sql_table import RowState, read_sql_table, write_back
 
 
 @dataclass
@@ -247,8 +247,8 @@ def test_a_table_too_large_is_refused_while_it_comes(database: Database, tmp_pat
 def test_a_table_that_takes_too_long_is_left(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sqltable, "_QUERY_SECONDS", 1)
-    monkeypatch.setattr(sqltable, "_WHOLE_SECONDS", 2.5)
+    monkeypatch.setattr(sql_table, "_QUERY_SECONDS", 1)
+    monkeypatch.setattr(sql_table, "_WHOLE_SECONDS", 2.5)
     endless = (
         "CREATE VIEW briefs AS SELECT n AS id, 'a.jpg' AS media, pg_sleep(0.05)::text AS hook "
         "FROM generate_series(1, 9999) n"
@@ -270,7 +270,7 @@ def test_a_server_that_falls_silent_is_left(
     postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """What comes of the server is held back once the table is asked for; the line stays open."""
-    monkeypatch.setattr(sqltable, "_WHOLE_SECONDS", 1.0)
+    monkeypatch.setattr(sql_table, "_WHOLE_SECONDS", 1.0)
     engine = sa.create_engine(postgres, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE silent (id INTEGER PRIMARY KEY, media TEXT)"))

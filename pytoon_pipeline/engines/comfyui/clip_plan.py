@@ -137,7 +137,7 @@ def start_png(start: StartPicture, media: Media, width: int, height: int) -> byt
 
     from pytoon_pipeline.media.clips import ClipFrames
     from pytoon_pipeline.media.images import load_image
-    from pytoon_pipeline.picture.grounds import rgb_of
+    from pytoon_pipeline.picture.backgrounds import rgb_of
     from pytoon_pipeline.picture.yuv import planes_to_rgb
 
     path = media[start.asset.id]

@@ -14,8 +14,7 @@ from typing import Any, TypeVar
 
 from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.engines.base import FinishedSegment, Media
-from pytoon_pipeline.engines.remote.breaker import CircuitBreaker
-from pytoon_pipeline.engines.remote.check import check_segment
+from pytoon_pipeline.engines.remote.circuit_breaker import CircuitBreaker
 from pytoon_pipeline.engines.remote.peer import (
     MissingMediaError,
     Peer,
@@ -25,6 +24,7 @@ from pytoon_pipeline.engines.remote.peer import (
     UnknownSegmentError,
     quote_answer,
 )
+from pytoon_pipeline.engines.remote.segment_check import check_segment
 from pytoon_pipeline.errors import (
     EngineError,
     EngineFailedError,

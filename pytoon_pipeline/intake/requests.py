@@ -17,7 +17,7 @@ from pytoon_pipeline.briefs.bundle import BriefChangedError, hints_of, is_packed
 from pytoon_pipeline.briefs.source import BriefSource, QueueHints, read_signature
 from pytoon_pipeline.briefs.variants import expand_variants
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
-from pytoon_pipeline.intake.folder import scan_folder
+from pytoon_pipeline.intake.folders import scan_folder
 from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
 from pytoon_pipeline.intake.sandboxed_reader import (
     BriefReader,
@@ -126,7 +126,7 @@ class GatheredSources:
         return None if self.found is None else [each.source for each in self.found]
 
 
-def gather_apart(settings: Settings, reader: BriefReader, deadline: float) -> GatheredSources:
+def gather_with_reader(settings: Settings, reader: BriefReader, deadline: float) -> GatheredSources:
     """`gather_sources`, read in a process apart and with the looks of the briefs. A file that is
     read for too long is left out, and told of; where it is not done at the deadline
     (time.monotonic()) the next look goes on with it."""
@@ -137,7 +137,7 @@ def gather_apart(settings: Settings, reader: BriefReader, deadline: float) -> Ga
         try:
             found, said = reader.find(settings.briefs_dir, moment, roots, deadline)
             if settings.briefs_table:
-                from pytoon_pipeline.tables.sqltable import read_sql_table
+                from pytoon_pipeline.tables.sql_table import read_sql_table
 
                 rows, wrong = read_sql_table(settings.briefs_table, settings.briefs_dir)
                 said += wrong
@@ -161,7 +161,7 @@ def gather_sources(
     moment = dt.datetime.fromtimestamp(time.time() if now is None else now, dt.UTC)
     sources, problems = scan_folder(settings.briefs_dir, moment)
     if settings.briefs_table:
-        from pytoon_pipeline.tables.sqltable import read_sql_table
+        from pytoon_pipeline.tables.sql_table import read_sql_table
 
         rows, found = read_sql_table(settings.briefs_table, settings.briefs_dir)
         sources += [each for row in rows for each in expand_variants(row)]
@@ -174,7 +174,7 @@ def report_back(settings: Settings, ledger: Ledger) -> list[Problem]:
     being done; it is tried again at the next look."""
     if not settings.briefs_table:
         return []
-    from pytoon_pipeline.tables.sqltable import RowState, write_back
+    from pytoon_pipeline.tables.sql_table import RowState, write_back
 
     rows: dict[str, list[LedgerEntry]] = {}
     for entry in ledger.find():
@@ -425,7 +425,7 @@ def plan_requests(
                 continue
             try:
                 told = (looks or {}).get(source.origin)
-                _look_at(source, known.get(source.origin), this, now, told)
+                _examine_source(source, known.get(source.origin), this, now, told)
                 found.reached = source.origin
             except ReaderBusyError:
                 found.unfinished = True
@@ -446,7 +446,7 @@ def _rotate_from(after: str, sources: list[BriefSource]) -> list[BriefSource]:
     return sources[at:] + sources[:at]
 
 
-def _look_at(
+def _examine_source(
     source: BriefSource,
     entry: LedgerEntry | None,
     this: _TickPlan,

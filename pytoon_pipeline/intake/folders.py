@@ -16,9 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from pytoon_pipeline.briefs.scalars import decode_document
 from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES, YAML, BriefSource
 from pytoon_pipeline.briefs.variants import expand_variants
-from pytoon_pipeline.briefs.written import decode_document
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.files import read_file
 from pytoon_pipeline.tables.table import looks_like_table, read_table

@@ -16,15 +16,15 @@ from pytoon_pipeline.errors import MediaError, StoreError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.images import save_jpeg
-from pytoon_pipeline.media.label import read_mark
 from pytoon_pipeline.media.measure import MEASURE_VERSION, Measurement, measure_traced
 from pytoon_pipeline.media.probe import hash_file
+from pytoon_pipeline.media.source_label import read_mark
 from pytoon_pipeline.media.trace import FrameTrace
 from pytoon_pipeline.picture.captions import EXIT_SECONDS, STICKER_SECONDS
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.plan.timeline import Timeline, build_timeline, frames_of
-from pytoon_pipeline.quality import words
+from pytoon_pipeline.quality import frame_text
 from pytoon_pipeline.quality.checks import CheckVerdict, ExpectedFile, SeenText, run_checks
 from pytoon_pipeline.quality.match import compare_traces
 from pytoon_pipeline.stages.assemble import heard_files, sound_notes
@@ -38,9 +38,9 @@ from pytoon_pipeline.stages.labelling import build_disclosure, source_type
 from pytoon_pipeline.stages.licences import list_licences
 from pytoon_pipeline.stages.segments import open_workdir
 from pytoon_pipeline.stages.services import Services
-from pytoon_pipeline.stages.sources import explain_stretches
+from pytoon_pipeline.stages.source_faults import explain_stretches
 from pytoon_pipeline.stages.traces import load_trace
-from pytoon_pipeline.store.seen import made_again
+from pytoon_pipeline.store.reuse import made_again
 
 # --- judgement
 
@@ -124,10 +124,12 @@ def seen_of(
     mark = hashlib.sha256(
         f"{plan}{lengths}{spec.metadata.get('locale')}{RENDERER_VERSION}".encode()
     ).hexdigest()
-    memo = f"sightings/{video.sha256}-{mark[:16]}-{words.SIGHT_VERSION}.json"
+    memo = f"sightings/{video.sha256}-{mark[:16]}-{frame_text.SIGHT_VERSION}.json"
     if store.exists(memo) and not again:
         return [SeenText.model_validate(s) for s in json.loads(store.read_bytes(memo))]
-    planned = words.plan_texts(spec, line, services.fonts, lambda asset: store.local(asset.key))
+    planned = frame_text.plan_texts(
+        spec, line, services.fonts, lambda asset: store.local(asset.key)
+    )
     path, width = store.local(video.key), spec.resolution.width
     frames: dict[int, Planes] = {}
     seen = []
@@ -136,7 +138,7 @@ def seen_of(
         frame = min(shape.frame, (video.frames if frames_there is None else frames_there) - 1)
         if frame not in frames:
             frames = {frame: next(read_frames(path, frame, 1))}
-        seen.append(words.read_frame_text(shape, frames[frame], width))
+        seen.append(frame_text.read_frame_text(shape, frames[frame], width))
     store.put_bytes(memo, json.dumps([s.model_dump() for s in seen]).encode())
     return seen
 

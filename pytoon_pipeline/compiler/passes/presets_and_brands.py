@@ -6,7 +6,7 @@ import difflib
 from dataclasses import replace
 from pathlib import Path
 
-from pytoon_pipeline.briefs.names import find_path
+from pytoon_pipeline.briefs.file_names import find_path
 from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.kit_findings import brand_findings, preset_findings
 from pytoon_pipeline.compiler.presets import DEFAULT_PRESET, Brand

@@ -29,10 +29,10 @@ from pytoon_pipeline.defs.partitions import BRIEFS
 from pytoon_pipeline.defs.videos import counting
 from pytoon_pipeline.defs.videos.jobs import brief_job
 from pytoon_pipeline.errors import EngineFailedError, EngineTimeoutError, StoreError
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.runtime.gauges import MetricsReader
-from pytoon_pipeline.runtime.run import open_instance, run_brief
+from pytoon_pipeline.runtime.brief_runs import open_instance, run_brief
+from pytoon_pipeline.runtime.metrics import MetricsReader
 from pytoon_pipeline.service.app import make_app
 from pytoon_pipeline.service.server import RequestLines, open_socket
 from pytoon_pipeline.settings import Settings, load_settings
@@ -46,7 +46,7 @@ from pytoon_pipeline.telemetry.prometheus import (
     CONTENT_TYPE,
     GaugeValues,
     TimedQuestions,
-    of_ledger,
+    ledger_gauges,
     render_text,
 )
 
@@ -110,7 +110,7 @@ def test_processes_that_count_at_once_lose_nothing(place: str):
     said = [each.communicate(timeout=60)[1] for each in started]
     assert [each.returncode for each in started] == [0] * 4, said
 
-    samples = parsed(render_text([of_ledger(Ledger(place if "://" in place else Path(place)))]))
+    samples = parsed(render_text([ledger_gauges(Ledger(place if "://" in place else Path(place)))]))
     assert of(samples, "pytoon_videos_total") == 100
     assert of(samples, "pytoon_video_seconds_total") == 150
     assert of(samples, "pytoon_runs_total", action="render", outcome="done") == 100
@@ -360,7 +360,7 @@ def serving(settings: Settings) -> Iterator[str]:
         assert not thread.is_alive()
 
 
-def test_figures_over_http(install: Install, capfd: pytest.CaptureFixture):
+def test_telemetry_over_http(install: Install, capfd: pytest.CaptureFixture):
     settings = replace(install.settings, token="correct horse")
     with serving(settings) as address, httpx.Client(base_url=address, trust_env=False) as client:
         own = client.get("/metrics?X-Amz-Signature=abc")
@@ -512,7 +512,7 @@ def _names(expression: str) -> set[str]:
 def _known() -> dict[str, set[str]]:
     """Name of a sample -> its labels."""
     found = {"up": {"job"}}
-    for figure in c.FIGURES.values():
+    for figure in c.METRICS.values():
         ends = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
         for end in ends.get(figure.kind, ("",)):
             more = {"le"} if end == "_bucket" else set()
@@ -559,7 +559,7 @@ def test_rules_and_dashboard_name_only_what_there_is(install: Install):
         assert rule["annotations"]["summary"] and rule["annotations"]["action"]
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert f"`{rule['alert']}`" in docs
-    for figure in c.FIGURES.values():
+    for figure in c.METRICS.values():
         labels = ", ".join(f"`{label}`" for label in figure.labels)
         assert f"| `{figure.name}` | {figure.kind} | {labels} |" in docs, figure.name
     for field in logs.FIELDS:

@@ -27,7 +27,7 @@ from pytoon_pipeline.defs.videos.run_process import run_is_gone
 from pytoon_pipeline.durable import replace_file
 from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, StoreError, UserError
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.intake.watch import CONTENTS_TAG
+from pytoon_pipeline.intake.requests import CONTENTS_TAG
 from pytoon_pipeline.process_tags import PROCESS_TAG, process_tag
 from pytoon_pipeline.runtime.planned_checks import forget_planned_checks_of_ended_runs
 from pytoon_pipeline.runtime.sensor_ticks import repair_sensor_ticks

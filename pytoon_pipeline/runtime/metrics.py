@@ -20,8 +20,8 @@ from pytoon_pipeline.telemetry import catalogue as c
 from pytoon_pipeline.telemetry.prometheus import (
     GaugeValues,
     TimedQuestions,
-    look_up,
-    of_ledger,
+    collect_gauges,
+    ledger_gauges,
     render_text,
     store_answers,
 )
@@ -65,7 +65,7 @@ class MetricsReader:
             parts["engines"] = self._of_engines
         answers = self._patience.ask(parts)
         own = GaugeValues()
-        look_up(self._settings, own)
+        collect_gauges(self._settings, own)
         for part in ("ledger", "store", "dagster"):
             own.set(c.REACHABLE, part, value=part in answers)
         if networked:
@@ -81,7 +81,7 @@ class MetricsReader:
     # Each of these is called in a thread of its own.
 
     def _of_ledger(self) -> GaugeValues:
-        gauges = of_ledger(self._open_ledger)
+        gauges = ledger_gauges(self._open_ledger)
         if self._settings.broker:
             with suppress(StoreError):
                 gauges.set(c.WORKERS, value=_count_workers(self._open_ledger))
@@ -94,12 +94,12 @@ class MetricsReader:
         return GaugeValues()
 
     def _of_dagster(self) -> GaugeValues:
-        from pytoon_pipeline.runtime.run import open_instance
+        from pytoon_pipeline.runtime.brief_runs import open_instance
 
         if self._instance is None:
             self._instance = open_instance(self._settings)
         try:
-            return of_instance(self._instance)
+            return instance_gauges(self._instance)
         except Exception:
             self._instance = None  # Opened anew the next time: this one may be of no more use.
             raise
@@ -132,7 +132,7 @@ def _count_workers(ledger: Ledger) -> int:
         ).scalar_one()
 
 
-def of_instance(instance: dg.DagsterInstance) -> GaugeValues:
+def instance_gauges(instance: dg.DagsterInstance) -> GaugeValues:
     """What Dagster's database knows of now."""
     import dagster as dg
     from dagster._core.definitions.run_request import InstigatorType
@@ -157,7 +157,7 @@ def of_instance(instance: dg.DagsterInstance) -> GaugeValues:
     return gauges
 
 
-def figures_text(settings: Settings) -> str:
+def format_metrics(settings: Settings) -> str:
     """All figures, once."""
     meter = MetricsReader(settings)
     try:

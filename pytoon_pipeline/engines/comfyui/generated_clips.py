@@ -13,7 +13,7 @@ from typing import Any
 from pytoon_pipeline.engines.comfyui.sizes import ClipShape
 from pytoon_pipeline.errors import EngineFailedError, FfmpegError, StoreError
 from pytoon_pipeline.store import Store
-from pytoon_pipeline.store.seen import touch_if_present
+from pytoon_pipeline.store.reuse import touch_if_present
 
 _SECONDS = 120
 """For ffmpeg to copy a take."""

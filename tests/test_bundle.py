@@ -35,12 +35,12 @@ from pytoon_pipeline.defs.videos.assets import render_spec
 from pytoon_pipeline.defs.videos.io_manager import documents
 from pytoon_pipeline.defs.videos.resources import RESOURCES, SettingsResource
 from pytoon_pipeline.errors import BriefError, StoreError, UserError
-from pytoon_pipeline.intake import watch
-from pytoon_pipeline.intake.folder import find_sources
+from pytoon_pipeline.intake import requests
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.media import copies
-from pytoon_pipeline.runtime import run
-from pytoon_pipeline.runtime.run import open_instance, run_brief
+from pytoon_pipeline.runtime import brief_runs
+from pytoon_pipeline.runtime.brief_runs import open_instance, run_brief
 from pytoon_pipeline.service.documents import RenderRequest
 from pytoon_pipeline.service.jobs import JobStore
 from pytoon_pipeline.service.request import AcceptedRequest
@@ -422,8 +422,8 @@ class Cluster:
         (tmp / "briefs").mkdir()
         self.ledger = Ledger(tmp / "ledger.db")
         self.cursor: str | None = None
-        monkeypatch.setattr(watch, "SETTLED_SECONDS", -1.0)
-        monkeypatch.setattr(sensors, "PACE", sensors.LookPace(least=0, share=0))
+        monkeypatch.setattr(requests, "SETTLED_SECONDS", -1.0)
+        monkeypatch.setattr(sensors, "PACE", sensors.TickPace(least=0, share=0))
 
     def home(self, name: str) -> Settings:
         self.patch.setenv("PYTOON_HOME", str(self.tmp / name))
@@ -499,14 +499,14 @@ def test_a_store_that_is_away_makes_a_brief_wait(cluster: Cluster):
 
 def test_large_files_keep_no_look_from_its_end(cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
     small(cluster.tmp / "briefs/c/large")
-    go_on, was = threading.Event(), watch.pack_brief
+    go_on, was = threading.Event(), requests.pack_brief
 
     def slow(source, *args, **more):
         go_on.wait(30) if source.name == "large" else None
         return was(source, *args, **more)
 
-    monkeypatch.setattr(watch, "pack_brief", slow)
-    monkeypatch.setattr(watch, "PACKING", 0.3)
+    monkeypatch.setattr(requests, "pack_brief", slow)
+    monkeypatch.setattr(requests, "PACKING", 0.3)
     assert cluster.tick() == []
     small(cluster.tmp / "briefs/c/small", "Other")
 
@@ -575,7 +575,7 @@ def test_a_brief_rendered_here_can_be_rendered_again_elsewhere(
     short = dg.define_asset_job("brief_job", selection=[render_spec])
     resources = {**RESOURCES, "documents": documents}
     made = dg.Definitions([render_spec], jobs=[short], resources=resources)
-    monkeypatch.setattr(run, "_brief_job", lambda: made.resolve_job_def("brief_job"))
+    monkeypatch.setattr(brief_runs, "_brief_job", lambda: made.resolve_job_def("brief_job"))
     with open_instance(services.settings) as instance:
         result = run_brief(source, services, Reporter(), instance, verbose=True)
     assert result.ok, result
