@@ -345,7 +345,7 @@ def spinning(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandboxed_reader.Brief
     start = sandboxed_reader._START.replace(
         "serve_requests()",
         "import os, re\n"
-        "read = apart.content_hash\n"
+        "read = sandboxed_reader.content_hash\n"
         "def content_hash(source, roots):\n"
         "    text = source.path.read_text()\n"
         "    if 'spins' in text:\n"
@@ -353,9 +353,12 @@ def spinning(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandboxed_reader.Brief
         "    if 'dies' in text:\n"
         "        os._exit(9)\n"
         "    return read(source, roots)\n"
-        "apart.content_hash = content_hash\n"
-        "apart.serve()",
-    ).replace("import serve", "import serve\nfrom pytoon_pipeline.intake import sandboxed_reader")
+        "sandboxed_reader.content_hash = content_hash\n"
+        "sandboxed_reader.serve_requests()",
+    ).replace(
+        "import serve_requests",
+        "import serve_requests\nfrom pytoon_pipeline.intake import sandboxed_reader",
+    )
     monkeypatch.setattr(sandboxed_reader, "_START", start)
     monkeypatch.setattr(sandboxed_reader, "FILE_SECONDS", 1.0)
     made = sandboxed_reader.BriefReader()
