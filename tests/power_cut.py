@@ -50,7 +50,7 @@ class Disk:
     def __init__(self, root: Path, place: Path):
         self.root, self.image, self.library = root, place / "image", library(place)
         root.mkdir(parents=True, exist_ok=True)
-        self.note_if_state()
+        self.settle()
 
     def environ(self, cut: int | None = None) -> dict[str, str]:
         found = {
@@ -60,7 +60,7 @@ class Disk:
         }
         return found | ({"POWER_CUT": str(cut)} if cut is not None else {})
 
-    def note_if_state(self) -> None:
+    def settle(self) -> None:
         """All that is there now is on the disk."""
         shutil.rmtree(self.image, ignore_errors=True)
         self.image.mkdir()
@@ -73,7 +73,7 @@ class Disk:
         self._lay((self.image / "root").read_text(), rest)
         shutil.rmtree(self.root)
         rest.rename(self.root)
-        self.note_if_state()
+        self.settle()
 
     def _lay(self, which: str, target: Path) -> None:
         target.mkdir()
@@ -182,7 +182,7 @@ def main(place: Path, cuts: int) -> None:
     for number in range(1, cuts + 1):
         shutil.rmtree(disk.root)
         disk.root.mkdir()
-        disk.note_if_state()
+        disk.settle()
         cut = max(1, syncs * number // (cuts + 1))
         assert _apart(disk, cut, home, folder, told) == -9
         disk.lose_power()

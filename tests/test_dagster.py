@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from ledger_states import force_state
 
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.defs import metadata
@@ -423,7 +424,7 @@ def test_the_end_of_a_deployment_leaves_no_process_and_loses_no_brief(
     pid = int(child.stdout.readline())
     ledger = Ledger(place.settings.ledger)
     key = ledger.register(place.brief("broken off"))
-    ledger.note(key, state="running")
+    force_state(ledger, key, state="running")
     with open_instance(place.settings) as instance:
         tags = {PROCESS_TAG: process_tag(pid), BRIEF_TAG: key}
         run = instance.create_run_for_job(_empty, tags=tags)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ledger_states import force_state
 
 from pytoon_pipeline.briefs.source import BriefSource, content_hash, read_signature, read_stillness
 from pytoon_pipeline.errors import StoreError, UserError
@@ -235,7 +236,7 @@ def test_two_briefs_of_one_key_are_kept_apart(tmp_path: Path):
 def test_a_moved_brief_keeps_its_key(tmp_path: Path):
     ledger = Ledger(tmp_path / "l.db")
     ledger.register(source_of(tmp_path / "one/c/b/brief.yaml"))
-    ledger.note("c/b", content_hash="old", state="done")
+    force_state(ledger, "c/b", content_hash="old", state="done")
     (tmp_path / "one").rename(tmp_path / "two")
     moved = source_of(tmp_path / "two/c/b/brief.yaml")
     assert ledger.register(moved) == "c/b"

@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from ledger_states import force_state
 
 from pytoon_pipeline.defs.campaigns.pages import WrittenPage, write_page
 from pytoon_pipeline.defs.videos import reconcile, sensors
@@ -164,14 +165,14 @@ def test_a_campaign_has_its_page_made_when_something_became_of_it(folder: Folder
     folder.tick()
     assert folder.pages == [], "nothing is done yet"
     for name in "ab":
-        folder.ledger.note(f"spring/{name}", state="done")
+        force_state(folder.ledger, f"spring/{name}", state="done")
     assert folder.tick() == [] and folder.pages == ["spring"]
     assert folder.tick() == [] and folder.pages == [], "it is being made"
     made_at, seen = time.time(), folder.ledger.campaigns()["spring"]
     folder.ledger.note_page("spring", made=made_at, seen=seen)
     folder.later += 100
     assert folder.tick() == [] and folder.pages == [], "it is up to date"
-    folder.ledger.note("spring/b", state="refused", error="wrong")
+    force_state(folder.ledger, "spring/b", state="refused", error="wrong")
     assert folder.tick() == [] and folder.pages == ["spring"]
     folder.later += 60
     assert folder.tick() == [] and folder.pages == []
@@ -182,7 +183,7 @@ def test_a_campaign_has_its_page_made_when_something_became_of_it(folder: Folder
 def test_a_page_is_shown_as_an_asset_without_a_run(folder: Folder):
     folder.brief("spring/a")
     folder.tick()
-    folder.ledger.note("spring/a", state="done")
+    force_state(folder.ledger, "spring/a", state="done")
     store = open_store(folder.settings.load())
     folder.written = [write_page(name, folder.ledger, store) for name in ("spring", "?")]
     assert [p.document is not None for p in folder.written] == [True, False]
@@ -201,7 +202,7 @@ def test_what_is_gone_is_marked_until_it_is_back(folder: Folder):
     rows = {e.key for e in folder.ledger.find() if e.source.path == table}
     assert len(rows) == 2
     for entry in folder.ledger.find():
-        folder.ledger.note(entry.key, state="done")
+        force_state(folder.ledger, entry.key, state="done")
 
     def deleted() -> set[str]:
         folder.tick()
@@ -228,7 +229,7 @@ def test_what_a_person_wants_is_requested_by_priority(folder: Folder):
         folder.brief(f"c/{name}", f"media: [a.jpg]\npriority: {rank}\n")
     assert len(folder.tick()) == 3
     for name in "abc":
-        folder.ledger.note(f"c/{name}", state="done")
+        force_state(folder.ledger, f"c/{name}", state="done")
     assert folder.ledger.want(["c/a", "c/c"], "recheck") == 2
     folder.ledger.want(["c/b"], "rerender")
     requests = folder.tick()
@@ -250,7 +251,7 @@ def test_thousands_of_briefs_are_looked_at_well_inside_a_tick(folder: Folder):
     first = folder.tick()
     assert len(first) == 20
     for entry in folder.ledger.find():
-        folder.ledger.note(entry.key, state="done")
+        force_state(folder.ledger, entry.key, state="done")
     second = folder.tick()
     assert len({r.partition_key for r in first + second}) == 40
     sources, problems = requests.gather_sources(folder.settings.load())
@@ -309,14 +310,14 @@ def test_rows_of_a_database_learn_what_became_of_them(
     )
     write(folder.root / "a.jpg", "pixels")
     assert folder.rendered() == ["shop/cup", "shop/pot-c1", "shop/pot-c2"]
-    folder.ledger.note("shop/cup", state="refused", error="shop: row 1: too long")
-    folder.ledger.note("shop/pot-c1", state="done")
+    force_state(folder.ledger, "shop/cup", state="refused", error="shop: row 1: too long")
+    force_state(folder.ledger, "shop/pot-c1", state="done")
     assert folder.rendered() == []
     said = "SELECT status, video, error FROM shop ORDER BY id"
     first, second = run(said)
     assert first == ("refused", None, "shop: row 1: too long")
     assert second[0] == "requested", "its other variant is not done yet"
-    folder.ledger.note("shop/pot-c2", state="done")
+    force_state(folder.ledger, "shop/pot-c2", state="done")
     assert folder.rendered() == [], "what is written back is no change"
     status, video, error = run(said)[1]
     assert (status, error) == ("done", None)

@@ -16,12 +16,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from deployment import Postgres, connections
+from ledger_states import force_state
 
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import Problem, StoreError, UserError
 from pytoon_pipeline.intake import database as databases
+from pytoon_pipeline.intake.brief_state import BriefState
 from pytoon_pipeline.intake.folders import find_sources
-from pytoon_pipeline.intake.ledger import METADATA, SCHEMA, Ledger
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import METADATA, SCHEMA
 from pytoon_pipeline.service.documents import RenderRequest
 from pytoon_pipeline.service.jobs import JobStore
 from pytoon_pipeline.service.request import AcceptedRequest
@@ -76,7 +79,7 @@ def test_a_key_goes_over_only_where_its_file_is_known_to_be_gone(
     ledger.register(kept)
     monkeypatch.undo()
     for key in ("c/moved", "c/kept"):
-        ledger.note(key, state="done", content_hash="old")
+        force_state(ledger, key, state="done", content_hash="old")
     (tmp_path / "one").rename(tmp_path / "two")
     again = [brief(tmp_path / f"two/c/{n}/brief.yaml") for n in ("moved", "kept")]
     assert ledger.register(again[0]) == "c/moved"
@@ -111,7 +114,7 @@ def test_states_are_noted_and_found(ledger: Ledger, tmp_path: Path):
     assert [e.key for e in ledger.find()] == [e.key for e in ledger.list_entries()] == sorted(keys)
     before = ledger.now()
     wrong = Problem("media.missing", "x.jpg is missing", "Add it.", box=(0, 0, 9, 9))
-    ledger.note("a/b", state="refused", error="no \0 'x'", problems=[wrong], progress=0.25)
+    force_state(ledger, "a/b", state="refused", error="no \0 'x'", problems=[wrong], progress=0.25)
     entry = ledger.find_entry("a/b")
     assert entry.problems == (wrong,) and entry.progress == 0.25
     assert entry.error.startswith("no ") and entry.error.endswith("'x'")
@@ -122,22 +125,25 @@ def test_states_are_noted_and_found(ledger: Ledger, tmp_path: Path):
     assert ledger.find(campaign="c")[0].wanted == "rerender"
     assert ledger.looks()[entry.source.origin].state == "refused"
     assert ledger.campaigns()["a"] == entry.updated
-    won = at_once(*[lambda: ledger.note_if_state("c/b", ["new"], state="failed", error="x")] * 6)
+    won = at_once(
+        *[lambda: ledger.set_state("c/b", BriefState.FAILED, only_from=[BriefState.NEW], error="x")]
+        * 6
+    )
     assert Counter(won) == {True: 1, False: 5}
-    assert not ledger.note_if_state("c/b", ["new"], state="done")
+    assert not ledger.set_state("c/b", BriefState.DONE, only_from=[BriefState.NEW])
     assert ledger.find_entry("c/b").state == "failed"
 
 
 def test_pages_are_asked_for_once_they_are_stale(ledger: Ledger, tmp_path: Path):
     for name in "ab":
-        ledger.note(ledger.register(brief(tmp_path / f"{name}/b/brief.yaml")), state="done")
+        force_state(ledger, ledger.register(brief(tmp_path / f"{name}/b/brief.yaml")), state="done")
     now, last = ledger.now(), ledger.campaigns()["a"]
     assert ledger.stale_pages(now, 5, 60) == ["a", "b"]
     at_once(*[lambda i=i: ledger.note_page("a", asked=now + i) for i in range(6)])
     assert ledger.stale_pages(now, 5, 60) == ["b"]
     ledger.note_page("a", made=now + 6, seen=last)
     assert ledger.stale_pages(now + 100, 5, 60) == ["b"]
-    ledger.note("a/b", state="running")
+    force_state(ledger, "a/b", state="running")
     assert ledger.stale_pages(now + 50, 5, 60) == ["b"]
     assert ledger.stale_pages(now + 70, 5, 60) == ["a", "b"]
 
@@ -178,7 +184,7 @@ def test_processes_that_start_together_make_the_tables_once(address: Path | str,
 def test_columns_and_indexes_that_came_later_are_added(address: Path | str, tmp_path: Path):
     ledger = Ledger(address)
     key = ledger.register(brief(tmp_path / "c/b/brief.yaml"))
-    ledger.note(key, state="done", run_id="r")
+    force_state(ledger, key, state="done", run_id="r")
     entry = ledger.find_entry(key)
     table = "known_briefs" if ledger.path else f"{SCHEMA}.known_briefs"
     with ledger.begin() as connection:
@@ -215,7 +221,7 @@ def test_jobs_of_the_api_are_kept_there_too(ledger: Ledger, tmp_path: Path):
     assert (
         ledger.find_entry(job.key).wanted == "render" and ledger.find_entry(job.key).priority == 2
     )
-    ledger.note(job.key, state="done")
+    force_state(ledger, job.key, state="done")
     assert jobs.get(ids[0]).state == "completed" and jobs.get(ids[1]).state == "pending"
     assert abs(jobs.get(ids[1]).updated - ledger.now()) < 30
     assert jobs.cancel(ids[1], lambda key: None).state == "cancelled"
@@ -223,7 +229,7 @@ def test_jobs_of_the_api_are_kept_there_too(ledger: Ledger, tmp_path: Path):
     due = courier._due_jobs()
     assert [j.id for j in due] == [ids[0], ids[1]]
     assert Counter(at_once(*[lambda: courier._claim_delivery(due[0])] * 4)) == {True: 1, False: 3}
-    ledger.note(jobs.get(ids[1]).key, state="running")
+    force_state(ledger, jobs.get(ids[1]).key, state="running")
     assert jobs.find_restarted() == [jobs.get(ids[1]).key]
 
 
@@ -237,7 +243,7 @@ def test_machines_share_the_servers_clock(
     true = time.time
     key = ledger.register(brief(tmp_path / "c/b/brief.yaml"))
     monkeypatch.setattr(time, "time", lambda: true() + 3600)
-    ledger.note(key, state="done")
+    force_state(ledger, key, state="done")
     assert abs(ledger.find_entry(key).updated - true()) < 5
     assert abs(ledger.now() - true()) < 5
 
@@ -329,7 +335,7 @@ def test_a_table_of_the_first_version_beside_the_new_one_is_taken_over_once(tmp_
     source = brief(tmp_path / "camp" / "a.yaml")
     ledger = Ledger(path)
     key = ledger.register(source)
-    ledger.note(key, state="done")
+    force_state(ledger, key, state="done")
     place = str(source.path), "brief", str(source.folder), "camp"
     row = (key, *place, "a", "h", "l", 3, "new", "", 1)
     names = "key, path, kind, folder, campaign, name, content_hash, look, serial, state, error"

@@ -18,6 +18,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from deployment import tiny
+from ledger_states import force_state
 from shipped import plain_environment
 from typer.testing import CliRunner
 
@@ -371,10 +372,10 @@ def test_a_person_forgets_a_brief(place: Place, instance: dg.DagsterInstance) ->
     assert unasked.exit_code == 2  # Nobody could be asked.
     assert {s.key: s for s in place.store.objects("")} == before
     ledger = Ledger(place.settings.ledger)
-    ledger.note("camp/b", state="running")
+    force_state(ledger, "camp/b", state="running")
     busy = CliRunner().invoke(app, ["tidy", "--forget", "camp", "--yes"])
     assert busy.exit_code == 2 and {s.key: s for s in place.store.objects("")} == before
-    ledger.note("camp/b", state="done")
+    force_state(ledger, "camp/b", state="done")
 
     done = CliRunner().invoke(app, ["tidy", "--forget", "camp/b", "--yes"])
     assert done.exit_code == 0, done.output
@@ -507,7 +508,9 @@ def test_requests_over_http_go_when_they_have_long_ended(
             ids[name], _ = jobs.create(
                 AcceptedRequest(asked, "brief", {"media": ["a.png"]}, {}), folder, webhook=webhook
             )
-        ledger.note(f"camp/{name}", state="running" if name == "open" else "done", wanted="")
+        force_state(
+            ledger, f"camp/{name}", state="running" if name == "open" else "done", wanted=""
+        )
     long_ago = time.time() - 40 * DAY
     for path in (settings.home / "jobs").rglob("*"):
         os.utime(path, (long_ago, long_ago))

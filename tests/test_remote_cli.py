@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import picture
+from ledger_states import force_state
 from test_service import TOKEN, serving
 
 from pytoon_pipeline.cli import remote
@@ -64,7 +65,7 @@ def finished(job: dict, settings: Settings) -> None:
         ("captions.vtt", b"WEBVTT\n"),
     ):
         store.put_bytes(f"videos/{job['key']}/{name}", data)
-    Ledger(settings.ledger).note(job["key"], state="done")
+    force_state(Ledger(settings.ledger), job["key"], state="done")
 
 
 def test_briefs_are_sent_with_their_files(
@@ -116,13 +117,13 @@ def test_status_says_what_became_of_jobs(
     remote.submit_briefs([tmp_path / "c"], as_json=True)
     a, b, c = (j["job_id"] for j in objects(capsys))
     assert remote.print_status([a]) == 0
-    ledger.note("c/a", state="done")
-    ledger.note("c/b", state="failed", error="no \x1b[31m memory\nx264: malloc")
+    force_state(ledger, "c/a", state="done")
+    force_state(ledger, "c/b", state="failed", error="no \x1b[31m memory\nx264: malloc")
     assert remote.print_status([a, b]) == 1
     said = capsys.readouterr().out
     assert "\x1b" not in said and "no \\x1b[31m memory" in said
     wrong = Problem("caption.too_long", "too long.", file="the request", field="hook")
-    ledger.note("c/c", state="refused", error=str(wrong), problems=[wrong])
+    force_state(ledger, "c/c", state="refused", error=str(wrong), problems=[wrong])
     assert remote.print_status([a, b, c], as_json=True) == 2
     assert [j["state"] for j in objects(capsys)] == ["completed", "failed", "failed"]
     assert remote.print_status([]) == 0
@@ -142,7 +143,7 @@ def test_watching_ends_with_the_jobs(
             time.sleep(0.05)
         for state in ("running", "done"):
             time.sleep(0.4)
-            ledger.note("c/a", state=state)
+            force_state(ledger, "c/a", state=state)
 
     worker = threading.Thread(target=work)
     worker.start()

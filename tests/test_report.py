@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 from conftest import picture
+from ledger_states import force_state
 from needs import need_browser
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from s3_server import s3_server
@@ -87,7 +88,7 @@ class Campaign:
 
     def _note(self, name: str, state: str, error: str = "") -> str:
         key = self.ledger.register(self._source(name))
-        self.ledger.note(key, state=state, error=error)
+        force_state(self.ledger, key, state=state, error=error)
         return key
 
     def _render(self) -> None:
@@ -106,7 +107,7 @@ class Campaign:
         video = assemble_video(plan, segments, self.services, self.first)
         make_thumbnail(plan, video, self.services, self.first)
         write_metrics(plan, segments, video, self.services, self.first)
-        self.ledger.note(self.first, state="done")
+        force_state(self.ledger, self.first, state="done")
 
     def _find_copy(
         self, name: str, changes: dict, hook: str, lufs=-14.0, engine="compositor"
@@ -350,7 +351,7 @@ def test_a_deleted_brief_is_marked_and_not_counted(campaign: Campaign, tmp_path:
         picture(root / "camp" / name / "a.png", (27, 48))
         (root / "camp" / name / "brief.yaml").write_text("media: [a.png]\n")
     for source in find_sources([root]):
-        ledger.note(ledger.register(source), state="done")
+        force_state(ledger, ledger.register(source), state="done")
     shutil.rmtree(root / "camp/gone")
     assert mark_deleted(ledger) == ["camp/gone"] and mark_deleted(ledger) == []
     made = write_report("camp", ledger, FolderStore(tmp_path / "store"))

@@ -30,6 +30,7 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
+from ledger_states import force_state
 from PIL import Image
 
 import pytoon_pipeline
@@ -199,12 +200,12 @@ def test_states_are_those_of_the_ledger(api: httpx.Client, ledger: Ledger):
     def now() -> dict[str, Any]:
         return api.get(job["links"]["self"]).json()
 
-    ledger.note(job["key"], state="running", progress=0.4, run_id="run")
+    force_state(ledger, job["key"], state="running", progress=0.4, run_id="run")
     assert (now()["state"], now()["progress"], now()["run_id"]) == ("processing", 0.4, "run")
-    ledger.note(job["key"], state="failed", error="no memory")
+    force_state(ledger, job["key"], state="failed", error="no memory")
     assert (now()["state"], now()["error"], now()["problems"]) == ("failed", "no memory", [])
     wrong = Problem("caption.too_long", "too long.", "Cut it.", file="the request", field="hook")
-    ledger.note(job["key"], state="refused", error=str(wrong), problems=[wrong])
+    force_state(ledger, job["key"], state="refused", error=str(wrong), problems=[wrong])
     assert [(p["code"], p["field"]) for p in now()["problems"]] == [("caption.too_long", "hook")]
     assert codes(api.get(job["links"]["self"] + "/video")) == {"job.not_completed"}
 
@@ -214,7 +215,7 @@ def test_no_folder_of_the_server_is_told(api: httpx.Client, ledger: Ledger, sett
     home = str(settings.home)
     error = f"media/x.png can't be written to {settings.store}: no space; see {home}/scratch."
     wrong = Problem("media.missing", f"{home}/jobs/x/a.png is gone.", f"Look into {home}.")
-    ledger.note(job["key"], state="failed", error=error, problems=[wrong])
+    force_state(ledger, job["key"], state="failed", error=error, problems=[wrong])
     answer = api.get(job["links"]["self"])
     assert home not in answer.text and settings.store not in answer.text
     said = answer.json()["error"]
@@ -228,7 +229,7 @@ def test_jobs_of_one_name_are_different(api: httpx.Client, ledger: Ledger, setti
     assert first["job_id"] != second["job_id"] and first["key"] == "twins/.._same"
     assert second["key"].startswith("twins/.._same~")
     assert ledger.find_entry(first["key"]).source.document.data["priority"] == 7
-    ledger.note(first["key"], state="failed", error="x")
+    force_state(ledger, first["key"], state="failed", error="x")
     assert api.get(second["links"]["self"]).json()["state"] == "pending"
     shutil.rmtree(settings.home / "jobs" / first["job_id"])
     third = api.post("/render", json=brief).json()
@@ -437,7 +438,7 @@ def test_pages_hold_every_job_once(api: httpx.Client, ledger: Ledger):
             break
     assert seen == sent[::-1]
     key = api.get(f"/render/{sent[2]}").json()["key"]
-    ledger.note(key, state="running")
+    force_state(ledger, key, state="running")
     found = api.get("/render", params={"campaign": "pages", "state": "processing"}).json()
     assert [j["job_id"] for j in found["jobs"]] == [sent[2]] and found["next"] is None
 
@@ -477,7 +478,7 @@ def test_a_requested_job_is_cancelled_with_its_run(
     with open_instance(settings) as instance:
         assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELED
     # A run that was on its way comes up all the same.
-    ledger.note(job["key"], state="running")
+    force_state(ledger, job["key"], state="running")
     deadline = time.monotonic() + 15
     while ledger.find_entry(job["key"]).state != "cancelled" and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -627,7 +628,7 @@ def test_the_end_of_a_job_is_told_until_it_is_heard(settings: Settings, tmp_path
             ledger = Ledger(own.ledger)
             time.sleep(0.3)
             assert not receiver.heard, "it has not ended"
-            ledger.note(job["key"], state="failed", error="no memory")
+            force_state(ledger, job["key"], state="failed", error="no memory")
             receiver.wait(2)
         # Two servers come up after the one that died; one of them tells it.
         with ledger.begin() as connection:
@@ -667,7 +668,7 @@ def test_webhooks_do_not_reach_into_this_network(settings: Settings, tmp_path: P
         with serving(own, pause=0.05, backoff=()) as api:
             brief = {**CARD, "webhook": f"http://{receiver.address}/"}
             job = api.post("/render", json=brief).json()
-            Ledger(own.ledger).note(job["key"], state="failed")
+            force_state(Ledger(own.ledger), job["key"], state="failed")
             jobs = jobs_module.JobStore(Ledger(own.ledger), own.home / "jobs")
             deadline = time.monotonic() + 10
             while jobs.get(job["job_id"]).webhook_state == "waiting":

@@ -24,6 +24,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from ledger_states import force_state
 from test_service import CARD, SECRET, TOKEN, codes, receiving, serving
 
 from pytoon_pipeline.briefs import source, variants
@@ -31,7 +32,8 @@ from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.compiler.kit_findings import brand_findings
 from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.intake import folders
-from pytoon_pipeline.intake.ledger import METADATA, Ledger
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import METADATA
 from pytoon_pipeline.media import download_s3
 from pytoon_pipeline.media.download import DownloadLimits as FetchLimits
 from pytoon_pipeline.picture.fonts import FontLibrary
@@ -76,7 +78,7 @@ def finish(api: httpx.Client, settings: Settings, metrics: bytes, **more: Any) -
     """A completed job whose metrics.json holds this; its address."""
     job = api.post("/render", json={**CARD, **more}).json()
     open_store(settings).put_bytes(f"videos/{job['key']}/metrics.json", metrics)
-    Ledger(settings.ledger).note(job["key"], state="done")
+    force_state(Ledger(settings.ledger), job["key"], state="done")
     return job["links"]["self"]
 
 
@@ -148,7 +150,7 @@ def test_damaged_problems_cost_their_own_job_alone(
     addresses = [api.post("/render", json=CARD).json()["links"]["self"] for _ in range(2)]
     key = api.get(addresses[0]).json()["key"]
     ledger, briefs = Ledger(settings.ledger), METADATA.tables["known_briefs"]
-    ledger.note(key, state="refused", error="x")
+    force_state(ledger, key, state="refused", error="x")
     with ledger.begin() as connection:
         connection.execute(
             sa.update(briefs).where(briefs.c.key == key).values(problems=stored, updated=1e300)
@@ -200,7 +202,7 @@ def test_a_webhook_that_cannot_be_made_is_given_up(
             whole = api.post("/render", json={**hook, "campaign": "whole"}).json()
             ledger = Ledger(own.ledger)
             for job in (broken, whole):
-                ledger.note(job["key"], state="failed", error="x")
+                force_state(ledger, job["key"], state="failed", error="x")
             receiver.wait(1)
             jobs = jobs_module.JobStore(ledger, own.home / "jobs")
             until = time.monotonic() + 10

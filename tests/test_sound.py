@@ -24,10 +24,10 @@ from pytoon_pipeline.media.sound import (
     SoundPlan,
     duck_curve,
     encode_aac,
-    lay_sound,
     master_sound,
     measure_loudness,
     mix_sound,
+    render_soundtrack,
 )
 
 
@@ -487,7 +487,7 @@ def test_the_encoded_sound_measures_as_promised(tmp_path, material, what):
     }[what]
     out = tmp_path / "sound.m4a"
 
-    report = lay_sound(plan, out)
+    report = render_soundtrack(plan, out)
 
     lufs, true_peak = by_ffmpeg(out)
     assert lufs == pytest.approx(-14, abs=1 if what == "drums" else 0.55)
@@ -501,7 +501,7 @@ def test_the_encoded_sound_measures_as_promised(tmp_path, material, what):
 
 def test_a_video_without_sound_gets_a_silent_stereo_track(tmp_path):
     out = tmp_path / "sound.m4a"
-    report = lay_sound(SoundPlan(RATE), out)
+    report = render_soundtrack(SoundPlan(RATE), out)
 
     said = ffmpeg.run_ffmpeg(["-i", out, "-f", "null", "-"], "look")[1]
     assert "Audio: aac (LC)" in said and "48000 Hz, stereo" in said
@@ -533,7 +533,7 @@ def test_linked_without_an_edit_list_the_sound_is_in_sync_and_under_the_ceiling(
     samples[30_000:30_010] = 0.1
     path = save(tmp_path / "a.wav", samples)
     plan = SoundPlan(RATE, clips=(MixClipSound(path, 0, 0, RATE, fade_samples=0),))
-    lay_sound(plan, tmp_path / "a.m4a")
+    render_soundtrack(plan, tmp_path / "a.m4a")
     picture = video(tmp_path / "picture.mp4")
 
     link.link_video(

@@ -19,6 +19,7 @@ from uuid import uuid4
 import pytest
 from conftest import clip
 from deployment import tiny
+from ledger_states import force_state
 from s3_server import S3Server, Trouble, s3_server, trouble
 from starlette.requests import Request
 
@@ -420,7 +421,7 @@ def test_a_session_token_is_in_no_link_that_is_written_down(
     ledger = Ledger(tmp_path / "ledger.db")
     folder = tmp_path / "briefs" / "spring" / "a"
     tiny(folder)
-    ledger.note(ledger.register(find_sources([folder])[0]), state="done")
+    force_state(ledger, ledger.register(find_sources([folder])[0]), state="done")
     made = write_report("spring", ledger, s3_store)
     for name in (made.page, made.table):
         text = s3_store.read_bytes(name).decode()

@@ -5,80 +5,54 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
-from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
 
 from pytoon_pipeline.briefs.source import BriefSource, SourceDocument
 from pytoon_pipeline.errors import Problem, StoreError, UserError
 from pytoon_pipeline.intake import database
+from pytoon_pipeline.intake.brief_state import OPEN, BriefState, states_before
+from pytoon_pipeline.intake.ledger_tables import (
+    BRIEFS_TABLE,
+    FRESH_VALUES,
+    NUMBERING_LOCK,
+    PAGES_TABLE,
+    SCHEMA,
+    make_tables_in_file,
+    make_tables_on_server,
+    set_sqlite_pragmas,
+    take_advisory_lock,
+)
 
 _T = TypeVar("_T")
-
-METADATA = sa.MetaData()
-"""Of all tables beside the briefs, too."""
-SCHEMA = "pytoon"
-"""Where they lie on PostgreSQL: Dagster, in the same database, has a table `jobs` of its own. A
-statement made of these tables finds them there; SQL in plain words has to name the schema."""
-
-_BRIEFS = sa.Table(
-    "known_briefs",
-    METADATA,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("origin", sa.Text, nullable=False, unique=True),
-    sa.Column("path", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("folder", sa.Text, nullable=False),
-    sa.Column("host", sa.Text, nullable=False, default=""),
-    sa.Column("campaign", sa.Text, nullable=False, index=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("document", sa.Text, nullable=False, default=""),
-    sa.Column("content_hash", sa.Text, nullable=False, default=""),
-    sa.Column("look", sa.Text, nullable=False, default=""),
-    sa.Column("waiting", sa.Text, nullable=False, default=""),
-    sa.Column("serial", sa.Integer, nullable=False, default=0, index=True),
-    sa.Column("state", sa.Text, nullable=False, default="new", index=True),
-    sa.Column("error", sa.Text, nullable=False, default=""),
-    sa.Column("problems", sa.Text, nullable=False, default=""),
-    sa.Column("action", sa.Text, nullable=False, default=""),
-    sa.Column("wanted", sa.Text, nullable=False, default="", index=True),
-    sa.Column("priority", sa.Integer, nullable=False, default=0),
-    sa.Column("run_id", sa.Text, nullable=False, default=""),
-    sa.Column("progress", sa.Float, nullable=False, default=0.0),
-    sa.Column("reported", sa.Text, nullable=False, default=""),
-    sa.Column("deleted", sa.Float, nullable=False, default=0.0),
-    sa.Column("updated", sa.Float, nullable=False),
-)
-_FRESH: dict[str, Any] = {
-    "content_hash": "",
-    "look": "",
-    "waiting": "",
-    "state": "new",
-    "error": "",
-    "problems": "",
-    "action": "",
-    "wanted": "",
-    "priority": 0,
-    "run_id": "",
-    "progress": 0.0,
-    "reported": "",
-    "deleted": 0.0,
-}
 
 ACTIONS = ("render", "rerender", "recheck")
 """What can be wanted of a brief: its video; its video with nothing taken from the store; its checks
 and metrics alone."""
-OPEN = ("requested", "running")
-"""States that a run is to end."""
+
+
+class BriefColumns(TypedDict, total=False):
+    """Columns of a brief that `Ledger.note` and `Ledger.set_state` write."""
+
+    content_hash: str
+    look: str
+    waiting: str
+    error: str
+    problems: Sequence[Problem]
+    wanted: str
+    priority: int
+    run_id: str
+    progress: float
+    reported: str
+    deleted: float
 
 
 @dataclass(frozen=True)
@@ -95,9 +69,7 @@ class LedgerEntry:
     """Signature of a copy that was not finished when last looked at; empty when none is."""
     serial: int
     """Number of the last request, counted over all briefs; 0 when never requested."""
-    state: str
-    """`new`, `requested`, `running`, `done`, `refused` (the brief is wrong), `failed` or
-    `cancelled`."""
+    state: BriefState
     error: str
     problems: tuple[Problem, ...]
     """What is wrong with the brief, when it is refused."""
@@ -126,15 +98,6 @@ class LedgerEntry:
         return bool(self.deleted) and self.state not in OPEN
 
 
-_PAGES = sa.Table(
-    "campaign_pages",
-    METADATA,
-    sa.Column("campaign", sa.Text, primary_key=True),
-    sa.Column("asked", sa.Float, nullable=False, default=0.0),
-    sa.Column("made", sa.Float, nullable=False, default=0.0),
-    sa.Column("seen", sa.Float, nullable=False, default=0.0),
-)
-"""When a campaign's page was last asked for and made, and up to which change of its briefs."""
 _LOST_SECONDS = 120.0
 """A page that was asked for and not made in this time is asked for again."""
 
@@ -156,19 +119,19 @@ class Ledger:
             """For people: the file, or the server's host and database."""
             engine = database.open_engine(self._address)
             self._engine = engine.execution_options(schema_translate_map={None: SCHEMA})
-            self.run_transaction(_make_on_server, again=True)
+            self.run_transaction(make_tables_on_server, again=True)
             return
         self.path = Path(address)
         self.name = str(self.path)
         self._engine = sa.create_engine(
             f"sqlite:///{self.path}", poolclass=NullPool, connect_args={"timeout": 30}
         )
-        sa.event.listen(self._engine, "connect", _set_pragmas)
+        sa.event.listen(self._engine, "connect", set_sqlite_pragmas)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"The ledger {self.name} can't be created: {error}") from error
-        self.run_transaction(_make_in_file)
+        self.run_transaction(make_tables_in_file)
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
@@ -255,7 +218,7 @@ class Ledger:
 
     def find_entry(self, key: str) -> LedgerEntry:
         """All that is known of a key. UserError for an unknown one."""
-        rows = self._fetch_rows(sa.select(_BRIEFS).where(_BRIEFS.c.key == key))
+        rows = self._fetch_rows(sa.select(BRIEFS_TABLE).where(BRIEFS_TABLE.c.key == key))
         if not rows:
             raise UserError(
                 Problem(
@@ -272,7 +235,7 @@ class Ledger:
 
     def looks(self) -> dict[str, LedgerEntry]:
         """All of them by origin, without what their documents say: enough to see what changed."""
-        columns = [c for c in _BRIEFS.c if c.name != "document"]
+        columns = [c for c in BRIEFS_TABLE.c if c.name != "document"]
         rows = self._fetch_rows(sa.select(*columns, sa.literal("").label("document")))
         return {row.origin: _entry_of_row(row) for row in rows}
 
@@ -285,15 +248,15 @@ class Ledger:
         after: float | None = None,
     ) -> list[LedgerEntry]:
         """Entries by key that fit all that is given; `after` is a time of their last change."""
-        query = sa.select(_BRIEFS)
+        query = sa.select(BRIEFS_TABLE)
         if campaign is not None:
-            query = query.where(_BRIEFS.c.campaign == campaign)
+            query = query.where(BRIEFS_TABLE.c.campaign == campaign)
         if states:
-            query = query.where(_BRIEFS.c.state.in_(states))
+            query = query.where(BRIEFS_TABLE.c.state.in_(states))
         if wanted:
-            query = query.where(_BRIEFS.c.wanted != "")
+            query = query.where(BRIEFS_TABLE.c.wanted != "")
         if after is not None:
-            query = query.where(_BRIEFS.c.updated > after)
+            query = query.where(BRIEFS_TABLE.c.updated > after)
         # Sorted here: how a server sorts text depends on where it was set up.
         return sorted(
             (_entry_of_row(row) for row in self._fetch_rows(query)), key=lambda entry: entry.key
@@ -301,7 +264,9 @@ class Ledger:
 
     def campaigns(self) -> dict[str, float]:
         """Each campaign, and when one of its briefs last changed its state (Unix time)."""
-        query = sa.select(_BRIEFS.c.campaign, sa.func.max(_BRIEFS.c.updated)).group_by("campaign")
+        query = sa.select(BRIEFS_TABLE.c.campaign, sa.func.max(BRIEFS_TABLE.c.updated)).group_by(
+            "campaign"
+        )
         return {name: float(last) for name, last in self._fetch_rows(query)}
 
     def stale_pages(
@@ -313,13 +278,15 @@ class Ledger:
         `self.now()`."""
 
         def read_pages(connection: sa.Connection) -> tuple[dict[str, Any], set[str], list[Any]]:
-            pages = {r.campaign: r for r in connection.execute(sa.select(_PAGES))}
-            busy = sa.select(_BRIEFS.c.campaign).where(_BRIEFS.c.state.in_(OPEN)).distinct()
+            pages = {r.campaign: r for r in connection.execute(sa.select(PAGES_TABLE))}
+            busy = (
+                sa.select(BRIEFS_TABLE.c.campaign).where(BRIEFS_TABLE.c.state.in_(OPEN)).distinct()
+            )
             changed = (
-                sa.select(_BRIEFS.c.campaign, sa.func.max(_BRIEFS.c.updated))
-                .where(_BRIEFS.c.state.not_in(("new", "requested")))
-                .group_by(_BRIEFS.c.campaign)
-                .order_by(_BRIEFS.c.campaign)
+                sa.select(BRIEFS_TABLE.c.campaign, sa.func.max(BRIEFS_TABLE.c.updated))
+                .where(BRIEFS_TABLE.c.state.not_in((BriefState.NEW, BriefState.REQUESTED)))
+                .group_by(BRIEFS_TABLE.c.campaign)
+                .order_by(BRIEFS_TABLE.c.campaign)
             )
             return (
                 pages,
@@ -342,9 +309,9 @@ class Ledger:
 
     def note_page(self, campaign: str, **values: float) -> None:
         """Set `asked`, or `made` and `seen`, of a campaign's page; times of `self.now()`."""
-        here = sa.update(_PAGES).where(_PAGES.c.campaign == campaign).values(**values)
+        here = sa.update(PAGES_TABLE).where(PAGES_TABLE.c.campaign == campaign).values(**values)
         while not self.run_transaction(lambda c: c.execute(here).rowcount, again=True):
-            first = sa.insert(_PAGES).values(campaign=campaign, **values)
+            first = sa.insert(PAGES_TABLE).values(campaign=campaign, **values)
             with suppress(IntegrityError):  # Another process noted it just now.
                 self.run_transaction(lambda c, first=first: c.execute(first))
                 return
@@ -362,7 +329,9 @@ class Ledger:
             for start in range(0, len(asked), 500):
                 some = asked[start : start + 500]
                 changed += connection.execute(
-                    sa.update(_BRIEFS).where(_BRIEFS.c.key.in_(some)).values(wanted=action)
+                    sa.update(BRIEFS_TABLE)
+                    .where(BRIEFS_TABLE.c.key.in_(some))
+                    .values(wanted=action)
                 ).rowcount
             return changed
 
@@ -379,16 +348,18 @@ class Ledger:
     ) -> int:
         """Note that a run of these contents is asked for. Returns the request's serial number,
         higher than all others and than `after`."""
-        highest = sa.select(sa.func.coalesce(sa.func.max(_BRIEFS.c.serial), 0)).scalar_subquery()
+        highest = sa.select(
+            sa.func.coalesce(sa.func.max(BRIEFS_TABLE.c.serial), 0)
+        ).scalar_subquery()
         note = (
-            sa.update(_BRIEFS)
-            .where(_BRIEFS.c.key == key)
+            sa.update(BRIEFS_TABLE)
+            .where(BRIEFS_TABLE.c.key == key)
             .values(
                 content_hash=content_hash,
                 look=look,
                 waiting="",
                 serial=sa.case((highest > after, highest), else_=after) + 1,
-                state="requested",
+                state=BriefState.REQUESTED,
                 error="",
                 problems="",
                 action=action,
@@ -401,40 +372,64 @@ class Ledger:
 
         def next_number(connection: sa.Connection) -> int:
             if self._address:  # One at a time; a SQLite file has one writer anyway.
-                connection.execute(_advisory_lock(_NUMBERING))
+                connection.execute(take_advisory_lock(NUMBERING_LOCK))
             connection.execute(note)
             return connection.execute(
-                sa.select(_BRIEFS.c.serial).where(_BRIEFS.c.key == key)
+                sa.select(BRIEFS_TABLE.c.serial).where(BRIEFS_TABLE.c.key == key)
             ).scalar_one()
 
         return self.run_transaction(next_number, again=True)
 
-    def note(self, key: str, **values: Any) -> None:
-        """Set columns of a brief: `state`, `error`, `problems`, `run_id`, `progress`, `look`,
-        `waiting`, `content_hash`, `wanted`, `reported`, `deleted`. What a person sees makes it
-        `updated`."""
+    def note(self, key: str, **values: Unpack[BriefColumns]) -> None:
+        """Set columns of a brief other than its state. What a person sees makes it `updated`."""
+        self._update(key, self._column_values(values), again=True)
+
+    def set_state(
+        self,
+        key: str,
+        state: BriefState,
+        *,
+        only_from: Sequence[BriefState] | None = None,
+        **values: Unpack[BriefColumns],
+    ) -> bool:
+        """Bring a brief to a state, and set other columns with it: the only place that writes a
+        state, `request` besides.
+
+        Nothing is written, and False returned, where the brief is in a state from which this one
+        can't be reached by `brief_state.TRANSITIONS`, or in none of `only_from`.
+        """
+        before = [s for s in states_before(state) if only_from is None or s in only_from]
+        columns = {**self._column_values(values), "state": state.value}
+        columns["updated"] = self._timestamp_expression()
+        return self._update(key, columns, before, again=only_from is None)
+
+    def _column_values(self, values: BriefColumns) -> dict[str, Any]:
+        columns: dict[str, Any] = dict(values)
         if "problems" in values:
-            values["problems"] = json.dumps([p.as_dict() for p in values["problems"]])
-        if values.keys() & {"state", "error", "deleted"}:
-            values["updated"] = self._timestamp_expression()
-        change = sa.update(_BRIEFS).where(_BRIEFS.c.key == key).values(**_storable_values(values))
-        self.run_transaction(lambda connection: connection.execute(change), again=True)
+            columns["problems"] = json.dumps([p.as_dict() for p in values["problems"]])
+        if columns.keys() & {"error", "deleted"}:
+            columns["updated"] = self._timestamp_expression()
+        return columns
 
-    def note_if_state(self, key: str, was: Sequence[str], **values: Any) -> bool:
-        """`note`, only where the state is still one of `was`. Returns whether it was."""
-        change = (
-            sa.update(_BRIEFS)
-            .where(_BRIEFS.c.key == key, _BRIEFS.c.state.in_(was))
-            .values(updated=self._timestamp_expression(), **_storable_values(values))
+    def _update(
+        self,
+        key: str,
+        columns: dict[str, Any],
+        before: Sequence[BriefState] | None = None,
+        *,
+        again: bool,
+    ) -> bool:
+        """Write columns of a brief, only in one of these states where some are given. Returns
+        whether there was such a brief. `again` as in `run_transaction`."""
+        change = sa.update(BRIEFS_TABLE).where(BRIEFS_TABLE.c.key == key)
+        if before is not None:
+            change = change.where(BRIEFS_TABLE.c.state.in_(before))
+        change = change.values(**_storable_values(columns))
+        return bool(
+            self.run_transaction(
+                lambda connection: connection.execute(change).rowcount, again=again
+            )
         )
-        return bool(self.run_transaction(lambda connection: connection.execute(change).rowcount))
-
-
-def _set_pragmas(connection: Any, _record: Any) -> None:
-    """Readers and a writer at once; a power cut can cost the last moments, never the file."""
-    with suppress(sqlite3.DatabaseError):  # What is no database is said by the first statement.
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _storable_values(values: dict[str, Any]) -> dict[str, Any]:
@@ -455,31 +450,33 @@ def _register_key(connection: sa.Connection, source: BriefSource, now: Any) -> s
         "document": source.document.as_json() if source.document else "",
     }
     known = connection.execute(
-        sa.select(_BRIEFS.c.key, _BRIEFS.c.kind, _BRIEFS.c.document, _BRIEFS.c.deleted).where(
-            _BRIEFS.c.origin == values["origin"]
-        )
+        sa.select(
+            BRIEFS_TABLE.c.key, BRIEFS_TABLE.c.kind, BRIEFS_TABLE.c.document, BRIEFS_TABLE.c.deleted
+        ).where(BRIEFS_TABLE.c.origin == values["origin"])
     ).first()
     if known:
         if (known.kind, known.document, known.deleted) != (source.kind, values["document"], 0):
             connection.execute(
-                sa.update(_BRIEFS)
-                .where(_BRIEFS.c.key == known.key)
+                sa.update(BRIEFS_TABLE)
+                .where(BRIEFS_TABLE.c.key == known.key)
                 .values(deleted=0.0, **values, **({"updated": now} if known.deleted else {}))
             )
         return known.key
     for key in _iterate_keys(source):
         holder = connection.execute(
-            sa.select(_BRIEFS.c.path, _BRIEFS.c.origin, _BRIEFS.c.host).where(_BRIEFS.c.key == key)
+            sa.select(BRIEFS_TABLE.c.path, BRIEFS_TABLE.c.origin, BRIEFS_TABLE.c.host).where(
+                BRIEFS_TABLE.c.key == key
+            )
         ).first()
         if holder is None:
-            connection.execute(sa.insert(_BRIEFS).values(key=key, updated=now, **values))
+            connection.execute(sa.insert(BRIEFS_TABLE).values(key=key, updated=now, **values))
             return key
         # Of another machine's files nothing is known here.
         if holder.host in ("", here) and not Path(holder.path).exists():
             taken = connection.execute(
-                sa.update(_BRIEFS)
-                .where(_BRIEFS.c.key == key, _BRIEFS.c.origin == holder.origin)
-                .values(updated=now, **_FRESH, **values)
+                sa.update(BRIEFS_TABLE)
+                .where(BRIEFS_TABLE.c.key == key, BRIEFS_TABLE.c.origin == holder.origin)
+                .values(updated=now, **FRESH_VALUES, **values)
             )
             if taken.rowcount:
                 return key
@@ -501,6 +498,7 @@ def _entry_of_row(row: Any) -> LedgerEntry:
     return LedgerEntry(
         key=row.key,
         source=source,
+        state=BriefState(row.state),
         problems=read_problems(row.problems),
         **{
             name: getattr(row, name)
@@ -510,7 +508,7 @@ def _entry_of_row(row: Any) -> LedgerEntry:
     )
 
 
-_MADE = ("key", "source", "problems")
+_MADE = ("key", "source", "state", "problems")
 
 
 def read_problems(text: str) -> tuple[Problem, ...]:
@@ -532,113 +530,4 @@ def _no_constant(name: str) -> float:
 
 # Making the tables -------------------------------------------------------------------------------
 
-_NUMBERING, _TABLES = 0x707974F1, 0x707974F2
-"""Numbers of locks on the server: of the requests' serials, and of the tables."""
-_LOCK_MILLISECONDS = 3000
 _SERVER_TIME = sa.select(database.SERVER_TIME)
-
-
-def _advisory_lock(number: int) -> sa.Select[Any]:
-    """Held until the transaction ends."""
-    return sa.select(sa.func.pg_advisory_xact_lock(number))
-
-
-def _make_in_file(connection: sa.Connection) -> None:
-    for table in METADATA.sorted_tables:
-        connection.execute(CreateTable(table, if_not_exists=True))
-        there = {c["name"] for c in sa.inspect(connection).get_columns(table.name)}
-        _add_columns(connection, table, there)
-        for index in table.indexes:
-            connection.execute(CreateIndex(index, if_not_exists=True))
-    _take_over(connection)
-
-
-def _make_on_server(connection: sa.Connection) -> None:
-    """Only a look where all is there, which is nearly always: a change of a table waits for all
-    who use it, and all others wait behind it."""
-    if not _missing_parts(_existing_schema(connection)):
-        return
-    # Rather than keep others waiting behind this one it gives up, and is tried again a bit later.
-    connection.execute(sa.text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))
-    connection.execute(_advisory_lock(_TABLES))
-    there = _existing_schema(connection)  # Another process may have made it all in the meantime.
-    for name in _missing_parts(there):
-        if name == SCHEMA:
-            connection.execute(CreateSchema(SCHEMA))
-            continue
-        table = METADATA.tables[name]
-        if name not in there:
-            connection.execute(CreateTable(table))
-        else:
-            _add_columns(connection, table, there[name])
-        for index in table.indexes:
-            if index.name not in there:
-                connection.execute(CreateIndex(index))
-
-
-def _existing_schema(connection: sa.Connection) -> dict[str, set[str]]:
-    """Columns of each table and index of the schema, and the schema's own name if it is there."""
-    rows = connection.execute(
-        sa.text(
-            "SELECT n.nspname, c.relname, a.attname FROM pg_namespace n "
-            "LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'i', 'I') "
-            "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 "
-            "AND NOT a.attisdropped WHERE n.nspname = :schema"
-        ),
-        {"schema": SCHEMA},
-    )
-    there: dict[str, set[str]] = {}
-    for schema, name, column in rows:
-        there.setdefault(schema, set())
-        if name is not None:
-            there.setdefault(name, set()).add(column)
-    return there
-
-
-def _missing_parts(there: dict[str, set[str]]) -> list[str]:
-    """The schema and the tables of which something is not there."""
-    missing = [] if SCHEMA in there else [SCHEMA]
-    for table in METADATA.sorted_tables:
-        columns = {c.name for c in table.columns} <= there.get(table.name, set())
-        if not columns or any(i.name not in there for i in table.indexes):
-            missing.append(table.name)
-    return missing
-
-
-def _add_columns(connection: sa.Connection, table: sa.Table, there: set[str]) -> None:
-    """What an earlier version knew is kept; columns that came later are added, with a value that is
-    noted once, not in each row."""
-    place = f"{SCHEMA}.{table}" if connection.dialect.name == "postgresql" else str(table)
-    for column in (c for c in table.columns if c.name not in there):
-        kind = column.type.compile(connection.dialect)
-        # Names and values are this program's own; a definition takes no parameters.
-        connection.execute(
-            sa.text(f"ALTER TABLE {place} ADD COLUMN {column.name} {kind} {_empty_default(column)}")
-        )
-
-
-def _empty_default(column: sa.Column[Any]) -> str:
-    if column.default is not None and column.default.is_scalar:
-        return f"NOT NULL DEFAULT {column.default.arg!r}"
-    return "" if column.nullable else f"NOT NULL DEFAULT {column.type.python_type()!r}"
-
-
-def _take_over(connection: sa.Connection) -> None:
-    """Briefs of the first version's table, which had other columns, keep their keys. It was in
-    SQLite files alone; on a server a table of that name is somebody else's. A brief that the new
-    table knows already, by its key or its file, stays as it is there: an earlier start may have
-    been killed, or an old version of the program may have made the old table again."""
-    if not sa.inspect(connection).has_table("briefs"):
-        return
-    kept = "key, path, kind, folder, campaign, name, content_hash, look, serial, state, error"
-    there = {c["name"] for c in sa.inspect(connection).get_columns("briefs")}
-    if not {*kept.split(", "), "updated"} <= there:
-        return  # Not the first version's: somebody else's table.
-    connection.execute(
-        sa.text(
-            f"INSERT OR IGNORE INTO known_briefs (origin, host, document, waiting, problems, "
-            f"action, wanted, priority, run_id, progress, reported, deleted, updated, {kept}) "
-            f"SELECT path, '', '', '', '', '', '', 0, '', 0, '', 0, updated, {kept} FROM briefs"
-        )
-    )
-    connection.execute(sa.text("DROP TABLE briefs"))

@@ -17,6 +17,7 @@ from pytoon_pipeline.briefs.bundle import BriefChangedError, hints_of, is_packed
 from pytoon_pipeline.briefs.source import BriefSource, QueueHints, read_signature
 from pytoon_pipeline.briefs.variants import expand_variants
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
+from pytoon_pipeline.intake.brief_state import BriefState
 from pytoon_pipeline.intake.folders import scan_folder
 from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
 from pytoon_pipeline.intake.sandboxed_reader import (
@@ -179,7 +180,7 @@ def report_back(settings: Settings, ledger: Ledger) -> list[Problem]:
     rows: dict[str, list[LedgerEntry]] = {}
     for entry in ledger.find():
         document = entry.source.document
-        if document and document.whole.startswith("sql:") and entry.state != "new":
+        if document and document.whole.startswith("sql:") and entry.state != BriefState.NEW:
             rows.setdefault(document.of or document.part, []).append(entry)
     changed = {
         part: entries
@@ -196,7 +197,7 @@ def report_back(settings: Settings, ledger: Ledger) -> list[Problem]:
             video="\n".join(
                 describe_location(store, f"videos/{e.key}/video.mp4")
                 for e in entries
-                if e.state == "done"
+                if e.state == BriefState.DONE
             ),
             error="\n".join(e.error for e in entries if e.error),
         )
@@ -211,7 +212,14 @@ def report_back(settings: Settings, ledger: Ledger) -> list[Problem]:
     return []
 
 
-_ORDER = ("running", "requested", "failed", "refused", "cancelled", "done")
+_ORDER = (
+    BriefState.RUNNING,
+    BriefState.REQUESTED,
+    BriefState.FAILED,
+    BriefState.REFUSED,
+    BriefState.CANCELLED,
+    BriefState.DONE,
+)
 
 
 def _of_all(states: Iterable[str]) -> str:
@@ -248,9 +256,9 @@ class _TickPlan:
     def refuse_stuck(self, key: str, seen: str, stuck: ReaderStuckError) -> None:
         """It is read again when it changes."""
         problem = stuck.as_problem()
-        self.ledger.note(
+        self.ledger.set_state(
             key,
-            state="refused",
+            BriefState.REFUSED,
             error=str(problem),
             problems=[problem],
             wanted="",
@@ -290,7 +298,7 @@ class _TickPlan:
                 content_hash=contents,
                 look=seen,
                 serial=serial,
-                state="requested",
+                state=BriefState.REQUESTED,
                 action=action,
                 wanted="",
                 priority=rank,
@@ -348,9 +356,9 @@ class _TickPlan:
         self.packing.forget_ended()
 
     def _refuse_brief(self, entry: LedgerEntry, contents: str, seen: str, error: UserError) -> None:
-        self.ledger.note(
+        self.ledger.set_state(
             entry.key,
-            state="refused",
+            BriefState.REFUSED,
             error=str(error),
             problems=error.problems,
             wanted="",
@@ -392,7 +400,7 @@ def plan_requests(
     this = _TickPlan(ledger, confirmed, roots or {}, packing, deadline, reader)
     found = this.found
     asked: set[str] = set()
-    lost = [e for e in ledger.find(states=["requested"]) if e.serial > confirmed]
+    lost = [e for e in ledger.find(states=[BriefState.REQUESTED]) if e.serial > confirmed]
     wanted = [e for e in ledger.find(wanted=True) if e.key not in {e.key for e in lost}]
     for entry in [*lost, *sorted(wanted, key=lambda e: -e.priority)]:
         if this.is_full:

@@ -10,7 +10,9 @@ import sqlalchemy as sa
 
 from pytoon_pipeline.briefs.source import BriefSource, key_part
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.intake.ledger import METADATA, OPEN, Ledger
+from pytoon_pipeline.intake.brief_state import OPEN
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import METADATA
 from pytoon_pipeline.maintenance.deletions import PlannedDeletion
 from pytoon_pipeline.maintenance.live_objects import BRIEFS
 from pytoon_pipeline.settings import Settings

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from pytoon_pipeline.intake.ledger import METADATA, Ledger
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import METADATA
 
 LEASES = sa.Table(
     "leases",

@@ -12,7 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from pytoon_pipeline.briefs.source import key_part
-from pytoon_pipeline.intake.ledger import METADATA, OPEN, Ledger
+from pytoon_pipeline.intake.brief_state import OPEN
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import METADATA
 from pytoon_pipeline.store.base import ObjectNotFoundError, Store, StoredObject
 
 BRIEFS = METADATA.tables["known_briefs"]

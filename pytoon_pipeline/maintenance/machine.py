@@ -14,7 +14,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from pytoon_pipeline.intake.ledger import SCHEMA, Ledger
+from pytoon_pipeline.intake.brief_state import ENDED
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import SCHEMA
 from pytoon_pipeline.maintenance.deletions import DeletionOutcome, PlannedDeletion, carry_out
 from pytoon_pipeline.maintenance.live_objects import BRIEFS
 from pytoon_pipeline.maintenance.objects import tidy_store
@@ -46,7 +48,6 @@ JOBS = sa.Table(
 )
 """What of the HTTP API's table is needed here."""
 _UNUSED = "nobody has used it for a day"
-_ENDED = ("done", "refused", "failed", "cancelled")
 
 
 def plan_machine(settings: Settings, now: float | None = None) -> list[PlannedDeletion]:
@@ -136,7 +137,7 @@ def _plan_requests(
         for row in rows:
             brief = row._mapping[BRIEFS.c.key]
             at_work = brief is not None and (
-                row.state not in _ENDED or row.wanted or now - row.updated <= keep
+                row.state not in ENDED or row.wanted or now - row.updated <= keep
             )
             unasked = not row._mapping[JOBS.c.key]
             if row.webhook_state == "waiting" or at_work or unasked:

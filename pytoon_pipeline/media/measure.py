@@ -355,7 +355,7 @@ def _is_turned(container: av.container.InputContainer, stream: av.VideoStream) -
     return False
 
 
-def _shown_size(stream: av.VideoStream) -> bytes:
+def _oriented_size(stream: av.VideoStream) -> bytes:
     """Width and height that the head of its track has (16.16 bits)."""
     width = round(stream.width * (stream.sample_aspect_ratio or 1))
     return struct.pack(">2I", width << 16, stream.height << 16)
@@ -394,7 +394,7 @@ def _odd_heads(path: Path, stream: av.VideoStream | None) -> list[str]:
         kind = kinds.get(track, "")
         if kind == "soun" and volume != _NORMAL:
             odd.append("it asks for another volume of its sound")
-        elif kind == "vide" and stream is not None and size != _shown_size(stream):
+        elif kind == "vide" and stream is not None and size != _oriented_size(stream):
             odd.append("it asks for another size of its picture")
         elif kind not in ("soun", "vide"):
             odd.append(f"it has a track of another kind ({kind})")

@@ -38,7 +38,7 @@ from pytoon_pipeline.media.loudness import (
     to_gain,
 )
 from pytoon_pipeline.media.probe import CLIP_FORMATS, open_clip
-from pytoon_pipeline.media.sound_repair import mend_sound, narrow_sides, replace_damaged
+from pytoon_pipeline.media.sound_repair import narrow_sides, repair_sound, replace_damaged
 
 __all__ = ["RATE", "SILENCE_LUFS", "SILENCE_PEAK_DB"]  # and all that is defined below
 
@@ -270,7 +270,7 @@ class _SoundSources:
         self, part: str, path: Path, *, seconds: float, start: float = 0.0, voice: bool = False
     ) -> np.ndarray:
         """A sound of the plan, its faults put right; it may be shorter than asked for."""
-        mended = mend_sound(_decode_raw(Path(path), seconds=seconds, start=start), voice=voice)
+        mended = repair_sound(_decode_raw(Path(path), seconds=seconds, start=start), voice=voice)
         self.repairs += [SoundRepairNote(part, what) for what in mended.said]
         if len(mended.samples) and _loudness_of_quiet(mended.samples) <= _QUIETEST_LUFS:
             self.silent.append(part)
@@ -605,7 +605,7 @@ def encode_aac(samples: np.ndarray, path: Path, bit_rate_kbps: int = 160) -> Non
         _encode_aac(samples, temporary, bit_rate_kbps)
 
 
-def lay_sound(plan: SoundPlan, out: Path, *, bit_rate_kbps: int = 160) -> SoundReport:
+def render_soundtrack(plan: SoundPlan, out: Path, *, bit_rate_kbps: int = 160) -> SoundReport:
     """Mix, master and encode the sound of a video to `out` (.m4a), and measure what came out.
 
     The encoded file is decoded and measured; where the codec lifted a peak over the ceiling or took

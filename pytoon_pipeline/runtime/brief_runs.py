@@ -26,6 +26,7 @@ from pytoon_pipeline.defs.videos.jobs import brief_job, brief_tags
 from pytoon_pipeline.defs.videos.run_process import run_is_gone
 from pytoon_pipeline.durable import replace_file
 from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, StoreError, UserError
+from pytoon_pipeline.intake.brief_state import BriefState
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.intake.requests import CONTENTS_TAG
 from pytoon_pipeline.process_tags import PROCESS_TAG, process_tag
@@ -291,8 +292,8 @@ def _not_packed(
     problems = list(error.problems) if isinstance(error, UserError) else []
     said = str(error) if isinstance(error, PytoonError) else f"{key} can't be read: {error}"
     reporter.failed(key, error if isinstance(error, PytoonError) else StoreError(said))
-    state = "refused" if problems else "failed"
-    ledger.note(key, state=state, error=said, problems=problems)
+    state = BriefState.REFUSED if problems else BriefState.FAILED
+    ledger.set_state(key, state, error=said, problems=problems)
     return BriefResult(key, False, None, problems, None if problems else said)
 
 

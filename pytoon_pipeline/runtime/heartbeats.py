@@ -18,7 +18,8 @@ from sqlalchemy.exc import IntegrityError
 
 from pytoon_pipeline.errors import StoreError
 from pytoon_pipeline.intake import database
-from pytoon_pipeline.intake.ledger import METADATA, Ledger
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import METADATA
 
 # Not below the logger `pytoon`: Dagster stores what that one says in the database.
 log = logging.getLogger("pytoon_pipeline.beats")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pytoon_pipeline.errors import PytoonError, StoreError
-from pytoon_pipeline.intake.ledger import METADATA, Ledger
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import METADATA
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import open_store
 from pytoon_pipeline.telemetry import catalogue as c

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,9 @@ from pytoon_pipeline.briefs.bundle import BriefBundle, BundleStore
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.durable import sync_folder, sync_tree
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
-from pytoon_pipeline.intake.ledger import METADATA, OPEN, Ledger, read_problems
+from pytoon_pipeline.intake.brief_state import OPEN, BriefState
+from pytoon_pipeline.intake.ledger import Ledger, read_problems
+from pytoon_pipeline.intake.ledger_tables import METADATA
 from pytoon_pipeline.service.documents import (
     CURSOR_PATTERN,
     ID_PATTERN,
@@ -66,14 +68,14 @@ STALE_SECONDS = 24 * 3600.0
 INSISTING_SECONDS = 60.0
 """A run that comes up this long after its job was cancelled is cancelled, too."""
 
-STATES: dict[str, str] = {
-    "new": "pending",
-    "requested": "pending",
-    "running": "processing",
-    "done": "completed",
-    "refused": "failed",
-    "failed": "failed",
-    "cancelled": "cancelled",
+STATES: Mapping[BriefState, State] = {
+    BriefState.NEW: "pending",
+    BriefState.REQUESTED: "pending",
+    BriefState.RUNNING: "processing",
+    BriefState.DONE: "completed",
+    BriefState.REFUSED: "failed",
+    BriefState.FAILED: "failed",
+    BriefState.CANCELLED: "cancelled",
 }
 """State of the ledger -> state of the API."""
 
@@ -81,7 +83,7 @@ api_state = sa.case(
     # A run that is stopped from outside may note that it failed.
     (
         sa.and_(
-            _BRIEFS.c.state.in_(["new", "failed"]),
+            _BRIEFS.c.state.in_([BriefState.NEW, BriefState.FAILED]),
             JOBS.c.cancelled > _BRIEFS.c.updated - INSISTING_SECONDS,
         ),
         "cancelled",
@@ -348,8 +350,8 @@ class JobStore:
         if job.state in ("failed", "cancelled"):
             return job
         self._mark_cancelled(job_id, self.ledger.now())
-        if job.key and not self.ledger.note_if_state(
-            job.key, ["new"], state="cancelled", wanted=""
+        if job.key and not self.ledger.set_state(
+            job.key, BriefState.CANCELLED, only_from=[BriefState.NEW], wanted=""
         ):
             self.stop(job.key, stop_run)
         job = self.get(job_id)
@@ -364,7 +366,7 @@ class JobStore:
         """End the run of a key, and note it."""
         stop_run(key)
         self.ledger.note(key, wanted="")
-        self.ledger.note_if_state(key, OPEN, state="cancelled")
+        self.ledger.set_state(key, BriefState.CANCELLED, only_from=OPEN)
 
     def _mark_cancelled(self, job_id: str, when: float) -> None:
         with self.ledger.begin() as connection:

@@ -425,7 +425,7 @@ def _render_sound(
     if fresh or not (touch_if_present(store, track) and touch_if_present(store, report)):
         path = folder / "sound.m4a"
         rate = services.presets.facts().delivery.audio_kbps
-        laid = sound.lay_sound(plan, path, bit_rate_kbps=rate)
+        laid = sound.render_soundtrack(plan, path, bit_rate_kbps=rate)
         audible = laid.lufs > sound.SILENCE_LUFS
         record = SoundRecord(
             lufs=round(laid.lufs, 2) if audible else None,

@@ -20,7 +20,7 @@ SAFE_SECONDS = 2 * REFRESHED_AFTER
 of that age is ever tidied away, whether anything refers to it yet or not."""
 
 
-def made_again(function: Callable[P, T]) -> Callable[P, T]:
+def retry_if_missing(function: Callable[P, T]) -> Callable[P, T]:
     """What takes its results from a store, and makes what is not there: done once more where an
     object was damaged, which was taken away as it was read."""
 

@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from pytoon_pipeline.errors import StoreError
-from pytoon_pipeline.intake.ledger import METADATA, Ledger
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import METADATA
 from pytoon_pipeline.telemetry.catalogue import COUNTED, METRICS, MetricDefinition
 
 log = logging.getLogger("pytoon.figures")

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pytoon_pipeline import RENDERER_VERSION, __version__
-from pytoon_pipeline.intake.ledger import METADATA, OPEN, Ledger
+from pytoon_pipeline.intake.brief_state import OPEN
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import METADATA
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import Store
 from pytoon_pipeline.telemetry import catalogue as c

@@ -12,6 +12,7 @@ from pytoon_pipeline.defs.videos import counting
 from pytoon_pipeline.defs.videos.failures import run_stage
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG, brief_tags, outcome_tags
 from pytoon_pipeline.defs.videos.resources import Services
+from pytoon_pipeline.intake.brief_state import BriefState
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.intake.requests import CONTENTS_TAG
 from pytoon_pipeline.plan.model import RenderSpec
@@ -165,7 +166,7 @@ def metrics(
     with run_stage(context, "metrics", reporter, ledger):
         document = write_metrics(render_spec, segments, assembled_video, services, key)
         preview = preview_data_uri(thumbnail, services)
-        ledger.note(key, state="done", error="", progress=1.0)
+        ledger.set_state(key, BriefState.DONE, error="", progress=1.0)
     counts = counting.run_counts_of(context)
     counting.count_video(counts.tally, document, context.run.tags.get(ACTION_TAG, "render"))
     counts.end(context, ledger, "done")

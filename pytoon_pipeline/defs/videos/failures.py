@@ -12,6 +12,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.defs.videos import counting
 from pytoon_pipeline.errors import PytoonError, UserError
+from pytoon_pipeline.intake.brief_state import BriefState
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.telemetry import logs
@@ -46,9 +47,9 @@ def run_stage(
     counts, began = counting.run_counts_of(context), time.monotonic()
     logs.set_run_context(key, context.run.run_id, context.run.job_name)
     reporter.stage(key, stage)
-    ledger.note(
+    ledger.set_state(
         key,
-        state="running",
+        BriefState.RUNNING,
         error="",
         problems=(),
         run_id=context.run.run_id,
@@ -58,7 +59,7 @@ def run_stage(
         yield
     except UserError as error:
         reporter.failed(key, error)
-        ledger.note(key, state="refused", error=str(error), problems=error.problems)
+        ledger.set_state(key, BriefState.REFUSED, error=str(error), problems=error.problems)
         counts.end(context, ledger, "refused")
         _show_reason(
             context,
@@ -76,7 +77,7 @@ def run_stage(
         ) from None
     except PytoonError as error:
         reporter.failed(key, error)
-        ledger.note(key, state="failed", error=str(error))
+        ledger.set_state(key, BriefState.FAILED, error=str(error))
         counts.end(context, ledger, "failed")
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         _show_reason(
@@ -88,11 +89,11 @@ def run_stage(
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
         # One that was declared dead says nothing over the run that took its place.
         if ledger.find_entry(key).run_id == context.run.run_id:
-            ledger.note(key, state="cancelled", error="")
+            ledger.set_state(key, BriefState.CANCELLED, error="")
         counts.end(context, ledger, "cancelled")
         raise
     except BaseException as error:  # A fault of the program.
-        ledger.note(key, state="failed", error=f"{type(error).__name__}: {error}")
+        ledger.set_state(key, BriefState.FAILED, error=f"{type(error).__name__}: {error}")
         counts.end(context, ledger, "failed")
         raise
     counts.tally.observe(STAGE_SECONDS, stage, seconds=time.monotonic() - began)

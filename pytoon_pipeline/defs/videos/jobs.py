@@ -8,7 +8,8 @@ from typing import Any
 import dagster as dg
 
 from pytoon_pipeline.briefs.source import BriefSource, read_hints
-from pytoon_pipeline.intake.ledger import ACTIONS, OPEN, Ledger
+from pytoon_pipeline.intake.brief_state import OPEN, BriefState
+from pytoon_pipeline.intake.ledger import ACTIONS, Ledger
 from pytoon_pipeline.stages.documents import SegmentsDocument
 
 ACTION_TAG = "pytoon/action"
@@ -94,8 +95,8 @@ def ask_for_campaign(
         for e in entries
         if e.state not in OPEN
         and not e.deleted
-        and not (config.only_failed and e.state == "done")
-        and not (action == "recheck" and e.state != "done")
+        and not (config.only_failed and e.state == BriefState.DONE)
+        and not (action == "recheck" and e.state != BriefState.DONE)
     ]
     count = ledger.want(chosen, action)
     context.log.info(f"{count} of {len(entries)} briefs of {config.campaign}: {action}.")

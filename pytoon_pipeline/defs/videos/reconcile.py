@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import dagster as dg
 
 from pytoon_pipeline.defs.videos.counting import count_lost
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG, BRIEF_TAG
 from pytoon_pipeline.defs.videos.run_process import run_is_gone
-from pytoon_pipeline.intake.ledger import OPEN, Ledger, LedgerEntry
+from pytoon_pipeline.intake.brief_state import OPEN, BriefState
+from pytoon_pipeline.intake.ledger import BriefColumns, Ledger, LedgerEntry
 
 GRACE_SECONDS = 30.0
 """A run that was killed is taken up again within this time, where it is."""
@@ -63,30 +66,38 @@ def _settle_entry(
     records = instance.get_run_records(dg.RunsFilter(tags={BRIEF_TAG: entry.key}), limit=1)
     if not records:
         # Requested, and no run is known of it: it is asked for again.
-        return ledger.note_if_state(entry.key, OPEN, state="new", wanted=entry.action or "render")
+        return ledger.set_state(
+            entry.key, BriefState.NEW, only_from=OPEN, wanted=entry.action or "render"
+        )
     record, run = records[0], records[0].dagster_run
     if now - (record.end_time or 0) < GRACE_SECONDS:
         return False
     if run.status == dg.DagsterRunStatus.SUCCESS:
-        return ledger.note_if_state(entry.key, OPEN, state="done", error="", progress=1.0)
+        return ledger.set_state(entry.key, BriefState.DONE, only_from=OPEN, error="", progress=1.0)
     if run.status == dg.DagsterRunStatus.CANCELED:
-        return _note_lost(ledger, entry, "cancelled", error="")
+        return _note_lost(ledger, entry, BriefState.CANCELLED, error="")
     said = "The run ended without a message; its process was killed. Run it again, or see its log."
-    return _note_lost(ledger, entry, "failed", error=said, run_id=run.run_id)
+    return _note_lost(ledger, entry, BriefState.FAILED, error=said, run_id=run.run_id)
 
 
 def resume_runs(ledger: Ledger, run: dg.DagsterRun) -> bool:
     """Have the brief of a run that was broken off rendered by a new one."""
     key = run.tags.get(BRIEF_TAG)
     action = run.tags.get(ACTION_TAG, "render")
-    return key is not None and ledger.note_if_state(
-        key, (*OPEN, "cancelled"), state="new", wanted=action, progress=0.0
+    return key is not None and ledger.set_state(
+        key,
+        BriefState.NEW,
+        only_from=(*OPEN, BriefState.CANCELLED),
+        wanted=action,
+        progress=0.0,
     )
 
 
-def _note_lost(ledger: Ledger, entry: LedgerEntry, outcome: str, **values: str) -> bool:
+def _note_lost(
+    ledger: Ledger, entry: LedgerEntry, outcome: BriefState, **values: Unpack[BriefColumns]
+) -> bool:
     """Note what became of a run that could not say so itself."""
-    settled = ledger.note_if_state(entry.key, OPEN, state=outcome, **values)
+    settled = ledger.set_state(entry.key, outcome, only_from=OPEN, **values)
     if settled:
         count_lost(ledger, entry.action, outcome)
     return settled
