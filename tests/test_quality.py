@@ -38,7 +38,7 @@ from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.quality import frame_text
 from pytoon_pipeline.quality.checks import (
     CHECK_NAMES,
-    WORD_CHECKS,
+    WORD_CHECKS, check_name,
     CheckVerdict,
     ExpectedFile,
     run_checks,
@@ -258,7 +258,7 @@ def judged(spec: RenderSpec, frame: np.ndarray, folder: Path, **changes) -> dict
     planned = plan_texts(spec, build_timeline(spec), FONTS, lambda asset: folder / asset.source)
     seen = [read_frame_text(p, next(read_frames(path, p.frame, 1)), 270) for p in planned]
     e = expected(texts=1, **changes)
-    return {c.__name__: c(seen, e) for c in WORD_CHECKS}
+    return {check_name(c): c(seen, e) for c in WORD_CHECKS}
 
 
 @pytest.mark.parametrize(

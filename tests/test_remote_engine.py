@@ -222,7 +222,7 @@ def process(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     code = (
         "import sys; from pytoon_pipeline.settings import load_settings as load\n"
         "from pytoon_pipeline.service.server import run_server\n"
-        "raise SystemExit(serve(load(), port=int(sys.argv[1]), segments=True))"
+        "raise SystemExit(run_server(load(), port=int(sys.argv[1]), segments=True))"
     )
     env = os.environ | {"PYTOON_HOME": str(folder)}
     argv = [sys.executable, "-c", code, str(port)]

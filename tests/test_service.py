@@ -549,7 +549,7 @@ def test_serve_ends_when_it_is_told_to(settings: Settings, tmp_path: Path):
     code = (
         "import sys; from pytoon_pipeline.service.server import run_server;"
         "from pytoon_pipeline.settings import load_settings;"
-        "sys.exit(serve(load_settings(), port=0))"
+        "sys.exit(run_server(load_settings(), port=0))"
     )
     home = {"PYTOON_HOME": str(tmp_path), "PYTOON_TOKEN": "", "DAGSTER_HOME": ""}
     environment = {**os.environ, **home}

@@ -415,7 +415,7 @@ def test_a_server_with_few_descriptors_answers(settings: Settings):
     code = (
         "import sys; from pytoon_pipeline.service.server import run_server;"
         "from pytoon_pipeline.settings import load_settings;"
-        "sys.exit(serve(load_settings(), port=0))"
+        "sys.exit(run_server(load_settings(), port=0))"
     )
     few = (200, 200)
     environment = {**os.environ, "PYTOON_HOME": str(settings.home), "PYTOON_TOKEN": TOKEN}
