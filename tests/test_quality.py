@@ -38,9 +38,10 @@ from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.quality import frame_text
 from pytoon_pipeline.quality.checks import (
     CHECK_NAMES,
-    WORD_CHECKS, check_name,
+    WORD_CHECKS,
     CheckVerdict,
     ExpectedFile,
+    check_name,
     run_checks,
 )
 from pytoon_pipeline.quality.frame_text import plan_texts, read_frame_text

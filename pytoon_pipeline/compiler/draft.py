@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytoon_pipeline.briefs.model import Brief
+from pytoon_pipeline.briefs.model import Brief, GenerateItem, MediaItem
 from pytoon_pipeline.compiler.presets import Brand, PlatformFacts, Preset, PresetLibrary
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.media.copies import SnapshotCopies
 from pytoon_pipeline.media.probe import MediaInfo
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.plan.model import Asset, Box, RenderSpec
+from pytoon_pipeline.plan.model import Asset, Box, RenderSpec, Segment
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,22 @@ class CompileContext:
 
 
 @dataclass
+class Scene:
+    """A segment in the making, with what it comes from."""
+
+    segment: Segment
+    origin: str
+    """The field of the source that it comes from: `media[2]`, `segments[0]`, `end_card`."""
+    item: MediaItem | None = None
+    """The item of the brief that it shows; None for cards, prompts and hand-written segments."""
+    prompt: GenerateItem | None = None
+    """The item of the brief that asks a model for it."""
+    lines: list[BriefLine] = field(default_factory=list)
+    """What is said in it, in order."""
+    is_end_card: bool = False
+
+
+@dataclass
 class PlanDraft:
     file: str
     """The source file, as its author knows it."""
@@ -68,10 +84,8 @@ class PlanDraft:
     """Name of a file in the source -> its name in the folder, where that is another."""
     given: dict[str, Asset] = field(default_factory=dict)
     """Assets that a spec came with, by id."""
-    fields: dict[str, str] = field(default_factory=dict)
-    """Segment id -> the field of the source that it comes from."""
-    lines: list[list[BriefLine]] = field(default_factory=list)
-    """The lines of each segment, in order."""
+    scenes: list[Scene] = field(init=False)
+    """The segments in order, each with what it comes from."""
     # Set by the pass `look`, needed by all that follow.
     preset: Preset = None  # type: ignore[assignment]
     brand: Brand = None  # type: ignore[assignment]
@@ -79,11 +93,28 @@ class PlanDraft:
     clear_box: Box = (0, 0, 0, 0)
 
     def __post_init__(self) -> None:
+        self.scenes = [Scene(s, f"segments[{i}]") for i, s in enumerate(self.spec.segments)]
+
         def find_stored(sha256: str, suffix: str) -> Path | None:
             return self.shop.stored(f"media/{sha256}{suffix}")
 
         found = find_stored if self.shop.at_hand else None
         self.copies = SnapshotCopies(self.shop.scratch, found, self.shop.private)
+
+    def set_scenes(self, scenes: list[Scene]) -> None:
+        """Other scenes, or another order of them."""
+        self.scenes = scenes
+        self.spec.segments = [scene.segment for scene in scenes]
+
+    @property
+    def end_card(self) -> Scene | None:
+        """The scene of the brand's end card, where the video has one: the last."""
+        return self.scenes[-1] if self.scenes and self.scenes[-1].is_end_card else None
+
+    @property
+    def content_scenes(self) -> list[Scene]:
+        """All scenes but the end card."""
+        return [scene for scene in self.scenes if not scene.is_end_card]
 
     @property
     def scale(self) -> float:

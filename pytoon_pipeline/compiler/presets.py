@@ -424,6 +424,16 @@ class PresetLibrary:
             raise KeyError(name)
         return self.brand_file(self.find(f"brands/{name}/brand.yaml"))  # type: ignore[arg-type]
 
+    def neutral_fonts(self) -> BrandFonts:
+        """The fonts of the kit `neutral`, which stand in for a kit without any."""
+        fonts = self.brand("neutral").fonts
+        if fonts is None:
+            message = "names no fonts, and every kit without fonts falls back to its own."
+            raise PresetError(
+                Problem("brand.fonts", message, "Add `fonts:` to it.", file="brands/neutral")
+            )
+        return fonts
+
     def brands(self) -> dict[str, Brand]:
         """name -> kit, of those whose files can be used."""
         found: dict[str, Brand] = {}

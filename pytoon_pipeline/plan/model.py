@@ -373,11 +373,14 @@ _SEGMENT_NAMES = {
 _TYPES = {"photo": "image", "picture": "image", "clip": "video", "card": "text", "title": "text"}
 
 
+SegmentType = Literal["image", "video", "text", "generated"]
+
+
 class Segment(SpecModel):
     """A scene with its own footage, captions and length."""
 
     id: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,40}$")
-    type: Literal["image", "video", "text", "generated"] | None = None
+    type: SegmentType | None = None
     media: Annotated[list[str], BeforeValidator(_normalise_media)] = Field(
         default_factory=list, max_length=4, description="Ids of assets; paths when hand-written."
     )

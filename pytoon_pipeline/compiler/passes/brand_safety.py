@@ -76,7 +76,7 @@ def flag_review_words(d: PlanDraft) -> None:
 def _iterate_texts(d: PlanDraft) -> Iterator[tuple[str, str]]:
     """Every text that is drawn, with the field it was written in: lines, badges, and captions that
     came with the spec (those made of a line are parts of it)."""
-    lines = [line for lines in d.lines for line in lines]
+    lines = [line for scene in d.scenes for line in scene.lines]
     yield from ((line.field, line.text) for line in lines)
     written = " ".join(" ".join(line.text.split()) for line in lines)
     for i, cue in enumerate(d.spec.captions or []):

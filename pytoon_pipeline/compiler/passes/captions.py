@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft
-from pytoon_pipeline.compiler.passes.end_card import end_cues, has_end_card
+from pytoon_pipeline.compiler.passes.end_card import end_cues
 from pytoon_pipeline.compiler.passes.pacing import reading_seconds
 from pytoon_pipeline.compiler.passes.wording import (
     named_style,
@@ -38,13 +38,13 @@ def set_captions(d: PlanDraft) -> None:
         _check_given(d)
         return
     cues: list[Caption] = []
-    for i, lines in enumerate(d.lines):
-        if i == len(d.lines) - 1 and has_end_card(d):
+    for i, scene in enumerate(d.scenes):
+        if scene.is_end_card:
             if timed and not d.broken:
-                cues.extend(end_cues(d, lines))
+                cues.extend(end_cues(d, scene))
             continue
         parts: list[tuple[BriefLine, Box, list[str]]] = []
-        for line in lines:
+        for line in scene.lines:
             placed = _set_line(d, line)
             if placed:
                 line, box, texts = placed
@@ -165,11 +165,10 @@ def _time_cues(
     """The cues of one segment, one after the other; a line that holds all through runs beside."""
     rate, total = d.spec.frame_rate, frames_of(d.spec.duration or 0, d.spec.frame_rate)
     start, end = _caption_frames(d, i)
-    own = d.lines
-    if has_end_card(d):
-        own = d.lines[:-1]
+    own = d.content_scenes
+    if d.end_card:
         total = _caption_frames(d, len(own) - 1)[1]
-    only = sum(len(lines) for lines in own) == 1
+    only = sum(len(scene.lines) for scene in own) == 1
     shared = []
     cues: list[Caption] = []
     for line, box, texts in parts:

@@ -11,14 +11,14 @@ import numpy as np
 
 from pytoon_pipeline.briefs.model import MediaItem
 from pytoon_pipeline.compiler.arrange import MediaShape, arrange_boxes, choose_arrangement
-from pytoon_pipeline.compiler.draft import PlanDraft
+from pytoon_pipeline.compiler.draft import PlanDraft, Scene
 from pytoon_pipeline.compiler.passes.end_card import ID as END_CARD
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.probe import UnreadableMediaError
 from pytoon_pipeline.picture.backgrounds import rgb_of
 from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
 from pytoon_pipeline.picture.cutout import cut_out_product
-from pytoon_pipeline.plan.model import Asset, Background, Box, Layout, Place, Segment, TypeStyle
+from pytoon_pipeline.plan.model import Asset, Background, Layout, Place, Segment, TypeStyle
 
 LEGIBLE = 4.5
 """Contrast that a wash gives text before any picture (WCAG 2.1, 1.4.3)."""
@@ -29,29 +29,23 @@ PICTURE_PARALLAX = 0.03
 
 
 def compose_scenes(d: PlanDraft) -> None:
-    for i, segment in enumerate(d.spec.segments):
-        item = _brief_item(d, segment)
-        if segment.layout is None:
-            segment.layout = _choose_layout(d, segment, item)
-        if len(segment.media) > 1 and segment.layout.places is None:
-            segment.layout = _arranged_layout(d, i, segment, item)
-        if segment.layout.subject is None and item is not None:
-            segment.layout.subject = item.subject
+    """Give every scene a layout and a background, and check those that its author chose."""
+    for i, scene in enumerate(d.scenes):
+        segment, item = scene.segment, scene.item
+        layout = segment.layout or _choose_layout(d, segment, item)
+        if len(segment.media) > 1 and layout.places is None:
+            layout = _arranged_layout(d, scene, layout)
+        if layout.subject is None and item is not None:
+            layout.subject = item.subject
+        segment.layout = layout
         chosen = segment.background is not None
-        if segment.background is None:
-            segment.background = _choose_background(d, segment)
-        segment.background = _complete_background(d, segment, segment.background, chosen)
-        if chosen and segment.id != END_CARD:  # It brings words and logo for its own ground.
-            _check_ground(d, i, segment)
-        _check_box(d, i, segment)
-
-
-def _brief_item(d: PlanDraft, segment: Segment) -> MediaItem | None:
-    """The item of the brief that a segment shows."""
-    field = d.fields.get(segment.id, "")
-    if d.brief is None or not field.startswith("media["):
-        return None
-    return d.brief.media[int(field[6:-1])]
+        ground = segment.background or _choose_background(d, segment)
+        ground = _complete_background(d, scene, ground, chosen)
+        segment.background = ground
+        # The end card, also that of a plan that comes back, brings words and logo for its own.
+        if chosen and segment.id != END_CARD:
+            _check_ground(d, scene, ground, layout)
+        _check_boxes(d, i, layout)
 
 
 def _brand_colour(d: PlanDraft, role: str) -> str:
@@ -169,10 +163,9 @@ def _frame_layout(d: PlanDraft) -> Layout:
     )
 
 
-def _arranged_layout(d: PlanDraft, i: int, segment: Segment, item: MediaItem | None) -> Layout:
+def _arranged_layout(d: PlanDraft, scene: Scene, given: Layout) -> Layout:
     """Several media in one frame, inside the preset's place for media."""
-    given = segment.layout
-    assert given is not None
+    segment, item = scene.segment, scene.item
     whole = item is not None and item.fit == "contain"
     looks = [_choose_treatment(d, d.spec.asset(m), whole) for m in segment.media]
     shapes = [MediaShape(look.aspect, look.fit == "cutout") for look in looks]
@@ -182,7 +175,7 @@ def _arranged_layout(d: PlanDraft, i: int, segment: Segment, item: MediaItem | N
             "media.arrange",
             f"pip shows two media in one frame, not {len(shapes)}.",
             "Give two, or arrange them as split or stack.",
-            d.fields.get(segment.id),
+            scene.origin,
         )
         asked = "auto"
     kind = choose_arrangement(shapes) if asked == "auto" else asked
@@ -276,9 +269,10 @@ def _is_all_white(d: PlanDraft, segment: Segment) -> bool:
 
 
 def _complete_background(
-    d: PlanDraft, segment: Segment, ground: Background, chosen: bool
+    d: PlanDraft, scene: Scene, ground: Background, chosen: bool
 ) -> Background:
     """Colours, wash and travel filled in where they were left open, and kept within bounds."""
+    segment = scene.segment
     if ground.kind == "picture" and ground.media is None:
         ground = _plain_background(d)
     if ground.kind == "blur" and not _has_picture_to_copy(d, segment):
@@ -303,7 +297,7 @@ def _complete_background(
     changes: dict = {"colors": [c.upper() for c in colours]}
     if ground.kind in ("blur", "picture"):
         if ground.wash is None and (chosen or d.preset.background.kind != "blur"):
-            changes["wash"] = _needed_wash(d, segment, ground, colours[0]) or None
+            changes["wash"] = _needed_wash(d, scene, ground, colours[0]) or None
         changes["parallax"] = _parallax_travel(d, segment, ground)
     return ground.model_copy(update=changes)
 
@@ -324,10 +318,9 @@ def _unplated_styles(styles: Iterable[TypeStyle]) -> list[TypeStyle]:
     return [s for s in styles if not s.box and not s.stroke and not s.scrim]
 
 
-def _segment_styles(d: PlanDraft, segment: Segment) -> list[TypeStyle]:
-    i = next(n for n, other in enumerate(d.spec.segments) if other is segment)
-    lines = d.lines[i] if i < len(d.lines) else []
-    return _unplated_styles(d.spec.styles[name] for name in sorted({line.style for line in lines}))
+def _scene_styles(d: PlanDraft, scene: Scene) -> list[TypeStyle]:
+    names = sorted({line.style for line in scene.lines})
+    return _unplated_styles(d.spec.styles[name] for name in names)
 
 
 def _usual_styles(d: PlanDraft) -> list[TypeStyle]:
@@ -338,10 +331,10 @@ def _usual_styles(d: PlanDraft) -> list[TypeStyle]:
     return _unplated_styles(d.spec.styles[role] for role in ("hook", "beat"))
 
 
-def _needed_wash(d: PlanDraft, segment: Segment, ground: Background, colour: str) -> float:
+def _needed_wash(d: PlanDraft, scene: Scene, ground: Background, colour: str) -> float:
     """How much of the ground's colour it takes over a picture for words that were made for the
     ground to stay legible before the picture's darkest and brightest possible parts."""
-    texts = [relative_luminance(s.color) for s in (*_segment_styles(d, segment), *_usual_styles(d))]
+    texts = [relative_luminance(s.color) for s in (*_scene_styles(d, scene), *_usual_styles(d))]
     ends = [0.0, 255 * (1 - ground.darken)]
     for step in range(0, 19):
         wash = step * 0.05
@@ -357,12 +350,9 @@ def _needed_wash(d: PlanDraft, segment: Segment, ground: Background, colour: str
     return 0.9
 
 
-def _check_ground(d: PlanDraft, i: int, segment: Segment) -> None:
+def _check_ground(d: PlanDraft, scene: Scene, ground: Background, layout: Layout) -> None:
     """A ground of the author's choice must be seen, and words must be seen on it."""
-    ground, layout = segment.background, segment.layout
-    assert ground is not None and layout is not None
-    item = _brief_item(d, segment)
-    field = d.fields.get(segment.id, f"segments[{i}]")
+    segment, item, field = scene.segment, scene.item, scene.origin
     if item is not None and item.background is None:
         field = "background"
     elif not field.endswith("background"):
@@ -377,7 +367,7 @@ def _check_ground(d: PlanDraft, i: int, segment: Segment) -> None:
         return
     if ground.kind not in ("color", "gradient"):
         return
-    words, logo = _segment_styles(d, segment), _usual_styles(d) if d.brand.logo else []
+    words, logo = _scene_styles(d, scene), _usual_styles(d) if d.brand.logo else []
     for style in (*words, *logo):
         text = relative_luminance(style.color)
         least = min(contrast_ratio(text, relative_luminance(c)) for c in ground.colors)
@@ -402,11 +392,9 @@ def _check_ground(d: PlanDraft, i: int, segment: Segment) -> None:
         return
 
 
-def _check_box(d: PlanDraft, i: int, segment: Segment) -> None:
-    layout, size = segment.layout, d.spec.resolution
-    boxes: list[Box | None] = [layout.box] if layout else []
-    boxes += [place.box for place in (layout.places if layout else None) or []]
-    for box in boxes:
+def _check_boxes(d: PlanDraft, i: int, layout: Layout) -> None:
+    size = d.spec.resolution
+    for box in (layout.box, *(place.box for place in layout.places or ())):
         if box is None:
             continue
         x0, y0, x1, y1 = box

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft
+from pytoon_pipeline.briefs.model import Brief
+from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft, Scene
 from pytoon_pipeline.compiler.passes.media import take_project_file
 from pytoon_pipeline.compiler.passes.wording import named_style, note_emoji, words_language
 from pytoon_pipeline.compiler.typeset import smaller_styles, text_style
@@ -34,10 +35,9 @@ GAP = 64
 """Pixels below the logo."""
 
 
-def add_end_card(d: PlanDraft) -> None:
-    """The last segment of a brief, where the brand has an end card and the brief wants it."""
-    assert d.brief is not None
-    card, wanted = d.brand.end_card, d.brief.end_card
+def add_end_card(d: PlanDraft, brief: Brief) -> None:
+    """The last scene of a brief, where the brand has an end card and the brief wants it."""
+    card, wanted = d.brand.end_card, brief.end_card
     if card is None:
         if wanted:
             d.warn(
@@ -71,14 +71,9 @@ def add_end_card(d: PlanDraft) -> None:
         segment.layout = Layout(fit="cutout", box=box)
     else:
         headline = headline or d.brand.name
-    d.fields[segment.id] = "end_card"
-    d.spec.segments.append(segment)
     texts = (("end_headline", headline), ("end_line", card.line))
-    d.lines.append([BriefLine("beat", text, "end_card", style) for style, text in texts if text])
-
-
-def has_end_card(d: PlanDraft) -> bool:
-    return bool(d.spec.segments) and d.fields.get(d.spec.segments[-1].id) == "end_card"
+    lines = [BriefLine("beat", text, "end_card", style) for style, text in texts if text]
+    d.set_scenes([*d.scenes, Scene(segment, "end_card", lines=lines, is_end_card=True)])
 
 
 def end_transition(d: PlanDraft) -> Transition:
@@ -96,8 +91,7 @@ def last_before(d: PlanDraft) -> float:
 
 def end_styles(d: PlanDraft) -> dict[str, TypeStyle]:
     """Quiet type in the colour that stands on the brand's ground."""
-    fonts = d.brand.fonts or d.shop.presets.brand("neutral").fonts
-    assert fonts is not None
+    fonts = d.brand.fonts or d.shop.presets.neutral_fonts()
     s, colour = d.scale, d.brand.color("on_ground") or "#000000"
 
     def make_style(family: str, weight: int, most: int, least: int, lines: int) -> TypeStyle:
@@ -122,9 +116,9 @@ def end_styles(d: PlanDraft) -> dict[str, TypeStyle]:
     }
 
 
-def end_cues(d: PlanDraft, lines: list[BriefLine]) -> list[Caption]:
+def end_cues(d: PlanDraft, card: Scene) -> list[Caption]:
     """The lines of the end card below the logo, all at once and to the end."""
-    segment, rate = d.spec.segments[-1], d.spec.frame_rate
+    segment, rate = card.segment, d.spec.frame_rate
     line = build_timeline(d.spec)
     span = line.spans[-1]
     x0, _, x1, bottom = d.clear_box
@@ -133,7 +127,7 @@ def end_cues(d: PlanDraft, lines: list[BriefLine]) -> list[Caption]:
     logo = segment.layout.box if segment.layout and segment.media else None
     y = logo[3] + round(GAP * d.scale) if logo else round((MIDDLE - 90) * d.scale)
     cues = []
-    for item in lines:
+    for item in card.lines:
         style, fitted = _fit_line(d, item, 2 * half, max(1, bottom - y))
         if fitted is None:
             d.error(

@@ -8,11 +8,13 @@ that ground as it is.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
-from pytoon_pipeline.compiler.draft import PlanDraft
+from pytoon_pipeline.compiler.draft import PlanDraft, Scene
 from pytoon_pipeline.compiler.passes.brand_safety import REVIEWED, keep_prompt_clean
 from pytoon_pipeline.compiler.passes.composition import seen_as
 from pytoon_pipeline.compiler.passes.pacing import READ_PAUSE, reading_seconds
+from pytoon_pipeline.errors import InternalError
 from pytoon_pipeline.plan.model import Box, Generate, Layout, Motion, Segment
 
 MAX_SECONDS = 12.0
@@ -32,32 +34,36 @@ def place_generated(d: PlanDraft) -> None:
     """The scenes of a brief in the order of the video.
 
     A prompt with a picture of the brief takes that picture's scene. A prompt without one is, in an
-    overlay, the ground behind the pictures; elsewhere it is a scene of its own between them, for a
-    video opens with what it is about, and closes with it.
+    overlay, the background behind the pictures; elsewhere it is a scene of its own between them,
+    for a video opens with what it is about, and closes with it.
     """
-    brief = d.brief
-    assert brief is not None
-    fields = d.fields
-    scenes = [(s, fields[s.id]) for s in d.spec.segments if not s.generate]
-    loose: list[tuple[Segment, str]] = []
-    behind: list[tuple[Segment, str]] = []
-    for take in [s for s in d.spec.segments if s.generate]:
-        field = fields[take.id]
-        item, generate = brief.generate[int(field[9:-1])], take.generate
-        assert generate is not None
+    scenes = [scene for scene in d.scenes if scene.prompt is None]
+    loose: list[Scene] = []
+    behind: list[Scene] = []
+    for take in d.scenes:
+        if take.prompt is None:
+            continue
+        generate = _generate_of(take)
         if generate.from_media is not None:
-            _with_picture(d, take, field, scenes, loose)
-        elif item.from_media is None and (item.role or _usual_role(d)) == "background":
-            behind.append((take, field))
+            _with_picture(d, take, generate.from_media, scenes, loose)
+        elif take.prompt.from_media is None and (
+            (take.prompt.role or _usual_role(d)) == "background"
+        ):
+            behind.append(take)
         else:
-            loose.append((take, field))
+            loose.append(take)
     scenes = _put_behind(d, behind, scenes, loose)
     _put_between(scenes, loose)
-    d.fields = {}
-    for i, (segment, field) in enumerate(scenes):
-        segment.id = f"s{i + 1}"
-        d.fields[segment.id] = field
-    d.spec.segments = [segment for segment, _ in scenes]
+    for i, scene in enumerate(scenes):
+        scene.segment.id = f"s{i + 1}"
+    d.set_scenes(scenes)
+
+
+def _generate_of(scene: Scene) -> Generate:
+    """What a scene of a prompt asks for."""
+    if scene.segment.generate is None:
+        raise InternalError(f"{scene.origin} is a prompt, and its segment asks for nothing")
+    return scene.segment.generate
 
 
 def _usual_role(d: PlanDraft) -> str:
@@ -65,84 +71,72 @@ def _usual_role(d: PlanDraft) -> str:
 
 
 def _with_picture(
-    d: PlanDraft,
-    take: Segment,
-    field: str,
-    scenes: list[tuple[Segment, str]],
-    loose: list[tuple[Segment, str]],
+    d: PlanDraft, take: Scene, asset: str, scenes: list[Scene], loose: list[Scene]
 ) -> None:
     """A prompt for one picture: in the place of its scene, after it, or, where the brief shows it
     nowhere else, in a scene of its own."""
-    generate = take.generate
-    assert generate is not None and generate.from_media is not None
-    asset = generate.from_media
-    shown = [n for n, (scene, _) in enumerate(scenes) if asset in scene.media]
+    generate, field = _generate_of(take), take.origin
+    shown = [n for n, scene in enumerate(scenes) if asset in scene.segment.media]
     for n in shown:
-        scene = scenes[n][0]
-        if scene.media == [asset] and scene.generate is None:
-            scene.type, scene.generate = "generated", generate
-            scene.duration = take.duration or scene.duration
-            if scene.background is not None:
+        segment = scenes[n].segment
+        if segment.media == [asset] and segment.generate is None:
+            segment.type, segment.generate = "generated", generate
+            segment.duration = take.segment.duration or segment.duration
+            if segment.background is not None:
                 d.note(f"{field}: the prompt makes the ground, in place of `background`.")
-                scene.background = None
-            hold_media(d, scene, field)
+                segment.background = None
+            hold_media(d, segment, generate, field)
             return
-    take.media = [asset]
-    hold_media(d, take, field)
+    take.segment.media = [asset]
+    hold_media(d, take.segment, generate, field)
     if shown:
-        scenes.insert(shown[-1] + 1, (take, field))
+        scenes.insert(shown[-1] + 1, take)
     else:
-        loose.append((take, field))
+        loose.append(take)
 
 
 def _put_behind(
-    d: PlanDraft,
-    behind: list[tuple[Segment, str]],
-    scenes: list[tuple[Segment, str]],
-    loose: list[tuple[Segment, str]],
-) -> list[tuple[Segment, str]]:
+    d: PlanDraft, behind: list[Scene], scenes: list[Scene], loose: list[Scene]
+) -> list[Scene]:
     """Prompts without a picture of their own, shared out among the pictures in order. More prompts
-    than pictures show a picture again, before each of its grounds."""
-    free = [n for n, (scene, field) in enumerate(scenes) if _takes_ground(d, scene, field)]
+    than pictures show a picture again, before each of its backgrounds."""
+    free = [n for n, scene in enumerate(scenes) if _takes_background(d, scene)]
     if not free:
-        for take, field in behind:
+        for take in behind:
             if scenes:
-                d.note(f"{field}: no picture stands before this footage; it fills the frame.")
-            take.generate.role = "footage"  # type: ignore[union-attr]
+                d.note(f"{take.origin}: no picture stands before this footage; it fills the frame.")
+            _generate_of(take).role = "footage"
         loose.extend(behind)
         return scenes
     if not behind:
         return scenes
     if d.brief and d.brief.background is not None:
         d.note("The ground is made by `generate`; `background` lies where no prompt makes one.")
-    made: dict[int, list[tuple[Segment, str]]] = {n: [] for n in free}
+    made: dict[int, list[Scene]] = {n: [] for n in free}
     count = max(len(free), len(behind))
     for k in range(count):
-        take, _ = behind[k * len(behind) // count]
+        take = behind[k * len(behind) // count]
         n = free[k * len(free) // count]
-        scene, own = scenes[n]
         again = {"text": None} if made[n] else {}
-        scene = scene.model_copy(deep=True, update=again)
-        assert take.generate is not None
-        scene.type, scene.background = "generated", None
-        scene.generate = take.generate.model_copy(update={"role": "background"})
-        scene.duration = take.duration or scene.duration
-        made[n].append((scene, own))
+        segment = scenes[n].segment.model_copy(deep=True, update=again)
+        segment.type, segment.background = "generated", None
+        segment.generate = _generate_of(take).model_copy(update={"role": "background"})
+        segment.duration = take.segment.duration or segment.duration
+        made[n].append(replace(scenes[n], segment=segment))
     return [new for n, old in enumerate(scenes) for new in made.get(n) or [old]]
 
 
-def _takes_ground(d: PlanDraft, scene: Segment, field: str) -> bool:
-    """May a prompt make the ground of this scene? It has pictures, which are not to fill the frame,
-    and no ground of its own."""
-    assert d.brief is not None
-    item = d.brief.media[int(field[6:-1])] if field.startswith("media[") else None
+def _takes_background(d: PlanDraft, scene: Scene) -> bool:
+    """May a prompt make the background of this scene? It has pictures, which are not to fill the
+    frame, and no background of its own."""
+    item, segment = scene.item, scene.segment
     if item is None or item.background is not None or item.fit == "cover":
         return False
-    pictures = [d.spec.asset(m).kind == "image" for m in scene.media]
-    return scene.generate is None and bool(pictures) and all(pictures)
+    pictures = [d.spec.asset(m).kind == "image" for m in segment.media]
+    return segment.generate is None and bool(pictures) and all(pictures)
 
 
-def _put_between(scenes: list[tuple[Segment, str]], loose: list[tuple[Segment, str]]) -> None:
+def _put_between(scenes: list[Scene], loose: list[Scene]) -> None:
     """Evenly between the scenes that are there; before a single one."""
     gaps, count = len(scenes) - 1, len(loose)
     places = [1 + (2 * j + 1) * gaps // (2 * count) if gaps > 0 else 0 for j in range(count)]
@@ -153,11 +147,9 @@ def _put_between(scenes: list[tuple[Segment, str]], loose: list[tuple[Segment, s
 # --- what it may show
 
 
-def hold_media(d: PlanDraft, segment: Segment, field: str) -> None:
-    """The one place that lets a model begin with a picture, or keeps the picture and has the ground
-    behind it made."""
-    generate = segment.generate
-    assert generate is not None
+def hold_media(d: PlanDraft, segment: Segment, generate: Generate, field: str) -> None:
+    """The one place that lets a model begin with a picture, or keeps the picture and has the
+    background behind it made."""
     begins = generate.from_media
     name = d.spec.asset(begins).source if begins else ""
     if begins and generate.role == "footage" and d.spec.constraints.allow_regeneration:
@@ -183,24 +175,23 @@ def hold_media(d: PlanDraft, segment: Segment, field: str) -> None:
 def settle_generated(d: PlanDraft) -> None:
     """Everything that makes a generated segment reproducible, and its place on the frame."""
     made: dict[str, int] = {}
-    for segment in d.spec.segments:
-        generate = segment.generate
+    for scene in d.scenes:
+        segment, generate = scene.segment, scene.segment.generate
         if generate is None:
             continue
         if segment.type != "generated":
-            field = d.fields[segment.id]
-            d.note(f"{field}.generate has no effect: the segment's type is {segment.type}.")
+            d.note(f"{scene.origin}.generate has no effect: the segment's type is {segment.type}.")
             segment.generate = None
             continue
         if d.brief is None:
-            hold_media(d, segment, f"{d.fields[segment.id]}.generate")
+            hold_media(d, segment, generate, f"{scene.origin}.generate")
         if generate.stretch is None:
             generate.stretch = d.preset.generated.stretch
         keep_prompt_clean(d, generate)
         if generate.seed is None:
             generate.seed = _derive_seed(d, segment, generate, made)
         if generate.role == "background":
-            segment.layout = segment.layout or _foreground_layout(d, segment)
+            segment.layout = segment.layout or _foreground_layout(d, scene)
         else:
             segment.layout = segment.layout or Layout(fit="cover")
             # It moves by itself.
@@ -216,14 +207,11 @@ def _derive_seed(d: PlanDraft, segment: Segment, generate: Generate, made: dict[
     return int.from_bytes(digest[:4], "big")
 
 
-def _foreground_layout(d: PlanDraft, segment: Segment) -> Layout | None:
+def _foreground_layout(d: PlanDraft, scene: Scene) -> Layout | None:
     """Where a picture stands before its ground: cut out or framed, as overlays have it. None where
     the preset does that by itself."""
-    media = d.preset.media
-    field = d.fields[segment.id]
-    asked = "auto"
-    if d.brief is not None and field.startswith("media["):
-        asked = d.brief.media[int(field[6:-1])].fit
+    media, segment = d.preset.media, scene.segment
+    asked = scene.item.fit if scene.item is not None else "auto"
     if len(segment.media) > 1 or (media.fit == "frame" and asked != "cover"):
         return None
     asset = d.spec.asset(segment.media[0])
@@ -247,29 +235,28 @@ def _foreground_layout(d: PlanDraft, segment: Segment) -> Layout | None:
 def time_generated(d: PlanDraft) -> None:
     """Lengths of what the brief left open: the preset's, as long as their lines need, or an even
     share of the time that is asked for where nothing else could take it."""
-    segments = d.spec.segments
-    made = [i for i, s in enumerate(segments) if s.type == "generated"]
+    made = [scene for scene in d.scenes if scene.segment.type == "generated"]
     if not made:
         return
-    left_open = [i for i in made if segments[i].duration is None]
-    rest = [s for i, s in enumerate(segments) if i not in left_open]
+    left_open = [scene for scene in made if scene.segment.duration is None]
+    known = [s.segment.duration for s in d.scenes if s not in left_open]
     usual = d.preset.generated.seconds
-    if left_open and all(s.duration is not None for s in rest):
-        spare = (_asked_duration(d) or 0.0) - sum(s.duration or 0.0 for s in rest)
+    if left_open and None not in known:
+        spare = (_asked_duration(d) or 0.0) - sum(seconds or 0.0 for seconds in known)
         usual = max(usual, spare / len(left_open))
-    for i in left_open:
-        texts = [line.text for line in d.lines[i]] if i < len(d.lines) else []
+    for scene in left_open:
+        texts = [line.text for line in scene.lines]
         needed = sum(reading_seconds(d, text) + READ_PAUSE for text in texts) + READ_PAUSE
-        segments[i].duration = round(max(usual, needed), 6)
-    for i in made:
-        seconds = segments[i].duration or 0.0
+        scene.segment.duration = round(max(usual, needed), 6)
+    for scene in made:
+        seconds = scene.segment.duration or 0.0
         if seconds > MAX_SECONDS:
             d.error(
                 "generate.too_long",
                 f"{seconds:.1f} s of generated footage are more than a take can be stretched to; "
                 f"{MAX_SECONDS:g} s are the most.",
                 "Shorten it, or write several prompts that follow one another.",
-                _duration_field(d, segments[i]),
+                _duration_field(d, scene),
             )
 
 
@@ -282,11 +269,9 @@ def _asked_duration(d: PlanDraft) -> float | None:
     return said
 
 
-def _duration_field(d: PlanDraft, segment: Segment) -> str:
-    field = d.fields[segment.id]
-    if d.brief is None:
-        return f"{field}.duration"
-    own = field.startswith("generate[") and d.brief.generate[int(field[9:-1])].duration
-    if own or d.brief.duration is None:
-        return f"{field}.duration"
+def _duration_field(d: PlanDraft, scene: Scene) -> str:
+    """The field that a person shortens to shorten this scene."""
+    own = scene.prompt is not None and scene.prompt.duration
+    if d.brief is None or own or d.brief.duration is None:
+        return f"{scene.origin}.duration"
     return "duration"

@@ -8,7 +8,6 @@ from math import ceil
 from pytoon_pipeline.briefs.starter import is_untouched
 from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft
 from pytoon_pipeline.compiler.passes.captions import HURRY
-from pytoon_pipeline.compiler.passes.end_card import ID as END_CARD
 from pytoon_pipeline.compiler.passes.pacing import reading_seconds
 from pytoon_pipeline.errors import quote_text
 from pytoon_pipeline.plan.model import Asset, Box, Segment
@@ -28,11 +27,10 @@ def check_picture_sizes(d: PlanDraft) -> None:
     """Names pictures with fewer pixels than the place they fill: a warning, and an error for those
     that would be a blur, or a line that nobody sees."""
     said: set[tuple[str, str]] = set()
-    for segment in d.spec.segments:
-        if segment.id == END_CARD and d.brief is not None:
-            continue
+    for scene in d.content_scenes:
+        segment = scene.segment
         for n, (asset, box) in enumerate(_placed_pictures(d, segment)):
-            field = d.fields.get(segment.id, "")
+            field = scene.origin
             if d.brief is None:
                 field += ".media" + (f"[{n}]" if len(segment.media) > 1 else "")
             elif len(segment.media) > 1:
@@ -94,8 +92,8 @@ def _check_size(d: PlanDraft, segment: Segment, asset: Asset, box: Box, field: s
 def check_words(d: PlanDraft) -> None:
     """Names sentences that `pytoon new` wrote and nobody has changed, and hooks that are shown for
     less time than they take to read."""
-    for lines in d.lines:
-        for line in lines:
+    for scene in d.scenes:
+        for line in scene.lines:
             if line.field != "end_card" and is_untouched(line.text):
                 d.warn(
                     "text.template",
@@ -103,7 +101,7 @@ def check_words(d: PlanDraft) -> None:
                     "Write your own, or take the line out.",
                     line.field,
                 )
-    hooks = [line for lines in d.lines for line in lines if line.role == "hook"]
+    hooks = [line for scene in d.scenes for line in scene.lines if line.role == "hook"]
     if hooks and not d.broken:
         _check_hook(d, hooks[0])
 

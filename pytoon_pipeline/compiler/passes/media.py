@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from pytoon_pipeline.briefs.file_names import (
     whole_address,
     without_unseen,
 )
-from pytoon_pipeline.briefs.model import BackgroundItem, is_none
+from pytoon_pipeline.briefs.model import BackgroundItem, Brief, MediaItem, is_none
 from pytoon_pipeline.briefs.reading import validate_data
-from pytoon_pipeline.compiler.draft import PlanDraft
+from pytoon_pipeline.compiler.draft import PlanDraft, Scene
 from pytoon_pipeline.errors import FetchRefusedError
 from pytoon_pipeline.media.addresses import strip_query
 from pytoon_pipeline.media.copies import StoredCopy
@@ -43,7 +44,8 @@ def gather_media(d: PlanDraft) -> None:
     given = d.given = {a.id: a for a in d.spec.assets}
     d.spec.assets = []
     if d.brief is not None:
-        _from_brief(d)
+        d.set_scenes([*_media_scenes(d, d.brief), *_prompt_scenes(d, d.brief)])
+        _take_brief_files(d, d.brief)
         return
     for i, segment in enumerate(d.spec.segments):
         fields = [f"segments[{i}].media" + (f"[{j}]" if j else "") for j in range(4)]
@@ -75,42 +77,28 @@ def gather_media(d: PlanDraft) -> None:
     d.spec.assets.sort(key=lambda asset: order.get(asset.id, len(order)))
 
 
-def _from_brief(d: PlanDraft) -> None:
-    """The segments of a brief: one for each item of its media, text cards among them, then one for
-    each prompt; `scenes` puts them in order."""
-    brief, segments = d.brief, []
-    assert brief is not None
+def _media_scenes(d: PlanDraft, brief: Brief) -> list[Scene]:
+    """A scene for each item of the brief's media, text cards among them."""
+    scenes: list[Scene] = []
     for i, item in enumerate(brief.media):
-        segment = Segment(
-            id=f"s{len(segments) + 1}",
-            duration=item.duration,
-            text=item.text,
-            # No clip is longer; one of a shorter clip is refused below.
-            audio=SegmentAudio(use=item.sound, start=min(item.start, MAX_VIDEO_SECONDS)),
-        )
         field = f"media[{i}]"
         names = item.paths or ([item.path] if item.path else [])
-        found = []
-        for j, name in enumerate(names):
-            own = f"{field}.paths[{j}]" if item.paths else field
-            asset = _take_file(d, name, own, {}, ("image", "video"))
-            if asset and asset.seconds and item.start >= asset.seconds:
-                d.error(
-                    "media.start",
-                    f"start is {item.start:g} s, but {name} is {asset.seconds:.1f} s long.",
-                    "Begin earlier.",
-                    f"{field}.start",
-                )
-            found.append(asset)
-        segment.media = [asset.id for asset in found if asset]
-        if len(segment.media) < len(names):
+        media = _take_item_files(d, item, names, field)
+        if len(media) < len(names):
             continue
+        segment = Segment(
+            id=f"s{len(scenes) + 1}",
+            media=media,
+            duration=item.duration,
+            text=item.text,
+            # No clip is longer; one of a shorter clip is refused.
+            audio=SegmentAudio(use=item.sound, start=min(item.start, MAX_VIDEO_SECONDS)),
+        )
         behind = item.background or brief.background
         if behind is not None:
             own = f"{field}.background" if item.background else "background"
             segment.background = _read_background(d, behind, own)
-        d.fields[segment.id] = field
-        segments.append(segment)
+        scenes.append(Scene(segment, field, item=item))
     if not brief.media and not brief.generate:
         d.error(
             "media.none",
@@ -118,25 +106,50 @@ def _from_brief(d: PlanDraft) -> None:
             "List at least one picture or clip under `media:`.",
             "media",
         )
-    for i, item in enumerate(brief.generate):
-        segment = Segment(
-            id=f"g{i + 1}",
-            type="generated",
-            duration=item.duration,
-            generate=Generate(
-                prompt=item.prompt,
-                negative_prompt=item.negative_prompt,
-                seed=item.seed,
-                role=item.role or "footage",
-            ),
+    return scenes
+
+
+def _take_item_files(d: PlanDraft, item: MediaItem, names: Sequence[str], field: str) -> list[str]:
+    """Ids of the assets of an item, without those that can't be used."""
+    found = []
+    for j, name in enumerate(names):
+        own = f"{field}.paths[{j}]" if item.paths else field
+        asset = _take_file(d, name, own, {}, ("image", "video"))
+        if asset and asset.seconds and item.start >= asset.seconds:
+            d.error(
+                "media.start",
+                f"start is {item.start:g} s, but {name} is {asset.seconds:.1f} s long.",
+                "Begin earlier.",
+                f"{field}.start",
+            )
+        if asset:
+            found.append(asset.id)
+    return found
+
+
+def _prompt_scenes(d: PlanDraft, brief: Brief) -> list[Scene]:
+    """A scene for each prompt of the brief; `plan_scenes` puts them in order."""
+    scenes = []
+    for i, prompt in enumerate(brief.generate):
+        generate = Generate(
+            prompt=prompt.prompt,
+            negative_prompt=prompt.negative_prompt,
+            seed=prompt.seed,
+            role=prompt.role or "footage",
         )
-        d.fields[segment.id] = f"generate[{i}]"
-        if item.from_media:
+        if prompt.from_media:
             field = f"generate[{i}].from_media"
-            asset = _take_file(d, item.from_media, field, {}, ("image",))
-            segment.generate.from_media = asset.id if asset else None  # type: ignore[union-attr]
-        segments.append(segment)
-    d.spec.segments = segments
+            asset = _take_file(d, prompt.from_media, field, {}, ("image",))
+            generate.from_media = asset.id if asset else None
+        segment = Segment(
+            id=f"g{i + 1}", type="generated", duration=prompt.duration, generate=generate
+        )
+        scenes.append(Scene(segment, f"generate[{i}]", prompt=prompt))
+    return scenes
+
+
+def _take_brief_files(d: PlanDraft, brief: Brief) -> None:
+    """Music, voice and logo of a brief."""
     if brief.music:
         d.spec.audio = d.spec.audio or Audio()
         name = brief.music.path or brief.music.name or ""

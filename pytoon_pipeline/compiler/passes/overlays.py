@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pytoon_pipeline.compiler.draft import PlanDraft
-from pytoon_pipeline.compiler.passes.end_card import has_end_card, last_before
+from pytoon_pipeline.compiler.passes.end_card import last_before
 from pytoon_pipeline.compiler.passes.media import take_project_file
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.probe import probe_media
@@ -32,7 +32,7 @@ def place_overlays(d: PlanDraft) -> None:
         d.spec.overlays.append(Overlay(type="badge", text=d.brief.badge))
     timed = all(s.duration is not None and s.transition for s in d.spec.segments)
     for i, overlay in enumerate(d.spec.overlays):
-        if timed and has_end_card(d) and overlay.end is None:
+        if timed and d.end_card and overlay.end is None:
             # The end card has the logo large, and nothing else.
             overlay.end = last_before(d)
         if overlay.type == "badge":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from pytoon_pipeline.compiler.draft import PlanDraft
-from pytoon_pipeline.compiler.passes.end_card import has_end_card
+from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft
 from pytoon_pipeline.plan.model import Segment
 from pytoon_pipeline.plan.timeline import frames_of, seconds_of
 
@@ -19,9 +19,8 @@ def reading_seconds(d: PlanDraft, text: str) -> float:
     return max(rules.cue_seconds[0], len(text) / rules.max_chars_per_second)
 
 
-def _needed_seconds(d: PlanDraft, i: int) -> float:
+def _needed_seconds(d: PlanDraft, lines: Sequence[BriefLine]) -> float:
     """Least seconds of a segment for its lines; those that hold all through need no share."""
-    lines = d.lines[i]
     return sum(reading_seconds(d, line.text) + READ_PAUSE for line in lines) + (
         READ_PAUSE if lines else 0.0
     )
@@ -37,14 +36,15 @@ def _clip_room(d: PlanDraft, segment: Segment) -> float | None:
 
 
 def set_durations(d: PlanDraft) -> None:
-    segments, pacing = d.spec.segments, d.preset.pacing
-    if not segments:
+    pacing = d.preset.pacing
+    if not d.scenes:
         return
     limit = d.spec.constraints.max_duration
     wanted: list[float] = []
     least: list[float] = []
-    for i, segment in enumerate(segments):
-        needed = _needed_seconds(d, i)
+    for scene in d.scenes:
+        segment = scene.segment
+        needed = _needed_seconds(d, scene.lines)
         room = _clip_room(d, segment)
         if segment.duration is not None:
             wanted.append(segment.duration)
@@ -60,7 +60,7 @@ def set_durations(d: PlanDraft) -> None:
     if asked is None and d.spec.audio and d.spec.audio.voice:
         asked = _time_for_voice(d, total, limit)
     target = min(asked or total, limit)
-    free = [s.duration is None for s in segments]
+    free = [scene.segment.duration is None for scene in d.scenes]
     if total < target:
         wanted = _stretch_durations(wanted, free, target)
     elif total > target + 1e-9:
@@ -79,10 +79,11 @@ def set_durations(d: PlanDraft) -> None:
 def _refuse_length(d: PlanDraft, least: list[float], target: float, asked: float | None) -> None:
     """Says what the time is needed for, and those ways out of it that lead out."""
     total, limit = sum(least), d.spec.constraints.max_duration
-    card = least[-1] if has_end_card(d) else 0.0
-    shown = least[:-1] if card else least
-    lines = [line for part in d.lines[: len(shown)] for line in part]
-    kinds = [s.type for s in d.spec.segments[: len(shown)]]
+    card = least[-1] if d.end_card else 0.0
+    scenes = d.content_scenes
+    shown = least[: len(scenes)]
+    lines = [line for scene in scenes for line in scene.lines]
+    kinds = [scene.segment.type for scene in scenes]
     parts = [
         count_of(sum(kind == k for kind in kinds), word)
         for k, word in (
@@ -101,8 +102,8 @@ def _refuse_length(d: PlanDraft, least: list[float], target: float, asked: float
     if card and d.brief is not None and total - card <= target + 1e-9:
         remedies.append("leave the end card out with end_card: false")
     words = sum(
-        max(0.0, need - max(d.preset.pacing.shortest, READ_PAUSE + len(part) * _MIN_LINE))
-        for need, part in zip(shown, d.lines, strict=False)
+        max(0.0, need - max(d.preset.pacing.shortest, READ_PAUSE + len(scene.lines) * _MIN_LINE))
+        for need, scene in zip(shown, scenes, strict=True)
     )
     over = total - target
     if lines and words >= over:
@@ -180,7 +181,8 @@ def _shorten_durations(
 def _write_durations(d: PlanDraft, durations: list[float]) -> None:
     """Whole frames: the cuts are rounded, so that the sum is exact."""
     rate, total, last = d.spec.frame_rate, 0.0, 0
-    for i, (segment, duration) in enumerate(zip(d.spec.segments, durations, strict=True)):
+    for i, (scene, duration) in enumerate(zip(d.scenes, durations, strict=True)):
+        segment = scene.segment
         total = round(total + duration, 6)
         cut = frames_of(total, rate)
         if cut - last < 2:
@@ -188,7 +190,7 @@ def _write_durations(d: PlanDraft, durations: list[float]) -> None:
                 "segment.too_short",
                 f"{duration:g} s is less than two frames.",
                 "Give it at least half a second.",
-                f"{d.fields[segment.id]}.duration",
+                f"{scene.origin}.duration",
             )
             cut = last + 2
         room = _clip_room(d, segment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.errors import quote_text
 from pytoon_pipeline.tables.markup import markup_to_text
@@ -35,30 +36,28 @@ def set_plain_texts(d: PlanDraft) -> None:
         return plain
 
     if d.brief is not None:
-        _mend_brief(d, clean_text)
+        d.brief = _clean_brief(d.brief, clean_text)
     else:
-        _mend_spec(d, clean_text)
+        _clean_spec(d, clean_text)
 
 
-def _mend_brief(d: PlanDraft, mend: Callable[[str | None, str], str | None]) -> None:
-    brief = d.brief
-    assert brief is not None
-    d.brief = brief.model_copy(
+def _clean_brief(brief: Brief, clean: Callable[[str | None, str], str | None]) -> Brief:
+    return brief.model_copy(
         update={
-            **{name: mend(getattr(brief, name), name) for name in ("hook", "cta", "badge")},
-            "beats": [mend(text, f"beats[{i}]") for i, text in enumerate(brief.beats)],
+            **{name: clean(getattr(brief, name), name) for name in ("hook", "cta", "badge")},
+            "beats": [clean(text, f"beats[{i}]") for i, text in enumerate(brief.beats)],
             "media": [
-                item.model_copy(update={"text": mend(item.text, f"media[{i}].text")})
+                item.model_copy(update={"text": clean(item.text, f"media[{i}].text")})
                 for i, item in enumerate(brief.media)
             ],
         }
     )
 
 
-def _mend_spec(d: PlanDraft, mend: Callable[[str | None, str], str | None]) -> None:
+def _clean_spec(d: PlanDraft, clean: Callable[[str | None, str], str | None]) -> None:
     for i, segment in enumerate(d.spec.segments):
-        segment.text = mend(segment.text, f"segments[{i}].text")
+        segment.text = clean(segment.text, f"segments[{i}].text")
     for i, cue in enumerate(d.spec.captions or []):
-        cue.text = mend(cue.text, f"captions[{i}].text") or cue.text
+        cue.text = clean(cue.text, f"captions[{i}].text") or cue.text
     for i, overlay in enumerate(d.spec.overlays or []):
-        overlay.text = mend(overlay.text, f"overlays[{i}].text")
+        overlay.text = clean(overlay.text, f"overlays[{i}].text")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytoon_pipeline.compiler.draft import PlanDraft
-from pytoon_pipeline.compiler.passes.end_card import end_transition, has_end_card
+from pytoon_pipeline.compiler.passes.end_card import end_transition
 from pytoon_pipeline.plan.model import Transition
 from pytoon_pipeline.plan.timeline import body_frames, frames_of, longest_window, seconds_of
 
@@ -22,7 +22,7 @@ def set_transitions(d: PlanDraft) -> None:
             segment.transition = Transition(type="cut", duration=0)
             continue
         transition = segment.transition or Transition(type=kinds[i % len(kinds)])
-        if i == len(segments) - 2 and has_end_card(d):
+        if i == len(segments) - 2 and d.end_card:
             transition = end_transition(d)
         if transition.kind not in d.spec.constraints.transitions:
             d.note(f"{segment.id}: {transition.kind!r} is not brand safe here; cut instead.")

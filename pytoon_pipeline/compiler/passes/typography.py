@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytoon_pipeline.compiler.draft import PlanDraft
-from pytoon_pipeline.compiler.passes.end_card import end_styles, has_end_card
+from pytoon_pipeline.compiler.passes.end_card import end_styles
 from pytoon_pipeline.compiler.presets import PresetType
 from pytoon_pipeline.plan.model import Segment, StyleOverride, TextBox, TypeStyle
 
@@ -14,13 +14,14 @@ def set_styles(d: PlanDraft) -> None:
     """Fills `styles` and points every line to its own."""
     for role in ("hook", "beat", "cta"):
         d.spec.styles.setdefault(role, _resolve_style(d, getattr(d.preset.type, role), role))
-    for i, segment in enumerate(d.spec.segments):
-        if segment is d.spec.segments[-1] and has_end_card(d):
-            own = end_styles(d)
-            for line in d.lines[i]:
-                d.spec.styles.setdefault(line.style, own[line.style])
-            continue
-        d.lines[i] = [replace(line, style=_style_for(d, segment, line.role)) for line in d.lines[i]]
+    for scene in d.content_scenes:
+        scene.lines = [
+            replace(line, style=_style_for(d, scene.segment, line.role)) for line in scene.lines
+        ]
+    if d.end_card:
+        own = end_styles(d)
+        for line in d.end_card.lines:
+            d.spec.styles.setdefault(line.style, own[line.style])
 
 
 def _resolve_style(d: PlanDraft, kind: PresetType, role: str) -> TypeStyle:
