@@ -123,17 +123,17 @@ def test_what_redis_loses_is_sent_again(place: Deployment, redis: RedisServer, m
         for run in made.values():
             launcher.launch_run(LaunchRunContext(run, None))
         ids = {run.run_id for run in made.values()}
-        assert launcher._waiting({celery_launcher.QUEUE}) == ids
+        assert launcher._waiting_runs({celery_launcher.QUEUE}) == ids
         reconcile_states(instance, place.ledger, 0)
         assert _lengths(redis) == 3, "what waits is not sent again"
 
         redis.kill()
         redis.start()
-        assert launcher._waiting({celery_launcher.QUEUE}) == set()
+        assert launcher._waiting_runs({celery_launcher.QUEUE}) == set()
         # One of them was taken by a worker just before.
         assert heartbeats.claim_run(place.ledger, made["-1"].run_id, "elsewhere:1:1")
         reconcile_states(instance, place.ledger, 0)
-        assert launcher._waiting({celery_launcher.QUEUE}) == ids - {made["-1"].run_id}
+        assert launcher._waiting_runs({celery_launcher.QUEUE}) == ids - {made["-1"].run_id}
 
         # Without a broker a run waits; it is not failed.
         redis.kill()

@@ -88,7 +88,7 @@ def test_a_lock_ends_with_its_process_and_no_child_has_it(tmp_path: Path):
     code = (
         "import subprocess, sys, time; from pathlib import Path\n"
         "from pytoon_pipeline.runtime.home_lock import lock_home\n"
-        "lock = hold(Path(sys.argv[1]), 'a test', 'http://x')\n"
+        "lock = lock_home(Path(sys.argv[1]), 'a test', 'http://x')\n"
         "print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
@@ -185,7 +185,7 @@ from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import open_services
 
-prefork.load()
+prefork.import_everything()
 
 def render(at, number):
     # The signal comes when a file of that stage is about to get its name in the store.

@@ -381,7 +381,7 @@ def test_dev_starts_the_guarded_page(
 def test_a_web_server_that_can_not_be_guarded_is_not_started(change: str, said: str):
     code = (
         "from dagster_webserver import cli\nfrom pytoon_pipeline.cli import run_program\n"
-        f"{change}\nmain()\n"
+        f"{change}\nrun_program()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "page"], capture_output=True, text=True, check=False

@@ -182,7 +182,7 @@ def _check_decoders(_: DoctorContext) -> Iterator[DoctorFinding]:
         )
 
 
-def _check_examination(p: DoctorContext) -> Iterator[DoctorFinding]:
+def _check_examining(p: DoctorContext) -> Iterator[DoctorFinding]:
     """A picture, a clip and a sound, opened as those of briefs are: in the process apart."""
     from PIL import Image
 
@@ -457,7 +457,7 @@ CHECKS: tuple[Callable[[DoctorContext], Iterator[DoctorFinding]], ...] = (
     _check_settings,
     _check_ffmpeg,
     _check_decoders,
-    _check_examination,
+    _check_examining,
     _check_opencv,
     _check_presets,
     _check_fonts,
@@ -482,7 +482,7 @@ REMEDIES = {
 def iterate_findings(patient: DoctorContext) -> Iterator[DoctorFinding]:
     """All findings; a check that breaks is one too."""
     for check in CHECKS:
-        name = check.__name__.strip("_")
+        name = check.__name__.removeprefix("_check_")
         try:
             yield from check(patient)
         except UserError as error:
