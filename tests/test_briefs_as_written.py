@@ -38,9 +38,9 @@ def read(folder: Path, text: str | bytes, name: str = "brief.yaml"):
 
 
 def words(result: CompiledPlan) -> list[str]:
-    assert result.spec is not None, [str(p) for p in result.problems]
-    badges = [o.text for o in result.spec.overlays or [] if o.text]
-    return [c.text for c in result.spec.captions or []] + badges
+    assert result.plan is not None, [str(p) for p in result.problems]
+    badges = [o.text for o in result.plan.overlays or [] if o.text]
+    return [c.text for c in result.plan.captions or []] + badges
 
 
 # Texts -------------------------------------------------------------------------------------------
@@ -321,8 +321,8 @@ def test_a_file_is_found_by_any_spelling_and_counts_as_named(
     named = {"media": [said], "logo": said, "background": said, "music": False}
     text = json.dumps(named, ensure_ascii=False)
     result = compile_in(brief(tmp_path, text))
-    assert result.spec is not None, [str(p) for p in result.problems]
-    assert len(result.spec.assets) == 1
+    assert result.plan is not None, [str(p) for p in result.problems]
+    assert len(result.plan.assets) == 1
     [source] = find_sources([tmp_path])
     before = content_hash(source)
     picture(tmp_path / real, (90, 160), (10, 200, 90))
@@ -372,7 +372,7 @@ def test_addresses_may_leave_out_their_scheme(tmp_path: Path) -> None:
     shop = SHOP.__class__(SHOP.presets, SHOP.fonts, fetch=lambda a: asked.append(a) or file)
     path = brief(tmp_path, "media: ['//cdn.example.com/a.jpg ']\n") / "brief.yaml"
     result = compile_file(path, tmp_path, "brief", "brief.yaml", shop)
-    assert result.spec is not None and asked == ["https://cdn.example.com/a.jpg"]
+    assert result.plan is not None and asked == ["https://cdn.example.com/a.jpg"]
 
 
 # What is hardly meant ----------------------------------------------------------------------------
@@ -429,8 +429,8 @@ def test_capitals_of_fields_and_choices_do_not_matter(tmp_path: Path) -> None:
     picture(tmp_path / "Front.jpg", (90, 160))
     text = "Media: front.JPG\nHOOK: 19.90\nBrand safe: no\nbrand: Morrow\narchetype: Hero\n"
     result = compile_in(brief(tmp_path, text + "Variants:\n"))
-    assert words(result)[0] == "19.90" and result.spec.brand == "morrow"
-    assert not result.spec.brand_safe
+    assert words(result)[0] == "19.90" and result.plan.brand == "morrow"
+    assert not result.plan.brand_safe
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ def compiled(folder: Path, **spec) -> CompiledPlan:
 def footage(folder: Path, **segment) -> tuple[SegmentJob, Footage]:
     """Its only segment, without words."""
     result = compiled(folder, segments=[{"duration": 1, **segment}])
-    assert result.spec is not None, [str(p) for p in result.problems]
-    job = segment_jobs(result.spec, build_timeline(result.spec))[0]
+    assert result.plan is not None, [str(p) for p in result.problems]
+    job = segment_jobs(result.plan, build_timeline(result.plan))[0]
     media = {a.id: result.files[a.id] for a in job.all_assets}
     return job, Compositor().render(job, media, folder, lambda n: None)
 
@@ -173,7 +173,7 @@ def test_the_verdict_is_noted_and_an_opaque_alpha_is_none(tmp_path: Path) -> Non
     (tmp_path / "brief.yaml").write_text(
         "archetype: overlay\nmedia: [p.png, {path: p.png, fit: contain}]\n"
     )
-    spec = compile_file(tmp_path / "brief.yaml", tmp_path, "brief", "brief.yaml", SHOP).spec
+    spec = compile_file(tmp_path / "brief.yaml", tmp_path, "brief", "brief.yaml", SHOP).plan
     assert spec is not None
     assert [s.layout.fit for s in spec.segments] == ["cutout", "frame"]
     assert any("cut out" in note for note in spec.notes)
@@ -192,7 +192,7 @@ def test_pixels_that_do_not_decode_are_a_problem_of_the_brief(
     shot(tmp_path / "p.jpg", body=(31, 62, 93))
     monkeypatch.setattr(composition, "load_image", broken)
     found = compiled(tmp_path, preset="shelf", segments=[{"media": "p.jpg"}])
-    assert found.spec is None
+    assert found.plan is None
     assert [p.code for p in found.problems if p.severity == "error"] == ["media.corrupt"]
 
 
@@ -267,7 +267,7 @@ def test_a_brief_names_several_files_for_one_frame(tmp_path: Path) -> None:
         (tmp_path / "brief.yaml").write_text(f"archetype: overlay\nmedia: [{media}]\n")
         return compile_file(tmp_path / "brief.yaml", tmp_path, "brief", "brief.yaml", SHOP)
 
-    spec = of("{paths: [wide.jpg, p.png]}, {paths: [c.mp4, wide.jpg], arrange: stack}").spec
+    spec = of("{paths: [wide.jpg, p.png]}, {paths: [c.mp4, wide.jpg], arrange: stack}").plan
     assert spec is not None
     assert [s.layout.arrange for s in spec.segments] == ["pip", "stack"]
     assert [p.fit for p in spec.segments[0].layout.places] == ["frame", "cutout"]
@@ -349,7 +349,7 @@ def test_parallax_keeps_to_what_is_brand_safe_and_gradients_stay(tmp_path: Path)
     asked = {"media": "p.png", "background": {"media": "scene.jpg", "parallax": 0.1}}
     amount = PRESETS.preset("overlay", "studio").motion
     for safe, most in ((True, amount.amount), (False, amount.lively)):
-        spec = compiled(tmp_path, brandSafe=safe, segments=[asked]).spec
+        spec = compiled(tmp_path, brandSafe=safe, segments=[asked]).plan
         assert spec is not None and spec.segments[0].background.parallax == most
     job, made = footage(tmp_path, media="p.png", motion="push_in")
     frames = rgb_frames(made)
@@ -379,7 +379,7 @@ def test_words_stand_out_from_every_ground(preset: str, brand: str, tmp_path: Pa
             brand=brand,
             segments=[{"media": "p.png", "text": "Hello", "background": f"{n}.png"}],
         )
-        ground = result.spec.segments[0].background
+        ground = result.plan.segments[0].background
         assert 0 < ground.wash < 0.85  # the picture is still seen
         colour = np.array([int(ground.colors[0][i : i + 2], 16) for i in (1, 3, 5)])
         mixed = np.rint(tone * (1 - ground.wash) + colour * ground.wash).astype(int)
@@ -392,7 +392,7 @@ def test_a_shot_on_white_is_not_blurred_into_a_grey(tmp_path: Path) -> None:
     picture(tmp_path / "scene.jpg")
     spec = compiled(
         tmp_path, preset="shelf", segments=[{"media": "pale.jpg"}, {"media": "scene.jpg"}]
-    ).spec
+    ).plan
     assert spec is not None
     assert [s.background.kind for s in spec.segments] == ["gradient", "blur"]
 
@@ -423,13 +423,13 @@ def test_a_plan_with_all_of_it_compiles_to_itself(tmp_path: Path) -> None:
         "- {paths: [p.jpg, c.png]}\n- {path: scene.jpg, background: blur}\nhook: Hello\n"
     )
     first = compile_file(tmp_path / "brief.yaml", tmp_path, "brief", "brief.yaml", SHOP)
-    assert first.spec is not None, first.problems
+    assert first.plan is not None, first.problems
     plan = tmp_path / "render_spec.json"
-    plan.write_text(first.spec.model_dump_json(by_alias=True), "utf-8")
-    stored = {a.key: first.files[a.id] for a in first.spec.assets}
+    plan.write_text(first.plan.model_dump_json(by_alias=True), "utf-8")
+    stored = {a.key: first.files[a.id] for a in first.plan.assets}
     shop = CompileContext(SHOP.presets, SHOP.fonts, {}, stored.get)
     again = compile_file(plan, tmp_path, "spec", plan.name, shop)
-    assert again.spec is not None, again.problems
+    assert again.plan is not None, again.problems
     kept = {"exclude": {"metadata"}}
-    assert again.spec.model_dump(**kept) == first.spec.model_dump(**kept)
-    assert isinstance(again.spec, RenderSpec)
+    assert again.plan.model_dump(**kept) == first.plan.model_dump(**kept)
+    assert isinstance(again.plan, RenderSpec)

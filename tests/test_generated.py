@@ -470,13 +470,13 @@ def test_a_picture_is_redrawn_only_when_the_brief_says_so(tmp_path: Path) -> Non
 def test_a_hand_written_plan_keeps_to_the_same_rules(tmp_path: Path) -> None:
     media_files(tmp_path, "a.png")
     segment = {"generate": {"prompt": "x", "fromMedia": "a.png"}, "duration": 2}
-    kept = written(tmp_path, segments=[segment]).spec
+    kept = written(tmp_path, segments=[segment]).plan
     assert order(kept) == ["a+x"] and kept.segments[0].generate.from_media is None
     assert any(n.startswith("segments[0].generate.from_media:") for n in kept.notes)
     allowed = {"allowRegeneration": True}
-    free = written(tmp_path, segments=[segment], constraints=allowed).spec
+    free = written(tmp_path, segments=[segment], constraints=allowed).plan
     assert order(free) == ["a*x"] and free.segments[0].generate.from_media == "a1"
-    plain = written(tmp_path, segments=[{**segment, "type": "image", "media": "a.png"}]).spec
+    plain = written(tmp_path, segments=[{**segment, "type": "image", "media": "a.png"}]).plan
     assert order(plain) == ["a"] and "segments[0].generate has no effect" in plain.notes[0]
     missing = {"generate": {"prompt": "x", "fromMedia": "z.png"}}
     found = written(tmp_path, segments=[missing])

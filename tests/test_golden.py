@@ -106,9 +106,9 @@ def drawn(archetype: str, preset: str, folder: Path) -> np.ndarray:
     plan = folder / "render_spec.json"
     plan.write_text(json.dumps(spec), encoding="utf-8")
     compiled = compile_file(plan, MEDIA, "spec", plan.name, CompileContext(LIBRARY, FONTS))
-    assert compiled.spec, [str(p) for p in compiled.problems]
+    assert compiled.plan, [str(p) for p in compiled.problems]
     frames = []
-    for job in segment_jobs(compiled.spec, build_timeline(compiled.spec)):
+    for job in segment_jobs(compiled.plan, build_timeline(compiled.plan)):
         files = {a.id: compiled.files[a.id] for a in job.all_assets}
         footage = Compositor().render(job, files, folder, lambda n: None)
         wanted = job.count * 3 // 4

@@ -64,12 +64,12 @@ def drawn_lines(fitted: FittedText) -> list[str]:
 
 def set_cues(result: CompiledPlan, role: str) -> list[FittedText]:
     """The cues of a role as they will be drawn."""
-    assert result.spec is not None, [str(p) for p in result.problems]
+    assert result.plan is not None, [str(p) for p in result.problems]
     found = []
-    for cue in result.spec.captions:
+    for cue in result.plan.captions:
         if cue.role == role:
             style = text_style(
-                result.spec.styles[cue.style], cue.align_y, result.spec.metadata["locale"]
+                result.plan.styles[cue.style], cue.align_y, result.plan.metadata["locale"]
             )
             x0, y0, x1, y1 = cue.box
             found.append(fit_text(cue.text, style, x1 - x0, y1 - y0, FONTS))
@@ -93,7 +93,7 @@ def test_what_was_refused_is_set(case: str, role: str, lines: list[str]) -> None
     (fitted,) = set_cues(result, role)
     assert drawn_lines(fitted) == lines
     assert all(g.id != 0 for line in fitted.lines for g in line.shaped.glyphs)
-    assert result.spec.notes == [] or not any("smaller" in n for n in result.spec.notes)
+    assert result.plan.notes == [] or not any("smaller" in n for n in result.plan.notes)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_words_part_where_their_readers_expect(language: str, text: str, lines: 
 def test_first_hyphens_then_smaller_then_more_lines_then_more_cues(tmp_path: Path) -> None:
     def hook(text: str) -> tuple[list[FittedText], str, int]:
         result = compile_text(tmp_path, hook=text, locale="fi", duration=20)
-        style = result.spec.styles[result.spec.captions[0].style]
-        return set_cues(result, "hook"), " ".join(result.spec.notes), style.max_lines
+        style = result.plan.styles[result.plan.captions[0].style]
+        return set_cues(result, "hook"), " ".join(result.plan.notes), style.max_lines
 
     word = "lentokonesuihkuturbiini"
     (fitted,), notes, _ = hook(word)
@@ -153,8 +153,8 @@ def test_every_place_for_words_takes_long_ones(tmp_path: Path, preset: str) -> N
         cta="Lebensversicherungsgesellschaften",
         beats=["Jetzt bei https://www.sonnenschutz-beispiel.example/sommerangebote", "Ja"],
     )
-    assert result.spec is not None, [str(p) for p in result.problems]
-    said = "".join(c.text for c in result.spec.captions).translate(UNSEEN)
+    assert result.plan is not None, [str(p) for p in result.problems]
+    said = "".join(c.text for c in result.plan.captions).translate(UNSEEN)
     for part in ("schiffahrtsgesellschaftskapitän", "sommerangebote", "versicherungsgesellschaft"):
         assert part.replace("schiff", "schifff") in said
 
@@ -310,8 +310,8 @@ def test_an_emoji_that_no_font_has_is_drawn_by_its_parts(text: str, drawn: str |
 
 def test_a_replaced_emoji_is_noted_wherever_it_stands(tmp_path: Path) -> None:
     result = compile_text(tmp_path, hook="For you 👽🏽", badge="New 👩‍👽")
-    assert result.spec is not None and not result.problems
-    notes = " ".join(result.spec.notes)
+    assert result.plan is not None and not result.problems
+    notes = " ".join(result.plan.notes)
     assert "👽🏽 (U+1F47D U+1F3FD); it is drawn as 👽" in notes and "drawn as 👩👽" in notes
 
 

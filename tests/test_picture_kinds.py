@@ -165,8 +165,8 @@ def save_avif(path: Path, values: np.ndarray, primaries: str, transfer: str, mat
 )
 def test_a_heic_is_read_and_turned_once(case, size, wanted):
     found = compile_file(CASES / case / "brief.yaml", CASES / case, "brief", "brief.yaml", SHOP)
-    assert found.spec is not None, [str(p) for p in found.problems]
-    asset = found.spec.assets[0]
+    assert found.plan is not None, [str(p) for p in found.problems]
+    asset = found.plan.assets[0]
     assert (asset.kind, asset.width, asset.height) == ("image", *size)
     rgb = load_image(CASES / case / "phone.heic")
     h, w = rgb.shape[:2]

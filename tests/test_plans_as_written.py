@@ -63,7 +63,7 @@ def test_the_published_example_looks_as_it_says(tmp_path: Path) -> None:
     path = tmp_path / "render_spec.json"
     path.write_text(json.dumps(said))
     result = compile_file(path, CASES / "seed-example", "spec", path.name, SHOP)
-    spec = result.spec
+    spec = result.plan
     x0, y0, x1, y1 = spec.overlays[0].box
     for job, cue in zip(segment_jobs(spec, build_timeline(spec)), spec.captions, strict=True):
         media = {a.id: result.files[a.id] for a in job.all_assets}
@@ -102,7 +102,7 @@ def test_a_plan_without_audio_is_silent() -> None:
 )
 def test_silence_in_other_words(audio: dict[str, Any], folder: Path) -> None:
     result = plan(folder, {"archetype": "hero", "segments": [{"media": "a.png"}], **audio})
-    assert result.spec is not None and result.spec.audio.music is None
+    assert result.plan is not None and result.plan.audio.music is None
 
 
 def test_a_meme_without_a_preset_has_bold_white_words_on_black_above(folder: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_meme_without_a_preset_has_bold_white_words_on_black_above(folder: Pat
         if not said:
             picture(own / "a.png")
             brief(own, "archetype: meme\nmedia: [a.png]\nhook: When it works\n")
-        spec = plan(own, said).spec if said else compiled(own)
+        spec = plan(own, said).plan if said else compiled(own)
         [cue] = spec.captions
         style = spec.styles[cue.style]
         [segment] = spec.segments
@@ -152,9 +152,9 @@ def test_the_whole_in_other_words(more: dict[str, Any], folder: Path) -> None:
         "resolution": "270x480",
         "segments": [{"media": "a.png", "duration": 2, "text": "Hello"}],
     }
-    expected = plan(folder, usual).spec
+    expected = plan(folder, usual).plan
     said = {k: v for k, v in {**usual, **more}.items() if v is not None}
-    assert plan(folder, said).spec == expected
+    assert plan(folder, said).plan == expected
 
 
 SEGMENTS = [
@@ -169,8 +169,8 @@ SEGMENTS = [
 @pytest.mark.parametrize("segment", SEGMENTS, ids=str)
 def test_segments_in_other_words(segment: dict[str, Any], folder: Path) -> None:
     usual = {"media": "a.png", "duration": 2, "text": "Hello"}
-    expected = plan(folder, {"archetype": "hero", "segments": [usual]}).spec
-    assert plan(folder, {"archetype": "hero", "segments": [segment]}).spec == expected
+    expected = plan(folder, {"archetype": "hero", "segments": [usual]}).plan
+    assert plan(folder, {"archetype": "hero", "segments": [segment]}).plan == expected
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_text_styles_in_other_words(
     style: dict[str, Any], expected: tuple[str, ...], folder: Path
 ) -> None:
     segment = {"media": "a.png", "text": "Hello", "textStyle": {**style, "fontSize": "60px"}}
-    spec = plan(folder, {"archetype": "hero", "segments": [segment]}).spec
+    spec = plan(folder, {"archetype": "hero", "segments": [segment]}).plan
     found = spec.styles[spec.captions[0].style]
     assert (found.place, found.align, found.color, found.max_px) == (*expected, 60)
 
@@ -226,7 +226,7 @@ def place(box, area) -> tuple[str, str]:
 def test_places_of_overlays_in_words(word: str, folder: Path) -> None:
     overlay = {"image": "mark.png", "position": word, "opacity": "80%", "width": "30%"}
     segment = {"media": "a.png", "duration": 2}
-    spec = plan(folder, {"archetype": "hero", "segments": [segment], "overlays": [overlay]}).spec
+    spec = plan(folder, {"archetype": "hero", "segments": [segment], "overlays": [overlay]}).plan
     [found] = spec.overlays
     assert place(found.box, spec.constraints.clear_box) == OVERLAYS[word]
     assert (found.opacity, found.width) == (0.8, 0.3)
@@ -248,14 +248,14 @@ def test_places_of_overlays_in_numbers(at, corner, moved: bool, folder: Path) ->
     segment = {"media": "a.png", "duration": 2}
     said = {"archetype": "hero", "segments": [segment], "overlays": [overlay]}
     result = plan(folder, said)
-    [found] = result.spec.overlays
+    [found] = result.plan.overlays
     if corner:
         assert found.box[:2] == corner
     assert any(p.code == "safe_zone.overlay" for p in result.problems) == moved
     # What comes back of it is the same plan.
-    (folder / "again.json").write_text(spec_json(result.spec, camel=True))
+    (folder / "again.json").write_text(spec_json(result.plan, camel=True))
     again = compile_file(folder / "again.json", folder, "spec", "again.json", SHOP)
-    assert again.spec.overlays == result.spec.overlays
+    assert again.plan.overlays == result.plan.overlays
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_places_of_overlays_in_numbers(at, corner, moved: bool, folder: Path) ->
 def test_music_in_other_words(track, gain: float, folder: Path) -> None:
     segments = [{"media": "a.png", "duration": 2}]
     for key, said in (("audioTrack", track), ("audio", {"music": track}), ("music", track)):
-        spec = plan(folder, {"archetype": "hero", "segments": segments, key: said}).spec
+        spec = plan(folder, {"archetype": "hero", "segments": segments, key: said}).plan
         assert spec.asset(spec.audio.music.media).source == "song.wav"
         assert spec.audio.music.gain_db == pytest.approx(gain, abs=0.01)
 
@@ -342,7 +342,7 @@ def test_what_cant_be_followed_is_refused_by_name(
     more: dict[str, Any], field: str, named: str, folder: Path
 ) -> None:
     result = plan(folder, {"archetype": "hero", "segments": [{"media": "a.png"}], **more})
-    assert result.spec is None
+    assert result.plan is None
     [problem] = [p for p in result.problems if p.severity == "error"]
     assert named in f"{problem.field} {problem.message}" and problem.remedy
     assert (problem.field or "").replace("_", "").lower().startswith(field.lower()), problem.field
@@ -366,10 +366,10 @@ def test_a_plan_taken_from_a_brief_gives_the_same_video(name: str, folder: Path)
     for camel, encoding in ((True, "utf-8"), (False, "utf-16")):
         (folder / "plan.json").write_text(spec_json(first, camel=camel), encoding)
         again = compile_file(folder / "plan.json", folder, "spec", "plan.json", SHOP)
-        assert again.spec is not None, [str(p) for p in again.problems]
-        jobs = [segment_jobs(s, build_timeline(s)) for s in (first, again.spec)]
+        assert again.plan is not None, [str(p) for p in again.problems]
+        jobs = [segment_jobs(s, build_timeline(s)) for s in (first, again.plan)]
         assert [j.canonical_data() for j in jobs[0]] == [j.canonical_data() for j in jobs[1]]
-        assert again.spec.audio == first.audio and again.spec.captions == first.captions
+        assert again.plan.audio == first.audio and again.plan.captions == first.captions
 
 
 def test_a_finished_plan_needs_no_other_spelling(folder: Path) -> None:

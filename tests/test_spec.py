@@ -15,6 +15,7 @@ from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.compiler.draft import CompileContext
 from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.plan.complete import Plan
 from pytoon_pipeline.plan.model import TRANSITIONS, RenderSpec, Segment, Transition
 from pytoon_pipeline.plan.segment_jobs import segment_fingerprint, segment_jobs
 from pytoon_pipeline.plan.timeline import MIN_COPIED, build_timeline
@@ -33,8 +34,8 @@ def compile_in(folder: Path) -> CompiledPlan:
 
 def compiled(folder: Path) -> RenderSpec:
     result = compile_in(folder)
-    assert result.spec is not None, [str(p) for p in result.problems]
-    return result.spec
+    assert result.plan is not None, [str(p) for p in result.problems]
+    return result.plan
 
 
 def brief(folder: Path, text: str) -> Path:
@@ -61,14 +62,14 @@ def test_a_finished_spec_compiles_to_itself(tmp_path: Path) -> None:
     plan = tmp_path / "render_spec.json"
     plan.write_text(spec.model_dump_json(by_alias=True), "utf-8")
     # From the store alone, or, where nothing was rendered yet, with its media beside it.
-    assert compile_file(plan, tmp_path, "spec", plan.name, shop).spec == spec
-    assert compile_file(plan, folder, "spec", plan.name, SHOP).spec == spec
+    assert compile_file(plan, tmp_path, "spec", plan.name, shop).plan == spec
+    assert compile_file(plan, folder, "spec", plan.name, SHOP).plan == spec
 
 
 def test_camel_and_snake_case_say_the_same() -> None:
     spec = compiled(FIXTURES / "spec_minimal")
     for by_alias in (True, False):
-        assert RenderSpec.model_validate_json(spec.model_dump_json(by_alias=by_alias)) == spec
+        assert Plan.model_validate_json(spec.model_dump_json(by_alias=by_alias)) == spec
 
 
 def test_brand_safe_is_one_flag_with_a_known_reach(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_all_problems_of_a_brief_come_at_once(tmp_path: Path) -> None:
             f"cta: {'word ' * 300}\n",
         )
     )
-    assert result.spec is None
+    assert result.plan is None
     found = {(p.code, p.field) for p in result.problems}
     assert found >= {
         ("preset.unknown", "preset"),
@@ -148,7 +149,7 @@ def test_all_problems_of_a_brief_come_at_once(tmp_path: Path) -> None:
 def test_each_fault_has_its_code(tmp_path: Path, text: str, code: str) -> None:
     picture(tmp_path / "a.png", (36, 64))
     result = compile_in(brief(tmp_path, text))
-    assert result.spec is None
+    assert result.plan is None
     assert code in [p.code for p in result.problems], [str(p) for p in result.problems]
 
 

@@ -274,10 +274,10 @@ def test_a_badge_covers_no_words_and_no_logo_and_stays_in_the_clear(
         }
     )
     result = compile_in(brief(folder, text))
-    if result.spec is None:
+    if result.plan is None:
         assert {p.code for p in result.problems if p.severity == "error"} == {"badge.no_room"}
         return
-    spec = result.spec
+    spec = result.plan
     sticker = next(o for o in spec.overlays if o.type == "badge")
     c = spec.constraints.clear_box
     x0, y0, x1, y1 = sticker.box
@@ -433,13 +433,13 @@ def test_a_plan_with_badge_and_end_card_compiles_to_itself(
 ) -> None:
     text = "archetype: overlay\npreset: {}\nbrand: morrow\nmedia: c.png\nhook: Hello\nbadge: New\n"
     result = compile_in(brief(folder, text.format(preset)))
-    assert result.spec is not None
-    stored = {a.key: result.files[a.id] for a in result.spec.assets}
+    assert result.plan is not None
+    stored = {a.key: result.files[a.id] for a in result.plan.assets}
     shop = CompileContext(SHOP.presets, SHOP.fonts, {}, stored.get)
     plan = tmp_path / "render_spec.json"
-    plan.write_text(result.spec.model_dump_json(by_alias=True), "utf-8")
+    plan.write_text(result.plan.model_dump_json(by_alias=True), "utf-8")
     again = compile_file(plan, tmp_path, "spec", plan.name, shop)
-    assert again.spec == result.spec, [str(p) for p in again.problems]
+    assert again.plan == result.plan, [str(p) for p in again.problems]
 
 
 def test_an_end_card_of_words_alone(folder: Path) -> None:

@@ -22,7 +22,7 @@ from pytoon_pipeline.cli.terminal import (
 )
 from pytoon_pipeline.errors import Problem, PytoonError, UserError
 from pytoon_pipeline.media.probe import hash_file
-from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.complete import Plan
 from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.stages.compile import compile_source, spec_json
 from pytoon_pipeline.stages.documents import MetricsDocument
@@ -121,7 +121,7 @@ def _export_brief(
 
 
 def _find_finished(
-    source: BriefSource, spec: RenderSpec, services: Services
+    source: BriefSource, spec: Plan, services: Services
 ) -> tuple[Path | None, dict[str, str], list[Problem]]:
     """The finished video of this very plan, if there is one, beside it or in the store; the names
     of its segments; what is to be said."""

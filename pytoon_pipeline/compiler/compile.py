@@ -14,6 +14,7 @@ from pytoon_pipeline.compiler.draft import CompileContext, PlanDraft
 from pytoon_pipeline.compiler.passes import PASSES
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.media.probe import UnreadableMediaError
+from pytoon_pipeline.plan.complete import Plan, complete_plan
 from pytoon_pipeline.plan.model import Constraints, RenderSpec, Segment
 
 
@@ -21,7 +22,7 @@ from pytoon_pipeline.plan.model import Constraints, RenderSpec, Segment
 class CompiledPlan:
     """What came out of a file."""
 
-    spec: RenderSpec | None
+    plan: Plan | None
     """None when there are errors."""
     problems: list[Problem]
     """Errors, warnings and infos, errors first."""
@@ -51,8 +52,7 @@ def compile_file(
         data, problems = copy.deepcopy(dict(document.data)), list(document.problems)
     if data is None:
         return CompiledPlan(None, problems, {})
-    compiled = _compile_document(data, folder, kind, shown, shop, document)
-    found = compiled.problems
+    draft, found = _compile_document(data, folder, kind, shown, shop, document)
     if document is not None:
         # What is wrong with a kit or a preset is no fault of a row.
         found = [document.locate_problem(p) if p.file in (None, shown) else p for p in found]
@@ -61,13 +61,14 @@ def compile_file(
     found = problems + found
     order = {"error": 0, "warning": 1, "info": 2}
     found.sort(key=lambda p: order[p.severity])
-    spec = compiled.spec
-    if spec is None or any(p.severity == "error" for p in found):
+    if draft is None or any(p.severity == "error" for p in found):
         return CompiledPlan(None, found, {})
+    spec = draft.spec
+    spec.metadata = {**spec.metadata, "notes": draft.notes}
     warnings = [p.as_dict() for p in found]
     if warnings:
         spec.metadata["warnings"] = warnings
-    return CompiledPlan(RenderSpec.model_validate(spec.model_dump()), found, compiled.files)
+    return CompiledPlan(complete_plan(spec), found, draft.files)
 
 
 def _compile_document(
@@ -77,7 +78,8 @@ def _compile_document(
     shown: str,
     shop: CompileContext,
     document: SourceDocument | None,
-) -> CompiledPlan:
+) -> tuple[PlanDraft | None, list[Problem]]:
+    """The draft with all passes done, None where nothing can be compiled; and all problems."""
     names = document.files if document else {}
     if kind == "brief":
         brief, found = validate_data(Brief, data, shown)
@@ -88,7 +90,7 @@ def _compile_document(
             None if spec is None else PlanDraft(shown, folder, _copy_for_compilation(spec), shop)
         )
     if draft is None:
-        return CompiledPlan(None, found, {})
+        return None, found
     if document is not None and document.until:
         until = dt.datetime.fromisoformat(document.until)
         draft.notes.append(f"What it says of the price holds until {until:%Y-%m-%d %H:%M} UTC.")
@@ -102,14 +104,11 @@ def _compile_document(
         except UnreadableMediaError as error:  # A logo or a track that was replaced just now.
             draft.error(error.code, error.message, error.remedy)
             break
-    if draft.broken:
-        return CompiledPlan(None, draft.problems, {})
-    draft.spec.metadata = {**draft.spec.metadata, "notes": draft.notes}
-    return CompiledPlan(draft.spec, draft.problems, draft.files)
+    return draft, draft.problems
 
 
 def _copy_for_compilation(spec: RenderSpec) -> RenderSpec:
-    """A spec to work on; what an earlier compilation said of it is said anew."""
+    """A spec to work on; what an earlier compilation said of it is said again."""
     metadata = {k: v for k, v in spec.metadata.items() if k not in ("notes", "warnings")}
     return spec.model_copy(deep=True, update={"metadata": metadata})
 

@@ -18,7 +18,7 @@ from pytoon_pipeline.stages.documents import (
 )
 
 if TYPE_CHECKING:
-    from pytoon_pipeline.plan.model import RenderSpec
+    from pytoon_pipeline.plan.complete import Plan
     from pytoon_pipeline.report.write import ReportDocument
     from pytoon_pipeline.store import Store
 
@@ -75,7 +75,7 @@ def problems_table(problems: Sequence[Problem]) -> dg.TableMetadataValue:
 # Numbers under names that stay: Dagster plots them over an asset's partitions and runs.
 
 
-def spec_metadata(spec: RenderSpec) -> Metadata:
+def spec_metadata(spec: Plan) -> Metadata:
     rows: list[_Row] = [
         {
             "segment": s.id,
@@ -125,7 +125,7 @@ def spec_metadata(spec: RenderSpec) -> Metadata:
     return found
 
 
-def _source_name(spec: RenderSpec, asset_id: str) -> str:
+def _source_name(spec: Plan, asset_id: str) -> str:
     return next((a.source for a in spec.assets if a.id == asset_id), asset_id)
 
 
@@ -200,7 +200,7 @@ def segments_metadata(document: SegmentsDocument) -> Metadata:
     return found
 
 
-def video_metadata(video: VideoDocument, spec: RenderSpec, store: Store) -> Metadata:
+def video_metadata(video: VideoDocument, spec: Plan, store: Store) -> Metadata:
     found: Metadata = {
         "video": object_link(store, video.key),
         "seconds": round(video.seconds, 3),

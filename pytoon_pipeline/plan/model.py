@@ -747,6 +747,11 @@ class RenderSpec(SpecModel):
     def _usual_names(cls, value: Any) -> Any:
         return spellings.whole_plan(value)
 
+    @property
+    def locale(self) -> str:
+        """The language of the words, a BCP 47 tag; the format keeps it in `metadata`."""
+        return str(self.metadata.get("locale", "en"))
+
     def asset(self, asset_id: str) -> Asset:
         """The asset of this id; KeyError when the plan has none."""
         for asset in self.assets:

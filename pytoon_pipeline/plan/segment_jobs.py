@@ -1,6 +1,6 @@
 """A segment job: all that goes into one segment file, and nothing else.
 
-It is cut out of a complete RenderSpec and carries frames, pixels and hashes only, so that its
+It is cut out of a complete Plan and carries frames, pixels and hashes only, so that its
 fingerprint changes exactly when the segment's pixels would. It is what an engine receives.
 """
 
@@ -14,6 +14,7 @@ from pydantic import Field
 
 from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.briefs.model import Archetype
+from pytoon_pipeline.plan.complete import Plan
 from pytoon_pipeline.plan.model import (
     Asset,
     Background,
@@ -21,7 +22,6 @@ from pytoon_pipeline.plan.model import (
     Generate,
     Layout,
     Motion,
-    RenderSpec,
     SpecModel,
     TypeStyle,
 )
@@ -159,14 +159,14 @@ def _crosses_cut(first: int, end: int, cut: int) -> bool:
     return first < cut < end
 
 
-def segment_jobs(spec: RenderSpec, line: Timeline) -> list[SegmentJob]:
+def segment_jobs(spec: Plan, line: Timeline) -> list[SegmentJob]:
     """The jobs of a complete spec, in order."""
     rate, size = spec.frame_rate, spec.resolution
     whole = (0, 0, size.width, size.height)
     kinds = {w.left: w.kind for w in line.windows}
     # Frames at which a cue follows on its predecessor without a pause: neither fades there.
-    taken_over = {frames_of(c.start, rate) for c in spec.captions or [] if not c.entrance}
-    language = str(spec.metadata.get("locale", "en"))
+    taken_over = {frames_of(c.start, rate) for c in spec.captions if not c.entrance}
+    language = spec.locale
     jobs = []
     for i, (segment, span) in enumerate(zip(spec.segments, line.spans, strict=True)):
         start, end = span.start, span.start + span.body
@@ -177,7 +177,7 @@ def segment_jobs(spec: RenderSpec, line: Timeline) -> list[SegmentJob]:
             return first < span.first + span.count and last > span.first
 
         captions = []
-        for cue in spec.captions or []:
+        for cue in spec.captions:
             first, last = frames_of(cue.start, rate), frames_of(cue.end, rate)
             # A cue that ends at a cut belongs to one side of it: it must not show in the other's
             # handle, where it would flash up within the transition.
@@ -198,7 +198,7 @@ def segment_jobs(spec: RenderSpec, line: Timeline) -> list[SegmentJob]:
                 )
             )
         overlays, overlay_assets, badges = [], {}, []
-        for overlay in spec.overlays or []:
+        for overlay in spec.overlays:
             first = frames_of(overlay.start or 0, rate)
             last = line.frames if overlay.end is None else frames_of(overlay.end, rate)
             # One that ends within the transition into this segment goes with the one before.
@@ -233,7 +233,7 @@ def segment_jobs(spec: RenderSpec, line: Timeline) -> list[SegmentJob]:
                 segment_id=segment.id,
                 archetype=spec.archetype,
                 language=language,
-                type=segment.type or "image",
+                type=segment.type,
                 width=size.width,
                 height=size.height,
                 rate=rate,

@@ -24,7 +24,8 @@ from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.styles import TextStyle
 from pytoon_pipeline.picture.text import fit_text
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
-from pytoon_pipeline.plan.model import Asset, Box, Caption, Overlay, RenderSpec
+from pytoon_pipeline.plan.complete import Plan
+from pytoon_pipeline.plan.model import Asset, Box, Caption, Overlay
 from pytoon_pipeline.plan.timeline import Timeline, frames_of
 from pytoon_pipeline.quality.checks import SeenText
 
@@ -73,15 +74,15 @@ class PlannedText:
 
 
 def plan_texts(
-    spec: RenderSpec, line: Timeline, fonts: FontLibrary, media: Callable[[Asset], Path]
+    spec: Plan, line: Timeline, fonts: FontLibrary, media: Callable[[Asset], Path]
 ) -> list[PlannedText]:
     """Everything that is laid over the footage of a complete plan."""
-    captions = [_plan_caption(spec, line, cue, fonts) for cue in spec.captions or []]
+    captions = [_plan_caption(spec, line, cue, fonts) for cue in spec.captions]
     overlays = [
         _plan_badge(spec, line, o, fonts)
         if o.type == "badge"
         else _plan_overlay(spec, line, o, media)
-        for o in spec.overlays or []
+        for o in spec.overlays
     ]
     return [p for p in (*captions, *overlays) if p is not None]
 
@@ -99,7 +100,7 @@ def _steady_frame(line: Timeline, first: int, end: int) -> int | None:
 
 
 def _plan_caption(
-    spec: RenderSpec, line: Timeline, cue: Caption, fonts: FontLibrary
+    spec: Plan, line: Timeline, cue: Caption, fonts: FontLibrary
 ) -> PlannedText | None:
     style = spec.styles[cue.style]
     first, end = frames_of(cue.start, line.rate), frames_of(cue.end, line.rate)
@@ -108,7 +109,7 @@ def _plan_caption(
         enters = min(enters, int(MAX_OF_CUE * (end - first)))
     frame = _steady_frame(line, first + enters, end - frames_of(EXIT_SECONDS, line.rate))
     x, y, x1, y1 = cue.box
-    language = str(spec.metadata.get("locale", "en"))
+    language = spec.locale
     fitted = fit_text(cue.text, text_style(style, cue.align_y, language), x1 - x, y1 - y, fonts)
     if frame is None or fitted is None:
         return None
@@ -149,14 +150,14 @@ def _letter_coverage(white: np.ndarray, black: np.ndarray) -> np.ndarray:
 
 
 def _plan_badge(
-    spec: RenderSpec, line: Timeline, badge: Overlay, fonts: FontLibrary
+    spec: Plan, line: Timeline, badge: Overlay, fonts: FontLibrary
 ) -> PlannedText | None:
     frame = _steady_frame(line, *_overlay_frames(line, badge))
     if badge.box is None or frame is None or not badge.style:
         return None
     x0, y0, x1, y1 = badge.box
     size, degrees = (x1 - x0, y1 - y0), badge.rotation or 0.0
-    style = text_style(spec.styles[badge.style], "middle", str(spec.metadata.get("locale", "en")))
+    style = text_style(spec.styles[badge.style], "middle", spec.locale)
     text, shape = badge.text or "", badge.shape or "round"
     fitted = fit_badge(text, style, shape, degrees, size, fonts)
     white, black = (
@@ -192,7 +193,7 @@ def _overlay_frames(line: Timeline, overlay: Overlay) -> tuple[int, int]:
 
 
 def _plan_overlay(
-    spec: RenderSpec, line: Timeline, overlay: Overlay, media: Callable[[Asset], Path]
+    spec: Plan, line: Timeline, overlay: Overlay, media: Callable[[Asset], Path]
 ) -> PlannedText | None:
     if overlay.box is None or not overlay.media:
         return None

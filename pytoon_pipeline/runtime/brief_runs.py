@@ -37,7 +37,7 @@ from pytoon_pipeline.stages.documents import MetricsDocument
 from pytoon_pipeline.stages.reporter import ForwardingReporter, Reporter
 
 if TYPE_CHECKING:
-    from pytoon_pipeline.plan.model import RenderSpec
+    from pytoon_pipeline.plan.complete import Plan
     from pytoon_pipeline.stages.services import Services
 
 _SQLITE = ("DagsterSqliteStorage", "PooledSqliteStorage", "KeptSqliteStorage")
@@ -61,7 +61,7 @@ class BriefResult:
     traceback: str | None = None
     """Of a fault of the program itself, for its report."""
     metrics: MetricsDocument | None = None
-    spec: RenderSpec | None = None
+    spec: Plan | None = None
 
 
 # Dagster's home ----------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from pytoon_pipeline.media.probe import hash_file
 from pytoon_pipeline.media.trace import FrameTrace, TraceRecorder
 from pytoon_pipeline.picture.transitions import blend_frames
 from pytoon_pipeline.picture.yuv import Planes
-from pytoon_pipeline.plan.model import RenderSpec, Segment
+from pytoon_pipeline.plan.complete import Plan, PlanSegment
 from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
 from pytoon_pipeline.plan.timeline import Timeline, TransitionWindow, build_timeline
 from pytoon_pipeline.stages.compile import spec_json
@@ -59,7 +59,7 @@ log = logging.getLogger("pytoon.assemble")
 
 
 def assemble_video(
-    spec: RenderSpec,
+    spec: Plan,
     segments: SegmentsDocument,
     services: Services,
     key: str,
@@ -88,7 +88,7 @@ def assemble_video(
 
 
 def _assemble_parts(
-    spec: RenderSpec,
+    spec: Plan,
     segments: SegmentsDocument,
     services: Services,
     key: str,
@@ -233,7 +233,7 @@ def _sound_keys(mark: str) -> tuple[str, str]:
 
 
 def _list_parts(
-    spec: RenderSpec,
+    spec: Plan,
     records: list[SegmentRecord],
     windows: list[str],
     sound_mark: str,
@@ -260,7 +260,7 @@ def _own_digest(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write_documents(spec: RenderSpec, services: Services, folder_key: str) -> None:
+def _write_documents(spec: Plan, services: Services, folder_key: str) -> None:
     for name, text in (
         ("render_spec.json", spec_json(spec)),
         ("captions.srt", to_srt(spec)),
@@ -306,12 +306,9 @@ def _blend_transition(
 # --- sound
 
 
-def _sound_plan(
-    spec: RenderSpec, line: Timeline, services: Services
-) -> tuple[sound.SoundPlan, str]:
+def _sound_plan(spec: Plan, line: Timeline, services: Services) -> tuple[sound.SoundPlan, str]:
     """What is heard, in samples, and its hash (files by theirs)."""
     audio = spec.audio
-    assert audio is not None, "a complete plan says what is heard"
 
     def sample_at(frame: int) -> int:
         return frame * SOUND_RATE // line.rate
@@ -383,14 +380,14 @@ def _sound_plan(
     return plan, mark
 
 
-def _is_heard(spec: RenderSpec, segment: Segment) -> bool:
+def _is_heard(spec: Plan, segment: PlanSegment) -> bool:
     """Is the own sound of a segment's clip heard?"""
     if segment.type != "video" or not segment.audio.use or not segment.media:
         return False
     return bool(spec.asset(segment.media[0]).has_audio)
 
 
-def heard_files(spec: RenderSpec) -> dict[str, str]:
+def heard_files(spec: Plan) -> dict[str, str]:
     """The parts of the sound, by the names that `media.sound` gives them, and their files."""
     audio = spec.audio
     found = {}
@@ -403,7 +400,7 @@ def heard_files(spec: RenderSpec) -> dict[str, str]:
     return found
 
 
-def sound_notes(spec: RenderSpec, record: SoundRecord) -> list[str]:
+def sound_notes(spec: Plan, record: SoundRecord) -> list[str]:
     """What was put right in the sounds of a video, each naming its file."""
     files = heard_files(spec)
     told = [f"{files.get(r.part, 'the mix')}: {r.what}." for r in record.repairs]

@@ -12,7 +12,7 @@ from pytoon_pipeline.briefs.bundle import unpack_brief
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.errors import BriefError, Problem, StoreError
-from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.complete import Plan
 from pytoon_pipeline.scratch import working_folder
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.store.reuse import touch_if_present
@@ -39,21 +39,21 @@ def _judge_offer(
     """What was made of a row of a table and stands by itself by now (a finished plan, a brief that
     was sent to a server and may have waited there) says until when it holds: a plan is warned of,
     a brief refused. Rows themselves are looked at by `_refuse_outdated`."""
-    if compiled.spec is None or (source.document is not None and source.document.until):
+    if compiled.plan is None or (source.document is not None and source.document.until):
         return compiled
-    warning = _outdated_plan(compiled.spec, source, now or dt.datetime.now(dt.UTC))
+    warning = _outdated_plan(compiled.plan, source, now or dt.datetime.now(dt.UTC))
     if warning is None:
         return compiled
     if source.kind == "brief":
         over = replace(warning, severity="error", remedy="Make the brief anew from its table.")
-        return replace(compiled, spec=None, problems=[*compiled.problems, over])
-    warnings = [*compiled.spec.metadata.get("warnings", []), warning.as_dict()]
-    metadata = {**compiled.spec.metadata, "warnings": warnings}
-    spec = compiled.spec.model_copy(update={"metadata": metadata})
-    return replace(compiled, spec=spec, problems=[*compiled.problems, warning])
+        return replace(compiled, plan=None, problems=[*compiled.problems, over])
+    warnings = [*compiled.plan.metadata.get("warnings", []), warning.as_dict()]
+    metadata = {**compiled.plan.metadata, "warnings": warnings}
+    plan = compiled.plan.model_copy(update={"metadata": metadata})
+    return replace(compiled, plan=plan, problems=[*compiled.problems, warning])
 
 
-def _outdated_plan(spec: RenderSpec, source: BriefSource, now: dt.datetime) -> Problem | None:
+def _outdated_plan(spec: Plan, source: BriefSource, now: dt.datetime) -> Problem | None:
     """What is to be said of a plan, or of a brief of its own, that was made of a row whose offer is
     over."""
     try:
@@ -74,16 +74,14 @@ def _outdated_plan(spec: RenderSpec, source: BriefSource, now: dt.datetime) -> P
 
 def check_source(
     source: BriefSource, services: Services, now: dt.datetime | None = None
-) -> tuple[RenderSpec | None, list[Problem]]:
+) -> tuple[Plan | None, list[Problem]]:
     """The plan, or None, and all that is to be said of it; nothing is copied, stored or raised.
     `now` is the present if left out."""
     compiled = _compile_source(source, services, now)
-    return compiled.spec, compiled.problems
+    return compiled.plan, compiled.problems
 
 
-def compile_source(
-    source: BriefSource, services: Services, now: dt.datetime | None = None
-) -> RenderSpec:
+def compile_source(source: BriefSource, services: Services, now: dt.datetime | None = None) -> Plan:
     """The plan, with every file it needs in the store under its hash. Each file is copied first,
     and that copy is examined and stored: what is rendered is what was checked, whatever becomes of
     the folder meanwhile. `now` is the present if left out. Raises BriefError with all problems, and
@@ -121,9 +119,7 @@ def _refuse_outdated(source: BriefSource, now: dt.datetime | None) -> None:
     )
 
 
-def compile_parcel(
-    key: str, contents: str, services: Services, place: Path | None = None
-) -> RenderSpec:
+def compile_parcel(key: str, contents: str, services: Services, place: Path | None = None) -> Plan:
     """The same, on any machine, of a brief that was packed with these contents. `place` is the
     folder that it was packed from, for messages. Raises StoreError, too."""
     with _working_folder(services) as folder:
@@ -153,20 +149,20 @@ def _relocate_problem(problem: Problem, here: str, there: str) -> Problem:
     return replace(problem, **{n: t and t.replace(here, there) for n, t in texts.items()})
 
 
-def _store_assets(compiled: CompiledPlan, services: Services, copies: Path) -> RenderSpec:
+def _store_assets(compiled: CompiledPlan, services: Services, copies: Path) -> Plan:
     """The plan, its files in the store; those below `copies` may be moved there."""
-    if compiled.spec is None:
+    if compiled.plan is None:
         raise BriefError([p for p in compiled.problems if p.severity == "error"])
-    for asset in compiled.spec.assets:
+    for asset in compiled.plan.assets:
         if not touch_if_present(services.store, asset.key):
             file = compiled.files[asset.id]
             own = file.is_relative_to(copies)
             if own:
                 remember_sum(file, asset.sha256)  # It was summed while it was copied.
             services.store.put(asset.key, file, once=True, move=own)
-    return compiled.spec
+    return compiled.plan
 
 
-def spec_json(spec: RenderSpec, *, camel: bool = False) -> str:
+def spec_json(spec: Plan, *, camel: bool = False) -> str:
     """The plan as people read it and as it is stored."""
     return spec.model_dump_json(indent=2, exclude_none=True, by_alias=camel) + "\n"

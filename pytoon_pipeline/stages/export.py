@@ -20,7 +20,8 @@ from opentimelineio.opentime import RationalTime, TimeRange
 
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture import backgrounds
-from pytoon_pipeline.plan.model import Asset, Background, Caption, Overlay, RenderSpec, Segment
+from pytoon_pipeline.plan.complete import Plan, PlanSegment
+from pytoon_pipeline.plan.model import Asset, Background, Caption, Overlay
 from pytoon_pipeline.plan.timeline import SegmentSpan, Timeline, build_timeline, frames_of
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.subtitles import to_srt
@@ -57,7 +58,7 @@ class TimelineExport:
 
 
 def export_timeline(
-    spec: RenderSpec,
+    spec: Plan,
     name: str,
     *,
     finished: bool = False,
@@ -75,7 +76,7 @@ def export_timeline(
 
 def export_files(
     export: TimelineExport,
-    spec: RenderSpec,
+    spec: Plan,
     name: str,
     services: Services,
     video: Path | None = None,
@@ -96,7 +97,7 @@ def export_files(
     return files
 
 
-def _ground_png(ground: ExportBackground, spec: RenderSpec, services: Services) -> bytes:
+def _ground_png(ground: ExportBackground, spec: Plan, services: Services) -> bytes:
     size = width, height = spec.resolution.width, spec.resolution.height
     background, colours = ground.background, ground.background.colors or ["#000000"]
     if ground.picture is not None:
@@ -111,7 +112,7 @@ def _ground_png(ground: ExportBackground, spec: RenderSpec, services: Services) 
 
 
 class _TimelineBuilder:
-    def __init__(self, spec: RenderSpec, fingerprints: Mapping[str, str]):
+    def __init__(self, spec: Plan, fingerprints: Mapping[str, str]):
         self.spec, self.line, self.rate = spec, build_timeline(spec), spec.frame_rate
         self.prints = fingerprints
         self.names: dict[str, str] = {}
@@ -130,7 +131,7 @@ class _TimelineBuilder:
             "height": spec.resolution.height,
             "frame_rate": self.rate,
             "frames": line.frames,
-            "loudness": spec.audio.loudness.model_dump() if spec.audio else None,
+            "loudness": spec.audio.loudness.model_dump(),
         }
         tracks = [*self.background_tracks(), *self.footage(), *self.overlays(), *self.sound()]
         if finished:
@@ -235,7 +236,7 @@ class _TimelineBuilder:
                 track.append(self.transition(windows[i].kind, windows[i].count // 2))
         return track
 
-    def pieces(self, segment: Segment, span: SegmentSpan, media: str) -> list[otio.schema.Clip]:
+    def pieces(self, segment: PlanSegment, span: SegmentSpan, media: str) -> list[otio.schema.Clip]:
         """The clips of one segment: one, or several where its clip begins anew."""
         about: dict[str, Any] = {
             "segment": segment.id,
@@ -278,7 +279,7 @@ class _TimelineBuilder:
             first, left = 0, left - count
         return made
 
-    def ground(self, segment: Segment, span: SegmentSpan) -> otio.schema.ExternalReference:
+    def ground(self, segment: PlanSegment, span: SegmentSpan) -> otio.schema.ExternalReference:
         """What a segment stands on, as a still of its own."""
         background = segment.background or Background()
         picture = None
@@ -307,7 +308,7 @@ class _TimelineBuilder:
     def overlays(self) -> list[otio.schema.Track]:
         """V2 and, where overlays meet in time, tracks above it, in the order they are drawn."""
         placed: list[tuple[Overlay, int, int, int]] = []
-        for overlay in self.spec.overlays or []:
+        for overlay in self.spec.overlays:
             first = min(frames_of(overlay.start or 0, self.rate), self.line.frames)
             end = self.line.frames if overlay.end is None else frames_of(overlay.end, self.rate)
             end = min(end, self.line.frames)
@@ -333,11 +334,11 @@ class _TimelineBuilder:
             if at < self.line.frames:
                 track.append(self.make_gap(self.line.frames - at))
             tracks.append(track)
-        for cue in self.spec.captions or []:
+        for cue in self.spec.captions:
             first, end = frames_of(cue.start, self.rate), frames_of(cue.end, self.rate)
             colour = _CUE_COLOURS[cue.role]
             tracks[0].markers.append(self.mark(cue.text, first, end, colour, cue, cue.style))
-        for badge in self.spec.overlays or []:
+        for badge in self.spec.overlays:
             if badge.text:
                 first = frames_of(badge.start or 0, self.rate)
                 end = self.line.frames if badge.end is None else frames_of(badge.end, self.rate)
@@ -462,7 +463,7 @@ class _TimelineBuilder:
                 items.append(self.transition("fade", windows[i].count // 2))
         return items
 
-    def sound_of_segment(self, segment: Segment) -> Asset | None:
+    def sound_of_segment(self, segment: PlanSegment) -> Asset | None:
         if segment.type != "video" or not segment.audio.use or not segment.media:
             return None
         asset = self.spec.asset(segment.media[0])

@@ -11,12 +11,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pytoon_pipeline import __version__
 from pytoon_pipeline.engines.base import Engine
-from pytoon_pipeline.errors import EngineError
+from pytoon_pipeline.errors import EngineError, InternalError
 from pytoon_pipeline.media import source_label
 from pytoon_pipeline.media.credentials import (
     VOCABULARY,
@@ -24,7 +24,8 @@ from pytoon_pipeline.media.credentials import (
     SigningIdentity,
     sign_video,
 )
-from pytoon_pipeline.plan.model import Asset, RenderSpec, Segment
+from pytoon_pipeline.plan.complete import Plan, PlanSegment
+from pytoon_pipeline.plan.model import Asset, Generate
 from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
 from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.stages.documents import (
@@ -40,30 +41,40 @@ ASSERTION = "pytoon.takes"
 """Our own part of the Content Credentials: engine, workflow, models and seed of each take."""
 
 
-def generated_segments(spec: RenderSpec, segments: SegmentsDocument | None) -> list[Segment]:
+class GeneratedSegment(NamedTuple):
+    """A segment whose footage a model made, and what the model was asked for."""
+
+    segment: PlanSegment
+    generate: Generate
+
+
+def generated_segments(spec: Plan, segments: SegmentsDocument | None) -> list[GeneratedSegment]:
     """Segments whose footage a model made. A plain still that stands in for it is none."""
     still = {r.segment_id for r in segments.segments if r.degraded} if segments else set()
-    return [s for s in spec.segments if s.type == "generated" and s.id not in still]
+    return [
+        GeneratedSegment(s, s.generate)
+        for s in spec.segments
+        if s.type == "generated" and s.generate is not None and s.id not in still
+    ]
 
 
-def source_type(spec: RenderSpec, segments: SegmentsDocument | None) -> str | None:
+def source_type(spec: Plan, segments: SegmentsDocument | None) -> str | None:
     """IPTC's name of where the picture comes from; None where nothing is generated. Lettering over
     a model's picture leaves it a model's, a picture beside or on it does not."""
     made = generated_segments(spec, segments)
     if not made:
         return None
-    alone = len(made) == len(spec.segments) and all(_fills_the_frame(s) for s in made)
-    pictures = any(o.media for o in spec.overlays or [])
+    alone = len(made) == len(spec.segments) and all(_fills_the_frame(*s) for s in made)
+    pictures = any(o.media for o in spec.overlays)
     return source_label.GENERATED if alone and not pictures else source_label.COMPOSITE
 
 
-def _fills_the_frame(segment: Segment) -> bool:
-    assert segment.generate is not None, "a complete plan says what is generated"
-    return segment.generate.role == "footage" or not segment.media
+def _fills_the_frame(segment: PlanSegment, generate: Generate) -> bool:
+    return generate.role == "footage" or not segment.media
 
 
 def build_disclosure(
-    spec: RenderSpec,
+    spec: Plan,
     segments: SegmentsDocument,
     services: Services,
     signer: str | None = None,
@@ -78,8 +89,8 @@ def build_disclosure(
         ai_generated=True,
         digital_source_type=kind,
         segments=[
-            _build_take_record(s, records[s.id], jobs[s.id], services)
-            for s in generated_segments(spec, segments)
+            _build_take_record(made, records[made.segment.id], jobs[made.segment.id], services)
+            for made in generated_segments(spec, segments)
         ],
         c2pa="signed" if signer else "unsigned",
         signer=signer,
@@ -87,7 +98,7 @@ def build_disclosure(
 
 
 def _build_take_record(
-    segment: Segment, record: SegmentRecord, job: SegmentJob, services: Services
+    made: GeneratedSegment, record: SegmentRecord, job: SegmentJob, services: Services
 ) -> TakeRecord:
     inputs = record.take or _says_now(record.engine, job, services)
     workflow, seed = inputs.get("workflow"), inputs.get("seed")
@@ -95,10 +106,9 @@ def _build_take_record(
         # A whole graph would hold the prompt.
         text = json.dumps(workflow, sort_keys=True, separators=(",", ":"))
         workflow = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-    asked = segment.generate
-    assert asked is not None
+    asked = made.generate
     return TakeRecord(
-        segment=segment.id,
+        segment=made.segment.id,
         engine=record.engine,
         workflow=workflow,
         models=inputs.get("models"),
@@ -128,9 +138,11 @@ def _says_now(name: str, job: SegmentJob, services: Services) -> dict[str, Any]:
 
 
 def build_xmp_packet(said: DisclosureRecord) -> bytes:
-    """The XMP packet of a video with generated footage."""
-    assert said.digital_source_type is not None
-    return source_label.build_packet(said.digital_source_type, f"Pytoon {__version__}", CREDIT)
+    """The XMP packet of a video with generated footage. Raises InternalError for one without."""
+    kind = said.digital_source_type
+    if kind is None:
+        raise InternalError("a video without generated footage bears no mark")
+    return source_label.build_packet(kind, f"Pytoon {__version__}", CREDIT)
 
 
 def label_video(
@@ -138,7 +150,7 @@ def label_video(
     out: Path,
     said: DisclosureRecord,
     identity: SigningIdentity | None,
-    spec: RenderSpec,
+    spec: Plan,
     segments: SegmentsDocument,
     services: Services,
 ) -> None:
@@ -157,7 +169,7 @@ def label_video(
 
 
 def _iterate_ingredients(
-    spec: RenderSpec, segments: SegmentsDocument, said: DisclosureRecord, services: Services
+    spec: Plan, segments: SegmentsDocument, said: DisclosureRecord, services: Services
 ) -> Iterator[ContentIngredient]:
     """Every take, then every picture and clip that is seen or that a model was shown."""
     store = services.store
@@ -169,20 +181,20 @@ def _iterate_ingredients(
             store.local(keys[take.segment]),
             description="Generated footage with its captions.",
         )
-    made = {s.id for s in generated_segments(spec, segments)}
+    made = {m.segment.id: m.generate for m in generated_segments(spec, segments)}
     shown: dict[str, None] = {}
     given: dict[str, None] = {}
     for segment in spec.segments:
-        ground = segment.background.media if segment.background else None
-        if segment.id in made:
-            assert segment.generate is not None
-            if segment.generate.from_media:
-                given[segment.generate.from_media] = None
-            if _fills_the_frame(segment):
+        ground = segment.background.media
+        generate = made.get(segment.id)
+        if generate is not None:
+            if generate.from_media:
+                given[generate.from_media] = None
+            if _fills_the_frame(segment, generate):
                 continue
             ground = None  # The model's picture lies there.
         shown |= dict.fromkeys([*segment.media, *([ground] if ground else [])])
-    shown |= dict.fromkeys(o.media for o in spec.overlays or [] if o.media)
+    shown |= dict.fromkeys(o.media for o in spec.overlays if o.media)
     for name in [*shown, *(g for g in given if g not in shown)]:
         asset = spec.asset(name)
         yield ContentIngredient(

@@ -9,7 +9,8 @@ from pytoon_pipeline.files import open_file
 from pytoon_pipeline.picture.fonts import FontFace
 from pytoon_pipeline.picture.shaping import ShapedParagraph
 from pytoon_pipeline.picture.text import shown_text
-from pytoon_pipeline.plan.model import Asset, RenderSpec
+from pytoon_pipeline.plan.complete import Plan
+from pytoon_pipeline.plan.model import Asset
 from pytoon_pipeline.stages.documents import LicenceRecord
 from pytoon_pipeline.stages.services import Services
 
@@ -18,7 +19,7 @@ _LICENCE_FILES = ("OFL.txt", "LICENSE*", "LICENCE*")
 _OFL = "SIL OPEN FONT LICENSE Version 1.1"
 
 
-def list_licences(spec: RenderSpec, services: Services) -> list[LicenceRecord]:
+def list_licences(spec: Plan, services: Services) -> list[LicenceRecord]:
     """Every file that is seen or heard, in the order of the plan, then the fonts that its words
     are drawn from, each once."""
     sound = spec.audio
@@ -27,7 +28,7 @@ def list_licences(spec: RenderSpec, services: Services) -> list[LicenceRecord]:
         for kind, track in (("music", sound and sound.music), ("voice", sound and sound.voice))
         if track
     }
-    logos = {o.media for o in spec.overlays or [] if o.media}
+    logos = {o.media for o in spec.overlays if o.media}
     records = []
     for asset in spec.assets:
         kind = heard.get(asset.id) or ("logo" if asset.id in logos else None)
@@ -40,17 +41,17 @@ def list_licences(spec: RenderSpec, services: Services) -> list[LicenceRecord]:
     return records + [_font_licence(face, services) for face in _drawn_faces(spec, services)]
 
 
-def _licence_of(asset: Asset, spec: RenderSpec) -> str:
+def _licence_of(asset: Asset, spec: Plan) -> str:
     if asset.licence is None and asset.source.startswith(f"{spec.brand}/"):
         return f"part of the brand kit {spec.brand}"
     return asset.licence or AUTHORS
 
 
-def _drawn_faces(spec: RenderSpec, services: Services) -> list[FontFace]:
+def _drawn_faces(spec: Plan, services: Services) -> list[FontFace]:
     """What captions and badges are drawn from, the first used first."""
-    words = [(c.text, c.style) for c in spec.captions or []]
-    words += [(o.text, o.style or "badge") for o in spec.overlays or [] if o.text]
-    language = str(spec.metadata.get("locale", "en"))
+    words = [(c.text, c.style) for c in spec.captions]
+    words += [(o.text, o.style or "badge") for o in spec.overlays if o.text]
+    language = spec.locale
     found: dict[FontFace, None] = {}
     for text, name in words:
         style = text_style(spec.styles[name], "middle", language)

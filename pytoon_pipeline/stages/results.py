@@ -22,7 +22,7 @@ from pytoon_pipeline.media.source_label import read_mark
 from pytoon_pipeline.media.trace import FrameTrace
 from pytoon_pipeline.picture.captions import EXIT_SECONDS, STICKER_SECONDS
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
-from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.complete import Plan
 from pytoon_pipeline.plan.timeline import Timeline, build_timeline, frames_of
 from pytoon_pipeline.quality import frame_text
 from pytoon_pipeline.quality.checks import CheckVerdict, ExpectedFile, SeenText, run_checks
@@ -46,7 +46,7 @@ from pytoon_pipeline.store.reuse import retry_if_missing
 
 
 def build_expected(
-    spec: RenderSpec,
+    spec: Plan,
     line: Timeline,
     video: VideoDocument,
     segments: SegmentsDocument | None,
@@ -97,7 +97,7 @@ def build_expected(
         still=still,
         degraded=[s.id for s in spec.segments if s.id in degraded],
         clear_box=spec.constraints.clear_box,
-        texts=len(spec.captions or []) + sum(1 for o in spec.overlays or [] if o.text),
+        texts=len(spec.captions) + sum(1 for o in spec.overlays if o.text),
         source_type=source_type(spec, segments),
         signer=video.signer,
         signature_required=services.settings.c2pa_required,
@@ -109,7 +109,7 @@ _OVER_FOOTAGE = {"captions", "styles", "overlays", "resolution", "frame_rate"}
 
 @retry_if_missing
 def seen_of(
-    spec: RenderSpec,
+    spec: Plan,
     line: Timeline,
     video: VideoDocument,
     services: Services,
@@ -121,9 +121,7 @@ def seen_of(
     store = services.store
     plan = spec.model_dump_json(include=_OVER_FOOTAGE)
     lengths = [(w.first, w.count) for w in line.windows]
-    mark = hashlib.sha256(
-        f"{plan}{lengths}{spec.metadata.get('locale')}{RENDERER_VERSION}".encode()
-    ).hexdigest()
+    mark = hashlib.sha256(f"{plan}{lengths}{spec.locale}{RENDERER_VERSION}".encode()).hexdigest()
     memo = f"sightings/{video.sha256}-{mark[:16]}-{frame_text.SIGHT_VERSION}.json"
     if store.exists(memo) and not again:
         return [SeenText.model_validate(s) for s in json.loads(store.read_bytes(memo))]
@@ -144,7 +142,7 @@ def seen_of(
 
 
 def judge_video(
-    spec: RenderSpec,
+    spec: Plan,
     video: VideoDocument,
     services: Services,
     segments: SegmentsDocument | None = None,
@@ -204,17 +202,17 @@ def measured_of(
 CANDIDATES = 6
 
 
-def _thumbnail_candidates(spec: RenderSpec, line: Timeline) -> list[int]:
+def _thumbnail_candidates(spec: Plan, line: Timeline) -> list[int]:
     """Frames worth showing, hook first: no transition, no caption on its way in or out, no badge
     that pops in, no end card."""
     busy: list[tuple[int, int]] = [(w.first, w.first + w.count) for w in line.windows]
     out = frames_of(EXIT_SECONDS, line.rate)
-    cues = spec.captions or []
+    cues = spec.captions
     for cue in cues:
         first, end = frames_of(cue.start, line.rate), frames_of(cue.end, line.rate)
         enter = frames_of(spec.styles[cue.style].entrance.seconds, line.rate)
         busy += [(first, first + enter), (end - out, end)]
-    for overlay in spec.overlays or []:
+    for overlay in spec.overlays:
         if overlay.type == "badge":
             first = frames_of(overlay.start or 0, line.rate)
             busy.append((first, first + frames_of(STICKER_SECONDS, line.rate)))
@@ -244,7 +242,7 @@ def _score_frame(planes: Planes) -> float:
 
 @retry_if_missing
 def make_thumbnail(
-    spec: RenderSpec, video: VideoDocument, services: Services, key: str
+    spec: Plan, video: VideoDocument, services: Services, key: str
 ) -> ThumbnailDocument:
     """The best frame as a JPEG beside the video, chosen once for each content. The hook's frames
     count half as much again: the first line is what a person should see."""
@@ -263,23 +261,24 @@ def make_thumbnail(
     return ThumbnailDocument(key=place, frame=frame, width=video.width, height=video.height)
 
 
-def _best_frame(spec: RenderSpec, video: VideoDocument, services: Services) -> tuple[int, Planes]:
+def _best_frame(spec: Plan, video: VideoDocument, services: Services) -> tuple[int, Planes]:
     line = build_timeline(spec)
     path = services.store.local(video.key)
     hooks = [
         (frames_of(c.start, line.rate), frames_of(c.end, line.rate))
-        for c in spec.captions or []
+        for c in spec.captions
         if c.role == "hook"
     ]
-    best: tuple[float, int, Planes] | None = None
-    for frame in _thumbnail_candidates(spec, line):
+
+    def score_candidate(frame: int) -> tuple[float, int, Planes]:
         planes = next(read_frames(path, frame, 1))
         weight = 1.5 if any(a <= frame < b for a, b in hooks) else 1.0
-        score = _score_frame(planes) * weight
-        if best is None or score > best[0]:
-            best = score, frame, planes
-    assert best is not None
-    return best[1], best[2]
+        return _score_frame(planes) * weight, frame, planes
+
+    # The first of several that are equally good.
+    scored = map(score_candidate, _thumbnail_candidates(spec, line))
+    _, frame, planes = max(scored, key=lambda found: found[0])
+    return frame, planes
 
 
 PREVIEW_BYTES = 700
@@ -315,7 +314,7 @@ def list_versions() -> dict[str, str]:
 
 
 def write_metrics(
-    spec: RenderSpec,
+    spec: Plan,
     segments: SegmentsDocument,
     video: VideoDocument,
     services: Services,
@@ -325,7 +324,7 @@ def write_metrics(
     measurement, verdicts = judge_video(spec, video, services, segments)
     campaign, _, brief = key.rpartition("/")
     music = None
-    if spec.audio and spec.audio.music:
+    if spec.audio.music:
         asset = spec.asset(spec.audio.music.media)
         music = {"source": asset.source, "sha256": asset.sha256, "licence": asset.licence}
     document = MetricsDocument(

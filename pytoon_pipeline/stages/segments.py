@@ -25,7 +25,8 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.probe import probe_media
 from pytoon_pipeline.media.trace import TraceRecorder
-from pytoon_pipeline.plan.model import Asset, RenderSpec
+from pytoon_pipeline.plan.complete import Plan
+from pytoon_pipeline.plan.model import Asset
 from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_fingerprint, segment_jobs
 from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.scratch import working_folder
@@ -93,7 +94,7 @@ def encoding_look(services: Services) -> dict:
 
 
 def render_segments(
-    spec: RenderSpec,
+    spec: Plan,
     services: Services,
     key: str,
     reporter: Reporter | None = None,

@@ -14,7 +14,8 @@ from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.measure import DARK, Measurement
 from pytoon_pipeline.picture.backgrounds import rgb_of
 from pytoon_pipeline.picture.yuv import rgb_to_planes
-from pytoon_pipeline.plan.model import Asset, RenderSpec, Segment
+from pytoon_pipeline.plan.complete import Plan, PlanSegment
+from pytoon_pipeline.plan.model import Asset
 from pytoon_pipeline.plan.timeline import SegmentSpan, Timeline, frames_of
 from pytoon_pipeline.quality.checks import (
     FROZEN_CHANGE,
@@ -43,7 +44,7 @@ Why = tuple[str, bool]
 
 
 def explain_stretches(
-    spec: RenderSpec, line: Timeline, m: Measurement, e: ExpectedFile, services: Services
+    spec: Plan, line: Timeline, m: Measurement, e: ExpectedFile, services: Services
 ) -> list[ExplainedStretch]:
     """What of the black and frozen stretches of a finished file is as its material is.
 
@@ -78,12 +79,12 @@ def _read_picture(services: Services, asset: Asset) -> np.ndarray:
     return load_image(services.store.local(asset.key))
 
 
-def _own_media(spec: RenderSpec, segment: Segment) -> list[Asset]:
+def _own_media(spec: Plan, segment: PlanSegment) -> list[Asset]:
     return [spec.asset(m) for m in segment.media]
 
 
 def _why_black(
-    spec: RenderSpec, segment: Segment, span: SegmentSpan, first: int, end: int, services: Services
+    spec: Plan, segment: PlanSegment, span: SegmentSpan, first: int, end: int, services: Services
 ) -> Why | None:
     media = _own_media(spec, segment)
     if segment.type == "text" or not media:
@@ -145,7 +146,7 @@ def _is_dark(picture: np.ndarray) -> bool:
 
 
 def _why_still(
-    spec: RenderSpec, segment: Segment, span: SegmentSpan, first: int, end: int, services: Services
+    spec: Plan, segment: PlanSegment, span: SegmentSpan, first: int, end: int, services: Services
 ) -> Why | None:
     media = _own_media(spec, segment)
     if not media:
@@ -172,7 +173,7 @@ def _why_still(
     return None
 
 
-def _measure_detail(picture: np.ndarray, spec: RenderSpec, segment: Segment) -> float:
+def _measure_detail(picture: np.ndarray, spec: Plan, segment: PlanSegment) -> float:
     """Luma steps from a pixel to the next along the way that the camera moves, in the mean, at the
     size that the picture is shown at: fine stripes that melt into grey there show no movement."""
     width, height = spec.resolution.width, spec.resolution.height
@@ -195,8 +196,8 @@ def _measure_detail(picture: np.ndarray, spec: RenderSpec, segment: Segment) -> 
 
 
 def _clip_frames(
-    spec: RenderSpec,
-    segment: Segment,
+    spec: Plan,
+    segment: PlanSegment,
     span: SegmentSpan,
     asset: Asset,
     first: int,

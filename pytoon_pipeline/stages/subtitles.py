@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.complete import Plan
 
 
 def _format_clock(seconds: float, point: str) -> str:
@@ -10,23 +10,23 @@ def _format_clock(seconds: float, point: str) -> str:
     return f"{ms // 3600000:02d}:{ms // 60000 % 60:02d}:{ms // 1000 % 60:02d}{point}{ms % 1000:03d}"
 
 
-def to_srt(spec: RenderSpec) -> str:
+def to_srt(spec: Plan) -> str:
     """SubRip. Empty text for a video without captions."""
     cues = [
         f"{n}\n{_format_clock(c.start, ',')} --> {_format_clock(c.end, ',')}\n"
         f"{_drop_blank_lines(c.text)}\n"
-        for n, c in enumerate(spec.captions or [], 1)
+        for n, c in enumerate(spec.captions, 1)
     ]
     return "\n".join(cues)
 
 
-def to_vtt(spec: RenderSpec) -> str:
+def to_vtt(spec: Plan) -> str:
     """WebVTT."""
     cues = [
         f"{c.id}\n{_format_clock(c.start, '.')} --> {_format_clock(c.end, '.')}\n"
         + _drop_blank_lines(c.text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         + "\n"
-        for c in spec.captions or []
+        for c in spec.captions
     ]
     return "\n".join(["WEBVTT\n", *cues])
 

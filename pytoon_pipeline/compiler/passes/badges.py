@@ -104,7 +104,7 @@ def _place_badge(d: PlanDraft, badge: Overlay, field: str) -> None:
     # Below the words that stand above the product, never beside them like one more of them.
     above = [b[3] + GAP * d.scale for b in taken if b[3] < d.spec.resolution.height / 2]
     target = d.clear_box[2], max(d.clear_box[1], top, *above)
-    shaped = text_style(style, "middle", str(d.spec.metadata.get("locale", "en")))
+    shaped = text_style(style, "middle", d.spec.locale)
     found = _best_place(d, badge, shaped, taken, kept, subjects, target)
     if found is None and len(subjects) < len(kept):
         # The middle of a picture is a guess at where its product is.
@@ -172,7 +172,7 @@ def _badge_style(d: PlanDraft) -> TypeStyle:
 def _fits_badge(d: PlanDraft, badge: Overlay, style: TypeStyle) -> bool:
     assert badge.box is not None
     x0, y0, x1, y1 = badge.box
-    shaped = text_style(style, "middle", str(d.spec.metadata.get("locale", "en")))
+    shaped = text_style(style, "middle", d.spec.locale)
     size = x1 - x0, y1 - y0
     return (
         fit_badge(
@@ -254,9 +254,7 @@ def _iterate_taken(d: PlanDraft, badge: Overlay) -> Iterator[Box]:
 
 def _caption_ink(d: PlanDraft, cue: Caption) -> Box:
     """What a caption really covers of its area."""
-    style = text_style(
-        d.spec.styles[cue.style], cue.align_y, str(d.spec.metadata.get("locale", "en"))
-    )
+    style = text_style(d.spec.styles[cue.style], cue.align_y, d.spec.locale)
     x0, y0, x1, y1 = cue.box
     fitted = fit_text(cue.text, style, x1 - x0, y1 - y0, d.shop.fonts)
     if fitted is None:

@@ -51,7 +51,7 @@ def flag_review_words(d: PlanDraft) -> None:
     drawn as it was written."""
     if not d.spec.brand_safe:
         return
-    entries = d.shop.presets.review_words(str(d.spec.metadata.get("locale", "en")))
+    entries = d.shop.presets.review_words(d.spec.locale)
     for field, text in _iterate_texts(d):
         written = unicodedata.normalize("NFC", text)
         plain = written.replace("\u2019", "'")

@@ -23,7 +23,7 @@ MORE_LINES = 2
 
 def words_language(d: PlanDraft) -> str:
     """The language that the spec's texts are in, as its author says."""
-    return str(d.spec.metadata.get("locale", "en"))
+    return d.spec.locale
 
 
 def split_line(

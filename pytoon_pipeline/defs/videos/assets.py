@@ -15,7 +15,7 @@ from pytoon_pipeline.defs.videos.resources import Services
 from pytoon_pipeline.intake.brief_state import BriefState
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.intake.requests import CONTENTS_TAG
-from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.complete import Plan
 from pytoon_pipeline.stages.documents import (
     MetricsDocument,
     SegmentsDocument,
@@ -45,7 +45,7 @@ def render_spec(
     services: dg.ResourceParam[Services],
     ledger: dg.ResourceParam[Ledger],
     reporter: dg.ResourceParam[Reporter],
-) -> RenderSpec:
+) -> Plan:
     """The whole plan of the video, compiled from the brief. Problems of a brief come all at once,
     each with its file, field and remedy. With a store that machines share it is compiled from the
     contents that the run was requested for, as they were packed then."""
@@ -72,7 +72,7 @@ def render_spec(
 @dg.asset(**_COMMON, kinds={"python", "video"})
 def segments(
     context: dg.AssetExecutionContext,
-    render_spec: RenderSpec,
+    render_spec: Plan,
     services: dg.ResourceParam[Services],
     ledger: dg.ResourceParam[Ledger],
     reporter: dg.ResourceParam[Reporter],
@@ -101,7 +101,7 @@ def segments(
 @dg.asset(**_COMMON, kinds={"python", "video"})
 def assembled_video(
     context: dg.AssetExecutionContext,
-    render_spec: RenderSpec,
+    render_spec: Plan,
     segments: SegmentsDocument,
     services: dg.ResourceParam[Services],
     ledger: dg.ResourceParam[Ledger],
@@ -123,7 +123,7 @@ def assembled_video(
 @dg.asset(**_COMMON, kinds={"python", "image"})
 def thumbnail(
     context: dg.AssetExecutionContext,
-    render_spec: RenderSpec,
+    render_spec: Plan,
     assembled_video: VideoDocument,
     services: dg.ResourceParam[Services],
     ledger: dg.ResourceParam[Ledger],
@@ -150,7 +150,7 @@ def thumbnail(
 @dg.asset(**_COMMON, kinds={"json"})
 def metrics(
     context: dg.AssetExecutionContext,
-    render_spec: RenderSpec,
+    render_spec: Plan,
     segments: SegmentsDocument,
     assembled_video: VideoDocument,
     thumbnail: ThumbnailDocument,

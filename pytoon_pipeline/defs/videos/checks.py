@@ -11,7 +11,7 @@ from pytoon_pipeline.defs.videos.failures import run_stage
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG
 from pytoon_pipeline.defs.videos.resources import Services
 from pytoon_pipeline.intake.ledger import Ledger
-from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.complete import Plan
 from pytoon_pipeline.quality.checks import CHECKS, CheckVerdict, check_name
 from pytoon_pipeline.stages.documents import SegmentsDocument, VideoDocument
 from pytoon_pipeline.stages.reporter import Reporter
@@ -63,7 +63,7 @@ def check_result(verdict: CheckVerdict) -> dg.AssetCheckResult:
 )
 def quality(
     context: dg.AssetCheckExecutionContext,
-    spec: RenderSpec,
+    spec: Plan,
     segments: SegmentsDocument,
     video: VideoDocument,
     services: dg.ResourceParam[Services],
