@@ -14,6 +14,8 @@ import pytest
 import sqlalchemy as sa
 from ledger_states import force_state
 
+from pytoon_pipeline.briefs.queue_hints import QueueHints, read_hints
+from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.defs.campaigns.pages import WrittenPage, write_page
 from pytoon_pipeline.defs.videos import reconcile, sensors
 from pytoon_pipeline.defs.videos.resources import SettingsResource
@@ -410,3 +412,30 @@ def test_briefs_that_take_long_keep_none_from_its_turn(
         folder.tick()
         turns += 1
     assert turns <= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "priority", "generates"),
+    [
+        ("brief.yaml", "media: [a.jpg]\n", 0, False),
+        ("brief.yaml", "priority: 7\ngenerate: [steam]\n", 7, True),
+        ("brief.yaml", "{media: [a.jpg], priority: 7, generate: [steam]}\n", 7, True),
+        ("brief.yaml", '"priority" : 7\n? generate\n: - steam\n', 7, True),
+        ("brief.yaml", "media: [a.jpg]\nhook: |\n  generate: nothing\n  priority: 9\n", 0, False),
+        ("brief.yaml", "generate: []\npriority: 700\n", 0, False),
+        ("brief.yaml", "generate: [steam", 0, False),
+        ("brief.json", '{"generate":["steam"],"priority":-3}', -3, True),
+        ("render_spec.json", '{"segments":[{"type":"generated"}]}', 0, True),
+        ("render_spec.json", '{"segments":[{"generate":{"prompt":"steam"}}]}', 0, True),
+        ("render_spec.json", '{"segments":[{"text":"type: generated"}]}', 0, False),
+    ],
+)
+def test_the_queue_reads_the_parsed_document(
+    tmp_path: Path, name: str, text: str, priority: int, generates: bool
+):
+    """However it is laid out: a brief that a GPU works for never escapes the limit of those."""
+    path = tmp_path / name
+    path.write_text(text)
+    kind = "spec" if name.startswith("render_spec") else "brief"
+    source = BriefSource(path, kind, "c", "b", tmp_path)
+    assert read_hints(source) == QueueHints(priority, generates)

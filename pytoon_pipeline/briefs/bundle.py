@@ -23,18 +23,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pytoon_pipeline.briefs.queue_hints import QueueHints, read_hints
 from pytoon_pipeline.briefs.reading import MAX_BYTES
 from pytoon_pipeline.briefs.source import (
     MAX_FILE_BYTES,
     BriefSource,
     FileMention,
-    QueueHints,
     SourceDocument,
     content_hash,
     file_hash,
     hash_of,
     iterate_mentions,
-    read_hints,
     read_signature,
 )
 from pytoon_pipeline.errors import BriefError, Problem, PytoonError, StoreError

@@ -330,40 +330,6 @@ def _own_words(source: BriefSource) -> bytes:
     return json.dumps(said, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-@dataclass(frozen=True)
-class QueueHints:
-    """What the queue wants to know of a brief before it is compiled."""
-
-    priority: int = 0
-    generates: bool = False
-    """Some footage is to be made by a model, which takes a GPU."""
-
-
-_GENERATES = re.compile(
-    r'^[ \t\xa0]*+"?(generate"?[ \t]*:|type"?[ \t]*:[ \t]*"?generated)', re.MULTILINE
-)
-"""Blanks of one line only: with line ends among them, blank lines would be read again and again."""
-_PRIORITY = re.compile(r"^priority[ \t]*:[ \t]*(-?\d{1,3})[ \t]*(#.*)?\r?$", re.MULTILINE)
-
-
-def read_hints(source: BriefSource) -> QueueHints:
-    """What a brief says of its place in the queue, as far as it can be read: it need not be right
-    yet, and the compiler says what is wrong."""
-    if source.document is not None:
-        data = source.document.data
-        said, generates = data.get("priority"), bool(data.get("generate"))
-    else:
-        try:
-            text = decode_document(read_file(source.path, _SMALL))
-        except (OSError, ValueError):
-            return QueueHints()
-        found = _PRIORITY.search(text)
-        said = int(found[1]) if found else 0
-        generates = bool(_GENERATES.search(text))
-    fits = isinstance(said, int) and -100 <= said <= 100
-    return QueueHints(said if fits else 0, generates)
-
-
 def read_signature(source: BriefSource, roots: Mapping[str, Path] | None = None) -> str:
     """A cheap signature of a brief and its media, from sizes and times; nothing large is read."""
     digest = hashlib.blake2b(_own_words(source), digest_size=16)

@@ -14,7 +14,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from pytoon_pipeline.briefs.bundle import BriefChangedError, hints_of, is_packed, pack_brief
-from pytoon_pipeline.briefs.source import BriefSource, QueueHints, read_signature
+from pytoon_pipeline.briefs.queue_hints import QueueHints
+from pytoon_pipeline.briefs.source import BriefSource, read_signature
 from pytoon_pipeline.briefs.variants import expand_variants
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.intake.brief_state import BriefState

@@ -28,13 +28,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from pytoon_pipeline.briefs.queue_hints import QueueHints, read_hints
 from pytoon_pipeline.briefs.source import (
     BriefSource,
     FileStillness,
-    QueueHints,
     content_hash,
     iterate_mentions,
-    read_hints,
     read_signature,
     read_stillness,
 )

@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from pytoon_pipeline.briefs.source import BriefSource, read_hints
+from pytoon_pipeline.briefs.queue_hints import read_hints
+from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.intake.brief_state import OPEN, BriefState
 from pytoon_pipeline.intake.ledger import ACTIONS, Ledger
 from pytoon_pipeline.stages.documents import SegmentsDocument
