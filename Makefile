@@ -25,7 +25,7 @@ help:
 	@echo "make bench   time a 60 s render against x264 alone"
 	@echo "make bench-campaign  runs a minute, and where a run's time goes"
 	@echo "make bench-capacity  finished videos an hour, by processes"
-	@echo "make lint    ruff and the import walls"
+	@echo "make lint    ruff and the layer rules"
 	@echo "make schema  write docs/*.schema.json from the models"
 	@echo "make docs    build the documentation into build/docs"
 	@echo "make clean   remove what was rendered (.pytoon)"
