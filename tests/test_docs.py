@@ -300,6 +300,29 @@ def test_named_symbols_exist(page: Path) -> None:
             assert symbol[1] in all_names(), f"{page_id(page)}: {code}"
 
 
+def test_named_settings_exist() -> None:
+    known = {w for f in ("pytoon_pipeline", "deploy", "tests", "Makefile") for w in _settings_in(f)}
+    for page in PAGES:
+        for name in re.findall(r"PYTOON_[A-Z0-9_]*[A-Z0-9]", page.read_text(encoding="utf-8")):
+            assert name in known, f"{page_id(page)}: {name}"
+
+
+def _settings_in(name: str) -> set[str]:
+    place = ROOT / name
+    files = [p for p in place.rglob("*") if p.is_file()] if place.is_dir() else [place]
+    found: set[str] = set()
+    for file in files:
+        if file != Path(__file__):
+            text = file.read_text(encoding="utf-8", errors="ignore")
+            found.update(re.findall(r"PYTOON_[A-Z0-9_]*[A-Z0-9]", text))
+    return found
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "yaml"], ids=str)
+def test_yaml_is_yaml(block: Block) -> None:
+    assert isinstance(yaml.safe_load(block.text), dict | None), block.text
+
+
 def test_the_map_names_every_package() -> None:
     table = (ROOT / "README.md").read_text("utf-8").partition("## The map of the code")[2]
     packages = {p.parent.name for p in (ROOT / "pytoon_pipeline").glob("*/__init__.py")}
