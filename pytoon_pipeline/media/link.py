@@ -15,7 +15,7 @@ import av
 import av.container
 
 from pytoon_pipeline.errors import LinkError, MediaError
-from pytoon_pipeline.media.probe import UnreadableMediaError, open_clip, shorten_reason
+from pytoon_pipeline.media.probe import UnreadableMediaError, open_clip, shorten_reason, tick_of
 
 AAC_PRIMING = 1024
 """Samples that ffmpeg's AAC encoder puts before the sound: the first packet of its output."""
@@ -117,7 +117,8 @@ def _write_parts(
 
 
 def _mux_tracks(target: av.container.OutputContainer, tracks: list[Iterator[av.Packet]]) -> None:
-    for packet in heapq.merge(*tracks, key=lambda p: p.dts * p.time_base):
+    # Every packet of the tracks has its time: `_video_packets` and `_audio_packets` set it.
+    for packet in heapq.merge(*tracks, key=lambda p: (p.dts or 0) * p.time_base):
         target.mux_one(packet)
 
 
@@ -142,12 +143,13 @@ def _plan_packets(part: LinkPart, rate: Fraction) -> _PacketPlan:
         if stream is None or stream.codec_context.name != "h264":
             raise LinkError(f"{name} has no H.264 video.")
         packets = [(p.pts, p.is_keyframe) for p in source.demux(stream) if p.size]
-        step = 1 / (rate * stream.time_base)
+        step = 1 / (rate * tick_of(stream))
         extradata = bytes(stream.codec_context.extradata or b"")
-    if any(pts is None for pts, _ in packets):
+    times = [pts for pts, _ in packets if pts is not None]
+    if len(times) != len(packets):
         raise LinkError(f"{name} has frames without a time.")
-    origin = min((pts for pts, _ in packets), default=0)
-    frames = [(pts - origin) / step for pts, _ in packets]
+    origin = min(times, default=0)
+    frames = [(pts - origin) / step for pts in times]
     if sorted(frames) != list(range(len(frames))):
         raise LinkError(f"{name} does not have {rate} frames a second, all of them.")
     keys = {

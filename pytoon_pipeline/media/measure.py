@@ -21,7 +21,8 @@ from pytoon_pipeline.errors import MediaError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.limits import SOUND_SECONDS
 from pytoon_pipeline.media.link import EditListEntry, edit_lists, is_faststart, read_boxes
-from pytoon_pipeline.media.probe import open_clip, shorten_reason, video_stream
+from pytoon_pipeline.media.planes import view_plane
+from pytoon_pipeline.media.probe import open_clip, shorten_reason, tick_of, video_stream
 from pytoon_pipeline.media.sound import decode_sound
 from pytoon_pipeline.media.sound_repair import longest_run, measure_sides
 from pytoon_pipeline.media.trace import FrameTrace, TraceRecorder, sketch_sound
@@ -230,7 +231,7 @@ def _measure_video(
             if frame.key_frame:
                 keys.append(len(luma))
             types.append(av.video.frame.PictureType(frame.pict_type).name)
-            times.append(frame.pts)
+            times.append(frame.pts or 0)
             planes = _frame_planes(frame)
             recorder.add(planes)
             grid = planes[0][::step, ::step]
@@ -251,7 +252,7 @@ def _measure_video(
     seen = recorder.trace
     trace.luma, trace.chroma = seen.luma, seen.chroma
     trace.packets = np.array([crc for _, crc in sorted(checksums)], np.uint32)
-    tick = stream.time_base
+    tick = tick_of(stream)
     rate = Fraction(stream.average_rate or 0)
     count = len(luma)
     steps = {b - a for a, b in zip(times, times[1:], strict=False)}
@@ -324,10 +325,7 @@ def _frame_planes(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndar
     """The planes of a frame, views where it is 8-bit 4:2:0."""
     if frame.format.name != "yuv420p":
         frame = frame.reformat(format="yuv420p", dst_color_range="MPEG")
-    y, u, v = (
-        np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width]
-        for p in frame.planes
-    )
+    y, u, v = (view_plane(plane) for plane in frame.planes)
     return y, u, v
 
 
@@ -528,14 +526,14 @@ def _finite_number(text: str) -> float | None:
 def _build_audio_measurement(
     stream: av.AudioStream, loudness: _LoudnessReading, channels: _ChannelReading, even: bool
 ) -> AudioMeasurement:
-    context = stream.codec_context
+    context, tick = stream.codec_context, tick_of(stream)
     return AudioMeasurement(
         codec=context.name,
         profile=context.profile,
         sample_rate=stream.rate,
         channels=stream.channels,
-        start=float((stream.start_time or 0) * stream.time_base),
-        seconds=float((stream.duration or 0) * stream.time_base),
+        start=float((stream.start_time or 0) * tick),
+        seconds=float((stream.duration or 0) * tick),
         bit_rate=stream.bit_rate or context.bit_rate or None,
         integrated_lufs=loudness.integrated,
         loudness_range_lu=loudness.range,

@@ -17,11 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypedDict, overload
 
 import av
 import av.container
 import av.stream
 import pillow_heif
+from av.buffer import Buffer
 from PIL import AvifImagePlugin, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from pytoon_pipeline.errors import MediaError
@@ -82,9 +84,16 @@ pillow_heif.register_heif_opener(
     decode_threads=2, thumbnails=False, depth_images=False, aux_images=False
 )
 
+
 # Metadata in another encoding than UTF-8 is no fault. PyAV 19 replaces what it can't read by itself
 # and no longer takes the argument.
-_LENIENT = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+class _OpenOptions(TypedDict, total=False):
+    metadata_errors: str
+
+
+_LENIENT: _OpenOptions = (
+    {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+)
 
 MAY_BE_JOINED = 0x0200
 """Of a container's flags: recordings are joined in it end to end (AVFMT_TS_DISCONT)."""
@@ -480,7 +489,7 @@ def _probe_webp(path: Path, size: int, image: Image.Image) -> MediaInfo:
     transparent = False
     for n in range(min(count, max(1, MAX_ALPHA_PIXELS // (width * height)))):
         image.seek(n)
-        if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] < 255:
+        if image.mode == "RGBA" and _lowest_alpha(image) < 255:
             transparent = True
             break
     return MediaInfo(
@@ -500,8 +509,14 @@ def _see_through(image: Image.Image) -> bool:
     if not image.has_transparency_data:
         return False
     alpha = image if image.mode in ("RGBA", "LA") else image.convert("RGBA")
-    low, _ = alpha.getchannel("A").getextrema()
-    return low < 255
+    return _lowest_alpha(alpha) < 255
+
+
+def _lowest_alpha(image: Image.Image) -> float:
+    """The least of a picture's alpha, 0 to 255."""
+    low, _ = image.getchannel("A").getextrema()
+    # Pillow gives two numbers for one channel, and a pair for each of several.
+    return low[0] if isinstance(low, tuple) else low
 
 
 # ------------------------------------------------------------------------------------------- clips
@@ -553,7 +568,7 @@ def clip_orientation(frame: av.VideoFrame, before: Orientation = UPRIGHT) -> Ori
     """How a decoded frame is turned and mirrored for display. What a stream itself says (H.264,
     HEVC) is said once and holds for the frames that follow, to the next keyframe."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
+    if not isinstance(matrix, Buffer):
         return UPRIGHT if frame.key_frame else before
     return matrix_orientation(bytes(matrix))
 
@@ -604,68 +619,88 @@ _CUT = (
 
 
 def _clip_info(path: Path, size: int, container: av.container.InputContainer) -> MediaInfo:
-    from pytoon_pipeline.media.clip_survey import survey_clip  # It needs what is in here.
-
-    cut = (_CUT,) if says_more_bytes(path) else ()
     video = video_stream(container)
     audio = next((s for s in container.streams.audio if s.codec_context is not None), None)
-    stream = video or audio
-    if stream is None:
-        raise _corrupt_media_error(path, "it has neither picture nor sound")
-    _check_tracks(path, container)
-    if stream.codec_context is None:
-        raise _corrupt_media_error(path, "nothing here decodes its picture")
     if video is not None:
-        _check_side(path, video.width, video.height)
+        return _video_info(path, size, container, video, audio)
+    if audio is not None:
+        return _audio_info(path, size, container, audio)
+    raise _corrupt_media_error(path, "it has neither picture nor sound")
+
+
+def _video_info(
+    path: Path,
+    size: int,
+    container: av.container.InputContainer,
+    video: av.VideoStream,
+    audio: av.AudioStream | None,
+) -> MediaInfo:
+    from pytoon_pipeline.media.clip_survey import survey_clip  # It needs what is in here.
+
+    _check_tracks(path, container)
+    if video.codec_context is None:
+        raise _corrupt_media_error(path, "nothing here decodes its picture")
+    _check_side(path, video.width, video.height)
     if audio is not None:
         _check_sound(path, audio)
-    seen = survey_clip(path) if video is not None else None
-    seconds = (
-        _measure_seconds(container, stream)
-        if seen is None
-        else seen.settle_length(_read_stream_length(stream))
-    )
-    most = MAX_SOUND_SECONDS if video is None else MAX_VIDEO_SECONDS
-    if seconds is not None and seconds > most:
-        raise too_large(
-            f"{path.name} lasts {seconds:.0f} s; {most} s are the most.",
-            "Cut out the part that is wanted.",
-        )
-    first = next(decode_frames(container, stream), None)
+    seen = survey_clip(path)
+    seconds = seen.settle_length(_read_stream_length(video))
+    _check_length(path, seconds, MAX_VIDEO_SECONDS)
+    first = next(decode_frames(container, video), None)
     if first is None:
         raise _corrupt_media_error(path, "no frame of it decodes")
-    if video is not None and audio is not None and not _has_sound(path):
+    if audio is not None and not _has_sound(path):
         audio = None
-    sound = {
-        "has_audio": audio is not None,
-        "sample_rate": audio.rate if audio else None,
-        "channels": audio.channels if audio else None,
-    }
-    name = container.format.name.split(",")[0]
-    common = {"seconds": seconds, "size_bytes": size, **sound}
-    if video is None:
-        name = "m4a" if name == "mov" else name
-        return MediaInfo("audio", name, warnings=cut, **common)
     _check_side(path, first.width, first.height)
     turn = clip_orientation(first)
-    shown = display_size(video, first, turn)
-    assert seen is not None
+    width, height = display_size(video, first, turn)
+    name = container.format.name.split(",")[0]
     return MediaInfo(
         "video",
         _MOVIE_FORMATS.get(name, name),
-        width=shown[0],
-        height=shown[1],
+        width=width,
+        height=height,
         rotation=turn.degrees,
         mirrored=turn.mirrored,
         has_alpha=seen.transparent,
         interlaced=seen.interlaced,
         sizes=seen.sizes if len(seen.sizes) > 1 else (),
+        seconds=seconds,
         frame_rate=_read_frame_rate(path, video, seconds),
         frames=video.frames or None,
+        has_audio=audio is not None,
+        sample_rate=audio.rate if audio else None,
+        channels=audio.channels if audio else None,
+        size_bytes=size,
         notes=seen.notes(),
-        warnings=(*cut, *seen.warnings()),
-        **common,
+        warnings=(*_cut_off_warnings(path), *seen.warnings()),
     )
+
+
+def _audio_info(
+    path: Path, size: int, container: av.container.InputContainer, audio: av.AudioStream
+) -> MediaInfo:
+    _check_tracks(path, container)
+    _check_sound(path, audio)
+    seconds = _measure_seconds(container, audio)
+    _check_length(path, seconds, MAX_SOUND_SECONDS)
+    if next(decode_frames(container, audio), None) is None:
+        raise _corrupt_media_error(path, "no frame of it decodes")
+    name = container.format.name.split(",")[0]
+    return MediaInfo(
+        "audio",
+        "m4a" if name == "mov" else name,
+        seconds=seconds,
+        has_audio=True,
+        sample_rate=audio.rate,
+        channels=audio.channels,
+        size_bytes=size,
+        warnings=_cut_off_warnings(path),
+    )
+
+
+def _cut_off_warnings(path: Path) -> tuple[tuple[str, str, str], ...]:
+    return (_CUT,) if says_more_bytes(path) else ()
 
 
 _TRIED = 100
@@ -694,9 +729,25 @@ def _has_sound(path: Path) -> bool:
     return False
 
 
+@overload
 def decode_frames(
     container: av.container.InputContainer,
-    stream: av.stream.Stream,
+    stream: av.VideoStream,
+    repeats: list[int] | None = None,
+) -> Iterator[av.VideoFrame]: ...
+
+
+@overload
+def decode_frames(
+    container: av.container.InputContainer,
+    stream: av.AudioStream,
+    repeats: list[int] | None = None,
+) -> Iterator[av.AudioFrame]: ...
+
+
+def decode_frames(
+    container: av.container.InputContainer,
+    stream: av.VideoStream | av.AudioStream,
     repeats: list[int] | None = None,
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
     """The frames of a stream, like `container.decode`, but with an end to packets that give none.
@@ -743,25 +794,40 @@ def says_alpha(stream: av.stream.Stream) -> bool:
     return stream.type == "video" and stream.metadata.get("alpha_mode") == "1"
 
 
+@overload
+def decoder_of(stream: av.VideoStream) -> Callable[[av.Packet], list[av.VideoFrame]]: ...
+
+
+@overload
+def decoder_of(stream: av.AudioStream) -> Callable[[av.Packet], list[av.AudioFrame]]: ...
+
+
 def decoder_of(
-    stream: av.stream.Stream,
-) -> Callable[[av.Packet], list[av.VideoFrame | av.AudioFrame]]:
-    """What makes frames of a stream's packets: its own decoder, unless that one would drop the
-    transparency of VP8 and VP9."""
+    stream: av.VideoStream | av.AudioStream,
+) -> Callable[[av.Packet], list[av.VideoFrame]] | Callable[[av.Packet], list[av.AudioFrame]]:
+    """Return what makes frames of a stream's packets: its own decoder, unless that one would drop
+    the transparency of VP8 and VP9."""
+    if isinstance(stream, av.AudioStream):
+        sound = stream
+        return lambda packet: [] if is_repeat(packet) else sound.decode(packet)
+    pictures = stream
     own = stream.codec_context
     name = _ALPHA_DECODERS.get(own.name) if own is not None and says_alpha(stream) else None
     if name is None:
         # Theora and AVI write a frame that is as the one before it as a packet of no bytes, which
         # ffmpeg's decoders refuse.
-        return lambda packet: [] if is_repeat(packet) else packet.decode()
+        return lambda packet: [] if is_repeat(packet) else pictures.decode(packet)
     try:
         context = av.CodecContext.create(name, "r")
     except (av.FFmpegError, ValueError):
-        return lambda packet: packet.decode()  # Its loss is found when the file is examined.
+        context = None
+    if not isinstance(context, av.VideoCodecContext):
+        return pictures.decode  # The loss is found when the file is examined.
     context.extradata = own.extradata
     context.thread_count = own.thread_count
     context.options = {"max_pixels": str(MAX_VIDEO_PIXELS)}
-    return lambda packet: context.decode(packet if packet.size else None)
+    decode = context.decode
+    return lambda packet: decode(packet if packet.size else None)
 
 
 def _check_tracks(path: Path, container: av.container.InputContainer) -> None:
@@ -775,6 +841,14 @@ def _check_tracks(path: Path, container: av.container.InputContainer) -> None:
         raise too_large(
             f"{path.name} has a track of {pieces:,} pieces; {MAX_PACKETS:,} are the most.",
             "Export it again, as MP4 with H.264 and AAC.",
+        )
+
+
+def _check_length(path: Path, seconds: float | None, most: int) -> None:
+    if seconds is not None and seconds > most:
+        raise too_large(
+            f"{path.name} lasts {seconds:.0f} s; {most} s are the most.",
+            "Cut out the part that is wanted.",
         )
 
 
@@ -807,6 +881,17 @@ def _read_frame_rate(path: Path, video: av.VideoStream, seconds: float | None) -
     return next((Fraction(r) for r in said if r and 0 < r <= MAX_FRAME_RATE), None)
 
 
+def tick_of(stream: av.stream.Stream) -> Fraction:
+    """Return the seconds that one tick of a stream's clock takes.
+
+    Raises UnreadableMediaError where the file gives the clock no ticks.
+    """
+    if stream.time_base is None:
+        path = Path(stream.container.name.removeprefix("file:"))
+        raise _corrupt_media_error(path, "its clock has no ticks")
+    return stream.time_base
+
+
 def _read_stream_length(stream: av.stream.Stream) -> float | None:
     """Length of the stream, where its header has it."""
     if stream.duration and stream.duration > 0 and stream.time_base:
@@ -836,4 +921,4 @@ def _measure_seconds(
     container.seek(0)
     if first is None or end is None or end <= first:
         return None
-    return float((end - first) * stream.time_base)
+    return float((end - first) * tick_of(stream))

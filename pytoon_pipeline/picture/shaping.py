@@ -419,12 +419,12 @@ class _Chooser:
             for face in self.asked if chars == plain else self.found:
                 if self.library.covers_characters(face, chars):
                     return face
-            face = self.library.find_covering_face(
+            other = self.library.find_covering_face(
                 chars, self.weight, self.region, narrow=self.narrow
             )
-            if face is not None:
-                self.found.append(face)
-                return face
+            if other is not None:
+                self.found.append(other)
+                return other
         return None
 
     def _plan_figures(self, paragraph: ShapedParagraph) -> None:

@@ -68,7 +68,8 @@ class FittedLine:
     shaped: ShapedLine
 
 
-class FittedWord(NamedTuple):
+@dataclass(frozen=True)
+class FittedWord:
     """A word's rectangle: its ink with the stroke sideways, its line's ink in height. A word broken
     at a hyphen has one for each part, with the same `index`."""
 
@@ -78,6 +79,10 @@ class FittedWord(NamedTuple):
     x1: int
     y1: int
     index: int
+
+    @property
+    def rect(self) -> Rect:
+        return self.x0, self.y0, self.x1, self.y1
 
 
 class LineExtents(NamedTuple):
@@ -276,8 +281,8 @@ def _choose_cuts(way: _BreakingWay, style: TextStyle, box_w: int, box_h: int) ->
             inside = [i for i in stops if start < i < end]
             cuts += _cuts_in_word(paragraph, style, box_w, box_h, [start, *inside, end])
         cuts.sort()
-    best: list[tuple[int, float, int] | None] = [None] * len(cuts)
-    best[0] = (0, 0.0, 0)
+    best: list[tuple[int, float] | None] = [(0, 0.0), *[None] * (len(cuts) - 1)]
+    previous = [0] * len(cuts)
     room = style.max_lines * style.max_chars_per_line
     for i in range(len(cuts) - 1):
         before = best[i]
@@ -299,12 +304,13 @@ def _choose_cuts(way: _BreakingWay, style: TextStyle, box_w: int, box_h: int) ->
                     cost += 0.5
             if j == i + 1 and len(cuts) > 2:
                 cost += 0.8
-            found = (before[0] + 1, cost, i)
-            if best[j] is None or found[:2] < best[j][:2]:
-                best[j] = found
+            found = (before[0] + 1, cost)
+            known = best[j]
+            if known is None or found < known:
+                best[j], previous[j] = found, i
     chosen = [end := len(cuts) - 1]
     while end:
-        chosen.append(end := best[end][2])
+        chosen.append(end := previous[end])
     return [cuts[n] for n in reversed(chosen)]
 
 
@@ -312,7 +318,8 @@ def _cuts_in_word(
     paragraph: ShapedParagraph, style: TextStyle, box_w: int, box_h: int, stops: list[int]
 ) -> list[int]:
     """The fewest of the stops inside a word at which it is to be cut, so that each part fits."""
-    cuts, at = [], 0
+    cuts: list[int] = []
+    at = 0
     while at < len(stops) - 1:
         low, high = at, len(stops) - 1
         while low < high:
@@ -784,7 +791,7 @@ def placed_words(fitted: FittedText) -> list[PlacedWord]:
                 continue
             index += not goes_on
             inks = [g.ink for g in line.shaped.glyphs if g.ink and start <= g.cluster < i]
-            if inks:
+            if inks and line.shaped.ink is not None:
                 _, bottom, _, top = line.shaped.ink
                 ink = (min(b[0] for b in inks), bottom, max(b[2] for b in inks), top)
                 shown = text[start:i].replace("\u00ad", "")
@@ -826,8 +833,7 @@ def _snap_sides(rects: list[Rect], least: int) -> list[Rect]:
                 if a[3] >= b[1] and 0 < abs(a[side] - b[side]) < least:
                     edge = farther(a[side], b[side])
                     for m in (n, n + 1):
-                        moved = list(rects[m])
-                        moved[side] = edge
-                        rects[m] = tuple(moved)
+                        x0, y0, x1, y1 = rects[m]
+                        rects[m] = (x0, y0, edge, y1) if side else (edge, y0, x1, y1)
                     changed = True
     return rects

@@ -39,7 +39,8 @@ from pytoon_pipeline.store.base import (
 from pytoon_pipeline.store.cache import ObjectCache
 
 log = logging.getLogger("pytoon.store")
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PART = 8 * 2**20
 """Bytes: what is longer goes up in parts of this size."""
@@ -236,7 +237,8 @@ class _UploadDraft:
     """What is to be put, in a file that nobody else writes to."""
 
     path: Path
-    bytes: int
+    size: int
+    """Bytes."""
     sha256: bytes
 
 
@@ -307,7 +309,9 @@ class S3Store(Store):
 
     def stat(self, key: str) -> StoredObject | None:
         head = self._head_object(key)
-        return head and StoredObject(key, head["ContentLength"], head["LastModified"].timestamp())
+        if head is None:
+            return None
+        return StoredObject(key, head["ContentLength"], head["LastModified"].timestamp())
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -368,9 +372,9 @@ class S3Store(Store):
             "ContentType": _TYPES.get(PurePosixPath(key).suffix.lower(), _OTHER),
             "Metadata": {"sha256": draft.sha256.hex(), "put": mark},
         }
-        send = self._send_parts if draft.bytes > self.part else self._send_whole
+        send = self._send_parts if draft.size > self.part else self._send_whole
         # To send much for nothing is dear, so then the question comes first, too.
-        ask = self._ask_first or draft.bytes > self.part
+        ask = self._ask_first or draft.size > self.part
         for attempt in range(_TRIES):
             if once and (ask or not self._conditional) and self._head_object(key) is not None:
                 return None
@@ -406,7 +410,7 @@ class S3Store(Store):
         with open(draft.path, "rb") as body:
             answer = self._client.put_object(
                 Body=body,
-                ContentLength=draft.bytes,
+                ContentLength=draft.size,
                 ChecksumSHA256=_encode_base64(draft.sha256),
                 **about,
                 **condition,
@@ -417,7 +421,7 @@ class S3Store(Store):
         self, draft: _UploadDraft, about: dict[str, Any], condition: dict[str, str]
     ) -> str:
         tools = _open_tools(self.endpoint)
-        size = max(self.part, -(-draft.bytes // _MAX_PARTS))
+        size = max(self.part, -(-draft.size // _MAX_PARTS))
         upload = {"Bucket": about["Bucket"], "Key": about["Key"]}
         upload["UploadId"] = tools.client.create_multipart_upload(
             ChecksumAlgorithm="SHA256", **about
@@ -435,7 +439,7 @@ class S3Store(Store):
 
         with open(draft.path, "rb") as file:
             try:
-                for number in range(1, -(-draft.bytes // size) + 1):
+                for number in range(1, -(-draft.size // size) + 1):
                     futures.append(tools.pool.submit(send_part, number, file))
                 parts = [future.result() for future in futures]
                 answer = tools.client.complete_multipart_upload(
