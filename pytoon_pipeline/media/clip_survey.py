@@ -12,6 +12,14 @@ from pathlib import Path
 import av
 import numpy as np
 
+from pytoon_pipeline.media.clip_file import (
+    clip_orientation,
+    display_size,
+    frame_has_alpha,
+    open_clip,
+    tick_of,
+)
+from pytoon_pipeline.media.decoding import decode_frames, decoder_of, is_repeat, says_alpha
 from pytoon_pipeline.media.limits import MAX_ALPHA_PIXELS, MAX_PACKETS, SURVEYED_KEYFRAMES
 from pytoon_pipeline.media.playback import (
     LEAP,
@@ -19,18 +27,7 @@ from pytoon_pipeline.media.playback import (
     clock_may_leap,
     picture_stream,
 )
-from pytoon_pipeline.media.probe import (
-    UnreadableMediaError,
-    clip_orientation,
-    decode_frames,
-    decoder_of,
-    display_size,
-    frame_has_alpha,
-    is_repeat,
-    open_clip,
-    says_alpha,
-    tick_of,
-)
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
 _FIRST_FRAMES = 8
 """Looked at for fields and sizes."""

@@ -11,6 +11,8 @@ import av
 import av.filter
 import numpy as np
 
+from pytoon_pipeline.media.clip_file import frame_has_alpha, open_clip, tick_of
+from pytoon_pipeline.media.decoding import decode_frames
 from pytoon_pipeline.media.planes import view_plane
 from pytoon_pipeline.media.playback import (
     LEAP,
@@ -22,13 +24,7 @@ from pytoon_pipeline.media.playback import (
     picture_stream,
     play_clip,
 )
-from pytoon_pipeline.media.probe import (
-    UnreadableMediaError,
-    decode_frames,
-    frame_has_alpha,
-    open_clip,
-    tick_of,
-)
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.media.webp import is_animated_webp
 
 Planes = tuple[np.ndarray, ...]

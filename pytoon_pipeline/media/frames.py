@@ -10,8 +10,8 @@ import av
 import numpy as np
 
 from pytoon_pipeline.errors import MediaError
+from pytoon_pipeline.media.clip_file import open_clip, video_stream
 from pytoon_pipeline.media.planes import view_plane
-from pytoon_pipeline.media.probe import open_clip, video_stream
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -24,9 +24,9 @@ from pytoon_pipeline.media.colours import (
     png_encoding,
     profile_encoding,
 )
+from pytoon_pipeline.media.image_file import image_orientation, open_image
 from pytoon_pipeline.media.limits import MAX_IMAGE_PIXELS, MAX_PROFILE_BYTES
 from pytoon_pipeline.media.orientation import UPRIGHT
-from pytoon_pipeline.media.probe import image_orientation, open_image
 
 _SRGB = ImageCms.createProfile("sRGB")
 # Which colour space a profile must be of to be meant for pixels of a mode.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +18,12 @@ import numpy as np
 
 from pytoon_pipeline.errors import MediaError
 from pytoon_pipeline.media import ffmpeg
+from pytoon_pipeline.media.clip_file import open_clip, shorten_reason, tick_of, video_stream
 from pytoon_pipeline.media.limits import SOUND_SECONDS
-from pytoon_pipeline.media.link import EditListEntry, edit_lists, is_faststart, read_boxes
+from pytoon_pipeline.media.mp4_boxes import EditListEntry, edit_lists, is_faststart
+from pytoon_pipeline.media.mp4_heads import is_picture_turned, list_unusual_heads
 from pytoon_pipeline.media.planes import view_plane
-from pytoon_pipeline.media.probe import open_clip, shorten_reason, tick_of, video_stream
-from pytoon_pipeline.media.sound import decode_sound
+from pytoon_pipeline.media.sound_decoding import decode_sound
 from pytoon_pipeline.media.sound_repair import longest_run, measure_sides
 from pytoon_pipeline.media.trace import FrameTrace, TraceRecorder, sketch_sound
 
@@ -178,15 +178,15 @@ def measure_traced(path: str | os.PathLike[str]) -> tuple[Measurement, FrameTrac
         with open_clip(path) as container, ThreadPoolExecutor(1) as other:
             sound = next(iter(container.streams.audio), None)
             # Sound is measured by ffmpeg beside us while the pictures are decoded here.
-            loudness = other.submit(_measure_sound, path) if sound else None
+            loudness = other.submit(measure_sound_track, path) if sound else None
             stream = video_stream(container)
             video = _measure_video(container, stream, trace) if stream else None
             mp4 = container.format.name.startswith("mov")
             audio = None
             if sound and loudness:
                 heard, channels, trace.sketch, trace.levels = loudness.result()
-                audio = _build_audio_measurement(
-                    sound, heard, channels, _packets_are_even(path, trace)
+                audio = build_audio_measurement(
+                    sound, heard, channels, check_even_packets(path, trace)
                 )
             return Measurement(
                 container="mp4" if mp4 else container.format.name,
@@ -197,7 +197,7 @@ def measure_traced(path: str | os.PathLike[str]) -> tuple[Measurement, FrameTrac
                 audio_tracks=len(container.streams.audio),
                 video=video,
                 audio=audio,
-                heads=_odd_heads(path, stream) if mp4 else [],
+                heads=list_unusual_heads(path, stream) if mp4 else [],
             ), trace
     except (av.FFmpegError, OSError) as e:
         raise MediaError(f"{path.name} does not decode: {shorten_reason(e)}") from e
@@ -232,7 +232,7 @@ def _measure_video(
                 keys.append(len(luma))
             types.append(av.video.frame.PictureType(frame.pict_type).name)
             times.append(frame.pts or 0)
-            planes = _frame_planes(frame)
+            planes = frame_planes(frame)
             recorder.add(planes)
             grid = planes[0][::step, ::step]
             luma.append(round(float(grid.mean()), 3))
@@ -278,7 +278,7 @@ def _measure_video(
         color_primaries=_PRIMARIES.get(frame.color_primaries, str(frame.color_primaries)),
         color_transfer=_TRANSFER.get(frame.color_trc, str(frame.color_trc)),
         color_matrix=_MATRIX.get(frame.colorspace, str(frame.colorspace)),
-        turned=_is_turned(container, stream),
+        turned=is_picture_turned(container, stream),
         keyframes=len(keys),
         max_gop=max((b - a for a, b in zip(keys, [*keys[1:], count], strict=True)), default=count),
         b_frames=types.count("B"),
@@ -321,84 +321,12 @@ class _BrightnessSwings:
         return float((np.count_nonzero(up) - np.count_nonzero(down)) / light.size)
 
 
-def _frame_planes(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def frame_planes(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The planes of a frame, views where it is 8-bit 4:2:0."""
     if frame.format.name != "yuv420p":
         frame = frame.reformat(format="yuv420p", dst_color_range="MPEG")
     y, u, v = (view_plane(plane) for plane in frame.planes)
     return y, u, v
-
-
-_UPRIGHT = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-
-
-def _is_turned(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
-    """Is the matrix of the picture's track, or of the movie, another than that of an upright
-    picture (ISO 14496-12, 8.2.2 and 8.3.2)?"""
-    if not container.format.name.startswith("mov"):
-        return False
-    path = Path(container.name.removeprefix("file:"))
-    number = [s.index for s in container.streams].index(stream.index)
-    with open(path, "rb") as file:
-        for box in read_boxes(path):
-            movie = box.path == "moov/mvhd"
-            if not movie and not (box.path == "moov/trak/tkhd" and box.track == number):
-                continue
-            file.seek(box.start + box.header)
-            body = file.read(min(box.size - box.header, 128))
-            long = body[:1] == b"\1"
-            at = (48 if long else 36) if movie else (52 if long else 40)
-            if body[at : at + 36] != _UPRIGHT:
-                return True
-    return False
-
-
-def _shown_size(stream: av.VideoStream) -> bytes:
-    """Width and height that the head of its track has (16.16 bits)."""
-    width = round(stream.width * (stream.sample_aspect_ratio or 1))
-    return struct.pack(">2I", width << 16, stream.height << 16)
-
-
-_NORMAL = b"\1\0"
-"""A volume of 1 (8.8 bits); of a speed the first half."""
-
-
-def _odd_heads(path: Path, stream: av.VideoStream | None) -> list[str]:
-    """What the heads of movie and tracks (ISO 14496-12, 8.2.2, 8.3.2, 8.4.3) say that players heed
-    and decoders don't: speed, volume, tracks that are off or too many, another size on the screen.
-    """
-    odd: list[str] = []
-    sizes: dict[int | None, tuple[bytes, bytes]] = {}
-    kinds: dict[int | None, str] = {}
-    with open(path, "rb") as file:
-        for box in read_boxes(path):
-            if box.path not in ("moov/mvhd", "moov/trak/tkhd", "moov/trak/mdia/hdlr"):
-                continue
-            file.seek(box.start + box.header)
-            body = file.read(min(box.size - box.header, 128))
-            late = 12 if body[:1] == b"\1" else 0
-            if box.path == "moov/mvhd":
-                if body[20 + late : 24 + late] != b"\0\1\0\0":
-                    odd.append("it asks for another speed")
-                if body[24 + late : 26 + late] != _NORMAL:
-                    odd.append("it asks for another volume")
-            elif box.path == "moov/trak/tkhd":
-                if not body[3] & 1:
-                    odd.append("a track is switched off")
-                sizes[box.track] = body[36 + late : 38 + late], body[76 + late : 84 + late]
-            else:
-                kinds[box.track] = body[8:12].decode("latin-1")
-    for track, (volume, size) in sizes.items():
-        kind = kinds.get(track, "")
-        if kind == "soun" and volume != _NORMAL:
-            odd.append("it asks for another volume of its sound")
-        elif kind == "vide" and stream is not None and size != _shown_size(stream):
-            odd.append("it asks for another size of its picture")
-        elif kind not in ("soun", "vide"):
-            odd.append(f"it has a track of another kind ({kind})")
-    if list(kinds.values()).count("vide") > 1:
-        odd.append("it has several tracks of pictures")
-    return odd
 
 
 def _h264_level(context: av.VideoCodecContext) -> str | None:
@@ -422,9 +350,6 @@ def _peak_bits(sizes: list[tuple[int, int]], second: int) -> int:
     return 8 * fullest
 
 
-# ------------------------------------------------------------------------------------------ sound
-
-
 @dataclass(frozen=True)
 class _LoudnessReading:
     integrated: float | None
@@ -445,7 +370,9 @@ _LOST_LU = -10.0
 _MAX_SECONDS = 600.0
 
 
-def _measure_sound(path: Path) -> tuple[_LoudnessReading, _ChannelReading, np.ndarray, np.ndarray]:
+def measure_sound_track(
+    path: Path,
+) -> tuple[_LoudnessReading, _ChannelReading, np.ndarray, np.ndarray]:
     """Loudness by ffmpeg's meter; what the channels are to each other, sketch and levels of the
     decoded samples."""
     heard = _parse_loudness(path)
@@ -457,7 +384,7 @@ def _measure_sound(path: Path) -> tuple[_LoudnessReading, _ChannelReading, np.nd
     return heard, channels, *sketch_sound(samples)
 
 
-def _packets_are_even(path: Path, trace: FrameTrace) -> bool:
+def check_even_packets(path: Path, trace: FrameTrace) -> bool:
     """Do the sound's packets follow each other? Their checksums are put into the trace."""
     times: list[tuple[int, int]] = []
     checksums: list[int] = []
@@ -523,7 +450,7 @@ def _finite_number(text: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _build_audio_measurement(
+def build_audio_measurement(
     stream: av.AudioStream, loudness: _LoudnessReading, channels: _ChannelReading, even: bool
 ) -> AudioMeasurement:
     context, tick = stream.codec_context, tick_of(stream)

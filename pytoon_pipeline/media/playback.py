@@ -16,17 +16,17 @@ import av
 import av.container
 import av.filter
 
-from pytoon_pipeline.media.orientation import UPRIGHT, Orientation
-from pytoon_pipeline.media.probe import (
+from pytoon_pipeline.media.clip_file import (
     MAY_BE_JOINED,
-    UnreadableMediaError,
     clip_orientation,
-    decode_frames,
     display_size,
     open_clip,
     tick_of,
     video_stream,
 )
+from pytoon_pipeline.media.decoding import decode_frames
+from pytoon_pipeline.media.orientation import UPRIGHT, Orientation
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.media.webp import is_animated_webp, webp_frames
 
 STARTS_AGAIN = Fraction(1, 10)

@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline.media.clips import ClipFrames
-from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
