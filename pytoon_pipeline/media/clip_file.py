@@ -37,8 +37,6 @@ class _OpenOptions(TypedDict, total=False):
 _LENIENT: _OpenOptions = (
     {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 )
-
-
 MAY_BE_JOINED = 0x0200
 """Of a container's flags: recordings are joined in it end to end (AVFMT_TS_DISCONT)."""
 

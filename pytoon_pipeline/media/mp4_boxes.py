@@ -42,8 +42,6 @@ class EditListEntry:
 _MAX_BOXES = 20_000
 _DEEPEST = 12
 """Boxes inside each other; the standard's own go down to seven."""
-
-
 _PARENTS = {b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl"}
 
 

@@ -104,8 +104,6 @@ _MAGIC: tuple[tuple[str, tuple[bytes, ...]], ...] = (
     ("program", (b"\x7fELF", b"MZ")),
     ("lfs", (b"version https://git-lfs",)),
 )
-
-
 EXPORT_REMEDY = "Export it as JPEG or PNG."
 NOT_MEDIA = {
     "pdf": ("a PDF", "Export its page as PNG or JPEG."),

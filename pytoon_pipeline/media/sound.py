@@ -23,13 +23,7 @@ import numpy as np
 
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.link import AAC_PRIMING
-from pytoon_pipeline.media.loudness import (
-    RATE,
-    SILENCE_LUFS,
-    find_peaks,
-    measure_lufs,
-    to_db,
-)
+from pytoon_pipeline.media.loudness import RATE, SILENCE_LUFS, find_peaks, measure_lufs, to_db
 from pytoon_pipeline.media.mastering import CODEC_HEADROOM_DB, master_mix
 from pytoon_pipeline.media.mixing import SoundSources, fade_ends, mix_plan
 from pytoon_pipeline.media.sound_decoding import decode_sound
