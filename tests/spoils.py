@@ -25,9 +25,12 @@ from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import VideoSettings, encode_video
 from pytoon_pipeline.media.frames import read_frames
-from pytoon_pipeline.media.link import LinkPart, link_video, read_boxes
+from pytoon_pipeline.media.link import LinkPart, link_video
+from pytoon_pipeline.media.loudness import RATE
+from pytoon_pipeline.media.mp4_boxes import read_boxes
 from pytoon_pipeline.media.probe import hash_file
-from pytoon_pipeline.media.sound import RATE, decode_sound, encode_aac
+from pytoon_pipeline.media.sound import encode_aac
+from pytoon_pipeline.media.sound_decoding import decode_sound
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb, rgb_to_planes
 from pytoon_pipeline.plan.model import RenderSpec, Resolution
 from pytoon_pipeline.plan.timeline import build_timeline, frames_of

@@ -19,8 +19,9 @@ from pytoon_pipeline.engines.still import StillEngine
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.orientation import Orientation, matrix_orientation
-from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
-from pytoon_pipeline.media.sound import decode_sound
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.sound_decoding import decode_sound
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.picture.yuv import planes_to_rgb
 from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
 from pytoon_pipeline.plan.timeline import build_timeline

@@ -184,7 +184,7 @@ def test_pixels_that_do_not_decode_are_a_problem_of_the_brief(
 ) -> None:
     """However far the first look at a file went: the compiler reports and goes on."""
     from pytoon_pipeline.compiler.passes import composition
-    from pytoon_pipeline.media.probe import UnreadableMediaError
+    from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
     def broken(*_, **__):
         raise UnreadableMediaError("media.corrupt", "p.jpg: ends half way.", "Copy it again.")

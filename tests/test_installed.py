@@ -22,6 +22,7 @@ from pytoon_pipeline.compiler.presets import PresetLibrary
 from pytoon_pipeline.errors import InternalError, SettingsError
 from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import probe, sandbox
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.settings import Settings, load_settings, project_data
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.services import open_fonts, open_services
@@ -245,7 +246,7 @@ def test_what_a_broken_file_makes_a_library_raise_is_no_fault_of_ours(tmp_path: 
 
     code = raised.__code__.replace(co_filename=PngImagePlugin.__file__)
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", type(raised)(code, {}))
-    with pytest.raises(probe.UnreadableMediaError) as caught:
+    with pytest.raises(UnreadableMediaError) as caught:
         probe.examine_media(path)
     assert caught.value.code == "media.corrupt"
 

@@ -15,15 +15,10 @@ import pytest
 from pytoon_pipeline.errors import LinkError, MediaError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import VideoSettings, encode_video
-from pytoon_pipeline.media.link import (
-    AAC_PRIMING,
-    LinkPart,
-    edit_lists,
-    is_faststart,
-    link_video,
-    read_boxes,
-)
-from pytoon_pipeline.media.measure import loudness_graph, measure_file, parse_loudness
+from pytoon_pipeline.media.link import AAC_PRIMING, LinkPart, link_video
+from pytoon_pipeline.media.measure import measure_file
+from pytoon_pipeline.media.measure_sound import loudness_graph, parse_loudness
+from pytoon_pipeline.media.mp4_boxes import edit_lists, is_faststart, read_boxes
 
 W, H, RATE, SOUND = 270, 480, 30, 48000
 FADE = 16

@@ -25,7 +25,8 @@ from pytoon_pipeline.media import ffmpeg, limits, sandbox
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.encode import VideoSettings, encode_graph, encode_video
 from pytoon_pipeline.media.images import load_image, save_jpeg
-from pytoon_pipeline.media.probe import UnreadableMediaError, hash_file, probe_media
+from pytoon_pipeline.media.probe import hash_file, probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.picture.yuv import planes_to_rgb, rgb_to_planes
 
 W, H = 270, 480

@@ -20,7 +20,8 @@ from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.kinds import suffix_of
 from pytoon_pipeline.media.orientation import exif_orientation
-from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
 CASES = Path(__file__).parent / "fixtures/cases/pictures"
 RED, GREEN, BLUE, YELLOW = (212, 40, 40), (31, 150, 70), (40, 70, 200), (235, 194, 40)

@@ -20,7 +20,8 @@ from pytoon_pipeline.compiler.typeset import text_style
 from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
-from pytoon_pipeline.media.measure import Measurement, measure_file
+from pytoon_pipeline.media.measure import measure_file
+from pytoon_pipeline.media.measurement import Measurement
 from pytoon_pipeline.picture.badge import draw_badge
 from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.fonts import FontLibrary

@@ -9,22 +9,17 @@ import numpy as np
 import pytest
 from test_sound import RATE, encoded, noise, save, silence, speech, tone
 
-from pytoon_pipeline.media import sound
+from pytoon_pipeline.media import sound_plan
 from pytoon_pipeline.media.loudness import measure_lufs
-from pytoon_pipeline.media.sound import (
-    MixClipSound,
-    MixMusic,
-    MixVoice,
-    SoundPlan,
-    decode_sound,
-    render_soundtrack,
-)
+from pytoon_pipeline.media.sound import render_soundtrack
+from pytoon_pipeline.media.sound_decoding import decode_sound
+from pytoon_pipeline.media.sound_plan import MixClipSound, MixMusic, MixVoice, SoundPlan
 from pytoon_pipeline.media.sound_repair import measure_sides, repair_sound
 
 CASES = Path(__file__).parent / "fixtures" / "cases" / "sound"
 
 
-def laid(tmp_path: Path, plan: SoundPlan) -> tuple[np.ndarray, sound.SoundReport]:
+def laid(tmp_path: Path, plan: SoundPlan) -> tuple[np.ndarray, sound_plan.SoundReport]:
     report = render_soundtrack(plan, tmp_path / "laid.m4a")
     return decode_sound(tmp_path / "laid.m4a", seconds=60), report
 

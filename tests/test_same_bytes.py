@@ -18,7 +18,7 @@ from pytoon_pipeline.errors import BriefError
 from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import copies
 from pytoon_pipeline.media.copies import SnapshotCopies
-from pytoon_pipeline.media.probe import UnreadableMediaError
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.stages.compile import check_source, compile_source, spec_json
 from pytoon_pipeline.stages.services import Services

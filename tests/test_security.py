@@ -39,11 +39,12 @@ from sqlalchemy import make_url
 import pytoon_pipeline
 from pytoon_pipeline.briefs.reading import read_document
 from pytoon_pipeline.errors import MediaError, Problem, SettingsError, UserError
-from pytoon_pipeline.media import ffmpeg, limits, sandbox, sound
+from pytoon_pipeline.media import ffmpeg, limits, sandbox, sound_decoding
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.media.link import edit_lists
-from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+from pytoon_pipeline.media.mp4_boxes import edit_lists
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.tables.table import read_table
@@ -365,7 +366,7 @@ def test_no_file_makes_another_one_be_opened(services: Services, tmp_path: Path)
             assert found.code in ("media.not_media", "media.corrupt"), found
             # As if it had got past that: ffmpeg itself, and PyAV, at the rendering.
             with pytest.raises(MediaError):
-                sound.decode_sound(folder / name, seconds=1)
+                sound_decoding.decode_sound(folder / name, seconds=1)
             with pytest.raises(MediaError):
                 list(ClipFrames(folder / name, (64, 64), 30, count=1))
         time.sleep(0.2)

@@ -321,12 +321,12 @@ def test_credentials_that_were_lacking_are_asked_for_again(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert s3._open_tools(None).credentials is None
+    assert s3.open_tools(None).credentials is None
     before = download_s3._s3_now(FetchLimits())
     assert before._request_signer._credentials is None
     login.write_text("[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
-    assert s3._open_tools(None).credentials.access_key == "a"
-    assert s3._open_tools(None) is s3._open_tools(None), "which is kept"
+    assert s3.open_tools(None).credentials.access_key == "a"
+    assert s3.open_tools(None) is s3.open_tools(None), "which is kept"
     after = download_s3._s3_now(FetchLimits())
     assert after._request_signer._credentials.access_key == "a"
     assert download_s3._s3_now(FetchLimits()) is after

@@ -12,22 +12,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytoon_pipeline.errors import FfmpegError, MediaError
-from pytoon_pipeline.media import ffmpeg, link, sound
-from pytoon_pipeline.media.sound import (
-    RATE,
-    SILENCE_LUFS,
+from pytoon_pipeline.media import ffmpeg, link, loudness
+from pytoon_pipeline.media.loudness import RATE, SILENCE_LUFS
+from pytoon_pipeline.media.mastering import master_sound
+from pytoon_pipeline.media.mixing import duck_curve, mix_sound
+from pytoon_pipeline.media.sound import encode_aac, measure_loudness, render_soundtrack
+from pytoon_pipeline.media.sound_decoding import decode_sound
+from pytoon_pipeline.media.sound_plan import (
     MixClipSound,
     MixDucking,
     MixLoudness,
     MixMusic,
     MixVoice,
     SoundPlan,
-    duck_curve,
-    encode_aac,
-    master_sound,
-    measure_loudness,
-    mix_sound,
-    render_soundtrack,
 )
 
 
@@ -131,7 +128,7 @@ def test_any_rate_and_layout_becomes_stereo_at_48_khz(tmp_path, rate, channels):
     one = tone(500, 1, level=0.99, rate=rate)[:, :1]
     path = save(tmp_path / "töne: 1.wav", np.repeat(one, channels, axis=1), rate)
 
-    samples = sound.decode_sound(path, seconds=10)
+    samples = decode_sound(path, seconds=10)
 
     assert samples.dtype == np.float32
     assert samples.shape == (RATE, 2)
@@ -145,8 +142,8 @@ def test_compressed_sound_keeps_its_place(tmp_path, name):
     options = ["-c:a", "libvorbis"] if name == "a.mka" else []
     path = encoded(tmp_path / name, samples, *options)
 
-    whole = sound.decode_sound(path, seconds=10)
-    part = sound.decode_sound(path, seconds=0.6, start=0.5)
+    whole = decode_sound(path, seconds=10)
+    part = decode_sound(path, seconds=0.6, start=0.5)
 
     assert abs(len(whole) - len(samples)) <= 1200
     assert abs(np.argmax(np.abs(whole) > 0.1) // 2 - 0.7 * RATE) < 500
@@ -159,7 +156,7 @@ def test_a_truncated_file_gives_what_is_left(tmp_path, name):
     path = encoded(tmp_path / name, noise(2))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
 
-    assert RATE < len(sound.decode_sound(path, seconds=10)) < 1.4 * RATE
+    assert RATE < len(decode_sound(path, seconds=10)) < 1.4 * RATE
 
 
 def test_a_file_that_is_mostly_damaged_gives_the_rest(tmp_path):
@@ -169,7 +166,7 @@ def test_a_file_that_is_mostly_damaged_gives_the_rest(tmp_path):
     raw[begin:] = np.random.default_rng(1).bytes(len(raw) - begin)
     path.write_bytes(raw)
 
-    samples = sound.decode_sound(path, seconds=10)
+    samples = decode_sound(path, seconds=10)
 
     assert rms_db(samples[2000:20_000]) == pytest.approx(-9, abs=0.5)
     assert len(samples) <= 3 * RATE
@@ -181,26 +178,26 @@ def test_without_sound_the_error_names_the_file_and_says_why(tmp_path):
     cut.write_bytes(cut.read_bytes()[:9000])
 
     with pytest.raises(MediaError, match=r"mute\.mp4(.|\n)*matches no streams"):
-        sound.decode_sound(mute, seconds=1)
+        decode_sound(mute, seconds=1)
     with pytest.raises(MediaError, match=r"cut\.m4a(.|\n)*moov atom not found"):
-        sound.decode_sound(cut, seconds=1)
+        decode_sound(cut, seconds=1)
 
 
 def test_sound_that_begins_late_stays_in_step_with_the_pictures(tmp_path):
     path = save(tmp_path / "tone.wav", tone(1000, 1))
     clip = video(tmp_path / "late.mkv", "-itsoffset", "0.5", "-i", str(path), "-c:a", "flac")
 
-    samples = sound.decode_sound(clip, seconds=10)
+    samples = decode_sound(clip, seconds=10)
 
     assert abs(np.argmax(np.abs(samples) > 0.1) // 2 - RATE // 2) < 100
-    assert len(sound.decode_sound(clip, seconds=1, start=9)) == 0
+    assert len(decode_sound(clip, seconds=1, start=9)) == 0
 
 
 def test_a_span_is_decoded_to_the_sample(tmp_path):
     path = save(tmp_path / "noise.wav", noise(2))
 
     for n in (1, 12_345, 31_999, 32_001, 88_888):
-        assert len(sound.decode_sound(path, seconds=n / RATE)) == n
+        assert len(decode_sound(path, seconds=n / RATE)) == n
 
 
 def test_a_hole_in_the_sound_does_not_shift_what_follows(tmp_path):
@@ -209,7 +206,7 @@ def test_a_hole_in_the_sound_does_not_shift_what_follows(tmp_path):
     gap = ["-af", "aselect=not(between(t\\,0.2\\,0.6))", "-c:a", "pcm_s16le"]
     path = encoded(tmp_path / "gap.mkv", samples, *gap)
 
-    assert abs(np.argmax(np.abs(sound.decode_sound(path, seconds=10)) > 0.1) // 2 - 40_000) < 100
+    assert abs(np.argmax(np.abs(decode_sound(path, seconds=10)) > 0.1) // 2 - 40_000) < 100
 
 
 def test_damaged_values_do_not_reach_the_mix(tmp_path):
@@ -217,7 +214,7 @@ def test_damaged_values_do_not_reach_the_mix(tmp_path):
     samples[100], samples[200], samples[300] = np.nan, np.inf, 1e9
     path = encoded(tmp_path / "bad.wav", samples, "-c:a", "pcm_f32le")
 
-    assert np.abs(sound.decode_sound(path, seconds=1)).max() <= 4
+    assert np.abs(decode_sound(path, seconds=1)).max() <= 4
 
 
 # --------------------------------------------------------------------------- measuring
@@ -238,8 +235,8 @@ def test_loudness_of_known_signals():
     assert measure_loudness(tone(1000, 5, 10 ** (-23 / 20)))[0] == pytest.approx(-23, abs=0.1)
     between = np.repeat(np.sin(np.pi / 4 + np.pi / 2 * np.arange(RATE))[:, None], 2, axis=1)
     assert measure_loudness(between.astype(np.float32))[1] == pytest.approx(0, abs=0.1)
-    assert measure_loudness(silence(1)) == (SILENCE_LUFS, sound.SILENCE_PEAK_DB)
-    assert measure_loudness(silence(0)) == (SILENCE_LUFS, sound.SILENCE_PEAK_DB)
+    assert measure_loudness(silence(1)) == (SILENCE_LUFS, loudness.SILENCE_PEAK_DB)
+    assert measure_loudness(silence(0)) == (SILENCE_LUFS, loudness.SILENCE_PEAK_DB)
     long, short = tone(1000, 2), tone(1000, 0.2)
     assert measure_loudness(short)[0] == pytest.approx(measure_loudness(long)[0], abs=0.2)
 
@@ -495,7 +492,7 @@ def test_the_encoded_sound_measures_as_promised(tmp_path, material, what):
     assert (report.lufs, report.true_peak_db) == pytest.approx((lufs, true_peak), abs=0.2)
     assert report.ducked_db == pytest.approx(-12 if what == "voice over music" else 0, abs=0.1)
     assert report.seconds == 3
-    assert len(sound.decode_sound(out, seconds=9)) == n
+    assert len(decode_sound(out, seconds=9)) == n
     assert [p.name for p in tmp_path.glob("*.part")] == []
 
 
@@ -505,7 +502,7 @@ def test_a_video_without_sound_gets_a_silent_stereo_track(tmp_path):
 
     said = ffmpeg.run_ffmpeg(["-i", out, "-f", "null", "-"], "look")[1]
     assert "Audio: aac (LC)" in said and "48000 Hz, stereo" in said
-    samples = sound.decode_sound(out, seconds=9)
+    samples = decode_sound(out, seconds=9)
     assert samples.shape == (RATE, 2)
     assert not samples.any()
     assert (report.lufs, report.gain_db, report.ducked_db) == (SILENCE_LUFS, 0, 0)
@@ -544,7 +541,7 @@ def test_linked_without_an_edit_list_the_sound_is_in_sync_and_under_the_ceiling(
     argv = ["-ignore_editlist", 1, "-i", tmp_path / "out.mp4", "-map", "0:a"]
     raw, _ = ffmpeg.run_ffmpeg([*argv, "-f", "f32le", "-"], "decode")
     heard = np.frombuffer(raw, "<f4").reshape(-1, 2)[:RATE]
-    laid = sound.decode_sound(tmp_path / "a.m4a", seconds=1)
+    laid = decode_sound(tmp_path / "a.m4a", seconds=1)
     a, b = heard[20_000:40_000, 0], laid[20_000:40_000, 0]
     lag = np.argmax(np.fft.irfft(np.fft.rfft(a) * np.conj(np.fft.rfft(b))))
     assert lag == 0

@@ -202,7 +202,7 @@ def test_a_text_lies_inside_its_box_or_does_not_fit(text, style, side):
         return
     assert inside(fitted.ink, *side)
     assert all(inside(plate, *side) for plate in fitted.plates)
-    assert all(inside(word[1:5], *side) for word in fitted.words)
+    assert all(inside(word.rect, *side) for word in fitted.words)
     assert style.min_px <= fitted.size <= style.max_px
     assert len(fitted.lines) <= style.max_lines
     assert all(count_cells(line) <= style.max_chars_per_line for line in lines(fitted))

@@ -334,7 +334,7 @@ def _put_item(
     may not lead out of."""
     # They take a while to load, and are not needed before a brief is packed.
     from pytoon_pipeline.media.copies import SnapshotCopies
-    from pytoon_pipeline.media.probe import UnreadableMediaError
+    from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
     try:
         if scratch is not None:

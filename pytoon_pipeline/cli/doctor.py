@@ -187,7 +187,8 @@ def _check_examining(p: DoctorContext) -> Iterator[DoctorFinding]:
     from PIL import Image
 
     from pytoon_pipeline.media import ffmpeg
-    from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+    from pytoon_pipeline.media.probe import probe_media
+    from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
     with tempfile.TemporaryDirectory(prefix="pytoon-doctor-") as folder:
         still, moving = Path(folder, "picture.png"), Path(folder, "clip.mp4")

@@ -99,7 +99,8 @@ def new_brand(name: str, logo_file: Path, force: bool = False) -> int:
 def _read_logo(path: Path) -> Logo:
     """Raises UserError for what is no picture that can be used."""
     from pytoon_pipeline.media.images import load_image
-    from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+    from pytoon_pipeline.media.probe import probe_media
+    from pytoon_pipeline.media.unreadable import UnreadableMediaError
     from pytoon_pipeline.picture.logos import read_logo
 
     def refusal_error(code: str, message: str, remedy: str) -> UserError:

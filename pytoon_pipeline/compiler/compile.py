@@ -13,7 +13,7 @@ from pytoon_pipeline.briefs.source import SourceDocument
 from pytoon_pipeline.compiler.draft import CompileContext, PlanDraft
 from pytoon_pipeline.compiler.passes import PASSES
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.media.probe import UnreadableMediaError
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.plan.complete import Plan, complete_plan
 from pytoon_pipeline.plan.model import Constraints, RenderSpec, Segment
 

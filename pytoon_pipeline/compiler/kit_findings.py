@@ -25,7 +25,8 @@ from pytoon_pipeline.compiler.presets import (
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.media.copies import private_copy
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.logos import (

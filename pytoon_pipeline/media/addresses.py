@@ -132,7 +132,7 @@ def _parse_allowed_host(text: str, setting: str) -> _AllowedHost:
     try:
         plain = name[1:-1] if name.startswith("[") and name.endswith("]") else ""
         name = str(ipaddress.IPv6Address(plain)) if plain else name
-        known = bool(plain) or _HOST.fullmatch(name)
+        known = bool(plain) or _HOST.fullmatch(name) is not None
     except ValueError:
         known = False
     if not known or (port is not None and not 0 < port < 65536):

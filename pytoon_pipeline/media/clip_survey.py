@@ -12,6 +12,14 @@ from pathlib import Path
 import av
 import numpy as np
 
+from pytoon_pipeline.media.clip_file import (
+    clip_orientation,
+    display_size,
+    frame_has_alpha,
+    open_clip,
+    tick_of,
+)
+from pytoon_pipeline.media.decoding import decode_frames, decoder_of, is_repeat, says_alpha
 from pytoon_pipeline.media.limits import MAX_ALPHA_PIXELS, MAX_PACKETS, SURVEYED_KEYFRAMES
 from pytoon_pipeline.media.playback import (
     LEAP,
@@ -19,17 +27,7 @@ from pytoon_pipeline.media.playback import (
     clock_may_leap,
     picture_stream,
 )
-from pytoon_pipeline.media.probe import (
-    UnreadableMediaError,
-    clip_orientation,
-    decode_frames,
-    decoder_of,
-    display_size,
-    frame_has_alpha,
-    is_repeat,
-    open_clip,
-    says_alpha,
-)
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
 _FIRST_FRAMES = 8
 """Looked at for fields and sizes."""
@@ -141,12 +139,12 @@ def survey_clip(path: Path) -> ClipSurvey:
 def _read_packets(path: Path, found: ClipSurvey) -> dict[int, Fraction]:
     """The length and the clock, from packets; the numbers of those that begin anew (keyframes),
     with the second of the clip that had been reached there."""
-    keys = {}
+    keys: dict[int, Fraction] = {}
     with open_clip(path) as container:
         stream = picture_stream(container, path)
         if clock_may_leap(container):
             found.tracks = len(container.streams.video)
-        leaps, tick = clock_may_leap(container), stream.time_base
+        leaps, tick = clock_may_leap(container), tick_of(stream)
         rate = stream.average_rate or stream.guessed_rate
         usual = 1 / Fraction(rate) if rate else Fraction(0)
         shift: Fraction | None = None  # from the file's clock to seconds of the clip
@@ -166,8 +164,9 @@ def _read_packets(path: Path, found: ClipSurvey) -> dict[int, Fraction]:
                 timeless += packet.duration * tick if packet.duration else usual
                 continue
             begins = packet.pts * tick
-            ordered = packet.dts is not None and not guessed
-            now = packet.dts * tick if ordered else begins
+            decoded_at = None if guessed else packet.dts
+            ordered = decoded_at is not None
+            now = begins if decoded_at is None else decoded_at * tick
             lasts = packet.duration * tick if packet.duration else usual
             if shift is None:
                 shift = -begins
@@ -283,7 +282,7 @@ def _look_at_frames(path: Path, found: ClipSurvey) -> None:
 def _alpha_extremes(frame: av.VideoFrame) -> tuple[int, int]:
     """The least and the most coverage in a frame, 0 to 255."""
     shown = frame.reformat(format="rgba").planes[0]
-    pixels = np.frombuffer(shown, np.uint8).reshape(-1, shown.line_size)
+    pixels = np.frombuffer(memoryview(shown), np.uint8).reshape(-1, shown.line_size)
     alpha = pixels[: shown.height, 3 : shown.width * 4 : 4]
     return int(alpha.min()), int(alpha.max())
 

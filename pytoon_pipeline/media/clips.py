@@ -11,6 +11,9 @@ import av
 import av.filter
 import numpy as np
 
+from pytoon_pipeline.media.clip_file import frame_has_alpha, open_clip, tick_of
+from pytoon_pipeline.media.decoding import decode_frames
+from pytoon_pipeline.media.planes import view_plane
 from pytoon_pipeline.media.playback import (
     LEAP,
     STARTS_AGAIN,
@@ -21,12 +24,7 @@ from pytoon_pipeline.media.playback import (
     picture_stream,
     play_clip,
 )
-from pytoon_pipeline.media.probe import (
-    UnreadableMediaError,
-    decode_frames,
-    frame_has_alpha,
-    open_clip,
-)
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.media.webp import is_animated_webp
 
 Planes = tuple[np.ndarray, ...]
@@ -134,11 +132,12 @@ class ClipFrames:
                     return None
             with open_clip(self.path) as container:
                 stream = picture_stream(container, self.path)
-                known = stream.duration and stream.duration * stream.time_base
+                tick = tick_of(stream)
+                known = stream.duration and stream.duration * tick
                 if not known or to >= known - 1:
                     return None
                 origin = clip_origin(container, stream)
-                target = int((origin + to) / stream.time_base)
+                target = int((origin + to) / tick)
                 container.seek(target, stream=stream, backward=True)
                 landed = next(decode_frames(container, stream), None)
                 if landed is None or landed.pts is None or landed.pts > target:
@@ -150,12 +149,13 @@ class ClipFrames:
     def _clock_leaps(self, container: av.container.InputContainer) -> bool:
         """Does the clock of a stream start again or leap? Then a time names no one place in it."""
         stream = picture_stream(container, self.path)
+        tick = tick_of(stream)
         last: int | None = None
         for packet in container.demux(stream):
             if packet.dts is None:
                 continue
             if last is not None:
-                ahead = (packet.dts - last) * stream.time_base
+                ahead = (packet.dts - last) * tick
                 if ahead < -STARTS_AGAIN or ahead > LEAP:
                     return True
             last = packet.dts
@@ -197,8 +197,8 @@ class _FrameConverter:
         assert self._graph is not None
         frame.pts = None  # frames are taken out of order of the graph's clock when the clip loops
         self._graph.push(frame)
-        scaled = self._graph.pull()
-        planes = [orientation.turn_array(_view_plane(p)) for p in scaled.planes]
+        scaled = self._graph.vpull()
+        planes = [orientation.turn_array(view_plane(p)) for p in scaled.planes]
         assert len(planes) == (4 if alpha else 3)
         if not alpha and self.transparent:
             planes.append(np.full(planes[0].shape, 255, np.uint8))
@@ -326,9 +326,3 @@ def _make_filter_graph(
         a.link_to(b)
     graph.configure()
     return graph
-
-
-def _view_plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
-    """A view of a plane's pixels."""
-    stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return stored[: plane.height, : plane.width]

@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from pytoon_pipeline.errors import StoreError
 from pytoon_pipeline.media.limits import MAX_FILE_BYTES
-from pytoon_pipeline.media.probe import UnreadableMediaError
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
 _CHUNK = 1 << 20
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pytoon_pipeline.errors import MediaError, Problem, PytoonError, SettingsError
-from pytoon_pipeline.media.probe import hash_file, sniff_kind
+from pytoon_pipeline.media.probe import hash_file
+from pytoon_pipeline.media.sniff import sniff_kind
 
 CERTIFICATE, KEY = "PYTOON_C2PA_CERTIFICATE", "PYTOON_C2PA_KEY"
 

@@ -139,7 +139,7 @@ class DownloadSink:
         self._file.write(data)
 
     def _identify_contents(self) -> None:
-        from pytoon_pipeline.media.probe import sniff_kind
+        from pytoon_pipeline.media.sniff import sniff_kind
 
         suffix = suffix_of(self._head[:HEAD_BYTES])
         if suffix is None:

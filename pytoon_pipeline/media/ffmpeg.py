@@ -211,7 +211,7 @@ def _exchange_data(
         ):
             if pipe is not None:
                 os.set_blocking(pipe.fileno(), False)
-                selector.register(pipe, event)
+                selector.register(pipe, event, pipe)
         while selector.get_map():
             wait = until - time.monotonic()
             if wait <= 0:
@@ -239,7 +239,7 @@ def _exchange_data(
                         del err[:-MAX_SAID]
                 if done:
                     selector.unregister(key.fileobj)
-                    key.fileobj.close()
+                    key.data.close()
     try:
         process.wait(max(0.0, until - time.monotonic()))
     except subprocess.TimeoutExpired:

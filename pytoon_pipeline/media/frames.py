@@ -10,7 +10,8 @@ import av
 import numpy as np
 
 from pytoon_pipeline.errors import MediaError
-from pytoon_pipeline.media.probe import open_clip, video_stream
+from pytoon_pipeline.media.clip_file import open_clip, video_stream
+from pytoon_pipeline.media.planes import view_plane
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -33,12 +34,15 @@ def read_frames(path: str | os.PathLike[str], first: int, count: int) -> Iterato
         wanted = first
         try:
             for frame in container.decode(stream):
+                if frame.pts is None:
+                    break
                 index = round((frame.pts - origin) / ticks)
                 if index < wanted:
                     continue
                 if index > wanted or frame.format.name != "yuv420p":
                     break
-                yield tuple(_copy_plane(p) for p in frame.planes)  # type: ignore[misc]
+                luma, u, v = frame.planes
+                yield _copy_plane(luma), _copy_plane(u), _copy_plane(v)
                 wanted += 1
                 if wanted == first + count:
                     return
@@ -48,6 +52,5 @@ def read_frames(path: str | os.PathLike[str], first: int, count: int) -> Iterato
 
 
 def _copy_plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
-    stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
     # The decoder takes its buffer back: what is handed out is a copy.
-    return np.array(stored[: plane.height, : plane.width], order="C")
+    return np.array(view_plane(plane), order="C")

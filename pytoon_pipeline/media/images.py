@@ -24,9 +24,9 @@ from pytoon_pipeline.media.colours import (
     png_encoding,
     profile_encoding,
 )
+from pytoon_pipeline.media.image_file import image_orientation, open_image
 from pytoon_pipeline.media.limits import MAX_IMAGE_PIXELS, MAX_PROFILE_BYTES
 from pytoon_pipeline.media.orientation import UPRIGHT
-from pytoon_pipeline.media.probe import image_orientation, open_image
 
 _SRGB = ImageCms.createProfile("sRGB")
 # Which colour space a profile must be of to be meant for pixels of a mode.
@@ -57,7 +57,8 @@ def load_image(path: str | os.PathLike[str], *, min_side: int | None = None) -> 
     with open_image(path) as image:
         if min_side is not None:
             scale = min(1.0, min_side / min(image.size))
-            image.draft(None, tuple(math.ceil(side * scale) for side in image.size))
+            width, height = image.size
+            image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
         image.load()
         profile, encoding = _read_colour_description(Path(path), image)
         # Pillow turns a TIFF by itself.
@@ -176,7 +177,8 @@ def _deep_avif(path: Path) -> np.ndarray | None:
     graph.configure()
     graph.push(frame)
     green, blue, red = (
-        np.frombuffer(p, np.uint16).reshape(p.height, -1)[:, : p.width] for p in graph.pull().planes
+        np.frombuffer(memoryview(p), np.uint16).reshape(p.height, -1)[:, : p.width]
+        for p in graph.vpull().planes
     )
     return np.stack([red, green, blue], axis=-1)
 
@@ -242,10 +244,10 @@ def convert_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
         if space != _PROFILE_SPACE[image.mode] or "srgb" in name.lower():
             return image.convert(target)
         colour = image if alpha is None else image.convert("L" if space == "GRAY" else "RGB")
-        colour = ImageCms.profileToProfile(colour, profile, _SRGB, outputMode="RGB")
+        converted = ImageCms.profileToProfile(colour, profile, _SRGB, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image.convert(target)
-    assert colour is not None
+    assert converted is not None  # It is only where a picture is converted in place.
     if alpha is not None:
-        colour.putalpha(alpha)
-    return colour
+        converted.putalpha(alpha)
+    return converted

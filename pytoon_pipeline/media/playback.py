@@ -16,16 +16,17 @@ import av
 import av.container
 import av.filter
 
-from pytoon_pipeline.media.orientation import UPRIGHT, Orientation
-from pytoon_pipeline.media.probe import (
+from pytoon_pipeline.media.clip_file import (
     MAY_BE_JOINED,
-    UnreadableMediaError,
     clip_orientation,
-    decode_frames,
     display_size,
     open_clip,
+    tick_of,
     video_stream,
 )
+from pytoon_pipeline.media.decoding import decode_frames
+from pytoon_pipeline.media.orientation import UPRIGHT, Orientation
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.media.webp import is_animated_webp, webp_frames
 
 STARTS_AGAIN = Fraction(1, 10)
@@ -58,8 +59,8 @@ def play_clip(path: Path, seek: int | None = None) -> Iterator[PlayedFrame]:
     """One pass over the clip, from its first frame or from the keyframe that `seek`, in ticks,
     finds. Where decoding fails, it ends. Raises UnreadableMediaError."""
     if is_animated_webp(path):
-        for frame, begins, lasts in webp_frames(path):
-            yield PlayedFrame(frame, begins, lasts, (frame.width, frame.height), UPRIGHT)
+        for frame, start, lasts in webp_frames(path):
+            yield PlayedFrame(frame, start, lasts, (frame.width, frame.height), UPRIGHT)
         return
     with open_clip(path) as container:
         stream = picture_stream(container, path)
@@ -68,7 +69,8 @@ def play_clip(path: Path, seek: int | None = None) -> Iterator[PlayedFrame]:
         if seek is not None:
             container.seek(seek, stream=stream, backward=True)
         clock = FrameClock(stream, clip_origin(container, stream), clock_may_leap(container))
-        turn, last = UPRIGHT, None
+        turn = UPRIGHT
+        last: PlayedFrame | None = None
         repeats: list[int] = []
         for frame, pts, duration in _whole_frames(
             stream, _iterate_readable(container, stream, repeats)
@@ -77,17 +79,17 @@ def play_clip(path: Path, seek: int | None = None) -> Iterator[PlayedFrame]:
             begins = clock.place(pts, duration)
             if begins is None:
                 continue
-            lasts = duration * stream.time_base if duration else clock.step
+            stays = duration * clock.tick if duration else clock.step
             size = display_size(stream, frame, turn)
             last = PlayedFrame(
-                frame, begins, lasts, size, turn, *_read_frame_colours(stream, frame)
+                frame, begins, stays, size, turn, *_read_frame_colours(stream, frame)
             )
             yield last
         if last is not None and repeats:
-            begins = last.begins + last.lasts
-            stays = max(repeats) * clock.tick - clock.origin - begins
+            end = last.begins + last.lasts
+            stays = max(repeats) * clock.tick - clock.origin - end
             if stays > 0:
-                yield replace(last, begins=begins, lasts=stays)
+                yield replace(last, begins=end, lasts=stays)
 
 
 def _read_frame_colours(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
@@ -113,7 +115,7 @@ def clip_origin(container: av.container.InputContainer, stream: av.VideoStream) 
     together."""
     if container.start_time is not None:
         return Fraction(container.start_time, av.time_base)
-    return (stream.start_time or 0) * stream.time_base
+    return (stream.start_time or 0) * tick_of(stream)
 
 
 def clock_may_leap(container: av.container.InputContainer) -> bool:
@@ -125,7 +127,7 @@ class FrameClock:
     """Times of frames, as the file has them, to seconds that only go forward."""
 
     def __init__(self, stream: av.VideoStream, origin: Fraction, leaps: bool):
-        self.tick, self.origin, self.leaps = stream.time_base, origin, leaps
+        self.tick, self.origin, self.leaps = tick_of(stream), origin, leaps
         rate = stream.average_rate or stream.guessed_rate
         self.step = 1 / Fraction(rate) if rate else Fraction(0)
         self._last: Fraction | None = None
@@ -218,7 +220,7 @@ def _pull_frames(
 ) -> Iterator[_Timed]:
     while waiting:
         try:
-            frame = graph.pull()
+            frame = graph.vpull()
         except (av.BlockingIOError, av.EOFError):
             return
         yield frame, *waiting.popleft()

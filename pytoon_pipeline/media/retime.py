@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline.media.clips import ClipFrames
-from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -93,7 +94,7 @@ def retime_clip(
     size = 0, 0
     with ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        for planes in _iterate_pictures(iter(source), wanted):
+        for planes in _iterate_pictures(((y, u, v) for y, u, v in source), wanted):
             waiting()
             size = planes[0].shape[1], planes[0].shape[0]
             for plane in planes:
@@ -179,9 +180,9 @@ class FrameInterpolator:
         scale = min(1.0, FLOW_SIDE / max(height, width))
         size = max(16, round(width * scale)), max(16, round(height * scale))
         self.grey = tuple(cv2.resize(p[0], size, interpolation=cv2.INTER_AREA) for p in (a, b))
-        flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        self.forth = flow.calc(self.grey[0], self.grey[1], None)
-        self.back = flow.calc(self.grey[1], self.grey[0], None)
+        flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self.forth = _measure_flow(flow, self.grey[0], self.grey[1])
+        self.back = _measure_flow(flow, self.grey[1], self.grey[0])
 
     def at(self, t: float) -> Planes:
         """The picture at 0 < t < 1 of the way from the first to the second."""
@@ -236,6 +237,12 @@ class FrameInterpolator:
         return cv2.blendLinear(moved, plain, trust, 1 - trust)
 
 
+def _measure_flow(flow: cv2.DISOpticalFlow, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Movement of each pixel from `one` to `two`, float32 (h, w, 2)."""
+    # OpenCV's types leave out that the flow may be None; an array would be a flow to start from.
+    return flow.calc(one, two, None)  # type: ignore[call-overload]
+
+
 @lru_cache(maxsize=8)
 def _pixel_grid(width: int, height: int) -> np.ndarray:
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -251,7 +258,7 @@ def _resize_movement(
     height, width = trust.shape
     if size == (width, height):
         return speed, trust
-    ratio = size[0] / width, size[1] / height, 0, 0
+    ratio = np.array([size[0] / width, size[1] / height, 0, 0])
     return (
         cv2.multiply(cv2.resize(speed, size, interpolation=cv2.INTER_LINEAR), ratio),
         cv2.resize(trust, size, interpolation=cv2.INTER_LINEAR),
@@ -262,4 +269,6 @@ def _warp_picture(picture: np.ndarray, speed: np.ndarray, part: float, filter: i
     """The picture as looked up at `part` of a movement from each place."""
     height, width = speed.shape[:2]
     at = cv2.scaleAdd(speed, part, _pixel_grid(width, height))
-    return cv2.remap(picture, at, None, filter, borderMode=cv2.BORDER_REPLICATE)
+    # OpenCV's types leave out that the second map may be None. An empty array in its place is
+    # computed in another way, with other pixels.
+    return cv2.remap(picture, at, None, filter, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]

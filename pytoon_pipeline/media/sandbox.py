@@ -32,8 +32,9 @@ from typing import Any
 from pytoon_pipeline.errors import InternalError
 from pytoon_pipeline.media import limits
 from pytoon_pipeline.media.ffmpeg import plain_environment
-from pytoon_pipeline.media.probe import MediaInfo, UnreadableMediaError
+from pytoon_pipeline.media.probe import MediaInfo
 from pytoon_pipeline.media.probe import examine_media as _examine
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
 _LONGEST = 1 << 20
 """Bytes of an answer."""

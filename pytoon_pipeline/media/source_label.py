@@ -14,7 +14,7 @@ from xml.sax.saxutils import quoteattr
 
 from pytoon_pipeline.errors import LinkError, MediaError
 from pytoon_pipeline.media.credentials import VOCABULARY, FileCredentials, read_credentials
-from pytoon_pipeline.media.link import Mp4Box, is_faststart, read_boxes
+from pytoon_pipeline.media.mp4_boxes import Mp4Box, is_faststart, read_boxes
 
 GENERATED = "trainedAlgorithmicMedia"
 """All of the picture is a model's."""

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline.errors import MediaError
+from pytoon_pipeline.media.clip_file import open_clip
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.loudness import RATE
-from pytoon_pipeline.media.probe import open_clip
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 

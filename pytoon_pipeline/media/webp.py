@@ -10,6 +10,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from pytoon_pipeline.media.image_file import open_image
+from pytoon_pipeline.media.images import convert_profile
+
 _SHORTEST_MS = 10
 """Frames that claim to be no longer stay for `_USUAL_MS`, as in browsers."""
 _USUAL_MS = 100
@@ -55,9 +58,6 @@ def read_animation(path: Path) -> WebpAnimation:
 def webp_frames(path: Path) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
     """The frames of an animated WebP in sRGB, with the second at which each begins and for how many
     it stays. Raises UnreadableMediaError."""
-    from pytoon_pipeline.media.images import convert_profile
-    from pytoon_pipeline.media.probe import open_image
-
     animation = read_animation(path)
     begins = Fraction(0)
     with open_image(path) as image:

@@ -50,8 +50,8 @@ def draw_gradient(
 def draw_blurred(rgb: np.ndarray, width: int, height: int, darken: float) -> np.ndarray:
     """The picture itself as a ground: covering the frame, blurred beyond recognition, calmed and
     darkened. RGB uint8 (height, width, 3)."""
-    small = _scale_to_cover(rgb, max(18, width // 12), max(32, height // 12)).astype(np.float32)
-    small = cv2.GaussianBlur(small, (0, 0), small.shape[1] / 14)
+    covering = _scale_to_cover(rgb, max(18, width // 12), max(32, height // 12)).astype(np.float32)
+    small = cv2.GaussianBlur(covering, (0, 0), covering.shape[1] / 14)
     grey = small @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     small = grey[..., None] + (small - grey[..., None]) * 0.85
     big = cv2.resize(small * (1 - darken), (width, height), interpolation=cv2.INTER_CUBIC)
@@ -65,7 +65,7 @@ def draw_picture_background(
 ) -> np.ndarray:
     """A picture as a ground: covering the frame, out of focus by `blur` (1 beyond recognition),
     darkened, under a wash of a colour. RGB uint8 (height, width, 3)."""
-    out = _scale_to_cover(rgb, width, height).astype(np.float32)
+    out: np.ndarray = _scale_to_cover(rgb, width, height).astype(np.float32)
     if blur:
         out = cv2.GaussianBlur(out, (0, 0), max(0.5, blur * width / 14))
     out = np.rint(out * (1 - darken) + (_dither_pattern(height, width)[..., None] if blur else 0))
@@ -136,8 +136,8 @@ class LiveBlurBackground:
     def draw(self, frame: Planes, source: Planes) -> None:
         for n, (plane, own) in enumerate(zip(frame, source, strict=True)):
             h, w = plane.shape
-            small = _cover_plane(own, max(9, w // 16), max(16, h // 16)).astype(np.float32)
-            small = cv2.GaussianBlur(small, (0, 0), small.shape[1] / 14)
+            covering = _cover_plane(own, max(9, w // 16), max(16, h // 16)).astype(np.float32)
+            small = cv2.GaussianBlur(covering, (0, 0), covering.shape[1] / 14)
             zero = 128.0 if n else 16.0
             small = zero + (small - zero) * (self.keep * (0.85 if n else 1.0))
             big = cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
@@ -174,7 +174,7 @@ def shadow_alpha(
     """How much of the light the shadow of `with_shadow` takes, float32 (height, width), 0..1."""
     left = np.ones((height, width), np.float32)
     for spread, drop, part in ((0.09, 0.05, 0.75), (0.02, 0.012, 0.45)):
-        shadow = np.zeros((height, width), np.float32)
+        shadow: np.ndarray = np.zeros((height, width), np.float32)
         top = y + round(size * drop)
         y0, x0 = max(0, top), max(0, x)
         y1, x1 = min(height, top + shape.shape[0]), min(width, x + shape.shape[1])

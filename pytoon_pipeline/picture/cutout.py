@@ -73,7 +73,7 @@ def _fit_background_plane(lab: np.ndarray) -> np.ndarray | None:
     n = max(2, round(0.012 * min(h, w)))
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
     at = np.stack([np.ones_like(x), x / w - 0.5, y / h - 0.5], axis=-1)
-    sides = [np.s_[:n], np.s_[-n:], np.s_[:, :n], np.s_[:, -n:]]
+    sides: list[slice | tuple[slice, slice]] = [np.s_[:n], np.s_[-n:], np.s_[:, :n], np.s_[:, -n:]]
     colours = np.concatenate([lab[s].reshape(-1, 3) for s in sides])
     places = np.concatenate([at[s].reshape(-1, 3) for s in sides])
     middle = np.median(colours, axis=0)

@@ -69,7 +69,7 @@ def draw_text(
             list(_iterate_bitmaps(fitted, library, style.stroke * size)) if style.stroke else []
         )
         fills = list(_iterate_bitmaps(fitted, library, 0.0))
-    drawn = union_of([b.rect for b in (*strokes, *fills, *pictures)])
+    drawn = union_of([b.rect for b in strokes + fills] + [p.rect for p in pictures])
     plates = fitted.plates
     lit_plates = _lit_plates(fitted, lit_words)
     solid = union_of([r for r in (drawn, *plates, *lit_plates) if r[2] > r[0]])
@@ -98,7 +98,7 @@ def draw_text(
         if plate is not None:
             shade *= 1.0 - plate / np.float32(255)  # as in CSS: none below the box itself
         canvas.paint(shade, style.shadow.color, style.shadow.opacity)
-    if plate is not None:
+    if plate is not None and style.box is not None:
         canvas.paint(plate, style.box.color, style.box.opacity)
     if style.highlight and style.highlight.box:
         for rect in lit_plates:
@@ -107,7 +107,7 @@ def draw_text(
     if stroke is not None:
         canvas.paint(stroke, style.stroke_color)
     canvas.paint(fill, style.color)
-    if lit_fill is not None:
+    if lit_fill is not None and style.highlight is not None:
         canvas.paint(lit_fill, style.highlight.color)
     for picture in pictures:
         canvas.lay(picture)

@@ -46,7 +46,9 @@ def replace_unknown_emoji(
     if not _MAY_BE_EMOJI.search(text):
         return text, list(range(len(text) + 1)), []
     starts = grapheme_starts(text)
-    shown, origin, replaced = "", [], []
+    shown = ""
+    origin: list[int] = []
+    replaced: list[ReplacedEmoji] = []
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         cluster = text[start:end]
         drawn = cluster

@@ -180,8 +180,8 @@ class FontLibrary:
                     ),
                 )
                 return _nearest_face(fitting[family], weight, False)
-            if pictures and (face := self._find_emoji_face_in(faces, char)):
-                return face
+            if pictures and (emoji_face := self._find_emoji_face_in(faces, char)):
+                return emoji_face
         return None
 
     def find_emoji_face(self, cluster: str) -> FontFace | None:

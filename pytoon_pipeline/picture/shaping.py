@@ -159,7 +159,7 @@ class ShapedParagraph:
         self.base = 1 if language in _RTL_LANGUAGES else bidi.base_level(text)
         self.levels = bidi_levels(text, self.base)
         self.scripts = _resolve_scripts(text)
-        self.faces = _choose_faces(self)
+        self.faces = choose_faces(self)
         main = library.require(spec.family, spec.weight)
         self._middle = library.metrics(main).cap_height / 2
         self._lines: dict[tuple[int, int], ShapedLine] = {}
@@ -227,7 +227,7 @@ class ShapedParagraph:
         first = max(0, run.start - _CONTEXT)
         drawn = text[first : run.end + _CONTEXT]
         if not self.library.covers_characters(run.face, text[run.start : run.end]):
-            drawn = "".join(_nearest_form(c, run.face, self.library) for c in drawn)
+            drawn = "".join(nearest_form(c, run.face, self.library) for c in drawn)
         buffer = hb.Buffer()
         buffer.add_codepoints([ord(c) for c in drawn], run.start - first, run.end - run.start)
         buffer.direction = "rtl" if run.level % 2 else "ltr"
@@ -263,7 +263,7 @@ class ShapedParagraph:
             cluster = self.text[start:end]
             glyph = self.library.picture_id(run.face, cluster)
             if glyph is None:  # asked for as text, which no font has it as
-                glyph = self.library.picture_id(run.face, _strip_selectors(cluster))
+                glyph = self.library.picture_id(run.face, strip_selectors(cluster))
             picture = self.library.picture(run.face, glyph)  # type: ignore[arg-type]
             assert glyph is not None and picture is not None
             em = _PICTURE_EM / picture.rgba.shape[0]
@@ -319,7 +319,7 @@ def _resolve_scripts(text: str) -> list[str]:
     return scripts
 
 
-def _choose_faces(paragraph: ShapedParagraph) -> list[FontFace]:
+def choose_faces(paragraph: ShapedParagraph) -> list[FontFace]:
     """A face for each character, the same for a whole cluster."""
     chooser = _Chooser(paragraph)
     faces: list[FontFace] = []
@@ -347,7 +347,7 @@ def _choose_faces(paragraph: ShapedParagraph) -> list[FontFace]:
         faces.extend([face] * (end - start))
     if missing:
         problems = [_missing_problem(script, lost) for script, lost in missing.items()]
-        names = tuple(_script_name(script, lost[0])[0] for script, lost in missing.items())
+        names = tuple(script_name(script, lost[0])[0] for script, lost in missing.items())
         characters = "".join(c for lost in missing.values() for c in lost)
         raise MissingGlyphError(characters, names, problems)
     return faces
@@ -403,7 +403,7 @@ class _Chooser:
             zip(paragraph.clusters, [*paragraph.clusters[1:], len(paragraph.text)], strict=True)
         )
         needed = "".join(
-            dict.fromkeys(_strip_selectors("".join(paragraph.text[i : ends[i]] for i in starts)))
+            dict.fromkeys(strip_selectors("".join(paragraph.text[i : ends[i]] for i in starts)))
         )
         return self._face_with(needed)
 
@@ -419,12 +419,12 @@ class _Chooser:
             for face in self.asked if chars == plain else self.found:
                 if self.library.covers_characters(face, chars):
                     return face
-            face = self.library.find_covering_face(
+            other = self.library.find_covering_face(
                 chars, self.weight, self.region, narrow=self.narrow
             )
-            if face is not None:
-                self.found.append(face)
-                return face
+            if other is not None:
+                self.found.append(other)
+                return other
         return None
 
     def _plan_figures(self, paragraph: ShapedParagraph) -> None:
@@ -435,13 +435,13 @@ class _Chooser:
                 continue
             if any(i in self.planned or is_emoji(text[i : i + 3]) for i in signs):
                 continue
-            face = self._face_with(_strip_selectors(match.group().translate(_STAND_INS)))
+            face = self._face_with(strip_selectors(match.group().translate(_STAND_INS)))
             if face is not None:
                 self.planned |= dict.fromkeys(signs, face)
 
     def face(self, cluster: str, before: FontFace | None) -> FontFace | None:
         """The face of a cluster for which none is planned; None where no font has it."""
-        needed = _strip_selectors(cluster)
+        needed = strip_selectors(cluster)
         if before is None or before.color:
             before = self.asked[0]
         if "\u00ad" in cluster and not self.library.covers_characters(before, "-"):
@@ -505,7 +505,7 @@ def _words_by_script(paragraph: ShapedParagraph) -> dict[str, list[list[int]]]:
     return words
 
 
-def _nearest_form(char: str, face: FontFace, library: FontLibrary) -> str:
+def nearest_form(char: str, face: FontFace, library: FontLibrary) -> str:
     """The character, or what the face has in its stead."""
     if library.covers_characters(face, char):
         return char
@@ -513,7 +513,7 @@ def _nearest_form(char: str, face: FontFace, library: FontLibrary) -> str:
     return stand_in if library.covers_characters(face, stand_in) else char.translate(_PLAIN_FORMS)
 
 
-def _strip_selectors(cluster: str) -> str:
+def strip_selectors(cluster: str) -> str:
     return "".join(c for c in cluster if not is_ignorable(c))
 
 
@@ -539,7 +539,7 @@ def _script_of_missing(cluster: str, script: str) -> str:
     return "Zsym" if unicodedata.category(char)[0] == "S" or script == "Zyyy" else script
 
 
-def _script_name(script: str, char: str) -> tuple[str, str]:
+def script_name(script: str, char: str) -> tuple[str, str]:
     if script in _SCRIPTS:
         return _SCRIPTS[script]
     # "OSMANYA LETTER ALEF": Unicode names its letters by their script.
@@ -548,7 +548,7 @@ def _script_name(script: str, char: str) -> tuple[str, str]:
 
 
 def _missing_problem(script: str, lost: list[str]) -> Problem:
-    name, font = _script_name(script, lost[0])
+    name, font = script_name(script, lost[0])
     shown = [f"{c} ({' '.join(f'U+{ord(part):04X}' for part in c)})" for c in lost[:8]]
     more = f" and {len(lost) - 8} more" if len(lost) > 8 else ""
     remedy = f"Put a font that has them, for example {font}, into a folder of PYTOON_FONTS_DIR."

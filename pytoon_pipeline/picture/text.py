@@ -49,7 +49,7 @@ SLACK_PX = 2 / 64
 _MIN_GAP_EM = 0.07
 _SHORT_WORD = 3
 _LARGE = 0.68  # of the largest size: as the presets have it from the largest to the least
-_SENTENCE_ENDS, _CLAUSE_ENDS, _CLOSING = ".!?…。！？؟।", ",;:–—،؛、，；：", "\"'”’»)]}」』）"
+SENTENCE_ENDS, CLAUSE_ENDS, CLOSING = ".!?…。！？؟।", ",;:–—،؛、，；：", "\"'”’»)]}」』）"
 
 
 class UnbreakableTextError(UserError):
@@ -68,7 +68,8 @@ class FittedLine:
     shaped: ShapedLine
 
 
-class FittedWord(NamedTuple):
+@dataclass(frozen=True)
+class FittedWord:
     """A word's rectangle: its ink with the stroke sideways, its line's ink in height. A word broken
     at a hyphen has one for each part, with the same `index`."""
 
@@ -78,6 +79,10 @@ class FittedWord(NamedTuple):
     x1: int
     y1: int
     index: int
+
+    @property
+    def rect(self) -> Rect:
+        return self.x0, self.y0, self.x1, self.y1
 
 
 class LineExtents(NamedTuple):
@@ -117,13 +122,13 @@ class FittedText:
     @property
     def ink(self) -> Rect:
         """All that letters and strokes may touch, by the fonts' own measures."""
-        boxes = [_ink_px(self, ln, ln.shaped.ink) for ln in self.lines if ln.shaped.ink]
+        boxes = [ink_px(self, ln, ln.shaped.ink) for ln in self.lines if ln.shaped.ink]
         return union_of(boxes)
 
     @property
     def plates(self) -> list[Rect]:
         """The rectangles of the box behind: none, one, or one for each line."""
-        return _plate_rects(self)
+        return plate_rects(self)
 
 
 def fit_text(
@@ -139,8 +144,8 @@ def fit_text(
     plain = normalise_text(text)
     if not is_visible(plain):
         raise ValueError("there is no text to fit")
-    for number, way in enumerate(_iterate_breaking_ways(plain, style, box_w, library)):
-        block = _TextBlock(way.paragraph, style, 0, len(way.paragraph.text), way.phrases)
+    for number, way in enumerate(iterate_breaking_ways(plain, style, box_w, library)):
+        block = TextBlock(way.paragraph, style, 0, len(way.paragraph.text), way.phrases)
         if number == 0 and block.is_hopeless(box_w):
             return None
         if way.parted:
@@ -164,7 +169,7 @@ def split_into_cues(
     if not plain:
         return []
     refused: UnbreakableTextError | None = None
-    ways = list(_iterate_breaking_ways(plain, style, box_w, library))
+    ways = list(iterate_breaking_ways(plain, style, box_w, library))
     if style.breaking == "letters":
         ways.append(replace(ways[-1], in_words=True))
     for way in ways:
@@ -179,7 +184,7 @@ def split_into_cues(
 
 
 @dataclass(frozen=True)
-class _BreakingWay:
+class BreakingWay:
     """A way to break a text."""
 
     paragraph: ShapedParagraph
@@ -194,7 +199,7 @@ class _BreakingWay:
     """A word that fills more than a cue may be cut at such marks."""
 
 
-def _cut_cues(plain: str, way: _BreakingWay, cuts: list[int]) -> list[str]:
+def _cut_cues(plain: str, way: BreakingWay, cuts: list[int]) -> list[str]:
     """The parts of a text between its cuts; with a soft hyphen where one was set and cut at."""
     cues = []
     for a, b in pairwise(cuts):
@@ -205,15 +210,15 @@ def _cut_cues(plain: str, way: _BreakingWay, cuts: list[int]) -> list[str]:
     return [cue for cue in cues if is_visible(cue)]
 
 
-def _iterate_breaking_ways(
+def iterate_breaking_ways(
     plain: str, style: TextStyle, box_w: int, library: FontLibrary
-) -> Iterator[_BreakingWay]:
+) -> Iterator[BreakingWay]:
     """The ways to break a text, the best first."""
-    shown, origin = _display_form(plain, style, library)
+    shown, origin = display_form(plain, style, library)
     paragraph = ShapedParagraph(shown, style.font, library)
-    yield _BreakingWay(paragraph, origin, phrases=True)
+    yield BreakingWay(paragraph, origin, phrases=True)
     if _has_tight_breaks(shown, style):
-        yield _BreakingWay(paragraph, origin)
+        yield BreakingWay(paragraph, origin)
     parted: frozenset[int] = frozenset()
     finders = {"words": (), "parts": _PARTS, "letters": (*_PARTS, *_ANYWHERE)}
     for find in finders[style.breaking]:
@@ -223,7 +228,7 @@ def _iterate_breaking_ways(
         if found:
             shown, origin, parted = _with_breaks(shown, origin, parted, found)
             paragraph = ShapedParagraph(shown, style.font, library)
-            yield _BreakingWay(paragraph, origin, parted=parted)
+            yield BreakingWay(paragraph, origin, parted=parted)
 
 
 # Twice the first: what blanks left too long may part at signs.
@@ -233,7 +238,7 @@ _ANYWHERE = (letter_breaks, cluster_breaks)
 
 def _too_long(paragraph: ShapedParagraph, style: TextStyle, box_w: int) -> list[tuple[int, int]]:
     """The stretches between two breaks that fit no line at the smallest size."""
-    block = _TextBlock(paragraph, style, 0, len(paragraph.text), phrases=False)
+    block = TextBlock(paragraph, style, 0, len(paragraph.text), phrases=False)
     room = block.line_room(style.min_px, box_w)
     return [
         block.trim(n, n + 1) for n in range(len(block.stops) - 1) if block.width(n, n + 1) > room
@@ -260,10 +265,10 @@ def _with_breaks(
 def shown_text(text: str, style: TextStyle, library: FontLibrary) -> str:
     """The text as it is drawn on one line: normalised, in capitals where the style says so, emoji
     that no font has replaced. Empty where nothing can be seen."""
-    return _display_form(normalise_text(text), style, library)[0]
+    return display_form(normalise_text(text), style, library)[0]
 
 
-def _choose_cuts(way: _BreakingWay, style: TextStyle, box_w: int, box_h: int) -> list[int]:
+def _choose_cuts(way: BreakingWay, style: TextStyle, box_w: int, box_h: int) -> list[int]:
     """Where the cues begin and end, by dynamic programming over the breaks."""
     paragraph, phrases = way.paragraph, way.phrases
     shown, language = paragraph.text, style.language
@@ -276,8 +281,8 @@ def _choose_cuts(way: _BreakingWay, style: TextStyle, box_w: int, box_h: int) ->
             inside = [i for i in stops if start < i < end]
             cuts += _cuts_in_word(paragraph, style, box_w, box_h, [start, *inside, end])
         cuts.sort()
-    best: list[tuple[int, float, int] | None] = [None] * len(cuts)
-    best[0] = (0, 0.0, 0)
+    best: list[tuple[int, float] | None] = [(0, 0.0), *[None] * (len(cuts) - 1)]
+    previous = [0] * len(cuts)
     room = style.max_lines * style.max_chars_per_line
     for i in range(len(cuts) - 1):
         before = best[i]
@@ -287,7 +292,7 @@ def _choose_cuts(way: _BreakingWay, style: TextStyle, box_w: int, box_h: int) ->
             # A blank for each line falls away where it ends.
             if j > i + 1 and paragraph.cells(cuts[i], cuts[j]) > room + style.max_lines:
                 break
-            block = _TextBlock(paragraph, style, cuts[i], cuts[j], phrases)
+            block = TextBlock(paragraph, style, cuts[i], cuts[j], phrases)
             if not block.fits(box_w, box_h):
                 if j == i + 1:
                     raise _unbreakable_error(shown[cuts[i] : cuts[j]].strip(), style, box_w, box_h)
@@ -299,12 +304,13 @@ def _choose_cuts(way: _BreakingWay, style: TextStyle, box_w: int, box_h: int) ->
                     cost += 0.5
             if j == i + 1 and len(cuts) > 2:
                 cost += 0.8
-            found = (before[0] + 1, cost, i)
-            if best[j] is None or found[:2] < best[j][:2]:
-                best[j] = found
+            found = (before[0] + 1, cost)
+            known = best[j]
+            if known is None or found < known:
+                best[j], previous[j] = found, i
     chosen = [end := len(cuts) - 1]
     while end:
-        chosen.append(end := best[end][2])
+        chosen.append(end := previous[end])
     return [cuts[n] for n in reversed(chosen)]
 
 
@@ -312,12 +318,13 @@ def _cuts_in_word(
     paragraph: ShapedParagraph, style: TextStyle, box_w: int, box_h: int, stops: list[int]
 ) -> list[int]:
     """The fewest of the stops inside a word at which it is to be cut, so that each part fits."""
-    cuts, at = [], 0
+    cuts: list[int] = []
+    at = 0
     while at < len(stops) - 1:
         low, high = at, len(stops) - 1
         while low < high:
             middle = (low + high + 1) // 2
-            block = _TextBlock(paragraph, style, stops[at], stops[middle], phrases=False)
+            block = TextBlock(paragraph, style, stops[at], stops[middle], phrases=False)
             if block.fits(box_w, box_h):
                 low = middle
             else:
@@ -350,7 +357,7 @@ def normalise_text(text: str) -> str:
     return "\n".join(ln.strip(BREAKING_SPACES) for ln in lines if is_visible(ln))
 
 
-def _display_form(text: str, style: TextStyle, library: FontLibrary) -> tuple[str, list[int]]:
+def display_form(text: str, style: TextStyle, library: FontLibrary) -> tuple[str, list[int]]:
     """The text as it is drawn, and for each of its indices (its end too) that of the original."""
     text, places, _ = replace_unknown_emoji(text, library)
     if not style.uppercase:
@@ -399,7 +406,7 @@ def _capitalise(text: str, i: int) -> str:
 # ---------------------------------------------------------------------------------------- layout
 
 
-class _TextBlock:
+class TextBlock:
     """A stretch of a paragraph that is to be set in lines, which end where phrases do or, in
     scripts without spaces, anywhere."""
 
@@ -612,9 +619,9 @@ class _TextBlock:
         if b == len(self.stops) - 1:
             lone = a > 0 and a not in self.forced and not any(c in BREAKING_SPACES for c in line)
             return 0.5 if lone and self.width(a, b) < target / 2 else 0.0
-        if b in self.forced or line[-1] in _SENTENCE_ENDS:
+        if b in self.forced or line[-1] in SENTENCE_ENDS:
             return 0.0
-        if line[-1] in _CLAUSE_ENDS + _CLOSING:
+        if line[-1] in CLAUSE_ENDS + CLOSING:
             return 0.03
         if line[-1] == SOFT_HYPHEN:
             before = re.split(f"[{BREAKING_SPACES}\n{SOFT_HYPHEN}]", line[:-1])[-1]
@@ -625,8 +632,8 @@ class _TextBlock:
         if self.stops[b] in self.inside_phrase:
             return 0.4
         word = re.split(f"[{BREAKING_SPACES}]", line)[-1]
-        if _is_short(word):  # "the", "of", "a", "50": they belong to what follows
-            return 0.24 if _is_figure(text[self.stops[b] :]) else 0.16
+        if is_short_word(word):  # "the", "of", "a", "50": they belong to what follows
+            return 0.24 if starts_with_figure(text[self.stops[b] :]) else 0.16
         return 0.08
 
     @cached_property
@@ -697,27 +704,27 @@ def _cut_cost(text: str, i: int) -> float:
     if text[i - 1] == "\n":
         return 0.0
     before = text[:i].rstrip(BREAKING_SPACES)
-    bare = before.rstrip(_CLOSING)
-    if bare and bare[-1] in _SENTENCE_ENDS:
+    bare = before.rstrip(CLOSING)
+    if bare and bare[-1] in SENTENCE_ENDS:
         word = re.split(f"[{BREAKING_SPACES}\n]", bare)[-1]
         abbreviation = bare[-1] == "." and len(word) <= 4 and word[:1].isupper()
         return 0.25 if abbreviation or text[i : i + 1].islower() else 0.0
-    if bare and bare[-1] in _CLAUSE_ENDS:
+    if bare and bare[-1] in CLAUSE_ENDS:
         return 0.25
     word = re.split(f"[{BREAKING_SPACES}\n]", before)[-1]
-    if not _is_short(word):
+    if not is_short_word(word):
         return 0.6
-    return 1.5 if _is_figure(text[i:]) else 0.75
+    return 1.5 if starts_with_figure(text[i:]) else 0.75
 
 
-def _is_short(word: str) -> bool:
+def is_short_word(word: str) -> bool:
     """Whether a word is so short that it belongs to what follows: articles, prepositions, figures
     of scripts that have such words apart."""
     known = {"Latn", "Cyrl", "Grek", None}
     return word.isalnum() and len(word) <= _SHORT_WORD and {script_of(c) for c in word} <= known
 
 
-def _is_figure(text: str) -> bool:
+def starts_with_figure(text: str) -> bool:
     """Whether a text begins with a figure or a price."""
     signed = unicodedata.category(text[:1] or " ") == "Sc"
     return (text[1:].lstrip(BREAKING_SPACES) if signed else text)[:1].isdigit()
@@ -748,7 +755,7 @@ def union_of(rects: Collection[Rect]) -> Rect:
     return (min(x0), min(y0), max(x1), max(y1))
 
 
-def _ink_px(fitted: FittedText, line: FittedLine, ink: tuple[float, float, float, float]) -> Rect:
+def ink_px(fitted: FittedText, line: FittedLine, ink: tuple[float, float, float, float]) -> Rect:
     size, reach = fitted.size, fitted.style.stroke * fitted.size + SLACK_PX
     # What is a whole pixel but for a float's last bits is that pixel.
     tiny = 1e-6
@@ -784,11 +791,11 @@ def placed_words(fitted: FittedText) -> list[PlacedWord]:
                 continue
             index += not goes_on
             inks = [g.ink for g in line.shaped.glyphs if g.ink and start <= g.cluster < i]
-            if inks:
+            if inks and line.shaped.ink is not None:
                 _, bottom, _, top = line.shaped.ink
                 ink = (min(b[0] for b in inks), bottom, max(b[2] for b in inks), top)
                 shown = text[start:i].replace("\u00ad", "")
-                word = FittedWord(shown, *_ink_px(fitted, line, ink), index)
+                word = FittedWord(shown, *ink_px(fitted, line, ink), index)
                 found.append(PlacedWord(word, start, i, line))
             goes_on = i == line.end and i not in inner and text[i : i + 1].strip("\u200b") != ""
             goes_on = goes_on and text[i] not in BREAKING_SPACES + "\n"
@@ -796,7 +803,7 @@ def placed_words(fitted: FittedText) -> list[PlacedWord]:
     return found
 
 
-def _plate_rects(fitted: FittedText) -> list[Rect]:
+def plate_rects(fitted: FittedText) -> list[Rect]:
     style, size = fitted.style, fitted.size
     if style.box is None:
         return []
@@ -806,7 +813,7 @@ def _plate_rects(fitted: FittedText) -> list[Rect]:
     rects = []
     for line in fitted.lines:
         if line.shaped.ink:
-            x0, _, x1, _ = _ink_px(fitted, line, line.shaped.ink)
+            x0, _, x1, _ = ink_px(fitted, line, line.shaped.ink)
             rects.append((x0 - pad_x, line.baseline - above, x1 + pad_x, line.baseline + below))
     if not style.box.per_line:
         return [union_of(rects)]
@@ -826,8 +833,7 @@ def _snap_sides(rects: list[Rect], least: int) -> list[Rect]:
                 if a[3] >= b[1] and 0 < abs(a[side] - b[side]) < least:
                     edge = farther(a[side], b[side])
                     for m in (n, n + 1):
-                        moved = list(rects[m])
-                        moved[side] = edge
-                        rects[m] = tuple(moved)
+                        x0, y0, x1, y1 = rects[m]
+                        rects[m] = (x0, y0, edge, y1) if side else (edge, y0, x1, y1)
                     changed = True
     return rects

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:  # Whoever only wants the names of the checks need not load the decoders.
-    from pytoon_pipeline.media.measure import Measurement
+    from pytoon_pipeline.media.measurement import Measurement
     from pytoon_pipeline.media.source_label import SourceMark
     from pytoon_pipeline.quality.match import SoundMatch
 

@@ -22,7 +22,8 @@ from pytoon_pipeline import RENDERER_VERSION, __version__
 from pytoon_pipeline.briefs.reading import validate_data
 from pytoon_pipeline.engines.remote import library_versions
 from pytoon_pipeline.errors import Problem, RenderError, UserError
-from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_fingerprint
 from pytoon_pipeline.service import openapi, upload
 from pytoon_pipeline.service.errors import ApiError, refusal_error

@@ -14,7 +14,7 @@ from typing import Any
 
 from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.errors import LinkError
-from pytoon_pipeline.media import credentials, ffmpeg, sound
+from pytoon_pipeline.media import credentials, ffmpeg, loudness, sound, sound_plan
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.link import LinkPart, link_video
@@ -306,7 +306,7 @@ def _blend_transition(
 # --- sound
 
 
-def _sound_plan(spec: Plan, line: Timeline, services: Services) -> tuple[sound.SoundPlan, str]:
+def _sound_plan(spec: Plan, line: Timeline, services: Services) -> tuple[sound_plan.SoundPlan, str]:
     """What is heard, in samples, and its hash (files by theirs)."""
     audio = spec.audio
 
@@ -320,7 +320,7 @@ def _sound_plan(spec: Plan, line: Timeline, services: Services) -> tuple[sound.S
     music = voice = None
     if audio.music:
         hashes.append(spec.asset(audio.music.media).sha256)
-        music = sound.MixMusic(
+        music = sound_plan.MixMusic(
             asset_path(audio.music.media),
             gain_db=audio.music.gain_db,
             fade_in_s=audio.music.fade_in,
@@ -328,7 +328,7 @@ def _sound_plan(spec: Plan, line: Timeline, services: Services) -> tuple[sound.S
         )
     if audio.voice:
         hashes.append(spec.asset(audio.voice.media).sha256)
-        voice = sound.MixVoice(
+        voice = sound_plan.MixVoice(
             asset_path(audio.voice.media), start=audio.voice.start, gain_db=audio.voice.gain_db
         )
     clips = []
@@ -346,7 +346,7 @@ def _sound_plan(spec: Plan, line: Timeline, services: Services) -> tuple[sound.S
         fade = sample_at(2 * max(span.head, span.tail)) or 480
         hashes.append(asset.sha256)
         clips.append(
-            sound.MixClipSound(
+            sound_plan.MixClipSound(
                 asset_path(asset.id),
                 clip_start_s=clip_start,
                 at_sample=sample_at(first),
@@ -355,17 +355,17 @@ def _sound_plan(spec: Plan, line: Timeline, services: Services) -> tuple[sound.S
                 fade_samples=fade,
             )
         )
-    plan = sound.SoundPlan(
+    plan = sound_plan.SoundPlan(
         n_samples=sample_at(line.frames),
         music=music,
         voice=voice,
         clips=tuple(clips),
-        ducking=sound.MixDucking(
+        ducking=sound_plan.MixDucking(
             depth_db=audio.ducking.depth_db,
             attack_s=audio.ducking.attack,
             release_s=audio.ducking.release,
         ),
-        loudness=sound.MixLoudness(
+        loudness=sound_plan.MixLoudness(
             target_lufs=audio.loudness.target_lufs, true_peak_db=audio.loudness.true_peak_db
         ),
     )
@@ -414,7 +414,7 @@ def sound_notes(spec: Plan, record: SoundRecord) -> list[str]:
 
 
 def _render_sound(
-    plan: sound.SoundPlan, mark: str, services: Services, folder: Path, fresh: bool
+    plan: sound_plan.SoundPlan, mark: str, services: Services, folder: Path, fresh: bool
 ) -> tuple[Path, SoundRecord]:
     """The sound track, laid once for each content."""
     store = services.store
@@ -423,7 +423,7 @@ def _render_sound(
         path = folder / "sound.m4a"
         rate = services.presets.facts().delivery.audio_kbps
         laid = sound.render_soundtrack(plan, path, bit_rate_kbps=rate)
-        audible = laid.lufs > sound.SILENCE_LUFS
+        audible = laid.lufs > loudness.SILENCE_LUFS
         record = SoundRecord(
             lufs=round(laid.lufs, 2) if audible else None,
             true_peak_db=round(laid.true_peak_db, 2) if audible else None,

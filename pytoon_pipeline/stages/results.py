@@ -16,7 +16,8 @@ from pytoon_pipeline.errors import MediaError, StoreError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.images import save_jpeg
-from pytoon_pipeline.media.measure import MEASURE_VERSION, Measurement, measure_traced
+from pytoon_pipeline.media.measure import MEASURE_VERSION, measure_traced
+from pytoon_pipeline.media.measurement import Measurement
 from pytoon_pipeline.media.probe import hash_file
 from pytoon_pipeline.media.source_label import read_mark
 from pytoon_pipeline.media.trace import FrameTrace

@@ -11,7 +11,8 @@ import numpy as np
 from pytoon_pipeline.errors import MediaError, PytoonError
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.media.measure import DARK, Measurement
+from pytoon_pipeline.media.measure_picture import DARK
+from pytoon_pipeline.media.measurement import Measurement
 from pytoon_pipeline.picture.backgrounds import rgb_of
 from pytoon_pipeline.picture.yuv import rgb_to_planes
 from pytoon_pipeline.plan.complete import Plan, PlanSegment

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pytoon_pipeline.errors import MediaError, StoreError
-from pytoon_pipeline.media.sound import SoundReport
+from pytoon_pipeline.media.sound_plan import SoundReport
 from pytoon_pipeline.media.trace import (
     FrameTrace,
     checksum_packets,

@@ -11,7 +11,8 @@ from typing import ParamSpec, TypeVar
 from pytoon_pipeline.errors import StoreError
 from pytoon_pipeline.store.base import DamagedObjectError, Store
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 REFRESHED_AFTER = 12 * 3600.0
 """Seconds. What is older and taken up again counts as new from then on."""

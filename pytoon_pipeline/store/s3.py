@@ -39,7 +39,8 @@ from pytoon_pipeline.store.base import (
 from pytoon_pipeline.store.cache import ObjectCache
 
 log = logging.getLogger("pytoon.store")
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PART = 8 * 2**20
 """Bytes: what is longer goes up in parts of this size."""
@@ -84,7 +85,7 @@ _OTHER = "application/octet-stream"
 # Addresses ---------------------------------------------------------------------------------------
 
 
-def _store_setting_error(name: str, message: str, remedy: str) -> SettingsError:
+def store_setting_error(name: str, message: str, remedy: str) -> SettingsError:
     return SettingsError(Problem("settings.store", message, remedy, field=name))
 
 
@@ -93,7 +94,7 @@ def open_s3(settings: Settings) -> S3Store:
     bucket, _, prefix = settings.store.removeprefix("s3://").partition("/")
     ip = re.fullmatch(r"\d+(\.\d+){3}", bucket)
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket) or ".." in bucket or ip:
-        raise _store_setting_error(
+        raise store_setting_error(
             "PYTOON_STORE",
             f"{settings.store!r} names no bucket that there could be.",
             "Write s3://bucket/prefix, the bucket in 3 to 63 small letters, digits, '-' and '.'.",
@@ -102,7 +103,7 @@ def open_s3(settings: Settings) -> S3Store:
     try:
         prefix and checked_key(prefix)
     except StoreError as error:
-        raise _store_setting_error(
+        raise store_setting_error(
             "PYTOON_STORE",
             f"{settings.store!r} has a prefix that is no path.",
             "Write s3://bucket/prefix, without '//', '.' or '..' in the prefix.",
@@ -119,11 +120,11 @@ def open_s3(settings: Settings) -> S3Store:
     )
 
 
-def _checked_endpoint(endpoint: str) -> str:
+def checked_endpoint(endpoint: str) -> str:
     """What it says is not repeated where it may hold a password."""
     parts = urlsplit(endpoint)
     if "@" in parts.netloc or not parts.hostname or parts.query or parts.fragment:
-        raise _store_setting_error(
+        raise store_setting_error(
             "PYTOON_S3_ENDPOINT",
             "is not the plain address of a server.",
             "Write for example http://minio:9000; user and password go into AWS_ACCESS_KEY_ID and "
@@ -132,7 +133,7 @@ def _checked_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def _of_others(endpoint: str | None) -> bool:
+def is_other_maker(endpoint: str | None) -> bool:
     """Is it a server of another maker than Amazon?"""
     return endpoint is not None or any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ)
 
@@ -141,7 +142,7 @@ def _of_others(endpoint: str | None) -> bool:
 
 
 @dataclass(frozen=True)
-class _S3Tools:
+class S3Tools:
     client: Any
     pool: ThreadPoolExecutor
     credentials: Any
@@ -151,7 +152,7 @@ _OPENING: dict[int, threading.Lock] = {}
 """By process: a lock that was held when the process was forked is held for ever."""
 
 
-def _open_tools(endpoint: str | None, profile: str = "") -> _S3Tools:
+def open_tools(endpoint: str | None, profile: str = "") -> S3Tools:
     """`profile` is one of AWS's own files of settings; who asks is up to the environment if none is
     named."""
     pid = os.getpid()
@@ -167,14 +168,14 @@ def _open_tools(endpoint: str | None, profile: str = "") -> _S3Tools:
 @lru_cache(maxsize=4)
 def _make_tools(
     endpoint: str | None, profile: str, aws: tuple[tuple[str, str], ...], _pid: int
-) -> _S3Tools:
+) -> S3Tools:
     """Kept: to make a client takes longer than most requests. Safe between threads; a forked
     process makes its own, for connections are not to be shared."""
     import boto3
     from botocore.config import Config
 
     # Servers of other makers are rarely set up for a name per bucket.
-    own = _of_others(endpoint)
+    own = is_other_maker(endpoint)
     session = boto3.session.Session(profile_name=profile or None)
     config = Config(
         signature_version="s3v4",
@@ -194,7 +195,7 @@ def _make_tools(
         config=config,
         region_name=session.region_name or "us-east-1",
     )
-    return _S3Tools(client, ThreadPoolExecutor(_THREADS, "s3-part"), session.get_credentials())
+    return S3Tools(client, ThreadPoolExecutor(_THREADS, "s3-part"), session.get_credentials())
 
 
 # The store ---------------------------------------------------------------------------------------
@@ -213,10 +214,10 @@ def _with_retries(
                 return method(self, *args, **kwargs)
             except StoreError as error:
                 now = time.monotonic()
-                if until is None and self.patience and _is_away(error.__cause__):
+                if until is None and self.patience and is_unavailable(error.__cause__):
                     log.warning("%s Waiting for it.", error)
                     until = now + self.patience
-                if until is None or now >= until or not _is_away(error.__cause__):
+                if until is None or now >= until or not is_unavailable(error.__cause__):
                     raise
                 time.sleep(_AGAIN)
 
@@ -236,7 +237,8 @@ class _UploadDraft:
     """What is to be put, in a file that nobody else writes to."""
 
     path: Path
-    bytes: int
+    size: int
+    """Bytes."""
     sha256: bytes
 
 
@@ -261,21 +263,21 @@ class S3Store(Store):
         of the bucket yet. SettingsError for an endpoint that is none."""
         super().__init__()
         self.bucket, self.prefix, self.part = bucket, prefix, part
-        self.endpoint = _checked_endpoint(endpoint) if endpoint else None
-        self.public = _checked_endpoint(public) if public else self.endpoint
+        self.endpoint = checked_endpoint(endpoint) if endpoint else None
+        self.public = checked_endpoint(public) if public else self.endpoint
         self.link_profile = link_profile
         self.link_seconds = max(1, min(link_seconds, LONGEST_LINK))
         mark = hashlib.sha256(f"{endpoint or ''} {bucket}/{prefix}".encode()).hexdigest()[:8]
         self.cache = ObjectCache(cache, f"{bucket}-{mark}", cache_bytes)
         # Amazon honours the condition of a write. Others may pass over it without a word, so
         # they are asked before, too; see docs/s3.md.
-        self._ask_first = _of_others(endpoint)
+        self._ask_first = is_other_maker(endpoint)
         self._conditional = True
         self.patience = PATIENCE
 
     @property
     def _client(self) -> Any:
-        return _open_tools(self.endpoint).client
+        return open_tools(self.endpoint).client
 
     def _object_arguments(self, key: str) -> dict[str, str]:
         """The object, as every request names it."""
@@ -298,7 +300,7 @@ class S3Store(Store):
         try:
             return self._client.head_object(**at)
         except (ClientError, BotoCoreError, ValueError) as error:
-            if _error_status(error) == 404:
+            if error_status(error) == 404:
                 return None
             self._raise_store_error(error, f"{self.place(key)} can't be looked at", "s3:GetObject")
 
@@ -307,7 +309,9 @@ class S3Store(Store):
 
     def stat(self, key: str) -> StoredObject | None:
         head = self._head_object(key)
-        return head and StoredObject(key, head["ContentLength"], head["LastModified"].timestamp())
+        if head is None:
+            return None
+        return StoredObject(key, head["ContentLength"], head["LastModified"].timestamp())
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -368,9 +372,9 @@ class S3Store(Store):
             "ContentType": _TYPES.get(PurePosixPath(key).suffix.lower(), _OTHER),
             "Metadata": {"sha256": draft.sha256.hex(), "put": mark},
         }
-        send = self._send_parts if draft.bytes > self.part else self._send_whole
+        send = self._send_parts if draft.size > self.part else self._send_whole
         # To send much for nothing is dear, so then the question comes first, too.
-        ask = self._ask_first or draft.bytes > self.part
+        ask = self._ask_first or draft.size > self.part
         for attempt in range(_TRIES):
             if once and (ask or not self._conditional) and self._head_object(key) is not None:
                 return None
@@ -378,11 +382,11 @@ class S3Store(Store):
             try:
                 return send(draft, about, condition)
             except (ClientError, BotoCoreError, ValueError) as error:
-                status, code = _error_status(error), _error_code(error)
+                status, code = error_status(error), error_code(error)
                 # An answer that was lost: asked again, the server says that it is there already,
                 # or knows nothing of its parts any more.
                 if status == 412 or code == "NoSuchUpload":
-                    head = self._head_object(key) if _retry_count(error) else None
+                    head = self._head_object(key) if retry_count(error) else None
                     if head is not None and head["Metadata"].get("put") == mark:
                         return head["ETag"]
                 if condition and status == 412:
@@ -406,7 +410,7 @@ class S3Store(Store):
         with open(draft.path, "rb") as body:
             answer = self._client.put_object(
                 Body=body,
-                ContentLength=draft.bytes,
+                ContentLength=draft.size,
                 ChecksumSHA256=_encode_base64(draft.sha256),
                 **about,
                 **condition,
@@ -416,8 +420,8 @@ class S3Store(Store):
     def _send_parts(
         self, draft: _UploadDraft, about: dict[str, Any], condition: dict[str, str]
     ) -> str:
-        tools = _open_tools(self.endpoint)
-        size = max(self.part, -(-draft.bytes // _MAX_PARTS))
+        tools = open_tools(self.endpoint)
+        size = max(self.part, -(-draft.size // _MAX_PARTS))
         upload = {"Bucket": about["Bucket"], "Key": about["Key"]}
         upload["UploadId"] = tools.client.create_multipart_upload(
             ChecksumAlgorithm="SHA256", **about
@@ -435,7 +439,7 @@ class S3Store(Store):
 
         with open(draft.path, "rb") as file:
             try:
-                for number in range(1, -(-draft.bytes // size) + 1):
+                for number in range(1, -(-draft.size // size) + 1):
                     futures.append(tools.pool.submit(send_part, number, file))
                 parts = [future.result() for future in futures]
                 answer = tools.client.complete_multipart_upload(
@@ -503,7 +507,7 @@ class S3Store(Store):
             try:
                 answer = self._client.get_object(**at)
             except (ClientError, BotoCoreError, ValueError) as error:
-                if _error_status(error) == 404 and _error_code(error) in ("NoSuchKey", "404"):
+                if error_status(error) == 404 and error_code(error) in ("NoSuchKey", "404"):
                     raise self._not_found_error(key) from error
                 self._raise_store_error(error, f"{self.place(key)} can't be read", "s3:GetObject")
             try:
@@ -610,7 +614,7 @@ class S3Store(Store):
                             Bucket=self.bucket, Key=each["Key"], UploadId=each["UploadId"]
                         )
                     except ClientError as error:
-                        if _error_status(error) != 404:  # Its owner may have finished just now.
+                        if error_status(error) != 404:  # Its owner may have finished just now.
                             raise
                     else:
                         gone.append(f"an unfinished upload of {each['Key'].removeprefix(start)}")
@@ -630,8 +634,8 @@ class S3Store(Store):
         try:
             self._client.put_object(**self._object_arguments(key), Body=b"", IfNoneMatch="*")
         except (ClientError, BotoCoreError, ValueError) as error:
-            if _error_status(error) in (409, 412, 501):
-                return _error_status(error) != 501
+            if error_status(error) in (409, 412, 501):
+                return error_status(error) != 501
             self._raise_store_error(error, f"{self.place(key)} can't be put", "s3:PutObject")
         return False
 
@@ -642,7 +646,7 @@ class S3Store(Store):
         from botocore.exceptions import BotoCoreError
 
         try:
-            found = _open_tools(self.public, self.link_profile).credentials
+            found = open_tools(self.public, self.link_profile).credentials
             return bool(found and found.get_frozen_credentials().token)
         except (BotoCoreError, ValueError) as error:
             self._raise_store_error(
@@ -669,7 +673,7 @@ class S3Store(Store):
             "ResponseContentDisposition": f'inline; filename="{plain}"{encoded}',
         }
         try:
-            return _open_tools(self.public, self.link_profile).client.generate_presigned_url(
+            return open_tools(self.public, self.link_profile).client.generate_presigned_url(
                 "get_object", Params=params, ExpiresIn=self.link_seconds
             )
         except (BotoCoreError, ValueError) as error:
@@ -684,7 +688,7 @@ class S3Store(Store):
     # Failures -----------------------------------------------------------------------------------
 
     def _raise_store_error(self, error: Exception, what: str, right: str) -> NoReturn:
-        why, remedy = _explain_error(error, self.bucket, right)
+        why, remedy = explain_error(error, self.bucket, right)
         raise StoreError(f"{what}: {why}. {remedy}") from error
 
 
@@ -707,25 +711,25 @@ def _error_answer(error: Exception) -> dict[str, Any]:
     return getattr(error, "response", None) or {}
 
 
-def _error_status(error: Exception) -> int:
+def error_status(error: Exception) -> int:
     return int(_error_answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _error_code(error: Exception) -> str:
+def error_code(error: Exception) -> str:
     return str(_error_answer(error).get("Error", {}).get("Code", ""))
 
 
-def _retry_count(error: Exception) -> int:
+def retry_count(error: Exception) -> int:
     """How many times it was asked again."""
     return int(_error_answer(error).get("ResponseMetadata", {}).get("RetryAttempts", 0))
 
 
-def _is_away(error: BaseException | None) -> bool:
+def is_unavailable(error: BaseException | None) -> bool:
     """Is it of the kind that passes: nobody answers, or the server says that it can't now?"""
     from botocore import exceptions as known
 
     if isinstance(error, known.ClientError):
-        return _error_status(error) >= 500 or _error_code(error) in ("SlowDown", "RequestTimeout")
+        return error_status(error) >= 500 or error_code(error) in ("SlowDown", "RequestTimeout")
     if isinstance(error, (known.SSLError, known.ProxyConnectionError)):
         return False
     return isinstance(error, (known.ConnectionError, known.HTTPClientError))
@@ -764,16 +768,16 @@ _SAID["403"] = (
 )
 
 
-def _explain_error(error: Exception, bucket: str, right: str) -> tuple[str, str]:
+def explain_error(error: Exception, bucket: str, right: str) -> tuple[str, str]:
     """What went wrong, and the remedy. Nothing of a request is repeated: it holds a signature."""
     from botocore import exceptions as known
 
     if isinstance(error, known.ClientError):
-        code = _error_code(error) or str(_error_status(error))
+        code = error_code(error) or str(error_status(error))
         if code in _SAID:
             why, remedy = _SAID[code]
-        elif _error_status(error) >= 500 or code == "SlowDown":
-            why = f"the server answers {code} ({_retry_count(error) + 1} tries)"
+        elif error_status(error) >= 500 or code == "SlowDown":
+            why = f"the server answers {code} ({retry_count(error) + 1} tries)"
             remedy = "Try again later; see what is wrong with the server if it stays."
         else:
             said = str(_error_answer(error).get("Error", {}).get("Message", "")).strip().rstrip(".")

@@ -34,7 +34,7 @@ from spoils import SPOILS, compile_small, make_good, write_voice
 from pytoon_pipeline.errors import BriefError, PytoonError
 from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import ffmpeg
-from pytoon_pipeline.media.sound import RATE
+from pytoon_pipeline.media.loudness import RATE
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.results import judge_video

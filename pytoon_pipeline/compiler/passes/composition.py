@@ -14,7 +14,7 @@ from pytoon_pipeline.compiler.arrange import MediaShape, arrange_boxes, choose_a
 from pytoon_pipeline.compiler.draft import PlanDraft, Scene
 from pytoon_pipeline.compiler.passes.end_card import ID as END_CARD
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.media.probe import UnreadableMediaError
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.picture.backgrounds import rgb_of
 from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
 from pytoon_pipeline.picture.cutout import cut_out_product

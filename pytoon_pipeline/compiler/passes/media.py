@@ -24,7 +24,8 @@ from pytoon_pipeline.errors import FetchRefusedError
 from pytoon_pipeline.media.addresses import strip_query
 from pytoon_pipeline.media.copies import StoredCopy
 from pytoon_pipeline.media.limits import MAX_FILE_BYTES, MAX_VIDEO_SECONDS
-from pytoon_pipeline.media.probe import MediaInfo, UnreadableMediaError, probe_media
+from pytoon_pipeline.media.probe import MediaInfo, probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.plan import spellings
 from pytoon_pipeline.plan.model import (
     Asset,

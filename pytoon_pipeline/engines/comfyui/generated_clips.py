@@ -103,7 +103,8 @@ def clean_clip(path: Path, target: Path, server: str) -> Path:
 
 def _examine_clip(path: Path, server: str) -> None:
     """Opens it for the first time as media of briefs are: in a process apart, within limits."""
-    from pytoon_pipeline.media.probe import UnreadableMediaError, probe_media
+    from pytoon_pipeline.media.probe import probe_media
+    from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
     try:
         kind = probe_media(path).kind
@@ -128,7 +129,7 @@ def _untagged_codec(path: Path) -> str | None:
     import av
 
     from pytoon_pipeline.errors import MediaError
-    from pytoon_pipeline.media.probe import open_clip, video_stream
+    from pytoon_pipeline.media.clip_file import open_clip, video_stream
 
     try:
         with open_clip(path) as clip:
@@ -164,7 +165,7 @@ def _measure_clip(
     import av
 
     from pytoon_pipeline.errors import MediaError
-    from pytoon_pipeline.media.probe import open_clip, shorten_reason, video_stream
+    from pytoon_pipeline.media.clip_file import open_clip, shorten_reason, video_stream
 
     try:
         with open_clip(path) as clip:

@@ -11,8 +11,9 @@ from typing import Any
 import av
 
 from pytoon_pipeline.errors import EngineFailedError, MediaError
-from pytoon_pipeline.media.link import edit_lists
-from pytoon_pipeline.media.probe import open_clip, probe_media, shorten_reason
+from pytoon_pipeline.media.clip_file import open_clip, shorten_reason
+from pytoon_pipeline.media.mp4_boxes import edit_lists
+from pytoon_pipeline.media.probe import probe_media
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 
