@@ -12,14 +12,14 @@ from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.media.copies import SnapshotCopies
 from pytoon_pipeline.media.probe import MediaInfo
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.plan.model import Asset, Box, RenderSpec, Segment
+from pytoon_pipeline.plan.model import Asset, Box, CaptionRole, RenderSpec, Segment
 
 
 @dataclass(frozen=True)
 class BriefLine:
     """One line of a brief, on its way to become captions."""
 
-    role: str
+    role: CaptionRole
     text: str
     field: str
     """The field it was written in."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -127,7 +128,7 @@ class PresetGenerated(_PresetData):
 
 
 class PresetTextBox(TextBox):
-    color: ColourRole  # type: ignore[assignment]
+    color: ColourRole
 
 
 class PresetType(_PresetData):
@@ -444,19 +445,21 @@ class PresetLibrary:
 
     def problems(self) -> list[Problem]:
         """Why the others of `presets` and `brands` can't be used."""
-        asked = [(self.preset, (a, n)) for a in DEFAULT_PRESET for n in self.preset_names(a)]
-        asked += [(self.brand, (name,)) for name in self.brand_names()]
+        asked: list[Callable[[], Preset | Brand]] = [
+            partial(self.preset, a, n) for a in DEFAULT_PRESET for n in self.preset_names(a)
+        ]
+        asked += [partial(self.brand, name) for name in self.brand_names()]
         found: list[Problem] = []
-        for read, name in asked:
+        for read in asked:
             try:
-                read(*name)
+                read()
             except PresetError as error:
                 found += error.problems
         return found
 
     def brand_file(self, path: Path) -> Brand:
         """A kit from a file; roles and fonts that it leaves out come from the neutral kit."""
-        brand: Brand = _read_model(path, Brand, folder=path.parent)  # type: ignore[assignment]
+        brand = _read_model(path, Brand, folder=path.parent)
         plain = [f / "brands" / "neutral" / "brand.yaml" for f in self.folders]
         # A neutral kit of one's own is filled up from the one that it stands in for.
         behind = plain[plain.index(path) + 1 :] if path in plain else plain
@@ -484,7 +487,7 @@ class PresetLibrary:
         path = self.find("review_words.yaml")
         if path is None:
             raise FileNotFoundError("review_words.yaml")  # Not remembered: it may come.
-        return _read_model(path, ReviewWordList)  # type: ignore
+        return _read_model(path, ReviewWordList)
 
     def review_words(self, locale: str) -> list[ReviewWord]:
         """The list of a language (`de-CH` is `de`), English for one that has none."""

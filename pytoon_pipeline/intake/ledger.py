@@ -118,7 +118,7 @@ class Ledger:
             self.name = database.describe_address(self._address)
             """For people: the file, or the server's host and database."""
             engine = database.open_engine(self._address)
-            self._engine = engine.execution_options(schema_translate_map={None: SCHEMA})
+            self._engine: sa.Engine = engine.execution_options(schema_translate_map={None: SCHEMA})
             self.run_transaction(make_tables_on_server, again=True)
             return
         self.path = Path(address)
@@ -310,10 +310,10 @@ class Ledger:
     def note_page(self, campaign: str, **values: float) -> None:
         """Set `asked`, or `made` and `seen`, of a campaign's page; times of `self.now()`."""
         here = sa.update(PAGES_TABLE).where(PAGES_TABLE.c.campaign == campaign).values(**values)
+        first = sa.insert(PAGES_TABLE).values(campaign=campaign, **values)
         while not self.run_transaction(lambda c: c.execute(here).rowcount, again=True):
-            first = sa.insert(PAGES_TABLE).values(campaign=campaign, **values)
             with suppress(IntegrityError):  # Another process noted it just now.
-                self.run_transaction(lambda c, first=first: c.execute(first))
+                self.run_transaction(lambda c: c.execute(first))
                 return
 
     def want(self, keys: Sequence[str], action: str) -> int:
@@ -516,12 +516,17 @@ def read_problems(text: str) -> tuple[Problem, ...]:
     of what it held, so that lists of briefs go on."""
     try:
         return tuple(
-            Problem(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()})
+            _problem_from_json(said)
             for said in json.loads(text or "[]", parse_constant=_no_constant)
         )
     except (ValueError, TypeError, AttributeError, RecursionError):
         message = "The problems that were noted for this brief can't be read."
         return (Problem("ledger.problems", message, "Render the brief again."),)
+
+
+def _problem_from_json(said: dict[str, Any]) -> Problem:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
+    return Problem(**values)
 
 
 def _no_constant(name: str) -> float:

@@ -170,7 +170,7 @@ def _add_columns(connection: sa.Connection, table: sa.Table, there: set[str]) ->
 
 
 def _empty_default(column: sa.Column[Any]) -> str:
-    if column.default is not None and column.default.is_scalar:
+    if isinstance(column.default, sa.ColumnDefault) and column.default.is_scalar:
         return f"NOT NULL DEFAULT {column.default.arg!r}"
     return "" if column.nullable else f"NOT NULL DEFAULT {column.type.python_type()!r}"
 

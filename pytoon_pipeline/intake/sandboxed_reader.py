@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from pytoon_pipeline.briefs.queue_hints import QueueHints, read_hints
 from pytoon_pipeline.briefs.source import (
@@ -297,7 +297,7 @@ def shared_reader() -> BriefReader:
     return _reader
 
 
-def _write_frame(pipe: BinaryIO, kind: bytes, said: Any) -> None:
+def _write_frame(pipe: IO[bytes], kind: bytes, said: Any) -> None:
     data = pickle.dumps(said)
     view = memoryview(_HEAD.pack(kind, len(data)) + data)
     while view:

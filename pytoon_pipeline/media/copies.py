@@ -173,7 +173,7 @@ def _open_checked(path: Path, root: Path | None) -> Iterator[BinaryIO]:
             "Check the file's name.",
         ) from error
     with open(handle, "rb", buffering=0) as file:
-        yield file  # type: ignore[misc]
+        yield file
 
 
 def _open_below(path: Path, root: Path | None) -> int:

@@ -10,6 +10,9 @@ from typing import Literal
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.picture.shaping import FontSpec
 
+Breaking = Literal["words", "parts", "letters"]
+"""How far a text may be broken: between words, between parts of words, anywhere."""
+
 
 @dataclass(frozen=True)
 class TextShadow:
@@ -67,7 +70,7 @@ class TextStyle:
     align: Literal["left", "center", "right"] = "center"
     """`left` is where lines begin: on the right side of a text that runs right to left."""
     valign: Literal["top", "middle", "bottom"] = "middle"
-    breaking: Literal["words", "parts", "letters"] = "words"
+    breaking: Breaking = "words"
     """What may be parted where a word alone fits no line: nothing; words at their syllables and
     addresses at their signs; anything between letters."""
     uppercase: bool = False

@@ -79,7 +79,7 @@ def _blend_zoom(left: Planes, right: Planes, t: float, step: float) -> Planes:
                 sides.append((_scale_plane(plane, scales, bool(n)), weight))
         mixed = sides[0][0] if len(sides) == 1 else sum(side * weight for side, weight in sides)
         out.append(np.rint(mixed).astype(np.uint8))
-    return tuple(out)  # type: ignore[return-value]
+    return tuple(out)
 
 
 def _scale_plane(plane: np.ndarray, scales: list[float], chroma: bool) -> np.ndarray:

@@ -493,11 +493,14 @@ class TypeStyle(SpecModel):
     entrance: Entrance = Field(default_factory=Entrance)
 
 
+CaptionRole = Literal["hook", "beat", "cta"]
+
+
 class Caption(SpecModel):
     """One cue, set: what stands where, when and how."""
 
     id: str = ""
-    role: Literal["hook", "beat", "cta"] = "beat"
+    role: CaptionRole = "beat"
     start: Seconds
     end: Seconds
     text: str = Field(max_length=2000)
@@ -713,7 +716,7 @@ class RenderSpec(SpecModel):
 
     version: Annotated[
         Literal["1.0"], BeforeValidator(lambda v: "1.0" if str(v) in ("1", "1.0") else v)
-    ] = SPEC_VERSION
+    ] = "1.0"
     archetype: Archetype
     preset: str | None = None
     brand: str = "neutral"

@@ -150,8 +150,8 @@ def parse_corner(value: Any) -> Any:
     numbers = []
     for each in value:
         if isinstance(each, str):
-            plain = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*", each)
-            each = float(plain[1]) if plain else parse_share(parse_pixels(each))
+            number = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*", each)
+            each = float(number[1]) if number else parse_share(parse_pixels(each))
         if isinstance(each, bool) or not isinstance(each, int | float):
             return None
         numbers.append(each)

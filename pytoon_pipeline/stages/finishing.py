@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
 
 from pytoon_pipeline.compiler.typeset import text_style
 from pytoon_pipeline.engines.base import Footage
-from pytoon_pipeline.errors import RenderError
+from pytoon_pipeline.errors import RenderError, quote_text
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture.badge import draw_badge, fit_badge
 from pytoon_pipeline.picture.captions import (
@@ -47,6 +47,13 @@ class _DrawnLayers:
     def in_order(self) -> list[TimedTile]:
         layers = (*self.shades, *self.overlays, *self.badges, *self.texts)
         return [layer for layer in layers if layer]
+
+
+class SeenLimits(TypedDict):
+    """Frames that a tile is left to the linker outside of, as `TimedTile` has them."""
+
+    not_before: int | None
+    not_after: int | None
 
 
 class SegmentFinishing:
@@ -135,13 +142,14 @@ class SegmentFinishing:
             samples = [footage.at(t) for t in times]
         else:
             # The clip's first picture stands for all of it, so nothing is left to the edge.
-            samples = [tuple(p.copy() for p in next(footage.frames()))]
+            y, u, v = next(footage.frames())
+            samples = [(y.copy(), u.copy(), v.copy())]
         low, high = measure_luminance_behind(samples, box)
         if footage.at is None:
             low, high = 0.0, min(1.0, max(high * 1.3, 0.35))
         return choose_toning(cue.style.color, cue.style.alternate, low, high, cue.style.scrim)
 
-    def _seen_limits(self, shared_head: bool, shared_tail: bool) -> dict[str, int | None]:
+    def _seen_limits(self, shared_head: bool, shared_tail: bool) -> SeenLimits:
         job = self._job
         return {
             "not_before": 2 * job.head if shared_head else None,
@@ -154,7 +162,7 @@ class SegmentFinishing:
         shades: list[TimedTile | None] = []
         texts: list[TimedTile] = []
         for (cue, fitted), tone in zip(self._fitted_cues(), self._tones, strict=True):
-            if tone.alternate:
+            if tone.alternate and cue.style.alternate:
                 # Dark on a bright picture: a dark shadow would only smear it.
                 style = replace(fitted.style, color=cue.style.alternate, shadow=None)
                 fitted = replace(fitted, style=style)
@@ -247,7 +255,8 @@ class SegmentFinishing:
                 (x1 - x0, y1 - y0),
                 self._fonts,
             )
-            assert rgba is not None, "it was fitted for the fingerprint"
+            if rgba is None:
+                raise RenderError(f"The badge {quote_text(badge.text)} does not fit its box.")
             pad = 0
             if badge.shadow:
                 pad = max(2, min(x1 - x0, y1 - y0) // 9)

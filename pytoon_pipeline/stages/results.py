@@ -290,6 +290,8 @@ def preview_data_uri(thumbnail: ThumbnailDocument, services: Services, width: in
     """A tiny WebP as a data address, for metadata that hold their picture inside."""
     data = np.frombuffer(services.store.read_bytes(thumbnail.key), np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if picture is None:
+        raise StoreError(f"{thumbnail.key} is not a picture. Render the brief again.")
     height = round(picture.shape[0] * width / picture.shape[1])
     small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     webp = b""

@@ -92,9 +92,10 @@ def _place_badge(d: PlanDraft, badge: Overlay, field: str) -> None:
             if window.first <= first < window.first + window.count:
                 first = window.first + window.count
         badge.start = seconds_of(min(first, line.frames // 2), line.rate)
+    text = badge.text or ""
     taken = list(_iterate_taken(d, badge))
     if badge.box is not None:
-        _check_given_place(d, badge, style, taken, field)
+        _check_given_place(d, badge, badge.box, style, taken, field)
         return
     areas = [_media_area(d, i) for i in _segments_under(d, badge)]
     known = [_subject_box(d, i) for i in _segments_under(d, badge)]
@@ -113,19 +114,21 @@ def _place_badge(d: PlanDraft, badge: Overlay, field: str) -> None:
         )
         if found:
             d.note(
-                f"The badge {quote_text(badge.text)} stands over the middle of a picture; a "
+                f"The badge {quote_text(text)} stands over the middle of a picture; a "
                 "`subject` in its media keeps the product clear."
             )
     if found is None:
         d.error(
             "badge.no_room",
-            f"there is no room for the badge {quote_text(badge.text)} beside the captions.",
+            f"there is no room for the badge {quote_text(text)} beside the captions.",
             "Shorten the badge, or the captions.",
             field,
         )
         return
     badge.shape, badge.box = found  # type: ignore[assignment]
-    turned = badge.rotation is not None and (badge.shape == "round" or _fits_badge(d, badge, style))
+    turned = badge.rotation is not None and (
+        badge.shape == "round" or _fits_badge(d, badge, badge.box, style)
+    )
     badge.rotation = badge.rotation if turned else TURN[found[0]]
 
 
@@ -169,9 +172,8 @@ def _badge_style(d: PlanDraft) -> TypeStyle:
     )
 
 
-def _fits_badge(d: PlanDraft, badge: Overlay, style: TypeStyle) -> bool:
-    assert badge.box is not None
-    x0, y0, x1, y1 = badge.box
+def _fits_badge(d: PlanDraft, badge: Overlay, box: Box, style: TypeStyle) -> bool:
+    x0, y0, x1, y1 = box
     shaped = text_style(style, "middle", d.spec.locale)
     size = x1 - x0, y1 - y0
     return (
@@ -188,11 +190,11 @@ def _fits_badge(d: PlanDraft, badge: Overlay, style: TypeStyle) -> bool:
 
 
 def _check_given_place(
-    d: PlanDraft, badge: Overlay, style: TypeStyle, taken: list[Box], field: str
+    d: PlanDraft, badge: Overlay, box: Box, style: TypeStyle, taken: list[Box], field: str
 ) -> None:
-    """A badge whose place was given."""
-    assert badge.box is not None
-    x0, y0, x1, y1 = badge.box
+    """Checks a badge whose box its author gave."""
+    text = badge.text or ""
+    x0, y0, x1, y1 = box
     c = d.clear_box
     if badge.shape is None:
         badge.shape = "round" if x1 - x0 <= 1.3 * (y1 - y0) else "pill"
@@ -201,27 +203,26 @@ def _check_given_place(
     if not (c[0] <= x0 < x1 <= c[2] and c[1] <= y0 < y1 <= c[3]):
         d.error(
             "safe_zone.overlay",
-            f"the badge at {badge.box} is not inside {c}, which the platforms' own buttons leave "
-            "clear.",
+            f"the badge at {box} is not inside {c}, which the platforms' own buttons leave clear.",
             "Leave `box` out to have it placed, or move it inside.",
             f"{field}.box",
-            box=badge.box,
+            box=box,
         )
-    elif any(_shared_pixels(badge.box, other) for other in taken):
+    elif any(_shared_pixels(box, other) for other in taken):
         d.error(
             "badge.covers",
-            f"the badge at {badge.box} covers a caption or a logo.",
+            f"the badge at {box} covers a caption or a logo.",
             "Leave `box` out to have it placed.",
             f"{field}.box",
-            box=badge.box,
+            box=box,
         )
-    elif not _fits_badge(d, badge, style):
+    elif not _fits_badge(d, badge, box, style):
         d.error(
             "badge.too_long",
-            f"{quote_text(badge.text)} does not fit its box {badge.box}.",
+            f"{quote_text(text)} does not fit its box {box}.",
             "Shorten it, or enlarge the box.",
             f"{field}.text",
-            box=badge.box,
+            box=box,
         )
 
 

@@ -169,7 +169,7 @@ def _time_cues(
     if d.end_card:
         total = _caption_frames(d, len(own) - 1)[1]
     only = sum(len(scene.lines) for scene in own) == 1
-    shared = []
+    shared: list[tuple[BriefLine, Box, str, bool]] = []
     cues: list[Caption] = []
     for line, box, texts in parts:
         hold = getattr(d.preset.type, line.role).hold
@@ -216,10 +216,10 @@ def _time_cues(
 
 def _make_cue(
     d: PlanDraft, line: BriefLine, box: Box, text: str, first: int, last: int, entrance: bool = True
-):
+) -> Caption:
     rate = d.spec.frame_rate
     return Caption(
-        role=line.role,  # type: ignore[arg-type]
+        role=line.role,
         start=seconds_of(first, rate),
         end=seconds_of(last, rate),
         text=text,

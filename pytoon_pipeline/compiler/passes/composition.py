@@ -194,7 +194,7 @@ def _arranged_layout(d: PlanDraft, scene: Scene, given: Layout) -> Layout:
             "box": box,
             "arrange": kind,
             "places": [
-                Place(box=b, fit=look.fit, keyed=look.keyed)  # type: ignore[arg-type]
+                Place(box=b, fit=look.fit, keyed=look.keyed)
                 for b, look in zip(boxes, looks, strict=True)
             ],
             "shadow": given.shadow or (0.5 if d.spec.archetype != "meme" else 0.0),

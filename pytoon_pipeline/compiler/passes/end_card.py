@@ -10,6 +10,7 @@ from pytoon_pipeline.compiler.passes.media import take_project_file
 from pytoon_pipeline.compiler.passes.wording import named_style, note_emoji, words_language
 from pytoon_pipeline.compiler.typeset import smaller_styles, text_style
 from pytoon_pipeline.errors import UserError, quote_text
+from pytoon_pipeline.picture.styles import Breaking
 from pytoon_pipeline.picture.text import FittedText, fit_text
 from pytoon_pipeline.plan.model import (
     Background,
@@ -78,7 +79,7 @@ def add_end_card(d: PlanDraft, brief: Brief) -> None:
 
 def end_transition(d: PlanDraft) -> Transition:
     """Into the end card: never anything but a fade."""
-    return Transition(type="fade" if "fade" in d.spec.constraints.transitions else "cut")
+    return Transition(kind="fade" if "fade" in d.spec.constraints.transitions else "cut")
 
 
 def last_before(d: PlanDraft) -> float:
@@ -168,12 +169,10 @@ def _fit_line(
     smaller = list(smaller_styles(style, floor, MORE_LINES))
     note_emoji(d, item.text)
     try:
-        for tried, breaking in (
-            (style, "words"),
-            (style, "parts"),
-            *((s, "parts") for s in smaller),
-            (smaller[-1], "letters"),
-        ):
+        ways: list[tuple[TypeStyle, Breaking]] = [(style, "words"), (style, "parts")]
+        ways += [(s, "parts") for s in smaller]
+        ways.append((smaller[-1], "letters"))
+        for tried, breaking in ways:
             shaped = replace(text_style(tried, "top", words_language(d)), breaking=breaking)
             fitted = fit_text(item.text, shaped, width, height, d.shop.fonts)
             if fitted is not None:

@@ -169,7 +169,7 @@ def _take_brief_files(d: PlanDraft, brief: Brief) -> None:
         if logo:
             mark = d.brand.watermark
             d.spec.overlays = [
-                Overlay(media=logo.id, position=mark.place, opacity=mark.opacity, width=mark.width)
+                Overlay(media=logo.id, place=mark.place, opacity=mark.opacity, width=mark.width)
             ]
 
 
@@ -273,12 +273,12 @@ def _project_file(d: PlanDraft, source: str) -> tuple[Path, Path | None] | None:
     if source in library.tracks():
         return library.track_file(source), None
     brand, _, file = source.partition("/")
-    if brand in library.brand_names() and file in (
-        library.brand(brand).logo.model_dump().values() if library.brand(brand).logo else ()
-    ):
-        folder = library.brand(brand).folder
-        return folder / file, folder
-    return None
+    if brand not in library.brand_names():
+        return None
+    kit = library.brand(brand)
+    if kit.logo is None or file not in kit.logo.model_dump().values():
+        return None
+    return kit.folder / file, kit.folder
 
 
 def take_project_file(
@@ -315,7 +315,7 @@ def _add_asset(
         number += 1
     asset = Asset(
         id=asset_id,
-        kind=info.kind,  # type: ignore[arg-type]
+        kind=info.kind,
         source=source,
         sha256=held.sha256,
         suffix=suffix,
@@ -378,7 +378,7 @@ def _take_file(
         name,
         info,
         known.licence if known else None,
-        known and known.id,
+        known.id if known else None,
     )
 
 
@@ -462,7 +462,7 @@ def find_file(d: PlanDraft, name: str, field: str) -> tuple[Path, Path | None] |
         root, path = d.shop.media_roots[head], rest
     elif is_address(name):
         fetched = _fetch_address(d, whole_address(name), field)
-        return fetched and (fetched, None)
+        return (fetched, None) if fetched else None
     if len(without_unseen(path).encode("utf-8", "replace")) > MAX_NAME:
         d.error("media.missing", f"{name[:40]}... is no file name.", "Name a file.", field)
         return None

@@ -74,7 +74,7 @@ def _place_watermark(d: PlanDraft) -> list[Overlay]:
         Overlay(
             type="watermark",
             media=asset.id,
-            position=mark.place,
+            place=mark.place,
             opacity=mark.opacity,
             width=mark.width,
             shadow=0.0 if name == logo.on_ground else 0.5,
@@ -105,7 +105,7 @@ def _lost_on_pictures(d: PlanDraft) -> bool:
     asset = Asset(
         id="mark", kind="image", source="", sha256="0" * 64, width=info.width, height=info.height
     )
-    shown = Overlay(media="mark", position=mark.place, width=mark.width)
+    shown = Overlay(media="mark", place=mark.place, width=mark.width)
     box = _placed_box(d, shown, asset)
     weighed = [
         (light, segment.duration or 1.0)

@@ -101,8 +101,8 @@ def _find_brand(d: PlanDraft) -> Brand:
             return _own_kit(d, path)
         if name not in library.brand_names():
             raise KeyError(name)
-        path = library.find(f"brands/{name}/brand.yaml")
-        findings = brand_findings(library, path, d.shop.fonts) if path else []
+        kit = library.find(f"brands/{name}/brand.yaml")
+        findings = brand_findings(library, kit, d.shop.fonts) if kit else []
         _report_findings(d, findings)
         return _without_unusable_logo(library.brand(name), findings)
     except KeyError:

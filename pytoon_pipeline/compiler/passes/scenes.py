@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast, get_args
+
 from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft, Scene
 from pytoon_pipeline.compiler.passes.end_card import add_end_card
@@ -10,7 +12,7 @@ from pytoon_pipeline.compiler.passes.generated import (
     settle_generated,
     time_generated,
 )
-from pytoon_pipeline.plan.model import Segment, SegmentType
+from pytoon_pipeline.plan.model import CaptionRole, Segment, SegmentType
 
 
 def plan_scenes(d: PlanDraft) -> None:
@@ -69,7 +71,9 @@ def _spec_lines(i: int, scene: Scene) -> list[BriefLine]:
     if not segment.text:
         return []
     base = segment.text_style.base if segment.text_style else None
-    role = base if base in ("hook", "beat", "cta") else "hook" if i == 0 else "beat"
+    role: CaptionRole = "hook" if i == 0 else "beat"
+    if base in get_args(CaptionRole):
+        role = cast(CaptionRole, base)
     return [BriefLine(role, segment.text, f"{scene.origin}.text", role)]
 
 

@@ -19,14 +19,14 @@ def set_transitions(d: PlanDraft) -> None:
         if i == len(segments) - 1:
             if segment.transition and segment.transition.kind != "cut":
                 d.note(f"{segment.id} is the last segment; its transition leads nowhere.")
-            segment.transition = Transition(type="cut", duration=0)
+            segment.transition = Transition(kind="cut", duration=0)
             continue
-        transition = segment.transition or Transition(type=kinds[i % len(kinds)])
+        transition = segment.transition or Transition(kind=kinds[i % len(kinds)])
         if i == len(segments) - 2 and d.end_card:
             transition = end_transition(d)
         if transition.kind not in d.spec.constraints.transitions:
             d.note(f"{segment.id}: {transition.kind!r} is not brand safe here; cut instead.")
-            transition = Transition(type="cut")
+            transition = Transition(kind="cut")
         wanted = transition.duration
         if wanted is None:
             wanted = chosen.seconds or 0.4
@@ -36,8 +36,8 @@ def set_transitions(d: PlanDraft) -> None:
                 frames_of(wanted, rate) // 2 * 2, longest_window(lengths[i], lengths[i + 1])
             )
         if frames == 0:
-            transition = Transition(type="cut")
-        segment.transition = Transition(type=transition.kind, duration=seconds_of(frames, rate))
+            transition = Transition(kind="cut")
+        segment.transition = Transition(kind=transition.kind, duration=seconds_of(frames, rate))
 
 
 def _usual_transitions(d: PlanDraft) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.typeset import smaller_styles, text_style
 from pytoon_pipeline.picture.emoji import describe_emoji, replace_unknown_emoji
+from pytoon_pipeline.picture.styles import Breaking
 from pytoon_pipeline.picture.text import (
     UnbreakableTextError,
     fit_text,
@@ -36,7 +37,11 @@ def split_line(
     note_emoji(d, text)
     floor = max(1, round(d.facts.captions.font_px.floor * d.scale))
     smaller = list(smaller_styles(style, floor, MORE_LINES))
-    ways = [(style, "words"), (style, "parts"), *((s, "parts") for s in smaller)]
+    ways: list[tuple[TypeStyle, Breaking]] = [
+        (style, "words"),
+        (style, "parts"),
+        *((s, "parts") for s in smaller),
+    ]
     ways.append((smaller[-1], "letters"))
     found: list[_SetText] = []
     refused: UnbreakableTextError | None = None
