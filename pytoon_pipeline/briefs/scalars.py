@@ -349,9 +349,9 @@ def _field_types(model: type[BaseModel]) -> Mapping[str, Any]:
     """Types of a model's fields by every name that they have."""
     found: dict[str, Any] = {}
     for name, info in model.model_fields.items():
-        kind = info.annotation
+        kind: Any = info.annotation
         if info.metadata:
-            kind = Annotated[(kind, *info.metadata)]  # type: ignore[misc]
+            kind = Annotated[(kind, *info.metadata)]
         for known in (name, info.alias, info.validation_alias):
             if isinstance(known, str):
                 found[known] = kind

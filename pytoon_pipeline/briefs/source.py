@@ -33,6 +33,8 @@ MAX_FILE_BYTES = 2_000_000_000
 """The compiler refuses larger files, so nobody need read them."""
 _SMALL = 1_000_000
 """Bytes of the largest file that is read for names of other files."""
+_HASHED_AT_ONCE = 1 << 18
+"""Bytes of a file that are in memory while it is hashed."""
 
 _DEEPEST = 60
 """Lists and mappings inside each other; the compiler refuses more."""
@@ -305,7 +307,7 @@ def iterate_mentions(
             continue
         seen.add(mention.at)
         base = str(roots[mention.root]) if mention.root else own
-        words = _words_of(mention.at, mention.info)
+        named = _words_of(mention.at, mention.info)
         within = os.path.dirname(mention.path)
         if mention.path != first and os.path.islink(mention.at):
             # What a brand kit names lies beside the kit itself.
@@ -313,7 +315,7 @@ def iterate_mentions(
             within = os.path.dirname(os.path.relpath(real, os.path.realpath(base)))
             if within.startswith(".."):
                 continue
-        yield from take_words(words, within, base, mention.root)
+        yield from take_words(named, within, base, mention.root)
 
 
 def _mentioned_files(source: BriefSource, roots: Mapping[str, Path]) -> dict[str, os.stat_result]:
@@ -360,8 +362,8 @@ def read_hints(source: BriefSource) -> QueueHints:
         found = _PRIORITY.search(text)
         said = int(found[1]) if found else 0
         generates = bool(_GENERATES.search(text))
-    fits = isinstance(said, int) and -100 <= said <= 100
-    return QueueHints(said if fits else 0, generates)
+    priority = said if isinstance(said, int) and -100 <= said <= 100 else 0
+    return QueueHints(priority, generates)
 
 
 def read_signature(source: BriefSource, roots: Mapping[str, Path] | None = None) -> str:
@@ -397,8 +399,11 @@ def read_stillness(source: BriefSource, roots: Mapping[str, Path] | None = None)
 
 @lru_cache(maxsize=32768)
 def _file_hash(path: str, size: int, mtime_ns: int, ctime_ns: int, inode: int) -> str:
+    digest = hashlib.sha256()
     with open_file(path, MAX_FILE_BYTES) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(_HASHED_AT_ONCE):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def file_hash(path: str, info: os.stat_result) -> str:

@@ -137,6 +137,9 @@ def remove_from_ledger(forgetting: ForgetPlan, ledger: Ledger) -> None:
     for start in range(0, len(forgetting.briefs), 500):
         some = forgetting.briefs[start : start + 500]
         rows = sa.delete(BRIEFS).where(BRIEFS.c.key.in_(some), BRIEFS.c.state.not_in(OPEN))
-        ledger.run_transaction(lambda c, rows=rows: c.execute(rows), again=True)
-    pages = sa.delete(_PAGES).where(_PAGES.c.campaign.in_(forgetting.campaigns))
-    ledger.run_transaction(lambda c: c.execute(pages), again=True)
+        _execute_deletion(ledger, rows)
+    _execute_deletion(ledger, sa.delete(_PAGES).where(_PAGES.c.campaign.in_(forgetting.campaigns)))
+
+
+def _execute_deletion(ledger: Ledger, rows: sa.Delete) -> None:
+    ledger.run_transaction(lambda connection: connection.execute(rows), again=True)

@@ -115,6 +115,7 @@ class CellReader:
                 if fault is not None:
                     found.append((f"{shown}, column {self.header[at]}", fault))
                 continue
+            new: str | list[Any]
             if isinstance(value, str):
                 new, notes = self._read_text(value, kind, fault)
             elif isinstance(value, list) and kind not in (CellKind.OTHER, CellKind.OWN):

@@ -100,9 +100,9 @@ def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[s
     for mark, name in _MARKS:
         if data.startswith(mark):
             return _decode_as(data, shown, name), []
-    name = _decode_unmarked_utf16(data)
-    if name is not None:
-        return _decode_as(data, shown, name), []
+    unmarked = _decode_unmarked_utf16(data)
+    if unmarked is not None:
+        return _decode_as(data, shown, unmarked), []
     if b"\x1b$" in data[:_MAX_JUDGED] and data.isascii():
         return _decode_as(data, shown, "iso2022_jp"), []
     try:

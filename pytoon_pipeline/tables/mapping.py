@@ -21,8 +21,9 @@ from pytoon_pipeline.briefs.field_names import (
     target_of,
 )
 from pytoon_pipeline.briefs.plain_text import clean_file_name
-from pytoon_pipeline.briefs.reading import could_not_read, read_document, validate_data
+from pytoon_pipeline.briefs.reading import could_not_read, read_document
 from pytoon_pipeline.briefs.scalars import AsWrittenText
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.tables.cell_text import CellKind, kind_of
@@ -276,14 +277,14 @@ class TablePlan:
 
     def _next_change(self, group: Sequence[Cells], locale: str | None) -> dt.datetime | None:
         """When something that is said of the group's prices may be true no more."""
-        if self.offers is None or self.now is None or not self._says_sale:
+        offers, now = self.offers, self.now
+        if offers is None or now is None or not self._says_sale:
             return None
-        return first_change(
-            self.offers.next_change(
-                lambda c, cells=cells: self._cell_of(cells, c), locale, self.now
-            )
-            for _, cells in group
-        )
+
+        def change_of(cells: Sequence[Any]) -> dt.datetime | None:
+            return offers.next_change(lambda c: self._cell_of(cells, c), locale, now)
+
+        return first_change(change_of(cells) for _, cells in group)
 
     @cached_property
     def _says_sale(self) -> bool:

@@ -67,10 +67,10 @@ def _put_value(said: RowBrief, target: ColumnTarget, value: Any, place: str) -> 
         holder[name] = merged | {n: words for n, words in known.items() if n not in new}
     elif target.kind == "list":
         listed = [] if known is None else known if isinstance(known, list) else [known]
-        new = [v for v in value if v is not None]
-        for index in range(len(listed), len(listed) + len(new)):
+        added = [v for v in value if v is not None]
+        for index in range(len(listed), len(listed) + len(added)):
             said.places[f"{target.field}[{index}]"] = place
-        holder[name] = listed + new
+        holder[name] = listed + added
     elif known is None:
         holder[name] = value
     else:

@@ -239,7 +239,8 @@ def _driver_error(error: BaseException) -> BaseException:
 @contextmanager
 def _ended_in_time(connection: sa.Connection, backend: str) -> Iterator[None]:
     """Cuts the connection when the time for all of its work is over. StoreError then."""
-    driver, cut = connection.connection.driver_connection, threading.Event()
+    driver: Any = connection.connection.driver_connection  # sqlite3's or psycopg2's own.
+    cut = threading.Event()
 
     def end_connection() -> None:
         cut.set()
@@ -282,6 +283,7 @@ def _row_size_expression(columns: Iterable[sa.Column[Any]], dialect: str) -> Any
         return None
     sizes: list[Any] = []
     for column in columns:
+        size: sa.ColumnElement[int]
         if dialect == "sqlite":  # Any column may hold anything there.
             size = sa.func.length(sa.cast(column, sa.LargeBinary))
         elif isinstance(column.type, _SHORT_KINDS):
@@ -411,7 +413,8 @@ def _read_rows(
     at = [names.index(key.name) for key in keys]
     # Columns that nobody reads, pictures say, stay where they are.
     told = {n for n in (columns.name, columns.campaign) if n is not None} | set(at)
-    read = sorted({n for n, *_ in (*columns.fields, *columns.slips)} | told)
+    used = {n for n, _, _ in columns.fields} | {n for n, _ in columns.slips}
+    read = sorted(used | told)
     size = _row_size_expression([wanted[n] for n in read], connection.dialect.name)
     reader = CellReader(kinds=columns.kinds(), header=names, links={}, faults={})
 

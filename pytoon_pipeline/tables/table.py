@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +243,8 @@ def read_columns(header: Sequence[str], shown: str, silent: Sequence[str] = ()) 
     spelled = [normalise_name(name) for name in header]
     columns.name = next((spelled.index(n) for n in NAMES if n in spelled), None)
     columns.campaign = spelled.index(CAMPAIGN) if CAMPAIGN in spelled else None
-    unknown, first = [], {}
+    unknown: list[str] = []
+    first: dict[ColumnTarget, str] = {}
     for at, name in enumerate(header):
         if not name or name.startswith(("_", "#")) or name in silent:
             continue
@@ -354,6 +355,13 @@ def _iterate_rows(
 ) -> Iterator[TableRow]:
     """The briefs of a table; the first column of prices that no currency is known for is added to
     `priceless`."""
+    make_row: Callable[[Sequence[Cells]], TableRow]
+    if columns is not None:
+        make_row = partial(row_of, columns, plan=plan)
+    elif plan is not None:
+        make_row = plan.row
+    else:
+        raise ValueError("a table is read by the names of its columns or by a mapping")
     kinds = columns.kinds() if columns is not None else {}
     reader = CellReader(
         kinds={**(plan.kinds() if plan is not None else {}), **kinds},
@@ -377,7 +385,7 @@ def _iterate_rows(
             found += notes
         if plan is not None and columns is None and not priceless:
             priceless += [c for c in [plan.hides_price(tidy)] if c]
-        row = plan.row(tidy) if columns is None else row_of(columns, tidy, plan)
+        row = make_row(tidy)
         row.said.problems += found
         for number, cells in group:
             _check_width(row.said, len(sheet.header), number, cells)

@@ -199,7 +199,8 @@ def _parse_cell(inside: str, text: str) -> TemplateCell:
     column, *names = (part.strip() for part in inside.split("|"))
     if not column:
         raise ValueError(f"{text!r} has braces with no column between them")
-    filters, lowest = [], False
+    filters: list[tuple[_Filter, str]] = []
+    lowest = False
     for said in names:
         name, _, how = said.partition(" ")
         if name == "lowest" and not how and not filters:

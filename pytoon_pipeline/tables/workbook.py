@@ -506,8 +506,8 @@ class _WorkbookReader:
             moment = to_datetime(number, self.from_1904)
         except (NotShownError, ValueError, OverflowError):
             return text
-        whole = moment.time() == dt.time()
-        return moment.date().isoformat() if whole else moment.isoformat(" ", "seconds")
+        is_day = moment.time() == dt.time()
+        return moment.date().isoformat() if is_day else moment.isoformat(" ", "seconds")
 
     def _format_code(self, style: str) -> str:
         at = int(style) if style else 0

@@ -180,7 +180,7 @@ def render_text(gauges: Sequence[GaugeValues]) -> str:
             return families
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(AllMetrics())  # type: ignore[arg-type]
+    registry.register(AllMetrics())
     return generate_latest(registry).decode("utf-8")
 
 
@@ -212,9 +212,8 @@ def _counted_metrics(counts: CounterValues) -> Iterator[Metric]:
         else:
             summary = SummaryMetricFamily(figure.name, figure.help, labels=figure.labels)
             for key in keys:
-                summary.add_metric(
-                    key, rows.get((*key, "count"), 0.0), rows.get((*key, "sum"), 0.0)
-                )
+                count, total = rows.get((*key, "count"), 0.0), rows.get((*key, "sum"), 0.0)
+                summary.add_metric(key, int(count), total)
             yield summary
 
 
