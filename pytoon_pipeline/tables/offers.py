@@ -13,13 +13,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pytoon_pipeline.tables.cells import CellError
-from pytoon_pipeline.tables.money import (
-    ParsedPrice,
-    PriceNotation,
-    currency_codes,
-    find_locale,
-    parse_price,
-)
+from pytoon_pipeline.tables.currencies import currency_codes, find_locale
+from pytoon_pipeline.tables.money import ParsedPrice, PriceNotation, parse_price
 
 UNTIL = "price_until"
 """In a brief's metadata: when what it says of a price may be true no more."""

@@ -8,15 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from pytoon_pipeline.tables.currencies import currency_codes, find_locale
 from pytoon_pipeline.tables.markup import without_hidden
-from pytoon_pipeline.tables.money import (
-    NoCurrencyError,
-    PriceNotation,
-    currency_codes,
-    find_locale,
-    lowest_price,
-    write_price,
-)
+from pytoon_pipeline.tables.money import NoCurrencyError, PriceNotation, lowest_price
+from pytoon_pipeline.tables.price_format import write_price
 
 _MAX_HTML = 20_000
 """Characters of a cell that are looked at for text: a caption needs a line of it."""
