@@ -17,6 +17,14 @@ from typing import BinaryIO
 
 from pytoon_pipeline.files import open_file
 from pytoon_pipeline.tables.cells import CellError
+from pytoon_pipeline.tables.date_formats import to_datetime
+from pytoon_pipeline.tables.format_codes import (
+    SYSTEM_DATE,
+    SYSTEM_MONEY,
+    NotShownError,
+    built_in_format,
+    is_date_format,
+)
 from pytoon_pipeline.tables.limits import (
     GAP,
     MAX_BYTES,
@@ -28,17 +36,7 @@ from pytoon_pipeline.tables.limits import (
     MAX_UNPACKED,
     refuse_table,
 )
-from pytoon_pipeline.tables.number_formats import (
-    SYSTEM_DATE,
-    SYSTEM_MONEY,
-    NotShownError,
-    built_in_format,
-    is_date_format,
-    show_general,
-    show_number,
-    show_text,
-    to_datetime,
-)
+from pytoon_pipeline.tables.number_formats import show_general, show_number, show_text
 from pytoon_pipeline.tables.xml_events import (
     XML_ERRORS,
     StopReadingError,
