@@ -20,8 +20,8 @@ from pytoon_pipeline.tables.format_codes import (
 
 
 def show_general(value: float | int) -> str:
-    """Write a number as a cell without a format shows it. Whole numbers keep all their digits: those of
-    an article, which a narrow cell shows as 4.00638E+12, are meant in full."""
+    """Write a number as a cell without a format shows it. Whole numbers keep all their digits:
+    those of an article, which a narrow cell shows as 4.00638E+12, are meant in full."""
     if isinstance(value, int) or value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     text = f"{value:.10g}"

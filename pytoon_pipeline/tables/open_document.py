@@ -22,12 +22,8 @@ from pytoon_pipeline.tables.limits import (
     refuse_table,
 )
 from pytoon_pipeline.tables.number_formats import show_general
-from pytoon_pipeline.tables.workbook import (
-    SheetGrid,
-    choose_sheet,
-    open_archive,
-    uncounted_formula,
-)
+from pytoon_pipeline.tables.sheet_grid import SheetGrid, choose_sheet, uncounted_formula
+from pytoon_pipeline.tables.workbook_archive import open_archive
 from pytoon_pipeline.tables.xml_events import (
     XML_ERRORS,
     StopReadingError,

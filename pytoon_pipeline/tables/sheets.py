@@ -23,7 +23,8 @@ from pytoon_pipeline.tables.limits import (
     refuse_table,
 )
 from pytoon_pipeline.tables.open_document import read_open_document
-from pytoon_pipeline.tables.workbook import SheetGrid, read_workbook
+from pytoon_pipeline.tables.sheet_grid import SheetGrid
+from pytoon_pipeline.tables.workbook import read_workbook
 
 TABLES = (".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".xltx", ".ods", ".ots", ".fods", ".xml")
 """Endings of files that are read as tables."""
