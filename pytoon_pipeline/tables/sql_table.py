@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-import math
 import os
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -24,9 +21,9 @@ from pytoon_pipeline.briefs.field_names import OURS, normalise_name
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.tables.cell_text import CellReader
-from pytoon_pipeline.tables.cells import clean_value
 from pytoon_pipeline.tables.limits import MAX_BYTES, MAX_CELLS, MAX_COLUMNS, MAX_ROWS
-from pytoon_pipeline.tables.rows import TableNote, TableRow, as_name, sources_of
+from pytoon_pipeline.tables.rows import TableNote, TableRow, sources_of
+from pytoon_pipeline.tables.sql_values import digest_key, fit_column, format_key, to_json_value
 from pytoon_pipeline.tables.table import TableColumns, read_columns, row_of
 
 SETTING = "PYTOON_BRIEFS_TABLE"
@@ -122,7 +119,7 @@ def write_back(url: str, rows: Sequence[RowState]) -> int:
         found = [
             (tuple(key), wanted[part])
             for key in connection.execute(known.limit(MAX_ROWS))
-            if (part := f"row {_key_digest(key)}") in wanted
+            if (part := f"row {digest_key(key)}") in wanted
         ]
         changed = 0
         now = dt.datetime.now(dt.UTC)
@@ -133,7 +130,7 @@ def write_back(url: str, rows: Sequence[RowState]) -> int:
                 "error": state.error,
                 "updated_at": now,
             }
-            values = {column: _fit_column(column, said[name]) for name, column in ours.items()}
+            values = {column: fit_column(column, said[name]) for name, column in ours.items()}
             where = [column == value for column, value in zip(keys, key, strict=True)]
             changed += connection.execute(sa.update(table).where(*where).values(values)).rowcount
         connection.commit()
@@ -329,62 +326,6 @@ def _key_columns(table: sa.Table) -> list[sa.Column[Any]]:
     return [spelled[name] for name in ("id", "name", "sku", "handle") if name in spelled][:1]
 
 
-def _key_digest(key: Sequence[Any]) -> str:
-    values = [as_name(_format_key(value)) for value in key]
-    return values[0] if len(values) == 1 else json.dumps(values, ensure_ascii=False)
-
-
-def _format_key(value: Any) -> str:
-    said = _to_json_value(value)
-    if isinstance(said, Decimal):
-        said = f"{said.normalize():f}"
-    return "" if said is None else said if isinstance(said, str) else json.dumps(said)
-
-
-def _to_json_value(value: Any, whole: bool = False) -> Any:
-    """A value of a database as one of JSON; None for none. `whole` numbers come as text."""
-    if whole and isinstance(value, str):
-        return int(value) if value.lstrip("-").isdecimal() and len(value) < 40 else value
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, list | tuple | set):
-        return [_to_json_value(v) for v in value]
-    if isinstance(value, dict):
-        return {str(k): _to_json_value(v) for k, v in value.items()}
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None  # What pandas puts for nothing.
-    if isinstance(value, Decimal):
-        return value if value.is_finite() else None
-    if isinstance(value, float):
-        return None if not math.isfinite(value) else int(value) if value.is_integer() else value
-    if isinstance(value, bytes | memoryview):
-        return bytes(value).decode("utf-8", "replace")
-    if hasattr(value, "item"):
-        return _to_json_value(value.item())  # A number of numpy's.
-    if isinstance(value, dt.datetime):
-        whole = value.time() == dt.time()
-        return value.date().isoformat() if whole else value.isoformat(" ", "seconds")
-    return str(value)
-
-
-def _fit_column(column: sa.Column[Any], value: Any) -> Any:
-    """A value as its column takes it."""
-    kind = column.type
-    if isinstance(value, dt.datetime):
-        if isinstance(kind, sa.DateTime):
-            return value if kind.timezone else value.replace(tzinfo=None)
-        if isinstance(kind, sa.Date):
-            return value.date()
-        if isinstance(kind, sa.Numeric | sa.Integer):
-            return int(value.timestamp())
-        value = value.isoformat(timespec="seconds")
-    if not value and column.nullable:
-        return None
-    text = clean_value(value)
-    most = getattr(kind, "length", None)
-    return text[: most - 1] + "…" if most and len(text) > most else text
-
-
 # Rows --------------------------------------------------------------------------------------------
 
 
@@ -443,7 +384,7 @@ def _read_rows(
     for frame in pd.read_sql(query, connection, chunksize=_CHUNK, coerce_float=False):
         total += int(frame.iloc[:, -1].sum())
         lists = [
-            [_to_json_value(v, n in whole_numbers) for v in frame.iloc[:, i].tolist()]
+            [to_json_value(v, n in whole_numbers) for v in frame.iloc[:, i].tolist()]
             for i, n in enumerate(read)
         ]
         for values in zip(*lists, strict=True):
@@ -497,11 +438,11 @@ def _too_large(row: TableRow, bytes_: int, shown: str) -> TableRow:
 def _row_of_values(
     columns: TableColumns, reader: CellReader, values: list[Any], keys: Sequence[int], number: int
 ) -> TableRow:
-    identity = _key_digest([values[k] for k in keys])
+    identity = digest_key([values[k] for k in keys])
     for at in (columns.name, columns.campaign):
         if at is not None:
-            values[at] = _format_key(values[at])
+            values[at] = format_key(values[at])
     values, found = reader.read(number, values, f"row {identity}")
     row = row_of(columns, [(number, values)], identity=identity)
     row.said.problems += found
-    return row if row.name else replace(row, name="-".join(_format_key(values[k]) for k in keys))
+    return row if row.name else replace(row, name="-".join(format_key(values[k]) for k in keys))

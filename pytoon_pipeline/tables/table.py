@@ -27,15 +27,8 @@ from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.files import FileRefusedError, open_file
 from pytoon_pipeline.tables.cell_text import CellKind, CellReader, kind_of
 from pytoon_pipeline.tables.cells import CellError
-from pytoon_pipeline.tables.mapping import (
-    Cells,
-    MappingFile,
-    TablePlan,
-    knows_header,
-    mapping_path,
-    plan_for,
-    read_mapping,
-)
+from pytoon_pipeline.tables.mapping import knows_header, plan_for
+from pytoon_pipeline.tables.mapping_file import MappingFile, mapping_path, read_mapping
 from pytoon_pipeline.tables.offers import OfferPeriod, first_change
 from pytoon_pipeline.tables.rows import RowBrief, TableNote, TableRow, as_name, read_row, sources_of
 from pytoon_pipeline.tables.sheets import (
@@ -45,6 +38,7 @@ from pytoon_pipeline.tables.sheets import (
     read_sheet,
     refuse_unreadable,
 )
+from pytoon_pipeline.tables.table_plan import Cells, TablePlan
 
 TABLE_LIKE = (*TABLES, *UNREADABLE)
 """Endings of files that are tables, or look like it: what can't be read is said."""
