@@ -47,7 +47,7 @@ def is_needed(key: str, live: LiveObjects) -> bool:
         if asset == "campaign_report":
             return _of_campaign(rest.removesuffix(".json"), live)
     if kind == "briefs":
-        return key in live.parcels
+        return key in live.bundles
     if kind in ("linked", "documents"):
         return rest.removesuffix(".json") in live.briefs
     return False  # Posters: a page holds its own, and makes them again.
