@@ -1,4 +1,4 @@
-"""Every figure there is: its name, what it means, and by what it is told apart.
+"""Every metric there is: its name, what it means, and by what it is told apart.
 
 Names are a promise: dashboards and alerts hold on to them. `docs/observability.md` lists them.
 """
@@ -26,7 +26,7 @@ Kind = Literal["counter", "histogram", "summary", "gauge"]
 
 @dataclass(frozen=True)
 class MetricDefinition:
-    """One figure. Counters, histograms and summaries lie in the ledger's database and only ever
+    """One metric. Counters, histograms and summaries lie in the ledger's database and only ever
     grow, whoever restarts; a gauge is looked up when it is asked for."""
 
     name: str
@@ -254,4 +254,4 @@ GAUGES = (
 )
 """Those that are looked up."""
 
-METRICS = {figure.name: figure for figure in (*COUNTED, *GAUGES)}
+METRICS = {metric.name: metric for metric in (*COUNTED, *GAUGES)}

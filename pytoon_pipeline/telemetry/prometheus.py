@@ -46,9 +46,9 @@ class GaugeValues:
     counts: CounterValues | None = None
     """What was counted, where that was looked up."""
 
-    def set(self, figure: MetricDefinition, *labels: str, value: float) -> None:
-        assert figure.kind == "gauge" and len(labels) == len(figure.labels), figure.name
-        self.values.setdefault(figure, {})[labels] = float(value)
+    def set(self, metric: MetricDefinition, *labels: str, value: float) -> None:
+        assert metric.kind == "gauge" and len(labels) == len(metric.labels), metric.name
+        self.values.setdefault(metric, {})[labels] = float(value)
 
 
 class TimedQuestions:
@@ -191,26 +191,26 @@ def _counted_metrics(counts: CounterValues) -> Iterator[Metric]:
         SummaryMetricFamily,
     )
 
-    for figure in COUNTED:
-        rows = counts.get(figure.name, {})
-        wide = len(figure.labels)
-        keys = sorted({labels[:wide] for labels in rows} | set(figure.known))
+    for metric in COUNTED:
+        rows = counts.get(metric.name, {})
+        wide = len(metric.labels)
+        keys = sorted({labels[:wide] for labels in rows} | set(metric.known))
         # One of another version has other labels.
         keys = [k for k in keys if len(k) == wide]
-        if figure.kind == "counter":
-            counter = CounterMetricFamily(figure.name, figure.help, labels=figure.labels)
+        if metric.kind == "counter":
+            counter = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
             for key in keys:
                 counter.add_metric(key, rows.get(key, 0.0))
             yield counter
-        elif figure.kind == "histogram":
-            histogram = HistogramMetricFamily(figure.name, figure.help, labels=figure.labels)
+        elif metric.kind == "histogram":
+            histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
             for key in keys:
                 fallen = {k[wide]: v for k, v in rows.items() if k[:wide] == key and len(k) > wide}
                 total = fallen.pop("sum", 0.0)
-                histogram.add_metric(key, _cumulative_buckets(figure.buckets, fallen), total)
+                histogram.add_metric(key, _cumulative_buckets(metric.buckets, fallen), total)
             yield histogram
         else:
-            summary = SummaryMetricFamily(figure.name, figure.help, labels=figure.labels)
+            summary = SummaryMetricFamily(metric.name, metric.help, labels=metric.labels)
             for key in keys:
                 count, total = rows.get((*key, "count"), 0.0), rows.get((*key, "sum"), 0.0)
                 summary.add_metric(key, int(count), total)
@@ -236,13 +236,13 @@ def _gauge_metrics(gauges: Iterable[GaugeValues]) -> list[Metric]:
 
     found: dict[MetricDefinition, dict[tuple[str, ...], float]] = {}
     for some in gauges:
-        for figure, values in some.values.items():
-            found.setdefault(figure, {}).update(values)
+        for metric, values in some.values.items():
+            found.setdefault(metric, {}).update(values)
     families: list[Metric] = []
-    for figure in c.GAUGES:
-        if figure in found:
-            family = GaugeMetricFamily(figure.name, figure.help, labels=figure.labels)
-            for labels, value in sorted(found[figure].items()):
+    for metric in c.GAUGES:
+        if metric in found:
+            family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+            for labels, value in sorted(found[metric].items()):
                 family.add_metric(labels, value)
             families.append(family)
     return families
