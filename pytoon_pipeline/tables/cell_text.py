@@ -1,6 +1,6 @@
-"""What stands in the cells of a table -> what was meant: text without HTML, files by their names.
+"""Cleaning of a table's cells: text without HTML, files by their names, and what is doubtful.
 
-Cells that hold an error of a spreadsheet are refused, doubtful ones are said.
+Cells that hold an error of a spreadsheet are refused; doubtful ones are read with a warning.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class CellKind(Enum):
 
 
 def kind_of(target: ColumnTarget) -> CellKind:
+    """Return what the cells of a column that fills this field are."""
     head = target.path[0]
     if head == "media":
         return CellKind.MEDIA
@@ -101,8 +102,8 @@ class CellReader:
     def read(
         self, number: int, cells: Sequence[Any], shown: str
     ) -> tuple[list[Any], list[tuple[str, CellError]]]:
-        """A row's cells as they are meant, and where something is to be said of them; `shown` is
-        the row's name."""
+        """Return a row's cells as they are meant, and what is wrong or doubtful about them as pairs
+        of place and error. `number` is that of the row, `shown` is its name in messages."""
         tidy = list(cells)
         found: list[tuple[str, CellError]] = []
         for at, kind in self.kinds.items():

@@ -1,4 +1,4 @@
-"""What a cell of a table says, as the value of a field."""
+"""Values of fields, read from the cells of a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_PARTS = 1_000
 
 
 class CellError(ValueError):
-    """A cell can't be what its column says, or is doubtful."""
+    """A cell can't be what its column says, or is doubtful (severity `warning`)."""
 
     def __init__(
         self, message: str, remedy: str, severity: str = "error", column: str | None = None

@@ -100,6 +100,7 @@ class FormatSection:
     """Each computer shows such values in its own way."""
 
     def has(self, kind: str) -> bool:
+        """Return whether the section has a token of this kind."""
         return any(k == kind for k, _ in self.tokens)
 
 

@@ -48,7 +48,7 @@ _REMEDY = "Write one amount with its currency, as 19.90 EUR."
 
 
 class NoCurrencyError(CellError):
-    """An amount of which nothing says the currency."""
+    """An amount whose currency is not known."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""ODS workbooks (LibreOffice, and others) -> rows of text: the file keeps what each cell shows."""
+"""Rows of text from ODS workbooks (of LibreOffice and others): the file holds what each cell
+shows."""
 
 from __future__ import annotations
 
@@ -36,9 +37,11 @@ from pytoon_pipeline.tables.xml_events import (
 def read_open_document(
     path: Path, shown: str, is_meant: Callable[[SheetGrid], bool] = lambda grid: True
 ) -> SheetGrid:
-    """The sheet that `choose_sheet` takes.
+    """Read the sheet that `choose_sheet` chooses by `is_meant`. `shown` is the file's name in
+    messages.
 
-    Raises UserError where the file is no workbook, or can't be read, OSError when the file can't.
+    Raises UserError where the file is no workbook or a damaged one, OSError when the file can't be
+    read.
     """
     sheets = _SheetHandler()
     with ExitStack() as stack:

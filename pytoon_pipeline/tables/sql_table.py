@@ -1,4 +1,5 @@
-"""A table of briefs in a database: read like any other, and told what became of its rows."""
+"""A table of briefs in a database: its rows are read like those of a file, and their states are
+written back."""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ _OWN = ("created_at", "created", "modified_at")
 
 @dataclass(frozen=True)
 class RowState:
-    """What is written back of a row."""
+    """The state of a row's brief, as it is written back."""
 
     part: str
     """Of its source's document, as `read_sql_table` gave it: `row 17`."""
@@ -82,7 +83,8 @@ class _TableLocation:
 
 
 def read_sql_table(url: str, folder: Path) -> tuple[list[BriefSource], list[Problem]]:
-    """The rows of a table as briefs, and what keeps it from being read. Never raises.
+    """Return the rows of a table as briefs, and the problems that keep it from being read. Never
+    raises.
 
     `url` is a SQLAlchemy URL with the table's name after a `#`; media are relative to `folder`.
     """
@@ -97,11 +99,11 @@ def read_sql_table(url: str, folder: Path) -> tuple[list[BriefSource], list[Prob
 
 
 def write_back(url: str, rows: Sequence[RowState]) -> int:
-    """Write what became of some rows into those of the columns `status`, `video`, `error` and
-    `updated_at` that there are, in one transaction. Returns how many rows there were.
+    """Write the states of some rows into those of the columns `status`, `video`, `error` and
+    `updated_at` that the table has, in one transaction. Returns how many rows there were.
 
-    Raises UserError for a setting that is wrong, StoreError when the database can't be written;
-    then nothing was.
+    Raises UserError for a wrong setting, StoreError when the database can't be written; then
+    nothing was written.
     """
     place = _parse_location(url)
     with _open_connection(place) as connection:

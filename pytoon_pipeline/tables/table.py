@@ -1,4 +1,4 @@
-"""Tables of briefs: CSV, TSV, XLSX and ODS files and product feeds, a brief a row."""
+"""Tables of briefs: CSV, TSV, XLSX and ODS files and product feeds, with a brief in each row."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ it begins or ends. Entries are replaced whole, so threads need no lock."""
 
 
 def looks_like_table(path: Path) -> bool:
-    """Is a file to be read as a table, or to be named as one that can't be read?"""
+    """Return whether a file is to be read as a table, or reported as one that can't be read."""
     suffix = path.suffix.lower()
     if suffix != _MAYBE:
         return suffix in TABLE_LIKE
@@ -82,8 +82,8 @@ def _has_columns(
 def read_table(
     path: Path, now: dt.datetime | None = None
 ) -> tuple[list[BriefSource], list[Problem]]:
-    """The rows of a table as briefs, and what keeps the table from being read. Offers are those of
-    `now`, which is the present where it is left out. Never raises."""
+    """Return the rows of a table as briefs, and the problems that keep the table from being read.
+    Offers are those of `now`, by default of the present. Never raises."""
     path = Path(path)
     now = dt.datetime.now(dt.UTC) if now is None else now
     if path.name.startswith("~$"):
@@ -223,7 +223,7 @@ class TableColumns:
     """It is no table of briefs."""
 
     def kinds(self) -> dict[int, CellKind]:
-        """Position of each column that is used -> what its cells are."""
+        """Return what the cells of each used column are, by the position of the column."""
         kinds = {at: kind_of(target) for at, target, _ in self.fields}
         for at in (self.name, self.campaign):
             if at is not None:
@@ -232,7 +232,8 @@ class TableColumns:
 
 
 def read_columns(header: Sequence[str], shown: str, silent: Sequence[str] = ()) -> TableColumns:
-    """The columns of these names; those of `silent` are known to be none."""
+    """Return the meaning of columns by their names. Names in `silent` are known to be no fields,
+    and are not reported."""
     columns = TableColumns()
     spelled = [normalise_name(name) for name in header]
     columns.name = next((spelled.index(n) for n in NAMES if n in spelled), None)
@@ -402,8 +403,8 @@ def _check_width(said: RowBrief, width: int, number: int, cells: Sequence[str]) 
 def row_of(
     columns: TableColumns, group: Sequence[Cells], plan: TablePlan | None = None, identity: str = ""
 ) -> TableRow:
-    """The brief of a row, or of several rows of one group. `identity` tells it from others where
-    a database does."""
+    """Return the brief of a row, or of several rows of one group, with what `plan` says of every
+    row. `identity` is the key of a row of a database, which tells it from others."""
     number, cells = group[0]
     place = f"row {identity or number}"
     said = read_row(_given_values(columns, group, identity), plan.separator if plan else None)

@@ -30,7 +30,7 @@ Cells = tuple[int, list[Any]]
 
 @dataclass(frozen=True)
 class TablePlan:
-    """A mapping, laid over the columns of a table."""
+    """A mapping applied to the columns of a table."""
 
     columns: Mapping[str, int]
     """Column as the mapping names it -> its position."""

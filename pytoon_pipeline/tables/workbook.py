@@ -1,4 +1,4 @@
-"""XLSX workbooks -> rows of text, each cell as its sheet shows it."""
+"""Rows of text from XLSX workbooks, each cell as its sheet shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells of XLSX workbooks -> the text that their sheet shows."""
+"""Cells of XLSX workbooks as the text that their sheet shows."""
 
 from __future__ import annotations
 

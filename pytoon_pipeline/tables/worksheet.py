@@ -1,4 +1,4 @@
-"""The XML of one sheet of an XLSX workbook, read event by event -> what the sheet shows."""
+"""What a sheet of an XLSX workbook shows, read event by event from its XML."""
 
 from __future__ import annotations
 
