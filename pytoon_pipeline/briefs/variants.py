@@ -1,5 +1,8 @@
-"""Variants: one brief, many videos. Each cell of hooks x CTAs x locales x archetypes x presets is a
-brief of its own; what they have in common is rendered once, since segments are named by content."""
+"""Variants: one brief, many videos.
+
+Each cell of hooks x CTAs x locales x archetypes x presets is a brief of its own; what they have in
+common is rendered once, since segments are named by content.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,8 @@ class VariantCell:
 
     @property
     def mark(self) -> str:
-        """Of its name and key. Lines are numbered: their words may change, their place stays."""
+        """Part of the cell's name and key. Lines are numbered: their words may change, their place
+        stays."""
         parts = [
             self.look and self.look.mark,
             self.preset,
@@ -47,7 +51,8 @@ class VariantCell:
         return "-".join(p for p in parts if p)
 
     def fields(self, rest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """The brief of this cell, and for each field that comes from the variants where there."""
+        """Return the brief of this cell, and for each field that comes from the variants where
+        there."""
         data, at = dict(rest), {}
         if self.look:
             if self.look.archetype != data.get("archetype", "hero"):
@@ -88,8 +93,8 @@ def _iterate_cells(variants: Variants) -> Iterator[VariantCell]:
 
 
 def expand_variants(source: BriefSource) -> list[BriefSource]:
-    """The cells of a brief that has variants, in order; any other source as it is. A brief whose
-    variants are wrong stays one: compiling it says what is wrong."""
+    """Return the cells of a brief that has variants, in order; any other source as it is. A brief
+    whose variants are wrong stays one: compiling it reports what is wrong."""
     if source.kind != "brief":
         return [source]
     if source.document is not None:

@@ -63,7 +63,7 @@ class CellKind(Enum):
     """Of a brief, or of its campaign."""
     OTHER = "other"
     OWN = "own"
-    """What is kept with the video, and means nothing to it."""
+    """What is stored with the video, and has no effect on it."""
 
 
 def kind_of(target: ColumnTarget) -> CellKind:
@@ -193,17 +193,17 @@ class CellReader:
 
     def _mend_name(self, value: str, notes: list[CellError]) -> str:
         """The name of a file that was saved in a wrong encoding, where the right one is there."""
-        mended = repair_saved_twice(value)
-        if mended is None or self._file_exists(value) or not self._file_exists(mended):
+        repaired = repair_saved_twice(value)
+        if repaired is None or self._file_exists(value) or not self._file_exists(repaired):
             return value
         notes.append(
             CellError(
-                f"was saved in a wrong encoding; it is read as {quote_text(mended[:60])}.",
+                f"was saved in a wrong encoding; it is read as {quote_text(repaired[:60])}.",
                 "Save the table as 'CSV UTF-8' or XLSX from the program that it was written in.",
                 "warning",
             )
         )
-        return mended
+        return repaired
 
     def _split_files(self, text: str, notes: list[CellError]) -> list[str]:
         """`front.jpg, side.jpg`, where each part is a file by its name."""
@@ -237,11 +237,11 @@ def _read_words(value: str) -> tuple[str, list[CellError]]:
     value = markup_to_text(value)
     if value.isascii():
         return value, []
-    mended = repair_saved_twice(value)
-    if mended is not None:
-        return mended, [
+    repaired = repair_saved_twice(value)
+    if repaired is not None:
+        return repaired, [
             CellError(
-                f"was saved in a wrong encoding; it is read as {quote_text(mended[:60])}.",
+                f"was saved in a wrong encoding; it is read as {quote_text(repaired[:60])}.",
                 "Save the table as 'CSV UTF-8' or XLSX from the program that it was written in.",
                 "warning",
             )

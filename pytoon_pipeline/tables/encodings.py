@@ -118,8 +118,8 @@ def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[s
     clear = _CLEAR if best.candidate.prior == 0 or best.signs > 2 else _CLEAR_OF_FEW
     others = [r for r in readings[1:] if r.score > best.score - clear]
     if best.per_letter < best.candidate.worst or others:
-        told = [best, *others][:3]
-        could = " or ".join(f"{r.candidate.shown} ({r.sample!r})" for r in told)
+        likely = [best, *others][:3]
+        could = " or ".join(f"{r.candidate.shown} ({r.sample!r})" for r in likely)
         raise _encoding_error(
             shown,
             f"is not UTF-8, and which encoding it is in can't be told: {could}."

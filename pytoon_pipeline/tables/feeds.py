@@ -51,10 +51,10 @@ def read_feed(
     element that stands there several times are the lines of one cell. Raises UserError for XML of
     another kind.
     """
-    told = re.match(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})", data)
+    declared = re.match(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})", data)
     wide = data[:4].count(0) or data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    if encoding is None and told and not wide:
-        encoding = told[1].decode()
+    if encoding is None and declared and not wide:
+        encoding = declared[1].decode()
     text, problems = decode_text(data, shown, encoding)
     text = re.sub(r"^\s*<\?xml[^>]{0,200}\?>", "", text.lstrip("\ufeff"))
     products = _ProductHandler()

@@ -98,8 +98,8 @@ class OfferPeriod:
 @lru_cache(maxsize=4096)
 def read_period(text: str, zone: dt.tzinfo = dt.UTC, locale: str | None = None) -> OfferPeriod:
     """Read the dates of an offer, `start/end` in ISO 8601 as Google Merchant takes them; either
-    side may be empty. A day without a time counts from its beginning, or until its end. `zone` and
-    `locale` are those of dates that name none.
+    side may be empty. A day without a time counts from its beginning, or until its end. `zone` is
+    that of moments that name none, `locale` says how dates are written.
 
     Raises CellError for dates that can't be read or can be read in two ways.
     """

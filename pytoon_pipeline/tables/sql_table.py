@@ -276,8 +276,8 @@ _SHORT_KINDS = (sa.Integer, sa.Float, sa.Boolean, sa.DateTime, sa.Date, sa.Time,
 
 
 def _row_size_expression(columns: Iterable[sa.Column[Any]], dialect: str) -> Any:
-    """The bytes of these columns of a row, as the server counts them; None where it can't be told
-    in its language."""
+    """The bytes of these columns of a row, as the server counts them; None where its
+    language has no expression for that."""
     if dialect not in ("postgresql", "sqlite", "mysql", "mariadb"):
         return None
     sizes: list[Any] = []
@@ -355,9 +355,9 @@ def _read_rows(
         return [], [columns.hopeless]
     at = [names.index(key.name) for key in keys]
     # Columns that nobody reads, pictures say, stay where they are.
-    told = {n for n in (columns.name, columns.campaign) if n is not None} | set(at)
+    naming = {n for n in (columns.name, columns.campaign) if n is not None} | set(at)
     used = {n for n, _, _ in columns.fields} | {n for n, _ in columns.slips}
-    read = sorted(used | told)
+    read = sorted(used | naming)
     size = _row_size_expression([wanted[n] for n in read], connection.dialect.name)
     reader = CellReader(kinds=columns.kinds(), header=names, links={}, faults={})
 
@@ -368,7 +368,7 @@ def _read_rows(
     rows = [
         _too_large(make_row(found, number), bytes_, place.shown)
         for number, (found, bytes_) in enumerate(
-            _iterate_large_rows(connection, wanted, keys, told, size), 1
+            _iterate_large_rows(connection, wanted, keys, naming, size), 1
         )
     ]
     # Whole numbers beside nothing become floats in pandas, which have no room for long ones.
@@ -413,13 +413,13 @@ def _iterate_large_rows(
     connection: sa.Connection,
     wanted: Sequence[sa.Column[Any]],
     keys: Sequence[sa.Column[Any]],
-    told: set[int],
+    naming: set[int],
     size: Any,
 ) -> Iterator[tuple[dict[int, Any], int]]:
     """Of each row that is too large what names it (position -> value, cut off), and its bytes."""
     if size is None:
         return
-    names = sorted(told)
+    names = sorted(naming)
     short = [sa.func.substr(sa.cast(wanted[n], sa.Text), 1, _SHORT).label(f"c{n}") for n in names]
     query = sa.select(*short, size.label("bytes")).where(size > MAX_ROW).order_by(*keys)
     for *values, bytes_ in connection.execute(query.limit(MAX_ROWS)):

@@ -153,8 +153,8 @@ def _read_table(
     sources, found = sources_of(
         whole, _iterate_rows(sheet, columns, plan, path.parent, passed, priceless)
     )
-    told = [*_passed_over(passed, sheet.unit, path.name), *_no_currency(priceless, path, beside)]
-    return tuple(sources), (*sheet.problems, *problems, *found, *told)
+    notes = [*_passed_over(passed, sheet.unit, path.name), *_no_currency(priceless, path, beside)]
+    return tuple(sources), (*sheet.problems, *problems, *found, *notes)
 
 
 def _is_header(names: Sequence[str], own: MappingFile | None) -> bool:

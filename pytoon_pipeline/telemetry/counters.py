@@ -1,5 +1,5 @@
 """Counters that many short-lived processes on many machines add to: a table in the ledger's
-database. They only ever grow, and no process keeps any."""
+database. They only ever grow, and no process holds any."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class CounterBatch:
         self._lock = threading.Lock()
 
     def add(self, metric: MetricDefinition, *labels: str, amount: float = 1.0) -> None:
-        """To a counter."""
+        """Add to a counter."""
         assert metric.kind == "counter" and len(labels) == len(metric.labels), metric.name
         with self._lock:
             self._add_amount(metric, labels, amount)
 
     def observe(self, metric: MetricDefinition, *labels: str, seconds: float) -> None:
-        """To a histogram or summary. A clock that was set back makes no negative time."""
+        """Add to a histogram or summary. A clock that was set back counts as no time."""
         assert metric.kind in ("histogram", "summary") and len(labels) == len(metric.labels)
         seconds = max(0.0, seconds)
         with self._lock:
@@ -68,7 +68,7 @@ class CounterBatch:
             self._rows[row] = self._rows.get(row, 0.0) + amount
 
     def take(self) -> dict[_Row, float]:
-        """What was counted since the last time."""
+        """Return what was counted since the last call, and empty the batch."""
         with self._lock:
             rows, self._rows = self._rows, {}
             return rows
@@ -79,8 +79,9 @@ def _format_bound(value: float) -> str:
 
 
 def write_counters(ledger: Ledger, tally: CounterBatch) -> bool:
-    """Add what a tally holds to the table, all of it or nothing, and empty it. Counting never fails
-    the work that is counted: where the database can't be used, this is said and False returned."""
+    """Add what a batch holds to the table, all of it or nothing, and empty it. Counting never fails
+    the work that is counted: where the database can't be used, this is logged and False is
+    returned."""
     rows = tally.take()
     if not rows:
         return True
@@ -136,7 +137,7 @@ CounterValues = dict[str, dict[tuple[str, ...], float]]
 
 
 def read_counters(ledger: Ledger) -> CounterValues:
-    """All that was ever counted. Raises StoreError."""
+    """Return all that was ever counted. Raises StoreError."""
     _make_table(ledger)
     found: CounterValues = {metric.name: {} for metric in COUNTED}
     with ledger.begin() as connection:

@@ -1,4 +1,4 @@
-"""The figures in Prometheus' text format: what was counted, and what is looked up."""
+"""Metrics in Prometheus' text format: what was counted, and gauges that are looked up."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ _PATIENCE = 5.0
 
 @dataclass
 class GaugeValues:
-    """What was looked up."""
+    """Values that were looked up."""
 
     values: dict[MetricDefinition, dict[tuple[str, ...], float]] = field(default_factory=dict)
     counts: CounterValues | None = None
     """What was counted, where that was looked up."""
 
     def set(self, metric: MetricDefinition, *labels: str, value: float) -> None:
+        """Set the value of a gauge for these labels."""
         assert metric.kind == "gauge" and len(labels) == len(metric.labels), metric.name
         self.values.setdefault(metric, {})[labels] = float(value)
 
 
 class TimedQuestions:
-    """Asks parts of the install that may hang, each in a thread of its own, and waits no longer
-    than it has patience for. While a part hangs it is not asked once more."""
+    """Asks parts of the install that may not answer, each in a thread of its own, and waits
+    `seconds` at most for all of them. A part that has not answered yet is not asked again."""
 
     def __init__(self, seconds: float = _PATIENCE):
         self.seconds = seconds
@@ -61,7 +62,8 @@ class TimedQuestions:
         self._lock = threading.Lock()
 
     def ask(self, parts: Mapping[str, Callable[[], GaugeValues]]) -> dict[str, GaugeValues]:
-        """Part -> what it answered, of those that did."""
+        """Return what each part answered, of those that did in time. `parts`: name -> what asks
+        it."""
         end = time.monotonic() + self.seconds
         with self._lock:
             for name, function in parts.items():
@@ -91,7 +93,7 @@ class TimedQuestions:
 
 
 def collect_gauges(settings: Settings, gauges: GaugeValues) -> None:
-    """Versions, and room on this machine."""
+    """Set the gauges of versions and of free room on this machine."""
     gauges.set(c.BUILD, __version__, RENDERER_VERSION, platform.python_version(), value=1)
     places = {"home": str(settings.home)}
     if "://" not in settings.store:
@@ -112,7 +114,7 @@ def _free_bytes(folder: Path) -> int | None:
 
 
 def store_answers(store: Store, settings: Settings) -> bool:
-    """Raises StoreError or OSError where it can't be used."""
+    """Return True when the store can be used. Raises StoreError or OSError where it can't."""
     if "://" not in settings.store:
         folder = Path(settings.store).expanduser()
         # One that nothing was put in yet is made with the first object.
@@ -126,7 +128,7 @@ def store_answers(store: Store, settings: Settings) -> bool:
 
 
 def ledger_gauges(ledger: Ledger) -> GaugeValues:
-    """What was counted, and how the briefs are. Raises StoreError."""
+    """Return what was counted, and the gauges of briefs. Raises StoreError."""
     gauges = GaugeValues(counts=read_counters(ledger))
     briefs = METADATA.tables["known_briefs"].c
     now = ledger.now()
@@ -166,8 +168,8 @@ def ledger_gauges(ledger: Ledger) -> GaugeValues:
 
 
 def render_text(gauges: Sequence[GaugeValues]) -> str:
-    """Prometheus' text format. Where nothing is known of the counters they are left out: a counter
-    that falls to zero would be taken for one that started again."""
+    """Return metrics in Prometheus' text format. Counters whose values are not known are left out:
+    a counter that falls to zero would be taken for one that started again."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     families = [
