@@ -16,8 +16,9 @@ from pattern_attacks import find_uses, slowest
 
 from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.briefs.queue_hints import read_hints
-from pytoon_pipeline.briefs.reading import read_document, validate_data
+from pytoon_pipeline.briefs.reading import read_document
 from pytoon_pipeline.briefs.source import content_hash, read_signature
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.defs.metadata import code_block
 from pytoon_pipeline.files import FileTooLargeError, NotRegularFileError, read_file
 from pytoon_pipeline.intake.folders import find_sources, scan_folder

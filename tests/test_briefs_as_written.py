@@ -14,8 +14,9 @@ from test_spec import SHOP, brief, compile_in, compiled
 from typer.testing import CliRunner
 
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.reading import read_document, validate_data
+from pytoon_pipeline.briefs.reading import read_document
 from pytoon_pipeline.briefs.source import content_hash
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.cli import app
 from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.intake.folders import find_sources

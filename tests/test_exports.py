@@ -21,8 +21,9 @@ from pytoon_pipeline.briefs.source import BriefSource, SourceDocument
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.intake.folders import find_sources, scan_folder
 from pytoon_pipeline.tables.encodings import decode_text
+from pytoon_pipeline.tables.format_codes import NotShownError
 from pytoon_pipeline.tables.markup import markup_to_text
-from pytoon_pipeline.tables.number_formats import NotShownError, show_number
+from pytoon_pipeline.tables.number_formats import show_number
 from pytoon_pipeline.tables.table import read_table
 
 CASES = Path(__file__).parent / "fixtures/cases"

@@ -27,8 +27,9 @@ from pytoon_pipeline.picture.line_breaks import break_opportunities
 from pytoon_pipeline.stages.compile import check_source, compile_source, spec_json
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.tables.cells import CellError
-from pytoon_pipeline.tables.money import PriceNotation, format_price, lowest_price, parse_price
+from pytoon_pipeline.tables.money import PriceNotation, lowest_price, parse_price
 from pytoon_pipeline.tables.offers import read_moment, read_period
+from pytoon_pipeline.tables.price_format import format_price
 from pytoon_pipeline.tables.table import read_table
 from tests.price_forms import CURRENCIES, Written, make_prices
 

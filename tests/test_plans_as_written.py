@@ -12,7 +12,7 @@ import pytest
 from conftest import cut_out, picture, tone
 from test_spec import SHOP, brief, compile_in, compiled
 
-from pytoon_pipeline.briefs.reading import validate_data
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.picture.yuv import planes_to_rgb

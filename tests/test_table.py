@@ -20,7 +20,7 @@ from pytoon_pipeline.briefs.variants import expand_variants
 from pytoon_pipeline.compiler.compile import compile_file
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.stages.services import Services
-from pytoon_pipeline.tables import workbook
+from pytoon_pipeline.tables import workbook_archive
 from pytoon_pipeline.tables.table import read_table
 from tests.conftest import picture
 
@@ -405,7 +405,7 @@ def test_a_table_that_is_none_is_one_problem(tmp_path: Path):
 
 
 def test_too_much_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(workbook, "MAX_UNPACKED", 20_000_000)
+    monkeypatch.setattr(workbook_archive, "MAX_UNPACKED", 20_000_000)
     (tmp_path / "long.csv").write_text("media\n" + "a.jpg\n" * 50_001)
     assert "50,000 rows" in only_problem(tmp_path / "long.csv").message
     with (tmp_path / "large.csv").open("wb") as file:

@@ -1,10 +1,10 @@
-"""Parcels: briefs that travel through the store, so that any machine can compile them.
+"""Bundles: briefs that travel through the store, so that any machine can compile them.
 
     media/<sha256><suffix>           each file that a brief names, where its media lie anyway
     briefs/<key>/<contents>.json     the manifest: what the brief says, and where its files belong
 
 A manifest bears the hash of the brief's contents: a run compiles what it was requested for, whole,
-whatever was packed before or since; and since it comes last, what it names is there.
+whatever was packed before or since; and since it is put last, everything that it names is there.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _TRIES = 3
 
 
 class BriefChangedError(PytoonError):
-    """A brief is being written to: what was to be packed is there no more. Look again."""
+    """A brief was changed while it was packed. Packing it again may succeed."""
 
 
 class _BundledItem(BaseModel):
@@ -152,7 +152,7 @@ class BriefBundle:
 
 @dataclass(frozen=True)
 class BundleStore:
-    """What the briefs of this machine are packed with."""
+    """Packs the briefs of this machine into its store."""
 
     store: Store
     roots: Mapping[str, Path] = field(default_factory=dict)
@@ -160,8 +160,9 @@ class BundleStore:
     """Where files are copied to on their way; the system's own folder if none."""
 
     def pack(self, source: BriefSource) -> BriefBundle:
-        """The brief as it is now, its files in the store; `bundle_file` makes it a parcel. Raises
-        as `pack_brief`, BriefChangedError only when it goes on changing."""
+        """Put the files of a brief, as it is now, into the store. Returns its bundle, which `file`
+        puts there under a key. Raises as `pack_brief`, BriefChangedError only when the brief is
+        changed again and again."""
         for left in reversed(range(_TRIES)):
             seen, contents = read_signature(source, self.roots), content_hash(source, self.roots)
             try:
@@ -172,12 +173,14 @@ class BundleStore:
                     raise
         raise AssertionError("unreachable")
 
-    def file(self, key: str, parcel: BriefBundle) -> None:
-        self.store.put_bytes(manifest_key(key, parcel.contents), parcel.manifest)
+    def file(self, key: str, bundle: BriefBundle) -> None:
+        """Put the manifest of a bundle into the store, for the brief of this key."""
+        self.store.put_bytes(manifest_key(key, bundle.contents), bundle.manifest)
 
 
 def manifest_key(key: str, contents: str) -> str:
-    """Where the manifest of a brief's contents lies. StoreError for what is no hash."""
+    """Return the key of the manifest of a brief's contents. Raises StoreError for what is no
+    hash."""
     if not _CONTENTS.fullmatch(contents):
         raise StoreError(f"{contents!r} is no hash of a brief's contents.")
     return f"briefs/{key}/{contents}.json"
@@ -195,12 +198,13 @@ def pack_brief(
     key: str = "",
     scratch: Path | None = None,
 ) -> None:
-    """Put everything that compiling a brief reads into the store. `key` is the ledger's, the
-    source's own when left out; `contents` the `content_hash` to be packed.
+    """Put everything that compiling a brief reads into the store. `key` is the brief's key in the
+    ledger, by default the source's own; `contents` is the `content_hash` that is to be packed.
 
     No file from outside the brief's folder and the media roots is ever put. Raises
-    BriefChangedError when the brief says something else by now, BriefError when its own file leads
-    out, StoreError when the store or `scratch` can't be used."""
+    BriefChangedError when the contents of the brief are others by now, BriefError when its own file
+    is a link out of its folder, StoreError when the store or `scratch` can't be used.
+    """
     text = _store_contents(source, store, roots, contents, scratch)
     store.put_bytes(manifest_key(key or source.key, contents), text)
 
@@ -247,15 +251,15 @@ def _store_contents(
 def _as_manifest(
     source: BriefSource, roots: Mapping[str, Path], items: list[_BundledItem]
 ) -> bytes:
-    told, path = read_hints(source), os.path.relpath(source.path, source.folder)
+    hints, path = read_hints(source), os.path.relpath(source.path, source.folder)
     manifest = _BundleManifest(
         kind=source.kind,
         campaign=source.campaign,
         name=source.name,
         path="" if path == "." else path if _is_place(path) else source.path.name,
         document=json.loads(source.document.as_json()) if source.document else None,
-        priority=told.priority,
-        generates=told.generates,
+        priority=hints.priority,
+        generates=hints.generates,
         roots=sorted(roots),
         items=items,
     )
@@ -379,12 +383,12 @@ class _FolderListing:
 
 
 def is_packed(key: str, contents: str, store: Store) -> bool:
-    """Is there a parcel of these contents?"""
+    """Return whether there is a bundle of these contents."""
     return bool(contents) and touch_if_present(store, manifest_key(key, contents))
 
 
 def hints_of(key: str, contents: str, store: Store) -> QueueHints:
-    """What the queue wants to know, from a parcel. Raises as `unpack_brief`."""
+    """Return what the queue needs to know of a brief, from its bundle. Raises as `unpack_brief`."""
     manifest = _read_manifest(key, contents, store)
     return QueueHints(manifest.priority, manifest.generates)
 
@@ -392,11 +396,12 @@ def hints_of(key: str, contents: str, store: Store) -> QueueHints:
 def unpack_brief(
     key: str, contents: str, store: Store, folder: Path
 ) -> tuple[BriefSource, dict[str, Path]]:
-    """A brief and the media roots, laid out below an empty folder of this machine: compiled from
-    there it is what it was where it was packed. Its files are not to be written to.
+    """Write a brief and its media roots below an empty folder of this machine. Returns the source
+    and the folder of each root: compiled from there the brief is the same as where it was packed.
+    Its files may not be written to.
 
-    Raises StoreError when there is no whole parcel of these contents, or its manifest is none; and
-    BriefError for files that could not be read when it was packed, where this process may read
+    Raises StoreError when there is no whole bundle of these contents, or its manifest is damaged;
+    and BriefError for files that could not be read when it was packed, where this process may read
     anything.
     """
     manifest = _read_manifest(key, contents, store)

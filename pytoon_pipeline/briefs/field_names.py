@@ -1,4 +1,4 @@
-"""Which field of a brief a column, or a misspelled field, means."""
+"""Names of fields: which field of a brief a column, or a misspelled field, means."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _MAX_NAME = 200
 
 @dataclass(frozen=True)
 class ColumnTarget:
-    """What a column fills."""
+    """The field that a column fills."""
 
     path: tuple[str, ...]
     kind: str
@@ -77,11 +77,13 @@ class ColumnTarget:
 
     @property
     def field(self) -> str:
+        """Dotted name of the field: `music.volume_db`."""
         return ".".join(self.path)
 
 
 def normalise_name(name: str) -> str:
-    """A column's name, however it is spelled: `Brand-safe` -> `brand_safe`."""
+    """Return a column's name, however it is spelled, as names of fields are: `Brand-safe` ->
+    `brand_safe`."""
     return re.sub(r"[\s\-_]+", "_", clean_file_name(name).lower()).strip("_")
 
 
@@ -133,7 +135,7 @@ def _kind_at(path: Sequence[str]) -> str | None:
 
 @lru_cache(maxsize=4096)
 def target_of(name: str) -> ColumnTarget | None:
-    """What a column of this name fills; None when no field is meant."""
+    """Return what a column of this name fills; None when the name means no field."""
     if len(name) > _MAX_NAME:
         return None
     head, dot, rest = name.strip().partition(".")
@@ -176,7 +178,8 @@ def _field_named(head: str) -> str:
 
 
 def similar_field(name: str) -> str | None:
-    """The field that a column's name is most likely a slip of."""
+    """Return the field whose name a column's name is most likely a misspelling of; None where there
+    is none."""
     if len(name) > _MAX_NAME:
         return None
     head, dot, _ = name.partition(".")
@@ -189,7 +192,8 @@ def similar_field(name: str) -> str | None:
 
 
 def suggest_field(name: str) -> str | None:
-    """The field that people may mean by a column that is none."""
+    """Return the field that people may mean by a name that is no field; None where there is
+    none."""
     head = normalise_name(name[:_MAX_NAME])
     longer = [f for f in Brief.model_fields if head.startswith(f"{f}_")]
     others = difflib.get_close_matches(head, [*NAMES, CAMPAIGN], 1, 0.75)

@@ -3,7 +3,7 @@
 A name can be spelled in several ways that look the same: with an accent as a letter of its own (as
 macOS writes it) or in one with its letter, with `\\` between folders (as Windows writes them), with
 blanks and characters that can't be seen at its ends, percent-encoded as browsers do, in capitals.
-The compiler, the signatures of briefs and the parcels all look for files here, so that they agree.
+The compiler, the signatures of briefs and the bundles all look for files here, so that they agree.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _MAX_LISTED = 20_000
 
 
 def without_unseen(name: str) -> str:
-    """A name without characters that can't be seen, and without blanks of any kind at its ends."""
+    """Return a name without characters that can't be seen, and without blanks of any kind at its
+    ends."""
     plain = _UNSEEN.sub("", name)
     start, end = 0, len(plain)
     while start < end and _is_blank(plain[start]):
@@ -43,19 +44,22 @@ def _is_blank(character: str) -> bool:
 
 
 def is_address(name: str) -> bool:
-    """Is it an address, `https://...` or, with the scheme left out, `//host/path`?"""
+    """Return whether a name is an address, `https://...` or, with the scheme left out,
+    `//host/path`."""
     plain = without_unseen(name)
     return "://" in plain or bool(re.match(r"//[\w-]+(\.[\w-]+)+(:\d+)?/", plain))
 
 
 def whole_address(name: str) -> str:
-    """An address as it is asked: without blanks around it, with the scheme that `//host` means."""
+    """Return an address as it is requested: without blanks around it, with the scheme that `//host`
+    means."""
     plain = without_unseen(name)
     return f"https:{plain}" if plain.startswith("//") else plain
 
 
 def path_spellings(name: str) -> Iterator[str]:
-    """Ways to write the same path, the one that was written first; `/` between its folders."""
+    """Yield the ways to write the same path, the one that was written first; `/` is between its
+    folders."""
     plain = without_unseen(name)
     bases = [name, plain]
     if "\\" in plain:
@@ -76,7 +80,7 @@ def path_spellings(name: str) -> Iterator[str]:
 
 
 def leads_out(path: str) -> bool:
-    """Does a path leave the folder that it is read from, by what is written in it?"""
+    """Return whether a path leaves the folder that it is relative to, by what is written in it."""
     return (
         "\0" in path
         or path.startswith(("/", "~"))
@@ -99,11 +103,11 @@ class SoughtFile:
 
 
 def find_path(folder: str | os.PathLike[str], name: str) -> SoughtFile:
-    """The file of a folder that a name means. Nothing outside of the folder is looked at, but links
-    in it are not followed up: see where they lead before reading.
+    """Find the file of a folder that a name means. Nothing outside of the folder is looked at, but
+    links in it are not resolved: check where they lead before reading.
 
-    Without a file of this name in any spelling, the one whose name is the same but for its capitals
-    is taken if there is only one.
+    Without a file of this name in any spelling, the one whose name differs only in capitals is
+    found, if there is only one.
     """
     tried = []
     for path in path_spellings(name):
@@ -158,7 +162,7 @@ def _list_names(folder: str) -> list[str]:
 
 
 def nearest_files(root: Path, name: str) -> list[str]:
-    """Files of the same name with another ending, as paths from `root`; for a proposal."""
+    """Return files of the same name with another ending, as paths from `root`; for a suggestion."""
     path = next(iter(reversed(list(path_spellings(name)))), name)
     if leads_out(path) or "\\" in path or "\0" in path:
         return []

@@ -1,5 +1,5 @@
-"""YAML and JSON files as their author wrote them: the encoding, slips of editors that have only one
-meaning, and scalars that keep their characters until it is known what they are for.
+"""Scalars of YAML and JSON files as their author wrote them, and the encoding and the editor's
+slips of such files.
 
 YAML takes `19.90` for a number, `12:30` for 750, `010` for 8 and `no` for false. In a field that
 holds text they are text; in one that holds a number they are numbers. So a scalar is read as a
@@ -29,7 +29,7 @@ _MARKS = (
 
 
 class NotTextError(ValueError):
-    """Bytes are no text in a known encoding. Holds message and remedy."""
+    """Bytes are no text in a known encoding. Holds message and remedy of the problem."""
 
     def __init__(self, message: str, remedy: str):
         self.message, self.remedy = message, remedy
@@ -37,8 +37,8 @@ class NotTextError(ValueError):
 
 
 def decode_document(data: bytes) -> str:
-    """The text of a file: UTF-8, or UTF-16 and UTF-32 as Windows saves them, by their mark or by
-    their zeros. Raises NotTextError, naming the line that holds other bytes."""
+    """Return the text of a file: UTF-8, or UTF-16 and UTF-32 as Windows saves them, by their byte
+    order mark or by their zeros. Raises NotTextError, naming the line that holds other bytes."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _decode_bytes(data[len(mark) :], encoding)
@@ -71,8 +71,8 @@ _INDENT = re.compile(r"(?m)^[ \t\xa0\u200b\ufeff]+")
 
 
 def repair_yaml(text: str) -> str:
-    """The same text with the blanks that editors and web pages put in: tabs and no-break spaces
-    become spaces where they indent or follow a name. Lines stay where they are."""
+    """Return the same text without the blanks that editors and web pages put in: tabs and no-break
+    spaces become spaces where they indent or follow a name. Lines stay where they are."""
     if not ("\t" in text or "\xa0" in text or "\u200b" in text or "\ufeff" in text):
         return text
     indents = {m[0] for m in _INDENT.finditer(text)}
@@ -91,13 +91,14 @@ _UNPRINTED = re.compile("[^\x09\x0a\x0d\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00
 
 
 def find_unprintable(text: str) -> tuple[int, str] | None:
-    """Line and character of the first character that no YAML file may hold."""
+    """Return line and character of the first character that no YAML file may hold; None where there
+    is none."""
     found = _UNPRINTED.search(text)
     return (text.count("\n", 0, found.start()) + 1, found[0]) if found else None
 
 
 def quote_text(text: str) -> str:
-    """A text in quotes, as YAML reads it back."""
+    """Return a text in quotes, as YAML reads it back."""
     text = text.strip()
     return (
         f'"{text}"' if '"' not in text and "\\" not in text else "'" + text.replace("'", "''") + "'"
@@ -110,8 +111,8 @@ _MAX_QUOTED = 500
 
 
 def quoting_remedy(text: str, line: int) -> str:
-    """What to write in place of a line (counted from 0) that can't be read; empty where it is no
-    plain `name: text`."""
+    """Return what to write in place of a line (counted from 0) that can't be read; empty where it
+    is no plain `name: text`."""
     lines = text.splitlines()
     for number in (line, line - 1):
         if not 0 <= number < len(lines) or len(lines[number]) > _MAX_QUOTED:
@@ -131,7 +132,7 @@ def quoting_remedy(text: str, line: int) -> str:
 
 @dataclass(frozen=True)
 class WrittenScalar:
-    """What stands without quotes, with its two meanings."""
+    """A scalar without quotes, with its two meanings."""
 
     text: str
     """The characters."""
@@ -162,23 +163,23 @@ _OTHER_VALUES = re.compile(r"(?i)(yes|no|on|off|true|false)")
 
 @dataclass
 class ResolvedData:
-    """Data with every scalar decided."""
+    """Data in which every scalar is decided."""
 
     data: Any
     unclear: list[UnclearValue] = field(default_factory=list)
 
 
 class AsWrittenText:
-    """In an `Annotated` type: every scalar below is kept as text, whatever it looks like."""
+    """In an `Annotated` type: every scalar below stays text, whatever it looks like."""
 
 
 def resolve_scalars(data: Any, annotation: Any = Any, *, drawn_only: bool = False) -> ResolvedData:
-    """Each `WrittenScalar` of some data as the type of its place wants it: its characters in a
-    text, its value in a number, a yes or no, or where nothing is known of the place (Any).
+    """Decide each `WrittenScalar` of some data by the type of its place: it becomes its characters
+    in a text, its value in a number, a yes or no, or where nothing is known of the place (Any).
 
-    `annotation` is a type as pydantic takes it, a model for a whole document. With `drawn_only` a
-    text is what is drawn, and a number anywhere else stays one: for programs, which know what they
-    send.
+    `annotation` is a type as pydantic takes it, a model for a whole document. With `drawn_only`
+    only what is drawn is text, and a number anywhere else stays one: for programs, which know what
+    they send.
     """
     walk = _ScalarResolver(drawn_only)
     return ResolvedData(walk.resolve(data, annotation, ()), walk.unclear)
@@ -261,8 +262,8 @@ def _is_as_written(kind: Any) -> bool:
 
 
 def wants_text(kind: Any) -> bool:
-    """Is a scalar in a place of this type its characters? So in texts and words to choose from, and
-    where a model or a list has a short form: `media: 010.jpg`."""
+    """Return whether a scalar in a place of this type is its characters. So it is in texts and
+    words to choose from, and where a model or a list has a short form: `media: 010.jpg`."""
     if _is_as_written(kind):
         return True
     parts = list(_iterate_types(kind))
@@ -349,9 +350,9 @@ def _field_types(model: type[BaseModel]) -> Mapping[str, Any]:
     """Types of a model's fields by every name that they have."""
     found: dict[str, Any] = {}
     for name, info in model.model_fields.items():
-        kind = info.annotation
+        kind: Any = info.annotation
         if info.metadata:
-            kind = Annotated[(kind, *info.metadata)]  # type: ignore[misc]
+            kind = Annotated[(kind, *info.metadata)]
         for known in (name, info.alias, info.validation_alias):
             if isinstance(known, str):
                 found[known] = kind
@@ -359,7 +360,8 @@ def _field_types(model: type[BaseModel]) -> Mapping[str, Any]:
 
 
 def number_of(text: str, construct: Callable[[], Any]) -> Any:
-    """What a number is that YAML found: `010` is ten, whatever YAML 1.1 says."""
+    """Return the number that YAML found in a text: `010` is ten, whatever YAML 1.1 says.
+    `construct` makes the others."""
     plain = text.replace("_", "")
     if re.fullmatch(r"[+-]?0\d+", plain):
         return int(plain)

@@ -1,4 +1,4 @@
-"""A brief's source: where it comes from, what it is called, and what it is made of."""
+"""Sources of briefs: where a brief comes from, what it is called, and which files it is made of."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ MAX_FILE_BYTES = 2_000_000_000
 """The compiler refuses larger files, so nobody need read them."""
 _SMALL = 1_000_000
 """Bytes of the largest file that is read for names of other files."""
+_HASHED_AT_ONCE = 1 << 18
+"""Bytes of a file that are in memory while it is hashed."""
 
 _DEEPEST = 60
 """Lists and mappings inside each other; the compiler refuses more."""
@@ -68,11 +70,11 @@ class SourceDocument:
     """When what it says may be true no more (ISO 8601), as an offer that ends; empty for never."""
 
     def is_current(self, now: dt.datetime) -> bool:
-        """Whether what it says is still true."""
+        """Return whether what the document says is still true."""
         return not self.until or now < dt.datetime.fromisoformat(self.until)
 
     def place(self, name: str | None) -> str | None:
-        """Where a person finds the field of a problem."""
+        """Return where a person finds the field of a problem: `row 12, column Title`."""
         if not self.places:
             return name
         head = name or ""
@@ -85,14 +87,17 @@ class SourceDocument:
         return place
 
     def locate_problem(self, problem: Problem) -> Problem:
+        """Return a problem with the place of its field."""
         return replace(problem, field=self.place(problem.field))
 
     def as_json(self) -> str:
+        """Return the document as JSON, for `from_json`."""
         values = {**self.__dict__, "problems": [p.as_dict() for p in self.problems]}
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> SourceDocument:
+        """Return the document of a text that `as_json` returned."""
         values = json.loads(text)
         return cls(**{**values, "problems": tuple(Problem(**p) for p in values["problems"])})
 
@@ -124,7 +129,7 @@ class BriefSource:
 
     @property
     def origin(self) -> str:
-        """Tells this source from all others, for ever."""
+        """Tells this source from all others, at any time."""
         if self.document is None:
             return str(self.path)
         return f"{self.document.whole or self.path}#{self.document.part}"
@@ -136,18 +141,18 @@ class BriefSource:
 
     @property
     def is_request(self) -> bool:
-        """Did it come whole, by HTTP, so that nothing of it changes any more?"""
+        """Whether the brief came whole, by HTTP, so that nothing of it changes any more."""
         return self.document is not None and not self.document.part
 
     @property
     def owns_folder(self) -> bool:
-        """Is everything in the folder this brief's?"""
+        """Whether everything in the folder belongs to this brief."""
         return self.path.name in (*BRIEF_FILES, *SPEC_FILES)
 
 
 @dataclass(frozen=True)
 class FileStillness:
-    """All that lies around a brief, half-copied files included."""
+    """The state of all files around a brief, half-copied ones included."""
 
     signature: str
     """Changes when any size or time does."""
@@ -156,7 +161,7 @@ class FileStillness:
 
 
 def key_part(name: str) -> str:
-    """A name of any kind as one part of a key."""
+    """Return a name of any kind as one part of a key."""
     text = normalize("NFC", name).strip()
     text = "".join(
         "_" if c in "/\\" or category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text
@@ -267,8 +272,9 @@ def _resolve_mention(
 def iterate_mentions(
     source: BriefSource, roots: Mapping[str, Path], missing: bool = False
 ) -> Iterator[FileMention]:
-    """The brief's file, where it has one of its own, and all files that it names and, of those
-    that are YAML, that they name; with `missing`, where none is, too. A place may come twice."""
+    """Yield the brief's file, where it has one of its own, and all files that it names and, of
+    those that are YAML, that they name. With `missing` places where there is no file are yielded,
+    too. A place may come twice."""
     pending: list[FileMention] = []
     document, first = source.document, ""
     own = str(source.folder)
@@ -305,7 +311,7 @@ def iterate_mentions(
             continue
         seen.add(mention.at)
         base = str(roots[mention.root]) if mention.root else own
-        words = _words_of(mention.at, mention.info)
+        named = _words_of(mention.at, mention.info)
         within = os.path.dirname(mention.path)
         if mention.path != first and os.path.islink(mention.at):
             # What a brand kit names lies beside the kit itself.
@@ -313,7 +319,7 @@ def iterate_mentions(
             within = os.path.dirname(os.path.relpath(real, os.path.realpath(base)))
             if within.startswith(".."):
                 continue
-        yield from take_words(words, within, base, mention.root)
+        yield from take_words(named, within, base, mention.root)
 
 
 def _mentioned_files(source: BriefSource, roots: Mapping[str, Path]) -> dict[str, os.stat_result]:
@@ -331,7 +337,8 @@ def _own_words(source: BriefSource) -> bytes:
 
 
 def read_signature(source: BriefSource, roots: Mapping[str, Path] | None = None) -> str:
-    """A cheap signature of a brief and its media, from sizes and times; nothing large is read."""
+    """Return a cheap signature of a brief and its media, from sizes and times; nothing large is
+    read."""
     digest = hashlib.blake2b(_own_words(source), digest_size=16)
     for path, info in _mentioned_files(source, roots or {}).items():
         digest.update(os.fsencode(path) + f"\0{info.st_size}\0{info.st_mtime_ns}\0".encode())
@@ -339,8 +346,8 @@ def read_signature(source: BriefSource, roots: Mapping[str, Path] | None = None)
 
 
 def read_stillness(source: BriefSource, roots: Mapping[str, Path] | None = None) -> FileStillness:
-    """Of the brief's files, and of everything in a folder of its own: copying tools write to
-    hidden or unfinished names there first."""
+    """Return the state of the brief's files, and of everything in a folder of its own: copying
+    tools write to hidden or unfinished names there first."""
     files = _mentioned_files(source, roots or {})
     whole = _stat_file(str(source.path))
     if whole:
@@ -363,12 +370,16 @@ def read_stillness(source: BriefSource, roots: Mapping[str, Path] | None = None)
 
 @lru_cache(maxsize=32768)
 def _file_hash(path: str, size: int, mtime_ns: int, ctime_ns: int, inode: int) -> str:
+    digest = hashlib.sha256()
     with open_file(path, MAX_FILE_BYTES) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(_HASHED_AT_ONCE):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def file_hash(path: str, info: os.stat_result) -> str:
-    """SHA-256 of a file, read again only when its times have changed, or why it is not read."""
+    """Return the SHA-256 of a file, read again only when its times have changed; or why it is not
+    read."""
     if info.st_size > MAX_FILE_BYTES:
         return f"too large: {info.st_size}"
     try:
@@ -378,14 +389,14 @@ def file_hash(path: str, info: os.stat_result) -> str:
 
 
 def content_hash(source: BriefSource, roots: Mapping[str, Path] | None = None) -> str:
-    """SHA-256 over what the brief says and every file it names, by content; touching or moving
-    them changes nothing. `roots` are the named media folders of the settings."""
+    """Return the SHA-256 over what the brief says and every file it names, by content; touching or
+    moving them changes nothing. `roots` are the named media folders of the settings."""
     files = _mentioned_files(source, roots or {})
     return hash_of(source, {path: file_hash(path, info) for path, info in files.items()})
 
 
 def hash_of(source: BriefSource, files: Mapping[str, str]) -> str:
-    """`content_hash` of a brief whose files are these: path -> `file_hash`."""
+    """Return the `content_hash` of a brief whose files are these: path -> `file_hash`."""
     name = "" if source.document else source.path.name
     digest = hashlib.sha256(f"{source.kind}\0{name}\0".encode() + _own_words(source))
     base = f"{source.folder}/"

@@ -21,8 +21,9 @@ from rich.text import Text
 
 from pytoon_pipeline.briefs.file_names import find_path, is_address, leads_out, without_unseen
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.reading import read_document, validate_data
+from pytoon_pipeline.briefs.reading import read_document
 from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.cli.check import gather_briefs, show_brief
 from pytoon_pipeline.cli.files import cannot_write
 from pytoon_pipeline.cli.terminal import (

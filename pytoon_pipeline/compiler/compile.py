@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.reading import read_document, validate_data
+from pytoon_pipeline.briefs.reading import read_document
 from pytoon_pipeline.briefs.source import SourceDocument
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.compiler.draft import CompileContext, PlanDraft
 from pytoon_pipeline.compiler.passes import PASSES
 from pytoon_pipeline.errors import Problem

@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from pytoon_pipeline.briefs.model import Archetype, Text
-from pytoon_pipeline.briefs.reading import MAX_BYTES, read_document, validate_data
+from pytoon_pipeline.briefs.reading import MAX_BYTES, read_document
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.files import read_file
 from pytoon_pipeline.plan.model import (

@@ -1,1 +1,1 @@
-"""What is no longer needed, found and taken away."""
+"""Maintenance: finds and deletes what is no longer needed, in the store and on this machine."""

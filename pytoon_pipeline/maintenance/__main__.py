@@ -1,4 +1,4 @@
-"""`python -m pytoon_pipeline.maintenance`: tidies this machine, once."""
+"""`python -m pytoon_pipeline.maintenance` tidies this machine once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pytoon_pipeline.settings import load_settings
 
 
 def tidy_this_machine() -> int:
+    """Tidy this machine. Returns the exit code of the process; failures are printed on stderr."""
     try:
         outcome = tidy_machine(load_settings())
     except PytoonError as error:

@@ -1,4 +1,4 @@
-"""What is to be deleted, as data: made without touching anything, shown, and then carried out."""
+"""Plans of deletions as data: made without touching anything, shown to people, then carried out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from pytoon_pipeline.errors import PytoonError
 
-_HANDS = 16
+_WORKERS = 16
 """Deletions side by side: a bucket answers each only after a while."""
 
 
 @dataclass(frozen=True)
 class PlannedDeletion:
-    """One thing that is to go."""
+    """One thing that is to be deleted."""
 
     what: str
     """Kind: `segments`, `media`, `scratch` ..."""
@@ -30,6 +30,7 @@ class PlannedDeletion:
     """Unix time; of what has changed since, nothing is deleted."""
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the fields as values of JSON."""
         return asdict(self)
 
 
@@ -39,7 +40,7 @@ class DeletionOutcome:
 
     done: list[PlannedDeletion] = field(default_factory=list)
     spared: list[PlannedDeletion] = field(default_factory=list)
-    """Taken up again since the plan was made."""
+    """Used again since the plan was made."""
     left: list[PlannedDeletion] = field(default_factory=list)
     """There was no time for it."""
     failed: list[tuple[PlannedDeletion, str]] = field(default_factory=list)
@@ -50,16 +51,18 @@ class DeletionOutcome:
 
     @property
     def bytes(self) -> int:
+        """Bytes of everything that was deleted."""
         return sum(d.bytes for d in self.done)
 
     def add(self, other: DeletionOutcome) -> None:
+        """Add the outcome of another plan to this one."""
         for name in self.__dataclass_fields__:
             getattr(self, name).extend(getattr(other, name))
 
 
 @dataclass(frozen=True)
 class DeletionSum:
-    """All of one kind that goes for one reason."""
+    """All things of one kind that are deleted for one reason."""
 
     what: str
     count: int
@@ -70,7 +73,7 @@ class DeletionSum:
 
 
 def sum_by_kind(deletions: Iterable[PlannedDeletion]) -> list[DeletionSum]:
-    """A plan in a few lines, in its own order."""
+    """Sum up a plan by kind and reason, in the order of the plan."""
     groups: dict[tuple[str, str], list[PlannedDeletion]] = {}
     for each in deletions:
         groups.setdefault((each.what, each.reason), []).append(each)
@@ -84,10 +87,13 @@ def carry_out(
     plan: Sequence[PlannedDeletion],
     delete: Callable[[PlannedDeletion], bool],
     seconds: float | None = None,
-    hands: int = _HANDS,
+    hands: int = _WORKERS,
 ) -> DeletionOutcome:
-    """Delete what is planned, several at a time, for so many seconds at most. `delete` says whether
-    it did; what it raises is told, and keeps no other from being deleted."""
+    """Delete what is planned, `hands` things at a time, for so many seconds at most.
+
+    `delete` returns whether it deleted a thing. A PytoonError or OSError that it raises becomes a
+    failure in the outcome, and the others are deleted all the same.
+    """
     outcome = DeletionOutcome()
     until = None if seconds is None else time.monotonic() + seconds
 

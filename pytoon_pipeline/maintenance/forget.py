@@ -1,4 +1,4 @@
-"""Forgetting briefs: a person says that a video is no longer wanted."""
+"""Forgetting of briefs whose videos are no longer wanted: from the ledger and from the store."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class ForgetPlan:
 def plan_forgetting(
     names: Sequence[str], settings: Settings, store: Store, ledger: Ledger
 ) -> ForgetPlan:
-    """What goes with campaigns and briefs, named `CAMPAIGN` or `CAMPAIGN/BRIEF`.
+    """Plan the deletion of campaigns and briefs, named `CAMPAIGN` or `CAMPAIGN/BRIEF`.
 
     Raises UserError for a name that nothing is known of, and for a brief that is being worked on.
     """
     entries = {e.key: e for e in ledger.find()}
-    kept = {key.removeprefix("videos/").rpartition("/")[0] for key in store.keys("videos")}
+    stored = {key.removeprefix("videos/").rpartition("/")[0] for key in store.keys("videos")}
     chosen: dict[str, None] = {}
     problems: list[Problem] = []
     for name in names:
         found = sorted(
             {k for k, e in entries.items() if name in (k, *_split_campaign_name(e.source.campaign))}
-            | {k for k in kept - entries.keys() if name in (k, k.partition("/")[0])}
+            | {k for k in stored - entries.keys() if name in (k, k.partition("/")[0])}
         )
         chosen.update(dict.fromkeys(found))
         if not found:
@@ -80,7 +80,7 @@ def plan_forgetting(
     campaigns = sorted({entries[k].source.campaign for k in chosen if k in entries})
     emptied = [c for c in campaigns if not any(e.source.campaign == c for e in rest)]
     alive = {key_part(e.source.campaign) for e in rest}
-    alive |= {k.partition("/")[0] for k in kept - chosen.keys()}
+    alive |= {k.partition("/")[0] for k in stored - chosen.keys()}
     parts = {k.partition("/")[0] for k in chosen}
     folders = sorted(parts - alive)
     return ForgetPlan(
@@ -112,7 +112,7 @@ def _plan_objects(
     places = [f"linked/{b}.json" for b in briefs]
     places += [f"documents/{a}/{b}.json" for a in assets for b in briefs]
     places += [f"documents/campaign_report/{f}.json" for f in folders]
-    found = [stored for place in places if (stored := store.stat(place))]
+    found = [known for place in places if (known := store.stat(place))]
     below = [f"briefs/{b}" for b in briefs] + [f"reports/{f}" for f in folders]
     for folder in [*below, *(f"videos/{b}" for b in briefs)]:
         found += [s for s in store.objects(folder) if s.key.startswith(f"{folder}/")]
@@ -132,11 +132,14 @@ def _plan_objects(
 
 
 def remove_from_ledger(forgetting: ForgetPlan, ledger: Ledger) -> None:
-    """Take the briefs out of the ledger, and the campaigns of which nothing is left. Raises
-    StoreError when it can't be written."""
+    """Delete the briefs from the ledger, and the campaigns of which nothing is left. Raises
+    StoreError when the ledger can't be written."""
     for start in range(0, len(forgetting.briefs), 500):
         some = forgetting.briefs[start : start + 500]
         rows = sa.delete(BRIEFS).where(BRIEFS.c.key.in_(some), BRIEFS.c.state.not_in(OPEN))
-        ledger.run_transaction(lambda c, rows=rows: c.execute(rows), again=True)
-    pages = sa.delete(_PAGES).where(_PAGES.c.campaign.in_(forgetting.campaigns))
-    ledger.run_transaction(lambda c: c.execute(pages), again=True)
+        _execute_deletion(ledger, rows)
+    _execute_deletion(ledger, sa.delete(_PAGES).where(_PAGES.c.campaign.in_(forgetting.campaigns)))
+
+
+def _execute_deletion(ledger: Ledger, rows: sa.Delete) -> None:
+    ledger.run_transaction(lambda connection: connection.execute(rows), again=True)

@@ -1,4 +1,4 @@
-"""Who may tidy: one process of all that share a ledger."""
+"""Leases: one process, of all that share a ledger, may do some work at a time."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ finished. Times of `Ledger.now`."""
 
 @contextmanager
 def hold_lease(ledger: Ledger, name: str, seconds: float) -> Iterator[bool]:
-    """Whether this process has the lease, for so many seconds at most. Raises StoreError when the
-    ledger can't be used."""
+    """Take the lease of this name, for so many seconds at most. Yields whether this process has it.
+
+    When the block ends without an exception, the time is noted as that of the last work. Raises
+    StoreError when the ledger can't be used.
+    """
     owner, mine, now = secrets.token_hex(8), LEASES.c.name == name, ledger.now()
     taken = {"owner": owner, "until": now + seconds}
     free = sa.update(LEASES).where(mine, LEASES.c.until < now).values(**taken)
@@ -53,6 +56,6 @@ def hold_lease(ledger: Ledger, name: str, seconds: float) -> Iterator[bool]:
 
 
 def last_done(ledger: Ledger, name: str) -> float:
-    """When the work of a lease was last finished (of `Ledger.now`), 0 for never."""
+    """Return when the work of a lease was last finished (time of `Ledger.now`), 0 for never."""
     when = sa.select(LEASES.c.done).where(LEASES.c.name == name)
     return float(ledger.run_transaction(lambda c: c.execute(when).scalar(), again=True) or 0)

@@ -1,10 +1,11 @@
-"""What the store must keep: every video in it, every brief known, and what they refer to."""
+"""Live objects: every video of the store, every known brief, and all that they refer to. They may
+not be deleted."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +20,9 @@ from pytoon_pipeline.store.base import ObjectNotFoundError, Store, StoredObject
 
 BRIEFS = METADATA.tables["known_briefs"]
 PARTS = ("segments", "windows", "sound", "drawn", "media", "takes")
-"""What videos are linked from: kept by name."""
+"""Kinds of objects that videos are linked from; live where a document names them."""
 OF_VIDEOS = ("measurements", "sightings", "thumbnails")
-"""What was found out about finished files: kept by their hashes."""
+"""Kinds of objects about finished files; live where a file of that hash is."""
 _READERS = 16
 _BEFORE = 3600.0
 """Seconds by which the clocks of the ledger and of the store may differ."""
@@ -31,32 +32,58 @@ _SLACK = 2.0
 
 @dataclass
 class LiveObjects:
-    """What is needed."""
+    """What is needed by the videos of the store, by the briefs of the ledger and by runs."""
 
     briefs: set[str] = field(default_factory=set)
     """Keys, `<campaign>/<brief>`: of the ledger, and of videos."""
     campaigns: set[str] = field(default_factory=set)
     """Their names as parts of keys."""
     keys: set[str] = field(default_factory=set)
-    """Of PARTS."""
-    parcels: set[str] = field(default_factory=set)
-    """Keys: of each brief the one of the contents last asked for, and the newest."""
+    """Keys of objects of PARTS."""
+    bundles: set[str] = field(default_factory=set)
+    """Keys of manifests: of each brief the one of the contents last asked for, and the newest."""
     videos: set[str] = field(default_factory=set)
     """SHA-256 of each finished file; what was measured of it bears that name."""
     since: float = math.inf
     """What was put after this Unix time may belong to a run that goes on."""
     spared: set[str] = field(default_factory=set)
-    """Kinds of which nothing may go, since a video does not tell what it needs of them."""
+    """Kinds of objects of which nothing may be deleted, as a document does not name those that its
+    video needs."""
     notes: list[str] = field(default_factory=list)
+    """Why kinds are spared, for people."""
+
+
+_NEVER = StoredObject("", 0, 0.0)
+_REMEDY = "Render that brief again, or forget it."
 
 
 def find_live_objects(store: Store, ledger: Ledger) -> LiveObjects:
-    """Everything that is needed now. One small document is read for each video and for each parcel,
-    many at a time; of a brief that was worked on since its video was linked two more.
+    """Return everything that is needed now.
 
-    Raises StoreError when the store or the ledger can't be read.
+    One small document is read for each video and for each bundle, many at a time; of a brief that
+    was worked on since its video was linked two more. Raises StoreError when the store or the
+    ledger can't be read.
     """
-    live, asked = LiveObjects(), set()
+    live = LiveObjects()
+    asked = _add_known_briefs(live, ledger)
+    videos = _add_stored_videos(live, store)
+    linked = {_brief_of_key(s.key, "linked"): s.modified for s in store.objects("linked")}
+    _add_bundles(live, store, asked)
+    documents = [f"linked/{brief}.json" for brief in sorted(linked)]
+    documents += _documents_since(store, linked)
+    documents += sorted(live.bundles)
+    clips = _add_named_objects(live, store, documents)
+    for brief in sorted(videos - linked.keys()):
+        live.spared.update(("windows", "sound", "drawn", *OF_VIDEOS))
+        live.notes.append(f"videos/{brief} has no linked/{brief}.json. {_REMEDY}")
+    if clips:
+        _add_clips(live, store, clips)
+    return live
+
+
+def _add_known_briefs(live: LiveObjects, ledger: Ledger) -> set[str]:
+    """Add the briefs of the ledger. Returns the keys of the manifests of their contents."""
+    asked = set()
     columns = ("key", "campaign", "state", "content_hash", "updated")
     known = sa.select(*(BRIEFS.c[n] for n in columns))
     for row in ledger.run_transaction(lambda c: c.execute(known).all(), again=True):
@@ -66,6 +93,11 @@ def find_live_objects(store: Store, ledger: Ledger) -> LiveObjects:
         if row.state in OPEN:
             # Clocks may jump: this holds whatever age the objects seem to have.
             live.since = min(live.since, row.updated - _BEFORE)
+    return asked
+
+
+def _add_stored_videos(live: LiveObjects, store: Store) -> set[str]:
+    """Add the briefs that have something below `videos/`. Returns those that have a video."""
     videos = set()
     for key in store.keys("videos"):
         brief, _, name = key.removeprefix("videos/").rpartition("/")
@@ -73,50 +105,58 @@ def find_live_objects(store: Store, ledger: Ledger) -> LiveObjects:
         live.campaigns.add(brief.partition("/")[0])
         if name == "video.mp4":
             videos.add(brief)
-    linked = {_brief_of_key(s.key, "linked"): s.modified for s in store.objects("linked")}
-    later = [
+    return videos
+
+
+def _add_bundles(live: LiveObjects, store: Store, asked: set[str]) -> None:
+    """Add the manifests that were asked for, and the newest of each brief."""
+    newest: dict[str, StoredObject] = {}
+    for stored in store.objects("briefs"):
+        brief = stored.key.removeprefix("briefs/").rpartition("/")[0]
+        if stored.key in asked:
+            live.bundles.add(stored.key)
+        if brief in live.briefs and stored.modified >= (newest.get(brief) or _NEVER).modified:
+            newest[brief] = stored
+    live.bundles.update(stored.key for stored in newest.values())
+
+
+def _documents_since(store: Store, linked: Mapping[str, float]) -> list[str]:
+    """Keys of the documents that were put since the video of their brief was linked."""
+    return [
         s.key
         for asset in ("segments", "render_spec")
         for s in store.objects(f"documents/{asset}")
         if s.modified > linked.get(_brief_of_key(s.key, f"documents/{asset}"), 0.0) - _SLACK
     ]
-    newest: dict[str, StoredObject] = {}
-    for stored in store.objects("briefs"):
-        brief = stored.key.removeprefix("briefs/").rpartition("/")[0]
-        if stored.key in asked:
-            live.parcels.add(stored.key)
-        if brief in live.briefs and stored.modified >= (newest.get(brief) or _NEVER).modified:
-            newest[brief] = stored
-    live.parcels.update(stored.key for stored in newest.values())
-    sidecars = [f"linked/{brief}.json" for brief in sorted(linked)]
-    takes: set[str] = set()
-    for key, data in _read_documents(store, [*sidecars, *later, *sorted(live.parcels)]):
+
+
+def _add_named_objects(live: LiveObjects, store: Store, documents: list[str]) -> set[str]:
+    """Add what documents name. Returns the identities of the generated clips among it."""
+    clips: set[str] = set()
+    for key, data in _read_documents(store, documents):
+        if data is None:
+            continue
         if not isinstance(data, dict):
-            if data is not None:
-                live.spared.update((*PARTS, *OF_VIDEOS))
-                live.notes.append(f"{key} can't be read, so no part of a video is deleted. {_MEND}")
+            live.spared.update((*PARTS, *OF_VIDEOS))
+            live.notes.append(f"{key} can't be read, so no part of a video is deleted. {_REMEDY}")
             continue
         live.keys.update(_iterate_named_keys(data))
-        for said in _generation_records(data):
-            takes.add(_clip_identity(said))
+        clips.update(_clip_identity(record) for record in _generation_records(data))
         if key.startswith("linked/"):
             if isinstance(data.get("sha256"), str):
                 live.videos.add(data["sha256"])
             if "parts" not in data:  # Written by an earlier version.
                 live.spared.update(("windows", "sound", "drawn"))
-                live.notes.append(f"{key} does not name its windows and its sound. {_MEND}")
-    for brief in sorted(videos - linked.keys()):
-        live.spared.update(("windows", "sound", "drawn", *OF_VIDEOS))
-        live.notes.append(f"videos/{brief} has no linked/{brief}.json. {_MEND}")
+                live.notes.append(f"{key} does not name its windows and its sound. {_REMEDY}")
+    return clips
+
+
+def _add_clips(live: LiveObjects, store: Store, clips: set[str]) -> None:
+    """Add the generated clips of these identities; those whose card can't be read, too."""
     cards = [s.key for s in store.objects("takes") if s.key.endswith(".json")]
-    for key, data in _read_documents(store, cards if takes else []):
-        if data is not None and (not isinstance(data, dict) or _clip_identity(data) in takes):
+    for key, data in _read_documents(store, cards):
+        if data is not None and (not isinstance(data, dict) or _clip_identity(data) in clips):
             live.keys.update((key, key.removesuffix(".json") + ".mp4"))
-    return live
-
-
-_NEVER = StoredObject("", 0, 0.0)
-_MEND = "Render that brief again, or forget it."
 
 
 def _brief_of_key(key: str, below: str) -> str:
@@ -124,7 +164,8 @@ def _brief_of_key(key: str, below: str) -> str:
 
 
 def _read_documents(store: Store, keys: list[str]) -> Iterator[tuple[str, Any]]:
-    """Key and contents; None of what has gone since, a text of what is no JSON."""
+    """Yield each key with its contents: None for an object that is no longer there, a text for one
+    that is no JSON."""
 
     def read_one(key: str) -> Any:
         try:
@@ -146,7 +187,7 @@ _BEGINS = tuple(f"{part}/" for part in PARTS)
 
 
 def _iterate_named_keys(data: Any) -> Iterator[str]:
-    """All keys of PARTS that a document names, and those of the files of a plan or a parcel, which
+    """All keys of PARTS that a document names, and those of the files of a plan or a bundle, which
     are named by their hashes."""
     if isinstance(data, str):
         if data.startswith(_BEGINS):
@@ -168,6 +209,6 @@ def _generation_records(data: dict[str, Any]) -> Iterable[dict[str, Any]]:
 
 
 def _clip_identity(said: dict[str, Any]) -> str:
-    """What a record and the card of its take have in common. The seed follows from the prompt and
-    the picture, unless a brief names one: then a few takes more are kept than need be."""
+    """What a record and the card of its clip have in common. The seed follows from the prompt and
+    the picture, unless a brief names one: then a few clips more are live than need be."""
     return json.dumps([said.get(n) for n in ("workflow", "models", "seed")], sort_keys=True)

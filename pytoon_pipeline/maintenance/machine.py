@@ -1,4 +1,4 @@
-"""Tidying this machine's own disk: what killed processes left, and requests that have ended."""
+"""Tidying of this machine's own disk: what killed processes left, and requests that have ended."""
 
 from __future__ import annotations
 
@@ -51,9 +51,11 @@ _UNUSED = "nobody has used it for a day"
 
 
 def plan_machine(settings: Settings, now: float | None = None) -> list[PlannedDeletion]:
-    """What of this machine's disk is to go. Working folders go as soon as their process has ended,
-    requests over HTTP when their videos have long been made. StoreError when the ledger can't be
-    read."""
+    """Return what is to be deleted from this machine's disk at a Unix time, by default now.
+
+    Working folders are deleted as soon as their process has ended, requests over HTTP when they
+    ended longer ago than the settings say. Raises StoreError when the ledger can't be read.
+    """
     now = time.time() if now is None else now
     home = settings.home
     planned = list(_plan_scratch(settings.scratch, now))
@@ -78,7 +80,8 @@ def plan_machine(settings: Settings, now: float | None = None) -> list[PlannedDe
 def _plan_deletion(
     what: str, path: Path, now: float, older: float, reason: str
 ) -> PlannedDeletion | None:
-    """Of a file or folder in which nothing has changed for so many seconds."""
+    """The deletion of a file or folder; None where something in it changed within `older`
+    seconds."""
     try:
         size, newest = _measure_folder(path)
     except OSError:
@@ -89,7 +92,7 @@ def _plan_deletion(
 
 
 def _measure_folder(path: Path) -> tuple[int, float]:
-    """Bytes of all that is in it, and when the newest of that changed."""
+    """Bytes of all that is in a folder, and the Unix time of the newest change in it."""
     info = path.lstat()
     size, newest = (0 if path.is_dir() else info.st_size), info.st_mtime
     if path.is_dir() and not path.is_symlink():
@@ -116,7 +119,7 @@ def _plan_scratch(folder: Path, now: float) -> Iterator[PlannedDeletion]:
 def _plan_requests(
     settings: Settings, now: float, keep: float, reason: str
 ) -> Iterator[PlannedDeletion]:
-    """Folders of requests over HTTP whose work has ended and been told of."""
+    """Folders of requests over HTTP whose work has ended, and whose webhook was called."""
     folders = [p for p in sorted(settings.home.glob("jobs/*")) if not p.name.startswith(".")]
     old = [d for p in folders if (d := _plan_deletion("job", p, now, keep, reason))]
     if not old:
@@ -150,7 +153,8 @@ def _has_jobs(ledger: Ledger, connection: sa.Connection) -> bool:
 
 
 def delete_here(settings: Settings, each: PlannedDeletion) -> bool:
-    """Delete a file or folder of this machine, unless somebody is at it since it was planned."""
+    """Delete a file or folder of this machine. Returns False, and deletes nothing, where it has
+    been used since it was planned. Raises OSError, and StoreError for the ledger."""
     path = Path(each.place)
     if each.what == "fetched":
         return fetch_cache.remove_fetched(path, time.time())
@@ -176,9 +180,11 @@ def delete_here(settings: Settings, each: PlannedDeletion) -> bool:
 
 
 def tidy_machine(settings: Settings) -> DeletionOutcome:
-    """Tidy this machine's disk, and once a day its store where that is a folder of it. Cheap where
-    there is nothing to do; several processes may do it at once. StoreError when the ledger or the
-    store can't be read."""
+    """Tidy this machine's disk, and once a day its store where that is a folder of it.
+
+    Cheap where there is nothing to do; several processes may do it at once. Raises StoreError when
+    the ledger or the store can't be read.
+    """
     planned = plan_machine(settings)
     outcome = carry_out(planned, lambda each: delete_here(settings, each), hands=2)
     if "://" not in settings.store and Path(settings.store).is_dir():
@@ -187,8 +193,9 @@ def tidy_machine(settings: Settings) -> DeletionOutcome:
 
 
 class MachineTidying:
-    """Tidies this machine as long as a process lives that stays: a worker, `pytoon serve`. Done in
-    a process of its own: this one may fork, and should not keep the memory that it took."""
+    """Context manager of a process that runs for long, as a worker or `pytoon serve`: tidies this
+    machine every `every` seconds, in a child process. This process may fork, and should not grow by
+    the memory that tidying takes."""
 
     def __init__(self, every: float = EVERY):
         self._every = every

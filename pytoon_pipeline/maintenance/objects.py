@@ -1,5 +1,5 @@
-"""Tidying the store: intermediates that nothing refers to go when they are old, or when they take
-too much room."""
+"""Tidying of the store: intermediates that nothing refers to are deleted when they are old, or when
+they take too much room."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HALVES = 86400.0
 
 
 def is_needed(key: str, live: LiveObjects) -> bool:
-    """Is an object of KINDS referred to by anything live?"""
+    """Return whether anything live refers to an object of KINDS."""
     kind, _, rest = key.partition("/")
     if kind in live.spared:
         return True
@@ -47,7 +47,7 @@ def is_needed(key: str, live: LiveObjects) -> bool:
         if asset == "campaign_report":
             return _of_campaign(rest.removesuffix(".json"), live)
     if kind == "briefs":
-        return key in live.parcels
+        return key in live.bundles
     if kind in ("linked", "documents"):
         return rest.removesuffix(".json") in live.briefs
     return False  # Posters: a page holds its own, and makes them again.
@@ -65,8 +65,13 @@ def plan_deletions(
     keep_seconds: float,
     keep_bytes: int | None = None,
 ) -> list[PlannedDeletion]:
-    """What of these objects is to go, oldest first. Nothing younger than SAFE_SECONDS, and nothing
-    put since the oldest step under way began, whatever else is asked for."""
+    """Return which of these objects are to be deleted at the Unix time `now`, oldest first.
+
+    Those are objects that nothing needs and that are older than `keep_seconds`; with `keep_bytes`
+    also the oldest of the others, until no more than so many bytes are left. Whatever is asked for,
+    nothing younger than SAFE_SECONDS is deleted, and nothing put since the oldest step under way
+    began.
+    """
     unneeded = sorted(
         (s for s in objects if not is_needed(s.key, live)), key=lambda s: (s.modified, s.key)
     )
@@ -91,7 +96,7 @@ def plan_deletions(
 
 
 def list_objects(store: Store) -> Iterator[StoredObject]:
-    """All objects of KINDS."""
+    """Yield all objects of KINDS."""
     for kind in KINDS:
         yield from store.objects(kind)
 
@@ -102,8 +107,8 @@ def plan_store(
     ledger: Ledger | None = None,
     now: float | None = None,
 ) -> tuple[list[PlannedDeletion], list[str]]:
-    """What of the store of the settings is to go, and what is to be said of it. StoreError when it
-    can't be read."""
+    """Return what is to be deleted from the store of the settings, and notes for people. Raises
+    StoreError when the store or the ledger can't be read."""
     store, ledger = store or open_store(settings), ledger or Ledger(settings.ledger)
     live = find_live_objects(store, ledger)
     now = time.time() if now is None else now
@@ -114,7 +119,8 @@ def plan_store(
 
 
 def delete_object(store: Store, each: PlannedDeletion) -> bool:
-    """Delete an object, unless it was taken up again or put anew since the plan was made."""
+    """Delete an object. Returns False, and deletes nothing, where it was put again since the plan
+    was made."""
     found = store.stat(each.place)
     if found is not None and found.modified > each.modified + 1:
         return False

@@ -12,8 +12,8 @@ from unicodedata import normalize
 
 from pytoon_pipeline.briefs.file_names import path_spellings, whole_address, without_unseen
 from pytoon_pipeline.briefs.model import BackgroundItem, Brief
-from pytoon_pipeline.briefs.reading import validate_data
 from pytoon_pipeline.briefs.source import BriefSource, SourceDocument
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.service.documents import RenderRequest

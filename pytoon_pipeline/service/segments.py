@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from pytoon_pipeline import RENDERER_VERSION, __version__
-from pytoon_pipeline.briefs.reading import validate_data
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.engines.remote import library_versions
 from pytoon_pipeline.errors import Problem, RenderError, UserError
 from pytoon_pipeline.media.probe import probe_media

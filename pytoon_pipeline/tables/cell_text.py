@@ -1,6 +1,6 @@
-"""What stands in the cells of a table -> what was meant: text without HTML, files by their names.
+"""Cleaning of a table's cells: text without HTML, files by their names, and what is doubtful.
 
-Cells that hold an error of a spreadsheet are refused, doubtful ones are said.
+Cells that hold an error of a spreadsheet are refused; doubtful ones are read with a warning.
 """
 
 from __future__ import annotations
@@ -63,10 +63,11 @@ class CellKind(Enum):
     """Of a brief, or of its campaign."""
     OTHER = "other"
     OWN = "own"
-    """What is kept with the video, and means nothing to it."""
+    """What is stored with the video, and has no effect on it."""
 
 
 def kind_of(target: ColumnTarget) -> CellKind:
+    """Return what the cells of a column that fills this field are."""
     head = target.path[0]
     if head == "media":
         return CellKind.MEDIA
@@ -101,8 +102,8 @@ class CellReader:
     def read(
         self, number: int, cells: Sequence[Any], shown: str
     ) -> tuple[list[Any], list[tuple[str, CellError]]]:
-        """A row's cells as they are meant, and where something is to be said of them; `shown` is
-        the row's name."""
+        """Return a row's cells as they are meant, and what is wrong or doubtful about them as pairs
+        of place and error. `number` is that of the row, `shown` is its name in messages."""
         tidy = list(cells)
         found: list[tuple[str, CellError]] = []
         for at, kind in self.kinds.items():
@@ -115,6 +116,7 @@ class CellReader:
                 if fault is not None:
                     found.append((f"{shown}, column {self.header[at]}", fault))
                 continue
+            new: str | list[Any]
             if isinstance(value, str):
                 new, notes = self._read_text(value, kind, fault)
             elif isinstance(value, list) and kind not in (CellKind.OTHER, CellKind.OWN):
@@ -191,17 +193,17 @@ class CellReader:
 
     def _mend_name(self, value: str, notes: list[CellError]) -> str:
         """The name of a file that was saved in a wrong encoding, where the right one is there."""
-        mended = repair_saved_twice(value)
-        if mended is None or self._file_exists(value) or not self._file_exists(mended):
+        repaired = repair_saved_twice(value)
+        if repaired is None or self._file_exists(value) or not self._file_exists(repaired):
             return value
         notes.append(
             CellError(
-                f"was saved in a wrong encoding; it is read as {quote_text(mended[:60])}.",
+                f"was saved in a wrong encoding; it is read as {quote_text(repaired[:60])}.",
                 "Save the table as 'CSV UTF-8' or XLSX from the program that it was written in.",
                 "warning",
             )
         )
-        return mended
+        return repaired
 
     def _split_files(self, text: str, notes: list[CellError]) -> list[str]:
         """`front.jpg, side.jpg`, where each part is a file by its name."""
@@ -235,11 +237,11 @@ def _read_words(value: str) -> tuple[str, list[CellError]]:
     value = markup_to_text(value)
     if value.isascii():
         return value, []
-    mended = repair_saved_twice(value)
-    if mended is not None:
-        return mended, [
+    repaired = repair_saved_twice(value)
+    if repaired is not None:
+        return repaired, [
             CellError(
-                f"was saved in a wrong encoding; it is read as {quote_text(mended[:60])}.",
+                f"was saved in a wrong encoding; it is read as {quote_text(repaired[:60])}.",
                 "Save the table as 'CSV UTF-8' or XLSX from the program that it was written in.",
                 "warning",
             )

@@ -1,4 +1,4 @@
-"""What a cell of a table says, as the value of a field."""
+"""Values of fields, read from the cells of a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_PARTS = 1_000
 
 
 class CellError(ValueError):
-    """A cell can't be what its column says, or is doubtful."""
+    """A cell can't be what its column says, or is doubtful (severity `warning`)."""
 
     def __init__(
         self, message: str, remedy: str, severity: str = "error", column: str | None = None
@@ -114,26 +114,13 @@ def _split_parts(text: str, name: str, separator: str | None) -> list[str]:
 
 
 def parse_cell(target: ColumnTarget, value: Any, separator: str | None = None) -> Any:
-    """What a cell's value says in its column: None for nothing; a list for lists.
+    """Return what a cell's value is in its column: None for nothing, a list for fields of lists.
 
-    Text is read as a person writes it; other values (of a database, of a mapping's defaults) are
-    taken as they are. Raises CellError.
+    Text is read as a person writes it, split at `separator` where that is given; other values (of a
+    database, of a mapping's defaults) are taken as they are. Raises CellError.
     """
-    name = target.path[-1]
     if not isinstance(value, str):
-        if isinstance(value, Decimal) and _is_text(target):
-            return f"{value:f}"  # `19.90` keeps its zero.
-        if isinstance(value, int | float) and _is_text(target):
-            return json.dumps(value)
-        if target.kind == "yes" and value in (0, 1):
-            return bool(value)
-        try:
-            value = _tidy_json(value)
-        except ValueError as error:
-            raise CellError(f"can't be used: {error}.", "Write it flatter.") from error
-        if isinstance(value, dict) and name == "locales":
-            return value
-        return [value] if target.kind == "list" and not isinstance(value, list | None) else value
+        return _convert_value(target, value)
     text = clean_value(value)
     if not text:
         return None
@@ -144,21 +131,42 @@ def parse_cell(target: ColumnTarget, value: Any, separator: str | None = None) -
     if target.kind == "thing":
         if text[0] in "[{":
             return _parse_json(text)
-        return False if name == "music" and text.lower() in ("false", "0") else text
+        return False if target.path[-1] == "music" and text.lower() in ("false", "0") else text
     if target.kind == "list":
-        said: Any = None
-        if text[0] in "[{":
-            try:
-                said = _parse_json(text)
-            except CellError:
-                if name not in _LISTED_TEXTS:
-                    raise  # A text may begin with a bracket; a file or a name does not.
-        if said is None:
-            said = _split_parts(text, name, separator)
-        elif isinstance(said, dict) and name != "locales":
-            said = [said]
-        return said or None
+        return _parse_list(text, target.path[-1], separator)
     return text
+
+
+def _convert_value(target: ColumnTarget, value: Any) -> Any:
+    """A value that is no text, as its column holds it."""
+    if isinstance(value, Decimal) and _is_text(target):
+        return f"{value:f}"  # `19.90` keeps its zero.
+    if isinstance(value, int | float) and _is_text(target):
+        return json.dumps(value)
+    if target.kind == "yes" and value in (0, 1):
+        return bool(value)
+    try:
+        value = _tidy_json(value)
+    except ValueError as error:
+        raise CellError(f"can't be used: {error}.", "Write it flatter.") from error
+    if isinstance(value, dict) and target.path[-1] == "locales":
+        return value
+    return [value] if target.kind == "list" and not isinstance(value, list | None) else value
+
+
+def _parse_list(text: str, name: str, separator: str | None) -> Any:
+    """The entries that a text of a list field holds, None for none; of locales a mapping, too."""
+    if text[0] in "[{":
+        try:
+            said = _parse_json(text)
+        except CellError:
+            if name not in _LISTED_TEXTS:
+                raise  # A text may begin with a bracket; a file or a name does not.
+        else:
+            if isinstance(said, dict) and name != "locales":
+                return [said]
+            return said or None
+    return _split_parts(text, name, separator) or None
 
 
 def _is_text(target: ColumnTarget) -> bool:

@@ -1,4 +1,4 @@
-"""CSV and TSV files -> rows of text."""
+"""Rows of text from CSV and TSV files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _END = "\x00end\x00"
 
 
 def split_text(text: str, suffix: str, shown: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a table, each with its number as a spreadsheet shows it.
+    """Yield the rows of a table, each with its number as a spreadsheet shows it.
 
-    Separated by what stands in its first lines, or by what Excel's own hint (`sep=;`) says. Raises
-    UserError for a quotation mark that is never closed, and for too many lines or columns.
+    The separator is the one that the first lines have, or the one that Excel's own hint (`sep=;`)
+    names. `suffix` is the ending of the file's name, `shown` its name in messages. Raises UserError
+    for a quotation mark that is never closed, and for too many lines or columns.
     """
     separator, start, above = _detect_layout(text, suffix)
     for number, cells in _parse_rows(text[start:], separator, above, shown):

@@ -1,9 +1,9 @@
-"""Bytes of a text file -> its text: which encoding they are in, told by what the text would say.
+"""Decoding of text files whose encoding nobody names.
 
-A file that is not Unicode is read in every usual encoding, and each reading is judged as language:
-by letter pairs of some forty languages, taken from the names of languages, countries, months,
-units and currencies that CLDR has in them (through Babel). Two readings that are about as good, or
-a best one that is like no language, are refused: nothing is read as Western for want of better.
+A file that is not Unicode is decoded in every usual encoding, and each reading is judged as
+language: by letter pairs of some forty languages, taken from the names of languages, countries,
+months, units and currencies that CLDR has in them (through Babel). Where two readings are about as
+good, or the best one is like no language, the file is refused: no encoding is a fallback.
 """
 
 from __future__ import annotations
@@ -90,19 +90,20 @@ _CLEAR_OF_FEW = 5.5
 
 
 def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[str, list[Problem]]:
-    """The text of a file, and what is to be said of how it was read.
+    """Return the text of a file, and the problems of how it was decoded. `shown` is the file's name
+    in messages.
 
-    `encoding` is what a person says it is in. Raises UserError where that is wrong, or where none
-    is named and it can't be told.
+    `encoding` is the one that a person names. Raises UserError where that is wrong, or where none
+    is named and the encoding can't be determined.
     """
     if encoding is not None:
         return _decode_as(data, shown, encoding), []
     for mark, name in _MARKS:
         if data.startswith(mark):
             return _decode_as(data, shown, name), []
-    name = _decode_unmarked_utf16(data)
-    if name is not None:
-        return _decode_as(data, shown, name), []
+    unmarked = _decode_unmarked_utf16(data)
+    if unmarked is not None:
+        return _decode_as(data, shown, unmarked), []
     if b"\x1b$" in data[:_MAX_JUDGED] and data.isascii():
         return _decode_as(data, shown, "iso2022_jp"), []
     try:
@@ -117,8 +118,8 @@ def decode_text(data: bytes, shown: str, encoding: str | None = None) -> tuple[s
     clear = _CLEAR if best.candidate.prior == 0 or best.signs > 2 else _CLEAR_OF_FEW
     others = [r for r in readings[1:] if r.score > best.score - clear]
     if best.per_letter < best.candidate.worst or others:
-        told = [best, *others][:3]
-        could = " or ".join(f"{r.candidate.shown} ({r.sample!r})" for r in told)
+        likely = [best, *others][:3]
+        could = " or ".join(f"{r.candidate.shown} ({r.sample!r})" for r in likely)
         raise _encoding_error(
             shown,
             f"is not UTF-8, and which encoding it is in can't be told: {could}."

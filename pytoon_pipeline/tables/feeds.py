@@ -1,5 +1,5 @@
-"""Product feeds as XML -> rows of text: RSS and Atom as Google Merchant Center takes them, and
-lists of products of the same make."""
+"""Rows of text from product feeds in XML: RSS and Atom as Google Merchant Center takes them, and
+lists of products of the same form."""
 
 from __future__ import annotations
 
@@ -44,15 +44,17 @@ _KNOWN_ROOTS = {
 def read_feed(
     data: bytes, shown: str, encoding: str | None = None
 ) -> tuple[list[str], list[list[str]], list[Problem]]:
-    """The columns of a feed, its products with a cell for each, and what is to be said of it.
+    """Return the columns of a feed, its products with a cell for each column, and the problems of
+    the feed. `shown` is its name in messages, `encoding` the one that a person names.
 
-    A column is an element's name without its prefix (`g:image_link` -> `image_link`); what is
-    there several times stands in one cell, a line each. Raises UserError for XML of another kind.
+    A column is an element's name without its prefix (`g:image_link` -> `image_link`); values of an
+    element that stands there several times are the lines of one cell. Raises UserError for XML of
+    another kind.
     """
-    told = re.match(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})", data)
+    declared = re.match(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})", data)
     wide = data[:4].count(0) or data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    if encoding is None and told and not wide:
-        encoding = told[1].decode()
+    if encoding is None and declared and not wide:
+        encoding = declared[1].decode()
     text, problems = decode_text(data, shown, encoding)
     text = re.sub(r"^\s*<\?xml[^>]{0,200}\?>", "", text.lstrip("\ufeff"))
     products = _ProductHandler()
@@ -211,5 +213,5 @@ class _ProductHandler:
 
 
 def looks_like_feed(head: bytes) -> bool:
-    """Does a file begin like XML?"""
+    """Return whether the first bytes of a file are those of XML."""
     return bool(re.match(rb"(\xef\xbb\xbf)?\s*<(\?xml|rss|feed)\b", head))

@@ -1,4 +1,4 @@
-"""Limits of tables, and how they are refused."""
+"""Limits of tables, and the error for a table that is beyond them."""
 
 from __future__ import annotations
 
@@ -27,4 +27,6 @@ GAP = 2_000
 def refuse_table(
     code: str, message: str, remedy: str, shown: str, place: str | None = None
 ) -> UserError:
+    """Return the error for a table that is not read. `shown` is its name, `place` a row or a
+    column."""
     return UserError(Problem(code, message, remedy, file=shown, field=place))

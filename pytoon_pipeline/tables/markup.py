@@ -1,4 +1,4 @@
-"""HTML in texts that are no HTML: what shops' systems and web editors leave in a line."""
+"""Removal of HTML from texts: what shops' systems and web editors leave in a line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1
 
 
 def markup_to_text(text: str) -> str:
-    """A text without HTML: tags are taken out, blocks become lines, entities characters, also
+    """Return a text without HTML: tags are removed, blocks become lines, entities characters, also
     where they are escaped several times. `a < b`, `AT&T` and `<3` stay as they are: only tags and
     entities of HTML count, and entities only with their semicolon."""
     if "<" not in text and "&" not in text:
@@ -57,7 +57,7 @@ def markup_to_text(text: str) -> str:
 
 
 def unescape_address(text: str) -> str:
-    """A file name or address without entities."""
+    """Return a file name or an address without entities of HTML."""
     return _ENTITY.sub(_decode_reference, text) if "&" in text and ";" in text else text
 
 
@@ -80,7 +80,8 @@ def _without_tags(text: str) -> str:
 
 
 def without_hidden(text: str) -> str:
-    """Without comments, scripts and styles that are closed; in one pass."""
+    """Return a text without the comments, scripts and styles in it that are closed. It is read
+    once, however many there are."""
     kept, at, open_for_good = [], 0, set()
     while found := _HIDDEN.search(text, at):
         kind = found[1].lower()

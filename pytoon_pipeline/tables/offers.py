@@ -1,4 +1,4 @@
-"""Offers: when a sale price of a table counts, and until when what is said of a price holds."""
+"""Offers: when a sale price of a table is valid, and until when what is said of a price is true."""
 
 from __future__ import annotations
 
@@ -13,13 +13,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pytoon_pipeline.tables.cells import CellError
-from pytoon_pipeline.tables.money import (
-    ParsedPrice,
-    PriceNotation,
-    currency_codes,
-    find_locale,
-    parse_price,
-)
+from pytoon_pipeline.tables.currencies import currency_codes, find_locale
+from pytoon_pipeline.tables.money import ParsedPrice, PriceNotation, parse_price
 
 UNTIL = "price_until"
 """In a brief's metadata: when what it says of a price may be true no more."""
@@ -83,16 +78,18 @@ def _parse_zone(name: str) -> dt.tzinfo:
 
 @dataclass(frozen=True)
 class OfferPeriod:
-    """From a moment on, up to and without another; None where it is open."""
+    """The time from one moment until just before another; None for a side that is open."""
 
     start: dt.datetime | None = None
     end: dt.datetime | None = None
 
     def is_current(self, now: dt.datetime) -> bool:
+        """Return whether a moment is within the period."""
         return (self.start is None or self.start <= now) and (self.end is None or now < self.end)
 
     def next_change(self, now: dt.datetime) -> dt.datetime | None:
-        """The first moment after `now` at which it begins or ends."""
+        """Return the first moment after `now` at which the period begins or ends; None for
+        never."""
         if self.start and self.end and self.end <= self.start:
             return None
         return min((t for t in (self.start, self.end) if t is not None and t > now), default=None)
@@ -100,8 +97,9 @@ class OfferPeriod:
 
 @lru_cache(maxsize=4096)
 def read_period(text: str, zone: dt.tzinfo = dt.UTC, locale: str | None = None) -> OfferPeriod:
-    """The dates of an offer, `start/end` in ISO 8601 as Google Merchant takes them; either side may
-    be empty. A day without a time is meant from its beginning, or to its end.
+    """Read the dates of an offer, `start/end` in ISO 8601 as Google Merchant takes them; either
+    side may be empty. A day without a time counts from its beginning, or until its end. `zone` is
+    that of moments that name none, `locale` says how dates are written.
 
     Raises CellError for dates that can't be read or can be read in two ways.
     """
@@ -130,10 +128,11 @@ def _split_period(text: str) -> tuple[str, str] | None:
 def read_moment(
     text: str, zone: dt.tzinfo = dt.UTC, locale: str | None = None, *, end: bool = False
 ) -> dt.datetime | None:
-    """A date or a moment, in UTC; None for an empty text. Of a day without a time the first moment,
-    or with `end` the first after it. `zone` is that of moments that name none.
+    """Read a date or a moment. Returns it in UTC; None for an empty text. Of a day without a time
+    it is the first moment, or with `end` the first one after the day. `zone` is that of moments
+    that name none.
 
-    Raises CellError.
+    Raises CellError for a text that can't be read, or can be read in two ways.
     """
     said = " ".join(text.split())
     if not said or said in ("..", "-"):
@@ -210,7 +209,7 @@ Cell = Callable[[str], str]
 
 @dataclass(frozen=True)
 class OfferReader:
-    """The columns of prices of a table."""
+    """Reads the columns of prices of a table."""
 
     columns: Mapping[str, str]
     """What OfferColumns names -> the column, as the mapping names it."""
@@ -219,15 +218,16 @@ class OfferReader:
     zone: dt.tzinfo = dt.UTC
 
     def counts(self, part: str, cell: Cell, locale: str | None, now: dt.datetime) -> bool:
-        """Whether what a row has as its `sale` or `was` is true now: a sale price within its dates
-        that is one, a former price above the price. Raises CellError."""
+        """Return whether a row's `sale` or `was`, whichever `part` names, is true now: a sale price
+        within its dates that is below the price, a former price above it. `cell` gives the text of
+        a column. Raises CellError."""
         if part == "was":
             return self._is_below("price", "was", cell, locale)
         return self._is_sale(cell, locale) and self._read_period(cell, locale).is_current(now)
 
     def next_change(self, cell: Cell, locale: str | None, now: dt.datetime) -> dt.datetime | None:
-        """When what a row says of its price changes next; None for never. What can't be read is
-        said where it is used."""
+        """Return when what a row says of its price changes next; None for never. Cells that can't
+        be read are passed over here: they are reported where they are used."""
         try:
             if "sale" not in self.columns or not self._is_sale(cell, locale):
                 return None
@@ -236,8 +236,8 @@ class OfferReader:
             return None
 
     def price_notation(self, cell: Cell, locale: str | None) -> PriceNotation:
-        """What is known of the prices of a row. One that names no currency has that of the row's
-        usual price. Raises CellError."""
+        """Return what is known of the prices of a row. One that names no currency has that of the
+        row's usual price. Raises CellError."""
         said = cell(self.columns["currency"]) if "currency" in self.columns else ""
         code = said.strip().upper() or self.currency
         if code and code not in currency_codes():
@@ -297,8 +297,11 @@ def _code_of(text: str, locale: str | None) -> str | None:
 
 
 def find_offers(given: OfferColumnNames, has: Callable[[str, str, bool], bool]) -> OfferReader:
-    """The offers of a table. `has` says whether the table has a column, for a part of `prices` and
-    whether a person named it. What is not named is found by the names that exports of shops have.
+    """Return the reader of a table's offers.
+
+    `has` returns whether the table has a column; its arguments are the part of `prices`, the
+    column, and whether a person named it. Columns that are not named are found by the names that
+    exports of shops have.
     """
     columns = {}
     for part, usual in _NAMES.items():
@@ -315,5 +318,5 @@ def find_offers(given: OfferColumnNames, has: Callable[[str, str, bool], bool]) 
 
 
 def first_change(moments: Iterable[dt.datetime | None]) -> dt.datetime | None:
-    """The first of some moments."""
+    """Return the first of some moments; None where there is none."""
     return min((m for m in moments if m is not None), default=None)

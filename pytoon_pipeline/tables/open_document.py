@@ -1,4 +1,5 @@
-"""ODS workbooks (LibreOffice, and others) -> rows of text: the file keeps what each cell shows."""
+"""Rows of text from ODS workbooks (of LibreOffice and others): the file holds what each cell
+shows."""
 
 from __future__ import annotations
 
@@ -22,12 +23,8 @@ from pytoon_pipeline.tables.limits import (
     refuse_table,
 )
 from pytoon_pipeline.tables.number_formats import show_general
-from pytoon_pipeline.tables.workbook import (
-    SheetGrid,
-    choose_sheet,
-    open_archive,
-    uncounted_formula,
-)
+from pytoon_pipeline.tables.sheet_grid import SheetGrid, choose_sheet, uncounted_formula
+from pytoon_pipeline.tables.workbook_archive import open_archive
 from pytoon_pipeline.tables.xml_events import (
     XML_ERRORS,
     StopReadingError,
@@ -40,9 +37,11 @@ from pytoon_pipeline.tables.xml_events import (
 def read_open_document(
     path: Path, shown: str, is_meant: Callable[[SheetGrid], bool] = lambda grid: True
 ) -> SheetGrid:
-    """The sheet that `choose_sheet` takes.
+    """Read the sheet that `choose_sheet` chooses by `is_meant`. `shown` is the file's name in
+    messages.
 
-    Raises UserError where the file is no workbook, or can't be read, OSError when the file can't.
+    Raises UserError where the file is no workbook or a damaged one, OSError when the file can't be
+    read.
     """
     sheets = _SheetHandler()
     with ExitStack() as stack:

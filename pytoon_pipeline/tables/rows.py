@@ -1,4 +1,4 @@
-"""Rows -> briefs, whatever the table lies in."""
+"""Briefs from the rows of a table, whatever file or database the table is in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pytoon_pipeline.tables.cells import CellError, clean_value, parse_cell
 
 @dataclass
 class RowBrief:
-    """A brief as a row says it."""
+    """The brief of a row, as plain data, and its problems."""
 
     data: dict[str, Any] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
@@ -29,16 +29,19 @@ class RowBrief:
 
     @property
     def is_wrong(self) -> bool:
+        """Whether a problem of the row is an error."""
         return any(error.severity == "error" for _, error in self.problems)
 
 
 def read_row(
     given: Iterable[tuple[ColumnTarget, Any, str]], separator: str | None = None
 ) -> RowBrief:
-    """A brief of values and the places that they stand in (`row 12, column Title`).
+    """Return the brief of some values, each with the field that it fills and the place where it
+    stands (`row 12, column Title`).
 
-    The values of list fields are joined in order; else the first counts. Fields come before what
-    is in them (`music` before `music.volume_db`).
+    The values of list fields are joined in order; of other fields the first value is used. Fields
+    must come before those inside them (`music` before `music.volume_db`). `separator` stands
+    between several values in a cell of a list.
     """
     said = RowBrief()
     for target, value, place in given:
@@ -67,10 +70,10 @@ def _put_value(said: RowBrief, target: ColumnTarget, value: Any, place: str) -> 
         holder[name] = merged | {n: words for n, words in known.items() if n not in new}
     elif target.kind == "list":
         listed = [] if known is None else known if isinstance(known, list) else [known]
-        new = [v for v in value if v is not None]
-        for index in range(len(listed), len(listed) + len(new)):
+        added = [v for v in value if v is not None]
+        for index in range(len(listed), len(listed) + len(added)):
             said.places[f"{target.field}[{index}]"] = place
-        holder[name] = listed + new
+        holder[name] = listed + added
     elif known is None:
         holder[name] = value
     else:
@@ -98,7 +101,7 @@ def _mapping_of(path: tuple[str, ...], value: Any) -> dict[str, Any] | None:
 
 
 def add_defaults(said: RowBrief, defaults: Iterable[tuple[ColumnTarget, Any, str]]) -> None:
-    """What the row does not say itself."""
+    """Add values for those fields that a row does not fill itself."""
     for target, value, place in defaults:
         holder: Any = said.data
         for name in target.path:
@@ -119,7 +122,7 @@ def add_defaults(said: RowBrief, defaults: Iterable[tuple[ColumnTarget, Any, str
 
 @dataclass(frozen=True)
 class TableNote:
-    """The table that rows are of."""
+    """The table that rows belong to."""
 
     path: Path
     folder: Path
@@ -131,6 +134,8 @@ class TableNote:
 
 @dataclass(frozen=True)
 class TableRow:
+    """A row of a table, read as a brief."""
+
     place: str
     """`row 12`."""
     number: int
@@ -147,14 +152,15 @@ class TableRow:
 
 
 def as_name(value: str) -> str:
+    """Return a text as the name of a brief or a campaign: NFC, with single spaces."""
     return normalize("NFC", " ".join(clean_value(value).split()))
 
 
 def sources_of(
     whole: TableNote, rows: Iterable[TableRow]
 ) -> tuple[list[BriefSource], list[Problem]]:
-    """A source for each row. Equal rows of one name are one; of unequal ones, those below the
-    first are wrong."""
+    """Return a source for each row, and notes on equal rows. Equal rows of one name become one
+    source; of different ones of one name, those below the first get an error."""
     sources: list[BriefSource] = []
     seen: dict[str, tuple[TableRow, dict[str, Any]]] = {}
     equal: list[str] = []

@@ -1,5 +1,5 @@
-"""Files of spreadsheets and shops -> rows of text: CSV and TSV as programs export them, XLSX, ODS,
-product feeds as XML."""
+"""Tables in the files of spreadsheets and shops: CSV and TSV as programs export them, XLSX, ODS,
+and product feeds as XML."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from pytoon_pipeline.tables.limits import (
     refuse_table,
 )
 from pytoon_pipeline.tables.open_document import read_open_document
-from pytoon_pipeline.tables.workbook import SheetGrid, read_workbook
+from pytoon_pipeline.tables.sheet_grid import SheetGrid
+from pytoon_pipeline.tables.workbook import read_workbook
 
 TABLES = (".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".xltx", ".ods", ".ots", ".fods", ".xml")
 """Endings of files that are read as tables."""
@@ -74,7 +75,7 @@ class TableSheet:
 
 
 def refuse_unreadable(path: Path, shown: str) -> Problem:
-    """Of a file whose ending says that it is a table which can't be read."""
+    """Return the problem of a file whose ending says that it is a table which can't be read."""
     suffix = path.suffix.lower()
     what = UNREADABLE[suffix]
     try:
@@ -109,11 +110,12 @@ def read_sheet(
     encoding: str | None = None,
     is_header: Callable[[Sequence[str]], bool] = lambda names: True,
 ) -> TableSheet:
-    """The table in a file; `shown` is its name in messages.
+    """Read the table in a file; `shown` is its name in messages.
 
-    `encoding` is that of a text file, where a person names it. The first row that `is_header`
-    knows names the columns (titles and notes may stand above it), else the first that holds
-    anything. Raises UserError when it can't be read or is too large, OSError when the file can't.
+    `encoding` is that of a text file, where a person names it. The names of the columns are in the
+    first row that `is_header` accepts (titles and notes may stand above it), else in the first row
+    that holds anything. Raises UserError when the file is no table or is too large, OSError when it
+    can't be read.
     """
     try:
         return _read_sheet(path, shown, encoding, is_header)

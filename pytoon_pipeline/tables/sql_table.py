@@ -1,17 +1,15 @@
-"""A table of briefs in a database: read like any other, and told what became of its rows."""
+"""A table of briefs in a database: its rows are read like those of a file, and their states are
+written back."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-import math
 import os
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -24,9 +22,9 @@ from pytoon_pipeline.briefs.field_names import OURS, normalise_name
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.tables.cell_text import CellReader
-from pytoon_pipeline.tables.cells import clean_value
 from pytoon_pipeline.tables.limits import MAX_BYTES, MAX_CELLS, MAX_COLUMNS, MAX_ROWS
-from pytoon_pipeline.tables.rows import TableNote, TableRow, as_name, sources_of
+from pytoon_pipeline.tables.rows import TableNote, TableRow, sources_of
+from pytoon_pipeline.tables.sql_values import digest_key, fit_column, format_key, to_json_value
 from pytoon_pipeline.tables.table import TableColumns, read_columns, row_of
 
 SETTING = "PYTOON_BRIEFS_TABLE"
@@ -51,7 +49,7 @@ _OWN = ("created_at", "created", "modified_at")
 
 @dataclass(frozen=True)
 class RowState:
-    """What is written back of a row."""
+    """The state of a row's brief, as it is written back."""
 
     part: str
     """Of its source's document, as `read_sql_table` gave it: `row 17`."""
@@ -85,7 +83,8 @@ class _TableLocation:
 
 
 def read_sql_table(url: str, folder: Path) -> tuple[list[BriefSource], list[Problem]]:
-    """The rows of a table as briefs, and what keeps it from being read. Never raises.
+    """Return the rows of a table as briefs, and the problems that keep it from being read. Never
+    raises.
 
     `url` is a SQLAlchemy URL with the table's name after a `#`; media are relative to `folder`.
     """
@@ -100,11 +99,11 @@ def read_sql_table(url: str, folder: Path) -> tuple[list[BriefSource], list[Prob
 
 
 def write_back(url: str, rows: Sequence[RowState]) -> int:
-    """Write what became of some rows into those of the columns `status`, `video`, `error` and
-    `updated_at` that there are, in one transaction. Returns how many rows there were.
+    """Write the states of some rows into those of the columns `status`, `video`, `error` and
+    `updated_at` that the table has, in one transaction. Returns how many rows there were.
 
-    Raises UserError for a setting that is wrong, StoreError when the database can't be written;
-    then nothing was.
+    Raises UserError for a wrong setting, StoreError when the database can't be written; then
+    nothing was written.
     """
     place = _parse_location(url)
     with _open_connection(place) as connection:
@@ -122,7 +121,7 @@ def write_back(url: str, rows: Sequence[RowState]) -> int:
         found = [
             (tuple(key), wanted[part])
             for key in connection.execute(known.limit(MAX_ROWS))
-            if (part := f"row {_key_digest(key)}") in wanted
+            if (part := f"row {digest_key(key)}") in wanted
         ]
         changed = 0
         now = dt.datetime.now(dt.UTC)
@@ -133,7 +132,7 @@ def write_back(url: str, rows: Sequence[RowState]) -> int:
                 "error": state.error,
                 "updated_at": now,
             }
-            values = {column: _fit_column(column, said[name]) for name, column in ours.items()}
+            values = {column: fit_column(column, said[name]) for name, column in ours.items()}
             where = [column == value for column, value in zip(keys, key, strict=True)]
             changed += connection.execute(sa.update(table).where(*where).values(values)).rowcount
         connection.commit()
@@ -239,7 +238,8 @@ def _driver_error(error: BaseException) -> BaseException:
 @contextmanager
 def _ended_in_time(connection: sa.Connection, backend: str) -> Iterator[None]:
     """Cuts the connection when the time for all of its work is over. StoreError then."""
-    driver, cut = connection.connection.driver_connection, threading.Event()
+    driver: Any = connection.connection.driver_connection  # sqlite3's or psycopg2's own.
+    cut = threading.Event()
 
     def end_connection() -> None:
         cut.set()
@@ -276,12 +276,13 @@ _SHORT_KINDS = (sa.Integer, sa.Float, sa.Boolean, sa.DateTime, sa.Date, sa.Time,
 
 
 def _row_size_expression(columns: Iterable[sa.Column[Any]], dialect: str) -> Any:
-    """The bytes of these columns of a row, as the server counts them; None where it can't be told
-    in its language."""
+    """The bytes of these columns of a row, as the server counts them; None where its
+    language has no expression for that."""
     if dialect not in ("postgresql", "sqlite", "mysql", "mariadb"):
         return None
     sizes: list[Any] = []
     for column in columns:
+        size: sa.ColumnElement[int]
         if dialect == "sqlite":  # Any column may hold anything there.
             size = sa.func.length(sa.cast(column, sa.LargeBinary))
         elif isinstance(column.type, _SHORT_KINDS):
@@ -327,62 +328,6 @@ def _key_columns(table: sa.Table) -> list[sa.Column[Any]]:
     return [spelled[name] for name in ("id", "name", "sku", "handle") if name in spelled][:1]
 
 
-def _key_digest(key: Sequence[Any]) -> str:
-    values = [as_name(_format_key(value)) for value in key]
-    return values[0] if len(values) == 1 else json.dumps(values, ensure_ascii=False)
-
-
-def _format_key(value: Any) -> str:
-    said = _to_json_value(value)
-    if isinstance(said, Decimal):
-        said = f"{said.normalize():f}"
-    return "" if said is None else said if isinstance(said, str) else json.dumps(said)
-
-
-def _to_json_value(value: Any, whole: bool = False) -> Any:
-    """A value of a database as one of JSON; None for none. `whole` numbers come as text."""
-    if whole and isinstance(value, str):
-        return int(value) if value.lstrip("-").isdecimal() and len(value) < 40 else value
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, list | tuple | set):
-        return [_to_json_value(v) for v in value]
-    if isinstance(value, dict):
-        return {str(k): _to_json_value(v) for k, v in value.items()}
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None  # What pandas puts for nothing.
-    if isinstance(value, Decimal):
-        return value if value.is_finite() else None
-    if isinstance(value, float):
-        return None if not math.isfinite(value) else int(value) if value.is_integer() else value
-    if isinstance(value, bytes | memoryview):
-        return bytes(value).decode("utf-8", "replace")
-    if hasattr(value, "item"):
-        return _to_json_value(value.item())  # A number of numpy's.
-    if isinstance(value, dt.datetime):
-        whole = value.time() == dt.time()
-        return value.date().isoformat() if whole else value.isoformat(" ", "seconds")
-    return str(value)
-
-
-def _fit_column(column: sa.Column[Any], value: Any) -> Any:
-    """A value as its column takes it."""
-    kind = column.type
-    if isinstance(value, dt.datetime):
-        if isinstance(kind, sa.DateTime):
-            return value if kind.timezone else value.replace(tzinfo=None)
-        if isinstance(kind, sa.Date):
-            return value.date()
-        if isinstance(kind, sa.Numeric | sa.Integer):
-            return int(value.timestamp())
-        value = value.isoformat(timespec="seconds")
-    if not value and column.nullable:
-        return None
-    text = clean_value(value)
-    most = getattr(kind, "length", None)
-    return text[: most - 1] + "…" if most and len(text) > most else text
-
-
 # Rows --------------------------------------------------------------------------------------------
 
 
@@ -410,8 +355,9 @@ def _read_rows(
         return [], [columns.hopeless]
     at = [names.index(key.name) for key in keys]
     # Columns that nobody reads, pictures say, stay where they are.
-    told = {n for n in (columns.name, columns.campaign) if n is not None} | set(at)
-    read = sorted({n for n, *_ in (*columns.fields, *columns.slips)} | told)
+    naming = {n for n in (columns.name, columns.campaign) if n is not None} | set(at)
+    used = {n for n, _, _ in columns.fields} | {n for n, _ in columns.slips}
+    read = sorted(used | naming)
     size = _row_size_expression([wanted[n] for n in read], connection.dialect.name)
     reader = CellReader(kinds=columns.kinds(), header=names, links={}, faults={})
 
@@ -422,7 +368,7 @@ def _read_rows(
     rows = [
         _too_large(make_row(found, number), bytes_, place.shown)
         for number, (found, bytes_) in enumerate(
-            _iterate_large_rows(connection, wanted, keys, told, size), 1
+            _iterate_large_rows(connection, wanted, keys, naming, size), 1
         )
     ]
     # Whole numbers beside nothing become floats in pandas, which have no room for long ones.
@@ -440,7 +386,7 @@ def _read_rows(
     for frame in pd.read_sql(query, connection, chunksize=_CHUNK, coerce_float=False):
         total += int(frame.iloc[:, -1].sum())
         lists = [
-            [_to_json_value(v, n in whole_numbers) for v in frame.iloc[:, i].tolist()]
+            [to_json_value(v, n in whole_numbers) for v in frame.iloc[:, i].tolist()]
             for i, n in enumerate(read)
         ]
         for values in zip(*lists, strict=True):
@@ -467,13 +413,13 @@ def _iterate_large_rows(
     connection: sa.Connection,
     wanted: Sequence[sa.Column[Any]],
     keys: Sequence[sa.Column[Any]],
-    told: set[int],
+    naming: set[int],
     size: Any,
 ) -> Iterator[tuple[dict[int, Any], int]]:
     """Of each row that is too large what names it (position -> value, cut off), and its bytes."""
     if size is None:
         return
-    names = sorted(told)
+    names = sorted(naming)
     short = [sa.func.substr(sa.cast(wanted[n], sa.Text), 1, _SHORT).label(f"c{n}") for n in names]
     query = sa.select(*short, size.label("bytes")).where(size > MAX_ROW).order_by(*keys)
     for *values, bytes_ in connection.execute(query.limit(MAX_ROWS)):
@@ -494,11 +440,11 @@ def _too_large(row: TableRow, bytes_: int, shown: str) -> TableRow:
 def _row_of_values(
     columns: TableColumns, reader: CellReader, values: list[Any], keys: Sequence[int], number: int
 ) -> TableRow:
-    identity = _key_digest([values[k] for k in keys])
+    identity = digest_key([values[k] for k in keys])
     for at in (columns.name, columns.campaign):
         if at is not None:
-            values[at] = _format_key(values[at])
+            values[at] = format_key(values[at])
     values, found = reader.read(number, values, f"row {identity}")
     row = row_of(columns, [(number, values)], identity=identity)
     row.said.problems += found
-    return row if row.name else replace(row, name="-".join(_format_key(values[k]) for k in keys))
+    return row if row.name else replace(row, name="-".join(format_key(values[k]) for k in keys))

@@ -1,12 +1,12 @@
-"""Tables of briefs: CSV, TSV, XLSX and ODS files and product feeds, a brief a row."""
+"""Tables of briefs: CSV, TSV, XLSX and ODS files and product feeds, with a brief in each row."""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,8 @@ from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.files import FileRefusedError, open_file
 from pytoon_pipeline.tables.cell_text import CellKind, CellReader, kind_of
 from pytoon_pipeline.tables.cells import CellError
-from pytoon_pipeline.tables.mapping import (
-    Cells,
-    MappingFile,
-    TablePlan,
-    knows_header,
-    mapping_path,
-    plan_for,
-    read_mapping,
-)
+from pytoon_pipeline.tables.mapping import knows_header, plan_for
+from pytoon_pipeline.tables.mapping_file import MappingFile, mapping_path, read_mapping
 from pytoon_pipeline.tables.offers import OfferPeriod, first_change
 from pytoon_pipeline.tables.rows import RowBrief, TableNote, TableRow, as_name, read_row, sources_of
 from pytoon_pipeline.tables.sheets import (
@@ -45,6 +38,7 @@ from pytoon_pipeline.tables.sheets import (
     read_sheet,
     refuse_unreadable,
 )
+from pytoon_pipeline.tables.table_plan import Cells, TablePlan
 
 TABLE_LIKE = (*TABLES, *UNREADABLE)
 """Endings of files that are tables, or look like it: what can't be read is said."""
@@ -57,7 +51,7 @@ it begins or ends. Entries are replaced whole, so threads need no lock."""
 
 
 def looks_like_table(path: Path) -> bool:
-    """Is a file to be read as a table, or to be named as one that can't be read?"""
+    """Return whether a file is to be read as a table, or reported as one that can't be read."""
     suffix = path.suffix.lower()
     if suffix != _MAYBE:
         return suffix in TABLE_LIKE
@@ -88,8 +82,8 @@ def _has_columns(
 def read_table(
     path: Path, now: dt.datetime | None = None
 ) -> tuple[list[BriefSource], list[Problem]]:
-    """The rows of a table as briefs, and what keeps the table from being read. Offers are those of
-    `now`, which is the present where it is left out. Never raises."""
+    """Return the rows of a table as briefs, and the problems that keep the table from being read.
+    Offers are those of `now`, by default of the present. Never raises."""
     path = Path(path)
     now = dt.datetime.now(dt.UTC) if now is None else now
     if path.name.startswith("~$"):
@@ -159,8 +153,8 @@ def _read_table(
     sources, found = sources_of(
         whole, _iterate_rows(sheet, columns, plan, path.parent, passed, priceless)
     )
-    told = [*_passed_over(passed, sheet.unit, path.name), *_no_currency(priceless, path, beside)]
-    return tuple(sources), (*sheet.problems, *problems, *found, *told)
+    notes = [*_passed_over(passed, sheet.unit, path.name), *_no_currency(priceless, path, beside)]
+    return tuple(sources), (*sheet.problems, *problems, *found, *notes)
 
 
 def _is_header(names: Sequence[str], own: MappingFile | None) -> bool:
@@ -229,7 +223,7 @@ class TableColumns:
     """It is no table of briefs."""
 
     def kinds(self) -> dict[int, CellKind]:
-        """Position of each column that is used -> what its cells are."""
+        """Return what the cells of each used column are, by the position of the column."""
         kinds = {at: kind_of(target) for at, target, _ in self.fields}
         for at in (self.name, self.campaign):
             if at is not None:
@@ -238,12 +232,14 @@ class TableColumns:
 
 
 def read_columns(header: Sequence[str], shown: str, silent: Sequence[str] = ()) -> TableColumns:
-    """The columns of these names; those of `silent` are known to be none."""
+    """Return the meaning of columns by their names. Names in `silent` are known to be no fields,
+    and are not reported."""
     columns = TableColumns()
     spelled = [normalise_name(name) for name in header]
     columns.name = next((spelled.index(n) for n in NAMES if n in spelled), None)
     columns.campaign = spelled.index(CAMPAIGN) if CAMPAIGN in spelled else None
-    unknown, first = [], {}
+    unknown: list[str] = []
+    first: dict[ColumnTarget, str] = {}
     for at, name in enumerate(header):
         if not name or name.startswith(("_", "#")) or name in silent:
             continue
@@ -354,6 +350,13 @@ def _iterate_rows(
 ) -> Iterator[TableRow]:
     """The briefs of a table; the first column of prices that no currency is known for is added to
     `priceless`."""
+    make_row: Callable[[Sequence[Cells]], TableRow]
+    if columns is not None:
+        make_row = partial(row_of, columns, plan=plan)
+    elif plan is not None:
+        make_row = plan.row
+    else:
+        raise ValueError("a table is read by the names of its columns or by a mapping")
     kinds = columns.kinds() if columns is not None else {}
     reader = CellReader(
         kinds={**(plan.kinds() if plan is not None else {}), **kinds},
@@ -377,7 +380,7 @@ def _iterate_rows(
             found += notes
         if plan is not None and columns is None and not priceless:
             priceless += [c for c in [plan.hides_price(tidy)] if c]
-        row = plan.row(tidy) if columns is None else row_of(columns, tidy, plan)
+        row = make_row(tidy)
         row.said.problems += found
         for number, cells in group:
             _check_width(row.said, len(sheet.header), number, cells)
@@ -400,8 +403,8 @@ def _check_width(said: RowBrief, width: int, number: int, cells: Sequence[str]) 
 def row_of(
     columns: TableColumns, group: Sequence[Cells], plan: TablePlan | None = None, identity: str = ""
 ) -> TableRow:
-    """The brief of a row, or of several rows of one group. `identity` tells it from others where
-    a database does."""
+    """Return the brief of a row, or of several rows of one group, with what `plan` says of every
+    row. `identity` is the key of a row of a database, which tells it from others."""
     number, cells = group[0]
     place = f"row {identity or number}"
     said = read_row(_given_values(columns, group, identity), plan.separator if plan else None)

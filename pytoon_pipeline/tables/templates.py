@@ -8,15 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from pytoon_pipeline.tables.currencies import currency_codes, find_locale
 from pytoon_pipeline.tables.markup import without_hidden
-from pytoon_pipeline.tables.money import (
-    NoCurrencyError,
-    PriceNotation,
-    currency_codes,
-    find_locale,
-    lowest_price,
-    write_price,
-)
+from pytoon_pipeline.tables.money import NoCurrencyError, PriceNotation, lowest_price
+from pytoon_pipeline.tables.price_format import write_price
 
 _MAX_HTML = 20_000
 """Characters of a cell that are looked at for text: a caption needs a line of it."""
@@ -101,14 +96,15 @@ _FILTERS: dict[str, tuple[_Filter, re.Pattern[str]]] = {
 
 @dataclass(frozen=True)
 class TemplateCell:
-    """A cell, and what is done with it."""
+    """A cell in a template, and the filters that are applied to it."""
 
     column: str
     lowest: bool
     filters: tuple[tuple[_Filter, str], ...]
 
     def price_notation(self, known: PriceNotation) -> PriceNotation:
-        """With the currency and the locale that its own `price` names."""
+        """Return what is known of prices, with the currency and the locale that the cell's own
+        `price` names."""
         for apply, how in self.filters:
             if apply in _PRICES:
                 currency, locale = _price_words(how)
@@ -118,17 +114,18 @@ class TemplateCell:
 
 @dataclass(frozen=True)
 class TextTemplate:
-    """Text with cells in it."""
+    """A text with cells in it."""
 
     pieces: tuple[str | TemplateCell, ...]
 
     @cached_property
     def columns(self) -> list[str]:
+        """Names of the columns in the template."""
         return list(dict.fromkeys(p.column for p in self.pieces if isinstance(p, TemplateCell)))
 
     @property
     def is_bare(self) -> bool:
-        """Is it a cell and nothing else?"""
+        """Whether the template is a cell and nothing else."""
         return (
             len(self.pieces) == 1
             and isinstance(self.pieces[0], TemplateCell)
@@ -148,7 +145,7 @@ class TextTemplate:
 
     @cached_property
     def hidden_prices(self) -> list[str]:
-        """Columns whose prices are left out where nothing says their currency."""
+        """Columns whose prices are left out where their currency is not known."""
         taken = [p for p in self.pieces if isinstance(p, TemplateCell)]
         return [p.column for p in taken if any(f is _price_if_known for f, _ in p.filters)]
 
@@ -157,8 +154,8 @@ class TextTemplate:
         cells: Callable[[str], Sequence[str]],
         writing: PriceNotation = PriceNotation(),  # noqa: B008
     ) -> str | None:
-        """The text; None when a cell in it is empty. `cells` gives a column's values, those
-        that are not empty; `price_notation` is what is known of prices. Raises CellError."""
+        """Return the text; None when a cell in it is empty. `cells` gives the values of a column
+        that are not empty; `writing` is what is known of prices. Raises CellError."""
         text = ""
         for piece in self.pieces:
             if isinstance(piece, str):
@@ -179,7 +176,7 @@ class TextTemplate:
 
 
 def parse_template(text: str) -> TextTemplate:
-    """Raises ValueError saying what is wrong."""
+    """Parse a template. Raises ValueError with a message for people."""
     pieces: list[str | TemplateCell] = []
     for part in re.split(r"(\{\{|\}\}|\{[^{}]*\})", text):
         if part in ("{{", "}}"):
@@ -199,7 +196,8 @@ def _parse_cell(inside: str, text: str) -> TemplateCell:
     column, *names = (part.strip() for part in inside.split("|"))
     if not column:
         raise ValueError(f"{text!r} has braces with no column between them")
-    filters, lowest = [], False
+    filters: list[tuple[_Filter, str]] = []
+    lowest = False
     for said in names:
         name, _, how = said.partition(" ")
         if name == "lowest" and not how and not filters:

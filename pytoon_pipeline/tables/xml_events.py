@@ -1,7 +1,7 @@
-"""XML of other programs, read event by event: no tree is built, no entity is expanded.
+"""Events of XML from other programs: no tree is built, no entity is expanded.
 
-The parser is the one below `defusedxml`, with the same guards (no declarations of entities, nothing
-external), and without its cost for each element: a workbook has some hundred thousand.
+The parser is the one that `defusedxml` uses, with the same guards (no declarations of entities,
+nothing external), and without its cost for each element: a workbook has some hundred thousand.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _DEEPEST = 100
 
 
 class StopReadingError(Exception):
-    """Enough was read."""
+    """Raised by a handler of events that needs nothing more of the document."""
 
 
 class TooDeepError(ValueError):
-    """Elements inside each other without end."""
+    """Too many elements are inside each other."""
 
 
 def local_name(name: str) -> str:
-    """An element's name without its prefix."""
+    """Return the name of an element or an attribute without its prefix."""
     return name.rpartition(":")[2] if ":" in name else name
 
 
@@ -35,7 +35,7 @@ def read_events(
     end: Callable[[str], Any],
     data: Callable[[str], Any],
 ) -> None:
-    """Calls `start`, `end` and `data` for what stands in a document; names have their prefixes.
+    """Call `start`, `end` and `data` for what stands in a document; names have their prefixes.
 
     Ends early when one of them raises StopReadingError. Raises one of XML_ERRORS, or TooDeepError.
     """

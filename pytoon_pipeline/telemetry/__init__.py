@@ -1,2 +1,1 @@
-"""What happens, for machines: in numbers, counted where it happens and told to Prometheus, and in
-lines of JSON."""
+"""Telemetry: metrics, counted where things happen and read by Prometheus, and log lines in JSON."""

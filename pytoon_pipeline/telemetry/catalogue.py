@@ -1,6 +1,6 @@
-"""Every figure there is: its name, what it means, and by what it is told apart.
+"""All metrics: name, meaning and labels of each.
 
-Names are a promise: dashboards and alerts hold on to them. `docs/observability.md` lists them.
+Names are a promise: dashboards and alerts depend on them. `docs/observability.md` lists them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Kind = Literal["counter", "histogram", "summary", "gauge"]
 
 @dataclass(frozen=True)
 class MetricDefinition:
-    """One figure. Counters, histograms and summaries lie in the ledger's database and only ever
-    grow, whoever restarts; a gauge is looked up when it is asked for."""
+    """One metric. Counters, histograms and summaries are in the ledger's database and only ever
+    grow, whichever process restarts; a gauge is looked up when it is asked for."""
 
     name: str
     """As Prometheus knows it; a counter's ends with `_total`."""
@@ -254,4 +254,4 @@ GAUGES = (
 )
 """Those that are looked up."""
 
-METRICS = {figure.name: figure for figure in (*COUNTED, *GAUGES)}
+METRICS = {metric.name: metric for metric in (*COUNTED, *GAUGES)}

@@ -1,5 +1,5 @@
 """Counters that many short-lived processes on many machines add to: a table in the ledger's
-database. They only ever grow, and no process keeps any."""
+database. They only ever grow, and no process holds any."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COUNTERS_TABLE = sa.Table(
     sa.Column("labels", sa.Text, primary_key=True),
     sa.Column("value", sa.Float, nullable=False, default=0.0),
 )
-"""`labels` is a JSON list of their values in the figure's order; after these, for a histogram or
+"""`labels` is a JSON list of their values in the metric's order; after these, for a histogram or
 summary, what the row holds: a bucket's upper bound (of which only those that fell between it and
 the one below are counted here), or `sum`, or `count`."""
 
@@ -44,31 +44,31 @@ class CounterBatch:
         self._rows: dict[_Row, float] = {}
         self._lock = threading.Lock()
 
-    def add(self, figure: MetricDefinition, *labels: str, amount: float = 1.0) -> None:
-        """To a counter."""
-        assert figure.kind == "counter" and len(labels) == len(figure.labels), figure.name
+    def add(self, metric: MetricDefinition, *labels: str, amount: float = 1.0) -> None:
+        """Add to a counter."""
+        assert metric.kind == "counter" and len(labels) == len(metric.labels), metric.name
         with self._lock:
-            self._add_amount(figure, labels, amount)
+            self._add_amount(metric, labels, amount)
 
-    def observe(self, figure: MetricDefinition, *labels: str, seconds: float) -> None:
-        """To a histogram or summary. A clock that was set back makes no negative time."""
-        assert figure.kind in ("histogram", "summary") and len(labels) == len(figure.labels)
+    def observe(self, metric: MetricDefinition, *labels: str, seconds: float) -> None:
+        """Add to a histogram or summary. A clock that was set back counts as no time."""
+        assert metric.kind in ("histogram", "summary") and len(labels) == len(metric.labels)
         seconds = max(0.0, seconds)
         with self._lock:
-            if figure.kind == "histogram":
-                bound = next((b for b in figure.buckets if seconds <= b), math.inf)
-                self._add_amount(figure, (*labels, _format_bound(bound)), 1.0)
+            if metric.kind == "histogram":
+                bound = next((b for b in metric.buckets if seconds <= b), math.inf)
+                self._add_amount(metric, (*labels, _format_bound(bound)), 1.0)
             else:
-                self._add_amount(figure, (*labels, "count"), 1.0)
-            self._add_amount(figure, (*labels, "sum"), seconds)
+                self._add_amount(metric, (*labels, "count"), 1.0)
+            self._add_amount(metric, (*labels, "sum"), seconds)
 
-    def _add_amount(self, figure: MetricDefinition, labels: tuple[str, ...], amount: float) -> None:
+    def _add_amount(self, metric: MetricDefinition, labels: tuple[str, ...], amount: float) -> None:
         if amount > 0:
-            row = figure.name, json.dumps(labels, ensure_ascii=False)
+            row = metric.name, json.dumps(labels, ensure_ascii=False)
             self._rows[row] = self._rows.get(row, 0.0) + amount
 
     def take(self) -> dict[_Row, float]:
-        """What was counted since the last time."""
+        """Return what was counted since the last call, and empty the batch."""
         with self._lock:
             rows, self._rows = self._rows, {}
             return rows
@@ -79,8 +79,9 @@ def _format_bound(value: float) -> str:
 
 
 def write_counters(ledger: Ledger, tally: CounterBatch) -> bool:
-    """Add what a tally holds to the table, all of it or nothing, and empty it. Counting never fails
-    the work that is counted: where the database can't be used, this is said and False returned."""
+    """Add what a batch holds to the table, all of it or nothing, and empty it. Counting never fails
+    the work that is counted: where the database can't be used, this is logged and False is
+    returned."""
     rows = tally.take()
     if not rows:
         return True
@@ -132,16 +133,16 @@ def _add_rows(connection: sa.Connection, rows: Mapping[_Row, float]) -> None:
 
 
 CounterValues = dict[str, dict[tuple[str, ...], float]]
-"""Figure -> labels, with what the row holds last where there is such a thing -> value."""
+"""Metric -> labels, with what the row holds last where there is such a thing -> value."""
 
 
 def read_counters(ledger: Ledger) -> CounterValues:
-    """All that was ever counted. Raises StoreError."""
+    """Return all that was ever counted. Raises StoreError."""
     _make_table(ledger)
-    found: CounterValues = {figure.name: {} for figure in COUNTED}
+    found: CounterValues = {metric.name: {} for metric in COUNTED}
     with ledger.begin() as connection:
         for name, labels, value in connection.execute(sa.select(_COUNTERS_TABLE)):
-            # A figure of another version is nobody's here.
+            # A metric of another version is nobody's here.
             if name in found and METRICS[name].kind != "gauge":
                 try:
                     found[name][tuple(json.loads(labels))] = float(value)

@@ -1,5 +1,5 @@
-"""Lines for machines: with `PYTOON_LOG=json` every process of Pytoon says what happens as JSON
-objects on stderr, one a line, all with the same fields. `docs/observability.md` lists them."""
+"""Log lines in JSON: with `PYTOON_LOG=json` every process of Pytoon writes what happens as JSON
+objects to stderr, one a line, all with the same fields. `docs/observability.md` lists them."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ _DEEPEST = 20
 
 
 def format_line(event: str, *, level: str = "info", at: float | None = None, **fields: Any) -> str:
-    """One object as text. `at` is a Unix time, now where it is left out; what is None or empty is
-    left out; secrets are taken out."""
+    """Return one object as text. `at` is a Unix time, by default now. Fields that are None or empty
+    are left out; secrets are removed."""
     moment = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
     said = {
         "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -122,12 +122,13 @@ def _shorten_text(text: str) -> str:
 
 
 def first_line(text: str) -> str:
-    """A reason in short."""
+    """Return the first line of a reason, 300 characters at most."""
     return text.strip().partition("\n")[0][:300]
 
 
 def segment_fields(record: Any) -> dict[str, Any]:
-    """Of a finished segment: a SegmentRecord, which belongs to a higher layer."""
+    """Return the fields of a line about a finished segment. `record` is a SegmentRecord, which
+    belongs to a higher layer."""
     return {
         "event": "segment",
         "segment": record.segment_id,
@@ -139,7 +140,7 @@ def segment_fields(record: Any) -> dict[str, Any]:
 
 
 def retry_fields(segment_id: str, engine: str, reason: str) -> dict[str, Any]:
-    """Of an engine that failed at a segment."""
+    """Return the fields of a line about an engine that failed at a segment."""
     return {
         "event": "retry",
         "segment": segment_id,
@@ -152,8 +153,8 @@ _ABOUT: OrderedDict[str, dict[str, str]] = OrderedDict()
 
 
 def set_run_context(partition: str, run_id: str, job: str) -> None:
-    """The run that works on a brief in this process: what is said of the brief from now on says of
-    which run it is."""
+    """Name the run that works on a brief in this process: lines about the brief have its fields
+    from now on."""
     _ABOUT[partition] = {"job": job, "run_id": run_id}
     _ABOUT.move_to_end(partition)
     while len(_ABOUT) > 64:
@@ -197,8 +198,8 @@ def _without_query(address: re.Match[str]) -> str:
 
 
 def remove_secrets(text: str) -> str:
-    """Text without what nobody is to read: logins and queries of addresses (a presigned link is a
-    key for whoever has it), tokens, and the secrets of the environment wherever they stand."""
+    """Return a text without what nobody may read: logins and queries of addresses (a presigned link
+    is a key for whoever has it), tokens, and the secrets of the environment wherever they stand."""
     if "://" in text:
         text = _LOGIN.sub("://***@", text)
         text = _ADDRESS.sub(_without_query, text)
@@ -215,8 +216,8 @@ _LEVELS = {"warn": "warning", "fatal": "critical"}
 
 
 def format_relayed(source: str, text: str) -> str:
-    """A line of another process, as one of this shape: one that is so already stays as it is, one
-    of Dagster's is put into it, and anything else is a message."""
+    """Return a line of another process in this form: one that has it already stays as it is, one of
+    Dagster's is converted, and anything else becomes a message."""
     said: Any = None
     if text.startswith("{"):
         with suppress(ValueError, RecursionError):
@@ -239,8 +240,8 @@ def format_relayed(source: str, text: str) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """A log record as a line. `extra={"fields": {...}}` gives it fields; without `event` among
-    them it is a `message`."""
+    """Formats a log record as a line. `extra={"fields": {...}}` gives it fields; without `event`
+    among them it is a `message`."""
 
     def format(self, record: logging.LogRecord) -> str:
         given = dict(getattr(record, "fields", {}))
@@ -255,7 +256,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class JsonLineHandler(logging.Handler):
-    """Lines to stderr, as it is when they are said."""
+    """Writes lines to `stream`, by default to what stderr is at that moment."""
 
     def __init__(self, stream: TextIO | None = None):
         super().__init__()
@@ -273,7 +274,8 @@ _writing = threading.Lock()
 
 
 def write_line(text: str, stream: TextIO | None = None) -> None:
-    """A line, in one piece. Whoever read this may have ended before the work does."""
+    """Write a line in one piece. Nothing is raised where the reader has ended before the work
+    does."""
     with _writing, suppress(OSError, ValueError):
         to = stream or sys.stderr
         to.write(text + "\n")
@@ -281,11 +283,11 @@ def write_line(text: str, stream: TextIO | None = None) -> None:
 
 
 def setup_logging(settings: Settings, *, verbose: bool = False, also: Iterable[str] = ()) -> bool:
-    """With `PYTOON_LOG=json`: all loggers of this process to stderr as lines, Pytoon's and those
-    named in `also` from INFO up (DEBUG when `verbose`), everybody else's from WARNING. Returns
+    """With `PYTOON_LOG=json`, send all loggers of this process to stderr as lines: Pytoon's and
+    those named in `also` from INFO up (DEBUG when `verbose`), all others from WARNING. Returns
     whether it did; plain logs are left as they are.
 
-    For each process that is no run: `pytoon serve`, `pytoon worker`, the command line. Runs speak
+    For each process that is no run: `pytoon serve`, `pytoon worker`, the command line. Runs write
     through Dagster's logger `console`.
     """
     root = logging.getLogger()

@@ -1,4 +1,4 @@
-"""The figures in Prometheus' text format: what was counted, and what is looked up."""
+"""Metrics in Prometheus' text format: what was counted, and gauges that are looked up."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ _PATIENCE = 5.0
 
 @dataclass
 class GaugeValues:
-    """What was looked up."""
+    """Values that were looked up."""
 
     values: dict[MetricDefinition, dict[tuple[str, ...], float]] = field(default_factory=dict)
     counts: CounterValues | None = None
     """What was counted, where that was looked up."""
 
-    def set(self, figure: MetricDefinition, *labels: str, value: float) -> None:
-        assert figure.kind == "gauge" and len(labels) == len(figure.labels), figure.name
-        self.values.setdefault(figure, {})[labels] = float(value)
+    def set(self, metric: MetricDefinition, *labels: str, value: float) -> None:
+        """Set the value of a gauge for these labels."""
+        assert metric.kind == "gauge" and len(labels) == len(metric.labels), metric.name
+        self.values.setdefault(metric, {})[labels] = float(value)
 
 
 class TimedQuestions:
-    """Asks parts of the install that may hang, each in a thread of its own, and waits no longer
-    than it has patience for. While a part hangs it is not asked once more."""
+    """Asks parts of the install that may not answer, each in a thread of its own, and waits
+    `seconds` at most for all of them. A part that has not answered yet is not asked again."""
 
     def __init__(self, seconds: float = _PATIENCE):
         self.seconds = seconds
@@ -61,7 +62,8 @@ class TimedQuestions:
         self._lock = threading.Lock()
 
     def ask(self, parts: Mapping[str, Callable[[], GaugeValues]]) -> dict[str, GaugeValues]:
-        """Part -> what it answered, of those that did."""
+        """Return what each part answered, of those that did in time. `parts`: name -> what asks
+        it."""
         end = time.monotonic() + self.seconds
         with self._lock:
             for name, function in parts.items():
@@ -91,7 +93,7 @@ class TimedQuestions:
 
 
 def collect_gauges(settings: Settings, gauges: GaugeValues) -> None:
-    """Versions, and room on this machine."""
+    """Set the gauges of versions and of free room on this machine."""
     gauges.set(c.BUILD, __version__, RENDERER_VERSION, platform.python_version(), value=1)
     places = {"home": str(settings.home)}
     if "://" not in settings.store:
@@ -112,7 +114,7 @@ def _free_bytes(folder: Path) -> int | None:
 
 
 def store_answers(store: Store, settings: Settings) -> bool:
-    """Raises StoreError or OSError where it can't be used."""
+    """Return True when the store can be used. Raises StoreError or OSError where it can't."""
     if "://" not in settings.store:
         folder = Path(settings.store).expanduser()
         # One that nothing was put in yet is made with the first object.
@@ -126,7 +128,7 @@ def store_answers(store: Store, settings: Settings) -> bool:
 
 
 def ledger_gauges(ledger: Ledger) -> GaugeValues:
-    """What was counted, and how the briefs are. Raises StoreError."""
+    """Return what was counted, and the gauges of briefs. Raises StoreError."""
     gauges = GaugeValues(counts=read_counters(ledger))
     briefs = METADATA.tables["known_briefs"].c
     now = ledger.now()
@@ -166,8 +168,8 @@ def ledger_gauges(ledger: Ledger) -> GaugeValues:
 
 
 def render_text(gauges: Sequence[GaugeValues]) -> str:
-    """Prometheus' text format. Where nothing is known of the counters they are left out: a counter
-    that falls to zero would be taken for one that started again."""
+    """Return metrics in Prometheus' text format. Counters whose values are not known are left out:
+    a counter that falls to zero would be taken for one that started again."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     families = [
@@ -180,7 +182,7 @@ def render_text(gauges: Sequence[GaugeValues]) -> str:
             return families
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(AllMetrics())  # type: ignore[arg-type]
+    registry.register(AllMetrics())
     return generate_latest(registry).decode("utf-8")
 
 
@@ -191,30 +193,29 @@ def _counted_metrics(counts: CounterValues) -> Iterator[Metric]:
         SummaryMetricFamily,
     )
 
-    for figure in COUNTED:
-        rows = counts.get(figure.name, {})
-        wide = len(figure.labels)
-        keys = sorted({labels[:wide] for labels in rows} | set(figure.known))
+    for metric in COUNTED:
+        rows = counts.get(metric.name, {})
+        wide = len(metric.labels)
+        keys = sorted({labels[:wide] for labels in rows} | set(metric.known))
         # One of another version has other labels.
         keys = [k for k in keys if len(k) == wide]
-        if figure.kind == "counter":
-            counter = CounterMetricFamily(figure.name, figure.help, labels=figure.labels)
+        if metric.kind == "counter":
+            counter = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
             for key in keys:
                 counter.add_metric(key, rows.get(key, 0.0))
             yield counter
-        elif figure.kind == "histogram":
-            histogram = HistogramMetricFamily(figure.name, figure.help, labels=figure.labels)
+        elif metric.kind == "histogram":
+            histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
             for key in keys:
                 fallen = {k[wide]: v for k, v in rows.items() if k[:wide] == key and len(k) > wide}
                 total = fallen.pop("sum", 0.0)
-                histogram.add_metric(key, _cumulative_buckets(figure.buckets, fallen), total)
+                histogram.add_metric(key, _cumulative_buckets(metric.buckets, fallen), total)
             yield histogram
         else:
-            summary = SummaryMetricFamily(figure.name, figure.help, labels=figure.labels)
+            summary = SummaryMetricFamily(metric.name, metric.help, labels=metric.labels)
             for key in keys:
-                summary.add_metric(
-                    key, rows.get((*key, "count"), 0.0), rows.get((*key, "sum"), 0.0)
-                )
+                count, total = rows.get((*key, "count"), 0.0), rows.get((*key, "sum"), 0.0)
+                summary.add_metric(key, int(count), total)
             yield summary
 
 
@@ -237,13 +238,13 @@ def _gauge_metrics(gauges: Iterable[GaugeValues]) -> list[Metric]:
 
     found: dict[MetricDefinition, dict[tuple[str, ...], float]] = {}
     for some in gauges:
-        for figure, values in some.values.items():
-            found.setdefault(figure, {}).update(values)
+        for metric, values in some.values.items():
+            found.setdefault(metric, {}).update(values)
     families: list[Metric] = []
-    for figure in c.GAUGES:
-        if figure in found:
-            family = GaugeMetricFamily(figure.name, figure.help, labels=figure.labels)
-            for labels, value in sorted(found[figure].items()):
+    for metric in c.GAUGES:
+        if metric in found:
+            family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+            for labels, value in sorted(found[metric].items()):
                 family.add_metric(labels, value)
             families.append(family)
     return families

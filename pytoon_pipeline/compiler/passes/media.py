@@ -18,7 +18,7 @@ from pytoon_pipeline.briefs.file_names import (
     without_unseen,
 )
 from pytoon_pipeline.briefs.model import BackgroundItem, Brief, MediaItem, is_none
-from pytoon_pipeline.briefs.reading import validate_data
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.compiler.draft import PlanDraft, Scene
 from pytoon_pipeline.errors import FetchRefusedError
 from pytoon_pipeline.media.addresses import strip_query
