@@ -18,20 +18,17 @@ from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.compiler.draft import CompileContext
 from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.compiler.typeset import text_style
+from pytoon_pipeline.picture.cues import UnbreakableTextError, split_into_cues
 from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.emoji import replace_unknown_emoji
+from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.hyphens import letter_breaks, separator_breaks, syllable_breaks
 from pytoon_pipeline.picture.languages import language_of
 from pytoon_pipeline.picture.line_breaks import break_opportunities, grapheme_starts
 from pytoon_pipeline.picture.styles import TextStyle
-from pytoon_pipeline.picture.text import (
-    FittedText,
-    UnbreakableTextError,
-    fit_text,
-    normalise_text,
-    split_into_cues,
-)
+from pytoon_pipeline.picture.text import fit_text
+from pytoon_pipeline.picture.text_forms import normalise_text
 from pytoon_pipeline.settings import project_data
 
 HERE = Path(__file__).parent

@@ -14,18 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytoon_pipeline.picture import bidi
+from pytoon_pipeline.picture.cues import UnbreakableTextError, split_into_cues
 from pytoon_pipeline.picture.drawing import draw_text
+from pytoon_pipeline.picture.font_choice import FontSpec, MissingGlyphError
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.line_breaks import break_opportunities, grapheme_starts
-from pytoon_pipeline.picture.shaping import (
-    FontSpec,
-    MissingGlyphError,
-    ShapedGlyph,
-    ShapedParagraph,
-    bidi_levels,
-)
+from pytoon_pipeline.picture.shaping import ShapedGlyph, ShapedParagraph, bidi_levels
 from pytoon_pipeline.picture.styles import TextBoxStyle, TextShadow, TextStyle
-from pytoon_pipeline.picture.text import UnbreakableTextError, fit_text, shown_text, split_into_cues
+from pytoon_pipeline.picture.text import fit_text
+from pytoon_pipeline.picture.text_forms import shown_text
 from pytoon_pipeline.settings import project_data
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -42,7 +42,7 @@ from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service import results, webhooks
 from pytoon_pipeline.service.connections import ConnectionBounds
 from pytoon_pipeline.settings import Settings, load_settings, project_data
-from pytoon_pipeline.store import open_store, s3
+from pytoon_pipeline.store import open_store, s3_client
 from pytoon_pipeline.tables import table
 from pytoon_pipeline.telemetry import counters
 
@@ -321,12 +321,12 @@ def test_credentials_that_were_lacking_are_asked_for_again(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert s3.open_tools(None).credentials is None
+    assert s3_client.open_tools(None).credentials is None
     before = download_s3._s3_now(FetchLimits())
     assert before._request_signer._credentials is None
     login.write_text("[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
-    assert s3.open_tools(None).credentials.access_key == "a"
-    assert s3.open_tools(None) is s3.open_tools(None), "which is kept"
+    assert s3_client.open_tools(None).credentials.access_key == "a"
+    assert s3_client.open_tools(None) is s3_client.open_tools(None), "which is kept"
     after = download_s3._s3_now(FetchLimits())
     assert after._request_signer._credentials.access_key == "a"
     assert download_s3._s3_now(FetchLimits()) is after

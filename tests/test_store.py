@@ -40,6 +40,7 @@ from pytoon_pipeline.store import (
     describe_location,
     open_store,
     s3,
+    s3_client,
     sums,
 )
 from pytoon_pipeline.store.base import DamagedObjectError
@@ -502,7 +503,7 @@ def test_a_bucket_that_is_away_is_waited_for(
         if away:
             proxy.down = True
         else:
-            proxy.fail(3 * s3._ATTEMPTS)
+            proxy.fail(3 * s3_client._ATTEMPTS)
         threading.Timer(1.0, lambda back=back: vars(proxy).update(back)).start()
         assert s3_store.read_bytes("videos/a/b/metrics.json") == b"{}"
     proxy.fail(1, 403)

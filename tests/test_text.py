@@ -11,18 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytoon_pipeline.errors import PresetError
+from pytoon_pipeline.picture.cues import UnbreakableTextError, split_into_cues
 from pytoon_pipeline.picture.drawing import draw_text
+from pytoon_pipeline.picture.fitted_text import FittedText
+from pytoon_pipeline.picture.font_choice import FontSpec
 from pytoon_pipeline.picture.fonts import SYSTEM_FONT_FOLDERS, FontLibrary, _rank_weight
 from pytoon_pipeline.picture.line_breaks import break_opportunities, count_cells, grapheme_starts
-from pytoon_pipeline.picture.shaping import FontSpec, ShapedParagraph
+from pytoon_pipeline.picture.shaping import ShapedParagraph
 from pytoon_pipeline.picture.styles import TextBoxStyle, TextShadow, TextStyle, WordHighlight
-from pytoon_pipeline.picture.text import (
-    FittedText,
-    UnbreakableTextError,
-    fit_text,
-    measure_text,
-    split_into_cues,
-)
+from pytoon_pipeline.picture.text import fit_text, measure_text
 from pytoon_pipeline.settings import project_data
 
 FONTS = project_data("presets") / "fonts"

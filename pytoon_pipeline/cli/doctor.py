@@ -318,7 +318,8 @@ def _check_shaping(p: DoctorContext) -> Iterator[DoctorFinding]:
     import uharfbuzz
 
     from pytoon_pipeline.errors import UserError
-    from pytoon_pipeline.picture.shaping import FontSpec, ShapedParagraph
+    from pytoon_pipeline.picture.font_choice import FontSpec
+    from pytoon_pipeline.picture.shaping import ShapedParagraph
 
     libraries = (
         f"HarfBuzz {uharfbuzz.version_string()}, FreeType "

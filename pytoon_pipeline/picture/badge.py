@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline.picture.drawing import draw_text
+from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.styles import TextStyle
-from pytoon_pipeline.picture.text import FittedText, fit_text
+from pytoon_pipeline.picture.text import fit_text
 
 TURN = {"round": 9.0, "pill": 5.0}
 """Degrees that a badge is turned, its right side up."""

@@ -85,58 +85,83 @@ def _assign_paragraph_levels(text: str, base: int) -> list[int]:
     return found
 
 
+class _EmbeddingStack:
+    """The directional status stack of UAX 9 (X1), with its counters of what overflowed."""
+
+    def __init__(self, base: int):
+        self._entries: list[tuple[int, str | None, bool]] = [(base, None, False)]
+        self._lost_isolates = self._lost_embeddings = self._valid_isolates = 0
+
+    @property
+    def level(self) -> int:
+        return self._entries[-1][0]
+
+    @property
+    def override(self) -> str | None:
+        """The class that characters are treated as; None where they keep their own."""
+        return self._entries[-1][1]
+
+    def push(self, odd: int, override: str | None, isolate: bool) -> None:
+        """Begin an embedding, override or isolate at the next odd (1) or even (0) level (X2 to
+        X5c)."""
+        new = self.level + 1 if (self.level + 1) % 2 == odd else self.level + 2
+        if new <= _MAX_DEPTH and not self._lost_isolates and not self._lost_embeddings:
+            self._valid_isolates += isolate
+            self._entries.append((new, override, isolate))
+        elif isolate:
+            self._lost_isolates += 1
+        elif not self._lost_isolates:
+            self._lost_embeddings += 1
+
+    def pop_isolate(self) -> None:
+        """End the last isolate, and what was begun and not ended in it (X6a)."""
+        if self._lost_isolates:
+            self._lost_isolates -= 1
+        elif self._valid_isolates:
+            self._lost_embeddings = 0
+            while not self._entries[-1][2]:
+                self._entries.pop()
+            self._entries.pop()
+            self._valid_isolates -= 1
+
+    def pop_embedding(self) -> None:
+        """End the last embedding or override (X7)."""
+        if self._lost_isolates:
+            return
+        if self._lost_embeddings:
+            self._lost_embeddings -= 1
+        elif not self._entries[-1][2] and len(self._entries) > 1:
+            self._entries.pop()
+
+
 def _resolve_explicit_levels(text: str, kinds: list[str], base: int) -> tuple[list[int], list[str]]:
     """Levels by embeddings, overrides and isolates, and the classes they leave (X1 to X8)."""
     matching = _match_isolates(kinds)
     out = list(kinds)
     found = [base] * len(kinds)
-    stack: list[tuple[int, str | None, bool]] = [(base, None, False)]
-    lost_isolates = lost_embeddings = valid_isolates = 0
+    stack = _EmbeddingStack(base)
     for i, kind in enumerate(kinds):
-        level, override, _ = stack[-1]
-        if kind in _EMBEDDINGS or kind in _ISOLATES:
-            isolate = kind in _ISOLATES
-            if isolate:
-                found[i] = level
-                out[i] = override or kind
-                end = matching.get(i, len(kinds))
-                odd = base_level(text[i + 1 : end]) if kind == "FSI" else int(kind == "RLI")
-                sets = None
-            else:
-                odd, sets = _EMBEDDINGS[kind]
-            new = level + 1 if (level + 1) % 2 == odd else level + 2
-            if new <= _MAX_DEPTH and not lost_isolates and not lost_embeddings:
-                valid_isolates += isolate
-                stack.append((new, sets, isolate))
-            elif isolate:
-                lost_isolates += 1
-            elif not lost_isolates:
-                lost_embeddings += 1
-            if not isolate:
-                found[i] = level
+        if kind in _ISOLATES:
+            found[i] = stack.level
+            out[i] = stack.override or kind
+            end = matching.get(i, len(kinds))
+            odd = base_level(text[i + 1 : end]) if kind == "FSI" else int(kind == "RLI")
+            stack.push(odd, None, isolate=True)
+        elif kind in _EMBEDDINGS:
+            found[i] = stack.level
+            stack.push(*_EMBEDDINGS[kind], isolate=False)
         elif kind == "PDI":
-            if lost_isolates:
-                lost_isolates -= 1
-            elif valid_isolates:
-                lost_embeddings = 0
-                while not stack[-1][2]:
-                    stack.pop()
-                stack.pop()
-                valid_isolates -= 1
-            found[i] = stack[-1][0]
-            out[i] = stack[-1][1] or kind
+            stack.pop_isolate()
+            found[i] = stack.level
+            out[i] = stack.override or kind
         elif kind == "PDF":
-            if not lost_isolates:
-                if lost_embeddings:
-                    lost_embeddings -= 1
-                elif not stack[-1][2] and len(stack) > 1:
-                    stack.pop()
-            found[i] = stack[-1][0]
+            stack.pop_embedding()
+            found[i] = stack.level
         elif kind == "B":
             found[i] = base
         elif kind != "BN":
-            found[i] = level
-            out[i] = override or kind
+            found[i] = stack.level
+            out[i] = stack.override or kind
     return found, out
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pytoon_pipeline.picture.drawing import draw_text
+from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.layers import TextTile
 from pytoon_pipeline.picture.motion import ease_out, ease_with_overshoot
-from pytoon_pipeline.picture.text import FittedText
 from pytoon_pipeline.picture.yuv import Planes
 
 EXIT_SECONDS = 0.2

@@ -14,9 +14,7 @@ import cv2
 import freetype
 import numpy as np
 
-from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.styles import TextBoxStyle, TextShadow, TextStyle, parse_color
-from pytoon_pipeline.picture.text import (
+from pytoon_pipeline.picture.fitted_text import (
     SLACK_PX,
     FittedText,
     FittedWord,
@@ -27,6 +25,8 @@ from pytoon_pipeline.picture.text import (
     plate_reach,
     union_of,
 )
+from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.picture.styles import TextBoxStyle, TextShadow, TextStyle, parse_color
 
 _MARGIN_PX = 2
 _FINE_ROWS = 8

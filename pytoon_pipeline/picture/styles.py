@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytoon_pipeline.errors import PresetError, Problem
-from pytoon_pipeline.picture.shaping import FontSpec
+from pytoon_pipeline.picture.font_choice import FontSpec
 
 Breaking = Literal["words", "parts", "letters"]
 """How far a text may be broken: between words, between parts of words, anywhere."""

@@ -26,9 +26,10 @@ from pytoon_pipeline.picture.captions import (
 )
 from pytoon_pipeline.picture.contrast import TextToning, choose_toning, measure_luminance_behind
 from pytoon_pipeline.picture.drawing import draw_text
+from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.layers import TextTile, make_scrim
-from pytoon_pipeline.picture.text import FittedText, fit_text
+from pytoon_pipeline.picture.text import fit_text
 from pytoon_pipeline.picture.yuv import Planes
 from pytoon_pipeline.plan.segment_jobs import JobBadge, JobCaption, SegmentJob
 from pytoon_pipeline.plan.timeline import frames_of

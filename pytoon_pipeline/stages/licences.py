@@ -8,7 +8,7 @@ from pytoon_pipeline.compiler.typeset import text_style
 from pytoon_pipeline.files import open_file
 from pytoon_pipeline.picture.fonts import FontFace
 from pytoon_pipeline.picture.shaping import ShapedParagraph
-from pytoon_pipeline.picture.text import shown_text
+from pytoon_pipeline.picture.text_forms import shown_text
 from pytoon_pipeline.plan.complete import Plan
 from pytoon_pipeline.plan.model import Asset
 from pytoon_pipeline.stages.documents import LicenceRecord

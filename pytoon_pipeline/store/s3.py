@@ -9,24 +9,18 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 import random
 import re
-import threading
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from functools import lru_cache, wraps
+from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Concatenate, NoReturn, ParamSpec, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from uuid import uuid4
 
-from pytoon_pipeline.errors import Problem, SettingsError, StoreError
+from pytoon_pipeline.errors import StoreError
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.store import sums
 from pytoon_pipeline.store.base import (
@@ -37,6 +31,27 @@ from pytoon_pipeline.store.base import (
     checked_key,
 )
 from pytoon_pipeline.store.cache import ObjectCache
+from pytoon_pipeline.store.content_types import content_type_of
+from pytoon_pipeline.store.s3_client import (
+    checked_endpoint,
+    is_other_maker,
+    open_tools,
+    store_setting_error,
+)
+from pytoon_pipeline.store.s3_download import BrokenTransferError, hash_in_two_parts, receive_body
+from pytoon_pipeline.store.s3_errors import (
+    error_code,
+    error_status,
+    explain_error,
+    is_unavailable,
+    retry_count,
+)
+from pytoon_pipeline.store.s3_upload import (
+    UploadDraft,
+    abort_unfinished_uploads,
+    send_in_parts,
+    send_whole,
+)
 
 log = logging.getLogger("pytoon.store")
 P = ParamSpec("P")
@@ -44,15 +59,9 @@ T = TypeVar("T")
 
 PART = 8 * 2**20
 """Bytes: what is longer goes up in parts of this size."""
-_MAX_PARTS = 10_000
-_THREADS = 4
-"""Parts that a process has under way, whatever is put: 32 MiB of memory."""
-_CHUNK = 2**20
 _TRIES = 4
 """Of a download that breaks off. What fails before its first byte, botocore asks again by
 itself."""
-_ATTEMPTS = 6
-"""Of a request: with the waits between them some 15 seconds, at most 31."""
 PATIENCE = 60.0
 """Seconds that a bucket is waited for when all those tries failed as it was away: its server is
 started again, a network breaks off. As long as a database is waited for."""
@@ -60,33 +69,6 @@ _AGAIN = 2.0
 """Seconds between two such looks."""
 LONGEST_LINK = 7 * 86400
 """Seconds; no signature is good for longer."""
-
-_TYPES = {
-    ".mp4": "video/mp4",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".wav": "audio/wav",
-    ".m4a": "audio/mp4",
-    ".mp3": "audio/mpeg",
-    ".flac": "audio/flac",
-    ".yaml": "text/plain; charset=utf-8",
-    ".json": "application/json",
-    ".vtt": "text/vtt; charset=utf-8",
-    ".srt": "text/plain; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".csv": "text/csv; charset=utf-8",
-    ".txt": "text/plain; charset=utf-8",
-}
-_OTHER = "application/octet-stream"
-
-
-# Addresses ---------------------------------------------------------------------------------------
-
-
-def store_setting_error(name: str, message: str, remedy: str) -> SettingsError:
-    return SettingsError(Problem("settings.store", message, remedy, field=name))
 
 
 def open_s3(settings: Settings) -> S3Store:
@@ -120,87 +102,6 @@ def open_s3(settings: Settings) -> S3Store:
     )
 
 
-def checked_endpoint(endpoint: str) -> str:
-    """What it says is not repeated where it may hold a password."""
-    parts = urlsplit(endpoint)
-    if "@" in parts.netloc or not parts.hostname or parts.query or parts.fragment:
-        raise store_setting_error(
-            "PYTOON_S3_ENDPOINT",
-            "is not the plain address of a server.",
-            "Write for example http://minio:9000; user and password go into AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY.",
-        )
-    return endpoint
-
-
-def is_other_maker(endpoint: str | None) -> bool:
-    """Is it a server of another maker than Amazon?"""
-    return endpoint is not None or any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ)
-
-
-# The client --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class S3Tools:
-    client: Any
-    pool: ThreadPoolExecutor
-    credentials: Any
-
-
-_OPENING: dict[int, threading.Lock] = {}
-"""By process: a lock that was held when the process was forked is held for ever."""
-
-
-def open_tools(endpoint: str | None, profile: str = "") -> S3Tools:
-    """`profile` is one of AWS's own files of settings; who asks is up to the environment if none is
-    named."""
-    pid = os.getpid()
-    with _OPENING.setdefault(pid, threading.Lock()):
-        aws = sorted((n, v) for n, v in os.environ.items() if n.startswith("AWS_"))
-        tools = _make_tools(endpoint, profile, tuple(aws), pid)
-        if tools.credentials is None:
-            # Whoever gives them out may be away for a moment: they are asked for again.
-            _make_tools.cache_clear()
-        return tools
-
-
-@lru_cache(maxsize=4)
-def _make_tools(
-    endpoint: str | None, profile: str, aws: tuple[tuple[str, str], ...], _pid: int
-) -> S3Tools:
-    """Kept: to make a client takes longer than most requests. Safe between threads; a forked
-    process makes its own, for connections are not to be shared."""
-    import boto3
-    from botocore.config import Config
-
-    # Servers of other makers are rarely set up for a name per bucket.
-    own = is_other_maker(endpoint)
-    session = boto3.session.Session(profile_name=profile or None)
-    config = Config(
-        signature_version="s3v4",
-        connect_timeout=5,
-        read_timeout=60,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-        max_pool_connections=32,
-        tcp_keepalive=True,
-        s3={"addressing_style": "path"} if own else None,
-        # The sums are our own, sent as a header: trailers are more than many servers know.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    client = session.client(
-        "s3",
-        endpoint_url=endpoint,
-        config=config,
-        region_name=session.region_name or "us-east-1",
-    )
-    return S3Tools(client, ThreadPoolExecutor(_THREADS, "s3-part"), session.get_credentials())
-
-
-# The store ---------------------------------------------------------------------------------------
-
-
 def _with_retries(
     method: Callable[Concatenate[S3Store, P], T],
 ) -> Callable[Concatenate[S3Store, P], T]:
@@ -222,24 +123,6 @@ def _with_retries(
                 time.sleep(_AGAIN)
 
     return retry_call
-
-
-class _BrokenTransferError(Exception):
-    """What came is not the object, or not the whole of it. `sha256` is that of what came whole."""
-
-    def __init__(self, why: str, sha256: str = ""):
-        super().__init__(why)
-        self.sha256 = sha256
-
-
-@dataclass(frozen=True)
-class _UploadDraft:
-    """What is to be put, in a file that nobody else writes to."""
-
-    path: Path
-    size: int
-    """Bytes."""
-    sha256: bytes
 
 
 class S3Store(Store):
@@ -353,7 +236,7 @@ class S3Store(Store):
     def _put_file(self, key: str, path: Path, digest: str, once: bool) -> bool:
         at = self._object_arguments(key)
         sums.check_name(key, digest)
-        draft = _UploadDraft(path, path.stat().st_size, bytes.fromhex(digest))
+        draft = UploadDraft(path, path.stat().st_size, bytes.fromhex(digest))
         version = self._send_draft(key, at, draft, once)
         if version is not None:
             self.cache.keep(key, path, _version_of_etag(version), time.time(), digest)
@@ -361,7 +244,7 @@ class S3Store(Store):
 
     @_with_retries
     def _send_draft(
-        self, key: str, at: dict[str, str], draft: _UploadDraft, once: bool
+        self, key: str, at: dict[str, str], draft: UploadDraft, once: bool
     ) -> str | None:
         """The ETag of what was put, None where another was there first."""
         from botocore.exceptions import BotoCoreError, ClientError
@@ -369,10 +252,9 @@ class S3Store(Store):
         mark = uuid4().hex
         about = {
             **at,
-            "ContentType": _TYPES.get(PurePosixPath(key).suffix.lower(), _OTHER),
+            "ContentType": content_type_of(key),
             "Metadata": {"sha256": draft.sha256.hex(), "put": mark},
         }
-        send = self._send_parts if draft.size > self.part else self._send_whole
         # To send much for nothing is dear, so then the question comes first, too.
         ask = self._ask_first or draft.size > self.part
         for attempt in range(_TRIES):
@@ -380,7 +262,10 @@ class S3Store(Store):
                 return None
             condition = {"IfNoneMatch": "*"} if once and self._conditional else {}
             try:
-                return send(draft, about, condition)
+                if draft.size > self.part:
+                    tools = open_tools(self.endpoint)
+                    return send_in_parts(tools, draft, about, condition, part=self.part)
+                return send_whole(self._client, draft, about, condition)
             except (ClientError, BotoCoreError, ValueError) as error:
                 status, code = error_status(error), error_code(error)
                 # An answer that was lost: asked again, the server says that it is there already,
@@ -403,56 +288,6 @@ class S3Store(Store):
             except OSError as error:
                 raise StoreError(f"{self.place(key)} can't be put: {error}") from error
         raise AssertionError("unreachable")
-
-    def _send_whole(
-        self, draft: _UploadDraft, about: dict[str, Any], condition: dict[str, str]
-    ) -> str:
-        with open(draft.path, "rb") as body:
-            answer = self._client.put_object(
-                Body=body,
-                ContentLength=draft.size,
-                ChecksumSHA256=_encode_base64(draft.sha256),
-                **about,
-                **condition,
-            )
-        return answer["ETag"]
-
-    def _send_parts(
-        self, draft: _UploadDraft, about: dict[str, Any], condition: dict[str, str]
-    ) -> str:
-        tools = open_tools(self.endpoint)
-        size = max(self.part, -(-draft.size // _MAX_PARTS))
-        upload = {"Bucket": about["Bucket"], "Key": about["Key"]}
-        upload["UploadId"] = tools.client.create_multipart_upload(
-            ChecksumAlgorithm="SHA256", **about
-        )["UploadId"]
-        futures: list[Future[dict[str, Any]]] = []
-
-        def send_part(number: int, file: BinaryIO) -> dict[str, Any]:
-            data = os.pread(file.fileno(), size, (number - 1) * size)
-            said = {
-                "PartNumber": number,
-                "ChecksumSHA256": _encode_base64(hashlib.sha256(data).digest()),
-            }
-            answer = tools.client.upload_part(Body=data, **said, **upload)
-            return {"ETag": answer["ETag"], **said}
-
-        with open(draft.path, "rb") as file:
-            try:
-                for number in range(1, -(-draft.size // size) + 1):
-                    futures.append(tools.pool.submit(send_part, number, file))
-                parts = [future.result() for future in futures]
-                answer = tools.client.complete_multipart_upload(
-                    MultipartUpload={"Parts": parts}, **upload, **condition
-                )
-            except BaseException:
-                for future in futures:
-                    future.cancel()
-                wait(futures)  # A part that comes after the end would lie there for ever.
-                with suppress(Exception):  # `sweep` does what was not done here.
-                    tools.client.abort_multipart_upload(**upload)
-                raise
-        return answer["ETag"]
 
     # Getting ------------------------------------------------------------------------------------
 
@@ -512,17 +347,17 @@ class S3Store(Store):
                 self._raise_store_error(error, f"{self.place(key)} can't be read", "s3:GetObject")
             try:
                 with closing(answer["Body"]) as body:
-                    return answer, self._take_body(key, body, answer, to)
-            except (BotoCoreError, _BrokenTransferError) as error:
+                    return answer, receive_body(key, body, answer, to)
+            except (BotoCoreError, BrokenTransferError) as error:
                 came.append(f"{answer['ETag']} {getattr(error, 'sha256', '')}")
                 if attempt == _TRIES - 1:
                     why = (
                         str(error)
-                        if isinstance(error, _BrokenTransferError)
+                        if isinstance(error, BrokenTransferError)
                         else "the connection broke off"
                     )
                     if (
-                        isinstance(error, _BrokenTransferError)
+                        isinstance(error, BrokenTransferError)
                         and error.sha256
                         and len(set(came)) == 1
                     ):
@@ -535,47 +370,21 @@ class S3Store(Store):
         raise AssertionError("unreachable")
 
     def _take_away_damaged(
-        self, key: str, answer: dict[str, Any], why: str, error: _BrokenTransferError
+        self, key: str, answer: dict[str, Any], why: str, error: BrokenTransferError
     ) -> None:
         """Take away an object that came whole, and each time with the same wrong contents; but not
         for a connection that spoils what it carries: read in two parts it must be the same still,
         and no other may have been put there meanwhile."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        half, digest = answer["ContentLength"] // 2, hashlib.sha256()
         try:
-            for part in (f"bytes=0-{half - 1}", f"bytes={half}-") if half else ():
-                again = self._client.get_object(
-                    Range=part, IfMatch=answer["ETag"], **self._object_arguments(key)
-                )
-                with closing(again["Body"]) as body:
-                    for chunk in body.iter_chunks(_CHUNK):
-                        digest.update(chunk)
+            again = hash_in_two_parts(self._client, self._object_arguments(key), answer)
         except (BotoCoreError, ClientError):
             return
-        if half and digest.hexdigest() != error.sha256:
+        if again is not None and again != error.sha256:
             return
         self.delete(key)
         raise self._report_damage(key, why) from error
-
-    def _take_body(self, key: str, body: Any, answer: dict[str, Any], to: BinaryIO) -> str:
-        to.seek(0)
-        to.truncate()
-        digest, length = hashlib.sha256(), 0
-        for chunk in body.iter_chunks(_CHUNK):
-            digest.update(chunk)
-            to.write(chunk)
-            length += len(chunk)
-        if length != answer["ContentLength"]:
-            raise _BrokenTransferError(f"{length} bytes of {answer['ContentLength']} came")
-        # What a person put there by hand has no sum of ours; the key of a medium is one.
-        named, found = sums.named_sum(key), digest.hexdigest()
-        for wanted in (answer["Metadata"].get("sha256"), named and named.sha256):
-            if wanted and wanted != found:
-                raise _BrokenTransferError(
-                    "what came is not what was put (its SHA-256 differs)", found
-                )
-        return found
 
     def _not_found_error(self, key: str) -> ObjectNotFoundError:
         return ObjectNotFoundError(f"{key} is not in the store {self._root_location()}.")
@@ -597,27 +406,11 @@ class S3Store(Store):
         from botocore.exceptions import BotoCoreError, ClientError
 
         self.cache.tidy(now=True)
-        start, gone = f"{self.prefix}/" if self.prefix else "", []
+        start = f"{self.prefix}/" if self.prefix else ""
+        gone: list[str] = []
         try:
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self.bucket, Prefix=start
-            )
-            for page in pages:
-                # By the server's clock, as the time of the upload is.
-                said = page["ResponseMetadata"]["HTTPHeaders"].get("date")
-                now = parsedate_to_datetime(said).timestamp() if said else time.time()
-                for each in page.get("Uploads", []):
-                    if now - each["Initiated"].timestamp() <= older:
-                        continue
-                    try:
-                        self._client.abort_multipart_upload(
-                            Bucket=self.bucket, Key=each["Key"], UploadId=each["UploadId"]
-                        )
-                    except ClientError as error:
-                        if error_status(error) != 404:  # Its owner may have finished just now.
-                            raise
-                    else:
-                        gone.append(f"an unfinished upload of {each['Key'].removeprefix(start)}")
+            for key in abort_unfinished_uploads(self._client, self.bucket, start, older):
+                gone.append(f"an unfinished upload of {key.removeprefix(start)}")
         except (ClientError, BotoCoreError, ValueError) as error:
             self._raise_store_error(
                 error,
@@ -669,7 +462,7 @@ class S3Store(Store):
         encoded = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
         params = {
             **self._object_arguments(key),
-            "ResponseContentType": _TYPES.get(PurePosixPath(key).suffix.lower(), _OTHER),
+            "ResponseContentType": content_type_of(key),
             "ResponseContentDisposition": f'inline; filename="{plain}"{encoded}',
         }
         try:
@@ -692,112 +485,9 @@ class S3Store(Store):
         raise StoreError(f"{what}: {why}. {remedy}") from error
 
 
-def _encode_base64(digest: bytes) -> str:
-    return b64encode(digest).decode()
-
-
 def _version_of_etag(etag: str) -> str:
     return etag.strip('"')
 
 
 def _pause_before_retry(attempt: int) -> None:
     time.sleep(random.uniform(0.5, 1) * min(8, 2**attempt) / 2)
-
-
-# What S3 says, in plain words --------------------------------------------------------------------
-
-
-def _error_answer(error: Exception) -> dict[str, Any]:
-    return getattr(error, "response", None) or {}
-
-
-def error_status(error: Exception) -> int:
-    return int(_error_answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def error_code(error: Exception) -> str:
-    return str(_error_answer(error).get("Error", {}).get("Code", ""))
-
-
-def retry_count(error: Exception) -> int:
-    """How many times it was asked again."""
-    return int(_error_answer(error).get("ResponseMetadata", {}).get("RetryAttempts", 0))
-
-
-def is_unavailable(error: BaseException | None) -> bool:
-    """Is it of the kind that passes: nobody answers, or the server says that it can't now?"""
-    from botocore import exceptions as known
-
-    if isinstance(error, known.ClientError):
-        return error_status(error) >= 500 or error_code(error) in ("SlowDown", "RequestTimeout")
-    if isinstance(error, (known.SSLError, known.ProxyConnectionError)):
-        return False
-    return isinstance(error, (known.ConnectionError, known.HTTPClientError))
-
-
-_LOGIN = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role that Pytoon runs with."
-_REGION = "Set AWS_REGION to the region of the bucket."
-_SERVER = "Check PYTOON_S3_ENDPOINT, AWS_REGION and this machine's network, then try again."
-_RIGHT = "Allow {right} there to whom Pytoon runs as (docs/s3.md has a policy)."
-
-_SAID: dict[str, tuple[str, str]] = {
-    "NoSuchBucket": ("there is no bucket {bucket}", "Create it, or correct PYTOON_STORE."),
-    "AccessDenied": ("there is no permission for it", _RIGHT),
-    "AllAccessDisabled": ("the bucket is closed to everybody", "Ask whoever owns it."),
-    "InvalidAccessKeyId": ("the credentials are not known there", _LOGIN),
-    "SignatureDoesNotMatch": ("the credentials are not accepted", _LOGIN),
-    "ExpiredToken": ("the credentials have run out", _LOGIN),
-    "InvalidToken": ("the credentials are not accepted", _LOGIN),
-    "RequestTimeTooSkewed": (
-        "this machine's clock differs from the server's",
-        "Set the clock (NTP), then try again.",
-    ),
-    "PermanentRedirect": ("the bucket is in another region", _REGION),
-    "AuthorizationHeaderMalformed": ("the bucket is in another region", _REGION),
-    "IllegalLocationConstraintException": ("the bucket is in another region", _REGION),
-    "301": ("the bucket is in another region", _REGION),
-    "400": ("the server refuses the request", f"{_LOGIN} {_REGION}"),
-    "KeyTooLongError": ("its key is too long", "Shorten the name of the campaign or the brief."),
-    "EntityTooLarge": ("it is too large for the server", "Raise the server's limit."),
-    "XMinioStorageFull": ("the server's disk is full", "Make room there."),
-    "InvalidObjectState": ("it lies in an archive", "Restore the object first."),
-}
-_SAID["403"] = (
-    "there is no permission for it, or it is not there",
-    "Allow {right} and s3:ListBucket there to whom Pytoon runs as (docs/s3.md has a policy).",
-)
-
-
-def explain_error(error: Exception, bucket: str, right: str) -> tuple[str, str]:
-    """What went wrong, and the remedy. Nothing of a request is repeated: it holds a signature."""
-    from botocore import exceptions as known
-
-    if isinstance(error, known.ClientError):
-        code = error_code(error) or str(error_status(error))
-        if code in _SAID:
-            why, remedy = _SAID[code]
-        elif error_status(error) >= 500 or code == "SlowDown":
-            why = f"the server answers {code} ({retry_count(error) + 1} tries)"
-            remedy = "Try again later; see what is wrong with the server if it stays."
-        else:
-            said = str(_error_answer(error).get("Error", {}).get("Message", "")).strip().rstrip(".")
-            why, remedy = f"the server answers {code}" + (f" ({said})" if said else ""), _SERVER
-        return why.format(bucket=bucket), remedy.format(right=right)
-    logins = (
-        known.NoCredentialsError,
-        known.PartialCredentialsError,
-        known.CredentialRetrievalError,
-        known.TokenRetrievalError,
-    )
-    if isinstance(error, logins):
-        return "there are no credentials for it", _LOGIN
-    if isinstance(error, (known.ReadTimeoutError, known.ConnectTimeoutError)):
-        return "the server does not answer", _SERVER
-    if isinstance(error, known.SSLError):
-        remedy = "Name the authority that signed it in AWS_CA_BUNDLE."
-        return "the server's certificate is not trusted", remedy
-    if isinstance(error, known.ProxyConnectionError):
-        return "the proxy can't be reached", "Check HTTPS_PROXY."
-    if isinstance(error, (known.ConnectionError, known.HTTPClientError)):
-        return "the server can't be reached", _SERVER
-    return type(error).__name__, _SERVER

@@ -10,8 +10,9 @@ from pytoon_pipeline.compiler.passes.media import take_project_file
 from pytoon_pipeline.compiler.passes.wording import named_style, note_emoji, words_language
 from pytoon_pipeline.compiler.typeset import smaller_styles, text_style
 from pytoon_pipeline.errors import UserError, quote_text
+from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.styles import Breaking
-from pytoon_pipeline.picture.text import FittedText, fit_text
+from pytoon_pipeline.picture.text import fit_text
 from pytoon_pipeline.plan.model import (
     Background,
     Box,

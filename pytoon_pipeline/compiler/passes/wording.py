@@ -6,14 +6,11 @@ from dataclasses import dataclass, replace
 
 from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.typeset import smaller_styles, text_style
+from pytoon_pipeline.picture.cues import UnbreakableTextError, split_into_cues
 from pytoon_pipeline.picture.emoji import describe_emoji, replace_unknown_emoji
 from pytoon_pipeline.picture.styles import Breaking
-from pytoon_pipeline.picture.text import (
-    UnbreakableTextError,
-    fit_text,
-    normalise_text,
-    split_into_cues,
-)
+from pytoon_pipeline.picture.text import fit_text
+from pytoon_pipeline.picture.text_forms import normalise_text
 from pytoon_pipeline.plan.model import TypeStyle
 
 _MIN_OF_USUAL = 0.75
