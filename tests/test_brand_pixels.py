@@ -16,7 +16,7 @@ from test_engines import job_of
 
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.picture.yuv import planes_to_rgb, rgb_to_planes
-from pytoon_pipeline.plan.model import MOTIONS, Background, Layout, Motion
+from pytoon_pipeline.plan.segment import MOTIONS, Background, Layout, Motion
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
 

@@ -54,7 +54,7 @@ from pytoon_pipeline.errors import (
 )
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.picture.yuv import planes_to_rgb
-from pytoon_pipeline.plan.model import Generate, Layout
+from pytoon_pipeline.plan.segment import Generate, Layout
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.store import FolderStore

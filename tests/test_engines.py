@@ -25,7 +25,8 @@ from pytoon_pipeline.engines.remote import RemoteEngine
 from pytoon_pipeline.engines.still import StillEngine
 from pytoon_pipeline.errors import EngineFailedError, EngineUnavailableError
 from pytoon_pipeline.media.probe import hash_file, probe_media
-from pytoon_pipeline.plan.model import Asset, Background, Generate, Layout, Motion
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Background, Generate, Layout, Motion
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.store import FolderStore

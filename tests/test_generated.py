@@ -31,21 +31,15 @@ from pytoon_pipeline.picture.contrast import (
     relative_luminance,
 )
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.plan.model import (
-    Asset,
-    Background,
-    Generate,
-    Layout,
-    Motion,
-    RenderSpec,
-    TypeStyle,
-)
+from pytoon_pipeline.plan.model import Asset, RenderSpec
+from pytoon_pipeline.plan.segment import Background, Generate, Layout, Motion
 from pytoon_pipeline.plan.segment_jobs import (
     JobCaption,
     SegmentJob,
     segment_fingerprint,
     segment_jobs,
 )
+from pytoon_pipeline.plan.text import TypeStyle
 from pytoon_pipeline.plan.timeline import build_timeline
 
 SIZE = (96, 160)

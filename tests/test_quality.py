@@ -26,15 +26,9 @@ from pytoon_pipeline.picture.badge import draw_badge
 from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.text import fit_text
-from pytoon_pipeline.plan.model import (
-    Asset,
-    Caption,
-    Overlay,
-    RenderSpec,
-    Segment,
-    Shadow,
-    TextBox,
-)
+from pytoon_pipeline.plan.model import Asset, RenderSpec
+from pytoon_pipeline.plan.segment import Segment
+from pytoon_pipeline.plan.text import Caption, Overlay, Shadow, TextBox
 from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.quality import frame_text
 from pytoon_pipeline.quality.checks import (

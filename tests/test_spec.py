@@ -16,7 +16,8 @@ from pytoon_pipeline.compiler.draft import CompileContext
 from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.plan.complete import Plan
-from pytoon_pipeline.plan.model import TRANSITIONS, RenderSpec, Segment, Transition
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.segment import TRANSITIONS, Segment, Transition
 from pytoon_pipeline.plan.segment_jobs import segment_fingerprint, segment_jobs
 from pytoon_pipeline.plan.timeline import MIN_COPIED, build_timeline
 from pytoon_pipeline.settings import project_data

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytoon_pipeline.plan.model import Arrangement, Box
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.segment import Arrangement
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from pytoon_pipeline.compiler.passes import PASSES
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.plan.complete import Plan, complete_plan
-from pytoon_pipeline.plan.model import Constraints, RenderSpec, Segment
+from pytoon_pipeline.plan.model import Constraints, RenderSpec
+from pytoon_pipeline.plan.segment import Segment
 
 
 @dataclass(frozen=True)

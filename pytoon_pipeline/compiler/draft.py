@@ -12,7 +12,10 @@ from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.media.copies import SnapshotCopies
 from pytoon_pipeline.media.probe import MediaInfo
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.plan.model import Asset, Box, CaptionRole, RenderSpec, Segment
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.model import Asset, RenderSpec
+from pytoon_pipeline.plan.segment import Segment
+from pytoon_pipeline.plan.text import CaptionRole
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from pytoon_pipeline.picture.logos import (
     luminance_of,
     readable_near,
 )
-from pytoon_pipeline.plan.model import MOTIONS
+from pytoon_pipeline.plan.segment import MOTIONS
 
 FRAME = 1080, 1920
 """Pixels of a finished frame: what logos are measured against."""

@@ -17,15 +17,9 @@ from pytoon_pipeline.briefs.reading import MAX_BYTES, read_document
 from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.files import read_file
-from pytoon_pipeline.plan.model import (
-    Box,
-    Colour,
-    Entrance,
-    Fraction01,
-    Shadow,
-    TextBox,
-    TransitionKind,
-)
+from pytoon_pipeline.plan.fields import Box, Colour, Fraction01
+from pytoon_pipeline.plan.segment import TransitionKind
+from pytoon_pipeline.plan.text import Entrance, Shadow, TextBox
 
 DEFAULT_PRESET: dict[str, str] = {"hero": "daylight", "overlay": "studio", "meme": "classic"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytoon_pipeline.picture import styles as engine
-from pytoon_pipeline.plan.model import TypeStyle
+from pytoon_pipeline.plan.text import TypeStyle
 
 
 def text_style(style: TypeStyle, align_y: str, language: str = "") -> engine.TextStyle:

@@ -28,7 +28,8 @@ from pytoon_pipeline.picture.contrast import (
 )
 from pytoon_pipeline.picture.layers import Layer, TextTile, make_scrim, new_frame
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.plan.model import Asset, Box
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.model import Asset
 from pytoon_pipeline.plan.segment_jobs import JobOverlay, SegmentJob
 
 ON_VEIL = 6.0

@@ -18,7 +18,7 @@ from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.layers import new_frame
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb, rgb_to_planes
-from pytoon_pipeline.plan.model import Box
+from pytoon_pipeline.plan.fields import Box
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 

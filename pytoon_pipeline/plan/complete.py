@@ -11,18 +11,17 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from pytoon_pipeline.plan.model import (
-    Audio,
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.segment import (
     Background,
-    Caption,
     Layout,
     Motion,
-    Overlay,
-    RenderSpec,
     Segment,
     SegmentType,
     Transition,
 )
+from pytoon_pipeline.plan.sound import Audio
+from pytoon_pipeline.plan.text import Caption, Overlay
 
 
 class PlanSegment(Segment):

@@ -15,16 +15,10 @@ from pydantic import Field
 from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.briefs.model import Archetype
 from pytoon_pipeline.plan.complete import Plan
-from pytoon_pipeline.plan.model import (
-    Asset,
-    Background,
-    Box,
-    Generate,
-    Layout,
-    Motion,
-    SpecModel,
-    TypeStyle,
-)
+from pytoon_pipeline.plan.fields import Box, SpecModel
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Background, Generate, Layout, Motion
+from pytoon_pipeline.plan.text import TypeStyle
 from pytoon_pipeline.plan.timeline import SegmentSpan, Timeline, frames_of
 
 MOVING_TRANSITIONS = ("slide", "zoom", "wipe")

@@ -25,7 +25,9 @@ from pytoon_pipeline.picture.styles import TextStyle
 from pytoon_pipeline.picture.text import fit_text
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
 from pytoon_pipeline.plan.complete import Plan
-from pytoon_pipeline.plan.model import Asset, Box, Caption, Overlay
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.text import Caption, Overlay
 from pytoon_pipeline.plan.timeline import Timeline, frames_of
 from pytoon_pipeline.quality.checks import SeenText
 

@@ -21,7 +21,9 @@ from opentimelineio.opentime import RationalTime, TimeRange
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.plan.complete import Plan, PlanSegment
-from pytoon_pipeline.plan.model import Asset, Background, Caption, Overlay
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Background
+from pytoon_pipeline.plan.text import Caption, Overlay
 from pytoon_pipeline.plan.timeline import SegmentSpan, Timeline, build_timeline, frames_of
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.subtitles import to_srt

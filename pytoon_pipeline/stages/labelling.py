@@ -25,7 +25,8 @@ from pytoon_pipeline.media.credentials import (
     sign_video,
 )
 from pytoon_pipeline.plan.complete import Plan, PlanSegment
-from pytoon_pipeline.plan.model import Asset, Generate
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Generate
 from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
 from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.stages.documents import (

@@ -39,7 +39,7 @@ from pytoon_pipeline.engines.remote.peer import PeerTimeouts
 from pytoon_pipeline.engines.still import StillEngine
 from pytoon_pipeline.errors import EngineFailedError
 from pytoon_pipeline.media.probe import probe_media
-from pytoon_pipeline.plan.model import Generate
+from pytoon_pipeline.plan.segment import Generate
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.stages.fingerprint_inputs import segment_look

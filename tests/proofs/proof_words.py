@@ -31,7 +31,8 @@ from words_feed import Product, draw_products, write_feed
 from pytoon_pipeline.compiler import compile as compiler
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.picture.yuv import planes_to_rgb
-from pytoon_pipeline.plan.model import Caption, RenderSpec, Resolution
+from pytoon_pipeline.plan.model import RenderSpec, Resolution
+from pytoon_pipeline.plan.text import Caption
 from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.stages.assemble import assemble_video

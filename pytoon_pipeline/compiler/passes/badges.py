@@ -12,7 +12,8 @@ from pytoon_pipeline.picture.badge import TURN, fit_badge, list_badge_forms
 from pytoon_pipeline.picture.styles import TextStyle
 from pytoon_pipeline.picture.text import fit_text
 from pytoon_pipeline.picture.text_forms import normalise_text
-from pytoon_pipeline.plan.model import Box, Caption, Overlay, TypeStyle
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.text import Caption, Overlay, TypeStyle
 from pytoon_pipeline.plan.timeline import build_timeline, frames_of, seconds_of
 
 LARGEST = 110

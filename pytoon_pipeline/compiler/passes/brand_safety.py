@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.plan.model import MOTIONS, TRANSITIONS, Generate
+from pytoon_pipeline.plan.segment import MOTIONS, TRANSITIONS, Generate
 
 REVIEWED = "To be reviewed"
 KEPT_OUT = ("text", "letters", "logos", "watermarks")

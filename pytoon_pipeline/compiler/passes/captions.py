@@ -18,7 +18,8 @@ from pytoon_pipeline.compiler.passes.wording import (
 from pytoon_pipeline.compiler.typeset import text_style
 from pytoon_pipeline.errors import Problem, UserError, quote_text
 from pytoon_pipeline.picture.text import fit_text
-from pytoon_pipeline.plan.model import Box, Caption, TypeStyle
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.text import Caption, TypeStyle
 from pytoon_pipeline.plan.timeline import build_timeline, frames_of, seconds_of
 
 MAX_CUES = 12

@@ -18,7 +18,9 @@ from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.picture.backgrounds import rgb_of
 from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
 from pytoon_pipeline.picture.cutout import cut_out_product
-from pytoon_pipeline.plan.model import Asset, Background, Layout, Place, Segment, TypeStyle
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Background, Layout, Place, Segment
+from pytoon_pipeline.plan.text import TypeStyle
 
 LEGIBLE = 4.5
 """Contrast that a wash gives text before any picture (WCAG 2.1, 1.4.3)."""

@@ -13,17 +13,9 @@ from pytoon_pipeline.errors import UserError, quote_text
 from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.styles import Breaking
 from pytoon_pipeline.picture.text import fit_text
-from pytoon_pipeline.plan.model import (
-    Background,
-    Box,
-    Caption,
-    Entrance,
-    Layout,
-    Motion,
-    Segment,
-    Transition,
-    TypeStyle,
-)
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.segment import Background, Layout, Motion, Segment, Transition
+from pytoon_pipeline.plan.text import Caption, Entrance, TypeStyle
 from pytoon_pipeline.plan.timeline import build_timeline, seconds_of
 
 ID = "end"

@@ -15,7 +15,8 @@ from pytoon_pipeline.compiler.passes.brand_safety import REVIEWED, keep_prompt_c
 from pytoon_pipeline.compiler.passes.composition import seen_as
 from pytoon_pipeline.compiler.passes.pacing import READ_PAUSE, reading_seconds
 from pytoon_pipeline.errors import InternalError
-from pytoon_pipeline.plan.model import Box, Generate, Layout, Motion, Segment
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.segment import Generate, Layout, Motion, Segment
 
 MAX_SECONDS = 12.0
 """Longest generated segment: models make takes of about 5 s, and one that is stretched further is

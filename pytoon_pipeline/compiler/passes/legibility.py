@@ -10,7 +10,9 @@ from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft
 from pytoon_pipeline.compiler.passes.captions import HURRY
 from pytoon_pipeline.compiler.passes.pacing import reading_seconds
 from pytoon_pipeline.errors import quote_text
-from pytoon_pipeline.plan.model import Asset, Box, Segment
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Segment
 
 ENLARGED = 1.02
 """Times that a picture may be enlarged without a word: less is rounding."""

@@ -27,17 +27,10 @@ from pytoon_pipeline.media.limits import MAX_FILE_BYTES, MAX_VIDEO_SECONDS
 from pytoon_pipeline.media.probe import MediaInfo, probe_media
 from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.plan import spellings
-from pytoon_pipeline.plan.model import (
-    Asset,
-    Audio,
-    Background,
-    Generate,
-    Music,
-    Overlay,
-    Segment,
-    SegmentAudio,
-    Voice,
-)
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Background, Generate, Segment, SegmentAudio
+from pytoon_pipeline.plan.sound import Audio, Music, Voice
+from pytoon_pipeline.plan.text import Overlay
 from pytoon_pipeline.store.base import suffix_of
 
 

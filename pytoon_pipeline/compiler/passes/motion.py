@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from pytoon_pipeline.compiler.draft import PlanDraft
-from pytoon_pipeline.plan.model import Motion, Segment
+from pytoon_pipeline.plan.segment import Motion, Segment
 
 TINY = 32
 """Pixels of the longer side below which a picture is a blur at best."""

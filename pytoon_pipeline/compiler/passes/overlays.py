@@ -12,7 +12,10 @@ from pytoon_pipeline.compiler.passes.media import take_project_file
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.probe import probe_media
 from pytoon_pipeline.picture.contrast import contrast_ratio
-from pytoon_pipeline.plan.model import Asset, Box, Overlay, Segment
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Segment
+from pytoon_pipeline.plan.text import Overlay
 from pytoon_pipeline.store.base import suffix_of
 
 LOST = 2.0

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft
-from pytoon_pipeline.plan.model import Segment
+from pytoon_pipeline.plan.segment import Segment
 from pytoon_pipeline.plan.timeline import frames_of, seconds_of
 
 READ_PAUSE = 0.4

@@ -12,7 +12,8 @@ from pytoon_pipeline.compiler.passes.generated import (
     settle_generated,
     time_generated,
 )
-from pytoon_pipeline.plan.model import CaptionRole, Segment, SegmentType
+from pytoon_pipeline.plan.segment import Segment, SegmentType
+from pytoon_pipeline.plan.text import CaptionRole
 
 
 def plan_scenes(d: PlanDraft) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.end_card import end_transition
-from pytoon_pipeline.plan.model import Transition
+from pytoon_pipeline.plan.segment import Transition
 from pytoon_pipeline.plan.timeline import body_frames, frames_of, longest_window, seconds_of
 
 

@@ -11,7 +11,7 @@ from pytoon_pipeline.picture.emoji import describe_emoji, replace_unknown_emoji
 from pytoon_pipeline.picture.styles import Breaking
 from pytoon_pipeline.picture.text import fit_text
 from pytoon_pipeline.picture.text_forms import normalise_text
-from pytoon_pipeline.plan.model import TypeStyle
+from pytoon_pipeline.plan.text import TypeStyle
 
 _MIN_OF_USUAL = 0.75
 """Share of a preset's smallest size: rather than in smaller type, a text comes in more cues."""

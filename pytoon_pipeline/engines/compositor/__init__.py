@@ -23,7 +23,9 @@ from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture.cutout import cut_out_product
 from pytoon_pipeline.picture.layers import Layer, new_frame
 from pytoon_pipeline.picture.yuv import Planes
-from pytoon_pipeline.plan.model import Asset, Box, Place
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Place
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 # One thread for each warp: segments run side by side, and x264 needs the cores too.

@@ -19,7 +19,7 @@ from pytoon_pipeline.media.clips import ClipFrames, draw_over
 from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.layers import Layer, PictureLayer, Placement
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.plan.model import Box
+from pytoon_pipeline.plan.fields import Box
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 Drawing = Callable[[Planes, int], None]

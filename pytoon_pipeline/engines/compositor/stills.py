@@ -21,7 +21,8 @@ from pytoon_pipeline.picture.layers import (
 )
 from pytoon_pipeline.picture.motion import CameraPose, compute_pose, largest_zoom
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.plan.model import Box, Place
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.segment import Place
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 MAX_UPSCALE = 4.0

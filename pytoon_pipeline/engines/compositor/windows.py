@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pytoon_pipeline.picture.layers import Placement
 from pytoon_pipeline.picture.motion import ease_in_out
-from pytoon_pipeline.plan.model import Box
+from pytoon_pipeline.plan.fields import Box
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 
