@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import yaml
 
-from pytoon_pipeline.compiler.presets import DEFAULT_PRESET, Preset, open_presets
+from pytoon_pipeline.compiler.preset_model import Preset
+from pytoon_pipeline.compiler.presets import DEFAULT_PRESET, open_presets
 from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.picture.yuv import planes_to_rgb

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Unpack
 
 from pytoon_pipeline.intake.brief_state import BriefState
-from pytoon_pipeline.intake.ledger import BriefColumns, Ledger
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_rows import BriefColumns
 
 
 def force_state(ledger: Ledger, key: str, state: str, **values: Unpack[BriefColumns]) -> None:

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from pytoon_pipeline.cli import app
 from pytoon_pipeline.cli.schema import schema_text
 from pytoon_pipeline.compiler import kit_findings
+from pytoon_pipeline.compiler.brand_model import Brand
 from pytoon_pipeline.compiler.kit_findings import brand_findings, survey_kits
-from pytoon_pipeline.compiler.presets import PAIRS, ROLES, Brand, Preset
+from pytoon_pipeline.compiler.preset_model import PAIRS, ROLES, Preset
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.images import load_image

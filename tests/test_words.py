@@ -16,9 +16,9 @@ from PIL import Image
 from test_render import build, frames
 from test_spec import SHOP, brief, compile_in, compiled
 
+from pytoon_pipeline.compiler.brand_model import Brand
 from pytoon_pipeline.compiler.compile import compile_file
 from pytoon_pipeline.compiler.draft import CompileContext
-from pytoon_pipeline.compiler.presets import Brand
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.picture.badge import TURN, draw_badge, fit_badge
 from pytoon_pipeline.picture.captions import (

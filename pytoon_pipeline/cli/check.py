@@ -233,7 +233,8 @@ def _is_preset(path: Path) -> bool:
 def _checked_kits(paths: Sequence[Path], settings: Settings):
     if not paths:
         return
-    from pytoon_pipeline.compiler.kit_findings import brand_findings, preset_file_findings
+    from pytoon_pipeline.compiler.kit_findings import brand_findings
+    from pytoon_pipeline.compiler.preset_findings import preset_file_findings
     from pytoon_pipeline.compiler.presets import open_presets
     from pytoon_pipeline.stages.services import open_fonts
 

@@ -23,7 +23,9 @@ from pytoon_pipeline.cli.terminal import (
     settings_and_logs,
     show_problem,
 )
-from pytoon_pipeline.compiler.presets import ROLES, Brand, open_presets
+from pytoon_pipeline.compiler.brand_model import Brand
+from pytoon_pipeline.compiler.preset_model import ROLES
+from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.durable import sync_folder, sync_tree
 from pytoon_pipeline.errors import Problem, UserError
 

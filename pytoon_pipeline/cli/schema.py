@@ -14,7 +14,8 @@ from rich.text import Text
 from pytoon_pipeline.briefs import model as briefs
 from pytoon_pipeline.cli.files import write_text
 from pytoon_pipeline.cli.terminal import OK, open_console
-from pytoon_pipeline.compiler.presets import Brand, Preset
+from pytoon_pipeline.compiler.brand_model import Brand
+from pytoon_pipeline.compiler.preset_model import Preset
 from pytoon_pipeline.plan.model import RenderSpec
 
 SCHEMAS: dict[str, type[BaseModel]] = {

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytoon_pipeline.briefs.model import Brief, GenerateItem, MediaItem
-from pytoon_pipeline.compiler.presets import Brand, PlatformFacts, Preset, PresetLibrary
+from pytoon_pipeline.compiler.brand_model import Brand
+from pytoon_pipeline.compiler.platform_model import PlatformFacts
+from pytoon_pipeline.compiler.preset_model import Preset
+from pytoon_pipeline.compiler.presets import PresetLibrary
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.media.copies import SnapshotCopies
 from pytoon_pipeline.media.probe import MediaInfo

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_rows import LedgerEntry
 
 
 def mark_deleted(

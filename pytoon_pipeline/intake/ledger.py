@@ -8,18 +8,23 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import NullPool
 
-from pytoon_pipeline.briefs.source import BriefSource, SourceDocument
+from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import Problem, StoreError, UserError
 from pytoon_pipeline.intake import database
 from pytoon_pipeline.intake.brief_state import OPEN, BriefState, states_before
+from pytoon_pipeline.intake.ledger_rows import (
+    BriefColumns,
+    LedgerEntry,
+    entry_of_row,
+    storable_values,
+)
 from pytoon_pipeline.intake.ledger_tables import (
     BRIEFS_TABLE,
     FRESH_VALUES,
@@ -37,65 +42,6 @@ _T = TypeVar("_T")
 ACTIONS = ("render", "rerender", "recheck")
 """What can be wanted of a brief: its video; its video with nothing taken from the store; its checks
 and metrics alone."""
-
-
-class BriefColumns(TypedDict, total=False):
-    """Columns of a brief that `Ledger.note` and `Ledger.set_state` write."""
-
-    content_hash: str
-    look: str
-    waiting: str
-    error: str
-    problems: Sequence[Problem]
-    wanted: str
-    priority: int
-    run_id: str
-    progress: float
-    reported: str
-    deleted: float
-
-
-@dataclass(frozen=True)
-class LedgerEntry:
-    """What the ledger knows of a brief."""
-
-    key: str
-    source: BriefSource
-    content_hash: str
-    """Of the contents that a run was last requested for; empty when never."""
-    look: str
-    """Cheap signature of the files when they had that hash."""
-    waiting: str
-    """Signature of a copy that was not finished when last looked at; empty when none is."""
-    serial: int
-    """Number of the last request, counted over all briefs; 0 when never requested."""
-    state: BriefState
-    error: str
-    problems: tuple[Problem, ...]
-    """What is wrong with the brief, when it is refused."""
-    action: str
-    """One of ACTIONS: what the last run was requested for."""
-    wanted: str
-    """One of ACTIONS that a person asked for and no run was requested for yet, or empty."""
-    priority: int
-    """Of its runs; higher comes first."""
-    run_id: str
-    """Of the run that works or worked on it last; empty before the first began."""
-    progress: float
-    """0..1, of the work of its last run."""
-    reported: str
-    """What was last written back to the table it comes from."""
-    host: str
-    """The machine that its files are on; empty where that is not known."""
-    deleted: float
-    """Unix time when its files, or its row, were found to be gone; 0 while they are there."""
-    updated: float
-    """Unix time."""
-
-    @property
-    def is_deleted(self) -> bool:
-        """Is it gone, with no run of it under way any more?"""
-        return bool(self.deleted) and self.state not in OPEN
 
 
 _LOST_SECONDS = 120.0
@@ -227,7 +173,7 @@ class Ledger:
                     "Put its folder where the briefs lie; keys are made from folders' names.",
                 )
             )
-        return _entry_of_row(rows[0])
+        return entry_of_row(rows[0])
 
     def list_entries(self) -> list[LedgerEntry]:
         """All of them, by key."""
@@ -237,7 +183,7 @@ class Ledger:
         """All of them by origin, without what their documents say: enough to see what changed."""
         columns = [c for c in BRIEFS_TABLE.c if c.name != "document"]
         rows = self._fetch_rows(sa.select(*columns, sa.literal("").label("document")))
-        return {row.origin: _entry_of_row(row) for row in rows}
+        return {row.origin: entry_of_row(row) for row in rows}
 
     def find(
         self,
@@ -259,7 +205,7 @@ class Ledger:
             query = query.where(BRIEFS_TABLE.c.updated > after)
         # Sorted here: how a server sorts text depends on where it was set up.
         return sorted(
-            (_entry_of_row(row) for row in self._fetch_rows(query)), key=lambda entry: entry.key
+            (entry_of_row(row) for row in self._fetch_rows(query)), key=lambda entry: entry.key
         )
 
     def campaigns(self) -> dict[str, float]:
@@ -424,17 +370,12 @@ class Ledger:
         change = sa.update(BRIEFS_TABLE).where(BRIEFS_TABLE.c.key == key)
         if before is not None:
             change = change.where(BRIEFS_TABLE.c.state.in_(before))
-        change = change.values(**_storable_values(columns))
+        change = change.values(**storable_values(columns))
         return bool(
             self.run_transaction(
                 lambda connection: connection.execute(change).rowcount, again=again
             )
         )
-
-
-def _storable_values(values: dict[str, Any]) -> dict[str, Any]:
-    """PostgreSQL takes no NUL in a text; what tools print may hold one."""
-    return {k: v.replace("\0", "\ufffd") if isinstance(v, str) else v for k, v in values.items()}
 
 
 def _register_key(connection: sa.Connection, source: BriefSource, now: Any) -> str:
@@ -488,49 +429,6 @@ def _iterate_keys(source: BriefSource) -> Iterator[str]:
     digest = hashlib.sha256(source.origin.encode()).hexdigest()
     for length in range(6, len(digest)):
         yield f"{source.key}~{digest[:length]}"
-
-
-def _entry_of_row(row: Any) -> LedgerEntry:
-    document = SourceDocument.from_json(row.document) if row.document else None
-    source = BriefSource(
-        Path(row.path), row.kind, row.campaign, row.name, Path(row.folder), document
-    )
-    return LedgerEntry(
-        key=row.key,
-        source=source,
-        state=BriefState(row.state),
-        problems=read_problems(row.problems),
-        **{
-            name: getattr(row, name)
-            for name in LedgerEntry.__dataclass_fields__
-            if name not in _MADE
-        },
-    )
-
-
-_MADE = ("key", "source", "state", "problems")
-
-
-def read_problems(text: str) -> tuple[Problem, ...]:
-    """What the column `problems` holds. One that can't be read costs itself: it is said in place
-    of what it held, so that lists of briefs go on."""
-    try:
-        return tuple(
-            _problem_from_json(said)
-            for said in json.loads(text or "[]", parse_constant=_no_constant)
-        )
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        message = "The problems that were noted for this brief can't be read."
-        return (Problem("ledger.problems", message, "Render the brief again."),)
-
-
-def _problem_from_json(said: dict[str, Any]) -> Problem:
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
-    return Problem(**values)
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number of JSON")
 
 
 # Making the tables -------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from pytoon_pipeline.briefs.variants import expand_variants
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.intake.brief_state import BriefState
 from pytoon_pipeline.intake.folders import scan_folder
-from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_rows import LedgerEntry
 from pytoon_pipeline.intake.sandboxed_reader import (
     BriefReader,
     BriefReading,

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pytoon_pipeline.briefs.source import key_part
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.intake.ledger import Ledger, LedgerEntry
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_rows import LedgerEntry
 from pytoon_pipeline.report.page import campaign_page, progress_of
 from pytoon_pipeline.report.rows import ReportRow, gather_rows
 from pytoon_pipeline.report.table import campaign_csv

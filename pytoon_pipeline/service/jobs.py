@@ -24,7 +24,8 @@ from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.durable import sync_folder, sync_tree
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
 from pytoon_pipeline.intake.brief_state import OPEN, BriefState
-from pytoon_pipeline.intake.ledger import Ledger, read_problems
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_rows import read_problems
 from pytoon_pipeline.intake.ledger_tables import METADATA
 from pytoon_pipeline.service.documents import (
     CURSOR_PATTERN,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pytoon_pipeline.briefs.model import Brief
 from pytoon_pipeline.compiler.draft import BriefLine, PlanDraft, Scene
-from pytoon_pipeline.compiler.passes.media import take_project_file
+from pytoon_pipeline.compiler.passes.media_files import take_project_file
 from pytoon_pipeline.compiler.passes.wording import named_style, note_emoji, words_language
 from pytoon_pipeline.compiler.typeset import smaller_styles, text_style
 from pytoon_pipeline.errors import UserError, quote_text

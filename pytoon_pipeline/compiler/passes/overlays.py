@@ -8,7 +8,7 @@ import numpy as np
 
 from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.end_card import last_before
-from pytoon_pipeline.compiler.passes.media import take_project_file
+from pytoon_pipeline.compiler.passes.media_files import take_project_file
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.probe import probe_media
 from pytoon_pipeline.picture.contrast import contrast_ratio

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytoon_pipeline.briefs.file_names import find_path
+from pytoon_pipeline.compiler.brand_model import Brand
 from pytoon_pipeline.compiler.draft import PlanDraft
-from pytoon_pipeline.compiler.kit_findings import brand_findings, preset_findings
-from pytoon_pipeline.compiler.presets import DEFAULT_PRESET, Brand
+from pytoon_pipeline.compiler.kit_findings import brand_findings
+from pytoon_pipeline.compiler.preset_findings import preset_findings
+from pytoon_pipeline.compiler.presets import DEFAULT_PRESET
 from pytoon_pipeline.errors import PresetError, Problem
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytoon_pipeline.compiler.draft import PlanDraft
-from pytoon_pipeline.compiler.passes.media import take_project_file
+from pytoon_pipeline.compiler.passes.media_files import take_project_file
 from pytoon_pipeline.plan.sound import Audio, Loudness, Music
 
 CLIP_UNDER_MUSIC_DB = -8.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.passes.end_card import end_styles
-from pytoon_pipeline.compiler.presets import PresetType
+from pytoon_pipeline.compiler.preset_model import PresetType
 from pytoon_pipeline.plan.segment import Segment, StyleOverride
 from pytoon_pipeline.plan.text import TextBox, TypeStyle
 

@@ -10,7 +10,8 @@ from pytoon_pipeline.defs.videos.counting import count_lost
 from pytoon_pipeline.defs.videos.jobs import ACTION_TAG, BRIEF_TAG
 from pytoon_pipeline.defs.videos.run_process import run_is_gone
 from pytoon_pipeline.intake.brief_state import OPEN, BriefState
-from pytoon_pipeline.intake.ledger import BriefColumns, Ledger, LedgerEntry
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_rows import BriefColumns, LedgerEntry
 
 GRACE_SECONDS = 30.0
 """A run that was killed is taken up again within this time, where it is."""
