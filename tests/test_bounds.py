@@ -25,7 +25,7 @@ from pytoon_pipeline.intake.folders import find_sources, scan_folder
 from pytoon_pipeline.stages.compile import check_source
 from pytoon_pipeline.telemetry.logs import format_line
 
-BOUNDED = ("tables/number_formats.py",)
+BOUNDED = ("tables/number_formats.py", "tables/format_codes.py")
 """Patterns over texts that are cut before: codes of number formats have at most 255 characters."""
 
 

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pytoon_pipeline.briefs.field_names import (
     ColumnTarget,
@@ -98,61 +99,22 @@ def _column_spellings(column: str, aliases: Mapping[str, Sequence[str]]) -> set[
 def _apply_mapping(
     own: MappingFile, header: Sequence[str], shown: str
 ) -> tuple[TablePlan | None, list[Problem]]:
+    """The plan of a mapping over these columns, and its problems; None where there is one."""
     whole, problems = merge_base(own, shown)
     if whole is None:
         return None, problems
-    # Exports come with more columns or fewer: only what a person wrote must be there.
-    strict = own.use is not None or not own.match
-    laid = _MappingOnTable(header, shown, whole.aliases)
-
-    def naming_templates(part: str, texts: Sequence[str]) -> tuple[TextTemplate, ...]:
-        needed = strict and part in own.model_fields_set and len(texts) == 1
-        made = [laid.template(t if "{" in t else f"{{{t}}}", part, needed) for t in texts]
-        return tuple(t for t in made if t is not None)
-
-    fields = []
-    for name, texts in whole.fields.items():
-        where, needed = f"fields.{name}", strict and name in own.fields
-        target = laid.target(name, where)
-        made = [laid.template(text, where, needed) for text in texts]
-        if target is not None:
-            fields.append((target, tuple(t for t in made if t is not None)))
-    defaults = []
-    for name, value in whole.defaults.items():
-        target = laid.target(name, f"defaults.{name}")
-        if target is not None:
-            defaults.append((target, value, f"{shown}: defaults.{name}"))
-    if whole.group_by is not None:
-        laid.find(whole.group_by, "group_by", strict and own.group_by is not None)
-    if whole.order_by is not None:
-        laid.find(whole.order_by, "order_by", strict and "order_by" in own.model_fields_set)
-    for column in whole.skip:
-        laid.find(column, f"skip.{column}", strict and column in own.skip)
-
-    def has_column(part: str, column: str, needed: bool) -> bool:
-        needed = needed and strict and part in own.prices.model_fields_set
-        before = len(laid.problems)
-        laid.find(column, f"prices.{part}", needed)
-        if part == "currency" and len(laid.problems) > before:
-            laid.problems[before:] = [
-                Problem(
-                    "mapping.currency",
-                    f"{column!r} is neither the code of a currency nor a column of the table.",
-                    "Write its code of three letters, as EUR.",
-                    file=shown,
-                    field="prices.currency",
-                )
-            ]
-        return column in laid.columns
-
-    taken = [p for _, ts in fields for t in ts for p in t.pieces if isinstance(p, TemplateCell)]
+    laid = _MappingOnTable(header, shown, own, whole)
+    fields, defaults = laid.fields(), laid.defaults()
+    laid.find_row_columns()
+    used = [p for _, ts in fields for t in ts for p in t.pieces if isinstance(p, TemplateCell)]
     plan = TablePlan(
-        offers=find_offers(whole.prices, has_column),
-        lowest=frozenset(p.column for p in taken if p.lowest),
+        offers=find_offers(whole.prices, laid.has_price_column),
+        lowest=frozenset(p.column for p in used if p.lowest),
         columns=laid.columns,
-        name=naming_templates("name", whole.name or []),
+        name=laid.naming_templates("name", whole.name or []),
         campaign=next(
-            iter(naming_templates("campaign", [whole.campaign] if whole.campaign else [])), None
+            iter(laid.naming_templates("campaign", [whole.campaign] if whole.campaign else [])),
+            None,
         ),
         group_by=whole.group_by,
         order_by=whole.order_by,
@@ -167,13 +129,74 @@ def _apply_mapping(
 
 @dataclass
 class _MappingOnTable:
-    """What a mapping names, looked for in a table."""
+    """What a mapping names, looked up in a table."""
 
     header: Sequence[str]
     shown: str
-    aliases: Mapping[str, Sequence[str]]
+    own: MappingFile
+    """As a person wrote it."""
+    whole: MappingFile
+    """With the mapping that it starts from."""
     columns: dict[str, int] = field(default_factory=dict)
+    """Column as the mapping names it -> its position."""
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def strict(self) -> bool:
+        """Whether columns that a person named must be there. Exports come with more columns or
+        fewer: only what a person wrote must be there."""
+        return self.own.use is not None or not self.own.match
+
+    def fields(self) -> list[tuple[ColumnTarget, tuple[TextTemplate, ...]]]:
+        """The templates of each field."""
+        fields = []
+        for name, texts in self.whole.fields.items():
+            where, needed = f"fields.{name}", self.strict and name in self.own.fields
+            target = self.target(name, where)
+            made = [self.template(text, where, needed) for text in texts]
+            if target is not None:
+                fields.append((target, tuple(t for t in made if t is not None)))
+        return fields
+
+    def defaults(self) -> list[tuple[ColumnTarget, Any, str]]:
+        """The default of each field, and the place where it stands."""
+        defaults = []
+        for name, value in self.whole.defaults.items():
+            target = self.target(name, f"defaults.{name}")
+            if target is not None:
+                defaults.append((target, value, f"{self.shown}: defaults.{name}"))
+        return defaults
+
+    def naming_templates(self, part: str, texts: Sequence[str]) -> tuple[TextTemplate, ...]:
+        """The templates of `name` or `campaign`; a text without braces is a column."""
+        needed = self.strict and part in self.own.model_fields_set and len(texts) == 1
+        made = [self.template(t if "{" in t else f"{{{t}}}", part, needed) for t in texts]
+        return tuple(t for t in made if t is not None)
+
+    def find_row_columns(self) -> None:
+        """Find the columns that rows are grouped, ordered and skipped by."""
+        own, whole, strict = self.own, self.whole, self.strict
+        if whole.group_by is not None:
+            self.find(whole.group_by, "group_by", strict and own.group_by is not None)
+        if whole.order_by is not None:
+            self.find(whole.order_by, "order_by", strict and "order_by" in own.model_fields_set)
+        for column in whole.skip:
+            self.find(column, f"skip.{column}", strict and column in own.skip)
+
+    def has_price_column(self, part: str, column: str, needed: bool) -> bool:
+        """Whether the table has a column of prices, for `find_offers`."""
+        needed = needed and self.strict and part in self.own.prices.model_fields_set
+        before = len(self.problems)
+        self.find(column, f"prices.{part}", needed)
+        if part == "currency" and len(self.problems) > before:
+            del self.problems[before:]
+            self._report_problem(
+                "mapping.currency",
+                f"{column!r} is neither the code of a currency nor a column of the table.",
+                "Write its code of three letters, as EUR.",
+                "prices.currency",
+            )
+        return column in self.columns
 
     def _report_problem(self, code: str, message: str, remedy: str, where: str) -> None:
         self.problems.append(Problem(code, message, remedy, file=self.shown, field=where))
@@ -186,7 +209,7 @@ class _MappingOnTable:
                 return
         own, spellings = (
             {_squeeze_name(column)} - {""},
-            _column_spellings(column, self.aliases) - {""},
+            _column_spellings(column, self.whole.aliases) - {""},
         )
         for wanted in (own, spellings):
             for at, name in enumerate(self.header):

@@ -61,6 +61,10 @@ class PriceNotation:
     """`de-CH`; for reading what is ambiguous, and for writing. None where nobody named one."""
 
 
+NO_NOTATION = PriceNotation()
+"""Nothing is known beside the cells."""
+
+
 @dataclass(frozen=True)
 class ParsedPrice:
     """An amount and its currency."""
@@ -83,7 +87,7 @@ class ParsedPrice:
 
 
 @lru_cache(maxsize=4096)
-def parse_price(text: str, writing: PriceNotation = PriceNotation()) -> ParsedPrice:  # noqa: B008 - frozen
+def parse_price(text: str, writing: PriceNotation = NO_NOTATION) -> ParsedPrice:
     """Read the price that a cell holds: `1,299.00 USD`, `19,90 €`, `R$ 79,90`, `1.299,-`.
 
     The currency is the cell's own, else `writing.currency`; a sign of several currencies (`$`) is
@@ -137,7 +141,7 @@ def parse_price(text: str, writing: PriceNotation = PriceNotation()) -> ParsedPr
     return ParsedPrice(amount, code, sign, sign_before, point, group)
 
 
-def lowest_price(values: Iterable[str], writing: PriceNotation = PriceNotation()) -> str | None:  # noqa: B008
+def lowest_price(values: Iterable[str], writing: PriceNotation = NO_NOTATION) -> str | None:
     """Return the cell of the lowest price above zero, as it is written; None where there is none.
 
     Raises CellError for a cell that is no price, and where they are of several currencies.

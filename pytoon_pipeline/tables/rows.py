@@ -96,7 +96,7 @@ def _mapping_of(path: tuple[str, ...], value: Any) -> dict[str, Any] | None:
     if isinstance(value, str) and len(path) == 1:
         for part in Brief.model_fields[path[0]].metadata:
             if isinstance(part, BeforeValidator):
-                value = part.func(value)  # type: ignore[call-arg]
+                value = part.func(value)  # type: ignore[call-arg]  # Ours take no info.
     return value if isinstance(value, dict) else None
 
 

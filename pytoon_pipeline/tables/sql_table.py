@@ -334,8 +334,6 @@ def _key_columns(table: sa.Table) -> list[sa.Column[Any]]:
 def _read_rows(
     place: _TableLocation, connection: sa.Connection, folder: Path
 ) -> tuple[list[BriefSource], list[Problem]]:
-    import pandas as pd
-
     table = _reflect_table(place, connection)
     keys = _key_columns(table)
     if not keys:
@@ -371,26 +369,11 @@ def _read_rows(
             _iterate_large_rows(connection, wanted, keys, naming, size), 1
         )
     ]
-    # Whole numbers beside nothing become floats in pandas, which have no room for long ones.
-    whole_numbers = {n for n in read if isinstance(wanted[n].type, sa.Integer)}
-    taken = [
-        (sa.cast(wanted[n], sa.Text) if n in whole_numbers else wanted[n]).label(f"c{n}")
-        for n in read
-    ]
-    counted = sa.literal(0) if size is None else size
-    query = _limit_query(sa.select(*taken, counted.label("bytes")), size, MAX_ROW)
-    query = query.order_by(*keys).limit(MAX_ROWS + 1)
-    # Rows come as they are asked for, not all at once when the server has them.
-    connection.execution_options(stream_results=True, max_row_buffer=_CHUNK)
     total = 0
-    for frame in pd.read_sql(query, connection, chunksize=_CHUNK, coerce_float=False):
-        total += int(frame.iloc[:, -1].sum())
-        lists = [
-            [to_json_value(v, n in whole_numbers) for v in frame.iloc[:, i].tolist()]
-            for i, n in enumerate(read)
-        ]
-        for values in zip(*lists, strict=True):
-            rows.append(make_row(dict(zip(read, values, strict=True)), len(rows) + 1))
+    for chunk, bytes_ in _iterate_chunks(connection, wanted, keys, read, size):
+        total += bytes_
+        for found in chunk:
+            rows.append(make_row(found, len(rows) + 1))
         if len(rows) > MAX_ROWS or len(rows) * len(read) > MAX_CELLS or total > MAX_BYTES:
             raise _setting_error(
                 f"the table has more than {MAX_ROWS:,} rows, {MAX_CELLS:,} cells or "
@@ -407,6 +390,37 @@ def _read_rows(
     )
     sources, problems = sources_of(whole, rows)
     return sources, [*columns.problems, *problems]
+
+
+def _iterate_chunks(
+    connection: sa.Connection,
+    wanted: Sequence[sa.Column[Any]],
+    keys: Sequence[sa.Column[Any]],
+    read: Sequence[int],
+    size: Any,
+) -> Iterator[tuple[list[dict[int, Any]], int]]:
+    """The rows that are not too large, some at a time: their values of the columns at the positions
+    `read` (position -> value), and the bytes of all of them."""
+    import pandas as pd
+
+    # Whole numbers beside nothing become floats in pandas, which have no room for long ones.
+    whole_numbers = {n for n in read if isinstance(wanted[n].type, sa.Integer)}
+    taken = [
+        (sa.cast(wanted[n], sa.Text) if n in whole_numbers else wanted[n]).label(f"c{n}")
+        for n in read
+    ]
+    counted = sa.literal(0) if size is None else size
+    query = _limit_query(sa.select(*taken, counted.label("bytes")), size, MAX_ROW)
+    query = query.order_by(*keys).limit(MAX_ROWS + 1)
+    # Rows come as they are asked for, not all at once when the server has them.
+    connection.execution_options(stream_results=True, max_row_buffer=_CHUNK)
+    for frame in pd.read_sql(query, connection, chunksize=_CHUNK, coerce_float=False):
+        lists = [
+            [to_json_value(v, n in whole_numbers) for v in frame.iloc[:, i].tolist()]
+            for i, n in enumerate(read)
+        ]
+        rows = [dict(zip(read, values, strict=True)) for values in zip(*lists, strict=True)]
+        yield rows, int(frame.iloc[:, -1].sum())
 
 
 def _iterate_large_rows(

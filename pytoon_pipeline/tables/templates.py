@@ -10,7 +10,12 @@ from functools import cached_property
 
 from pytoon_pipeline.tables.currencies import currency_codes, find_locale
 from pytoon_pipeline.tables.markup import without_hidden
-from pytoon_pipeline.tables.money import NoCurrencyError, PriceNotation, lowest_price
+from pytoon_pipeline.tables.money import (
+    NO_NOTATION,
+    NoCurrencyError,
+    PriceNotation,
+    lowest_price,
+)
 from pytoon_pipeline.tables.price_format import write_price
 
 _MAX_HTML = 20_000
@@ -152,7 +157,7 @@ class TextTemplate:
     def fill(
         self,
         cells: Callable[[str], Sequence[str]],
-        writing: PriceNotation = PriceNotation(),  # noqa: B008
+        writing: PriceNotation = NO_NOTATION,
     ) -> str | None:
         """Return the text; None when a cell in it is empty. `cells` gives the values of a column
         that are not empty; `writing` is what is known of prices. Raises CellError."""

@@ -30,10 +30,10 @@ PAGE = """# Prices, measured
 
 `make proof-money` writes this page: {count:,} prices of {currencies} currencies, made by Babel
 {babel} and by hand in the ways below (tests/price_forms.py), read and written by
-`pytoon_pipeline/briefs/money.py`. Half of them come with a locale, as a row may have one. A price
-is wrong if its amount, its currency, the digits that are shown or the sign that is shown is
-another than what was meant. "Sign kept" counts, of those that are right, signs that may be of
-several currencies (`$`, `kr`) and are shown as they are written.
+`pytoon_pipeline/tables/money.py` and `price_format.py`. Half of them come with a locale, as a row
+may have one. A price is wrong if its amount, its currency, the digits that are shown or the sign
+that is shown is another than what was meant. "Sign kept" counts, of those that are right, signs
+that may be of several currencies (`$`, `kr`) and are shown as they are written.
 
 | written | prices | right | sign kept | refused | wrong |
 |---|---|---|---|---|---|
