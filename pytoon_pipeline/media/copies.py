@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import BinaryIO
@@ -83,7 +84,7 @@ class SnapshotCopies:
             return held
 
     def _read(
-        self, file: BinaryIO, before: _FileMark, path: Path, root: Path | None, suffix: str
+        self, file: FileIO, before: _FileMark, path: Path, root: Path | None, suffix: str
     ) -> StoredCopy:
         at_hand = self.folder is None or (self.private and _is_below(path, self.private))
         if self.stored is not None or at_hand:
@@ -143,7 +144,7 @@ class _FileMark:
     regular: bool
 
 
-def _read_mark(file: BinaryIO) -> _FileMark:
+def _read_mark(file: FileIO) -> _FileMark:
     info = os.fstat(file.fileno())
     return _FileMark(
         info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, stat.S_ISREG(info.st_mode)
@@ -151,7 +152,7 @@ def _read_mark(file: BinaryIO) -> _FileMark:
 
 
 @contextmanager
-def _open_checked(path: Path, root: Path | None) -> Iterator[BinaryIO]:
+def _open_checked(path: Path, root: Path | None) -> Iterator[FileIO]:
     try:
         handle = _open_below(path, root)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -173,7 +174,7 @@ def _open_checked(path: Path, root: Path | None) -> Iterator[BinaryIO]:
             "Check the file's name.",
         ) from error
     with open(handle, "rb", buffering=0) as file:
-        yield file  # type: ignore[misc]
+        yield file
 
 
 def _open_below(path: Path, root: Path | None) -> int:
@@ -200,7 +201,7 @@ def _open_below(path: Path, root: Path | None) -> int:
         os.close(at)
 
 
-def _iterate_chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
+def _iterate_chunks(file: FileIO | BinaryIO, path: Path) -> Iterator[bytes]:
     """All bytes of a file, never more than a file may have."""
     length = 0
     while True:
@@ -220,14 +221,14 @@ def _iterate_chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
         yield chunk
 
 
-def _hash_open_file(file: BinaryIO, path: Path) -> str:
+def _hash_open_file(file: FileIO | BinaryIO, path: Path) -> str:
     digest = hashlib.sha256()
     for chunk in _iterate_chunks(file, path):
         digest.update(chunk)
     return digest.hexdigest()
 
 
-def _copy_contents(file: BinaryIO, target: BinaryIO, path: Path) -> None:
+def _copy_contents(file: FileIO, target: BinaryIO, path: Path) -> None:
     """All bytes of a file into another, by the system itself where it can: on some file systems
     that takes no time and no room. OSError when they can't be written."""
     left = MAX_FILE_BYTES + 1
@@ -244,7 +245,7 @@ def _copy_contents(file: BinaryIO, target: BinaryIO, path: Path) -> None:
         raise _too_large(path)
 
 
-def _require_same(file: BinaryIO, before: _FileMark, path: Path) -> None:
+def _require_same(file: FileIO, before: _FileMark, path: Path) -> None:
     if _read_mark(file) != before or file.tell() != before.bytes:
         raise changed_file_error(path)
 

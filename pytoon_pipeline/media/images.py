@@ -233,7 +233,7 @@ def convert_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
         # Its numbers have a meaning of their own; Pillow has no plain conversion for them.
         lab = ImageCms.createProfile("LAB")
         made = ImageCms.profileToProfile(image, lab, _SRGB, outputMode="RGB")
-        assert made is not None
+        assert made is not None  # It is only where a picture is converted in place.
         return made
     if not icc:
         return image.convert(target)

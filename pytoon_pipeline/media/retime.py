@@ -49,6 +49,7 @@ class RetimedClip(Sequence[Planes]):
     def __len__(self) -> int:
         return len(self._order)
 
+    # Whoever reads the frames takes one at a time, so the slices of a sequence are left out.
     def __getitem__(self, index: int) -> Planes:  # type: ignore[override]
         """Frame `index`; slices are not made."""
         width, height = self.size

@@ -12,7 +12,7 @@ import numpy as np
 from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.styles import TextStyle
+from pytoon_pipeline.picture.styles import BreakingLevel, TextStyle
 from pytoon_pipeline.picture.text import fit_text
 
 TURN = {"round": 9.0, "pill": 5.0}
@@ -46,9 +46,9 @@ def list_badge_forms(
 
 def _iterate_sparing_styles(style: TextStyle) -> Iterator[TextStyle]:
     """The style with words whole, and then with as much parting as it allows."""
-    levels = ("words", "parts", "letters")
+    levels: tuple[BreakingLevel, ...] = ("words", "parts", "letters")
     for level in levels[: levels.index(style.breaking) + 1]:
-        yield replace(style, breaking=level)  # type: ignore[arg-type]
+        yield replace(style, breaking=level)
 
 
 def _iterate_forms(
@@ -103,8 +103,8 @@ def _turned_size(width: float, height: float, degrees: float) -> tuple[int, int]
     """Even sides of the box around a pill that is turned: two half discs and what joins them."""
     run = width - height
     angle = math.radians(degrees)
-    sides = run * math.cos(angle) + height, run * math.sin(angle) + height
-    return tuple(-(-math.ceil(side) // 2) * 2 for side in sides)  # type: ignore[return-value]
+    across, down = run * math.cos(angle) + height, run * math.sin(angle) + height
+    return -(-math.ceil(across) // 2) * 2, -(-math.ceil(down) // 2) * 2
 
 
 def fit_badge(

@@ -47,7 +47,7 @@ def split_into_cues(
     plain = normalise_text(text)
     if not plain:
         return []
-    refused: UnbreakableTextError | None = None
+    refused: list[UnbreakableTextError] = []
     ways = list(iterate_breaking_ways(plain, style, box_w, library))
     if style.breaking == "letters":
         ways.append(replace(ways[-1], in_words=True))
@@ -55,11 +55,10 @@ def split_into_cues(
         try:
             cuts = _choose_cuts(way, style, box_w, box_h)
         except UnbreakableTextError as error:
-            refused = refused or error
+            refused.append(error)
             continue
         return _cut_cues(plain, way, cuts)
-    assert refused is not None
-    raise refused
+    raise refused[0]
 
 
 def _cut_cues(plain: str, way: BreakingWay, cuts: list[int]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
+from pytoon_pipeline.picture.yuv import Planes, make_planes, rgb_to_planes
 
 _WARP = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
@@ -292,8 +292,10 @@ class TextTile:
     ) -> None:
         w, h = self.size
         moved = Placement(w / 2, h / 2, self.x + w / 2 + dx, self.y + h / 2 + dy, scale)
-        alpha = tuple(a * np.float32(strength) for a in self.alpha) if strength < 1 else self.alpha
-        CutoutLayer(self.planes, alpha, lambda index: moved).draw(frame, 0)  # type: ignore[arg-type]
+        alpha = self.alpha
+        if strength < 1:
+            alpha = alpha[0] * np.float32(strength), alpha[1] * np.float32(strength)
+        CutoutLayer(self.planes, alpha, lambda index: moved).draw(frame, 0)
 
 
 def make_scrim(
@@ -313,7 +315,7 @@ def make_scrim(
     part = darkness[top:bottom]
     alpha = np.repeat(part[:, None], width, axis=1)
     small = np.repeat(part.reshape(-1, 2).mean(axis=1)[:, None], width // 2, axis=1)
-    planes = tuple(
+    planes = make_planes(
         np.full(a.shape, value, np.uint8) for a, value in ((alpha, 16), (small, 128), (small, 128))
     )
-    return TextTile(planes, (alpha, small), 0, top)  # type: ignore[arg-type]
+    return TextTile(planes, (alpha, small), 0, top)

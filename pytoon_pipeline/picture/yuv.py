@@ -8,6 +8,8 @@ to 3.4 and 4.6, and ITU-T H.264 annex E, figure E-1.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
@@ -27,6 +29,12 @@ _TO_Y = np.hstack([_LUMA, [[16.0]]])
 _TO_UV = np.hstack([_CHROMA / 8, [[128.0], [128.0]]])
 _INVERSE = np.linalg.inv(np.vstack([_LUMA, _CHROMA]))
 _TO_RGB = np.hstack([_INVERSE, -_INVERSE @ np.array([[16.0], [128.0], [128.0]])])
+
+
+def make_planes(planes: Iterable[np.ndarray]) -> Planes:
+    """Return three arrays as the planes of a frame. Raises ValueError for more or fewer of them."""
+    y, u, v = planes
+    return y, u, v
 
 
 def rgb_to_planes(rgb: np.ndarray) -> Planes:
