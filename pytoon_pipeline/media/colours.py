@@ -1,8 +1,8 @@
-"""Colours of pictures that are described elsewhere than in an ICC profile, brought to sRGB.
+"""Read colour descriptions that are not ICC profiles, and convert pictures with them to sRGB.
 
 Numbers of primaries and transfer characteristics are those of ITU-T H.273, tables 2 and 3, as PNG
-(cICP), AVIF and HEIC (nclx) write them. HDR is brought down as clips are (`media.clips`): diffuse
-white, 203 cd/m2 (BT.2408), becomes white, and highlights above it are clipped.
+(cICP), AVIF and HEIC (nclx) write them. HDR is reduced in the same way as in clips (`media.clips`):
+diffuse white, 203 cd/m2 (BT.2408), becomes white, and highlights above it are clipped.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class ColourEncoding:
 
     @property
     def is_srgb(self) -> bool:
+        """Return whether the numbers mean sRGB, so that nothing has to be converted."""
         near = max(
             abs(a - b)
             for mine, own in zip(self.primaries, _BT709, strict=True)
@@ -74,6 +75,7 @@ class ColourEncoding:
 
     @property
     def is_hdr(self) -> bool:
+        """Return whether the transfer characteristics are those of HDR (PQ or HLG)."""
         return self.power is None and self.transfer in (PQ, HLG)
 
     def _decoding_power(self) -> float | None:

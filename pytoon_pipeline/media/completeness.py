@@ -1,5 +1,5 @@
-"""Does a file hold all the bytes that it says it has? A clip or sound whose copy broke off often
-plays, only shorter; nobody would notice."""
+"""Check whether a file holds all the bytes that it announces. A clip or sound whose copy was cut
+off often plays, only shorter, so that nobody would notice."""
 
 from __future__ import annotations
 

@@ -257,6 +257,7 @@ def _check_unchanged(path: Path, root: Path | None, before: _FileMark) -> None:
 
 
 def changed_file_error(path: Path) -> UnreadableMediaError:
+    """Return the error for a file that was changed while it was read."""
     return UnreadableMediaError(
         "media.changed",
         f"{path.name} was changed while it was read: it is being written to.",

@@ -1,4 +1,4 @@
-"""A file over http(s): redirects, retries, and what the answers mean."""
+"""Download a file over http(s): redirects, retries, and what the answers mean."""
 
 from __future__ import annotations
 

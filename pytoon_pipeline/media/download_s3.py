@@ -1,4 +1,4 @@
-"""An object out of a bucket, with AWS's own settings, and what its errors mean in plain words."""
+"""Download an object from a bucket, with AWS's own settings, and explain its errors plainly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames to H.264, down a pipe to one x264."""
+"""Encode frames to H.264 with one x264 process."""
 
 from __future__ import annotations
 

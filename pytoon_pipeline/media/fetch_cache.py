@@ -46,6 +46,7 @@ class FetchedCopy:
 
     @property
     def version(self) -> FileVersion:
+        """The version of the file as the server named it."""
         return FileVersion(self.asked, self.etag, self.modified)
 
 

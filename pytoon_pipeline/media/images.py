@@ -1,4 +1,4 @@
-"""Pictures in and out, as arrays."""
+"""Load pictures as arrays in sRGB, and save arrays as JPEG."""
 
 from __future__ import annotations
 
@@ -226,7 +226,8 @@ def _scale_to_bytes(grey: np.ndarray) -> np.ndarray:
 
 
 def convert_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """RGB or RGBA in sRGB. A profile that is broken or of another colour space is left out."""
+    """Return the picture as RGB or RGBA in sRGB. A profile that is broken or of another colour
+    space is ignored."""
     alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
     target = "RGB" if alpha is None else "RGBA"
     if image.mode == "LAB":

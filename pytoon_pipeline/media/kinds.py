@@ -1,4 +1,4 @@
-"""What a file from elsewhere is, by its first bytes; never by its name."""
+"""Tell the kind of a downloaded file by its first bytes, never by its name."""
 
 from __future__ import annotations
 

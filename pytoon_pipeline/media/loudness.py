@@ -114,8 +114,10 @@ def find_peaks(samples: np.ndarray) -> np.ndarray:
 
 
 def to_db(level: float) -> float:
+    """Return a level (1.0 is full scale) in dB, `SILENCE_PEAK_DB` at least."""
     return max(20 * math.log10(level), SILENCE_PEAK_DB) if level > 0 else SILENCE_PEAK_DB
 
 
 def to_gain(db: float) -> np.float32:
+    """Return the factor of a gain in dB."""
     return np.float32(10 ** (db / 20))

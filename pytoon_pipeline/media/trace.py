@@ -101,6 +101,7 @@ class TraceRecorder:
 
     @property
     def trace(self) -> FrameTrace:
+        """The trace of the frames that were added so far."""
         if not self._luma:
             return FrameTrace()
         return FrameTrace(np.stack(self._luma), np.stack(self._chroma))

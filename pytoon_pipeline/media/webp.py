@@ -1,4 +1,5 @@
-"""Animated WebP, which not every ffmpeg decodes: times from its chunks, pictures from Pillow."""
+"""Read animated WebP, which not every ffmpeg decodes: the times from its chunks, the pictures from
+Pillow."""
 
 from __future__ import annotations
 
@@ -27,11 +28,13 @@ class WebpAnimation:
 
     @property
     def seconds(self) -> Fraction:
+        """The length of the animation in seconds."""
         return sum(self.durations, Fraction(0))
 
 
 def is_animated_webp(path: Path) -> bool:
-    """By its first bytes: the extended form (VP8X) with the flag of animations."""
+    """Return whether the first bytes are those of an animated WebP: the extended form (VP8X) with
+    the flag of animations."""
     with open(path, "rb") as file:
         head = file.read(21)
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20:] and head[20] & 2)
