@@ -1,4 +1,4 @@
-"""A badge: a sticker with an offer on it, round or a pill, a little turned."""
+"""Draw badges: turned stickers, round or pill-shaped, with an offer on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captions and logos on a frame: when they are seen, and how they come and go."""
+"""Captions and logos on a frame: when they are shown, and how they appear and disappear."""
 
 from __future__ import annotations
 

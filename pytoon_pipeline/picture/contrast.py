@@ -1,4 +1,5 @@
-"""Is text legible on what lies behind it? Measured on the pixels, and mended as little as will do.
+"""Check on the pixels whether text is legible on its background, and improve it as little as
+needed.
 
 Contrast is that of WCAG 2.1: (L1 + 0.05) / (L2 + 0.05) of relative luminances. Caption sizes are
 all "large text", for which success criterion 1.4.3 asks 3:1.
@@ -32,14 +33,14 @@ class TextToning:
 
 
 def relative_luminance(colour: str) -> float:
-    """Of `#RRGGBB`, 0..1 (WCAG 2.1, from IEC 61966-2-1)."""
+    """Return the relative luminance of `#RRGGBB`, 0..1 (WCAG 2.1, from IEC 61966-2-1)."""
     channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
 
 
 def contrast_ratio(a: float, b: float) -> float:
-    """Of two relative luminances."""
+    """Return the contrast of two relative luminances, 1..21."""
     return (max(a, b) + 0.05) / (min(a, b) + 0.05)
 
 

@@ -21,12 +21,14 @@ _WARP = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 class Layer(Protocol):
+    """Anything that is drawn into the planes of a frame."""
+
     def draw(self, frame: Planes, index: int) -> None:
         """Draw this layer as it is at frame `index` into the planes of `frame`."""
 
 
 def new_frame(width: int, height: int) -> Planes:
-    """An empty frame (undefined content)."""
+    """Return an empty frame of this size; its content is undefined."""
     return (
         np.empty((height, width), np.uint8),
         np.empty((height // 2, width // 2), np.uint8),
@@ -41,6 +43,7 @@ class FillLayer:
     planes: Planes
 
     def draw(self, frame: Planes, index: int) -> None:
+        """Copy the frame into `frame`."""
         for plane, still in zip(frame, self.planes, strict=True):
             np.copyto(plane, still)
 
@@ -83,6 +86,8 @@ class Placement:
 
 
 class Placing(Protocol):
+    """A function that returns where a picture stands at a frame."""
+
     def __call__(self, index: int) -> Placement: ...
 
 
@@ -113,6 +118,7 @@ class PictureLayer:
     radius: int = 0
 
     def draw(self, frame: Planes, index: int) -> None:
+        """Draw the picture as it is at frame `index`."""
         placement = self.place(index)
         corners = self._keep_corners(frame)
         for n, (plane, source) in enumerate(zip(frame, self.planes, strict=True)):
@@ -154,7 +160,8 @@ class PictureLayer:
 
 
 def corner_mask(radius: float) -> np.ndarray:
-    """Coverage, float32 (ceil(r), ceil(r)), of the top-left corner of a rounded rectangle."""
+    """Return the coverage, float32 (ceil(r), ceil(r)), of the top-left corner of a rounded
+    rectangle."""
     n = math.ceil(radius)
     grid = np.arange(n * 4, dtype=np.float32) / 4 + 0.125
     inside = (grid[:, None] - radius) ** 2 + (grid[None, :] - radius) ** 2 <= radius**2
@@ -176,6 +183,7 @@ class CutoutLayer:
     place: Placing
 
     def draw(self, frame: Planes, index: int) -> None:
+        """Draw the picture as it is at frame `index` over what is there."""
         placement = self.place(index)
         height, width = self.planes[0].shape
         rect = placement.rect(width, height)
@@ -208,11 +216,8 @@ class CutoutLayer:
 
 
 def cut_out_planes(rgba: np.ndarray) -> tuple[Planes, tuple[np.ndarray, np.ndarray]]:
-    """Planes and alphas of a picture with straight alpha, uint8 (h, w, 4) with even h and w.
-
-    Colour is spread a few pixels outwards from the shape into what is transparent, as far as linear
-    sampling and chroma subsampling reach, so that they never mix in what was hidden there.
-    """
+    """Return the planes and alphas of a picture with straight alpha, uint8 (h, w, 4) with even h
+    and w."""
     rgb, alpha = rgba[..., :3].astype(np.float32), rgba[..., 3].astype(np.float32) / 255
     colour, known = rgb * alpha[..., None], alpha.copy()
     filled = rgb.copy()
@@ -265,6 +270,7 @@ class TextTile:
         dy: float = 0.0,
         scale: float = 1.0,
     ) -> None:
+        """Blend the tile over what is there, at `strength` of 0 to 1, shifted and scaled."""
         if strength <= 0:
             return
         if dx or dy or scale != 1.0:

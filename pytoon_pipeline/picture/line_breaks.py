@@ -1,4 +1,5 @@
-"""Characters as readers know them: clusters, scripts, and where lines may break."""
+"""Characters as readers know them: grapheme clusters, scripts, and the places where lines may
+break."""
 
 from __future__ import annotations
 
@@ -102,6 +103,7 @@ def is_emoji(cluster: str) -> bool:
 
 
 def is_traditional(tags: list[str]) -> bool:
+    """Return whether the parts of a language tag name traditional Chinese."""
     return tags[0] in {"zh", "yue"} and not {"hant", "tw", "hk", "mo"}.isdisjoint(tags)
 
 

@@ -1,4 +1,4 @@
-"""Camera movement: where the picture stands at each frame, eased and to a fraction of a pixel."""
+"""Move the camera: where the picture stands at each frame, eased and to a fraction of a pixel."""
 
 from __future__ import annotations
 

@@ -16,6 +16,8 @@ BreakingLevel = Literal["words", "parts", "letters"]
 
 @dataclass(frozen=True)
 class TextShadow:
+    """The shadow of letters or of the plate behind them."""
+
     dx: float = 0.0
     """Em to the right."""
     dy: float = 0.04
@@ -28,6 +30,8 @@ class TextShadow:
 
 @dataclass(frozen=True)
 class TextBoxStyle:
+    """The plate behind a text."""
+
     color: str = "#000000"
     opacity: float = 1.0
     pad_x: float = 0.34
@@ -112,6 +116,7 @@ class TextStyle:
 
     @property
     def font(self) -> FontSpec:
+        """What decides the shape of the text."""
         return FontSpec(
             family=self.family,
             weight=self.weight,

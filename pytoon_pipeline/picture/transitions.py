@@ -1,4 +1,4 @@
-"""Transitions: two frames and a time, one frame."""
+"""Blend two frames at a time of a transition to one frame."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _SOFT = 0.22
 
 
 def blend_frames(kind: str, left: Planes, right: Planes, index: int, count: int) -> Planes:
-    """Frame `index` of a transition of `count` frames from `left` to `right`.
+    """Return frame `index` of a transition of `count` frames from `left` to `right`.
 
-    Neither end shows one side alone: the frames before and after the transition do.
+    Neither end shows one side alone: the frames before and after the transition do. Raises
+    ValueError for a kind that there is not.
     """
     t = (index + 1) / (count + 1)
     if kind == "fade":

@@ -40,6 +40,8 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,12}")
 
 @dataclass(frozen=True)
 class CachedCopy:
+    """A copy of an object on this machine."""
+
     path: Path
     version: str
     """As `keep_draft` was told it; empty where that can't be part of a name."""

@@ -36,6 +36,7 @@ class StoredSum:
     """None where only the hash is known."""
 
     def as_text(self) -> str:
+        """Return the sum as the text that is stored beside an object."""
         return f"{self.sha256} {self.bytes}\n"
 
 
@@ -137,6 +138,7 @@ def write_note(path: Path, found: StoredSum) -> bool:
 
 
 def read_note(path: Path) -> StoredSum | None:
+    """Return the sum that was noted for a file, or None where there is none."""
     with suppress(OSError, AttributeError, UnicodeDecodeError):
         return parse_note(os.getxattr(path, _ATTRIBUTE).decode())
     return None
