@@ -144,7 +144,7 @@ def survey_clip(path: Path) -> ClipSurvey:
 
 
 def _read_packets(path: Path, found: ClipSurvey) -> dict[int, Fraction]:
-    """The length and the clock, from packets; the numbers of those that begin anew (keyframes),
+    """The length and the clock, from packets; the numbers of those that begin again (keyframes),
     with the second of the clip that had been reached there."""
     keys: dict[int, Fraction] = {}
     with open_clip(path) as container:

@@ -49,7 +49,7 @@ class ClipFrames:
 
     Frame n is the source frame that is on the screen at (start + n) / rate seconds, that is, the
     last that has begun by then; before the first one has, the first. `start` counts frames at
-    `rate` and may be negative. After the clip's end it begins anew, or with `loop` off its last
+    `rate` and may be negative. After the clip's end it begins again, or with `loop` off its last
     frame stays. Where decoding fails part way, the clip ends there. Where its clock starts again,
     what follows is shown right after what was before.
 
@@ -66,7 +66,7 @@ class ClipFrames:
     none), and that coverage, 0 to 255, at the size of Y.
 
     Equal neighbours are the same arrays, yielded again. One frame is held at a time. Each iteration
-    decodes anew. Iterating raises UnreadableMediaError when not one frame decodes.
+    decodes again. Iterating raises UnreadableMediaError when not one frame decodes.
     """
 
     def __init__(

@@ -119,7 +119,7 @@ class SnapshotCopies:
 
 @contextmanager
 def private_copy(path: Path, root: Path | None = None) -> Iterator[Path]:
-    """One file, copied for as long as it is looked at. Raises as `Copies.take`."""
+    """One file, copied for as long as it is looked at. Raises as `SnapshotCopies.take`."""
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory(prefix="pytoon-") as folder:

@@ -3,9 +3,9 @@
     <cache>/<sha256 of the address>/copy.json      what is kept, and what the server said of it
     <cache>/<sha256 of the address>/<sha256>.jpg   the file, named by its content; never written to
     <cache>/<sha256 of the address>/lock           held by the process that asks
-    <cache>/swept                                  its time is when old copies were last taken away
+    <cache>/swept                                  its time is when old copies were last removed
 
-`media.fetched` takes away what nobody needs: at most 10 GB and 20,000 addresses stay, apart from
+`media.fetch_cache` removes what nobody needs: at most 10 GB and 20,000 addresses stay, apart from
 what was asked for in the last hour.
 """
 

@@ -85,7 +85,7 @@ def find_unneeded(
     found: list[tuple[float, int, bool, Path]] = []
     with suppress(OSError):
         for folder in cache.iterdir():
-            # It may be taken away meanwhile.
+            # It may be removed meanwhile.
             if _FOLDER.fullmatch(folder.name):
                 with suppress(OSError):
                     found.append((*_read_folder_state(folder), folder))

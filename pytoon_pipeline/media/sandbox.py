@@ -1,11 +1,11 @@
-"""A process apart, in which files of people are opened for the first time.
+"""A separate process, in which files of people are opened for the first time.
 
 Decoders are large and written in C: a file made for it can keep one busy for ever, take all
 memory, or end the process. So what `probe` asks is found out in a small process of its own (140 ms
 to start, once in each process that probes): it has so much time and memory and no more, none of
 the environment's secrets, writes no file, and when a file ends it the next one gets another.
 
-What the file is to blame for and what Pytoon is are kept apart: a decoder that crashes is the
+What the file is to blame for and what Pytoon is are distinguished: a decoder that crashes is the
 file's doing, an exception that nobody expected is a defect (`InternalError`) and comes back with
 its text. And before the first file is called damaged, small sound ones are opened in the same way:
 where these can't be read either, a library is not as Pytoon needs it.
@@ -207,7 +207,7 @@ def _stop_sandbox() -> None:
 
 
 def _defect_error(what: str, said: dict[str, Any]) -> InternalError:
-    """What the process apart told of a defect, as an exception of this one."""
+    """What the separate process said of a defect, as an exception of this one."""
     error = InternalError(f"{what}: {said['defect']}")
     error.add_note(f"In the process apart:\n{said['details']}")
     return error

@@ -27,7 +27,7 @@ _ACTIVE_DB = -20.0  # hops that lie no further below the mean are judged
 # 17 Hz, so what is subtracted takes less than 0.3 dB from anything at 20 Hz and above.
 _SLOW_WINDOW = RATE * 12 // 100
 _SLOW_HOP = RATE // 500
-_SLOW_SHARE = 0.1  # of the level of the rest (-20 dB), from which it is taken away
+_SLOW_SHARE = 0.1  # of the level of the rest (-20 dB), from which it is removed
 _SLOW_MIN = 1e-4  # of full scale
 _MIN_RUN = RATE // 20
 _QUIET_RUN = RATE // 10  # exact zeros that long are no part of a recording

@@ -166,7 +166,7 @@ def with_shadow(
     makes them."""
     height, width = rgb.shape[:2]
     alpha = shadow_alpha(shape, x, y, width, height, strength, size)
-    # A shadow takes the ground's own colour down; it does not paint it grey.
+    # A shadow takes the background's own colour down; it does not paint it grey.
     out = rgb.astype(np.float32) * (1 - alpha[..., None])
     out += _dither_pattern(height, width)[..., None]
     return np.clip(np.rint(out), 0, 255).astype(np.uint8)

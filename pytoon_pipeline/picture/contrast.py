@@ -96,7 +96,7 @@ def choose_toning(
 
 
 def _shade_for(text: float, ground: float) -> float:
-    """Darkness that takes a ground of this luminance far enough below light text; 1 where no
+    """Darkness that takes a background of this luminance far enough below light text; 1 where no
     darkness is enough."""
     allowed = (text + 0.05) / TARGET - 0.05
     if ground <= allowed:

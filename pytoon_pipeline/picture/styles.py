@@ -47,7 +47,7 @@ class TextBoxStyle:
 
 @dataclass(frozen=True)
 class WordHighlight:
-    """How the words that `draw` is told to highlight differ."""
+    """How the words that `draw_text` highlights differ."""
 
     color: str = "#FFFFFF"
     box: TextBoxStyle | None = None

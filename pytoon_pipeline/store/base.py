@@ -2,7 +2,7 @@
 
 Keys are relative paths with `/`, of plain segments: `segments/<hash>.mp4`,
 `videos/<campaign>/<brief>/video.mp4`. Present means done: a key appears only whole, and when it is
-safely on the disk. One that was damaged since is found when it is used: it is taken away, so that
+safely on the disk. One that was damaged since is found when it is used: it is removed, so that
 it is absent and is made again.
 """
 
@@ -62,7 +62,7 @@ class ObjectNotFoundError(StoreError):
 
 
 class DamagedObjectError(ObjectNotFoundError):
-    """What was under this key was not what had been put, and was taken away just now."""
+    """What was under this key was not what had been put, and was removed just now."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Store(ABC):
 
     def __init__(self) -> None:
         self.damaged: dict[str, str] = {}
-        """Key -> what was wrong with an object that was taken away as damaged."""
+        """Key -> what was wrong with an object that was removed as damaged."""
 
     @abstractmethod
     def exists(self, key: str) -> bool:
@@ -124,7 +124,7 @@ class Store(ABC):
         return self.stat(key)
 
     def _report_damage(self, key: str, why: str) -> DamagedObjectError:
-        """Remember, and say, that an object was taken away as damaged."""
+        """Remember, and say, that an object was removed as damaged."""
         self.damaged[key] = why
         log.warning("%s was damaged (%s) and was taken away; it is made again.", key, why)
         return DamagedObjectError(

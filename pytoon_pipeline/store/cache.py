@@ -44,7 +44,7 @@ class CachedCopy:
 
     path: Path
     version: str
-    """As `keep_draft` was told it; empty where that can't be part of a name."""
+    """As it was given to `keep_draft`; empty where that can't be part of a name."""
     used: float
     """Unix time, of its last use."""
 
@@ -112,7 +112,7 @@ class ObjectCache:
                 Path(name).unlink(missing_ok=True)
 
     def is_whole(self, key: str, copy: CachedCopy) -> bool:
-        """Is a copy still what it was? One that is not is taken away."""
+        """Is a copy still what it was? One that is not is removed."""
         try:
             if (
                 sums.describe_damage(copy.path, sums.read_note(copy.path), sums.named_sum(key))

@@ -336,7 +336,7 @@ class S3Store(Store):
     def _receive_object(self, key: str, to: BinaryIO) -> tuple[dict[str, Any], str]:
         """The object into a file, from its beginning; returns what the server said of it, and its
         SHA-256. Whole and as it was put, or StoreError; Damaged where the object itself is not what
-        was put, and is taken away."""
+        was put, and is removed."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         at = self._object_arguments(key)
