@@ -63,11 +63,12 @@ class SnapshotCopies:
         self._taken: dict[tuple[str, _FileMark], StoredCopy] = {}
 
     def take(self, path: Path, root: Path | None = None, suffix: str = "") -> StoredCopy:
-        """The file at a path, which must lie below `root` wherever links lead; anywhere where that
-        is None. A file that was taken before and is still the same is not read again.
+        """Return the file at a path, which must lie below `root` wherever links lead; anywhere
+        where that is None. A file that was taken before and is still the same is not read again.
 
         Raises UnreadableMediaError: `media.missing`, `media.changed`, `media.too_large`; StoreError
-        when no copy can be written."""
+        when no copy can be written.
+        """
         with _open_checked(path, root) as file:
             before = _read_mark(file)
             known = self._taken.get((str(path), before))
@@ -119,7 +120,8 @@ class SnapshotCopies:
 
 @contextmanager
 def private_copy(path: Path, root: Path | None = None) -> Iterator[Path]:
-    """One file, copied for as long as it is looked at. Raises as `SnapshotCopies.take`."""
+    """Yield a copy of one file, which exists as long as the block runs. Raises as
+    `SnapshotCopies.take`."""
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory(prefix="pytoon-") as folder:
@@ -230,7 +232,7 @@ def _hash_open_file(file: FileIO | BinaryIO, path: Path) -> str:
 
 def _copy_contents(file: FileIO, target: BinaryIO, path: Path) -> None:
     """All bytes of a file into another, by the system itself where it can: on some file systems
-    that takes no time and no room. OSError when they can't be written."""
+    that takes no time and no room. Raises OSError when they can't be written."""
     left = MAX_FILE_BYTES + 1
     try:
         while left and (count := os.copy_file_range(file.fileno(), target.fileno(), left)):

@@ -119,7 +119,7 @@ class DownloadSink:
         self._file.close()
 
     def expect(self, count: int | None) -> None:
-        """What the server says of the size, before a byte of it is taken."""
+        """Check the size that the server announces, before any byte is received."""
         if count is not None and count > self._limits.bytes:
             raise FetchRefusedError(
                 "media.too_large",

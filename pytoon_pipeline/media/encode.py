@@ -101,7 +101,7 @@ def encode_graph(
     keyframes: Sequence[int] = (),
     settings: VideoSettings,
 ) -> Any:
-    """The ffmpeg-python stream of `encode_video`. Pure."""
+    """Return the ffmpeg-python stream of `encode_video`. Pure."""
     rate = Fraction(rate)
     source = ffmpeg_python.input(
         "pipe:0",

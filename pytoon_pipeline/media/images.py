@@ -41,8 +41,8 @@ _PROFILE_SPACE = {
 
 
 def load_image(path: str | os.PathLike[str], *, min_side: int | None = None) -> np.ndarray:
-    """The picture as displayed, sRGB: uint8 (h, w, 3), or (h, w, 4) with straight alpha where some
-    pixel is not opaque. The array is read-only.
+    """Return the picture as displayed, sRGB: uint8 (h, w, 3), or (h, w, 4) with straight alpha
+    where some pixel is not opaque. The array is read-only.
 
     It is turned and mirrored as its EXIF data or its boxes say, an embedded colour profile is
     converted to sRGB, 16-bit pictures are scaled to 8. HDR and wide gamuts that a PNG, AVIF or HEIC

@@ -69,7 +69,7 @@ def master_mix(
 
 
 def master_sound(samples: np.ndarray, loudness: MixLoudness) -> np.ndarray:
-    """`samples` (n, 2) at the target loudness with its true peaks under the ceiling.
+    """Return `samples` (n, 2) at the target loudness with its true peaks under the ceiling.
 
     One static gain and a true-peak limiter, the gain corrected for what the limiter takes; nothing
     that follows the programme, so a ducked bed stays ducked. The peaks stay 0.3 dB under

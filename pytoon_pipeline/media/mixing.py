@@ -181,7 +181,7 @@ def _detect_speech(voice: np.ndarray, threshold_db: float) -> np.ndarray:
 
 
 def duck_curve(voice: np.ndarray, ducking: MixDucking) -> np.ndarray:
-    """The gain, float32 (n,), of all that lies under `voice` (n, 2).
+    """Return the gain, float32 (n,), of all that lies under `voice` (n, 2).
 
     Linear in dB on either side: down within `attack_s` before a word, at `depth_db` from its first
     sample until `hold_s` after its last, then up within `release_s`. Where a word comes before the
@@ -227,7 +227,8 @@ def mix_plan(plan: SoundPlan, heard: SoundSources) -> tuple[np.ndarray, float]:
 
 
 def mix_sound(plan: SoundPlan) -> np.ndarray:
-    """All sounds of the plan together, float32 (plan.n_samples, 2), not mastered: it may exceed 1.
+    """Return all sounds of the plan together, float32 (plan.n_samples, 2), not mastered: it may
+    exceed 1.
 
     Raises MediaError when a file of the plan holds no sound.
     """

@@ -137,8 +137,8 @@ class FrameClock:
         self._last: Fraction | None = None
 
     def place(self, pts: int | None, duration: int) -> Fraction | None:
-        """When the frame with this time and length, in ticks, begins; None where it is to be left
-        out, for another one begins then."""
+        """Return the second at which the frame with this time and length, in ticks, begins; None
+        where it is to be left out, because another one begins then."""
         last = self._last
         if pts is None:
             # A bare stream: its frames follow one another.
@@ -231,7 +231,7 @@ def _pull_frames(
 
 
 def one_thread_graph() -> av.filter.Graph:
-    """An empty graph of filters that starts no threads, as far as this PyAV lets one say so:
+    """Return an empty graph of filters that starts no threads, as far as this PyAV lets one say so:
     segments run side by side."""
     graph = av.filter.Graph()
     if hasattr(graph, "threads"):

@@ -75,8 +75,8 @@ def retime_clip(
     folder: Path,
     waiting: Callable[[], None] = lambda: None,
 ) -> RetimedClip:
-    """`count` frames at `rate` of a clip, stretched as `list_moments` says. Working files lie in
-    `folder`; `waiting` is called before each picture is drawn.
+    """Return `count` frames at `rate` of a clip, stretched as `list_moments` says. Working files
+    lie in `folder`; `waiting` is called before each picture is drawn.
 
     The same file gives the same pixels. Raises UnreadableMediaError.
     """
@@ -126,8 +126,8 @@ def _iterate_pictures(source: Iterator[Planes], wanted: Sequence[Fraction]) -> I
 def list_moments(
     frames: int, source_rate: Fraction, rate: int, count: int, stretch: str
 ) -> list[Fraction]:
-    """The moment that each of `count` frames at `rate` shows, in frames of a clip of `frames` at
-    `source_rate`; 0 is its first frame, and none lies beyond its last.
+    """Return the moment that each of `count` frames at `rate` shows, in frames of a clip of
+    `frames` at `source_rate`; 0 is its first frame, and none lies beyond its last.
 
     A clip that is long enough is cut. A shorter one is slowed down as far as needed and allowed
     (`slow_down`), and goes back and forth (`ping_pong`, or slowed down all it may be): it comes to
@@ -186,7 +186,7 @@ class FrameInterpolator:
         self.back = _measure_flow(flow, self.grey[1], self.grey[0])
 
     def at(self, t: float) -> Planes:
-        """The picture at 0 < t < 1 of the way from the first to the second."""
+        """Return the picture at 0 < t < 1 of the way from the first to the second."""
         speed, trust = self._movement_at(t)
         if float(trust.mean()) < MIN_ALIKE:
             return self.a if t < 0.5 else self.b  # A cut stays one.

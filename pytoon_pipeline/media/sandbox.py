@@ -43,7 +43,7 @@ _END_SECONDS = 2.0
 
 
 def examine_in_sandbox(path: Path) -> MediaInfo:
-    """What a file is. Raises UnreadableMediaError, `media.slow` where it took too long;
+    """Return what a file is. Raises UnreadableMediaError, `media.slow` where it took too long;
     InternalError where Pytoon itself failed."""
     path = path.absolute()
     for last in (False, True):
@@ -233,7 +233,7 @@ def _read_media_info(answer: bytes, name: str) -> MediaInfo:
 
 
 def serve_requests() -> None:
-    """Answer until whoever asks is gone."""
+    """Answer requests until the process that asks has ended."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # Nothing that a library prints is taken for an answer.
     _bind_resources()

@@ -48,7 +48,8 @@ def decode_graph(path: Path, *, start: float, seconds: float, channels: int = 0)
 
 
 def decode_sound(path: Path, *, seconds: float, start: float = 0.0) -> np.ndarray:
-    """The first sound track of an audio file or a clip, at most `seconds` of it from `start`.
+    """Return the first sound track of an audio file or a clip, at most `seconds` of it from
+    `start`.
 
     Any rate and layout becomes float32 (samples, 2) at 48 kHz; surround is folded down by ffmpeg's
     rules, normalised so that it can't clip. Where that leaves nothing (a recorder's channel in the

@@ -41,7 +41,7 @@ def is_animated_webp(path: Path) -> bool:
 
 
 def read_animation(path: Path) -> WebpAnimation:
-    """The times of an animated WebP: its ANMF chunks, of which no picture is decoded."""
+    """Return the times of an animated WebP: its ANMF chunks, of which no picture is decoded."""
     durations = []
     with open(path, "rb") as file:
         file.seek(12)
@@ -59,8 +59,8 @@ def read_animation(path: Path) -> WebpAnimation:
 
 
 def webp_frames(path: Path) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
-    """The frames of an animated WebP in sRGB, with the second at which each begins and for how many
-    it stays. Raises UnreadableMediaError."""
+    """Yield the frames of an animated WebP in sRGB, with the second at which each begins and for
+    how many it stays. Raises UnreadableMediaError."""
     animation = read_animation(path)
     begins = Fraction(0)
     with open_image(path) as image:

@@ -111,8 +111,8 @@ class TimedTile:
 
 
 def words_frames(count: int, wanted: int, shown: int, rate: int) -> tuple[int, int]:
-    """Frames until `count` words are all in, and frames of each, where an entrance of `wanted`
-    frames was asked for and the text is seen for `shown`."""
+    """Return the frames until `count` words are all in, and frames of each, where an entrance of
+    `wanted` frames was asked for and the text is seen for `shown`."""
     whole = max(1, min(wanted, int(MAX_OF_CUE * shown)))
     each = max(1, min(round(WORD_SECONDS * rate), whole))
     return min(whole, each + round(WORD_PACE * rate * (count - 1))), each
@@ -121,8 +121,8 @@ def words_frames(count: int, wanted: int, shown: int, rate: int) -> tuple[int, i
 def draw_words(
     fitted: FittedText, fonts: FontLibrary, x: int, y: int
 ) -> tuple[list[TextTile], TextTile | None]:
-    """Each word of a text as a tile of its own, in reading order, and the plate behind them, for a
-    text box at (x, y) of the frame. Every glyph is drawn whole, whatever it overlaps."""
+    """Return each word of a text as a tile of its own, in reading order, and the plate behind them,
+    for a text box at (x, y) of the frame. Every glyph is drawn whole, whatever it overlaps."""
     plate = None
     style = fitted.style
     if style.box is not None:
@@ -177,5 +177,5 @@ def _make_plate(fitted: FittedText, fonts: FontLibrary, x: int, y: int) -> TextT
 
 
 def from_right(language: str) -> bool:
-    """Does a text of this language begin at the right?"""
+    """Return whether a text of this language begins at the right."""
     return re.split("[-_]", language)[0].lower() in _FROM_RIGHT

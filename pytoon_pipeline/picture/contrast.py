@@ -47,8 +47,8 @@ def contrast_ratio(a: float, b: float) -> float:
 def measure_luminance_behind(
     frames: Sequence[Planes], box: tuple[int, int, int, int]
 ) -> tuple[float, float]:
-    """Relative luminance of the darkest and the brightest tenth of what lies in a box (x0, y0, x1,
-    y1 on the frame) in any of the frames: text must stand against either."""
+    """Return the relative luminance of the darkest and the brightest tenth of what lies in a box
+    (x0, y0, x1, y1 on the frame) in any of the frames: text must stand against either."""
     low, high = 1.0, 0.0
     for y, u, v in frames:
         height, width = y.shape
@@ -86,7 +86,7 @@ def _planes_to_rgb(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndar
 def choose_toning(
     text: str, alternate: str | None, low: float, high: float, most_shade: float
 ) -> TextToning:
-    """The tone for text of a colour on a background between two luminances."""
+    """Return the tone for text of a colour on a background between two luminances."""
     needed = _shade_for(relative_luminance(text), high)
     if needed <= min(GENTLE, most_shade):
         return TextToning(False, needed)

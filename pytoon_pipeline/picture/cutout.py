@@ -35,7 +35,7 @@ class Cutout:
 
 
 def cut_out_product(rgb: np.ndarray) -> Cutout:
-    """Take the plain background away from an opaque picture, uint8 (h, w, 3)."""
+    """Remove the plain background from an opaque picture, uint8 (h, w, 3)."""
     rgb = _reduce_picture(rgb)
     if min(rgb.shape[:2]) < 24:
         return Cutout(None, False)

@@ -25,7 +25,7 @@ class FittedLine:
 
     start: int
     end: int
-    """The line holds `Fitted.text[start:end]`."""
+    """The line holds `FittedText.text[start:end]`."""
     x: float
     """Pixels from the box's left side to the line's pen origin."""
     baseline: int

@@ -60,13 +60,13 @@ class Placement:
     scale: float
 
     def rect(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Edges x0, y0, x1, y1 on the frame of a picture of this size."""
+        """Return the edges x0, y0, x1, y1 on the frame of a picture of this size."""
         x0, y0 = self.x - self.sx * self.scale, self.y - self.sy * self.scale
         return x0, y0, x0 + width * self.scale, y0 + height * self.scale
 
     def matrix(self, left: int, top: int, chroma: bool) -> np.ndarray:
-        """Inverse affine for `cv2.warpAffine` (destination index -> source index) of a region that
-        begins at index (left, top) of its plane."""
+        """Return the inverse affine for `cv2.warpAffine` (destination index -> source index) of a
+        region that begins at index (left, top) of its plane."""
         k = 1.0 / self.scale
         if not chroma:
             dx, dy = left + 0.5, top + 0.5
@@ -249,7 +249,7 @@ class TextTile:
 
     @classmethod
     def from_rgba(cls, rgba: np.ndarray, x: int, y: int, opacity: float = 1.0) -> TextTile:
-        """A tile of a uint8 picture (h, w, 4) with straight alpha, of any size and place."""
+        """Return a tile of a uint8 picture (h, w, 4) with straight alpha, of any size and place."""
         left, top = x & 1, y & 1
         h, w = rgba.shape[:2]
         rgba = np.pad(rgba, ((top, (top + h) & 1), (left, (left + w) & 1), (0, 0)))
@@ -307,8 +307,8 @@ class TextTile:
 def make_scrim(
     width: int, height: int, y0: int, y1: int, strength: float, reach: int
 ) -> TextTile | None:
-    """A soft darkening of whole rows behind text: black, at most `strength`, full over the rows y0
-    to y1 and gone `reach` pixels beyond them. None where there would be nothing to see."""
+    """Return a soft darkening of whole rows behind text: black, at most `strength`, full over the
+    rows y0 to y1 and gone `reach` pixels beyond them. None where there would be nothing to see."""
     rows = np.arange(height, dtype=np.float32)
     beyond = np.maximum(np.maximum(y0 - rows, rows - y1), 0) / max(1, reach)
     fall = np.clip(1 - beyond, 0, 1)

@@ -42,7 +42,7 @@ class Logo:
 
 
 def read_logo(picture: np.ndarray) -> Logo:
-    """Look at a picture, uint8 (h, w, 3) or (h, w, 4)."""
+    """Examine a picture, uint8 (h, w, 3) or (h, w, 4)."""
     rgba = _with_alpha(_reduce_logo(picture))
     ground = None
     if rgba[..., 3].min() > 250:
@@ -209,14 +209,15 @@ def _rank_colours(pixels: np.ndarray) -> tuple[tuple[str, float], ...]:
 
 
 def light_version(logo: Logo, light: str) -> np.ndarray | None:
-    """The logo for pictures: what is dark grey or black in it and stands free becomes `light`; a
-    logo of one ink that is not light becomes so as a whole. None where nothing changes."""
+    """Return the logo for pictures: what is dark grey or black in it and stands free becomes
+    `light`; a logo of one ink that is not light becomes so as a whole. None where nothing changes.
+    """
     return _recolour_logo(logo, light, lambda lightness: lightness < 45, lambda ink: ink < 62)
 
 
 def dark_version(logo: Logo, dark: str) -> np.ndarray | None:
-    """The logo for light backgrounds: what is white or light grey in it and stands free becomes
-    `dark`; a logo of one light ink becomes so as a whole. None where nothing changes."""
+    """Return the logo for light backgrounds: what is white or light grey in it and stands free
+    becomes `dark`; a logo of one light ink becomes so as a whole. None where nothing changes."""
     return _recolour_logo(logo, dark, lambda lightness: lightness > 72, lambda ink: ink > 62)
 
 
@@ -268,7 +269,7 @@ def _standing_free(chosen: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def luminance_of(rgba: np.ndarray) -> float:
-    """Mean relative luminance of the pixels that are seen, 0..1."""
+    """Return the mean relative luminance of the pixels that are seen, 0..1."""
     seen = rgba[..., 3] > 127
     if not seen.any():
         return 1.0
@@ -280,13 +281,13 @@ def luminance_of(rgba: np.ndarray) -> float:
 
 
 def contrast_of(a: str, b: str) -> float:
-    """Of two colours, 1..21."""
+    """Return the contrast of two colours, 1..21."""
     return contrast_ratio(relative_luminance(a), relative_luminance(b))
 
 
 def readable_near(colour: str, grounds: tuple[str, ...], least: float = READABLE) -> str:
-    """The colour nearest in lightness, of the same hue, that has enough contrast to all of some
-    others; black or white where none has."""
+    """Return the colour nearest in lightness, of the same hue, that has enough contrast to all of
+    some others; black or white where none has."""
     lab = _pixels_to_lab(np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)]], np.uint8))[0]
     for step in range(0, 101):
         for sign in (-1, 1):
@@ -308,8 +309,8 @@ def _of_lab(lightness: float, a: float, b: float) -> str:
 
 
 def propose_colours(logo: Logo) -> dict[str, str]:
-    """Colours for every role of a kit, of the logo's own hues: its strongest colour for plates,
-    pale and dark tints of it for backgrounds, and words that are readable on each."""
+    """Return colours for every role of a kit, of the logo's own hues: its strongest colour for
+    plates, pale and dark tints of it for backgrounds, and words that are readable on each."""
     labs = {
         c: _pixels_to_lab(np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)]], np.uint8))[0]
         for c, _ in logo.colours

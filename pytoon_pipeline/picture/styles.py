@@ -51,8 +51,8 @@ class WordHighlight:
 
     color: str = "#FFFFFF"
     box: TextBoxStyle | None = None
-    """A plate behind each highlighted word (its `per_line` has no meaning). Not part of what `fit`
-    keeps inside the box: it may stand out by its padding."""
+    """A plate behind each highlighted word (its `per_line` has no meaning). Not part of what
+    `fit_text` keeps inside the box: it may stand out by its padding."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class TextStyle:
 
 
 def parse_color(color: str) -> tuple[int, int, int]:
-    """Red, green and blue of `#RRGGBB`, 0 to 255. Raises `PresetError` for anything else."""
+    """Return red, green and blue of `#RRGGBB`, 0 to 255. Raises `PresetError` for anything else."""
     if not re.fullmatch("#[0-9A-Fa-f]{6}", color):
         raise PresetError(
             Problem("style.color", f"{color!r} is not a colour.", "Write it as #RRGGBB.")

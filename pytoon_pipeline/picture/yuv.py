@@ -38,7 +38,7 @@ def make_planes(planes: Iterable[np.ndarray]) -> Planes:
 
 
 def rgb_to_planes(rgb: np.ndarray) -> Planes:
-    """The planes of an RGB picture, uint8 (h, w, 3) with even h and w.
+    """Return the planes of an RGB picture, uint8 (h, w, 3) with even h and w.
 
     Chroma is the average of two rows, filtered [1 2 1]/4 around each even column (the edge is
     repeated), and is rounded once, after the filter. Raises ValueError for other shapes.
@@ -60,7 +60,7 @@ def rgb_to_planes(rgb: np.ndarray) -> Planes:
 
 
 def planes_to_rgb(planes: Planes) -> np.ndarray:
-    """The RGB picture, uint8 (h, w, 3), of a frame; chroma is interpolated linearly."""
+    """Return the RGB picture, uint8 (h, w, 3), of a frame; chroma is interpolated linearly."""
     y, u, v = planes
     h, w = y.shape
     _require_even_size(h, w)

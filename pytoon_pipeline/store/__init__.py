@@ -40,6 +40,6 @@ def open_store(settings: Settings) -> Store:
 
 
 def describe_location(store: Store, key: str) -> str:
-    """Where an object lies, for a person: a path where it is a file of this machine, else its
-    address in the store. What a browser opens is `store.url(key)`."""
+    """Return where an object lies, for a person: a path where it is a file of this machine, else
+    its address in the store. What a browser opens is `store.url(key)`."""
     return store.place(key)

@@ -146,7 +146,7 @@ class S3Store(Store):
     ):
         """`public` is where a person's browser finds the server, if not at `endpoint`;
         `link_profile` the profile whose key signs links, if not the store's own. Nothing is asked
-        of the bucket yet. SettingsError for an endpoint that is none."""
+        of the bucket yet. Raises SettingsError for an endpoint that is none."""
         super().__init__()
         self.bucket, self.prefix, self.part = bucket, prefix, part
         self.endpoint = checked_endpoint(endpoint) if endpoint else None
@@ -312,8 +312,8 @@ class S3Store(Store):
                 )
 
     def _find_copy(self, key: str, *, recent: bool = False) -> Path | None:
-        """The copy of the object as it is now, if this machine has one. Missing when the object
-        is gone from where it would have been compared."""
+        """The copy of the object as it is now, if this machine has one. Raises ObjectNotFoundError
+        when the object is gone from where it would have been compared."""
         copies = self.cache.copies(key, recent=recent)
         if copies and key.partition("/")[0] not in CONTENT:
             head = self._head_object(key)
@@ -335,8 +335,8 @@ class S3Store(Store):
     @_with_retries
     def _receive_object(self, key: str, to: BinaryIO) -> tuple[dict[str, Any], str]:
         """The object into a file, from its beginning; returns what the server said of it, and its
-        SHA-256. Whole and as it was put, or StoreError; Damaged where the object itself is not what
-        was put, and is removed."""
+        SHA-256. Whole and as it was put, or StoreError; DamagedObjectError where the object itself
+        is not what was put, and is removed."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         at = self._object_arguments(key)
