@@ -279,7 +279,7 @@ def _decode_output(raw: bytes) -> str:
 class FfmpegPipe:
     """An ffmpeg that reads raw frames or samples from its stdin.
 
-        with Pipe(stream, "encode segment 3") as pipe:
+        with FfmpegPipe(stream, "encode segment 3") as pipe:
             pipe.write(array)
 
     Leaving the block closes the stream and waits; FfmpegError carries ffmpeg's last lines when it

@@ -12,6 +12,7 @@ from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.layers import TextTile
 from pytoon_pipeline.picture.motion import ease_out, ease_with_overshoot
+from pytoon_pipeline.picture.styles import TextBoxStyle
 from pytoon_pipeline.picture.yuv import Planes
 
 EXIT_SECONDS = 0.2
@@ -81,7 +82,7 @@ class TimedTile:
             t = (into + 1) / (self.enter_frames + 1)
             strength = ease_out(t)
             if self.words is not None:
-                self._draw_words(frame, into, leaving)
+                self._draw_words(self.words, frame, into, leaving)
                 return
             if self.entrance == "rise":
                 dy = self.rise * (1 - ease_out(t))
@@ -95,13 +96,12 @@ class TimedTile:
                 scale = 0.3 + 0.7 * ease_with_overshoot(t, 2.0)
         self.tile.draw(frame, strength * leaving, dx=dx, dy=dy, scale=scale)
 
-    def _draw_words(self, frame: Planes, into: int, leaving: float) -> None:
+    def _draw_words(self, caption: CaptionText, frame: Planes, into: int, leaving: float) -> None:
         """Each word fades and rises in its turn, at an even pace."""
-        assert self.words is not None
-        words, each = self.words.words, self.words.word_frames
+        words, each = caption.words, caption.word_frames
         pace = (self.enter_frames - each) / max(1, len(words) - 1)
-        if self.words.under is not None:
-            self.words.under.draw(frame, ease_out((into + 1) / (each + 1)) * leaving)
+        if caption.under is not None:
+            caption.under.draw(frame, ease_out((into + 1) / (each + 1)) * leaving)
         for n, word in enumerate(words):
             t = (into + 1 - n * pace) / (each + 1)
             if t <= 0:
@@ -126,7 +126,7 @@ def draw_words(
     plate = None
     style = fitted.style
     if style.box is not None:
-        plate = _make_plate(fitted, fonts, x, y)
+        plate = _make_plate(fitted, style.box, fonts, x, y)
         # The plate casts the shadow.
         style = replace(style, box=None, shadow=None)
     words = fitted.words
@@ -165,10 +165,10 @@ def draw_words(
     return tiles, plate
 
 
-def _make_plate(fitted: FittedText, fonts: FontLibrary, x: int, y: int) -> TextTile:
+def _make_plate(
+    fitted: FittedText, box: TextBoxStyle, fonts: FontLibrary, x: int, y: int
+) -> TextTile:
     """The plate of a text without the text: letters in its own colour, and no denser than it."""
-    box = fitted.style.box
-    assert box is not None
     blank = replace(fitted.style, color=box.color, stroke_color=box.color)
     tile = draw_text(replace(fitted, style=blank), fonts)
     rgba = tile.rgba.copy()
