@@ -38,8 +38,8 @@ _SHOWN = 200
 
 
 def strip_query(address: str) -> str:
-    """An address for messages and logs: without its query, which is where links that are signed
-    carry their key, without a password, and on one line."""
+    """Return an address for messages and logs: without its query, which is where links that are
+    signed carry their key, without a password, and on one line."""
     text = "".join(c if c.isprintable() else "?" for c in address[:_READ])
     if not text.lower().startswith("s3://"):  # There it is a part of the key.
         secret = "@" in text
@@ -52,7 +52,7 @@ def strip_query(address: str) -> str:
 
 
 def without_secrets(text: object) -> str:
-    """A library's words with the addresses in them as they may be shown, on one line."""
+    """Return a library's words with the addresses in them as they may be shown, on one line."""
     line = " ".join(str(text).split())
     return re.sub(
         r"[A-Za-z][A-Za-z0-9+]{0,20}://[^\s\"'<>]+", lambda found: strip_query(found[0]), line
@@ -80,8 +80,8 @@ _NOT_PUBLIC = [
 
 
 def is_public(text: str) -> bool:
-    """Is this IP address one of the public internet? IPv4 inside IPv6 (mapped, 6to4, NAT64) counts
-    as what it leads to."""
+    """Return whether this IP address is one of the public internet. IPv4 inside IPv6 (mapped, 6to4,
+    NAT64) counts as what it leads to."""
     try:
         ip = ipaddress.ip_address(text)
     except ValueError:
@@ -100,7 +100,8 @@ def is_public(text: str) -> bool:
 
 
 def resolve_host(host: str, port: int) -> list[str]:
-    """The addresses that this machine finds for a host, each once, in the order to try them."""
+    """Return the addresses that this machine finds for a host, each once, in the order to try
+    them."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
@@ -181,7 +182,8 @@ class AddressGuard:
         self._entries = [_parse_allowed_host(text, setting) for text in hosts]
 
     def check(self, address: str | httpx.URL) -> httpx.URL:
-        """The address, if it may be asked by all that can be read in it; nothing is looked up.
+        """Return the address, if it may be asked by all that can be read in it; nothing is looked
+        up.
 
         Raises FetchRefusedError: `media.address`, `media.scheme`, `media.host`.
         """
@@ -232,8 +234,8 @@ class AddressGuard:
         )
 
     def addresses(self, host: str, port: int, said: str) -> list[str]:
-        """The IP addresses to connect to, looked up once and every one of them checked. `said` is
-        the address in messages.
+        """Return the IP addresses to connect to, looked up once and every one of them checked.
+        `said` is the address in messages.
 
         Raises FetchRefusedError: `media.unreachable`, `media.private`.
         """
@@ -261,7 +263,7 @@ class AddressGuard:
 def server_guard(
     url: str, setting: str, *, allow_private: bool = True, resolver: Resolver = resolve_host
 ) -> AddressGuard:
-    """A guard that lets one server pass, the one of an address: by its name and port.
+    """Return a guard that lets one server pass, the one of an address: by its name and port.
     FetchRefusedError for what is no http address."""
     try:
         parts = urlsplit(url)
@@ -275,8 +277,8 @@ def server_guard(
 
 
 def redirect_target(url: httpx.URL, location: str) -> httpx.URL:
-    """Where an answer from `url` leads on to, by the text of its `Location`; nothing is checked yet
-    but that it is an address. Raises FetchRefusedError `media.address`."""
+    """Return where an answer from `url` leads on to, by the text of its `Location`; nothing is
+    checked yet but that it is an address. Raises FetchRefusedError `media.address`."""
     import httpx
 
     try:
@@ -292,7 +294,8 @@ def _unreadable_address_error(said: str) -> FetchRefusedError:
 
 
 def check_bucket(address: str, buckets: Sequence[str]) -> tuple[str, str]:
-    """Bucket and key of an `s3://` address whose bucket is listed, as `bucket` or `bucket/prefix`.
+    """Return bucket and key of an `s3://` address whose bucket is listed, as `bucket` or
+    `bucket/prefix`.
 
     Raises FetchRefusedError: `media.address`, `media.host`.
     """

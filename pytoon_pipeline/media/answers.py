@@ -27,14 +27,15 @@ class AnswerRefusedError(PytoonError):
 
 
 def declared_length(answer: httpx.Response) -> int | None:
-    """The bytes that an answer says it has; None where it does not say so."""
+    """Return the bytes that an answer says it has; None where it does not say so."""
     text = answer.headers.get("content-length", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
 def read_answer(answer: httpx.Response, most: int) -> bytes:
-    """The body of a streamed answer, unpacked. Raises AnswerRefusedError where it has, or says that
-    it has, more than `most` bytes, before or after it is unpacked; httpx's own errors otherwise."""
+    """Return the body of a streamed answer, unpacked. Raises AnswerRefusedError where it has, or
+    says that it has, more than `most` bytes, before or after it is unpacked; httpx's own errors
+    otherwise."""
     if (declared_length(answer) or 0) > most:
         raise _too_large(most)
     unpack = _make_unpacker(answer.headers.get("content-encoding", ""))
@@ -47,8 +48,8 @@ def read_answer(answer: httpx.Response, most: int) -> bytes:
 
 
 def remove_secrets(secrets: Iterable[str], data: bytes) -> bytes:
-    """An answer that is no success, without what was sent with the request: some hold all of it
-    again, and their words are quoted."""
+    """Return an answer that is no success, without what was sent with the request: some hold all of
+    it again, and their words are quoted."""
     for secret in filter(None, secrets):
         data = data.replace(secret.encode("utf-8", "surrogateescape"), b"***")
     return data
@@ -78,8 +79,8 @@ def _make_unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
 
 
 def parse_document(data: bytes) -> Any:
-    """The JSON of an answer. ValueError for what is none, or has too many values or levels: what
-    is read here is copied, compared and printed, each with a call for each level."""
+    """Return the JSON of an answer. Raises ValueError for what is none, or has too many values or
+    levels: what is read here is copied, compared and printed, each with a call for each level."""
     # No value without one of these before or after it; those inside of texts count as well.
     if sum(data.count(sign) for sign in (b",", b"[", b"{")) > MAX_VALUES:
         raise ValueError(f"more than {MAX_VALUES:,} values")
@@ -102,7 +103,7 @@ def parse_document(data: bytes) -> Any:
 
 
 def retry_after(text: str) -> float | None:
-    """Seconds of a header `Retry-After`, which has seconds or a date."""
+    """Return the seconds of a header `Retry-After`, which has seconds or a date."""
     if text.isascii() and text.isdecimal():
         return float(text[:9])
     try:

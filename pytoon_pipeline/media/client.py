@@ -56,13 +56,14 @@ def open_client(
     tls: ssl.SSLContext | None = None,
     proxy: str | None = None,
 ) -> httpx.Client:
-    """A client whose every request the guard checks; safe to share between threads.
+    """Return a client whose every request the guard checks; safe to share between threads.
 
     Seconds: to `connect`, shared by a host's IP addresses, of `silence` while data are awaited, and
     for the `whole` of a request and its answer; a request may have another `whole` by its extension
     of that name. After an answer 101 the time is the caller's. `tls` is for tests. No redirects, no
     passwords of this machine, no proxy but the one that is given; it looks names up itself.
-    Requests raise FetchRefusedError where the guard says no, and httpx's own errors otherwise."""
+    Requests raise FetchRefusedError where the guard says no, and httpx's own errors otherwise.
+    """
     return httpx.Client(
         transport=_GuardedTransport(guard, whole, tls or load_certificates(), proxy),
         timeout=httpx.Timeout(silence, connect=connect),
@@ -72,8 +73,8 @@ def open_client(
 
 
 def checked_token(token: str | None, setting: str) -> str | None:
-    """A token as it can be sent in a header, without the line end that files add. SettingsError,
-    never with the token, for one that can't: libraries would quote it."""
+    """Return a token as it can be sent in a header, without the line end that files add. Raises
+    SettingsError, never with the token, for one that can't: libraries would quote it."""
     token = (token or "").strip()
     if token.isascii() and token.isprintable():
         return token or None
@@ -88,7 +89,8 @@ def checked_token(token: str | None, setting: str) -> str | None:
 
 
 def environment_proxy(url: str) -> str | None:
-    """The proxy that the environment (`HTTPS_PROXY`, `NO_PROXY` and so on) names for an address."""
+    """Return the proxy that the environment (`HTTPS_PROXY`, `NO_PROXY` and so on) names for an
+    address."""
     parts = urlsplit(url)
     if urllib.request.proxy_bypass(parts.hostname or ""):
         return None
@@ -99,7 +101,7 @@ def environment_proxy(url: str) -> str | None:
 
 @lru_cache
 def load_certificates() -> ssl.SSLContext:
-    """The usual authorities, or those that SSL_CERT_FILE names."""
+    """Return the usual authorities, or those that SSL_CERT_FILE names."""
     try:
         return httpx.create_ssl_context()
     except OSError as error:

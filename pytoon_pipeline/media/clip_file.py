@@ -1,4 +1,4 @@
-"""Clips and sounds opened by PyAV, and what their streams and frames say of themselves."""
+"""Open clips and sounds with PyAV, and read what their streams and frames say of themselves."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ MAY_BE_JOINED = 0x0200
 
 @contextmanager
 def open_clip(path: str | os.PathLike[str]) -> Iterator[av.container.InputContainer]:
-    """A clip or sound opened by PyAV: local files only, and only as what its first bytes say it is,
-    or one of `CLIP_FORMATS` where they say nothing.
+    """Open a clip or sound with PyAV and yield its container. Only local files are read, and only
+    as the kind that the first bytes name, or as one of `CLIP_FORMATS` where they name none.
 
-    A failure to open comes out as UnreadableMediaError; failures inside the block pass as they are.
+    A failure to open raises UnreadableMediaError; failures inside the block pass through unchanged.
     """
     path = Path(path)
     try:
@@ -71,12 +71,13 @@ def open_clip(path: str | os.PathLike[str]) -> Iterator[av.container.InputContai
 
 
 def shorten_reason(error: Exception) -> str:
-    """A PyAV error in a few words, without its number and the function it came from."""
+    """Return the words of a PyAV error, without its number and the name of the function that
+    failed."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """The stream that moves, or None: a cover picture of a sound file does not count."""
+    """Return the stream that moves, or None. A cover picture of a sound file does not count."""
     cover = av.stream.Disposition.attached_pic
     streams = [s for s in container.streams.video if not s.disposition & cover]
     default = [s for s in streams if s.disposition & av.stream.Disposition.default]
@@ -84,8 +85,9 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
 
 
 def clip_orientation(frame: av.VideoFrame, before: Orientation = UPRIGHT) -> Orientation:
-    """How a decoded frame is turned and mirrored for display. What a stream itself says (H.264,
-    HEVC) is said once and holds for the frames that follow, to the next keyframe."""
+    """Return how a decoded frame is turned and mirrored for display. What a stream itself says
+    (H.264, HEVC) is said once and holds for the frames that follow, until the next keyframe:
+    `before` is the orientation of the previous frame."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(matrix, Buffer):
         return UPRIGHT if frame.key_frame else before
@@ -93,14 +95,14 @@ def clip_orientation(frame: av.VideoFrame, before: Orientation = UPRIGHT) -> Ori
 
 
 def frame_has_alpha(frame: av.VideoFrame) -> bool:
-    """Can a pixel of this frame be transparent?"""
+    """Return whether a pixel of this frame can be transparent."""
     return frame.format.name == "pal8" or any(c.is_alpha for c in frame.format.components)
 
 
 def display_size(
     stream: av.VideoStream, frame: av.VideoFrame, orientation: Orientation
 ) -> tuple[int, int]:
-    """Width and height of a frame as displayed: turned, and with square pixels."""
+    """Return the width and height of a frame as displayed: turned, and with square pixels."""
     width, height = frame.width, frame.height
     aspect = stream.sample_aspect_ratio
     if stream.container.format.flags & MAY_BE_JOINED:

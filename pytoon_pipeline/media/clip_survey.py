@@ -1,5 +1,5 @@
-"""What a clip is like beyond its first frame: how long it is, whether its clock jumps, its size
-changes, and whether something of it is transparent."""
+"""Survey a clip beyond its first frame: its length, jumps of its clock, changes of its size, fields
+and transparency."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SAME_LENGTH = Fraction(1, 8)
 
 @dataclass
 class ClipSurvey:
-    """What was found."""
+    """What a survey of a clip found."""
 
     seconds: Fraction = Fraction(0)
     """From the first picture to the end of the last one, as they are played."""
@@ -59,7 +59,8 @@ class ClipSurvey:
     transparent: bool = False
 
     def settle_length(self, said: float | None) -> float | None:
-        """The clip's length: what its header says, where its packets don't show otherwise."""
+        """Return the clip's length in seconds: what its header says (`said`), unless its packets
+        show another length."""
         if not self.seconds:
             return said
         if (
@@ -71,6 +72,7 @@ class ClipSurvey:
         return float(self.seconds)
 
     def notes(self) -> tuple[str, ...]:
+        """Return what was decided about the clip, in sentences that continue after its name."""
         return tuple(
             f"its clock jumps from {float(before):.1f} s to {float(after):.1f} s at "
             f"{float(at):.1f} s of the clip, as "
@@ -79,6 +81,8 @@ class ClipSurvey:
         )
 
     def warnings(self) -> tuple[tuple[str, str, str], ...]:
+        """Return what may not be wanted of the clip: for each a stable code, a sentence that
+        continues after the file's name, and a remedy."""
         found = [
             (
                 "media.gap",
@@ -119,8 +123,11 @@ class ClipSurvey:
 
 
 def survey_clip(path: Path) -> ClipSurvey:
-    """Read a clip through; of its pictures some are decoded. Raises UnreadableMediaError, and
-    av.FFmpegError where it can't be read at all."""
+    """Read a clip through and return what was found. Only some of its pictures are decoded.
+
+    Raises UnreadableMediaError where it can't be used, and av.FFmpegError where it can't be read at
+    all.
+    """
     found = ClipSurvey()
     keys = _read_packets(path, found)
     _look_at_keyframes(path, found, keys)
@@ -137,7 +144,7 @@ def survey_clip(path: Path) -> ClipSurvey:
 
 
 def _read_packets(path: Path, found: ClipSurvey) -> dict[int, Fraction]:
-    """The length and the clock, from packets; the numbers of those that begin anew (keyframes),
+    """The length and the clock, from packets; the numbers of those that begin again (keyframes),
     with the second of the clip that had been reached there."""
     keys: dict[int, Fraction] = {}
     with open_clip(path) as container:

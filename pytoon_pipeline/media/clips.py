@@ -1,4 +1,4 @@
-"""A user's clip as frames at the video's own rate, size and colours."""
+"""Decode a user's clip to frames at the rate, size and colours of the video."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ClipFrames:
 
     Frame n is the source frame that is on the screen at (start + n) / rate seconds, that is, the
     last that has begun by then; before the first one has, the first. `start` counts frames at
-    `rate` and may be negative. After the clip's end it begins anew, or with `loop` off its last
+    `rate` and may be negative. After the clip's end it begins again, or with `loop` off its last
     frame stays. Where decoding fails part way, the clip ends there. Where its clock starts again,
     what follows is shown right after what was before.
 
@@ -66,7 +66,7 @@ class ClipFrames:
     none), and that coverage, 0 to 255, at the size of Y.
 
     Equal neighbours are the same arrays, yielded again. One frame is held at a time. Each iteration
-    decodes anew. Iterating raises UnreadableMediaError when not one frame decodes.
+    decodes again. Iterating raises UnreadableMediaError when not one frame decodes.
     """
 
     def __init__(
@@ -237,7 +237,8 @@ class _FrameConverter:
 
 
 def draw_over(planes: Planes, under: Planes) -> None:
-    """Draw the four planes of a transparent frame over three of the same size, in place."""
+    """Blend the four planes of a transparent frame over three planes of the same size, which are
+    changed in place."""
     alpha = planes[3].astype(np.float32)
     h, w = alpha.shape
     small = alpha.reshape(h // 2, 2, w // 2, 2).mean(axis=(1, 3))
@@ -273,7 +274,8 @@ def _fit_inside(shape: tuple[int, int], place: tuple[int, int]) -> tuple[int, in
 
 
 def scale_options(shown: PlayedFrame, size: tuple[int, int]) -> dict[str, str]:
-    """Options of ffmpeg's `scale` for a decoded frame, to a size as it is stored. Pure."""
+    """Return the options of ffmpeg's `scale` that bring a decoded frame to a size, as the frame is
+    stored (before it is turned). This function reads and writes nothing."""
     frame, turn = shown.frame, shown.orientation.degrees
     width, height = size
     shrink = max(frame.width / width, frame.height / height)

@@ -1,8 +1,8 @@
-"""Colours of pictures that are described elsewhere than in an ICC profile, brought to sRGB.
+"""Read colour descriptions that are not ICC profiles, and convert pictures with them to sRGB.
 
 Numbers of primaries and transfer characteristics are those of ITU-T H.273, tables 2 and 3, as PNG
-(cICP), AVIF and HEIC (nclx) write them. HDR is brought down as clips are (`media.clips`): diffuse
-white, 203 cd/m2 (BT.2408), becomes white, and highlights above it are clipped.
+(cICP), AVIF and HEIC (nclx) write them. HDR is reduced in the same way as in clips (`media.clips`):
+diffuse white, 203 cd/m2 (BT.2408), becomes white, and highlights above it are clipped.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class ColourEncoding:
 
     @property
     def is_srgb(self) -> bool:
+        """Return whether the numbers mean sRGB, so that nothing has to be converted."""
         near = max(
             abs(a - b)
             for mine, own in zip(self.primaries, _BT709, strict=True)
@@ -74,13 +75,15 @@ class ColourEncoding:
 
     @property
     def is_hdr(self) -> bool:
+        """Return whether the transfer characteristics are those of HDR (PQ or HLG)."""
         return self.power is None and self.transfer in (PQ, HLG)
 
     def _decoding_power(self) -> float | None:
         return self.power if self.power is not None else _POWERS.get(self.transfer)
 
     def light(self, signal: np.ndarray) -> np.ndarray:
-        """Light of each signal, float32 0..1: diffuse white is 1; of HLG that of the scene."""
+        """Return the light of each signal, float32 0..1: diffuse white is 1; of HLG that of the
+        scene."""
         power = self._decoding_power()
         if power is not None:
             return np.power(signal, np.float32(power))
@@ -98,12 +101,12 @@ class ColourEncoding:
 
 
 def encoding_from_codes(primaries: int, transfer: int, *, narrow: bool = False) -> ColourEncoding:
-    """The encoding of two numbers of H.273; what is unknown is taken as BT.709 and sRGB."""
+    """Return the encoding of two numbers of H.273; what is unknown is taken as BT.709 and sRGB."""
     return ColourEncoding(_PRIMARIES.get(primaries, _BT709), transfer, narrow=narrow)
 
 
 def convert_to_srgb(pixels: np.ndarray, encoding: ColourEncoding) -> np.ndarray:
-    """An RGB picture, uint8 or uint16 (h, w, 3), in sRGB, uint8."""
+    """Return an RGB picture, uint8 or uint16 (h, w, 3), in sRGB, uint8."""
     most = np.iinfo(pixels.dtype).max
     signal = np.arange(most + 1, dtype=np.float32) / most
     if encoding.narrow:
@@ -148,8 +151,8 @@ def _matrix_between(source: Chromaticities, target: Chromaticities) -> np.ndarra
 
 
 def png_encoding(path: Path, has_profile: bool) -> ColourEncoding | None:
-    """What the chunks of a PNG say, in the order in which they count (PNG, third edition, 4.3):
-    cICP, then a profile or sRGB (None, for they are read elsewhere), then gAMA and cHRM."""
+    """Return what the chunks of a PNG say, in the order in which they count (PNG, third edition,
+    4.3): cICP, then a profile or sRGB (None, for they are read elsewhere), then gAMA and cHRM."""
     found = dict(_png_chunks(path))
     code = found.get(b"cICP", b"")
     if len(code) == 4:
@@ -193,7 +196,8 @@ def _png_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
 
 
 def movie_encoding(path: Path) -> ColourEncoding | None:
-    """What the first `nclx` box of an AVIF or HEIC picture says; None where there is none."""
+    """Return what the first `nclx` box of an AVIF or HEIC picture says; None where there is
+    none."""
     for body in _iterate_boxes(path, (b"meta", b"iprp", b"ipco", b"colr")):
         if body[:4] == b"nclx" and len(body) >= 10:
             return encoding_from_codes(*struct.unpack(">HH", body[4:8]))
@@ -201,7 +205,7 @@ def movie_encoding(path: Path) -> ColourEncoding | None:
 
 
 def jp2_profile(path: Path) -> bytes | None:
-    """The ICC profile of a JPEG 2000 picture, which Pillow passes over."""
+    """Return the ICC profile of a JPEG 2000 picture, which Pillow passes over."""
     for body in _iterate_boxes(path, (b"jp2h", b"colr")):
         if body[:1] == b"\x02":
             return body[3:]
@@ -241,8 +245,9 @@ def _boxes_between(file: BinaryIO, at: int, end: int, names: tuple[bytes, ...]) 
 
 
 def profile_encoding(icc: bytes, description: str) -> ColourEncoding | None:
-    """What an ICC profile for HDR means: converted as a profile it would come out dark and grey.
-    Such a profile has a `cicp` tag (ICC.1:2022, 9.2.17), or names BT.2100 in its description."""
+    """Return what an ICC profile for HDR means: converted as a profile it would come out dark and
+    grey. Such a profile has a `cicp` tag (ICC.1:2022, 9.2.17), or names BT.2100 in its description.
+    """
     count = int.from_bytes(icc[128:132], "big") if len(icc) > 132 else 0
     for n in range(min(count, 100)):
         entry = icc[132 + 12 * n : 144 + 12 * n]
@@ -259,8 +264,8 @@ def profile_encoding(icc: bytes, description: str) -> ColourEncoding | None:
 
 
 def exif_encoding(exif: object) -> ColourEncoding | None:
-    """Adobe RGB, as cameras write it without a profile (Exif 2.32, 4.6.6: ColorSpace 0xFFFF, with
-    index R03 of interoperability)."""
+    """Return Adobe RGB, as cameras write it without a profile (Exif 2.32, 4.6.6: ColorSpace 0xFFFF,
+    with index R03 of interoperability)."""
     get_ifd = getattr(exif, "get_ifd", None)
     if get_ifd is None:
         return None

@@ -1,5 +1,5 @@
-"""Does a file hold all the bytes that it says it has? A clip or sound whose copy broke off often
-plays, only shorter; nobody would notice."""
+"""Check whether a file holds all the bytes that it announces. A clip or sound whose copy was cut
+off often plays, only shorter, so that nobody would notice."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _MAX_BLOCKS = 1_000_000
 
 
 def says_more_bytes(path: Path) -> bool:
-    """Does a file break off? True only where its own structure says so: boxes of MP4 and MOV, the
-    sizes in the heads of AVI, WAV, AIFF, WebM, Matroska and WMV, the blocks of a GIF. Formats that
-    say nothing of the kind (transport streams, MP3, Ogg) never do."""
+    """Return whether a file breaks off: True only where its own structure says so: boxes of MP4 and
+    MOV, the sizes in the heads of AVI, WAV, AIFF, WebM, Matroska and WMV, the blocks of a GIF.
+    Formats that say nothing of the kind (transport streams, MP3, Ogg) never do."""
     length = path.stat().st_size
     with open(path, "rb") as file:
         head = file.read(64)

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import BinaryIO
@@ -62,11 +63,12 @@ class SnapshotCopies:
         self._taken: dict[tuple[str, _FileMark], StoredCopy] = {}
 
     def take(self, path: Path, root: Path | None = None, suffix: str = "") -> StoredCopy:
-        """The file at a path, which must lie below `root` wherever links lead; anywhere where that
-        is None. A file that was taken before and is still the same is not read again.
+        """Return the file at a path, which must lie below `root` wherever links lead; anywhere
+        where that is None. A file that was taken before and is still the same is not read again.
 
         Raises UnreadableMediaError: `media.missing`, `media.changed`, `media.too_large`; StoreError
-        when no copy can be written."""
+        when no copy can be written.
+        """
         with _open_checked(path, root) as file:
             before = _read_mark(file)
             known = self._taken.get((str(path), before))
@@ -83,7 +85,7 @@ class SnapshotCopies:
             return held
 
     def _read(
-        self, file: BinaryIO, before: _FileMark, path: Path, root: Path | None, suffix: str
+        self, file: FileIO, before: _FileMark, path: Path, root: Path | None, suffix: str
     ) -> StoredCopy:
         at_hand = self.folder is None or (self.private and _is_below(path, self.private))
         if self.stored is not None or at_hand:
@@ -118,7 +120,8 @@ class SnapshotCopies:
 
 @contextmanager
 def private_copy(path: Path, root: Path | None = None) -> Iterator[Path]:
-    """One file, copied for as long as it is looked at. Raises as `Copies.take`."""
+    """Yield a copy of one file, which exists as long as the block runs. Raises as
+    `SnapshotCopies.take`."""
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory(prefix="pytoon-") as folder:
@@ -143,7 +146,7 @@ class _FileMark:
     regular: bool
 
 
-def _read_mark(file: BinaryIO) -> _FileMark:
+def _read_mark(file: FileIO) -> _FileMark:
     info = os.fstat(file.fileno())
     return _FileMark(
         info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, stat.S_ISREG(info.st_mode)
@@ -151,7 +154,7 @@ def _read_mark(file: BinaryIO) -> _FileMark:
 
 
 @contextmanager
-def _open_checked(path: Path, root: Path | None) -> Iterator[BinaryIO]:
+def _open_checked(path: Path, root: Path | None) -> Iterator[FileIO]:
     try:
         handle = _open_below(path, root)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -200,7 +203,7 @@ def _open_below(path: Path, root: Path | None) -> int:
         os.close(at)
 
 
-def _iterate_chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
+def _iterate_chunks(file: FileIO | BinaryIO, path: Path) -> Iterator[bytes]:
     """All bytes of a file, never more than a file may have."""
     length = 0
     while True:
@@ -220,16 +223,16 @@ def _iterate_chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
         yield chunk
 
 
-def _hash_open_file(file: BinaryIO, path: Path) -> str:
+def _hash_open_file(file: FileIO | BinaryIO, path: Path) -> str:
     digest = hashlib.sha256()
     for chunk in _iterate_chunks(file, path):
         digest.update(chunk)
     return digest.hexdigest()
 
 
-def _copy_contents(file: BinaryIO, target: BinaryIO, path: Path) -> None:
+def _copy_contents(file: FileIO, target: BinaryIO, path: Path) -> None:
     """All bytes of a file into another, by the system itself where it can: on some file systems
-    that takes no time and no room. OSError when they can't be written."""
+    that takes no time and no room. Raises OSError when they can't be written."""
     left = MAX_FILE_BYTES + 1
     try:
         while left and (count := os.copy_file_range(file.fileno(), target.fileno(), left)):
@@ -244,7 +247,7 @@ def _copy_contents(file: BinaryIO, target: BinaryIO, path: Path) -> None:
         raise _too_large(path)
 
 
-def _require_same(file: BinaryIO, before: _FileMark, path: Path) -> None:
+def _require_same(file: FileIO, before: _FileMark, path: Path) -> None:
     if _read_mark(file) != before or file.tell() != before.bytes:
         raise changed_file_error(path)
 
@@ -256,6 +259,7 @@ def _check_unchanged(path: Path, root: Path | None, before: _FileMark) -> None:
 
 
 def changed_file_error(path: Path) -> UnreadableMediaError:
+    """Return the error for a file that was changed while it was read."""
     return UnreadableMediaError(
         "media.changed",
         f"{path.name} was changed while it was read: it is being written to.",

@@ -102,7 +102,7 @@ def _credentials_setting_error(name: str, message: str, remedy: str) -> Settings
 
 
 def load_identity(certificate: Path | None, key: Path | None) -> SigningIdentity | None:
-    """The signer of this install; None where none is set.
+    """Return the signer of this install; None where none is set.
 
     Raises SettingsError, naming the variable and the remedy, when only one of the two is set, one
     can't be read, or they don't belong together. Dates are `check_identity`'s to look at.
@@ -196,8 +196,8 @@ def _choose_algorithm(private: Any, key: Path) -> str:
 
 
 def check_identity(identity: SigningIdentity) -> None:
-    """Would what is signed now be valid? Signs one pixel, so that it is known before anything else
-    is done. Raises SettingsError naming the variable and the remedy."""
+    """Check that what is signed now would be valid. This signs one pixel, so that it is known
+    before anything else is done. Raises SettingsError naming the variable and the remedy."""
     import c2pa
     from PIL import Image
 
@@ -242,8 +242,8 @@ def sign_video(
     manifest: dict[str, Any],
     ingredients: Sequence[ContentIngredient],
 ) -> None:
-    """`video`, an MP4, with a signed manifest in it; ingredients are named in the manifest's
-    actions by their `id`. `out` appears whole and valid, or not at all.
+    """Write `video`, an MP4, to `out` with a signed manifest in it; ingredients are named in the
+    manifest's actions by their `id`. `out` appears whole and valid, or not at all.
 
     Raises CredentialsError.
     """
@@ -317,8 +317,8 @@ def _sniff_kind(head: bytes) -> str:
 
 
 def read_credentials(path: str | os.PathLike[str]) -> FileCredentials:
-    """The Content Credentials of an MP4 that has some. What is damaged is no error here: it is
-    said in `faults`."""
+    """Return the Content Credentials of an MP4 that has some. What is damaged is no error here: it
+    is said in `faults`."""
     import c2pa
 
     try:

@@ -1,4 +1,4 @@
-"""Frames decoded from the packets of a stream."""
+"""Decode the frames of a stream from its packets."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ def decode_frames(
     stream: av.VideoStream | av.AudioStream,
     repeats: list[int] | None = None,
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """The frames of a stream, like `container.decode`, but with an end to packets that give none.
-    What comes before the first frame that decodes, as where a broadcast was cut into, is passed
-    over. Into `repeats` go the times, in ticks, at which those end that only say that the frame
-    before stays (`is_repeat`).
+    """Yield the frames of a stream, like `container.decode`, but give up on packets that produce
+    none. Broken packets before the first frame, as where a broadcast was cut, are skipped. The end
+    times, in ticks, of packets that only repeat the frame before (`is_repeat`) are added to
+    `repeats`.
 
-    Raises UnreadableMediaError where none comes for `limits.DECODE_SECONDS`; av.FFmpegError.
+    Raises UnreadableMediaError where no frame comes for `limits.DECODE_SECONDS`, and
+    av.FFmpegError.
     """
     since, begun, failed = time.monotonic(), False, 0
     decode = decoder_of(stream)
@@ -69,7 +70,8 @@ def decode_frames(
 
 
 def is_repeat(packet: av.Packet) -> bool:
-    """Does a packet of no bytes say that the frame before it stays, and not that the file ends?"""
+    """Return whether a packet of no bytes says that the frame before it stays, rather than that the
+    file ends."""
     return not packet.size and (packet.pts is not None or packet.dts is not None)
 
 
@@ -77,7 +79,8 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def says_alpha(stream: av.stream.Stream) -> bool:
-    """Does a WebM or Matroska track say that its transparency comes beside its picture?"""
+    """Return whether a WebM or Matroska track says that its transparency is stored beside its
+    picture."""
     return stream.type == "video" and stream.metadata.get("alpha_mode") == "1"
 
 
@@ -92,8 +95,8 @@ def decoder_of(stream: av.AudioStream) -> Callable[[av.Packet], list[av.AudioFra
 def decoder_of(
     stream: av.VideoStream | av.AudioStream,
 ) -> Callable[[av.Packet], list[av.VideoFrame]] | Callable[[av.Packet], list[av.AudioFrame]]:
-    """Return what makes frames of a stream's packets: its own decoder, unless that one would drop
-    the transparency of VP8 and VP9."""
+    """Return the function that decodes a stream's packets to frames: the stream's own decoder, or
+    for VP8 and VP9 with transparency one that keeps it."""
     if isinstance(stream, av.AudioStream):
         sound = stream
         return lambda packet: [] if is_repeat(packet) else sound.decode(packet)

@@ -1,6 +1,6 @@
-"""What is common to all downloads: their limits, and the bytes as they come in.
+"""The parts that all downloads share: their limits, and the receiver of the bytes as they come in.
 
-Size and kind are checked meanwhile, so that no more is taken than may be kept.
+Size and kind are checked while bytes arrive, so that no more is received than may be kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from pytoon_pipeline.errors import FetchRefusedError
 from pytoon_pipeline.media.kinds import HEAD_BYTES, suffix_of
+from pytoon_pipeline.media.sniff import sniff_kind
 
 """Bytes that say what a file is."""
 CHUNK = 1 << 16
@@ -21,6 +22,8 @@ CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class DownloadLimits:
+    """How large a download may be and how long it may take."""
+
     connect: float = 10.0
     """Seconds to connect to a host."""
     silence: float = 20.0
@@ -51,6 +54,8 @@ class FileVersion:
 
 @dataclass(frozen=True)
 class FileDownload:
+    """What a completely downloaded file is."""
+
     suffix: str
     """By what the file really is: `.jpg`."""
     sha256: str
@@ -59,6 +64,7 @@ class FileDownload:
 
 
 def address_digest(address: str) -> str:
+    """Return the SHA-256 of an address, in hex: the name of its folder in the cache."""
     return hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -72,6 +78,8 @@ _USUAL = "Give a JPEG, PNG or WebP picture, an MP4 clip, or a WAV, MP3 or M4A so
 
 
 def check_type(said: str, content_type: str) -> None:
+    """Raise FetchRefusedError where a server's content type is that of no picture, clip or sound.
+    `said` is the address in messages."""
     kind = content_type.partition(";")[0].strip().lower()
     for what in _NOT_MEDIA:
         if what in kind:
@@ -111,7 +119,7 @@ class DownloadSink:
         self._file.close()
 
     def expect(self, count: int | None) -> None:
-        """What the server says of the size, before a byte of it is taken."""
+        """Check the size that the server announces, before any byte is received."""
         if count is not None and count > self._limits.bytes:
             raise FetchRefusedError(
                 "media.too_large",
@@ -121,6 +129,8 @@ class DownloadSink:
             )
 
     def write(self, data: bytes) -> None:
+        """Receive the next bytes of the file and write them. Raises FetchRefusedError where the
+        file grows too large, takes too long, or begins like no media."""
         self.count += len(data)
         if self.count > self._limits.bytes:
             raise FetchRefusedError(
@@ -139,14 +149,14 @@ class DownloadSink:
         self._file.write(data)
 
     def _identify_contents(self) -> None:
-        from pytoon_pipeline.media.sniff import sniff_kind
-
         suffix = suffix_of(self._head[:HEAD_BYTES])
         if suffix is None:
             _refuse_kind(self._said, sniff_kind(self._head[:HEAD_BYTES]))
         self._suffix = suffix
 
     def finish(self, version: FileVersion) -> FileDownload:
+        """Write the file to the disk and return what it is. Raises FetchRefusedError where it is
+        empty or no media."""
         if not self.count:
             raise FetchRefusedError(
                 "media.type", f"{self._said} is empty.", "Upload the file again."
@@ -163,6 +173,7 @@ def _format_megabytes(count: int) -> str:
 
 
 def too_slow(said: str, limits: DownloadLimits) -> FetchRefusedError:
+    """Return the error for a download that takes too long."""
     return FetchRefusedError(
         "media.timeout",
         f"{said} took too long: {limits.silence:g} s without a byte, or {limits.whole:g} s for "

@@ -1,4 +1,4 @@
-"""A file over http(s): redirects, retries, and what the answers mean."""
+"""Download a file over http(s): redirects, retries, and what the answers mean."""
 
 from __future__ import annotations
 
@@ -50,11 +50,13 @@ def download_http(
     known: FileVersion | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> FileDownload | None:
-    """The file at an address, written to `target`; None when it still is the `known` version.
+    """Download the file at an address to `target`, and return what it is, or None when it still is
+    the `known` version.
 
-    Raises FetchRefusedError: all that `Guard` raises, `media.status`, `media.type`,
-    `media.too_large`, `media.timeout`, `media.unreachable`. OSError when the target can't be
-    written."""
+    Raises FetchRefusedError: all that `AddressGuard` raises, `media.status`, `media.type`,
+    `media.too_large`, `media.timeout`, `media.unreachable`. Raises OSError when the target can't be
+    written.
+    """
     until = time.monotonic() + limits.whole
     for n in range(limits.retries + 1):
         try:

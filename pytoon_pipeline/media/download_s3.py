@@ -1,4 +1,4 @@
-"""An object out of a bucket, with AWS's own settings, and what its errors mean in plain words."""
+"""Download an object from a bucket, with AWS's own settings, and explain its errors plainly."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def download_s3(
     limits: DownloadLimits,
     known: FileVersion | None = None,
 ) -> FileDownload | None:
-    """The object, written to `target`; None when it still is the `known` version. Where the server
-    is and who asks is up to AWS's own settings. Raises like `download_http`."""
+    """Download the object to `target`, and return what it is, or None when it still is the `known`
+    version. Where the server is and who asks is up to AWS's own settings. Raises like
+    `download_http`."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     said, until = strip_query(address), time.monotonic() + limits.whole

@@ -1,4 +1,4 @@
-"""Frames to H.264, down a pipe to one x264."""
+"""Encode frames to H.264 with one x264 process."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def encode_graph(
     keyframes: Sequence[int] = (),
     settings: VideoSettings,
 ) -> Any:
-    """The ffmpeg-python stream of `encode_video`. Pure."""
+    """Return the ffmpeg-python stream of `encode_video`. Pure."""
     rate = Fraction(rate)
     source = ffmpeg_python.input(
         "pipe:0",

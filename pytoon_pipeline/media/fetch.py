@@ -3,9 +3,9 @@
     <cache>/<sha256 of the address>/copy.json      what is kept, and what the server said of it
     <cache>/<sha256 of the address>/<sha256>.jpg   the file, named by its content; never written to
     <cache>/<sha256 of the address>/lock           held by the process that asks
-    <cache>/swept                                  its time is when old copies were last taken away
+    <cache>/swept                                  its time is when old copies were last removed
 
-`media.fetched` takes away what nobody needs: at most 10 GB and 20,000 addresses stay, apart from
+`media.fetch_cache` removes what nobody needs: at most 10 GB and 20,000 addresses stay, apart from
 what was asked for in the last hour.
 """
 
@@ -46,12 +46,12 @@ _SWEEP = 3600.0
 class MediaFetcher:
     """Files at addresses: `https://cdn.example.com/a.jpg`, `s3://bucket/path/a.jpg`.
 
-    `hosts` and `buckets` are what may be asked (`Guard`, `check_bucket`); none means nothing may.
-    An address that was asked in the last five minutes (`limits.fresh`) is not asked again; after
-    that the server is asked whether its file is still the same one. When it can't be asked, the
-    copy is not used: nobody could say whether it still shows today's price. Safe between threads
-    and processes: one of them downloads, the others wait for it. Of all copies `most_bytes` and
-    `most_addresses` are kept.
+    `hosts` and `buckets` are what may be asked (`AddressGuard`, `check_bucket`); none means nothing
+    may. An address that was asked in the last five minutes (`limits.fresh`) is not asked again;
+    after that the server is asked whether its file is still the same one. When it can't be asked,
+    the copy is not used: nobody could say whether it still shows today's price. Safe between
+    threads and processes: one of them downloads, the others wait for it. Of all copies `most_bytes`
+    and `most_addresses` are kept.
 
     `allow_private`, `resolver` and `tls` are for tests. Raises SettingsError for an entry of
     `hosts` that is none.
@@ -80,8 +80,8 @@ class MediaFetcher:
         self._tls = tls
 
     def fetch(self, address: str) -> Path:
-        """A local file with what lies at the address, its suffix by what it really is; not to be
-        written to, and good to read for an hour at least.
+        """Return a local file with what lies at the address, its suffix by what it really is; not
+        to be written to, and good to read for an hour at least.
 
         Raises FetchRefusedError with a stable code: `media.address`, `media.scheme`, `media.host`,
         `media.private`, `media.unreachable`, `media.timeout`, `media.status`, `media.type`,

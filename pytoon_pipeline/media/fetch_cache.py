@@ -46,11 +46,12 @@ class FetchedCopy:
 
     @property
     def version(self) -> FileVersion:
+        """The version of the file as the server named it."""
         return FileVersion(self.asked, self.etag, self.modified)
 
 
 def read_copy(folder: Path) -> FetchedCopy | None:
-    """What is kept of an address, if it is whole."""
+    """Return what is kept of an address, if it is whole."""
     try:
         copy = FetchedCopy(**json.loads((folder / "copy.json").read_text(encoding="utf-8")))
         whole = (folder / copy.file).stat().st_size == copy.bytes
@@ -78,13 +79,13 @@ def find_unneeded(
     most_bytes: int = MAX_BYTES,
     most_addresses: int = MAX_ADDRESSES,
 ) -> list[UnneededFetches]:
-    """The addresses that are to go, so that the others keep within both bounds: those that could
-    not be fetched, those that nobody has asked for in 30 days, and then those not asked for
+    """Return the addresses that are to go, so that the others keep within both bounds: those that
+    could not be fetched, those that nobody has asked for in 30 days, and then those not asked for
     longest. Nothing that may be in use is among them."""
     found: list[tuple[float, int, bool, Path]] = []
     with suppress(OSError):
         for folder in cache.iterdir():
-            # It may be taken away meanwhile.
+            # It may be removed meanwhile.
             if _FOLDER.fullmatch(folder.name):
                 with suppress(OSError):
                     found.append((*_read_folder_state(folder), folder))
@@ -119,7 +120,7 @@ def _read_folder_state(folder: Path) -> tuple[float, int, bool]:
 
 
 def remove_fetched(folder: Path, now: float) -> bool:
-    """Take away the folder of an address, unless somebody asks for it or has just done so."""
+    """Remove the folder of an address, unless somebody asks for it or has just done so."""
     if not folder.is_dir():
         return True
     lock = try_lock(folder / "lock")
@@ -142,7 +143,7 @@ def remove_fetched(folder: Path, now: float) -> bool:
 def tidy_cache(
     cache: Path, *, most_bytes: int = MAX_BYTES, most_addresses: int = MAX_ADDRESSES
 ) -> None:
-    """Take away what nobody needs. Several processes may do so at once."""
+    """Remove what nobody needs. Several processes may do so at once."""
     now = time.time()
     for each in find_unneeded(cache, now, most_bytes=most_bytes, most_addresses=most_addresses):
         with suppress(OSError):

@@ -75,12 +75,14 @@ _FIRST = ("-nostdin", "-hide_banner", "-nostats", "-y")
 
 
 def find_executable() -> str:
-    """Path of the ffmpeg executable: `PYTOON_FFMPEG`, else the one of the imageio-ffmpeg wheel."""
+    """Return the path of the ffmpeg executable: `PYTOON_FFMPEG`, else the one of the imageio-ffmpeg
+    wheel."""
     return os.environ.get("PYTOON_FFMPEG") or imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def read_version() -> str:
-    """The version of that ffmpeg, such as `7.1`. Part of what decides the bytes of a file."""
+    """Return the version of that ffmpeg, such as `7.1`. Part of what decides the bytes of a
+    file."""
     path = find_executable()
     try:
         info = os.stat(path)
@@ -97,17 +99,20 @@ def _read_version(executable: str, *_state: int) -> str:
 
 
 def plain_environment() -> dict[str, str]:
-    """The environment of programs that decode: of ours what they need, and none of its secrets."""
+    """Return the environment of programs that decode: of ours what they need, and none of its
+    secrets."""
     return {k: v for k, v in os.environ.items() if k in _KNOWN or k.startswith(("LC_", "NVIDIA_"))}
 
 
 def to_ffmpeg_url(path: str | os.PathLike[str]) -> str:
-    """`path` as an ffmpeg input or output: names that hold a colon or begin with a dash work."""
+    """Return `path` as an ffmpeg input or output: names that hold a colon or begin with a dash
+    work."""
     return f"file:{os.fspath(path)}"
 
 
 def build_command(stream_or_argv: Any) -> list[str]:
-    """The whole argument list, executable included, for an ffmpeg-python stream or an argv list.
+    """Return the whole argument list, executable included, for an ffmpeg-python stream or an argv
+    list.
 
     Pure. Puts the standing flags first and the protocol whitelist before each input.
     """
@@ -261,7 +266,8 @@ def _end_process(process: subprocess.Popen[bytes]) -> None:
 
 
 def tail_of(stderr: str, lines: int = TAIL_LINES) -> str:
-    """The last `lines` lines of what ffmpeg said, empty lines dropped and long ones cut off."""
+    """Return the last `lines` lines of what ffmpeg said, empty lines dropped and long ones cut
+    off."""
     found = [line for line in stderr[-_TAIL_READ:].splitlines() if line.strip()]
     return "\n".join(line[:TAIL_LINE] for line in found[-lines:])
 
@@ -273,7 +279,7 @@ def _decode_output(raw: bytes) -> str:
 class FfmpegPipe:
     """An ffmpeg that reads raw frames or samples from its stdin.
 
-        with Pipe(stream, "encode segment 3") as pipe:
+        with FfmpegPipe(stream, "encode segment 3") as pipe:
             pipe.write(array)
 
     Leaving the block closes the stream and waits; FfmpegError carries ffmpeg's last lines when it

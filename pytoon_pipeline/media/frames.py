@@ -1,4 +1,5 @@
-"""Exact frames of files that Pytoon encoded: constant rate, short GOPs, planes as they are."""
+"""Read exact frames of files that Pytoon encoded: constant rate, short groups of pictures, planes
+as they are."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def read_frames(path: str | os.PathLike[str], first: int, count: int) -> Iterator[Planes]:
-    """Frames first, first + 1, ... of a file, decoded from the keyframe before them, as copies.
+    """Yield `count` frames of a file from number `first` on, decoded from the keyframe before them,
+    each as three uint8 planes (copies).
 
     Raises MediaError when the file is not 8-bit 4:2:0 or ends too early.
     """

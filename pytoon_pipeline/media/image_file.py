@@ -1,4 +1,4 @@
-"""Picture files opened by Pillow, within the limits of the program."""
+"""Open picture files with Pillow, within the limits of the program."""
 
 from __future__ import annotations
 
@@ -40,9 +40,11 @@ pillow_heif.register_heif_opener(
 
 @contextmanager
 def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """A picture opened lazily by Pillow, its size checked against `MAX_IMAGE_PIXELS`.
+    """Open a picture with Pillow and yield it before its pixels are decoded, its size checked
+    against `MAX_IMAGE_PIXELS` and `MAX_IMAGE_SIDE`.
 
-    Any failure inside the block comes out as UnreadableMediaError, but for defects (`is_defect`).
+    Any failure inside the block raises UnreadableMediaError, except for defects of this program
+    (`is_defect`).
     """
     path = Path(path)
     try:
@@ -111,6 +113,6 @@ def _known_kind(path: Path) -> str | None:
 
 
 def image_orientation(image: Image.Image) -> Orientation:
-    """How an opened picture is turned for display. What boxes of a HEIC say (`irot`, `imir`) has
-    been done by its decoder; those of an AVIF come as EXIF data."""
+    """Return how an opened picture is turned for display. For HEIC the decoder has already applied
+    its boxes (`irot`, `imir`); for AVIF they come as EXIF data."""
     return exif_orientation(image.getexif().get(ORIENTATION_TAG, 1))

@@ -1,4 +1,4 @@
-"""Pictures in and out, as arrays."""
+"""Load pictures as arrays in sRGB, and save arrays as JPEG."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _PROFILE_SPACE = {
 
 
 def load_image(path: str | os.PathLike[str], *, min_side: int | None = None) -> np.ndarray:
-    """The picture as displayed, sRGB: uint8 (h, w, 3), or (h, w, 4) with straight alpha where some
-    pixel is not opaque. The array is read-only.
+    """Return the picture as displayed, sRGB: uint8 (h, w, 3), or (h, w, 4) with straight alpha
+    where some pixel is not opaque. The array is read-only.
 
     It is turned and mirrored as its EXIF data or its boxes say, an embedded colour profile is
     converted to sRGB, 16-bit pictures are scaled to 8. HDR and wide gamuts that a PNG, AVIF or HEIC
@@ -226,14 +226,15 @@ def _scale_to_bytes(grey: np.ndarray) -> np.ndarray:
 
 
 def convert_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """RGB or RGBA in sRGB. A profile that is broken or of another colour space is left out."""
+    """Return the picture as RGB or RGBA in sRGB. A profile that is broken or of another colour
+    space is ignored."""
     alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
     target = "RGB" if alpha is None else "RGBA"
     if image.mode == "LAB":
         # Its numbers have a meaning of their own; Pillow has no plain conversion for them.
         lab = ImageCms.createProfile("LAB")
         made = ImageCms.profileToProfile(image, lab, _SRGB, outputMode="RGB")
-        assert made is not None
+        assert made is not None  # It is only where a picture is converted in place.
         return made
     if not icc:
         return image.convert(target)

@@ -1,4 +1,4 @@
-"""What a file from elsewhere is, by its first bytes; never by its name."""
+"""Tell the kind of a downloaded file by its first bytes, never by its name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ _MAGIC = (
 
 
 def suffix_of(head: bytes) -> str | None:
-    """The suffix that fits the first bytes of a picture, clip or sound; None for all else."""
+    """Return the suffix that fits the first bytes of a picture, clip or sound; None for all
+    else."""
     for magic, suffix in _MAGIC:
         if head.startswith(magic):
             return suffix
@@ -56,7 +57,8 @@ def suffix_of(head: bytes) -> str | None:
 
 
 def may_be_joined(path: Path) -> bool:
-    """Is it an MPEG stream, of the kind that recordings are joined in end to end?"""
+    """Return whether the file is an MPEG stream, of the kind that recordings are joined in end to
+    end?"""
     try:
         with open(path, "rb") as file:
             head = file.read(189)
@@ -86,7 +88,7 @@ _DEMUXERS = (
 
 
 def demuxers_of(head: bytes) -> str | None:
-    """The only ones of ffmpeg's demuxers that fit the first bytes of a clip or sound, comma
+    """Return the only ones of ffmpeg's demuxers that fit the first bytes of a clip or sound, comma
     separated; None where they say nothing definite."""
     for magic, names in _DEMUXERS:
         if head.startswith(magic):

@@ -1,4 +1,4 @@
-"""The linker: encoded parts and a sound track to one MP4, packet for packet, nothing decoded."""
+"""Link encoded parts and a sound track to one MP4. Packets are copied and nothing is decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mastering: the mix brought to its loudness, its true peaks held under the ceiling."""
+"""Master the mix: bring it to its loudness, with its true peaks under the ceiling."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def _limit_peaks(
 def master_mix(
     samples: np.ndarray, loudness: MixLoudness, ceiling_db: float
 ) -> tuple[np.ndarray, float, float]:
-    """The mastered sound, its static gain in dB, and the LU by which it fell short."""
+    """Return the mastered sound, float32 (n, 2), its static gain in dB, and the LU by which it
+    stayed below the target."""
     lufs = measure_lufs(samples)
     if lufs <= SILENCE_LUFS:
         return samples, 0.0, 0.0
@@ -68,7 +69,7 @@ def master_mix(
 
 
 def master_sound(samples: np.ndarray, loudness: MixLoudness) -> np.ndarray:
-    """`samples` (n, 2) at the target loudness with its true peaks under the ceiling.
+    """Return `samples` (n, 2) at the target loudness with its true peaks under the ceiling.
 
     One static gain and a true-peak limiter, the gain corrected for what the limiter takes; nothing
     that follows the programme, so a ducked bed stays ducked. The peaks stay 0.3 dB under

@@ -1,4 +1,5 @@
-"""What a finished video is, measured in one decoding pass. No judgement: quality checks judge."""
+"""Measure a finished video in one decoding pass. Nothing is judged here; the quality checks do
+that."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ MEASURE_VERSION = 4
 
 
 def measure_file(path: str | os.PathLike[str]) -> Measurement:
-    """Measure a finished file: every frame and every sample of it is decoded.
+    """Return the measurement of a finished file. Every frame and every sample of it is decoded.
 
     Raises MediaError when something in it does not decode.
     """
@@ -34,7 +35,8 @@ def measure_file(path: str | os.PathLike[str]) -> Measurement:
 
 
 def measure_traced(path: str | os.PathLike[str]) -> tuple[Measurement, FrameTrace]:
-    """A file's measurement, and its trace to compare with that of what was drawn for it.
+    """Return the measurement of a finished file, and its trace, which is compared with the trace of
+    what was drawn for it.
 
     Raises MediaError when something in it does not decode.
     """

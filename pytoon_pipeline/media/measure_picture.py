@@ -1,4 +1,4 @@
-"""The picture of a finished video, measured in one decoding pass."""
+"""Measure the picture of a finished video in one decoding pass."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class _BrightnessSwings:
 
 
 def frame_planes(frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The planes of a frame, views where it is 8-bit 4:2:0."""
+    """Return the planes of a frame as 8-bit 4:2:0; they are views where the frame is stored so."""
     if frame.format.name != "yuv420p":
         frame = frame.reformat(format="yuv420p", dst_color_range="MPEG")
     y, u, v = (view_plane(plane) for plane in frame.planes)

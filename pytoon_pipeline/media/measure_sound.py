@@ -1,4 +1,4 @@
-"""The sound of a finished video, measured by ffmpeg's meter and on the decoded samples."""
+"""Measure the sound of a finished video, with ffmpeg's meter and on the decoded samples."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ _MAX_SECONDS = 600.0
 def measure_sound_track(
     path: Path,
 ) -> tuple[_LoudnessReading, _ChannelReading, np.ndarray, np.ndarray]:
-    """Loudness by ffmpeg's meter; what the channels are to each other, sketch and levels of the
-    decoded samples."""
+    """Return the loudness by ffmpeg's meter, the relation of the channels, and the sketch and
+    levels of the decoded samples (`trace.sketch_sound`)."""
     heard = _parse_loudness(path)
     samples = decode_sound(path, seconds=_MAX_SECONDS)
     sides = measure_sides(samples)
@@ -61,7 +61,8 @@ def measure_sound_track(
 
 
 def check_even_packets(path: Path, trace: FrameTrace) -> bool:
-    """Do the sound's packets follow each other? Their checksums are put into the trace."""
+    """Return whether the sound's packets follow each other without a gap. Their checksums are
+    written into the trace."""
     times: list[tuple[int, int]] = []
     checksums: list[int] = []
     with open_clip(path) as container:
@@ -80,7 +81,8 @@ def _parse_loudness(path: Path) -> _LoudnessReading:
 
 
 def loudness_graph(path: str | os.PathLike[str]) -> Any:
-    """The ffmpeg-python stream that logs loudness and silences of the first sound track. Pure."""
+    """Return the ffmpeg-python stream that logs loudness and silences of the first sound track.
+    This function runs nothing."""
     sound = ffmpeg_python.input(ffmpeg.to_ffmpeg_url(path), vn=None).audio
     heard = sound.filter("silencedetect", noise=f"{SILENCE_DB}dB", duration=0.1)
     return heard.filter("ebur128", peak="true", framelog="info").output("pipe:1", format="null")
@@ -97,7 +99,7 @@ _SUMMARY = {
 
 
 def parse_loudness(log: str) -> _LoudnessReading:
-    """The numbers in the log of `silencedetect` and `ebur128`.
+    """Return the numbers in the log of `silencedetect` and `ebur128`.
 
     Raises MediaError when ebur128 wrote no summary.
     """
@@ -129,6 +131,7 @@ def _finite_number(text: str) -> float | None:
 def build_audio_measurement(
     stream: av.AudioStream, loudness: _LoudnessReading, channels: _ChannelReading, even: bool
 ) -> AudioMeasurement:
+    """Return the measurement of a sound track from what was read of it."""
     context, tick = stream.codec_context, tick_of(stream)
     return AudioMeasurement(
         codec=context.name,

@@ -1,4 +1,4 @@
-"""What a finished video measures, as plain numbers: no judgement."""
+"""The measurement of a finished video, as plain numbers without judgement."""
 
 from __future__ import annotations
 
@@ -105,11 +105,12 @@ class Measurement:
     half sentences."""
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the measurement as plain JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Measurement:
-        """What `as_dict` gave."""
+        """Return the measurement that `as_dict` wrote."""
         video, audio = data["video"], data["audio"]
         return cls(
             **{

@@ -1,4 +1,5 @@
-"""Mixing: the sounds of a plan loaded, brought to one loudness, ducked and added up."""
+"""Mix the sounds of a plan: load them, bring them to one loudness, duck them under the voice and
+add them up."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class SoundSources:
     def load(
         self, part: str, path: Path, *, seconds: float, start: float = 0.0, voice: bool = False
     ) -> np.ndarray:
-        """A sound of the plan, its faults put right; it may be shorter than asked for."""
+        """Return a sound of the plan, float32 (n, 2), with its faults repaired. It may be shorter
+        than `seconds`."""
         mended = repair_sound(
             decode_unrepaired(Path(path), seconds=seconds, start=start), voice=voice
         )
@@ -44,7 +46,7 @@ class SoundSources:
         return mended.samples
 
     def level(self, part: str, sound: np.ndarray, gain_db: float) -> np.ndarray:
-        """`sound` brought to `REFERENCE_LUFS` plus `gain_db`; silence stays what it is."""
+        """Return `sound` at `REFERENCE_LUFS` plus `gain_db`; silence is returned unchanged."""
         lufs = _loudness_of_quiet(sound)
         if lufs <= _QUIETEST_LUFS:
             return sound
@@ -77,7 +79,8 @@ def _raised_cosine(n: int) -> np.ndarray:
 
 
 def fade_ends(sound: np.ndarray, fade_in: int, fade_out: int, *, equal_power: bool = False) -> None:
-    """Fade both ends, in place; a fade longer than the sound is as long as it."""
+    """Fade both ends of a sound in place, over so many samples. A fade longer than the sound is
+    shortened to it."""
     rise = _raised_cosine(min(fade_in, len(sound)))
     fall = _raised_cosine(min(fade_out, len(sound)))[::-1]
     if equal_power:
@@ -178,7 +181,7 @@ def _detect_speech(voice: np.ndarray, threshold_db: float) -> np.ndarray:
 
 
 def duck_curve(voice: np.ndarray, ducking: MixDucking) -> np.ndarray:
-    """The gain, float32 (n,), of all that lies under `voice` (n, 2).
+    """Return the gain, float32 (n,), of all that lies under `voice` (n, 2).
 
     Linear in dB on either side: down within `attack_s` before a word, at `depth_db` from its first
     sample until `hold_s` after its last, then up within `release_s`. Where a word comes before the
@@ -201,7 +204,7 @@ def duck_curve(voice: np.ndarray, ducking: MixDucking) -> np.ndarray:
 
 
 def mix_plan(plan: SoundPlan, heard: SoundSources) -> tuple[np.ndarray, float]:
-    """The mix and the deepest ducking in dB."""
+    """Return the mix of a plan, float32 (n_samples, 2), and the deepest ducking in dB."""
     n = plan.n_samples
     under = np.zeros((n, 2), np.float32)
     if plan.music:
@@ -224,7 +227,8 @@ def mix_plan(plan: SoundPlan, heard: SoundSources) -> tuple[np.ndarray, float]:
 
 
 def mix_sound(plan: SoundPlan) -> np.ndarray:
-    """All sounds of the plan together, float32 (plan.n_samples, 2), not mastered: it may exceed 1.
+    """Return all sounds of the plan together, float32 (plan.n_samples, 2), not mastered: it may
+    exceed 1.
 
     Raises MediaError when a file of the plan holds no sound.
     """

@@ -1,4 +1,4 @@
-"""The boxes of an MP4: where they lie, and what its edit lists say."""
+"""Read the boxes of an MP4: their places in the file, and its edit lists."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _PARENTS = {b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl"}
 
 
 def read_boxes(path: str | os.PathLike[str]) -> list[Mp4Box]:
-    """The boxes of an MP4 in file order, those inside `moov` included.
+    """Return the boxes of an MP4 in file order, with those inside `moov`.
 
     Raises MediaError when the file is no chain of boxes.
     """
@@ -80,13 +80,14 @@ def read_boxes(path: str | os.PathLike[str]) -> list[Mp4Box]:
 
 
 def is_faststart(path: str | os.PathLike[str]) -> bool:
-    """The index (`moov`) comes before the media data: playing can begin while the file loads."""
+    """Return whether the index (`moov`) comes before the media data, so that playing can begin
+    while the file loads."""
     order = [box.path for box in read_boxes(path) if box.path in ("moov", "mdat")]
     return order[:1] == ["moov"] and "mdat" in order
 
 
 def edit_lists(path: str | os.PathLike[str]) -> list[EditListEntry]:
-    """All entries of all edit lists of an MP4. A player may or may not obey them."""
+    """Return all entries of all edit lists of an MP4. A player may or may not apply them."""
     edits = []
     with open(path, "rb") as f:
         for box in read_boxes(path):

@@ -1,4 +1,4 @@
-"""What the heads of an MP4's movie and tracks ask of players beside plain playing."""
+"""Read the heads of an MP4's movie and tracks for what changes how players show the file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _UPRIGHT = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 
 
 def is_picture_turned(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
-    """Is the matrix of the picture's track, or of the movie, another than that of an upright
-    picture (ISO 14496-12, 8.2.2 and 8.3.2)?"""
+    """Return whether the matrix of the picture's track, or of the movie, is another than that of an
+    upright picture (ISO 14496-12, 8.2.2 and 8.3.2)."""
     if not container.format.name.startswith("mov"):
         return False
     path = Path(container.name.removeprefix("file:"))
@@ -33,7 +33,7 @@ def is_picture_turned(container: av.container.InputContainer, stream: av.VideoSt
     return False
 
 
-def _shown_size(stream: av.VideoStream) -> bytes:
+def _oriented_size(stream: av.VideoStream) -> bytes:
     """Width and height that the head of its track has (16.16 bits)."""
     width = round(stream.width * (stream.sample_aspect_ratio or 1))
     return struct.pack(">2I", width << 16, stream.height << 16)
@@ -44,9 +44,9 @@ _NORMAL = b"\1\0"
 
 
 def list_unusual_heads(path: Path, stream: av.VideoStream | None) -> list[str]:
-    """What the heads of movie and tracks (ISO 14496-12, 8.2.2, 8.3.2, 8.4.3) say that players heed
-    and decoders don't: speed, volume, tracks that are off or too many, another size on the screen.
-    """
+    """Return what the heads of movie and tracks (ISO 14496-12, 8.2.2, 8.3.2, 8.4.3) say that
+    players apply and decoders do not, as half sentences: speed, volume, tracks that are off or too
+    many, another size on the screen."""
     odd: list[str] = []
     sizes: dict[int | None, tuple[bytes, bytes]] = {}
     kinds: dict[int | None, str] = {}
@@ -72,7 +72,7 @@ def list_unusual_heads(path: Path, stream: av.VideoStream | None) -> list[str]:
         kind = kinds.get(track, "")
         if kind == "soun" and volume != _NORMAL:
             odd.append("it asks for another volume of its sound")
-        elif kind == "vide" and stream is not None and size != _shown_size(stream):
+        elif kind == "vide" and stream is not None and size != _oriented_size(stream):
             odd.append("it asks for another size of its picture")
         elif kind not in ("soun", "vide"):
             odd.append(f"it has a track of another kind ({kind})")

@@ -1,7 +1,7 @@
-"""The frames of a clip, decoded, at the times at which they are to be shown.
+"""Decode the frames of a clip, with the times at which they are to be shown.
 
-What lies between a file and its pictures is settled here: the decoder that keeps transparency,
-interlaced pictures made whole, and a clock that jumps made continuous.
+The differences between files are handled here: a decoder that keeps transparency, interlaced
+pictures that are made whole, and a clock that jumps and is made continuous.
 """
 
 from __future__ import annotations
@@ -56,8 +56,11 @@ class PlayedFrame:
 
 
 def play_clip(path: Path, seek: int | None = None) -> Iterator[PlayedFrame]:
-    """One pass over the clip, from its first frame or from the keyframe that `seek`, in ticks,
-    finds. Where decoding fails, it ends. Raises UnreadableMediaError."""
+    """Yield the frames of one pass over the clip, from its first frame or from the keyframe found
+    by seeking to `seek`, in ticks. The pass ends where decoding fails.
+
+    Raises UnreadableMediaError.
+    """
     if is_animated_webp(path):
         for frame, start, lasts in webp_frames(path):
             yield PlayedFrame(frame, start, lasts, (frame.width, frame.height), UPRIGHT)
@@ -102,6 +105,7 @@ def _read_frame_colours(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[i
 
 
 def picture_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """Return the stream that moves. Raises UnreadableMediaError where the file has none."""
     stream = video_stream(container)
     if stream is None:
         raise UnreadableMediaError(
@@ -111,15 +115,15 @@ def picture_stream(container: av.container.InputContainer, path: Path) -> av.Vid
 
 
 def clip_origin(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
-    """The clip's zero, in seconds: where the earliest stream begins, so that picture and sound stay
-    together."""
+    """Return the clip's zero, in seconds: the begin of its earliest stream, so that picture and
+    sound stay together."""
     if container.start_time is not None:
         return Fraction(container.start_time, av.time_base)
     return (stream.start_time or 0) * tick_of(stream)
 
 
 def clock_may_leap(container: av.container.InputContainer) -> bool:
-    """Is the container of a kind that recordings are joined in, end to end?"""
+    """Return whether the container is of a kind in which recordings are joined end to end."""
     return bool(container.format.flags & MAY_BE_JOINED)
 
 
@@ -133,8 +137,8 @@ class FrameClock:
         self._last: Fraction | None = None
 
     def place(self, pts: int | None, duration: int) -> Fraction | None:
-        """When the frame with this time and length, in ticks, begins; None where it is to be left
-        out, for another one begins then."""
+        """Return the second at which the frame with this time and length, in ticks, begins; None
+        where it is to be left out, because another one begins then."""
         last = self._last
         if pts is None:
             # A bare stream: its frames follow one another.
@@ -227,7 +231,7 @@ def _pull_frames(
 
 
 def one_thread_graph() -> av.filter.Graph:
-    """An empty graph of filters that starts no threads, as far as this PyAV lets one say so:
+    """Return an empty graph of filters that starts no threads, as far as this PyAV lets one say so:
     segments run side by side."""
     graph = av.filter.Graph()
     if hasattr(graph, "threads"):

@@ -104,10 +104,10 @@ class MediaInfo:
 
 
 def probe_media(path: str | os.PathLike[str]) -> MediaInfo:
-    """What `path` is. Pictures are decoded whole, of clips and sounds the first frame; in a process
-    of its own, whose time and memory are bounded and whose end does no harm.
+    """Return what a media file is. Pictures are decoded whole, clips and sounds up to their first
+    frame, in a process of its own whose time and memory are bounded and whose crash does no harm.
 
-    Raises UnreadableMediaError (a MediaError with `code`, `message`, `remedy`).
+    Raises UnreadableMediaError (a MediaError with `code`, `message` and `remedy`).
     """
     from pytoon_pipeline.media import sandbox  # It needs what is in here.
 
@@ -117,7 +117,7 @@ def probe_media(path: str | os.PathLike[str]) -> MediaInfo:
 
 
 def examine_media(path: Path) -> MediaInfo:
-    """`probe_media`, in this process."""
+    """Return what a media file is, like `probe_media`, but examined in this process."""
     size = _file_size(path)
     with open(path, "rb") as f:
         head = f.read(HEAD_BYTES)
@@ -133,7 +133,7 @@ def examine_media(path: Path) -> MediaInfo:
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 

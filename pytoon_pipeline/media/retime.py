@@ -1,7 +1,7 @@
-"""A model's take brought to the video's own rate and length.
+"""A generated clip brought to the video's own rate and length.
 
-A take is short (five seconds or so) and comes at the model's own rate, 16 or 24 frames a second.
-What lies between two of its frames is drawn along the movement from one to the other, at the take's
+A clip is short (five seconds or so) and comes at the model's own rate, 16 or 24 frames a second.
+What lies between two of its frames is drawn along the movement from one to the other, at the clip's
 own small size; where the movement can't be followed, the two are blended.
 """
 
@@ -26,11 +26,11 @@ from pytoon_pipeline.media.unreadable import UnreadableMediaError
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 SLOWEST = 2
-"""`slow_down` makes a take at most so many times slower."""
+"""`slow_down` makes a clip at most so many times slower."""
 FLOW_SIDE = 640
 """Pixels of the longer side that movement is measured at."""
 TURN_SECONDS = Fraction(1, 5)
-"""A take that goes back and forth takes this long to come to rest before it turns."""
+"""A clip that goes back and forth takes this long to come to rest before it turns."""
 TRUSTED, DOUBTED = 8.0, 24.0
 """Levels of 255 by which two frames differ along a movement that is followed wholly, and not at
 all."""
@@ -39,7 +39,7 @@ MIN_ALIKE = 0.35
 
 
 class RetimedClip(Sequence[Planes]):
-    """The frames of a take at the video's rate, as many as were asked for, at the take's own size
+    """The frames of a clip at the video's rate, as many as were asked for, at the clip's own size
     (made even): planes, any of them at any time. They lie in a file without a name, which is gone
     when this is."""
 
@@ -49,6 +49,7 @@ class RetimedClip(Sequence[Planes]):
     def __len__(self) -> int:
         return len(self._order)
 
+    # Whoever reads the frames takes one at a time, so the slices of a sequence are left out.
     def __getitem__(self, index: int) -> Planes:  # type: ignore[override]
         """Frame `index`; slices are not made."""
         width, height = self.size
@@ -74,8 +75,8 @@ def retime_clip(
     folder: Path,
     waiting: Callable[[], None] = lambda: None,
 ) -> RetimedClip:
-    """`count` frames at `rate` of a take, stretched as `list_moments` says. Working files lie in
-    `folder`; `waiting` is called before each picture is drawn.
+    """Return `count` frames at `rate` of a clip, stretched as `list_moments` says. Working files
+    lie in `folder`; `waiting` is called before each picture is drawn.
 
     The same file gives the same pixels. Raises UnreadableMediaError.
     """
@@ -89,7 +90,7 @@ def retime_clip(
     shown = list_moments(frames, source_rate, rate, count, stretch)
     wanted = sorted(set(shown))
     places = {moment: n for n, moment in enumerate(wanted)}
-    # As many of the take's own frames as are needed; the last once more, to have a neighbour.
+    # As many of the clip's own frames as are needed; the last once more, to have a neighbour.
     source = ClipFrames(clip, None, source_rate, count=int(wanted[-1]) + 2, loop=False)
     size = 0, 0
     with ExitStack() as stack:
@@ -105,7 +106,7 @@ def retime_clip(
 
 
 def _iterate_pictures(source: Iterator[Planes], wanted: Sequence[Fraction]) -> Iterator[Planes]:
-    """The take at rising moments."""
+    """The clip at rising moments."""
     at, a, b = 0, next(source), next(source)
     between: FrameInterpolator | None = None
     for moment in wanted:
@@ -119,16 +120,16 @@ def _iterate_pictures(source: Iterator[Planes], wanted: Sequence[Fraction]) -> I
         yield between.at(float(moment - whole))
 
 
-# --- which moment of the take each frame shows
+# --- which moment of the clip each frame shows
 
 
 def list_moments(
     frames: int, source_rate: Fraction, rate: int, count: int, stretch: str
 ) -> list[Fraction]:
-    """The moment that each of `count` frames at `rate` shows, in frames of a take of `frames` at
-    `source_rate`; 0 is its first frame, and none lies beyond its last.
+    """Return the moment that each of `count` frames at `rate` shows, in frames of a clip of
+    `frames` at `source_rate`; 0 is its first frame, and none lies beyond its last.
 
-    A take that is long enough is cut. A shorter one is slowed down as far as needed and allowed
+    A clip that is long enough is cut. A shorter one is slowed down as far as needed and allowed
     (`slow_down`), and goes back and forth (`ping_pong`, or slowed down all it may be): it comes to
     rest, shows the turning frame once, and goes back over the moments it came by.
     """
@@ -185,7 +186,7 @@ class FrameInterpolator:
         self.back = _measure_flow(flow, self.grey[1], self.grey[0])
 
     def at(self, t: float) -> Planes:
-        """The picture at 0 < t < 1 of the way from the first to the second."""
+        """Return the picture at 0 < t < 1 of the way from the first to the second."""
         speed, trust = self._movement_at(t)
         if float(trust.mean()) < MIN_ALIKE:
             return self.a if t < 0.5 else self.b  # A cut stays one.

@@ -1,11 +1,11 @@
-"""A process apart, in which files of people are opened for the first time.
+"""A separate process, in which files of people are opened for the first time.
 
 Decoders are large and written in C: a file made for it can keep one busy for ever, take all
 memory, or end the process. So what `probe` asks is found out in a small process of its own (140 ms
 to start, once in each process that probes): it has so much time and memory and no more, none of
 the environment's secrets, writes no file, and when a file ends it the next one gets another.
 
-What the file is to blame for and what Pytoon is are kept apart: a decoder that crashes is the
+What the file is to blame for and what Pytoon is are distinguished: a decoder that crashes is the
 file's doing, an exception that nobody expected is a defect (`InternalError`) and comes back with
 its text. And before the first file is called damaged, small sound ones are opened in the same way:
 where these can't be read either, a library is not as Pytoon needs it.
@@ -43,7 +43,7 @@ _END_SECONDS = 2.0
 
 
 def examine_in_sandbox(path: Path) -> MediaInfo:
-    """What a file is. Raises UnreadableMediaError, `media.slow` where it took too long;
+    """Return what a file is. Raises UnreadableMediaError, `media.slow` where it took too long;
     InternalError where Pytoon itself failed."""
     path = path.absolute()
     for last in (False, True):
@@ -207,7 +207,7 @@ def _stop_sandbox() -> None:
 
 
 def _defect_error(what: str, said: dict[str, Any]) -> InternalError:
-    """What the process apart told of a defect, as an exception of this one."""
+    """What the separate process said of a defect, as an exception of this one."""
     error = InternalError(f"{what}: {said['defect']}")
     error.add_note(f"In the process apart:\n{said['details']}")
     return error
@@ -233,7 +233,7 @@ def _read_media_info(answer: bytes, name: str) -> MediaInfo:
 
 
 def serve_requests() -> None:
-    """Answer until whoever asks is gone."""
+    """Answer requests until the process that asks has ended."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # Nothing that a library prints is taken for an answer.
     _bind_resources()

@@ -1,4 +1,4 @@
-"""What a file's first bytes say it is, and what to do with a file that is no media."""
+"""Tell what a file is by its first bytes, and what to do with a file that is no media."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ USUAL_REMEDY = "Give a JPEG, PNG or WebP picture, an MP4 clip, or a WAV, MP3 or 
 
 
 def sniff_kind(head: bytes) -> str | None:
-    """What the first bytes of a file say it is: a Pillow format, `movie`, `audio`, a name of
-    something that is no media (`pdf`, `zip`, `html`, `text`, ...), or None."""
+    """Return what the first bytes of a file say it is: a Pillow format, `movie`, `audio`, the name
+    of something that is no media (`pdf`, `zip`, `html`, `text`, ...), or None."""
     for what, magics in _MAGIC:
         if head.startswith(magics):
             return what

@@ -34,10 +34,10 @@ SOUND_VERSION = 2
 
 
 def measure_loudness(sound: np.ndarray | Path, *, seconds: float = 600.0) -> tuple[float, float]:
-    """(integrated loudness in LUFS, true peak in dBTP) after ITU-R BS.1770-4.
+    """Return (integrated loudness in LUFS, true peak in dBTP) after ITU-R BS.1770-4.
 
-    Of samples (n, 2) at 48 kHz, or of the first `seconds` of a file. Silence is
-    (`SILENCE_LUFS`, `SILENCE_PEAK_DB`). Raises MediaError as `decode_sound` does.
+    Of samples (n, 2) at 48 kHz, or of the first `seconds` of a file. Silence is (`SILENCE_LUFS`,
+    `SILENCE_PEAK_DB`). Raises MediaError as `decode_sound` does.
     """
     samples = sound if isinstance(sound, np.ndarray) else decode_sound(sound, seconds=seconds)
     return measure_lufs(samples), to_db(float(find_peaks(samples).max(initial=0.0)))
@@ -48,7 +48,7 @@ _MARGIN_DB = 0.05  # true-peak meters and decoders differ by as much
 
 
 def aac_graph(path: Path, bit_rate_kbps: int) -> Any:
-    """The ffmpeg-python stream of `encode_aac`: float samples on stdin, AAC-LC out. Pure."""
+    """Return the ffmpeg-python stream of `encode_aac`: float samples on stdin, AAC-LC out. Pure."""
     source = ffmpeg_python.input("pipe:", format="f32le", ar=RATE, ac=2)
     return ffmpeg_python.output(
         source,

@@ -1,4 +1,4 @@
-"""The sound of a file, decoded by ffmpeg to float samples at 48 kHz."""
+"""Decode the sound of a file to float samples at 48 kHz with ffmpeg."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from pytoon_pipeline.media.sound_repair import replace_damaged
 
 
 def decode_graph(path: Path, *, start: float, seconds: float, channels: int = 0) -> Any:
-    """The ffmpeg-python stream of `decode_sound`; with `channels` all of them are summed. Pure."""
+    """Return the ffmpeg-python stream of `decode_sound`; with `channels`, that many channels are
+    summed. This function runs nothing."""
     seek = {"ss": f"{start:.6f}"} if start else {}
     # Where recordings are joined a time names no one place: all is decoded up to it.
     found, passed = ({}, seek) if start and may_be_joined(path) else (seek, {})
@@ -47,7 +48,8 @@ def decode_graph(path: Path, *, start: float, seconds: float, channels: int = 0)
 
 
 def decode_sound(path: Path, *, seconds: float, start: float = 0.0) -> np.ndarray:
-    """The first sound track of an audio file or a clip, at most `seconds` of it from `start`.
+    """Return the first sound track of an audio file or a clip, at most `seconds` of it from
+    `start`.
 
     Any rate and layout becomes float32 (samples, 2) at 48 kHz; surround is folded down by ffmpeg's
     rules, normalised so that it can't clip. Where that leaves nothing (a recorder's channel in the
@@ -66,7 +68,7 @@ _FOLDED_TO_NOTHING = 1e-5  # -100 dBFS
 
 
 def decode_unrepaired(path: Path, *, seconds: float, start: float = 0.0) -> np.ndarray:
-    """As `decode_sound`, with what the file holds of values that are not finite."""
+    """Decode like `decode_sound`, but keep values that are not finite."""
     if seconds <= 0:
         return np.zeros((0, 2), np.float32)
     failure: MediaError | None = None

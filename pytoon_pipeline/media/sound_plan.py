@@ -1,4 +1,4 @@
-"""What a sound track is to hold, and the report of what it came to hold."""
+"""The plan of a sound track, and the report of what was made of it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _ACTIVE_DB = -20.0  # hops that lie no further below the mean are judged
 # 17 Hz, so what is subtracted takes less than 0.3 dB from anything at 20 Hz and above.
 _SLOW_WINDOW = RATE * 12 // 100
 _SLOW_HOP = RATE // 500
-_SLOW_SHARE = 0.1  # of the level of the rest (-20 dB), from which it is taken away
+_SLOW_SHARE = 0.1  # of the level of the rest (-20 dB), from which it is removed
 _SLOW_MIN = 1e-4  # of full scale
 _MIN_RUN = RATE // 20
 _QUIET_RUN = RATE // 10  # exact zeros that long are no part of a recording
@@ -48,7 +48,7 @@ class RepairedSound:
 
 
 def repair_sound(samples: np.ndarray, *, voice: bool = False) -> RepairedSound:
-    """Take away what can't be heard but spoils levels, and put right what only some devices play.
+    """Remove what can't be heard but spoils levels, and repair what only some devices play.
 
     `samples` may hold values that are not finite. A voice is centred where it lies on one side or
     its channels cancel; other sound keeps its stereo picture where that is sound.
@@ -61,7 +61,7 @@ def repair_sound(samples: np.ndarray, *, voice: bool = False) -> RepairedSound:
 
 
 def replace_damaged(samples: np.ndarray, said: list[str]) -> np.ndarray:
-    """Values that are not finite, or far beyond full scale, become what their neighbours give.
+    """Replace values that are not finite, or far beyond full scale, by what their neighbours give.
 
     A file that is beyond full scale throughout (floats in the scale of integers) is scaled down.
     """
@@ -92,7 +92,7 @@ def replace_damaged(samples: np.ndarray, said: list[str]) -> np.ndarray:
 
 
 def remove_offset(samples: np.ndarray, said: list[str]) -> np.ndarray:
-    """Without a constant, or one that drifts slower than is heard.
+    """Return the sound without a constant, or one that drifts slower than is heard.
 
     Stretches of exact zeros (before a recording, between two) are no part of it: the constant is
     taken from what lies between them, so that nothing steps where it begins or ends.
@@ -179,7 +179,7 @@ class StereoSides:
         return _ratio_db(self.left[on].sum(), self.right[on].sum()) if on.any() else None
 
     def cancelled(self, below_db: float = _CANCELS_DB) -> np.ndarray:
-        """Hops of which the mono sum loses more than this: bool."""
+        """Return for each hop whether its mono sum loses more than this: bool."""
         return self.active & (2 * self.mono < (self.left + self.right) * 10 ** (below_db / 10))
 
 
@@ -188,19 +188,19 @@ def _ratio_db(a: float, b: float) -> float:
 
 
 def measure_sides(samples: np.ndarray) -> StereoSides:
-    """Energies of the two channels and of their sum."""
+    """Return the energies of the two channels and of their sum."""
     left, right = samples[:, :1], samples[:, 1:]
     return StereoSides(weigh_energy(left), weigh_energy(right), weigh_energy((left + right) / 2))
 
 
 def longest_run(hit: np.ndarray) -> int:
-    """Most neighbours in a row that are true."""
+    """Return how many neighbours in a row are true, at most."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], hit.astype(np.int8), [0]])))
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
 def repair_channels(samples: np.ndarray, said: list[str], *, voice: bool) -> np.ndarray:
-    """One-sided sound centred, and channels that cancel in mono put right."""
+    """Return one-sided sound centred, and channels that cancel in mono repaired."""
     if not len(samples) or np.array_equal(samples[:, 0], samples[:, 1]):
         return samples
     sides = measure_sides(samples)
@@ -247,7 +247,8 @@ def repair_channels(samples: np.ndarray, said: list[str], *, voice: bool) -> np.
 def narrow_sides(
     samples: np.ndarray, said: list[str] | None = None, sides: StereoSides | None = None
 ) -> np.ndarray:
-    """The difference of the channels made smaller where it takes too much from their mono sum."""
+    """Return the difference of the channels made smaller where it takes too much from their mono
+    sum."""
     sides = sides or measure_sides(samples)
     loss = sides.mono_lu
     if loss is None or loss >= -MAX_MONO_LOSS_LU:

@@ -43,7 +43,7 @@ class SourceMark:
 
 
 def build_packet(source_type: str, tool: str, credit: str) -> bytes:
-    """The XMP packet; equal bytes for equal words."""
+    """Return the XMP packet; equal bytes for equal words."""
     fields = {
         "Iptc4xmpExt:DigitalSourceType": VOCABULARY + source_type,
         "photoshop:Credit": credit,
@@ -62,8 +62,8 @@ def build_packet(source_type: str, tool: str, credit: str) -> bytes:
 
 
 def add_packet(video: str | os.PathLike[str], out: str | os.PathLike[str], content: bytes) -> None:
-    """`video` with an XMP packet as its last box. Nothing before it moves, so that the index stays
-    first and right.
+    """Return `video` with an XMP packet as its last box. Nothing before it moves, so that the index
+    stays first and right.
 
     Raises LinkError when `video` has a packet already, or is no MP4 that a box can follow. `out`
     appears whole or not at all.
@@ -86,8 +86,8 @@ def add_packet(video: str | os.PathLike[str], out: str | os.PathLike[str], conte
 
 
 def read_mark(path: str | os.PathLike[str]) -> SourceMark:
-    """What an MP4 says of its picture, read from the file alone. What can't be read is said in
-    `fault`."""
+    """Return what an MP4 says of its picture, read from the file alone. What can't be read is said
+    in `fault`."""
     try:
         content = _read_packet(path)
         signed = bool(_find_uuid_boxes(path, _C2PA))

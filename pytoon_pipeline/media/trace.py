@@ -63,7 +63,7 @@ class FrameTrace:
     sound_packets: np.ndarray = field(default_factory=lambda: _empty_array(kind=np.uint32))
 
     def to_bytes(self) -> bytes:
-        """For the store; equal traces give equal bytes."""
+        """Return the trace as bytes for the store; equal traces give equal bytes."""
         buffer = io.BytesIO()
         for each in fields(self):
             np.save(buffer, getattr(self, each.name), allow_pickle=False)
@@ -71,7 +71,7 @@ class FrameTrace:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FrameTrace:
-        """What `to_bytes` gave. Raises MediaError for anything else."""
+        """Return the trace that `to_bytes` wrote. Raises MediaError for anything else."""
         try:
             buffer = io.BytesIO(zlib.decompress(data))
             return cls(*(np.load(buffer, allow_pickle=False) for _ in fields(cls)))
@@ -87,27 +87,28 @@ class TraceRecorder:
         self._chroma: list[np.ndarray] = []
 
     def add(self, planes: Planes) -> None:
-        """The next frame."""
+        """Record the next frame."""
         height, width = planes[0].shape
         step = max(1, round(min(width, height) / _ACROSS))
         self._luma.append(_cell_means(planes[0], step, LUMA_CELLS))
         self._chroma.append(np.stack([_cell_means(p, step, CHROMA_CELLS) for p in planes[1:]]))
 
     def follow(self, frames: Iterable[Planes]) -> Iterator[Planes]:
-        """The frames as they come, each recorded."""
+        """Yield the frames as they come, and record each."""
         for planes in frames:
             self.add(planes)
             yield planes
 
     @property
     def trace(self) -> FrameTrace:
+        """The trace of the frames that were added so far."""
         if not self._luma:
             return FrameTrace()
         return FrameTrace(np.stack(self._luma), np.stack(self._chroma))
 
 
 def trace_frames(path: str | os.PathLike[str], count: int) -> FrameTrace:
-    """The trace of a file that was encoded elsewhere, decoded for it. Raises MediaError."""
+    """Return the trace of a file that was encoded elsewhere, decoded for it. Raises MediaError."""
     recorder = TraceRecorder()
     for planes in read_frames(path, 0, count):
         recorder.add(planes)
@@ -115,7 +116,7 @@ def trace_frames(path: str | os.PathLike[str], count: int) -> FrameTrace:
 
 
 def sketch_sound(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(sketch, levels) of samples, float32 (n, 2) at 48 kHz."""
+    """Return (sketch, levels) of samples, float32 (n, 2) at 48 kHz."""
     whole = len(samples) // (RATE // LEVEL_RATE) * (RATE // LEVEL_RATE)
     part = samples[:whole]
     means = part.reshape(-1, RATE // SKETCH_RATE, 2).mean(axis=1)
@@ -126,7 +127,8 @@ def sketch_sound(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def checksum_packets(path: str | os.PathLike[str]) -> np.ndarray:
-    """Of the video packets of a file of Pytoon's own, in order of display: uint32 (frames,)."""
+    """Return checksums of the video packets of a file of Pytoon's own, in order of display: uint32
+    (frames,)."""
     with open_clip(path) as container:
         stream = container.streams.video[0]
         found = [(p.pts or 0, zlib.crc32(bytes(p))) for p in container.demux(stream) if p.size]
@@ -134,7 +136,8 @@ def checksum_packets(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def checksum_sound(path: str | os.PathLike[str]) -> np.ndarray:
-    """Of the packets of a file's first sound track, in order: uint32 (packets,)."""
+    """Return checksums of the packets of a file's first sound track, in order: uint32
+    (packets,)."""
     try:
         with open_clip(path) as container:
             stream = container.streams.audio[0]

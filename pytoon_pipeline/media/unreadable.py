@@ -1,4 +1,4 @@
-"""Why a media file can't be used: the exception with its code, sentence and remedy."""
+"""The error for a media file that can't be used, and ready-made forms of it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class UnreadableMediaError(MediaError):
 
 
 def media_too_large_error(message: str, remedy: str) -> UnreadableMediaError:
+    """Return the error for a file that exceeds a limit (`media.too_large`)."""
     return UnreadableMediaError("media.too_large", message, remedy)
 
 
@@ -29,9 +30,9 @@ _CALLED_WRONG = re.compile(r"\(\) (got an unexpected|got multiple|takes|missing)
 
 
 def is_defect(error: BaseException) -> bool:
-    """Whether an exception tells of a fault in this program, or of a library that is not as it was,
-    rather than of a broken file: a name that is not there, a function that is called wrong. What
-    libraries raise in their own lines on broken data is none."""
+    """Return whether an exception shows a fault of this program, or a library that changed, rather
+    than a broken file: a missing name, a function called with wrong arguments. What libraries raise
+    in their own code on broken data is no defect."""
     if isinstance(error, TypeError) and _CALLED_WRONG.search(str(error)):
         return True
     if not isinstance(error, (TypeError, AttributeError, NameError, ImportError, AssertionError)):
@@ -43,12 +44,14 @@ def is_defect(error: BaseException) -> bool:
 
 
 def out_of_memory_error(path: Path) -> UnreadableMediaError:
+    """Return the error for a file that needs more memory than a file may."""
     return media_too_large_error(
         f"{path.name} needs more memory than a file may.", "Export it again, smaller."
     )
 
 
 def corrupt_media_error(path: Path, reason: object) -> UnreadableMediaError:
+    """Return the error for a file that does not decode (`media.corrupt`)."""
     return UnreadableMediaError(
         "media.corrupt",
         f"{path.name} is damaged or breaks off: {str(reason).strip() or 'it does not decode'}.",

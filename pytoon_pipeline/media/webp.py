@@ -1,4 +1,5 @@
-"""Animated WebP, which not every ffmpeg decodes: times from its chunks, pictures from Pillow."""
+"""Read animated WebP, which not every ffmpeg decodes: the times from its chunks, the pictures from
+Pillow."""
 
 from __future__ import annotations
 
@@ -27,18 +28,20 @@ class WebpAnimation:
 
     @property
     def seconds(self) -> Fraction:
+        """The length of the animation in seconds."""
         return sum(self.durations, Fraction(0))
 
 
 def is_animated_webp(path: Path) -> bool:
-    """By its first bytes: the extended form (VP8X) with the flag of animations."""
+    """Return whether the first bytes are those of an animated WebP: the extended form (VP8X) with
+    the flag of animations."""
     with open(path, "rb") as file:
         head = file.read(21)
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20:] and head[20] & 2)
 
 
 def read_animation(path: Path) -> WebpAnimation:
-    """The times of an animated WebP: its ANMF chunks, of which no picture is decoded."""
+    """Return the times of an animated WebP: its ANMF chunks, of which no picture is decoded."""
     durations = []
     with open(path, "rb") as file:
         file.seek(12)
@@ -56,8 +59,8 @@ def read_animation(path: Path) -> WebpAnimation:
 
 
 def webp_frames(path: Path) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
-    """The frames of an animated WebP in sRGB, with the second at which each begins and for how many
-    it stays. Raises UnreadableMediaError."""
+    """Yield the frames of an animated WebP in sRGB, with the second at which each begins and for
+    how many it stays. Raises UnreadableMediaError."""
     animation = read_animation(path)
     begins = Fraction(0)
     with open_image(path) as image:

@@ -1,4 +1,4 @@
-"""What lies behind the media: colours, gradients, the picture's own blurred copy, shadows."""
+"""Draw what is behind the media: colours, gradients, the picture's own blurred copy, shadows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytoon_pipeline.picture.yuv import Planes
 
 
 def rgb_of(colour: str) -> tuple[int, int, int]:
-    """`#RRGGBB` as three numbers 0..255."""
+    """Return `#RRGGBB` as three numbers 0..255."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
@@ -25,16 +25,17 @@ def _dither_pattern(height: int, width: int) -> np.ndarray:
 
 
 def draw_flat(width: int, height: int, colour: str) -> np.ndarray:
-    """RGB picture, uint8 (h, w, 3), of one colour."""
+    """Return an RGB picture, uint8 (height, width, 3), of one colour."""
     return np.full((height, width, 3), rgb_of(colour), np.uint8)
 
 
 def draw_gradient(
     width: int, height: int, colours: Sequence[str], light: tuple[float, float] | None = None
 ) -> np.ndarray:
-    """RGB picture of a soft gradient: a light from above the middle, in the first colour, falls off
-    into the second towards the lower corners; or a pool of light around a point, given as
-    fractions of width and height."""
+    """Return an RGB picture, uint8 (height, width, 3), of a soft gradient. Without `light`, light
+    from above the middle, in the first colour, falls off into the last colour towards the lower
+    corners; with `light`, it falls off around that point, given as fractions of width and height.
+    """
     first, last = (np.array(rgb_of(c), np.float32) for c in (colours[0], colours[-1]))
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     if light is None:
@@ -48,8 +49,8 @@ def draw_gradient(
 
 
 def draw_blurred(rgb: np.ndarray, width: int, height: int, darken: float) -> np.ndarray:
-    """The picture itself as a ground: covering the frame, blurred beyond recognition, calmed and
-    darkened. RGB uint8 (height, width, 3)."""
+    """Return the picture as its own background, uint8 (height, width, 3): it covers the frame,
+    blurred beyond recognition, with less colour and darkened by `darken` (0..1)."""
     covering = _scale_to_cover(rgb, max(18, width // 12), max(32, height // 12)).astype(np.float32)
     small = cv2.GaussianBlur(covering, (0, 0), covering.shape[1] / 14)
     grey = small @ np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -63,8 +64,8 @@ def draw_blurred(rgb: np.ndarray, width: int, height: int, darken: float) -> np.
 def draw_picture_background(
     rgb: np.ndarray, width: int, height: int, blur: float, darken: float, colour: str, wash: float
 ) -> np.ndarray:
-    """A picture as a ground: covering the frame, out of focus by `blur` (1 beyond recognition),
-    darkened, under a wash of a colour. RGB uint8 (height, width, 3)."""
+    """Return a picture as a background, uint8 (height, width, 3): it covers the frame, out of focus
+    by `blur` (1 is beyond recognition), darkened, under a wash of a colour."""
     out: np.ndarray = _scale_to_cover(rgb, width, height).astype(np.float32)
     if blur:
         out = cv2.GaussianBlur(out, (0, 0), max(0.5, blur * width / 14))
@@ -73,7 +74,7 @@ def draw_picture_background(
 
 
 def apply_wash(rgb: np.ndarray, colour: str, wash: float) -> np.ndarray:
-    """A picture under a wash of a colour, 0 (none) to 1 (nothing but the colour)."""
+    """Return a picture under a wash of a colour, from 0 (none) to 1 (nothing but the colour)."""
     if not wash:
         return rgb
     mixed = rgb * np.float32(1 - wash) + np.array(rgb_of(colour), np.float32) * np.float32(wash)
@@ -95,14 +96,15 @@ def _scale_to_cover(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DriftingBackground:
-    """A ground larger than the frame that is shifted under it by parts of a pixel, at its own size.
-    The same as a `Picture` that fills the frame, in a third of the time: linear sampling of a mere
-    shift is a mean of two neighbours."""
+    """A background larger than the frame, at its own size, that is shifted under the frame by parts
+    of a pixel. The result is that of a `PictureLayer` that fills the frame, in a third of the time:
+    linear sampling of a shift is the mean of two neighbours."""
 
     planes: Planes
     place: Placing
 
     def draw(self, frame: Planes, index: int) -> None:
+        """Draw the background as it is at frame `index` over the whole of `frame`."""
         p = self.place(index)
         for n, (target, source) in enumerate(zip(frame, self.planes, strict=True)):
             half = 2 if n else 1
@@ -127,13 +129,14 @@ def _split_offset(at: float, most: int) -> tuple[int, float]:
 
 
 class LiveBlurBackground:
-    """The blurred copy of a moving picture, made from each frame of it: small planes, blurred,
-    scaled up. Cheap enough for every frame."""
+    """The blurred copy of a moving picture, made from each of its frames: small planes are blurred
+    and scaled up, which is fast enough for every frame."""
 
     def __init__(self, width: int, height: int, darken: float):
         self.width, self.height, self.keep = width, height, 1 - darken
 
     def draw(self, frame: Planes, source: Planes) -> None:
+        """Draw the blurred copy of `source` over the whole of `frame`."""
         for n, (plane, own) in enumerate(zip(frame, source, strict=True)):
             h, w = plane.shape
             covering = _cover_plane(own, max(9, w // 16), max(16, h // 16)).astype(np.float32)
@@ -158,11 +161,12 @@ def _cover_plane(plane: np.ndarray, width: int, height: int) -> np.ndarray:
 def with_shadow(
     rgb: np.ndarray, shape: np.ndarray, x: int, y: int, strength: float, size: float
 ) -> np.ndarray:
-    """The picture with the soft shadow of a shape (float32 0..1 coverage, its top-left at x, y):
-    a wide one below and a tight one close by, as a large light from above casts them."""
+    """Return the picture with the soft shadow of a shape (float32 0..1 coverage, its top-left
+    corner at x, y): a wide shadow below and a narrow one close by, as a large light from above
+    makes them."""
     height, width = rgb.shape[:2]
     alpha = shadow_alpha(shape, x, y, width, height, strength, size)
-    # A shadow takes the ground's own colour down; it does not paint it grey.
+    # A shadow takes the background's own colour down; it does not paint it grey.
     out = rgb.astype(np.float32) * (1 - alpha[..., None])
     out += _dither_pattern(height, width)[..., None]
     return np.clip(np.rint(out), 0, 255).astype(np.uint8)
@@ -171,7 +175,8 @@ def with_shadow(
 def shadow_alpha(
     shape: np.ndarray, x: int, y: int, width: int, height: int, strength: float, size: float
 ) -> np.ndarray:
-    """How much of the light the shadow of `with_shadow` takes, float32 (height, width), 0..1."""
+    """Return how much of the light the shadow of `with_shadow` removes, float32 (height, width),
+    0..1."""
     left = np.ones((height, width), np.float32)
     for spread, drop, part in ((0.09, 0.05, 0.75), (0.02, 0.012, 0.45)):
         shadow: np.ndarray = np.zeros((height, width), np.float32)
@@ -186,7 +191,7 @@ def shadow_alpha(
 
 
 def draw_rounded_mask(width: int, height: int, radius: int) -> np.ndarray:
-    """Coverage, float32 (height, width), of a rounded rectangle."""
+    """Return the coverage, float32 (height, width), 0..1, of a rounded rectangle."""
     shape = np.ones((height, width), np.float32)
     if radius:
         mask = corner_mask(radius)

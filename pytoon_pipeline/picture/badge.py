@@ -1,4 +1,4 @@
-"""A badge: a sticker with an offer on it, round or a pill, a little turned."""
+"""Draw badges: turned stickers, round or pill-shaped, with an offer on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.styles import TextStyle
+from pytoon_pipeline.picture.styles import BreakingLevel, TextStyle
 from pytoon_pipeline.picture.text import fit_text
 
 TURN = {"round": 9.0, "pill": 5.0}
@@ -31,11 +31,11 @@ _FINE = 2
 def list_badge_forms(
     text: str, style: TextStyle, scale: float, library: FontLibrary
 ) -> Iterator[tuple[str, int, int]]:
-    """Shape, width and height in which a text can be read as a badge, the best first.
+    """Yield shape, width and height in which a text can be read as a badge, the best first.
 
     A disc where it has room for the text in letters of `style.min_px`, else a pill; with words
     whole where any of these has room for them, else parted as `style.breaking` allows. `scale` is
-    the pixels of this video for one of a 1080-wide frame. Raises as `fit`.
+    the pixels of this video for one of a 1080-wide frame. Raises what `fit_text` raises.
     """
     for sparing in _iterate_sparing_styles(style):
         found = list(_iterate_forms(text, sparing, scale, library))
@@ -46,9 +46,9 @@ def list_badge_forms(
 
 def _iterate_sparing_styles(style: TextStyle) -> Iterator[TextStyle]:
     """The style with words whole, and then with as much parting as it allows."""
-    levels = ("words", "parts", "letters")
+    levels: tuple[BreakingLevel, ...] = ("words", "parts", "letters")
     for level in levels[: levels.index(style.breaking) + 1]:
-        yield replace(style, breaking=level)  # type: ignore[arg-type]
+        yield replace(style, breaking=level)
 
 
 def _iterate_forms(
@@ -68,8 +68,8 @@ def _iterate_forms(
 
 
 def in_disc(text: str, style: TextStyle, side: int, library: FontLibrary) -> FittedText | None:
-    """The text at its largest in a disc of this diameter, its corners within the disc; with words
-    whole where that is possible."""
+    """Return the text at its largest in a disc of this diameter, its corners within the disc; with
+    words whole where that is possible."""
     for sparing in _iterate_sparing_styles(style):
         if (fitted := _in_disc(text, sparing, side, library)) is not None:
             return fitted
@@ -103,8 +103,8 @@ def _turned_size(width: float, height: float, degrees: float) -> tuple[int, int]
     """Even sides of the box around a pill that is turned: two half discs and what joins them."""
     run = width - height
     angle = math.radians(degrees)
-    sides = run * math.cos(angle) + height, run * math.sin(angle) + height
-    return tuple(-(-math.ceil(side) // 2) * 2 for side in sides)  # type: ignore[return-value]
+    across, down = run * math.cos(angle) + height, run * math.sin(angle) + height
+    return -(-math.ceil(across) // 2) * 2, -(-math.ceil(down) // 2) * 2
 
 
 def fit_badge(
@@ -115,7 +115,8 @@ def fit_badge(
     size: tuple[int, int],
     library: FontLibrary,
 ) -> FittedText | None:
-    """The text as it stands in a badge of this size (width, height), or None. Raises as `fit`."""
+    """Return the text as it stands in a badge of this size (width, height), or None. Raises as
+    `fit_text`."""
     if shape == "round":
         return in_disc(text, style, min(size), library)
     run, radius = _fit_turned_pill(size, degrees)
@@ -145,8 +146,8 @@ def draw_badge(
     size: tuple[int, int],
     library: FontLibrary,
 ) -> np.ndarray | None:
-    """The badge as a uint8 picture (h, w, 4) with straight alpha of exactly this size, text in
-    `style.color`; None when the text does not fit into it."""
+    """Return the badge as a uint8 picture (h, w, 4) with straight alpha of exactly this size, text
+    in `style.color`; None when the text does not fit into it."""
     width, height = size
     angle = math.radians(degrees)
     run, radius = (0.0, min(size) / 2) if shape == "round" else _fit_turned_pill(size, degrees)

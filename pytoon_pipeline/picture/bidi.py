@@ -38,7 +38,7 @@ _CLOSING = frozenset(_PAIRS.values())
 
 
 def base_level(text: str) -> int:
-    """0 or 1, by the first strong letter outside of isolates (P2, P3)."""
+    """Return 0 or 1, by the first strong letter outside of isolates (P2, P3)."""
     depth = 0
     for char in text:
         kind = unicodedata.bidirectional(char)
@@ -52,8 +52,8 @@ def base_level(text: str) -> int:
 
 
 def resolve_levels(text: str, base: int | None = None) -> list[int]:
-    """Embedding level of each character (odd is right-to-left); `base` is the paragraphs' level, by
-    the first strong letter where None. Paragraphs end at newlines.
+    """Return the embedding level of each character (odd is right-to-left); `base` is the
+    paragraphs' level, by the first strong letter where None. Paragraphs end at newlines.
 
     What the algorithm removes (X9) takes the level of what stands before it.
     """

@@ -1,4 +1,4 @@
-"""The ways in which a text may be broken, from whole phrases to single letters."""
+"""List the ways in which a text may be broken, from whole phrases to single letters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytoon_pipeline.picture.text_forms import display_form
 
 @dataclass(frozen=True)
 class BreakingWay:
-    """A way to break a text."""
+    """One way to break a text."""
 
     paragraph: ShapedParagraph
     """The text as it is drawn, with marks set where its words may be parted."""
@@ -39,7 +39,8 @@ class BreakingWay:
 def iterate_breaking_ways(
     plain: str, style: TextStyle, box_w: int, library: FontLibrary
 ) -> Iterator[BreakingWay]:
-    """The ways to break a text, the best first."""
+    """Yield the ways to break a text, the best first. Each way needs shaping, so stop at the first
+    that serves."""
     shown, origin = display_form(plain, style, library)
     paragraph = ShapedParagraph(shown, style.font, library)
     yield BreakingWay(paragraph, origin, phrases=True)

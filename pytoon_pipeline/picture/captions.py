@@ -1,4 +1,4 @@
-"""Captions and logos on a frame: when they are seen, and how they come and go."""
+"""Captions and logos on a frame: when they are shown, and how they appear and disappear."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.layers import TextTile
 from pytoon_pipeline.picture.motion import ease_out, ease_with_overshoot
+from pytoon_pipeline.picture.styles import TextBoxStyle
 from pytoon_pipeline.picture.yuv import Planes
 
 EXIT_SECONDS = 0.2
@@ -81,7 +82,7 @@ class TimedTile:
             t = (into + 1) / (self.enter_frames + 1)
             strength = ease_out(t)
             if self.words is not None:
-                self._draw_words(frame, into, leaving)
+                self._draw_words(self.words, frame, into, leaving)
                 return
             if self.entrance == "rise":
                 dy = self.rise * (1 - ease_out(t))
@@ -95,13 +96,12 @@ class TimedTile:
                 scale = 0.3 + 0.7 * ease_with_overshoot(t, 2.0)
         self.tile.draw(frame, strength * leaving, dx=dx, dy=dy, scale=scale)
 
-    def _draw_words(self, frame: Planes, into: int, leaving: float) -> None:
+    def _draw_words(self, caption: CaptionText, frame: Planes, into: int, leaving: float) -> None:
         """Each word fades and rises in its turn, at an even pace."""
-        assert self.words is not None
-        words, each = self.words.words, self.words.word_frames
+        words, each = caption.words, caption.word_frames
         pace = (self.enter_frames - each) / max(1, len(words) - 1)
-        if self.words.under is not None:
-            self.words.under.draw(frame, ease_out((into + 1) / (each + 1)) * leaving)
+        if caption.under is not None:
+            caption.under.draw(frame, ease_out((into + 1) / (each + 1)) * leaving)
         for n, word in enumerate(words):
             t = (into + 1 - n * pace) / (each + 1)
             if t <= 0:
@@ -111,8 +111,8 @@ class TimedTile:
 
 
 def words_frames(count: int, wanted: int, shown: int, rate: int) -> tuple[int, int]:
-    """Frames until `count` words are all in, and frames of each, where an entrance of `wanted`
-    frames was asked for and the text is seen for `shown`."""
+    """Return the frames until `count` words are all in, and frames of each, where an entrance of
+    `wanted` frames was asked for and the text is seen for `shown`."""
     whole = max(1, min(wanted, int(MAX_OF_CUE * shown)))
     each = max(1, min(round(WORD_SECONDS * rate), whole))
     return min(whole, each + round(WORD_PACE * rate * (count - 1))), each
@@ -121,12 +121,12 @@ def words_frames(count: int, wanted: int, shown: int, rate: int) -> tuple[int, i
 def draw_words(
     fitted: FittedText, fonts: FontLibrary, x: int, y: int
 ) -> tuple[list[TextTile], TextTile | None]:
-    """Each word of a text as a tile of its own, in reading order, and the plate behind them, for a
-    text box at (x, y) of the frame. Every glyph is drawn whole, whatever it overlaps."""
+    """Return each word of a text as a tile of its own, in reading order, and the plate behind them,
+    for a text box at (x, y) of the frame. Every glyph is drawn whole, whatever it overlaps."""
     plate = None
     style = fitted.style
     if style.box is not None:
-        plate = _make_plate(fitted, fonts, x, y)
+        plate = _make_plate(fitted, style.box, fonts, x, y)
         # The plate casts the shadow.
         style = replace(style, box=None, shadow=None)
     words = fitted.words
@@ -165,10 +165,10 @@ def draw_words(
     return tiles, plate
 
 
-def _make_plate(fitted: FittedText, fonts: FontLibrary, x: int, y: int) -> TextTile:
+def _make_plate(
+    fitted: FittedText, box: TextBoxStyle, fonts: FontLibrary, x: int, y: int
+) -> TextTile:
     """The plate of a text without the text: letters in its own colour, and no denser than it."""
-    box = fitted.style.box
-    assert box is not None
     blank = replace(fitted.style, color=box.color, stroke_color=box.color)
     tile = draw_text(replace(fitted, style=blank), fonts)
     rgba = tile.rgba.copy()
@@ -177,5 +177,5 @@ def _make_plate(fitted: FittedText, fonts: FontLibrary, x: int, y: int) -> TextT
 
 
 def from_right(language: str) -> bool:
-    """Does a text of this language begin at the right?"""
+    """Return whether a text of this language begins at the right."""
     return re.split("[-_]", language)[0].lower() in _FROM_RIGHT

@@ -1,4 +1,5 @@
-"""Is text legible on what lies behind it? Measured on the pixels, and mended as little as will do.
+"""Check on the pixels whether text is legible on its background, and improve it as little as
+needed.
 
 Contrast is that of WCAG 2.1: (L1 + 0.05) / (L2 + 0.05) of relative luminances. Caption sizes are
 all "large text", for which success criterion 1.4.3 asks 3:1.
@@ -32,22 +33,22 @@ class TextToning:
 
 
 def relative_luminance(colour: str) -> float:
-    """Of `#RRGGBB`, 0..1 (WCAG 2.1, from IEC 61966-2-1)."""
+    """Return the relative luminance of `#RRGGBB`, 0..1 (WCAG 2.1, from IEC 61966-2-1)."""
     channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
 
 
 def contrast_ratio(a: float, b: float) -> float:
-    """Of two relative luminances."""
+    """Return the contrast of two relative luminances, 1..21."""
     return (max(a, b) + 0.05) / (min(a, b) + 0.05)
 
 
 def measure_luminance_behind(
     frames: Sequence[Planes], box: tuple[int, int, int, int]
 ) -> tuple[float, float]:
-    """Relative luminance of the darkest and the brightest tenth of what lies in a box (x0, y0, x1,
-    y1 on the frame) in any of the frames: text must stand against either."""
+    """Return the relative luminance of the darkest and the brightest tenth of what lies in a box
+    (x0, y0, x1, y1 on the frame) in any of the frames: text must stand against either."""
     low, high = 1.0, 0.0
     for y, u, v in frames:
         height, width = y.shape
@@ -85,7 +86,7 @@ def _planes_to_rgb(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndar
 def choose_toning(
     text: str, alternate: str | None, low: float, high: float, most_shade: float
 ) -> TextToning:
-    """The tone for text of a colour on a background between two luminances."""
+    """Return the tone for text of a colour on a background between two luminances."""
     needed = _shade_for(relative_luminance(text), high)
     if needed <= min(GENTLE, most_shade):
         return TextToning(False, needed)
@@ -95,7 +96,7 @@ def choose_toning(
 
 
 def _shade_for(text: float, ground: float) -> float:
-    """Darkness that takes a ground of this luminance far enough below light text; 1 where no
+    """Darkness that takes a background of this luminance far enough below light text; 1 where no
     darkness is enough."""
     allowed = (text + 0.05) / TARGET - 0.05
     if ground <= allowed:

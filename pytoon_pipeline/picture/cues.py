@@ -1,4 +1,4 @@
-"""A text that fits no box at once, split into cues that each do."""
+"""Split a text that is too long for a box into cues that fit it."""
 
 from __future__ import annotations
 
@@ -37,17 +37,19 @@ class UnbreakableTextError(UserError):
 def split_into_cues(
     text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary
 ) -> list[str]:
-    """The text in the fewest cues that each `fit_text`, broken at the ends of sentences before
-    clauses before phrases, evenly, and without leaving a lone word. Scripts without spaces are
-    broken inside a phrase only where there is no other way, words as `style.breaking` allows; where
-    that is between letters, a word that is longer than a cue goes on in the next.
+    """Return the text as the fewest cues that each fit the box (`fit_text`), broken evenly at the
+    ends of sentences before clauses before phrases, without leaving a lone word. Scripts without
+    spaces are broken inside a phrase only where there is no other way, words as `style.breaking`
+    allows; where that is between letters, a word that is longer than a cue continues in the next.
+    Without text there are no cues.
 
-    No text, no cues. Raises `UnbreakableTextError` when one word alone doesn't fit at `min_px`, and
-    what `fit_text` raises."""
+    Raises UnbreakableTextError when one word alone does not fit at `min_px`, and what `fit_text`
+    raises.
+    """
     plain = normalise_text(text)
     if not plain:
         return []
-    refused: UnbreakableTextError | None = None
+    refused: list[UnbreakableTextError] = []
     ways = list(iterate_breaking_ways(plain, style, box_w, library))
     if style.breaking == "letters":
         ways.append(replace(ways[-1], in_words=True))
@@ -55,11 +57,10 @@ def split_into_cues(
         try:
             cuts = _choose_cuts(way, style, box_w, box_h)
         except UnbreakableTextError as error:
-            refused = refused or error
+            refused.append(error)
             continue
         return _cut_cues(plain, way, cuts)
-    assert refused is not None
-    raise refused
+    raise refused[0]
 
 
 def _cut_cues(plain: str, way: BreakingWay, cuts: list[int]) -> list[str]:

@@ -1,10 +1,9 @@
-"""A product that was photographed on a plain light ground, without that ground.
+"""A product that was photographed on a plain light background, without that background.
 
-The ground is what joins the picture's border and looks like it, and what is seen of it through a
-handle or a frame; other light parts inside the product stay. Colours are compared in CIELAB, where
-a distance of 2.3 is just noticed (CIE 1976). Everything is worked out at one size, so that the
-compiler and the engine come to the same verdict.
-"""
+The background is what joins the picture's border and looks like it, and what is seen of it through
+a handle or a frame; other light parts inside the product stay. Colours are compared in CIELAB,
+where a distance of 2.3 is just noticed (CIE 1976). Everything is worked out at one size, so that
+the compiler and the engine come to the same verdict."""
 
 from __future__ import annotations
 
@@ -16,9 +15,9 @@ import numpy as np
 WORK_SIDE = 1600
 """The longer side that a picture is keyed at, at most: what a frame of 1080x1920 can show."""
 PLAIN = 5.0
-"""Distance in CIELAB up to which a colour is that of the ground."""
+"""Distance in CIELAB up to which a colour is that of the background."""
 DARKEST_SHADOW = 34.0
-"""How much darker (L*) than the ground a shadow on it is, at most."""
+"""How much darker (L*) than the background a shadow on it is, at most."""
 THIN = 0.07
 """Of the product's shorter side: the thickest handle or frame that a hole is looked for behind."""
 
@@ -30,22 +29,22 @@ class Cutout:
     rgba: np.ndarray | None
     """The product, uint8 (h, w, 4) with straight alpha, untrimmed; None where it can't be had."""
     plain: bool
-    """The picture stands on a plain light ground at all."""
+    """The picture stands on a plain light background at all."""
     reason: str = ""
     """Why the product could not be cut out of it."""
 
 
 def cut_out_product(rgb: np.ndarray) -> Cutout:
-    """Take the plain ground away from an opaque picture, uint8 (h, w, 3)."""
+    """Remove the plain background from an opaque picture, uint8 (h, w, 3)."""
     rgb = _reduce_picture(rgb)
     if min(rgb.shape[:2]) < 24:
         return Cutout(None, False)
     lab = _rgb_to_lab(rgb)
-    ground = _fit_background_plane(lab)
-    if ground is None:
+    background = _fit_background_plane(lab)
+    if background is None:
         return Cutout(None, False)
-    mask = _find_product_mask(lab, ground)
-    reason = _describe_mask_fault(mask, lab, ground)
+    mask = _find_product_mask(lab, background)
+    reason = _describe_mask_fault(mask, lab, background)
     if reason:
         return Cutout(None, True, reason)
     return Cutout(_make_matte(rgb, mask), True)
@@ -67,7 +66,7 @@ def _rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
 
 
 def _fit_background_plane(lab: np.ndarray) -> np.ndarray | None:
-    """The ground's colour at every pixel, float32 (h, w, 3): a plane through the colours of the
+    """The background's colour at every pixel, float32 (h, w, 3): a plane through the colours of the
     border, for light falls off. None where the border is not of one light colour."""
     h, w = lab.shape[:2]
     n = max(2, round(0.012 * min(h, w)))
@@ -81,15 +80,15 @@ def _fit_background_plane(lab: np.ndarray) -> np.ndarray | None:
     if middle[0] < 84 or np.hypot(*middle[1:]) > 12 or near.mean() < 0.7:
         return None
     plane, *_ = np.linalg.lstsq(places[near], colours[near], rcond=None)
-    ground = (at @ plane.astype(np.float32)).astype(np.float32)
-    far = _measure_distance(lab, ground)
+    background = (at @ plane.astype(np.float32)).astype(np.float32)
+    far = _measure_distance(lab, background)
     shares = [float((far[s] < PLAIN).mean()) for s in sides]
-    # A product may be cropped by one edge; three sides must be all ground.
-    return ground if sorted(shares)[1] > 0.97 and np.mean(shares) > 0.7 else None
+    # A product may be cropped by one edge; three sides must be all background.
+    return background if sorted(shares)[1] > 0.97 and np.mean(shares) > 0.7 else None
 
 
-def _measure_distance(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    return np.sqrt(((lab - ground) ** 2).sum(axis=-1))
+def _measure_distance(lab: np.ndarray, background: np.ndarray) -> np.ndarray:
+    return np.sqrt(((lab - background) ** 2).sum(axis=-1))
 
 
 def _select_joined(candidate: np.ndarray, seeds: np.ndarray) -> np.ndarray:
@@ -112,22 +111,22 @@ def _disc_kernel(radius: int) -> np.ndarray:
     return (x**2 + y**2 <= (radius + 0.4) ** 2).astype(np.uint8)
 
 
-def _find_product_mask(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """bool (h, w): what is neither ground nor the ground's own shadow."""
+def _find_product_mask(lab: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """bool (h, w): what is neither background nor the background's own shadow."""
     h, w = lab.shape[:2]
     reach = max(1, round(min(h, w) / 500))
-    like = _measure_distance(lab, ground) < PLAIN
-    # Through a gap of a pixel or two in an edge the ground must not run into the product.
+    like = _measure_distance(lab, background) < PLAIN
+    # Through a gap of a pixel or two in an edge the background must not run into the product.
     wide = cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_OPEN, _disc_kernel(reach)) > 0
     wide |= like & _border_mask(h, w)
     plain = _select_joined(wide, _border_mask(h, w))
     plain = like & (cv2.dilate(plain.astype(np.uint8), _disc_kernel(reach + 1)) > 0)
-    without = _without_shadow(lab, ground, plain)
-    # A pale product looks like a shadow all over: then what was taken away was more than one.
+    without = _without_shadow(lab, background, plain)
+    # A pale product looks like a shadow all over: then what was removed was more than one.
     kept, all_of_it = ~without, ~plain
     if kept.sum() > 0.6 * all_of_it.sum():
         plain = without
-    plain = plain | _seen_through(lab, ground, plain)
+    plain = plain | _seen_through(lab, background, plain)
     mask = ~plain
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     if count > 1:
@@ -138,11 +137,11 @@ def _find_product_mask(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.4) > 0.5
 
 
-def _seen_through(lab: np.ndarray, ground: np.ndarray, plain: np.ndarray) -> np.ndarray:
-    """Holes: parts enclosed by the product that are just as the ground is, and which for most of
-    their outline only a thin part of the product keeps apart from it. A white label is farther in,
-    and shaded."""
-    far = _measure_distance(lab, ground)
+def _seen_through(lab: np.ndarray, background: np.ndarray, plain: np.ndarray) -> np.ndarray:
+    """Holes: parts enclosed by the product that are just as the background is, and which for most
+    of their outline only a thin part of the product keeps apart from it. A white label is farther
+    in, and shaded."""
+    far = _measure_distance(lab, background)
     rows, columns = np.flatnonzero(~plain.all(axis=1)), np.flatnonzero(~plain.all(axis=0))
     if not len(rows):
         return np.zeros_like(plain)
@@ -163,11 +162,11 @@ def _seen_through(lab: np.ndarray, ground: np.ndarray, plain: np.ndarray) -> np.
     return found
 
 
-def _without_shadow(lab: np.ndarray, ground: np.ndarray, plain: np.ndarray) -> np.ndarray:
-    """The ground with the soft shadows that lie on it: a little darker, of the same hue, without
-    an edge of their own, and joined to it."""
-    darker = ground[..., 0] - lab[..., 0]
-    hue = np.hypot(lab[..., 1] - ground[..., 1], lab[..., 2] - ground[..., 2])
+def _without_shadow(lab: np.ndarray, background: np.ndarray, plain: np.ndarray) -> np.ndarray:
+    """The background with the soft shadows that lie on it: a little darker, of the same hue,
+    without an edge of their own, and joined to it."""
+    darker = background[..., 0] - lab[..., 0]
+    hue = np.hypot(lab[..., 1] - background[..., 1], lab[..., 2] - background[..., 2])
     light = np.ascontiguousarray(lab[..., 0])
     slope = np.hypot(
         cv2.Sobel(light, cv2.CV_32F, 1, 0, scale=1 / 8),
@@ -178,14 +177,14 @@ def _without_shadow(lab: np.ndarray, ground: np.ndarray, plain: np.ndarray) -> n
     return _select_joined(plain | shade, plain) | plain
 
 
-def _describe_mask_fault(mask: np.ndarray, lab: np.ndarray, ground: np.ndarray) -> str:
+def _describe_mask_fault(mask: np.ndarray, lab: np.ndarray, background: np.ndarray) -> str:
     """What keeps a mask from being a clean cut-out; nothing if it is one."""
     h, w = mask.shape
     share = float(mask.mean())
     if share < 0.02:
-        return "nothing stands out from its ground"
+        return "nothing stands out from its background"
     if share > 0.94:
-        return "the ground is hardly seen"
+        return "the background is hardly seen"
     edge = _border_mask(h, w)
     if float(mask[edge].mean()) > 0.02:
         return "the picture's edge cuts the product"
@@ -193,8 +192,8 @@ def _describe_mask_fault(mask: np.ndarray, lab: np.ndarray, ground: np.ndarray) 
     rim = (cv2.dilate(solid, _disc_kernel(2)) > 0) & ~(cv2.erode(solid, _disc_kernel(3)) > 0) & mask
     inner = (cv2.erode(solid, _disc_kernel(2)) > 0) & ~(cv2.erode(solid, _disc_kernel(5)) > 0)
     seen = inner if inner.sum() > 50 else rim
-    # An edge nearly as light as the ground is one that was guessed.
-    faint = _measure_distance(lab, ground)[seen] < 2.2 * PLAIN
+    # An edge nearly as light as the background is one that was guessed.
+    faint = _measure_distance(lab, background)[seen] < 2.2 * PLAIN
     if float(faint.mean()) > 0.22:
         return "its outline is too faint"
     return ""
@@ -203,10 +202,9 @@ def _describe_mask_fault(mask: np.ndarray, lab: np.ndarray, ground: np.ndarray) 
 def _make_matte(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The product with soft edges and its own colour up to them.
 
-    At an edge a camera mixes product and ground: c = a f + (1 - a) b. With f, the product's colour
-    a few pixels inside, and b, the ground's a few pixels outside, a is the projection of c - b on
-    f - b, and what is kept of the colour is f: no rim of the old ground remains.
-    """
+    At an edge a camera mixes product and background: c = a f + (1 - a) b. With f, the product's
+    colour a few pixels inside, and b, the background's a few pixels outside, a is the projection of
+    c - b on f - b, and what is kept of the colour is f: no rim of the old background remains."""
     picture = rgb.astype(np.float32)
     solid = mask.astype(np.uint8)
     inside = cv2.erode(solid, _disc_kernel(4)) > 0
@@ -225,7 +223,8 @@ def _make_matte(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     alpha = np.clip(share, 0, 1) * sure + soft * (1 - sure)
     band = (cv2.dilate(solid, _disc_kernel(2)) > 0) & ~(cv2.erode(solid, _disc_kernel(3)) > 0)
     alpha = np.where(band, alpha, mask.astype(np.float32))
-    # A last thousandth of ground along the edge is seen on a dark ground: draw in by a little.
+    # A last thousandth of background along the edge is seen on a dark background: draw in by a
+    # little.
     alpha = np.clip((alpha - 0.08) / 0.87, 0, 1)
     own = np.where((band & ~inside & (share < 0.98))[..., None], front, picture)
     out = np.concatenate([own, 255 * alpha[..., None]], axis=-1)

@@ -1,4 +1,4 @@
-"""A text that was set in lines, drawn: letters, strokes, shadows, plates and emoji."""
+"""Draw a text that was set in lines: letters, strokes, shadows, plates and emoji."""
 
 from __future__ import annotations
 
@@ -55,8 +55,9 @@ class TextPicture:
 def draw_text(
     fitted: FittedText, library: FontLibrary, highlight: Collection[int] = ()
 ) -> TextPicture:
-    """The fitted text as a picture. `highlight` holds the `Word.index` of words that are drawn as
-    the style's `highlight` says."""
+    """Return the fitted text as a picture. `highlight` holds the `FittedWord.index` of the words
+    that are drawn as `style.highlight` says. Raises ValueError for a highlight that the style does
+    not have."""
     style, size = fitted.style, fitted.size
     if highlight and style.highlight is None:
         raise ValueError("the style has no highlight")

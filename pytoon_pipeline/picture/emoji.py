@@ -36,8 +36,8 @@ class ReplacedEmoji:
 def replace_unknown_emoji(
     text: str, library: FontLibrary
 ) -> tuple[str, list[int], list[ReplacedEmoji]]:
-    """The text with emoji that no font has replaced by their parts that one has: without skin
-    tones, else without joins, else the flag's letters, else left out.
+    """Return the text with emoji that no font has replaced by their parts that one has: without
+    skin tones, else without joins, else the flag's letters, else left out.
 
     Also returns, for each index of the new text (its end too), that of the old one, and what was
     replaced. A text is returned as it is where the library has no pictures at all, or where nothing
@@ -80,7 +80,7 @@ def _parts_words(before: str, blank: str) -> bool:
 
 
 def describe_emoji(cluster: str) -> str:
-    """The emoji and its code points, for a message."""
+    """Return the emoji and its code points, for a message."""
     return f"{cluster} ({' '.join(f'U+{ord(c):04X}' for c in cluster)})"
 
 

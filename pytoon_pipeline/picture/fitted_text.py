@@ -1,4 +1,4 @@
-"""A text set in lines at a size: its lines, words and plates, in pixels of the box."""
+"""A text set in lines at one size: its lines, words and plates, in pixels of the box."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ SLACK_PX = 2 / 64
 
 @dataclass(frozen=True)
 class FittedLine:
+    """One line of a fitted text."""
+
     start: int
     end: int
-    """The line holds `Fitted.text[start:end]`."""
+    """The line holds `FittedText.text[start:end]`."""
     x: float
     """Pixels from the box's left side to the line's pen origin."""
     baseline: int
@@ -33,8 +35,8 @@ class FittedLine:
 
 @dataclass(frozen=True)
 class FittedWord:
-    """A word's rectangle: its ink with the stroke sideways, its line's ink in height. A word broken
-    at a hyphen has one for each part, with the same `index`."""
+    """A word and its rectangle: sideways the word's ink with the stroke, in height its line's ink.
+    A word broken at a hyphen has one for each part, with the same `index`."""
 
     text: str
     x0: int
@@ -45,6 +47,7 @@ class FittedWord:
 
     @property
     def rect(self) -> Rect:
+        """The word's rectangle, in pixels of the box."""
         return self.x0, self.y0, self.x1, self.y1
 
 
@@ -95,14 +98,15 @@ class FittedText:
 
 
 def padding_px(box: TextBoxStyle, size: int) -> tuple[int, int]:
+    """Return the padding of a plate around its text, sideways and in height, in pixels."""
     return round(box.pad_x * size), round(box.pad_y * size)
 
 
 def plate_reach(
     box: TextBoxStyle, size: int, extents: LineExtents, stroke: float
 ) -> tuple[int, int]:
-    """How far a plate reaches above and below a baseline, in pixels: padding around the band, and
-    room around what stands out of the band."""
+    """Return how far a plate reaches above and below a baseline, in pixels: padding around the
+    band, and room around what extends beyond the band."""
     pad_y = padding_px(box, size)[1]
     least = round(0.35 * pad_y)
     above = max(
@@ -113,6 +117,7 @@ def plate_reach(
 
 
 def union_of(rects: Collection[Rect]) -> Rect:
+    """Return the smallest rectangle that holds all of `rects`; all zeros where there are none."""
     if not rects:
         return (0, 0, 0, 0)
     x0, y0, x1, y1 = zip(*rects, strict=True)
@@ -120,6 +125,8 @@ def union_of(rects: Collection[Rect]) -> Rect:
 
 
 def ink_px(fitted: FittedText, line: FittedLine, ink: tuple[float, float, float, float]) -> Rect:
+    """Return the rectangle, in pixels of the box, of ink given in em from the line's origin, with
+    its stroke."""
     size, reach = fitted.size, fitted.style.stroke * fitted.size + SLACK_PX
     # What is a whole pixel but for a float's last bits is that pixel.
     tiny = 1e-6
@@ -132,6 +139,8 @@ def ink_px(fitted: FittedText, line: FittedLine, ink: tuple[float, float, float,
 
 
 class PlacedWord(NamedTuple):
+    """A word of a fitted text, its characters (`text[start:end]`) and its line."""
+
     word: FittedWord
     start: int
     end: int
@@ -139,6 +148,7 @@ class PlacedWord(NamedTuple):
 
 
 def placed_words(fitted: FittedText) -> list[PlacedWord]:
+    """Return the words of a fitted text in reading order, with their places."""
     text = fitted.text
     hyphens = "-\u2010–—\u00ad"
     # Words of scripts without spaces are phrases.
@@ -168,6 +178,7 @@ def placed_words(fitted: FittedText) -> list[PlacedWord]:
 
 
 def plate_rects(fitted: FittedText) -> list[Rect]:
+    """Return the rectangles of the box behind a text: none, one, or one for each line."""
     style, size = fitted.style, fitted.size
     if style.box is None:
         return []

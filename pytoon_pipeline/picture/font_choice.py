@@ -1,4 +1,5 @@
-"""Which font each character of a text is drawn from, and the error where no font has it."""
+"""Choose the font that each character of a text is drawn from, and report characters that no font
+has."""
 
 from __future__ import annotations
 
@@ -101,7 +102,7 @@ class AnalysedText:
 
 
 def choose_faces(paragraph: AnalysedText) -> list[FontFace]:
-    """A face for each character, the same for a whole cluster."""
+    """Return a face for each character, the same for a whole cluster. Raises MissingGlyphError."""
     chooser = _Chooser(paragraph)
     faces: list[FontFace] = []
     missing: dict[str, list[str]] = {}
@@ -287,7 +288,7 @@ def _words_by_script(paragraph: AnalysedText) -> dict[str, list[list[int]]]:
 
 
 def nearest_form(char: str, face: FontFace, library: FontLibrary) -> str:
-    """The character, or what the face has in its stead."""
+    """Return the character, or what the face has in its place."""
     if library.covers_characters(face, char):
         return char
     stand_in = char.translate(_STAND_INS)
@@ -295,6 +296,7 @@ def nearest_form(char: str, face: FontFace, library: FontLibrary) -> str:
 
 
 def strip_selectors(cluster: str) -> str:
+    """Return a cluster without the characters that nothing is drawn for."""
     return "".join(c for c in cluster if not is_ignorable(c))
 
 
@@ -321,6 +323,7 @@ def _script_of_missing(cluster: str, script: str) -> str:
 
 
 def script_name(script: str, char: str) -> tuple[str, str]:
+    """Return the name of a script and the font to get for it."""
     if script in _SCRIPTS:
         return _SCRIPTS[script]
     # "OSMANYA LETTER ALEF": Unicode names its letters by their script.

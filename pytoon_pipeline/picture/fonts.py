@@ -132,13 +132,13 @@ class FontLibrary:
         self._lock = threading.RLock()
 
     def families(self) -> list[str]:
-        """The names of all families that type is drawn from, sorted."""
+        """Return the names of all families that type is drawn from, sorted."""
         return sorted(
             {face.family for faces in self._iterate_folders() for face in faces if not face.color}
         )
 
     def find(self, family: str, weight: int = 400, italic: bool = False) -> FontFace | None:
-        """The family's face nearest in weight, from the first folder that has the family."""
+        """Return the family's face nearest in weight, from the first folder that has the family."""
         key = family.strip().casefold()
         for faces in self._iterate_folders():
             named = [f for f in faces if f.family.casefold() == key and not f.color]
@@ -154,7 +154,8 @@ class FontLibrary:
         pictures: bool = False,
         narrow: bool = False,
     ) -> FontFace | None:
-        """A face with outlines for every character of `char`, from the first folder that has one.
+        """Return a face with outlines for every character of `char`, from the first folder that has
+        one.
 
         `char` may be a whole cluster (a letter with its marks) or all letters of a text. Families
         with one of the `preferred` words in their name (a region: "JP") are taken first, then
@@ -185,14 +186,15 @@ class FontLibrary:
         return None
 
     def find_emoji_face(self, cluster: str) -> FontFace | None:
-        """A face that has the cluster (an emoji with all that is joined to it) as one picture."""
+        """Return a face that has the cluster (an emoji with all that is joined to it) as one
+        picture."""
         for faces in self._iterate_folders():
             if face := self._find_emoji_face_in(faces, cluster):
                 return face
         return None
 
     def has_pictures(self) -> bool:
-        """Whether there is any font that emoji are drawn from."""
+        """Return whether there is any font that emoji are drawn from."""
         return any(face.pictures for faces in self._iterate_folders() for face in faces)
 
     def _find_emoji_face_in(self, faces: list[FontFace], cluster: str) -> FontFace | None:
@@ -201,8 +203,8 @@ class FontLibrary:
         )
 
     def picture_id(self, face: FontFace, cluster: str) -> int | None:
-        """The one glyph that is the whole cluster's picture; None where the face has none, or
-        would set several pictures in a row."""
+        """Return the one glyph that is the whole cluster's picture; None where the face has none,
+        or would set several pictures in a row."""
         key = (face, cluster)
         if key not in self._picture_ids:
             buffer = hb.Buffer()
@@ -224,15 +226,15 @@ class FontLibrary:
         return self._picture_ids[key]
 
     def picture(self, face: FontFace, glyph: int) -> GlyphPicture | None:
-        """The glyph's picture; None of a glyph without one, or with an empty one."""
+        """Return the glyph's picture; None of a glyph without one, or with an empty one."""
         key = (face, glyph)
         if key not in self._pictures:
             self._pictures[key] = _read_glyph_picture(self.font(face), glyph)
         return self._pictures[key]
 
     def measure_heaviness(self, face: FontFace) -> int:
-        """The weight as it looks, by the width of upright strokes: display faces of a single weight
-        call themselves regular (400), however black they are."""
+        """Return the weight as it looks, by the width of upright strokes: display faces of a single
+        weight call themselves regular (400), however black they are."""
         font = self.font(face)
         widths = []
         for char, share in (("I", 1.0), ("l", 1.0), ("|", 1.07)):
@@ -247,7 +249,8 @@ class FontLibrary:
         return min(looks + _NARROW_LOOKS, 900) if self.is_narrow(face) else looks
 
     def is_narrow(self, face: FontFace) -> bool:
-        """Whether its capitals are much narrower than high, as those of headline faces are."""
+        """Return whether its capitals are much narrower than high, as those of headline faces
+        are."""
         font = self.font(face)
         glyphs = [glyph for c in "HNOE" if (glyph := font.get_nominal_glyph(ord(c)))]
         height = font.get_metric_position_with_fallback(hb.OTMetricsTag.CAP_HEIGHT)
@@ -257,7 +260,8 @@ class FontLibrary:
         return width / height < _NARROW
 
     def require(self, family: str, weight: int = 400) -> FontFace:
-        """`find`, or a `PresetError` that names the families there are."""
+        """Return what `find` does. Raises a `PresetError` that names the existing families where
+        there is no such face."""
         face = self.find(family, weight)
         if face is None:
             raise PresetError(
@@ -272,7 +276,7 @@ class FontLibrary:
         return face
 
     def covers_characters(self, face: FontFace, chars: str) -> bool:
-        """Whether the face has a glyph for each of these characters."""
+        """Return whether the face has a glyph for each of these characters."""
         key = (face.path, face.index)
         covered = self._covered.get(key)
         if covered is None:
@@ -281,7 +285,8 @@ class FontLibrary:
         return all(ord(c) in covered for c in chars)
 
     def metrics(self, face: FontFace) -> FontMetrics:
-        """Cap height and x-height from OS/2, or measured on H and x where the font has none."""
+        """Return cap height and x-height from OS/2, or measured on H and x where the font has
+        none."""
         font = self.font(face)
         upem = font.face.upem
         tags = hb.OTMetricsTag
@@ -291,7 +296,7 @@ class FontLibrary:
         )
 
     def font(self, face: FontFace) -> hb.Font:
-        """The face for shaping, in font units."""
+        """Return the face for shaping, in font units."""
         with self._lock:
             font = self._fonts.get(face)
             if font is None:
@@ -302,7 +307,7 @@ class FontLibrary:
             return font
 
     def open_outlines(self, face: FontFace) -> freetype.Face:
-        """The face for drawing. FreeType is not thread-safe: hold a lock while using it."""
+        """Return the face for drawing. FreeType is not thread-safe: hold a lock while using it."""
         with self._lock:
             outlines = self._outlines.get(face)
             if outlines is None:

@@ -59,9 +59,9 @@ _PARTED_PAIRS = {"fi", "et", "tr", "az"}
 
 
 def separator_breaks(text: str, start: int, end: int, language: str) -> dict[int, str]:
-    """At blanks that should not break, but beside a figure; after `/ - _ ? & =` and their like,
-    before `.` and `@` within an address or code, before the capitals inside a hashtag or a name
-    written in one; never inside a figure."""
+    """Return breaks at blanks that should not break, but beside a figure; after `/ - _ ? & =` and
+    their like, before `.` and `@` within an address or code, before the capitals inside a hashtag
+    or a name written in one; never inside a figure."""
     found = {}
     for i in range(start + 1, end):
         if text[i - 1] in _FIXED_BLANKS and text[i] not in _FIXED_BLANKS:
@@ -85,8 +85,8 @@ def separator_breaks(text: str, start: int, end: int, language: str) -> dict[int
 
 
 def seam_breaks(text: str, start: int, end: int, language: str) -> dict[int, str]:
-    """Those of `syllable_breaks` that lie between the words of a compound, as far as its linking s
-    shows them (German, Dutch, the Nordic languages)."""
+    """Return those of `syllable_breaks` that lie between the words of a compound, as far as its
+    linking s shows them (German, Dutch, the Nordic languages)."""
     return {
         i: mark
         for i, mark in syllable_breaks(text, start, end, language).items()
@@ -97,7 +97,7 @@ def seam_breaks(text: str, start: int, end: int, language: str) -> dict[int, str
 
 
 def syllable_breaks(text: str, start: int, end: int, language: str) -> dict[int, str]:
-    """Where the language of the word hyphenates it."""
+    """Return breaks where the language of the word hyphenates it."""
     mark = UNSEEN_BREAK if _is_written_exactly(text[start:end]) else SOFT_HYPHEN
     found: dict[int, str] = {}
     for match in re.finditer(r"[^\W\d_]+", _marks_as_letters(text[start:end])):
@@ -117,7 +117,7 @@ def syllable_breaks(text: str, start: int, end: int, language: str) -> dict[int,
 
 
 def letter_breaks(text: str, start: int, end: int, language: str) -> dict[int, str]:
-    """Between any two clusters, where nothing better is left."""
+    """Return breaks between any two clusters, where nothing better is left."""
     exactly = _is_written_exactly(text[start:end])
     found = {}
     for i in _inner_positions(text, start, end):
@@ -133,7 +133,8 @@ def letter_breaks(text: str, start: int, end: int, language: str) -> dict[int, s
 
 
 def cluster_breaks(text: str, start: int, end: int, language: str) -> dict[int, str]:
-    """Between any two clusters whatever they are: rows of exclamation marks, glued figures."""
+    """Return breaks between any two clusters whatever they are: rows of exclamation marks, glued
+    figures."""
     return {i: UNSEEN_BREAK for i in grapheme_starts(text) if start < i < end}
 
 

@@ -86,7 +86,8 @@ _SURE = 4
 
 
 def language_of(word: str, text: str = "", declared: str = "") -> str:
-    """The language of a word that stands in `text`: a two-letter code, empty where nothing tells.
+    """Return the language of a word that stands in `text`: a two-letter code, empty where nothing
+    tells.
 
     `declared` is what the author says (BCP 47). It holds where the word is in its script; English,
     which is what a brief says that says nothing, gives way to clear signs of another language.

@@ -1,4 +1,5 @@
-"""Characters as readers know them: clusters, scripts, and where lines may break."""
+"""Characters as readers know them: grapheme clusters, scripts, and the places where lines may
+break."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ _NO_LINE_END = set("([{«“‘¿¡（［｛〈《「『【〔〖〘〝＄￥￡
 
 @lru_cache(maxsize=4096)
 def script_of(char: str) -> str | None:
-    """ISO 15924 tag; None of what scripts share (digits, punctuation, marks)."""
+    """Return the ISO 15924 tag of a character; None of what scripts share (digits, punctuation,
+    marks)."""
     buffer = hb.Buffer()
     buffer.add_str(char)
     buffer.guess_segment_properties()
@@ -78,7 +80,7 @@ def script_of(char: str) -> str | None:
 
 
 def is_ignorable(char: str) -> bool:
-    """Whether a font need not have the character because nothing of it is drawn."""
+    """Return whether a font need not have the character because nothing of it is drawn."""
     code = ord(char)
     return (
         unicodedata.category(char) in {"Cf", "Cc"}
@@ -89,12 +91,13 @@ def is_ignorable(char: str) -> bool:
 
 
 def is_visible(text: str) -> bool:
-    """Whether anything of the text can be seen."""
+    """Return whether anything of the text can be seen."""
     return any(not c.isspace() and not is_ignorable(c) for c in text)
 
 
 def is_emoji(cluster: str) -> bool:
-    """Whether the cluster asks for a picture: by itself, or by what is joined to it (UTS 51)."""
+    """Return whether the cluster asks for a picture: by itself, or by what is joined to it (UTS
+    51)."""
     if AS_TEXT in cluster:
         return False
     marked = AS_PICTURE in cluster or KEYCAP in cluster
@@ -102,11 +105,12 @@ def is_emoji(cluster: str) -> bool:
 
 
 def is_traditional(tags: list[str]) -> bool:
+    """Return whether the parts of a language tag name traditional Chinese."""
     return tags[0] in {"zh", "yue"} and not {"hant", "tw", "hk", "mo"}.isdisjoint(tags)
 
 
 def grapheme_starts(text: str) -> list[int]:
-    """Where user-perceived characters begin (UAX 29)."""
+    """Return where user-perceived characters begin (UAX 29)."""
     starts: list[int] = []
     flags = 0
     for i, char in enumerate(text):
@@ -142,12 +146,12 @@ def _is_jamo_tail(char: str) -> bool:
 
 
 def count_cells(text: str) -> int:
-    """Length as a reader counts it: a cluster is 1, of a wide (CJK) one 2."""
+    """Return the length as a reader counts it: a cluster is 1, of a wide (CJK) one 2."""
     return sum(cells_at(text, grapheme_starts(text)))
 
 
 def cells_at(text: str, starts: Collection[int]) -> list[int]:
-    """Of each character what it adds to the length: nothing but for the first of a cluster."""
+    """Return what each character adds to the length: nothing but for the first of a cluster."""
     counted = [0] * len(text)
     for i in starts:
         if not is_ignorable(text[i]):
@@ -156,9 +160,9 @@ def cells_at(text: str, starts: Collection[int]) -> list[int]:
 
 
 def break_opportunities(text: str, language: str = "", phrases: bool = False) -> list[int]:
-    """Indices before which a new line may start: after spaces and newlines, after hyphens and
-    dashes inside words, at soft hyphens and zero-width spaces, between CJK characters, between Thai
-    words and between emoji.
+    """Return the indices before which a new line may start: after spaces and newlines, after
+    hyphens and dashes inside words, at soft hyphens and zero-width spaces, between CJK characters,
+    between Thai words and between emoji.
 
     With `phrases`, those between CJK characters only where a phrase ends, and none between emoji:
     where a reader of the language would break. Never inside a cluster or at a non-breaking space;
@@ -231,8 +235,8 @@ def _is_figure_of(text: str, i: int) -> bool:
 
 
 def may_part(text: str, i: int) -> bool:
-    """Whether the clusters beside `i` may stand on two lines where there is no other way: not a
-    vowel of Thai or Lao from its consonant, no mark of punctuation at a line's start."""
+    """Return whether the clusters beside `i` may stand on two lines where there is no other way:
+    not a vowel of Thai or Lao from its consonant, no mark of punctuation at a line's start."""
     before, after = text[i - 1], text[i]
     if before in _LEADING_VOWELS or after in _TRAILING_VOWELS:
         return False
@@ -240,7 +244,7 @@ def may_part(text: str, i: int) -> bool:
 
 
 def spaces_words(char: str) -> bool:
-    """Whether the script of the character sets blanks between words."""
+    """Return whether the script of the character sets blanks between words."""
     unspaced = _WORDS_UNPARTED | _SYLLABLES_PARTED | KANA | {"Hani", "Thai"}
     return script_of(char) not in unspaced
 

@@ -1,4 +1,4 @@
-"""Logos: taken out of a plain ground, in a light and a dark version, and the colours they bring.
+"""Logos: cut out of a plain background, in a light and a dark version, and their colours.
 
 Pictures are uint8 (h, w, 4) with straight alpha, sRGB. Equal pixels give equal results.
 """
@@ -16,11 +16,12 @@ from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
 READABLE = 4.5
 """Contrast of words to what they stand on (WCAG 2.1, 1.4.3)."""
 LOST = 2.0
-"""A logo with less contrast than this to its ground is as good as gone."""
+"""A logo with less contrast than this to its background is as good as gone."""
 LARGEST = 1600
 """Pixels of a logo's longer side; no frame shows more."""
 _PLAIN = 14.0
-"""CIELAB distance within which the pixels of a border are one plain ground, with a JPEG's noise."""
+"""CIELAB distance within which the pixels of a border are one plain background, with a JPEG's
+noise."""
 _GREY = 14.0
 """CIELAB chroma below which a colour has no hue of its own."""
 _OPAQUE = 0.5
@@ -31,9 +32,9 @@ class Logo:
     """A logo as a kit can use it."""
 
     rgba: np.ndarray
-    """Without its plain ground and without empty edges."""
+    """Without its plain background and without empty edges."""
     ground: str | None
-    """The plain ground that it was taken out of, as #RRGGBB."""
+    """The plain background that it was taken out of, as #RRGGBB."""
     opaque: bool
     """It fills its whole rectangle, which will show as a box."""
     colours: tuple[tuple[str, float], ...]
@@ -41,7 +42,7 @@ class Logo:
 
 
 def read_logo(picture: np.ndarray) -> Logo:
-    """Look at a picture, uint8 (h, w, 3) or (h, w, 4)."""
+    """Examine a picture, uint8 (h, w, 3) or (h, w, 4)."""
     rgba = _with_alpha(_reduce_logo(picture))
     ground = None
     if rgba[..., 3].min() > 250:
@@ -99,8 +100,8 @@ def _plain_ground(rgba: np.ndarray) -> np.ndarray | None:
 
 
 def _without_ground(rgba: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """A logo of one ink is solved for its ink; of one with several colours the ground around it and
-    in the counters of its letters is taken, and what else it encloses is part of it."""
+    """A logo of one ink is solved for its ink; of one with several colours the background around it
+    and in the counters of its letters is taken, and what else it encloses is part of it."""
     rgb = rgba[..., :3].astype(np.float32)
     away = np.linalg.norm(
         _pixels_to_lab(rgba[..., :3]) - _pixels_to_lab(ground[None].astype(np.uint8)), axis=2
@@ -113,7 +114,7 @@ def _without_ground(rgba: np.ndarray, ground: np.ndarray) -> np.ndarray:
     along = ink - ground
     share = ((rgb - ground) @ along / max(1.0, float(along @ along))).clip(0, 1)
     rest = np.abs(rgb - (ground + share[..., None] * along)).max(axis=2)
-    if (rest[inside] < 40).mean() > 0.97:  # Every pixel is a mixture of ground and ink.
+    if (rest[inside] < 40).mean() > 0.97:  # Every pixel is a mixture of background and ink.
         solved = np.empty_like(rgba)
         solved[..., :3] = ink
         solved[..., 3] = np.rint(255 * np.where(share < 0.04, 0, share))
@@ -208,14 +209,15 @@ def _rank_colours(pixels: np.ndarray) -> tuple[tuple[str, float], ...]:
 
 
 def light_version(logo: Logo, light: str) -> np.ndarray | None:
-    """The logo for pictures: what is dark grey or black in it and stands free becomes `light`; a
-    logo of one ink that is not light becomes so as a whole. None where nothing changes."""
+    """Return the logo for pictures: what is dark grey or black in it and stands free becomes
+    `light`; a logo of one ink that is not light becomes so as a whole. None where nothing changes.
+    """
     return _recolour_logo(logo, light, lambda lightness: lightness < 45, lambda ink: ink < 62)
 
 
 def dark_version(logo: Logo, dark: str) -> np.ndarray | None:
-    """The logo for light grounds: what is white or light grey in it and stands free becomes `dark`;
-    a logo of one light ink becomes so as a whole. None where nothing changes."""
+    """Return the logo for light backgrounds: what is white or light grey in it and stands free
+    becomes `dark`; a logo of one light ink becomes so as a whole. None where nothing changes."""
     return _recolour_logo(logo, dark, lambda lightness: lightness > 72, lambda ink: ink > 62)
 
 
@@ -267,7 +269,7 @@ def _standing_free(chosen: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def luminance_of(rgba: np.ndarray) -> float:
-    """Mean relative luminance of the pixels that are seen, 0..1."""
+    """Return the mean relative luminance of the pixels that are seen, 0..1."""
     seen = rgba[..., 3] > 127
     if not seen.any():
         return 1.0
@@ -279,13 +281,13 @@ def luminance_of(rgba: np.ndarray) -> float:
 
 
 def contrast_of(a: str, b: str) -> float:
-    """Of two colours, 1..21."""
+    """Return the contrast of two colours, 1..21."""
     return contrast_ratio(relative_luminance(a), relative_luminance(b))
 
 
 def readable_near(colour: str, grounds: tuple[str, ...], least: float = READABLE) -> str:
-    """The colour nearest in lightness, of the same hue, that has enough contrast to all of some
-    others; black or white where none has."""
+    """Return the colour nearest in lightness, of the same hue, that has enough contrast to all of
+    some others; black or white where none has."""
     lab = _pixels_to_lab(np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)]], np.uint8))[0]
     for step in range(0, 101):
         for sign in (-1, 1):
@@ -307,8 +309,8 @@ def _of_lab(lightness: float, a: float, b: float) -> str:
 
 
 def propose_colours(logo: Logo) -> dict[str, str]:
-    """Colours for every role of a kit, of the logo's own hues: its strongest colour for plates,
-    pale and dark tints of it for grounds, and words that are readable on each."""
+    """Return colours for every role of a kit, of the logo's own hues: its strongest colour for
+    plates, pale and dark tints of it for backgrounds, and words that are readable on each."""
     labs = {
         c: _pixels_to_lab(np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)]], np.uint8))[0]
         for c, _ in logo.colours
@@ -339,7 +341,7 @@ def propose_colours(logo: Logo) -> dict[str, str]:
     ground, ground_deep, on_ground = make_tint(94, 5), make_tint(84, 11), ink
     lost = contrast_ratio(luminance_of(logo.rgba), relative_luminance(ground)) < LOST
     if lost and not logo.opaque and dark_version(logo, ink) is None:
-        # A light logo of several colours, which would not be seen on a pale ground.
+        # A light logo of several colours, which would not be seen on a pale background.
         ground, ground_deep, on_ground = deep, make_tint(10, 9), text
     return {
         "text": text,

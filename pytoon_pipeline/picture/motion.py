@@ -1,4 +1,4 @@
-"""Camera movement: where the picture stands at each frame, eased and to a fraction of a pixel."""
+"""Move the camera: where the picture stands at each frame, eased and to a fraction of a pixel."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 
 def ease_in_out(t: float) -> float:
-    """0..1 -> 0..1, soft at both ends but never at rest: half straight, half smoothstep, so that
-    a movement still lives at its first and last frame, where transitions lie."""
+    """Ease 0..1 to 0..1, soft at both ends but never at rest: half straight, half smoothstep, so
+    that a movement still lives at its first and last frame, where transitions lie."""
     t = min(1.0, max(0.0, t))
     return 0.5 * t + 0.5 * t * t * (3 - 2 * t)
 
 
 def ease_out(t: float) -> float:
-    """Fast, then settling: what enters comes to rest (cubic)."""
+    """Ease 0..1 to 0..1, fast and then settling: what enters comes to rest (cubic)."""
     t = min(1.0, max(0.0, t))
     return 1 - (1 - t) ** 3
 
 
 def ease_with_overshoot(t: float, amount: float = 1.2) -> float:
-    """0 -> 1 with one small overshoot ("back" easing): a pop."""
+    """Ease 0..1 to 0..1 with one small overshoot ("back" easing): a pop."""
     t = min(1.0, max(0.0, t)) - 1
     return 1 + (amount + 1) * t**3 + amount * t**2
 
@@ -43,7 +43,7 @@ FLOAT_SECONDS = 4.0
 def compute_pose(
     kind: str, amount: float, focus: tuple[float, float], frame: int, frames: int, rate: int
 ) -> CameraPose:
-    """The camera of a motion at a frame of `frames`, at `rate` frames per second.
+    """Return the camera of a motion at a frame of `frames`, at `rate` frames per second.
 
     Zoom runs from 1 to 1 + amount. Pans hold 1 + amount and travel through the play that this
     gives, and at most as far again where the picture is larger than the frame.
@@ -68,5 +68,5 @@ def compute_pose(
 
 
 def largest_zoom(kind: str, amount: float) -> float:
-    """The most a motion magnifies the fitted picture."""
+    """Return the most a motion magnifies the fitted picture."""
     return {"still": 1.0, "float": 1 + 0.5 * amount}.get(kind, 1 + amount)

@@ -75,7 +75,7 @@ class _TextRun:
 
 class ShapedParagraph:
     """A text with its levels, scripts and faces. Raises `MissingGlyphError`, or `PresetError` where
-    the family asked for does not exist."""
+    the family does not exist."""
 
     def __init__(self, text: str, spec: FontSpec, library: FontLibrary):
         self.text, self.spec, self.library = text, spec, library
@@ -92,11 +92,12 @@ class ShapedParagraph:
         self._cells = [0, *accumulate(cells_at(text, self.clusters))]
 
     def cells(self, start: int, end: int) -> int:
-        """Length of text[start:end] as a reader counts it; both lie between clusters."""
+        """Return the length of text[start:end] as a reader counts it; both indices lie between
+        clusters."""
         return self._cells[end] - self._cells[start]
 
     def line(self, start: int, end: int) -> ShapedLine:
-        """The line that holds text[start:end], shaped. A soft hyphen at its end is drawn."""
+        """Return the line that holds text[start:end], shaped. A soft hyphen at its end is drawn."""
         line = self._lines.get((start, end))
         if line is None:
             line = self._lines[start, end] = self._shape_range(start, end)
@@ -204,13 +205,13 @@ class ShapedParagraph:
 
 
 def measure_advance(text: str, spec: FontSpec, library: FontLibrary, size: float = 1.0) -> float:
-    """Advance width of one line of text at `size` pixels (in em where no size is given)."""
+    """Return the advance width of one line of text at `size` pixels, by default in em."""
     return ShapedParagraph(text, spec, library).line(0, len(text)).advance * size
 
 
 def bidi_levels(text: str, base: int | None = None) -> list[int]:
-    """Embedding level of each character (odd is right-to-left), the same for a whole cluster;
-    `base` is the text's level, by its first strong letter where None."""
+    """Return the embedding level of each character (odd is right-to-left), the same for a whole
+    cluster. `base` is the text's level; where it is None, the first strong letter decides."""
     levels = bidi.resolve_levels(text, base)
     # Marks and joiners never part from their letter.
     starts = grapheme_starts(text)

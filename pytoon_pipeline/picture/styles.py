@@ -10,12 +10,18 @@ from typing import Literal
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.picture.font_choice import FontSpec
 
+BreakingLevel = Literal["words", "parts", "letters"]
+"""How small the parts are into which words may be broken."""
+
+
 Breaking = Literal["words", "parts", "letters"]
 """How far a text may be broken: between words, between parts of words, anywhere."""
 
 
 @dataclass(frozen=True)
 class TextShadow:
+    """The shadow of letters or of the plate behind them."""
+
     dx: float = 0.0
     """Em to the right."""
     dy: float = 0.04
@@ -28,6 +34,8 @@ class TextShadow:
 
 @dataclass(frozen=True)
 class TextBoxStyle:
+    """The plate behind a text."""
+
     color: str = "#000000"
     opacity: float = 1.0
     pad_x: float = 0.34
@@ -43,12 +51,12 @@ class TextBoxStyle:
 
 @dataclass(frozen=True)
 class WordHighlight:
-    """How the words that `draw` is told to highlight differ."""
+    """How the words that `draw_text` highlights differ."""
 
     color: str = "#FFFFFF"
     box: TextBoxStyle | None = None
-    """A plate behind each highlighted word (its `per_line` has no meaning). Not part of what `fit`
-    keeps inside the box: it may stand out by its padding."""
+    """A plate behind each highlighted word (its `per_line` has no meaning). Not part of what
+    `fit_text` keeps inside the box: it may stand out by its padding."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class TextStyle:
     align: Literal["left", "center", "right"] = "center"
     """`left` is where lines begin: on the right side of a text that runs right to left."""
     valign: Literal["top", "middle", "bottom"] = "middle"
-    breaking: Breaking = "words"
+    breaking: BreakingLevel = "words"
     """What may be parted where a word alone fits no line: nothing; words at their syllables and
     addresses at their signs; anything between letters."""
     uppercase: bool = False
@@ -112,6 +120,7 @@ class TextStyle:
 
     @property
     def font(self) -> FontSpec:
+        """What decides the shape of the text."""
         return FontSpec(
             family=self.family,
             weight=self.weight,
@@ -131,7 +140,7 @@ class TextStyle:
 
 
 def parse_color(color: str) -> tuple[int, int, int]:
-    """Red, green and blue of `#RRGGBB`, 0 to 255. Raises `PresetError` for anything else."""
+    """Return red, green and blue of `#RRGGBB`, 0 to 255. Raises `PresetError` for anything else."""
     if not re.fullmatch("#[0-9A-Fa-f]{6}", color):
         raise PresetError(
             Problem("style.color", f"{color!r} is not a colour.", "Write it as #RRGGBB.")

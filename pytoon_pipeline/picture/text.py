@@ -1,9 +1,9 @@
-"""A text fitted into a box, and measured on one line.
+"""Fit a text into a box, and measure it on one line.
 
 All lengths are pixels of the real frame, all style measures em of the type size, so one style
 serves every resolution. Boxes are given by width and height; what comes back is relative to the
-box's top-left corner. What does not fit is split by `cues.split_into_cues`; what does is drawn by
-`drawing.draw_text`.
+top-left corner of the box. A text that does not fit is split by `cues.split_into_cues`; one that
+does is drawn by `drawing.draw_text`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from pytoon_pipeline.picture.text_forms import normalise_text, shown_text
 def fit_text(
     text: str, style: TextStyle, box_w: int, box_h: int, library: FontLibrary
 ) -> FittedText | None:
-    """The text at the largest size (whole pixels, `min_px` to `max_px`) at which it fits the box
-    with its stroke and its background box, in the fewest lines that this size allows, broken so
+    """Return the text at the largest size (whole pixels, `min_px` to `max_px`) at which it fits the
+    box with its stroke and its background box, in the fewest lines that this size allows, broken so
     that they are even. A newline in the text starts a new line. Words stay whole where that is
-    possible at any of the sizes; else those that fit no line are parted as `style.breaking` allows.
+    possible at any of the sizes; otherwise those that fit no line are broken as `style.breaking`
+    allows. Returns None when the text does not fit.
 
-    None when it doesn't fit. Raises `MissingGlyphError` for characters that no font has,
-    `PresetError` for a family that doesn't exist, `ValueError` when there is nothing to draw."""
+    Raises `MissingGlyphError` for characters that no font has, `PresetError` for a family that does
+    not exist, `ValueError` when there is nothing to draw.
+    """
     plain = normalise_text(text)
     if not is_visible(plain):
         raise ValueError("there is no text to fit")
@@ -43,5 +45,5 @@ def fit_text(
 
 
 def measure_text(text: str, style: TextStyle, size: float, library: FontLibrary) -> float:
-    """Advance width in pixels of the text on one line, without stroke."""
+    """Return the advance width in pixels of the text on one line, without stroke."""
     return measure_line(shown_text(text, style, library), style.font, library, size)

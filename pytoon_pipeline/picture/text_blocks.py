@@ -1,4 +1,4 @@
-"""A text set in lines: sizes, line breaks and places inside a box."""
+"""Set a text in lines: choose size and line breaks, and place the lines inside a box."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLOSING = "\"'”’»)]}」』）"
 
 
 class TextBlock:
-    """A stretch of a paragraph that is to be set in lines, which end where phrases do or, in
+    """A stretch of a paragraph that is to be set in lines. Lines end where phrases do or, in
     scripts without spaces, anywhere."""
 
     def __init__(
@@ -61,8 +61,8 @@ class TextBlock:
         self.cap = library.metrics(library.require(style.family, style.weight)).cap_height
 
     def is_hopeless(self, box_w: int) -> bool:
-        """Whether there is more text than all lines hold however it is broken; cheap to say of
-        texts far too long."""
+        """Return whether there is more text than all lines can hold, however it is broken. This is
+        quick for texts that are far too long."""
         text, style = self.paragraph.text, self.style
         blanks = sum(text.count(c) for c in BREAKING_SPACES)
         visible = self.paragraph.cells(0, len(text)) - blanks - text.count("\n")
@@ -73,11 +73,13 @@ class TextBlock:
         return 0.85 * least > style.max_lines * self.line_room(style.min_px, box_w)
 
     def spare_lines(self, box_w: int) -> None:
-        """Parts words no more often than large type needs, rather than for larger type still."""
+        """Limit the lines to those that large type needs, so that words are not broken for still
+        larger type."""
         size = max(self.style.min_px, round(_LARGE * self.style.max_px))
         self.most_lines = self._fewest_lines(size, box_w) or self.style.max_lines
 
     def fit(self, box_w: int, box_h: int) -> FittedText | None:
+        """Return the block at the largest size that fits the box, or None."""
         low, high = self.style.min_px, self.style.max_px
         if not self._fits_at(low, box_w, box_h):
             return None
@@ -95,7 +97,7 @@ class TextBlock:
         return None
 
     def fits(self, box_w: int, box_h: int) -> bool:
-        """Whether there is a `fit_text`, found with less work."""
+        """Return whether `fit` would return something, with less work."""
         least, usual = self.style.min_px, self.style.line_height
         widest = self.extents.high + self.extents.deep + _MIN_GAP_EM
         if widest <= usual or not self._fits_at(least, box_w, box_h):
@@ -165,6 +167,8 @@ class TextBlock:
         return (box_w - left - right) / 2
 
     def trim(self, a: int, b: int) -> tuple[int, int]:
+        """Return the indices of the first character and behind the last one of a line from stop a
+        to stop b, without blanks at its end."""
         start, end = self.stops[a], self.stops[b]
         while end > start and self.paragraph.text[end - 1] in BREAKING_SPACES + "\n\u200b":
             end -= 1
@@ -174,7 +178,8 @@ class TextBlock:
         return self.paragraph.line(*self.trim(a, b))
 
     def width(self, a: int, b: int) -> float:
-        """Ink in em; infinite where the line would hold too many characters or a newline."""
+        """Return the width in em of the ink of a line from stop a to stop b; infinite where it
+        would hold too many characters or a newline."""
         width = self._widths.get((a, b))
         if width is None:
             start, end = self.trim(a, b)
@@ -188,7 +193,7 @@ class TextBlock:
         return width
 
     def line_room(self, size: int, box_w: int) -> float:
-        """Em that a line's ink may be wide."""
+        """Return how wide the ink of a line may be, in em."""
         pad_x = padding_px(self.style.box, size)[0] if self.style.box else 0
         return (box_w - 2 * (pad_x + SLACK_PX)) / size - 2 * self.style.stroke
 
@@ -261,6 +266,7 @@ class TextBlock:
 
     @cached_property
     def extents(self) -> LineExtents:
+        """How far the block reaches from its baselines."""
         inks = []
         for a, b in pairwise([0, *self.forced, len(self.stops) - 1]):
             ink = self._line(a, b).ink
@@ -297,13 +303,13 @@ def _clear_pitch(above: ShapedLine, below: ShapedLine, shift: float) -> float:
 
 
 def is_short_word(word: str) -> bool:
-    """Whether a word is so short that it belongs to what follows: articles, prepositions, figures
-    of scripts that have such words apart."""
+    """Return whether a word is so short that it belongs to what follows: articles, prepositions and
+    figures, in scripts whose words are separated."""
     known = {"Latn", "Cyrl", "Grek", None}
     return word.isalnum() and len(word) <= _SHORT_WORD and {script_of(c) for c in word} <= known
 
 
 def starts_with_figure(text: str) -> bool:
-    """Whether a text begins with a figure or a price."""
+    """Return whether a text begins with a figure or a price."""
     signed = unicodedata.category(text[:1] or " ") == "Sc"
     return (text[1:].lstrip(BREAKING_SPACES) if signed else text)[:1].isdigit()

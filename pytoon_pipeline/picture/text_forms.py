@@ -1,4 +1,5 @@
-"""The form in which a text is drawn: normalised, in capitals, with emoji that a font has."""
+"""Bring a text into the form in which it is drawn: normalised, in capitals, with emoji that a font
+has."""
 
 from __future__ import annotations
 
@@ -12,13 +13,14 @@ from pytoon_pipeline.picture.styles import TextStyle
 
 
 def shown_text(text: str, style: TextStyle, library: FontLibrary) -> str:
-    """The text as it is drawn on one line: normalised, in capitals where the style says so, emoji
-    that no font has replaced. Empty where nothing can be seen."""
+    """Return the text as it is drawn on one line: normalised, in capitals where the style says so,
+    with emoji that no font has replaced. The result is empty where nothing can be seen."""
     return display_form(normalise_text(text), style, library)[0]
 
 
 def normalise_text(text: str) -> str:
-    """Composed (NFC), one space between words, no blank lines, no control characters."""
+    """Return the text composed (NFC), with one space between words and without blank lines and
+    control characters."""
     text = unicodedata.normalize("NFC", text)
     text = re.sub("\r\n?|[\u2028\u2029\v\f\x85]", "\n", text).replace("\t", " ")
     text = "".join(c for c in text if c == "\n" or unicodedata.category(c) != "Cc")
@@ -27,7 +29,8 @@ def normalise_text(text: str) -> str:
 
 
 def display_form(text: str, style: TextStyle, library: FontLibrary) -> tuple[str, list[int]]:
-    """The text as it is drawn, and for each of its indices (its end too) that of the original."""
+    """Return the text as it is drawn, and for each of its indices (its end too) the index in the
+    original."""
     text, places, _ = replace_unknown_emoji(text, library)
     if not style.uppercase:
         return text, places

@@ -1,4 +1,4 @@
-"""Transitions: two frames and a time, one frame."""
+"""Blend two frames at a time of a transition to one frame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline.picture.layers import Placement
-from pytoon_pipeline.picture.yuv import Planes
+from pytoon_pipeline.picture.yuv import Planes, make_planes
 
 _BLACK = (16.0, 128.0, 128.0)
 _ZOOM = 1.35
@@ -20,9 +20,10 @@ _SOFT = 0.22
 
 
 def blend_frames(kind: str, left: Planes, right: Planes, index: int, count: int) -> Planes:
-    """Frame `index` of a transition of `count` frames from `left` to `right`.
+    """Return frame `index` of a transition of `count` frames from `left` to `right`.
 
-    Neither end shows one side alone: the frames before and after the transition do.
+    Neither end shows one side alone: the frames before and after the transition do. Raises
+    ValueError for a kind that there is not.
     """
     t = (index + 1) / (count + 1)
     if kind == "fade":
@@ -40,17 +41,17 @@ def blend_frames(kind: str, left: Planes, right: Planes, index: int, count: int)
 
 def _blend_fade(left: Planes, right: Planes, t: float) -> Planes:
     """A straight mix. Where both sides are equal, so is the result: captions stand still."""
-    return tuple(cv2.addWeighted(a, 1 - t, b, t, 0) for a, b in zip(left, right, strict=True))  # type: ignore[return-value]
+    return make_planes(cv2.addWeighted(a, 1 - t, b, t, 0) for a, b in zip(left, right, strict=True))
 
 
 def _through_black(left: Planes, right: Planes, t: float) -> Planes:
     """Down to black by the middle, and up again; eased, so that black is passed, not held."""
     source, keep = (left, 1 - 2 * t) if t < 0.5 else (right, 2 * t - 1)
     keep = keep * keep * (3 - 2 * keep)
-    return tuple(
+    return make_planes(
         cv2.addWeighted(plane, keep, plane, 0, black * (1 - keep))
         for plane, black in zip(source, _BLACK, strict=True)
-    )  # type: ignore[return-value]
+    )
 
 
 def _blend_slide(left: Planes, right: Planes, t: float) -> Planes:
@@ -61,7 +62,7 @@ def _blend_slide(left: Planes, right: Planes, t: float) -> Planes:
     for n, (a, b) in enumerate(zip(left, right, strict=True)):
         cut = shift // 2 if n else shift
         out.append(np.ascontiguousarray(np.concatenate([a[:, cut:], b[:, :cut]], axis=1)))
-    return tuple(out)  # type: ignore[return-value]
+    return make_planes(out)
 
 
 def _blend_zoom(left: Planes, right: Planes, t: float, step: float) -> Planes:
@@ -79,7 +80,7 @@ def _blend_zoom(left: Planes, right: Planes, t: float, step: float) -> Planes:
                 sides.append((_scale_plane(plane, scales, bool(n)), weight))
         mixed = sides[0][0] if len(sides) == 1 else sum(side * weight for side, weight in sides)
         out.append(np.rint(mixed).astype(np.uint8))
-    return tuple(out)
+    return make_planes(out)
 
 
 def _scale_plane(plane: np.ndarray, scales: list[float], chroma: bool) -> np.ndarray:
@@ -114,7 +115,7 @@ def _blend_wipe(left: Planes, right: Planes, t: float) -> Planes:
         row = _smoothstep((places - edge) / _SOFT).astype(np.float32)
         weight = np.ascontiguousarray(np.broadcast_to(row, (height, width)))
         out.append(cv2.blendLinear(a, b, 1 - weight, weight))
-    return tuple(out)  # type: ignore[return-value]
+    return make_planes(out)
 
 
 def _ease_quintic(t: float) -> float:

@@ -8,6 +8,8 @@ to 3.4 and 4.6, and ITU-T H.264 annex E, figure E-1.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
@@ -29,8 +31,14 @@ _INVERSE = np.linalg.inv(np.vstack([_LUMA, _CHROMA]))
 _TO_RGB = np.hstack([_INVERSE, -_INVERSE @ np.array([[16.0], [128.0], [128.0]])])
 
 
+def make_planes(planes: Iterable[np.ndarray]) -> Planes:
+    """Return three arrays as the planes of a frame. Raises ValueError for more or fewer of them."""
+    y, u, v = planes
+    return y, u, v
+
+
 def rgb_to_planes(rgb: np.ndarray) -> Planes:
-    """The planes of an RGB picture, uint8 (h, w, 3) with even h and w.
+    """Return the planes of an RGB picture, uint8 (h, w, 3) with even h and w.
 
     Chroma is the average of two rows, filtered [1 2 1]/4 around each even column (the edge is
     repeated), and is rounded once, after the filter. Raises ValueError for other shapes.
@@ -52,7 +60,7 @@ def rgb_to_planes(rgb: np.ndarray) -> Planes:
 
 
 def planes_to_rgb(planes: Planes) -> np.ndarray:
-    """The RGB picture, uint8 (h, w, 3), of a frame; chroma is interpolated linearly."""
+    """Return the RGB picture, uint8 (h, w, 3), of a frame; chroma is interpolated linearly."""
     y, u, v = planes
     h, w = y.shape
     _require_even_size(h, w)

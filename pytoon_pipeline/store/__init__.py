@@ -1,4 +1,4 @@
-"""Where pixels, sound and documents lie."""
+"""The store of pixels, sound and documents: a folder of this machine, or a bucket."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = [
 
 
 def open_store(settings: Settings) -> Store:
-    """The store of the settings: a folder, or a bucket. Asks nothing of it yet. SettingsError for
-    an address that is neither."""
+    """Return the store of the settings, a folder or a bucket. Nothing is asked of it yet. Raises
+    SettingsError for an address that is neither."""
     address = settings.store
     if address.startswith("s3://"):
         return open_s3(settings)
@@ -40,6 +40,6 @@ def open_store(settings: Settings) -> Store:
 
 
 def describe_location(store: Store, key: str) -> str:
-    """Where an object lies, for a person: a path where it is a file of this machine, else its
-    address in the store. What a browser opens is `store.url(key)`."""
+    """Return where an object lies, for a person: a path where it is a file of this machine, else
+    its address in the store. What a browser opens is `store.url(key)`."""
     return store.place(key)

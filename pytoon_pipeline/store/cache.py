@@ -40,9 +40,11 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,12}")
 
 @dataclass(frozen=True)
 class CachedCopy:
+    """A copy of an object on this machine."""
+
     path: Path
     version: str
-    """As `keep_draft` was told it; empty where that can't be part of a name."""
+    """As it was given to `keep_draft`; empty where that can't be part of a name."""
     used: float
     """Unix time, of its last use."""
 
@@ -60,8 +62,9 @@ class ObjectCache:
         return hashlib.sha256(key.encode()).hexdigest()[:32]
 
     def copies(self, key: str, *, recent: bool = False) -> list[CachedCopy]:
-        """The copies of an object that are there, the newest first; with `recent` only those that
-        are safe to use without the key's lock. What a crash left shorter than it was is no copy."""
+        """Return the copies of an object that are there, the newest first; with `recent` only those
+        that are safe to use without the key's lock. What a crash left shorter than it was is no
+        copy."""
         mark, found = self._key_digest(key), []
         with suppress(FileNotFoundError), os.scandir(self.folder / mark[:2]) as entries:
             for entry in entries:
@@ -78,7 +81,7 @@ class ObjectCache:
         return [copy for _, copy in sorted(found, key=lambda each: -each[0])]
 
     def use(self, copy: CachedCopy) -> Path:
-        """The copy's path, its use noted."""
+        """Return the copy's path, and note its use."""
         now = time.time()
         if abs(now - copy.used) > _NOTED:
             with suppress(OSError):  # Noted or not, it is good to read.
@@ -87,7 +90,8 @@ class ObjectCache:
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Alone, on this machine, in making copies of an object. Not to be taken twice."""
+        """Hold the lock under which copies of an object are made on this machine. It must not be
+        entered twice."""
         with (
             _report_errors(self.folder),
             lock_file(self._lock_path(self._key_digest(key)), lambda: None),
@@ -99,7 +103,8 @@ class ObjectCache:
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
-        """A file to write, which `keep_draft` makes a copy of; gone at the end if it was not."""
+        """Yield a file to write, which `keep_draft` makes a copy of; gone at the end if it was
+        not."""
         with _report_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=".tmp-", dir=self.folder)
@@ -110,7 +115,7 @@ class ObjectCache:
                 Path(name).unlink(missing_ok=True)
 
     def is_whole(self, key: str, copy: CachedCopy) -> bool:
-        """Is a copy still what it was? One that is not is taken away."""
+        """Return whether a copy still is what it was. One that is not is removed."""
         try:
             if (
                 sums.describe_damage(copy.path, sums.read_note(copy.path), sums.named_sum(key))
@@ -145,16 +150,16 @@ class ObjectCache:
         return target
 
     def drop(self, key: str) -> None:
-        """Forget an object that is no more."""
+        """Remove the copies of an object that was deleted."""
         for copy in self.copies(key):
             copy.path.unlink(missing_ok=True)
 
     # Room -----------------------------------------------------------------------------------------
 
     def tidy(self, *, now: bool = False) -> None:
-        """Take away what there is no room for, the longest unused first, and old versions; but
-        nothing that was used in the last two hours. Looks only every five minutes, unless it is
-        to be `now`."""
+        """Remove what there is no room for, the longest unused first, and old versions; but nothing
+        that was used in the last two hours. Looks only every five minutes, unless it is to be
+        `now`."""
         mark = self.root / "swept"
         with suppress(OSError):  # Another may do the same; a tidier cache is not worth a failure.
             if not now and mark.exists() and abs(time.time() - mark.stat().st_mtime) < PAUSE:

@@ -1,4 +1,4 @@
-"""The content types under which a store hands out its objects."""
+"""The content types of the objects of a store, by the extensions of their keys."""
 
 from __future__ import annotations
 

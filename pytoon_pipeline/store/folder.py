@@ -30,6 +30,8 @@ _DAMAGED = ".tmp-damaged-"
 
 
 class FolderStore(Store):
+    """A store in a folder of this machine. Its methods are those of `Store`."""
+
     shared = False
 
     def __init__(self, root: Path):

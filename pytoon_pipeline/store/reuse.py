@@ -1,4 +1,5 @@
-"""Objects taken up again: what a run finds in the store must not be tidied away under it."""
+"""Use objects of the store again: what a run finds there must not be removed while the run needs
+it."""
 
 from __future__ import annotations
 
@@ -22,8 +23,9 @@ of that age is ever tidied away, whether anything refers to it yet or not."""
 
 
 def retry_if_missing(function: Callable[P, T]) -> Callable[P, T]:
-    """What takes its results from a store, and makes what is not there: done once more where an
-    object was damaged, which was taken away as it was read."""
+    """Wrap a function that reads its results from a store, and makes those that are missing, so
+    that it runs once more where an object was damaged. A damaged object was removed when it was
+    read."""
 
     @wraps(function)
     def make_twice(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -36,8 +38,8 @@ def retry_if_missing(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def touch_if_present(store: Store, key: str) -> bool:
-    """Is this object there, whole, to be used from now on? One that has lain for long is marked as
-    new, so that it stays until what is being made refers to it; a damaged one is taken away.
+    """Return whether this object is in the store, undamaged, to be used from now on. An old one is
+    marked as new, so that it stays until what is being made refers to it; a damaged one is removed.
 
     Raises StoreError when the store can't be reached.
     """

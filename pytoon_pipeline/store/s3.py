@@ -72,7 +72,8 @@ LONGEST_LINK = 7 * 86400
 
 
 def open_s3(settings: Settings) -> S3Store:
-    """The bucket of `s3://bucket/prefix`. Raises SettingsError for what is no such address."""
+    """Return the store of `s3://bucket/prefix`. Raises SettingsError where the setting is no such
+    address."""
     bucket, _, prefix = settings.store.removeprefix("s3://").partition("/")
     ip = re.fullmatch(r"\d+(\.\d+){3}", bucket)
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket) or ".." in bucket or ip:
@@ -126,6 +127,8 @@ def _with_retries(
 
 
 class S3Store(Store):
+    """A store in a bucket. Its methods are those of `Store`."""
+
     shared = True
 
     def __init__(
@@ -143,7 +146,7 @@ class S3Store(Store):
     ):
         """`public` is where a person's browser finds the server, if not at `endpoint`;
         `link_profile` the profile whose key signs links, if not the store's own. Nothing is asked
-        of the bucket yet. SettingsError for an endpoint that is none."""
+        of the bucket yet. Raises SettingsError for an endpoint that is none."""
         super().__init__()
         self.bucket, self.prefix, self.part = bucket, prefix, part
         self.endpoint = checked_endpoint(endpoint) if endpoint else None
@@ -309,8 +312,8 @@ class S3Store(Store):
                 )
 
     def _find_copy(self, key: str, *, recent: bool = False) -> Path | None:
-        """The copy of the object as it is now, if this machine has one. Missing when the object
-        is gone from where it would have been compared."""
+        """The copy of the object as it is now, if this machine has one. Raises ObjectNotFoundError
+        when the object is gone from where it would have been compared."""
         copies = self.cache.copies(key, recent=recent)
         if copies and key.partition("/")[0] not in CONTENT:
             head = self._head_object(key)
@@ -332,8 +335,8 @@ class S3Store(Store):
     @_with_retries
     def _receive_object(self, key: str, to: BinaryIO) -> tuple[dict[str, Any], str]:
         """The object into a file, from its beginning; returns what the server said of it, and its
-        SHA-256. Whole and as it was put, or StoreError; Damaged where the object itself is not what
-        was put, and is taken away."""
+        SHA-256. Whole and as it was put, or StoreError; DamagedObjectError where the object itself
+        is not what was put, and is removed."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         at = self._object_arguments(key)
@@ -420,8 +423,8 @@ class S3Store(Store):
         return gone
 
     def honours_conditions(self, key: str) -> bool:
-        """Does the server refuse to write over an object that is there, when asked to refuse?
-        Tried on one that may be lost."""
+        """Return whether the server refuses to overwrite an existing object when it is asked to
+        refuse. This is tried on the object at `key`, which may be lost."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -447,13 +450,13 @@ class S3Store(Store):
             )
 
     def url(self, key: str) -> str:
-        """A signed link; the plain address where that would hold the token of temporary
-        credentials, which is not to be written into pages and records."""
+        """Return a signed link, or the plain address where the link would hold the session token of
+        temporary credentials, which must not be written into pages and records."""
         return self.place(key) if self._signs_with_token() else self.link(key)
 
     def link(self, key: str) -> str:
-        """A signed link, made without asking the server. It opens in a browser, and is saved under
-        a name that says of which brief it is."""
+        """Return a signed link, made without asking the server. It opens in a browser, and the file
+        is saved under a name that says which brief it belongs to."""
         from botocore.exceptions import BotoCoreError
 
         parts = PurePosixPath(key).parts[-2:]
@@ -475,6 +478,8 @@ class S3Store(Store):
             )
 
     def links_until(self) -> float | None:
+        """Return the time, in seconds since 1970, until which links made now are good; None where
+        links are not to be written down."""
         # Links of temporary credentials, which end with these, are not written down.
         return None if self._signs_with_token() else time.time() + self.link_seconds
 

@@ -1,4 +1,4 @@
-"""Clients for S3 and for servers that speak it, made once per process and set of settings."""
+"""Make clients for S3 and for servers that speak it, once per process and set of settings."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ _ATTEMPTS = 6
 
 
 def store_setting_error(name: str, message: str, remedy: str) -> SettingsError:
+    """Return the error for a setting of the store that can not be used."""
     return SettingsError(Problem("settings.store", message, remedy, field=name))
 
 
 def checked_endpoint(endpoint: str) -> str:
-    """What it says is not repeated where it may hold a password."""
+    """Return the address of a server. Raises SettingsError where it is none; its text is not
+    repeated, as it may hold a password."""
     parts = urlsplit(endpoint)
     if "@" in parts.netloc or not parts.hostname or parts.query or parts.fragment:
         raise store_setting_error(
@@ -36,12 +38,14 @@ def checked_endpoint(endpoint: str) -> str:
 
 
 def is_other_maker(endpoint: str | None) -> bool:
-    """Is it a server of another maker than Amazon?"""
+    """Return whether the server is of another maker than Amazon."""
     return endpoint is not None or any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ)
 
 
 @dataclass(frozen=True)
 class S3Tools:
+    """A client, the threads that send parts for it, and the credentials that it uses."""
+
     client: Any
     pool: ThreadPoolExecutor
     credentials: Any
@@ -52,8 +56,8 @@ _OPENING: dict[int, threading.Lock] = {}
 
 
 def open_tools(endpoint: str | None, profile: str = "") -> S3Tools:
-    """`profile` is one of AWS's own files of settings; who asks is up to the environment if none is
-    named."""
+    """Return the client for an endpoint. `profile` names a profile in AWS's own files of settings;
+    without one, the environment decides which credentials are used."""
     pid = os.getpid()
     with _OPENING.setdefault(pid, threading.Lock()):
         aws = sorted((n, v) for n, v in os.environ.items() if n.startswith("AWS_"))

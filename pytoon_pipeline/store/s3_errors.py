@@ -1,4 +1,4 @@
-"""What S3 and its client say of a failure, in plain words with a remedy."""
+"""Explain failures of S3 and its client in plain words, with a remedy."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ def _error_answer(error: Exception) -> dict[str, Any]:
 
 
 def error_status(error: Exception) -> int:
+    """Return the HTTP status of an error of the client, 0 where it has none."""
     return int(_error_answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def error_code(error: Exception) -> str:
+    """Return S3's code of an error, such as `NoSuchKey`; empty where it has none."""
     return str(_error_answer(error).get("Error", {}).get("Code", ""))
 
 
 def retry_count(error: Exception) -> int:
-    """How many times it was asked again."""
+    """Return how many times the client repeated the request."""
     return int(_error_answer(error).get("ResponseMetadata", {}).get("RetryAttempts", 0))
 
 
 def is_unavailable(error: BaseException | None) -> bool:
-    """Is it of the kind that passes: nobody answers, or the server says that it can't now?"""
+    """Return whether an error is of the kind that passes: nobody answers, or the server says that
+    it can't answer now."""
     from botocore import exceptions as known
 
     if isinstance(error, known.ClientError):
@@ -66,7 +69,8 @@ _SAID["403"] = (
 
 
 def explain_error(error: Exception, bucket: str, right: str) -> tuple[str, str]:
-    """What went wrong, and the remedy. Nothing of a request is repeated: it holds a signature."""
+    """Return what went wrong, and the remedy. Nothing of the request is repeated, since it holds a
+    signature."""
     from botocore import exceptions as known
 
     if isinstance(error, known.ClientError):

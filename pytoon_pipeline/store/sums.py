@@ -36,17 +36,18 @@ class StoredSum:
     """None where only the hash is known."""
 
     def as_text(self) -> str:
+        """Return the sum as the text that is stored beside an object."""
         return f"{self.sha256} {self.bytes}\n"
 
 
 def parse_note(text: str) -> StoredSum | None:
-    """A sum as it was noted; None for what is no whole note."""
+    """Return a sum as it was noted; None for what is no whole note."""
     said = _NOTE.fullmatch(text)
     return StoredSum(said[1], int(said[2])) if said else None
 
 
 def named_sum(key: str) -> StoredSum | None:
-    """The sum that the key itself says: that of a medium."""
+    """Return the sum that the key itself names, which only that of a medium does; else None."""
     said = _MEDIUM.fullmatch(key)
     return StoredSum(said[1], None) if said else None
 
@@ -81,7 +82,8 @@ def _file_identity(info: os.stat_result) -> _Identity:
 
 
 def remember_sum(path: Path, sha256: str) -> None:
-    """What was summed while the file was written need not be read again."""
+    """Remember the sum of a file that was computed while it was written, so that it need not be
+    read again."""
     with _lock:
         _known[_file_identity(os.stat(path))] = sha256
         while len(_known) > _MAXIMUM:
@@ -89,14 +91,14 @@ def remember_sum(path: Path, sha256: str) -> None:
 
 
 def forget_all() -> None:
-    """Every file is read again, as by a new process."""
+    """Forget all sums, so that every file is read again, as by a new process."""
     with _lock:
         _known.clear()
 
 
 def sum_of(path: Path) -> str:
-    """SHA-256 of a file, in hex; read once in a process while its length and time of writing stay
-    as they are. OSError when it can't be read."""
+    """Return the SHA-256 of a file, in hex; read once in a process while its length and time of
+    writing stay as they are. Raises OSError when it can't be read."""
     with open(path, "rb") as file:
         before = _file_identity(os.fstat(file.fileno()))
         with _lock:
@@ -110,8 +112,8 @@ def sum_of(path: Path) -> str:
 
 
 def bring_contents(source: Path, target: Path, move: bool) -> str:
-    """The contents of a file, in another of one's own; moved where it may be, and that is possible.
-    Returns their SHA-256. OSError when one of them can't be read or written."""
+    """Copy the contents of a file to another, or move it where that is allowed and possible.
+    Returns their SHA-256. Raises OSError when one of them can't be read or written."""
     if move:
         with suppress(OSError):  # Another file system.
             os.replace(source, target)
@@ -137,15 +139,16 @@ def write_note(path: Path, found: StoredSum) -> bool:
 
 
 def read_note(path: Path) -> StoredSum | None:
+    """Return the sum that was noted for a file, or None where there is none."""
     with suppress(OSError, AttributeError, UnicodeDecodeError):
         return parse_note(os.getxattr(path, _ATTRIBUTE).decode())
     return None
 
 
 def describe_damage(path: Path, *known: StoredSum | None) -> str | None:
-    """What is wrong with a file, in a few words; None when nothing is. Of one of which nothing is
-    known, a video or a document must hold something.
-    OSError when it can't be read."""
+    """Return what is wrong with a file, in a few words; None when nothing is. Of one of which
+    nothing is known, a video or a document must hold something. Raises OSError when it can't be
+    read."""
     length = os.stat(path).st_size
     if length == 0 and not any(known) and path.suffix not in _MAY_BE_EMPTY:
         return "0 bytes"
