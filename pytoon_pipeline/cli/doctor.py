@@ -139,7 +139,7 @@ def _check_ffmpeg(_: DoctorContext) -> Iterator[DoctorFinding]:
             "encode H.264 and AAC",
             timeout=60,
         )
-        _, log = ffmpeg.run_ffmpeg(
+        log = ffmpeg.run_ffmpeg(
             [
                 "-i",
                 ffmpeg.to_ffmpeg_url(made),
@@ -152,7 +152,7 @@ def _check_ffmpeg(_: DoctorContext) -> Iterator[DoctorFinding]:
             ],
             "measure loudness",
             timeout=60,
-        )
+        )[1]
         with av.open(f"file:{made}") as container:
             frames = sum(1 for _ in container.decode(video=0))
     heard = "Integrated loudness" in log
@@ -244,7 +244,7 @@ def _check_opencv(_: DoctorContext) -> Iterator[DoctorFinding]:
     import numpy as np
 
     ramp = np.tile(np.arange(0, 200, 10, dtype=np.uint8), (20, 1))
-    moved = cv2.warpAffine(ramp, np.float32([[1, 0, 0.5], [0, 1, 0]]), (20, 20))
+    moved = cv2.warpAffine(ramp, np.array([[1, 0, 0.5], [0, 1, 0]], np.float32), (20, 20))
     right = bool(abs(int(moved[10, 10]) - 95) <= 1)
     yield DoctorFinding(
         "pictures",
@@ -358,12 +358,14 @@ def _check_shaping(p: DoctorContext) -> Iterator[DoctorFinding]:
 
 
 def _check_store(p: DoctorContext) -> Iterator[DoctorFinding]:
-    from pytoon_pipeline.store import S3Store, open_store
+    from pytoon_pipeline.store import FolderStore, S3Store, open_store
 
     store = open_store(p.settings)
     store.patience = 0.0
     if isinstance(store, S3Store):
         yield from _check_bucket(store, p.settings.store)
+        return
+    if not isinstance(store, FolderStore):
         return
     try:
         store.root.mkdir(parents=True, exist_ok=True)

@@ -257,7 +257,7 @@ def _send_brief(
 ) -> dict[str, Any]:
     """One brief to the server. Raises UserError with its problems."""
     data, files = _prepare_brief(settings, source)
-    request = {
+    request: dict[str, Any] = {
         source.kind: data,
         "campaign": _api_name(campaign or source.campaign),
         "name": _api_name(source.name),
@@ -316,10 +316,8 @@ def _prepare_brief(
         problems = [p for p in document.problems if p.severity == "error"]
     if data is None or problems:
         raise UserError(problems)
-    model: Brief | RenderSpec | None
-    model, problems = validate_data(
-        Brief if source.kind == "brief" else RenderSpec, data, source.shown
-    )
+    kind_model: type[Brief] | type[RenderSpec] = Brief if source.kind == "brief" else RenderSpec
+    model, problems = validate_data(kind_model, data, source.shown)
     if isinstance(model, Brief) and not problems:
         # In JSON `"15"` is no number, as it is in YAML.
         data = model.model_dump(mode="json", exclude_unset=True)

@@ -17,7 +17,7 @@ from pytoon_pipeline.errors import MediaError, Problem, UserError
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.images import save_jpeg
 from pytoon_pipeline.media.probe import probe_media
-from pytoon_pipeline.picture.yuv import planes_to_rgb
+from pytoon_pipeline.picture.yuv import make_planes, planes_to_rgb
 from pytoon_pipeline.stages.services import open_fonts
 
 FRAME_WIDTH, MARGIN, BAND = 270, 10, 26
@@ -40,8 +40,8 @@ def frames_at(path: Path, count: int) -> Iterator[tuple[Fraction, int, np.ndarra
     count = min(count, frames)
     for i in range(count):
         number = (frames - 1) * i // max(1, count - 1)
-        planes = next(iter(ClipFrames(path, size, rate, start=number, count=1, loop=False)))
-        yield number / rate, number, planes_to_rgb(planes)
+        found = next(iter(ClipFrames(path, size, rate, start=number, count=1, loop=False)))
+        yield number / rate, number, planes_to_rgb(make_planes(found))
 
 
 def write_contact_sheet(

@@ -123,13 +123,13 @@ def _print_deletions(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("what", "count", "size", "oldest", "why"):
         table.add_column(title, justify="right" if title in ("count", "size", "oldest") else "left")
-    for each in sum_by_kind(deletions):
+    for kind in sum_by_kind(deletions):
         table.add_row(
-            each.what,
-            f"{each.count:,}",
-            format_size(each.bytes),
-            f"{each.oldest / 86400:.1f} d",
-            Text(make_visible(each.reason)),
+            kind.what,
+            f"{kind.count:,}",
+            format_size(kind.bytes),
+            f"{kind.oldest / 86400:.1f} d",
+            Text(make_visible(kind.reason)),
         )
     to.print(table)
     total = sum(d.bytes for d in deletions)

@@ -223,7 +223,7 @@ def _failure_fields(event: dg.DagsterEvent) -> dict[str, Any]:
             told |= {"message": first, "reason": first, "traceback": message}
         return told
     problems = data.user_failure_data.metadata.get("problems")
-    if problems is not None:
+    if isinstance(problems, dg.TableMetadataValue):
         codes = [str(r.data["code"]) for r in problems.records if r.data["severity"] == "error"]
         told |= {"outcome": "refused", "reason": codes[0] if codes else "brief"}
     return told

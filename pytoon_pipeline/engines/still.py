@@ -17,7 +17,7 @@ from pytoon_pipeline.media.clips import ClipFrames, draw_over
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.layers import new_frame
-from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb, rgb_to_planes
+from pytoon_pipeline.picture.yuv import Planes, make_planes, planes_to_rgb, rgb_to_planes
 from pytoon_pipeline.plan.fields import Box
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
@@ -68,7 +68,7 @@ def _first_readable_picture(job: SegmentJob, media: Media) -> np.ndarray:
                     count=1,
                     ground=(job.background.colors or ["#000000"])[0],
                 )
-                rgb = planes_to_rgb(next(iter(clip)))
+                rgb = planes_to_rgb(make_planes(next(iter(clip))))
             else:
                 picture = load_image(media[asset.id], min_side=max(width, height))
                 if picture.shape[2] == 4:

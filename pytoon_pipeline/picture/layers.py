@@ -9,6 +9,7 @@ a chroma plane's own continuous coordinates.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,10 +86,8 @@ class Placement:
         )
 
 
-class Placing(Protocol):
-    """A function that returns where a picture stands at a frame."""
-
-    def __call__(self, index: int) -> Placement: ...
+Placing = Callable[[int], Placement]
+"""A function that returns where a picture stands at a frame."""
 
 
 def _clip_span(low: float, high: float, size: int) -> tuple[int, int]:

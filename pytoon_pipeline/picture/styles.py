@@ -14,10 +14,6 @@ BreakingLevel = Literal["words", "parts", "letters"]
 """How small the parts are into which words may be broken."""
 
 
-Breaking = Literal["words", "parts", "letters"]
-"""How far a text may be broken: between words, between parts of words, anywhere."""
-
-
 @dataclass(frozen=True)
 class TextShadow:
     """The shadow of letters or of the plate behind them."""

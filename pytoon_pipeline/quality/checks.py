@@ -367,7 +367,7 @@ def check_loudness(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     a = m.audio
     if a is None:
         return _make_verdict("loudness", ["there is no sound track"], "")
-    measured = {
+    measured: dict[str, Any] = {
         "lufs": a.integrated_lufs,
         "true_peak_dbtp": a.true_peak_dbtp,
         "longest_silence": round(a.longest_silence, 2),

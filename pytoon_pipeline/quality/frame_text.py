@@ -23,7 +23,7 @@ from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.styles import TextStyle
 from pytoon_pipeline.picture.text import fit_text
-from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
+from pytoon_pipeline.picture.yuv import Planes, make_planes, planes_to_rgb
 from pytoon_pipeline.plan.complete import Plan
 from pytoon_pipeline.plan.fields import Box
 from pytoon_pipeline.plan.model import Asset
@@ -235,9 +235,10 @@ def read_frame_text(planned: PlannedText, planes: Planes, width: int) -> SeenTex
         planned=planned.box,
         px_of_1080=round(planned.em * 1080 / max(1, width)),
     )
-    if planned.mask is None:
+    mask = planned.mask
+    if mask is None:
         return seen
-    view = _FrameView(planned, planes)
+    view = _FrameView(planned, mask, planes)
     dx, dy, match = view.find()
     seen.match = round(match, 3)
     sure = match >= _SURE
@@ -257,11 +258,11 @@ def read_frame_text(planned: PlannedText, planes: Planes, width: int) -> SeenTex
 class _FrameView:
     """The part of a frame around a shape, and the shape in its pixels."""
 
-    def __init__(self, planned: PlannedText, planes: Planes):
+    def __init__(self, planned: PlannedText, mask: np.ndarray, planes: Planes):
         self.planned = planned
         self.reach = max(4, round(_SEARCH_EM * min(planned.em, 120)))
         height, width = planes[0].shape
-        h, w = planned.mask.shape
+        h, w = mask.shape
         ring = self._ring_width + 4
         pad = self.reach + ring
         x0, y0 = planned.x - pad, planned.y - pad
@@ -271,7 +272,7 @@ class _FrameView:
         bottom = min(height, planned.y + h + pad + 1) & ~1
         half = (slice(top // 2, bottom // 2), slice(left // 2, right // 2))
         part = (planes[0][top:bottom, left:right], planes[1][half], planes[2][half])
-        rgb = planes_to_rgb(tuple(np.ascontiguousarray(p) for p in part))
+        rgb = planes_to_rgb(make_planes(np.ascontiguousarray(p) for p in part))
         tall, wide = h + 2 * pad, w + 2 * pad
         rgb = cv2.copyMakeBorder(
             rgb,
@@ -332,7 +333,7 @@ class _FrameView:
             y, x = ys[nearest], xs[nearest]
         return int(x) - from_plan, int(y) - from_plan, float(best[y, x])
 
-    def _word_views(self) -> list[tuple[str, np.ndarray]]:
+    def _word_views(self) -> list[tuple[str, tuple[slice, slice]]]:
         """Each word with the part of the view that it and what is around it take."""
         found, ring = [], self._ring_width
         for text, (x0, y0, x1, y1) in self.planned.words:

@@ -148,7 +148,7 @@ def _different_sound(
     loud = own > floor
     hit = (loud & (error > SOUND_ERROR * own)).any(axis=1)
     # What should be silent and is not: against the floor itself.
-    hit |= (~loud & (error > 4 * floor)).any(axis=1)
+    hit = np.asarray(hit | (~loud & (error > 4 * floor)).any(axis=1))
     stretches = [(a * SOUND_WINDOW, b * SOUND_WINDOW) for a, b in _hit_runs(hit)]
     hops = min(len(planned.levels), len(found.levels))
     a, b = planned.levels[:hops].astype(np.int16), found.levels[:hops].astype(np.int16)

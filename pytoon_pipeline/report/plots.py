@@ -143,7 +143,7 @@ def _bar_plot(
             out.append(_svg_mark(marks, tooltip(row)))
         return _svg_document(bottom + _BOTTOM, label, out)
     order = sorted(zip(rows, totals, strict=True), key=lambda pair: -pair[1])
-    left, right, base = 40, _WIDTH - 6, _TOP + _COLUMNS
+    left, right, base = 40.0, _WIDTH - 6, _TOP + _COLUMNS
     scale, step = _COLUMNS / top, (right - left) / len(order)
     out = [_svg_line(left, base - t * scale, right, base - t * scale, "rule") for t in ticks]
     out += [
@@ -157,7 +157,8 @@ def _bar_plot(
     )
     gap = 0.25 * step if step > 2 else 0.0
     for i, (row, total) in enumerate(order):
-        x, y, marks = left + step * i, float(base), []
+        x, y = left + step * i, float(base)
+        marks: list[str] = []
         marks.append(_svg_rect(x, _TOP, step, _COLUMNS, "reach"))
         for value, kind in parts_of(row):
             y -= value * scale

@@ -21,13 +21,14 @@ from pytoon_pipeline.briefs.bundle import BundleStore
 from pytoon_pipeline.briefs.source import BriefSource, content_hash, read_signature
 from pytoon_pipeline.defs.collect import collect_definitions
 from pytoon_pipeline.defs.metadata import log_tail
-from pytoon_pipeline.defs.partitions import BRIEFS
+from pytoon_pipeline.defs.partitions import BRIEFS_NAME
 from pytoon_pipeline.defs.videos.jobs import brief_job, brief_tags
 from pytoon_pipeline.defs.videos.run_process import run_is_gone
 from pytoon_pipeline.durable import replace_file
 from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, StoreError, UserError
 from pytoon_pipeline.intake.brief_state import BriefState
 from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_rows import BriefColumns
 from pytoon_pipeline.intake.requests import CONTENTS_TAG
 from pytoon_pipeline.process_tags import PROCESS_TAG, process_tag
 from pytoon_pipeline.runtime.planned_checks import forget_planned_checks_of_ended_runs
@@ -228,12 +229,12 @@ def run_brief(
     named: dict[str, str] = {}
     try:
         contents = _bundle_contents(source, key, services)
-    except (PytoonError, OSError) as error:
-        return _not_packed(error, key, ledger, heard)
+    except (PytoonError, OSError) as fault:
+        return _not_packed(fault, key, ledger, heard)
     if services.store.shared:
         named[CONTENTS_TAG] = contents["content_hash"]
-    if not instance.has_dynamic_partition(BRIEFS.name, key):
-        instance.add_dynamic_partitions(BRIEFS.name, [key])
+    if not instance.has_dynamic_partition(BRIEFS_NAME, key):
+        instance.add_dynamic_partitions(BRIEFS_NAME, [key])
     try:
         result = _brief_job().execute_in_process(
             instance=instance,
@@ -246,7 +247,8 @@ def run_brief(
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
     problems: list[Problem] = []
-    error = traceback = None
+    error: str | None = None
+    traceback: str | None = None
     if isinstance(heard.error, UserError):
         problems = heard.error.problems
     elif heard.error is not None:
@@ -274,7 +276,7 @@ def run_brief(
     )
 
 
-def _bundle_contents(source: BriefSource, key: str, services: Services) -> dict[str, str]:
+def _bundle_contents(source: BriefSource, key: str, services: Services) -> BriefColumns:
     """What is rendered, as the ledger notes it. Where machines share the store it is packed into
     it: whoever renders the brief again need not have its files."""
     roots = services.settings.media_roots

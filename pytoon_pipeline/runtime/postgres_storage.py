@@ -11,15 +11,15 @@ the tests hold what is relied on.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.config import PostgresStorageConfig
 from dagster._core.storage.event_log import SqlEventLogStorageTable
 from dagster._daemon.types import DaemonHeartbeat
@@ -46,6 +46,10 @@ lose the events of its last half second, but none from before a change of a run'
 ledger, which wait for the disk, and so for all that came before."""
 _ARE_YOU_THERE = sa.select(1)
 _T = TypeVar("_T")
+
+
+_PAGE_ENGINES: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
+"""Pools of Dagster's web server: its pages wait less long for a server that is away."""
 
 
 class _RetryingConnection(sa.Connection):
@@ -95,7 +99,7 @@ def _pooled_engine(address: str, **options: Any) -> sa.Engine:
 
 
 def _retry_work(work: Callable[[], _T], engine: sa.Engine) -> _T:
-    seconds = _PAGES_PATIENCE if getattr(engine, "for_pages", False) else None
+    seconds = _PAGES_PATIENCE if engine in _PAGE_ENGINES else None
     name = database.describe_address(engine.url.render_as_string(hide_password=False))
     return database.retry_while_away(work, name, seconds=seconds)
 
@@ -127,7 +131,7 @@ class _PooledConnections:
             max_overflow=max_overflow,
             connect_args={"options": limit},
         )
-        engine.for_pages = True
+        _PAGE_ENGINES.add(engine)
         self._engine = engine
 
     def _remember_known(self, what: str, ask: Callable[[], bool]) -> bool:
@@ -228,15 +232,15 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = engine
         # The parent would open connections in its own way.
-        DagsterStorage.__init__(self)
+        super(DagsterPostgresStorage, self).__init__()
 
     @classmethod
     def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: PostgresStorageConfig
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> PooledPostgresStorage:
         return cls(
-            pg_url_from_config(config_value),
-            config_value.get("should_autocreate_tables", True),
+            pg_url_from_config(cast(PostgresStorageConfig, config_value)),
+            bool(config_value.get("should_autocreate_tables", True)),
             inst_data,
         )
 

@@ -20,7 +20,6 @@ from typing import Any
 import dagster
 import sqlalchemy as sa
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     INDEX_SHARD_NAME,
     SqliteEventLogStorage,
@@ -160,7 +159,7 @@ class PooledSqliteStorage(DagsterSqliteStorage):
             self._schedule_storage = SqliteScheduleStorage.from_local(_schedule_directory(base_dir))
         self._inst_data = inst_data
         # The parent would open the same files in its own way.
-        DagsterStorage.__init__(self)
+        super(DagsterSqliteStorage, self).__init__()
 
     @classmethod
     def from_config_value(

@@ -125,8 +125,8 @@ def supervise_command(command: list[str]) -> int:
             with suppress(ProcessLookupError):
                 os.kill(child.pid, number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, pass_on)
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wanted, pass_on)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     for number in asked:
         child.send_signal(number)

@@ -167,16 +167,13 @@ class ServiceState:
             return without_places(text, self.settings)
 
         texts = ("message", "remedy", "file", "field")
-        problems = tuple(
-            replace(
-                p,
-                **{
-                    n: without_paths(getattr(p, n)) for n in texts if isinstance(getattr(p, n), str)
-                },
-            )
-            for p in job.problems
-        )
-        return replace(job, error=without_paths(job.error), problems=problems)
+        problems = []
+        for p in job.problems:
+            changed: dict[str, Any] = {
+                n: without_paths(getattr(p, n)) for n in texts if isinstance(getattr(p, n), str)
+            }
+            problems.append(replace(p, **changed))
+        return replace(job, error=without_paths(job.error), problems=tuple(problems))
 
     def describe(self, job: JobRow) -> Job:
         """What is known of a job. What can't be read of it is said in its `problems`."""

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -115,14 +115,17 @@ _MAX_HASHES = 4096
 _lock = threading.Lock()
 
 
-def _hash_open_file(file: BinaryIO, info: os.stat_result) -> str:
+def _hash_open_file(file: IO[bytes], info: os.stat_result) -> str:
     """Of an open file, which is at its beginning."""
     state = info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
     with _lock:
         if state in _HASHES:
             _HASHES.move_to_end(state)
             return _HASHES[state]
-    found = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    found = digest.hexdigest()
     with _lock:
         _HASHES[state] = found
         while len(_HASHES) > _MAX_HASHES:

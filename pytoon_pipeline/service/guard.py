@@ -44,7 +44,7 @@ def _from_here(scope: Scope, headers: Headers) -> bool:
     """Does a program of this machine call by this machine's own name?"""
     client = scope.get("client")
     return (
-        bool(client)
+        client is not None
         and is_loopback(client[0])
         and _calls_by_loopback(headers)
         and not _is_passed_on(headers)

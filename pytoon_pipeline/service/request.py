@@ -77,6 +77,7 @@ def accept_request(received: ReceivedRequest, roots: Mapping[str, Path]) -> Acce
     if request is None or problems:
         raise refusal_error(problems)
     kind: Literal["brief", "spec"] = "brief" if "brief" in said else "spec"
+    model: Brief | RenderSpec | None
     data = dict(request.brief if kind == "brief" else request.spec)
     if kind == "brief":
         model, problems = validate_data(_BriefInJson, data, SHOWN)
@@ -141,9 +142,9 @@ def _of_brief(brief: Brief) -> Iterator[NamedFile]:
         yield NamedFile("music", brief.music.path)
     if brief.voice:
         yield NamedFile("voice", brief.voice.path)
-    for i, item in enumerate(brief.generate):
-        if item.from_media:
-            yield NamedFile(f"generate[{i}].from_media", item.from_media)
+    for i, prompt in enumerate(brief.generate):
+        if prompt.from_media:
+            yield NamedFile(f"generate[{i}].from_media", prompt.from_media)
     yield from _iterate_kit_files(brief.brand)
 
 
@@ -172,9 +173,10 @@ def _of_spec(spec: RenderSpec) -> Iterator[NamedFile]:
         yield from name_file("audio.music.media", spec.audio.music.media)
     if spec.audio and spec.audio.voice:
         yield from name_file("audio.voice.media", spec.audio.voice.media)
-    track = spec.audio_track
+    track: object = spec.audio_track
     if isinstance(track, dict):
-        track = next((track[k] for k in ("path", "src", "source", "media", "url") if k in track), 0)
+        names = ("path", "src", "source", "media", "url")
+        track = next((track[k] for k in names if k in track), None)
     if isinstance(track, str) and "." in track:
         yield NamedFile("audioTrack", track)
     for i, overlay in enumerate(spec.overlays or []):
@@ -200,14 +202,14 @@ def _match_uploads(
     used: set[str] = set()
     for each in named:
         forms = (normalize("NFC", form) for form in path_spellings(each.name))
-        upload = next((there[form] for form in forms if form in there), None)
+        sent = next((there[form] for form in forms if form in there), None)
         if each.field == "brand":
             message = f"the brand kit {each.name!r} is a file, and only media can be sent."
             remedy = "Name a kit of the server's presets/brands."
             problems.append(_request_problem("brand.file", message, remedy, each.field))
-        elif upload is not None:
-            files[each.name] = upload.stored
-            used.add(upload.stored)
+        elif sent is not None:
+            files[each.name] = sent.stored
+            used.add(sent.stored)
         elif each.needed and not _is_elsewhere(each.name, roots):
             message = f"{each.name!r} was not sent with the request."
             remedy = "Send it as a part `media` with this file name, or name it by its address."

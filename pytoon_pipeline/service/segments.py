@@ -170,8 +170,10 @@ def _iterate_bound_problems(job: SegmentJob) -> Iterator[Problem]:
         yield Problem("segment.bounds", "The size is odd.", "Give an even one.", field="job.width")
     known = {a.id for a in job.all_assets}
     named = [overlay.asset for overlay in job.overlays]
-    named += [job.generate.from_media] if job.generate and job.generate.from_media else []
-    named += [job.background.media] if job.background.media or job.background_asset else []
+    if job.generate and job.generate.from_media:
+        named.append(job.generate.from_media)
+    if job.background.media or job.background_asset:
+        named.append(job.background.media or "")
     for name in named:
         if name not in known:
             yield Problem(
@@ -205,7 +207,7 @@ def _hold_to(look: dict[str, Any], job: SegmentJob, bench: SegmentQueue) -> None
     theirs: dict[str, Any] = dict(look)
     wanted = theirs.pop("fonts", None)
     if wanted is not None and wanted != ours["fonts"]:
-        styles = [layer.style for layer in (*job.captions, *job.badges)]
+        styles = [cue.style for cue in job.captions] + [badge.style for badge in job.badges]
         families = sorted({f for s in styles for f in (s.family, *s.fallback)})
         missing = ", ".join(f"{h[:12]}..." for h in wanted if h not in ours["fonts"]) or "none"
         raise ApiError(
@@ -510,10 +512,13 @@ def add_segment_routes(app: FastAPI, bench: SegmentQueue, *, secured: bool) -> N
         has,
         methods=["HEAD"],
         # An answer to HEAD has no body, whatever it is.
-        responses={200: {"description": "It is here."}, 404: {"description": "It is not."}}
-        | {
-            status: {"description": answer["description"]}
-            for status, answer in _error_responses(s422="The address is wrong.").items()
+        responses={
+            200: {"description": "It is here."},
+            404: {"description": "It is not."},
+            **{
+                status: {"description": answer["description"]}
+                for status, answer in _error_responses(s422="The address is wrong.").items()
+            },
         },
         operation_id="has_medium",
         **own,

@@ -18,7 +18,7 @@ from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
+from pytoon_pipeline.defs.partitions import BRIEFS_NAME, CAMPAIGNS_NAME
 from pytoon_pipeline.defs.videos.resources import SettingsResource
 from pytoon_pipeline.errors import UserError
 from pytoon_pipeline.intake.ledger import Ledger
@@ -53,8 +53,8 @@ def plan_runs(
     before = datetime.fromtimestamp(cutoff, tz=UTC)
     wanted = dg.RunsFilter(statuses=list(FINISHED_STATUSES), updated_before=before)
     known = {
-        *instance.get_dynamic_partitions(BRIEFS.name),
-        *instance.get_dynamic_partitions(CAMPAIGNS.name),
+        *instance.get_dynamic_partitions(BRIEFS_NAME),
+        *instance.get_dynamic_partitions(CAMPAIGNS_NAME),
     }
     assets = instance.all_asset_keys()
     cursor = None
@@ -92,7 +92,7 @@ def _needed_runs(
     instance: dg.DagsterInstance, assets: Sequence[dg.AssetKey], partitions: set[str]
 ) -> set[str]:
     """Runs of some partitions that are to stay."""
-    needed = set()
+    needed: set[str] = set()
     for partition in partitions:
         newest = instance.get_run_records(
             dg.RunsFilter(tags={PARTITION_NAME_TAG: partition}), limit=1
@@ -159,9 +159,12 @@ def carry_out_forgetting(
     """Carry out what was planned: Dagster's partitions, the ledger's rows, files."""
     store, ledger = open_store(settings), Ledger(settings.ledger)
     # The videos come last: as long as one is there its brief can be named again.
-    for definition, names in ((BRIEFS, forgetting.briefs), (CAMPAIGNS, forgetting.folders)):
+    for partitions, names in (
+        (BRIEFS_NAME, forgetting.briefs),
+        (CAMPAIGNS_NAME, forgetting.folders),
+    ):
         for name in names:
-            instance.delete_dynamic_partition(definition.name, name)
+            instance.delete_dynamic_partition(partitions, name)
     remove_from_ledger(forgetting, ledger)
     return carry_out(forgetting.plan, lambda each: delete_object(store, each), hands=1)
 

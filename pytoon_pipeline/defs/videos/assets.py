@@ -3,6 +3,9 @@
 (No postponed annotations here: Dagster looks at the classes themselves.)
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import dagster as dg
 
 from pytoon_pipeline import RENDERER_VERSION
@@ -25,13 +28,17 @@ from pytoon_pipeline.stages.documents import (
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.telemetry.counters import write_counters
 
-_COMMON = {
-    "partitions_def": BRIEFS,
-    "io_manager_key": "documents",
-    "group_name": "video",
-    "owners": ["team:pytoon"],
-    "code_version": RENDERER_VERSION,
-}
+
+def stage_asset(*kinds: str) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Declares a stage of a video as an asset of its brief, with what all stages share."""
+    return dg.asset(
+        partitions_def=BRIEFS,
+        io_manager_key="documents",
+        group_name="video",
+        owners=["team:pytoon"],
+        code_version=RENDERER_VERSION,
+        kinds=set(kinds),
+    )
 
 
 def _is_fresh_asked(context: dg.AssetExecutionContext) -> bool:
@@ -39,7 +46,7 @@ def _is_fresh_asked(context: dg.AssetExecutionContext) -> bool:
     return context.run.tags.get(ACTION_TAG) == "rerender"
 
 
-@dg.asset(**_COMMON, kinds={"yaml", "json"})
+@stage_asset("yaml", "json")
 def render_spec(
     context: dg.AssetExecutionContext,
     services: dg.ResourceParam[Services],
@@ -61,7 +68,7 @@ def render_spec(
         if services.store.shared:
             contents = context.run.tags.get(CONTENTS_TAG) or entry.content_hash
             spec = compile_parcel(key, contents, services, source.folder)
-            brief = dg.MetadataValue.text(source.origin)
+            brief: dg.MetadataValue = dg.MetadataValue.text(source.origin)
         else:
             spec = compile_source(source, services)
             brief = dg.MetadataValue.path(str(source.path))
@@ -69,7 +76,7 @@ def render_spec(
     return spec
 
 
-@dg.asset(**_COMMON, kinds={"python", "video"})
+@stage_asset("python", "video")
 def segments(
     context: dg.AssetExecutionContext,
     render_spec: Plan,
@@ -98,7 +105,7 @@ def segments(
     return document
 
 
-@dg.asset(**_COMMON, kinds={"python", "video"})
+@stage_asset("python", "video")
 def assembled_video(
     context: dg.AssetExecutionContext,
     render_spec: Plan,
@@ -120,7 +127,7 @@ def assembled_video(
     return video
 
 
-@dg.asset(**_COMMON, kinds={"python", "image"})
+@stage_asset("python", "image")
 def thumbnail(
     context: dg.AssetExecutionContext,
     render_spec: Plan,
@@ -147,7 +154,7 @@ def thumbnail(
     return document
 
 
-@dg.asset(**_COMMON, kinds={"json"})
+@stage_asset("json")
 def metrics(
     context: dg.AssetExecutionContext,
     render_spec: Plan,

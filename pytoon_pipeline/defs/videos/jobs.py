@@ -32,7 +32,9 @@ def pod_tags(cpu: str, memory: str) -> dict[str, Any]:
     return {POD_TAG: {"container_config": {"resources": wanted}}}
 
 
-_CONSOLE = {"loggers": {"console": {"config": {}}}}  # Without this Dagster prints every event.
+_CONSOLE: dict[str, Any] = {
+    "loggers": {"console": {"config": {}}}
+}  # Without this Dagster prints every event.
 
 brief_job = dg.define_asset_job(
     "brief_job",

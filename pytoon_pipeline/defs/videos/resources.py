@@ -55,7 +55,7 @@ class LedgerResource(dg.ConfigurableResource):
 
     settings: SettingsResource
 
-    def create_resource(self, context: dg.InitResourceContext) -> Ledger:  # type: ignore[override]
+    def create_resource(self, context: dg.InitResourceContext) -> Ledger:
         return Ledger(self.settings.load().ledger)
 
 
@@ -64,7 +64,7 @@ class ServicesResource(dg.ConfigurableResource):
 
     settings: SettingsResource
 
-    def create_resource(self, context: dg.InitResourceContext) -> Services:  # type: ignore[override]
+    def create_resource(self, context: dg.InitResourceContext) -> Services:
         from pytoon_pipeline.stages.services import open_services
 
         return open_services(self.settings.load())
@@ -119,7 +119,7 @@ class ReporterResource(dg.ConfigurableResource):
 
     settings: SettingsResource
 
-    def create_resource(self, context: dg.InitResourceContext) -> Reporter:  # type: ignore[override]
+    def create_resource(self, context: dg.InitResourceContext) -> Reporter:
         if context.log is None:
             return Reporter()
         return RunReporter(context.log, Ledger(self.settings.load().ledger))

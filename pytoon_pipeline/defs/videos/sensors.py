@@ -74,7 +74,8 @@ def intake(
 ) -> dg.SensorResult:
     """The cursor is the number of the last request; all else is in the ledger."""
     loaded = settings.load()
-    confirmed = int(context.cursor) if (context.cursor or "").isdigit() else 0
+    cursor = context.cursor or ""
+    confirmed = int(cursor) if cursor.isdigit() else 0
     reconcile_states(context.instance, ledger, confirmed)
     began = time.monotonic()
     sources: list[BriefSource] | None = None

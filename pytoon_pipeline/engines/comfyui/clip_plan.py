@@ -138,7 +138,7 @@ def start_png(start: StartPicture, media: Media, width: int, height: int) -> byt
     from pytoon_pipeline.media.clips import ClipFrames
     from pytoon_pipeline.media.images import load_image
     from pytoon_pipeline.picture.backgrounds import rgb_of
-    from pytoon_pipeline.picture.yuv import planes_to_rgb
+    from pytoon_pipeline.picture.yuv import make_planes, planes_to_rgb
 
     path = media[start.asset.id]
     try:
@@ -146,7 +146,7 @@ def start_png(start: StartPicture, media: Media, width: int, height: int) -> byt
             clip = ClipFrames(
                 path, None, start.rate, start=start.frame, count=1, ground=start.ground
             )
-            picture = planes_to_rgb(next(iter(clip)))
+            picture = planes_to_rgb(make_planes(next(iter(clip))))
         else:
             picture = load_image(path)
     except MediaError as error:

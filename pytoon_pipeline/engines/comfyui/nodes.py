@@ -64,7 +64,7 @@ def list_options(spec: Any) -> list[str] | None:
     if spec[0] == "COMBO" and isinstance(given, list):
         return given
     if spec[0] == _DYNAMIC and isinstance(given, list):
-        return [as_mapping(option).get("key") for option in given]
+        return [str(as_mapping(option).get("key")) for option in given]
     return None
 
 

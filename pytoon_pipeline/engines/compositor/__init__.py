@@ -21,7 +21,7 @@ from pytoon_pipeline.engines.compositor.windows import contained_window, fit_box
 from pytoon_pipeline.errors import EngineFailedError, MediaError
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture.cutout import cut_out_product
-from pytoon_pipeline.picture.layers import Layer, new_frame
+from pytoon_pipeline.picture.layers import Layer, PictureLayer, new_frame
 from pytoon_pipeline.picture.yuv import Planes
 from pytoon_pipeline.plan.fields import Box
 from pytoon_pipeline.plan.model import Asset
@@ -160,6 +160,7 @@ def _arrange_media(job: SegmentJob, media: Media) -> list[Layer | clips.MovingLa
     before: list[Layer | clips.MovingLayer] = []
     first: np.ndarray | None = None
     standing: list[tuple[np.ndarray, Place]] = []
+    layer: clips.ClipLayer | PictureLayer
     for n, (asset, place) in enumerate(zip(job.media, job.layout.places or [], strict=False)):
         over = job.layout.arrange == "pip" and n > 0
         if asset.kind == "video":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,7 @@ from pytoon_pipeline.engines.compositor.windows import (
 from pytoon_pipeline.media.clips import ClipFrames, draw_over
 from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.layers import Layer, PictureLayer, Placement
-from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
+from pytoon_pipeline.picture.yuv import Planes, make_planes, rgb_to_planes
 from pytoon_pipeline.plan.fields import Box
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
@@ -62,7 +62,7 @@ class ClipLayer(MovingLayer):
 
     def begin(self) -> Drawing:
         job, window, size = self.job, self.window, self.size
-        frames: Iterator[Planes] = iter(self.frames)
+        frames = map(make_planes, self.frames)
         middle = (window[0] + window[2]) / 2, (window[1] + window[3]) / 2
         still = Placement(size[0] / 2, size[1] / 2, *middle, 1.0)
 
@@ -141,18 +141,20 @@ class ClipBackground(MovingLayer):
         self.sigma = background.blur * job.width / 14 / self.scale
 
     def begin(self) -> Drawing:
-        job, frames = self.job, iter(self.frames)
+        job, frames = self.job, map(make_planes, self.frames)
         copied = self.scale == 1 and not job.background.parallax
 
         def draw_background(frame: Planes, index: int) -> None:
             planes = next(frames)
             if self.sigma:
-                planes = tuple(
+                planes = make_planes(
                     cv2.GaussianBlur(p, (0, 0), max(0.3, self.sigma / (2 if n else 1)))
                     for n, p in enumerate(planes)
                 )
             if self.tables is not None:
-                planes = tuple(cv2.LUT(p, t) for p, t in zip(planes, self.tables, strict=True))
+                planes = make_planes(
+                    cv2.LUT(p, t) for p, t in zip(planes, self.tables, strict=True)
+                )
             if copied:
                 _copy_window(planes, frame, (0.5, 0.5))
             elif self.scale == 1:
