@@ -14,7 +14,7 @@ from pytoon_pipeline.media.loudness import measure_lufs
 from pytoon_pipeline.media.sound import lay_sound
 from pytoon_pipeline.media.sound_decoding import decode_sound
 from pytoon_pipeline.media.sound_plan import MixClipSound, MixMusic, MixVoice, SoundPlan
-from pytoon_pipeline.media.sound_repair import measure_sides, mend_sound
+from pytoon_pipeline.media.sound_repair import measure_sides, repair_sound
 
 CASES = Path(__file__).parent / "fixtures" / "cases" / "sound"
 
@@ -60,7 +60,7 @@ SLOW = np.sin(2 * np.pi * 0.5 * np.arange(len(SPEECH)) / RATE)[:, None].astype(n
     ids=["above", "below", "one channel", "slow swing", "begins late", "0.3 s"],
 )
 def test_a_constant_is_taken_away_without_a_trace(samples):
-    mended = mend_sound(samples, voice=True)
+    mended = repair_sound(samples, voice=True)
 
     assert len(mended.said) == 1 and "constant" in mended.said[0]
     still = np.abs(mended.samples).max(axis=1) < 0.02
@@ -72,14 +72,14 @@ def test_a_constant_is_taken_away_without_a_trace(samples):
 def test_deep_bass_is_no_constant():
     for hz in (25, 40):
         bass = tone(hz, 3)
-        assert mend_sound(bass).samples is bass
+        assert repair_sound(bass).samples is bass
 
 
 def test_a_click_is_no_constant():
     clicks = silence(3)
     for second in (0.5, 1.5, 2.5):
         clicks[round(second * RATE) :][:40] = 0.9
-    assert mend_sound(clicks).samples is clicks
+    assert repair_sound(clicks).samples is clicks
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_click_is_no_constant():
     ],
 )
 def test_channels_that_only_some_devices_play_are_put_right(samples, voice, said):
-    mended = mend_sound(samples, voice=voice)
+    mended = repair_sound(samples, voice=voice)
     sides = measure_sides(mended.samples)
 
     assert any(said in s for s in mended.said), mended.said
@@ -111,7 +111,7 @@ def test_channels_that_only_some_devices_play_are_put_right(samples, voice, said
 def test_sound_without_a_fault_stays_sample_for_sample():
     wide = SPEECH + 0.3 * np.stack([noise(3)[:, 0], noise(3)[:, 1]], axis=1) * one(SPEECH * 0 + 1)
     for samples in (SPEECH, one(SPEECH, 1, 0.5), wide.astype(np.float32)):
-        mended = mend_sound(samples)
+        mended = repair_sound(samples)
         assert mended.samples is samples and not mended.said
 
 
@@ -119,11 +119,11 @@ def test_values_that_are_no_numbers_are_bridged_and_told():
     samples = tone(440, 1) + np.float32(0.0)
     samples[1000:1200] = np.nan
     samples[5000, 1] = -np.inf
-    mended = mend_sound(samples, voice=True)
+    mended = repair_sound(samples, voice=True)
 
     assert np.isfinite(mended.samples).all() and "not numbers" in mended.said[0]
     assert np.abs(np.diff(mended.samples[:, 1])).max() < 0.1
-    loud = mend_sound(tone(440, 1) * 32767).samples
+    loud = repair_sound(tone(440, 1) * 32767).samples
     assert 0.5 < np.abs(loud).max() < 4
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from pytoon_pipeline.engines.base import Engine, EngineHealth, Footage, Media, Progress
 from pytoon_pipeline.engines.compositor.windows import fit_box
 from pytoon_pipeline.errors import PytoonError
-from pytoon_pipeline.media.clips import ClipFrames, lay_over
+from pytoon_pipeline.media.clips import ClipFrames, draw_over
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.layers import new_frame
@@ -94,7 +94,7 @@ def _clip_before(ground: np.ndarray, job: SegmentJob, path: Path) -> np.ndarray:
     planes = rgb_to_planes(ground)
     y, u, v = planes
     half = slice(y0 // 2, y1 // 2), slice(x0 // 2, x1 // 2)
-    lay_over(next(iter(clip)), (y[y0:y1, x0:x1], u[half], v[half]))
+    draw_over(next(iter(clip)), (y[y0:y1, x0:x1], u[half], v[half]))
     return planes_to_rgb(planes)
 
 

@@ -232,11 +232,11 @@ class _FrameConverter:
             np.full(plane.shape, value, np.uint8)
             for plane, value in zip(planes[:3], self.ground, strict=True)
         )
-        lay_over(tuple(planes), flat)
+        draw_over(tuple(planes), flat)
         return list(flat)
 
 
-def lay_over(planes: Planes, under: Planes) -> None:
+def draw_over(planes: Planes, under: Planes) -> None:
     """Blend the four planes of a transparent frame over three planes of the same size, which are
     changed in place."""
     alpha = planes[3].astype(np.float32)

@@ -19,7 +19,7 @@ from pytoon_pipeline.media.sound_plan import (
     SoundPlan,
     SoundRepairNote,
 )
-from pytoon_pipeline.media.sound_repair import mend_sound, narrow_sides
+from pytoon_pipeline.media.sound_repair import narrow_sides, repair_sound
 
 _QUIETEST_LUFS = -85.0  # what is quieter is the noise of 16 bits
 _MUCH_DB = 30.0  # a recording raised by more brings its noise with it
@@ -37,7 +37,7 @@ class SoundSources:
     ) -> np.ndarray:
         """Return a sound of the plan, float32 (n, 2), with its faults repaired. It may be shorter
         than `seconds`."""
-        mended = mend_sound(
+        mended = repair_sound(
             decode_unrepaired(Path(path), seconds=seconds, start=start), voice=voice
         )
         self.repairs += [SoundRepairNote(part, what) for what in mended.said]

@@ -47,7 +47,7 @@ class RepairedSound:
     said: tuple[str, ...] = ()
 
 
-def mend_sound(samples: np.ndarray, *, voice: bool = False) -> RepairedSound:
+def repair_sound(samples: np.ndarray, *, voice: bool = False) -> RepairedSound:
     """Remove what can't be heard but spoils levels, and repair what only some devices play.
 
     `samples` may hold values that are not finite. A voice is centred where it lies on one side or
@@ -56,7 +56,7 @@ def mend_sound(samples: np.ndarray, *, voice: bool = False) -> RepairedSound:
     said: list[str] = []
     samples = replace_damaged(samples, said)
     samples = remove_offset(samples, said)
-    samples = mend_channels(samples, said, voice=voice)
+    samples = repair_channels(samples, said, voice=voice)
     return RepairedSound(samples, tuple(said))
 
 
@@ -199,7 +199,7 @@ def longest_run(hit: np.ndarray) -> int:
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
-def mend_channels(samples: np.ndarray, said: list[str], *, voice: bool) -> np.ndarray:
+def repair_channels(samples: np.ndarray, said: list[str], *, voice: bool) -> np.ndarray:
     """Return one-sided sound centred, and channels that cancel in mono repaired."""
     if not len(samples) or np.array_equal(samples[:, 0], samples[:, 1]):
         return samples

@@ -41,7 +41,7 @@ from pytoon_pipeline.stages.segments import open_workdir
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.source_faults import explain_stretches
 from pytoon_pipeline.stages.traces import load_trace
-from pytoon_pipeline.store.reuse import made_again
+from pytoon_pipeline.store.reuse import retry_if_missing
 
 # --- judgement
 
@@ -108,7 +108,7 @@ def build_expected(
 _OVER_FOOTAGE = {"captions", "styles", "overlays", "resolution", "frame_rate"}
 
 
-@made_again
+@retry_if_missing
 def seen_of(
     spec: RenderSpec,
     line: Timeline,
@@ -181,7 +181,7 @@ def judge_video(
     return measurement.as_dict(), verdicts
 
 
-@made_again
+@retry_if_missing
 def measured_of(
     video: VideoDocument, services: Services, again: bool = False
 ) -> tuple[Measurement, FrameTrace]:
@@ -243,7 +243,7 @@ def _score_frame(planes: Planes) -> float:
     return sharp * max(0.1, exposure) * float(np.sqrt(small.std() + 1))
 
 
-@made_again
+@retry_if_missing
 def make_thumbnail(
     spec: RenderSpec, video: VideoDocument, services: Services, key: str
 ) -> ThumbnailDocument:

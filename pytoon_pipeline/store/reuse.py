@@ -22,7 +22,7 @@ SAFE_SECONDS = 2 * REFRESHED_AFTER
 of that age is ever tidied away, whether anything refers to it yet or not."""
 
 
-def made_again(function: Callable[P, T]) -> Callable[P, T]:
+def retry_if_missing(function: Callable[P, T]) -> Callable[P, T]:
     """Wrap a function that reads its results from a store, and makes those that are missing, so
     that it runs once more where an object was damaged. A damaged object was removed when it was
     read."""

@@ -15,7 +15,7 @@ from pytoon_pipeline.engines.compositor.windows import (
     make_drift,
     whole_frame,
 )
-from pytoon_pipeline.media.clips import ClipFrames, lay_over
+from pytoon_pipeline.media.clips import ClipFrames, draw_over
 from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.layers import Layer, PictureLayer, Placement
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
@@ -71,7 +71,7 @@ class ClipLayer(MovingLayer):
             self._draw_under(frame, planes)
             if self.transparent:
                 view = _window_view(frame, window)
-                lay_over(_focus_part(planes, view[0].shape, job.motion.focus), view)
+                draw_over(_focus_part(planes, view[0].shape, job.motion.focus), view)
             elif self.radius:
                 PictureLayer(planes, lambda index: still, window, self.radius).draw(frame, 0)
             else:
