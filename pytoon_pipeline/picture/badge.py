@@ -12,7 +12,7 @@ import numpy as np
 from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.styles import BreakingLevel, TextStyle
+from pytoon_pipeline.picture.styles import Breaking, TextStyle
 from pytoon_pipeline.picture.text import fit_text
 
 TURN = {"round": 9.0, "pill": 5.0}
@@ -46,7 +46,7 @@ def list_badge_forms(
 
 def _iterate_sparing_styles(style: TextStyle) -> Iterator[TextStyle]:
     """The style with words whole, and then with as much parting as it allows."""
-    levels: tuple[BreakingLevel, ...] = ("words", "parts", "letters")
+    levels: tuple[Breaking, ...] = ("words", "parts", "letters")
     for level in levels[: levels.index(style.breaking) + 1]:
         yield replace(style, breaking=level)
 

@@ -10,8 +10,8 @@ from typing import Literal
 from pytoon_pipeline.errors import PresetError, Problem
 from pytoon_pipeline.picture.font_choice import FontSpec
 
-BreakingLevel = Literal["words", "parts", "letters"]
-"""How small the parts are into which words may be broken."""
+Breaking = Literal["words", "parts", "letters"]
+"""How far a text may be broken: between words, between parts of words, anywhere."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class TextStyle:
     align: Literal["left", "center", "right"] = "center"
     """`left` is where lines begin: on the right side of a text that runs right to left."""
     valign: Literal["top", "middle", "bottom"] = "middle"
-    breaking: BreakingLevel = "words"
+    breaking: Breaking = "words"
     """What may be parted where a word alone fits no line: nothing; words at their syllables and
     addresses at their signs; anything between letters."""
     uppercase: bool = False
