@@ -27,7 +27,7 @@ from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
 from pytoon_pipeline.plan.complete import Plan
 from pytoon_pipeline.plan.model import Asset, Box, Caption, Overlay
 from pytoon_pipeline.plan.timeline import Timeline, frames_of
-from pytoon_pipeline.quality.checks import SeenText
+from pytoon_pipeline.quality.verdicts import SeenText
 
 SIGHT_VERSION = 2
 """Raise it when a number comes to mean something else: what was seen is kept by it."""

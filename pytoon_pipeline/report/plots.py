@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
-from pytoon_pipeline.quality.checks import LOUDNESS_TOLERANCE
+from pytoon_pipeline.quality.sound_checks import LOUDNESS_TOLERANCE
 from pytoon_pipeline.report.formatting import format_clock, format_number
 from pytoon_pipeline.report.rows import ReportRow
 
