@@ -34,7 +34,7 @@ from pytoon_pipeline.media.sound_decoding import decode_sound
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb, rgb_to_planes
 from pytoon_pipeline.plan.model import RenderSpec, Resolution
 from pytoon_pipeline.plan.timeline import build_timeline, frames_of
-from pytoon_pipeline.quality.checks import CheckVerdict
+from pytoon_pipeline.quality.verdicts import CheckVerdict
 from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import SegmentsDocument, VideoDocument

@@ -209,7 +209,7 @@ def test_an_answer_of_a_deployment_without_measure_is_a_named_failure(
 
 
 def test_a_download_is_bounded(raw: Raw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytoon_pipeline.engines.comfyui.transport._MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("pytoon_pipeline.engines.comfyui.http_transport._MAX_BYTES", 1 << 20)
     item = {"filename": "a.mp4", "subfolder": ["x"], "type": None}
     head = b"HTTP/1.1 200 OK\r\n"
     for sent, word in {
@@ -248,7 +248,9 @@ def test_a_hosted_service_leads_nobody_inside(
     inside = Raw()
     raw.script = say(b"HTTP/1.1 302 Found\r\nLocation: " + inside.url.encode() + b"/a\r\n\r\n")
     transport = open_transport("hosted+" + raw.url, None, PATIENT)
-    monkeypatch.setattr("pytoon_pipeline.engines.comfyui.transport.is_local", lambda url: False)
+    monkeypatch.setattr(
+        "pytoon_pipeline.engines.comfyui.http_transport.is_local", lambda url: False
+    )
     monkeypatch.setenv("NO_PROXY", "*")
     with pytest.raises(EngineError, match="private network"):
         transport.download({}, tmp_path / "a", lambda: None)

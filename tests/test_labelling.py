@@ -33,7 +33,7 @@ from pytoon_pipeline.media.mp4_boxes import edit_lists, is_faststart, read_boxes
 from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.plan.segment import Generate, Segment
 from pytoon_pipeline.plan.text import Overlay
-from pytoon_pipeline.quality.checks import CheckVerdict
+from pytoon_pipeline.quality.verdicts import CheckVerdict
 from pytoon_pipeline.stages import labelling
 from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source

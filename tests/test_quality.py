@@ -31,15 +31,9 @@ from pytoon_pipeline.plan.segment import Segment
 from pytoon_pipeline.plan.text import Caption, Overlay, Shadow, TextBox
 from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.quality import frame_text
-from pytoon_pipeline.quality.checks import (
-    CHECK_NAMES,
-    WORD_CHECKS,
-    CheckVerdict,
-    ExpectedFile,
-    check_name,
-    run_checks,
-)
+from pytoon_pipeline.quality.checks import CHECK_NAMES, WORD_CHECKS, check_name, run_checks
 from pytoon_pipeline.quality.frame_text import plan_texts, read_frame_text
+from pytoon_pipeline.quality.verdicts import CheckVerdict, ExpectedFile
 from pytoon_pipeline.settings import load_settings, project_data
 from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source

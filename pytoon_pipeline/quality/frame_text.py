@@ -29,7 +29,7 @@ from pytoon_pipeline.plan.fields import Box
 from pytoon_pipeline.plan.model import Asset
 from pytoon_pipeline.plan.text import Caption, Overlay
 from pytoon_pipeline.plan.timeline import Timeline, frames_of
-from pytoon_pipeline.quality.checks import SeenText
+from pytoon_pipeline.quality.verdicts import SeenText
 
 SIGHT_VERSION = 2
 """Raise it when a number comes to mean something else: what was seen is kept by it."""
@@ -251,7 +251,7 @@ def read_frame_text(planned: PlannedText, planes: Planes, width: int) -> SeenTex
         seen.missing = view.missing() if sure else []
         seen.wrong = view.wrong() if sure else []
         # A badge's letters stand in the middle of it, its rim at the edge.
-        seen.touches = _cut_edges(planned.mask) if planned.kind == "caption" else []
+        seen.touches = _cut_edges(mask) if planned.kind == "caption" else []
     return seen
 
 

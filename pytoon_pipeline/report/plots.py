@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
-from pytoon_pipeline.quality.checks import LOUDNESS_TOLERANCE
+from pytoon_pipeline.quality.sound_checks import LOUDNESS_TOLERANCE
 from pytoon_pipeline.report.formatting import format_clock, format_number
 from pytoon_pipeline.report.rows import ReportRow
 
@@ -131,7 +131,8 @@ def _bar_plot(
         out.append(_svg_text((left + right) / 2, bottom + 34, axis, "axis", "middle"))
         out += _named_rows(rows)
         for i, (row, total) in enumerate(zip(rows, totals, strict=True)):
-            y, x, marks = _TOP + _ROW * i, float(left), []
+            y, x = float(_TOP + _ROW * i), float(left)
+            marks: list[str] = []
             marks.append(_svg_rect(left, y, _WIDTH - left, _ROW, "reach"))
             for value, kind in parts_of(row):
                 marks.append(_svg_rect(x, y + 5, value * scale, _ROW - 10, kind))
@@ -143,7 +144,7 @@ def _bar_plot(
             out.append(_svg_mark(marks, tooltip(row)))
         return _svg_document(bottom + _BOTTOM, label, out)
     order = sorted(zip(rows, totals, strict=True), key=lambda pair: -pair[1])
-    left, right, base = 40.0, _WIDTH - 6, _TOP + _COLUMNS
+    left, right, base = 40, _WIDTH - 6, _TOP + _COLUMNS
     scale, step = _COLUMNS / top, (right - left) / len(order)
     out = [_svg_line(left, base - t * scale, right, base - t * scale, "rule") for t in ticks]
     out += [
@@ -158,7 +159,7 @@ def _bar_plot(
     gap = 0.25 * step if step > 2 else 0.0
     for i, (row, total) in enumerate(order):
         x, y = left + step * i, float(base)
-        marks: list[str] = []
+        marks = []
         marks.append(_svg_rect(x, _TOP, step, _COLUMNS, "reach"))
         for value, kind in parts_of(row):
             y -= value * scale

@@ -14,7 +14,7 @@ from typing import Any
 from pytoon_pipeline.errors import Problem, PytoonError
 from pytoon_pipeline.intake.brief_state import OPEN
 from pytoon_pipeline.intake.ledger_rows import LedgerEntry
-from pytoon_pipeline.quality.checks import CheckVerdict
+from pytoon_pipeline.quality.verdicts import CheckVerdict
 from pytoon_pipeline.stages.documents import MetricsDocument
 from pytoon_pipeline.store.base import ObjectNotFoundError, Store
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pytoon_pipeline.quality.checks import CheckVerdict
+from pytoon_pipeline.quality.verdicts import CheckVerdict
 
 
 class _StageDocument(BaseModel):

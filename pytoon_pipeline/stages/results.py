@@ -26,8 +26,9 @@ from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb
 from pytoon_pipeline.plan.complete import Plan
 from pytoon_pipeline.plan.timeline import Timeline, build_timeline, frames_of
 from pytoon_pipeline.quality import frame_text
-from pytoon_pipeline.quality.checks import CheckVerdict, ExpectedFile, SeenText, run_checks
+from pytoon_pipeline.quality.checks import run_checks
 from pytoon_pipeline.quality.match import compare_traces
+from pytoon_pipeline.quality.verdicts import CheckVerdict, ExpectedFile, SeenText
 from pytoon_pipeline.stages.assemble import heard_files, sound_notes
 from pytoon_pipeline.stages.documents import (
     MetricsDocument,

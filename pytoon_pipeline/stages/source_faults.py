@@ -18,13 +18,8 @@ from pytoon_pipeline.picture.yuv import rgb_to_planes
 from pytoon_pipeline.plan.complete import Plan, PlanSegment
 from pytoon_pipeline.plan.model import Asset
 from pytoon_pipeline.plan.timeline import SegmentSpan, Timeline, frames_of
-from pytoon_pipeline.quality.checks import (
-    FROZEN_CHANGE,
-    ExpectedFile,
-    ExplainedStretch,
-    find_black,
-    find_still,
-)
+from pytoon_pipeline.quality.picture_checks import FROZEN_CHANGE, find_black, find_still
+from pytoon_pipeline.quality.verdicts import ExpectedFile, ExplainedStretch
 from pytoon_pipeline.stages.services import Services
 
 _DARK_SHARE = 0.9

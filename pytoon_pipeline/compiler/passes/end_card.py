@@ -11,7 +11,7 @@ from pytoon_pipeline.compiler.passes.wording import named_style, note_emoji, wor
 from pytoon_pipeline.compiler.typeset import smaller_styles, text_style
 from pytoon_pipeline.errors import UserError, quote_text
 from pytoon_pipeline.picture.fitted_text import FittedText
-from pytoon_pipeline.picture.styles import BreakingLevel
+from pytoon_pipeline.picture.styles import Breaking
 from pytoon_pipeline.picture.text import fit_text
 from pytoon_pipeline.plan.fields import Box
 from pytoon_pipeline.plan.segment import Background, Layout, Motion, Segment, Transition
@@ -162,7 +162,7 @@ def _fit_line(
     smaller = list(smaller_styles(style, floor, MORE_LINES))
     note_emoji(d, item.text)
     try:
-        ways: list[tuple[TypeStyle, BreakingLevel]] = [(style, "words"), (style, "parts")]
+        ways: list[tuple[TypeStyle, Breaking]] = [(style, "words"), (style, "parts")]
         ways += [(s, "parts") for s in smaller]
         ways.append((smaller[-1], "letters"))
         for tried, breaking in ways:

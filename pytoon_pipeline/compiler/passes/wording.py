@@ -8,7 +8,7 @@ from pytoon_pipeline.compiler.draft import PlanDraft
 from pytoon_pipeline.compiler.typeset import smaller_styles, text_style
 from pytoon_pipeline.picture.cues import UnbreakableTextError, split_into_cues
 from pytoon_pipeline.picture.emoji import describe_emoji, replace_unknown_emoji
-from pytoon_pipeline.picture.styles import BreakingLevel
+from pytoon_pipeline.picture.styles import Breaking
 from pytoon_pipeline.picture.text import fit_text
 from pytoon_pipeline.picture.text_forms import normalise_text
 from pytoon_pipeline.plan.text import TypeStyle
@@ -34,7 +34,7 @@ def split_line(
     note_emoji(d, text)
     floor = max(1, round(d.facts.captions.font_px.floor * d.scale))
     smaller = list(smaller_styles(style, floor, MORE_LINES))
-    ways: list[tuple[TypeStyle, BreakingLevel]] = [
+    ways: list[tuple[TypeStyle, Breaking]] = [
         (style, "words"),
         (style, "parts"),
         *((s, "parts") for s in smaller),

@@ -12,7 +12,8 @@ from pytoon_pipeline.defs.videos.jobs import ACTION_TAG
 from pytoon_pipeline.defs.videos.resources import Services
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.plan.complete import Plan
-from pytoon_pipeline.quality.checks import CHECKS, CheckVerdict, check_name
+from pytoon_pipeline.quality.checks import CHECKS, check_name
+from pytoon_pipeline.quality.verdicts import CheckVerdict
 from pytoon_pipeline.stages.documents import SegmentsDocument, VideoDocument
 from pytoon_pipeline.stages.reporter import Reporter
 

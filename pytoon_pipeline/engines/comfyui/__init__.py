@@ -30,15 +30,12 @@ from pytoon_pipeline.engines.comfyui.errors import (
     PromptStalledError,
 )
 from pytoon_pipeline.engines.comfyui.generated_clips import GeneratedClip
+from pytoon_pipeline.engines.comfyui.http_transport import is_local
 from pytoon_pipeline.engines.comfyui.json_values import as_list, as_mapping, as_number, as_text
 from pytoon_pipeline.engines.comfyui.prompt import PromptRun
 from pytoon_pipeline.engines.comfyui.servers import ComfyServer, one_of
-from pytoon_pipeline.engines.comfyui.transport import (
-    ComfyTransport,
-    TransportLimits,
-    is_local,
-    open_transport,
-)
+from pytoon_pipeline.engines.comfyui.transport import ComfyTransport, TransportLimits
+from pytoon_pipeline.engines.comfyui.transport_factory import open_transport
 from pytoon_pipeline.engines.comfyui.workflows import DEFAULTS, Workflow, load_workflow
 from pytoon_pipeline.engines.generated import generated_footage
 from pytoon_pipeline.errors import EngineError, EngineFailedError, EngineUnavailableError
