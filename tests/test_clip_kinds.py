@@ -82,8 +82,8 @@ def rendered_case(
 ) -> tuple[SegmentJob, list[np.ndarray]]:
     """Two early frames, or the first and one near the end, of the first segment of a case."""
     found = compiled_case(name)
-    assert found.spec is not None, [str(p) for p in found.problems]
-    job = segment_jobs(found.spec, build_timeline(found.spec))[0]
+    assert found.plan is not None, [str(p) for p in found.problems]
+    job = segment_jobs(found.plan, build_timeline(found.plan))[0]
     media = {a.id: found.files[a.id] for a in job.all_assets}
     made = Compositor().render(job, media, tmp_path, lambda n: None)
     last = job.count - 3 if to_the_end else 6
@@ -350,7 +350,7 @@ def test_other_animations_are_refused_by_name(tmp_path):
 
 def test_recordings_joined_end_to_end_are_shown_one_after_the_other(tmp_path):
     found = compiled_case("joined")
-    assert found.spec is not None and any("at 2.0 s of the clip" in n for n in found.spec.notes)
+    assert found.plan is not None and any("at 2.0 s of the clip" in n for n in found.plan.notes)
     job, frames = rendered_case("joined", tmp_path, to_the_end=True)
     assert job.media[0].seconds == pytest.approx(4.0, abs=0.1)
     first, last = (f.astype(int) for f in frames)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-from dagster._core.log_manager import get_log_record_metadata, has_log_record_metadata
 
+from pytoon_pipeline.dagster_private import get_log_record_metadata, has_log_record_metadata
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.telemetry import logs
 

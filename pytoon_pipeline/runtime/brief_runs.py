@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import yaml
-from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.instance.ref import InstanceRef
-from dagster._serdes import ConfigurableClassData
 
 from pytoon_pipeline.briefs.bundle import BundleStore
 from pytoon_pipeline.briefs.source import BriefSource, content_hash, read_signature
+from pytoon_pipeline.dagster_private import (
+    ConfigurableClassData,
+    DagsterExecutionInterruptedError,
+    InstanceRef,
+)
 from pytoon_pipeline.defs.collect import collect_definitions
 from pytoon_pipeline.defs.metadata import log_tail
 from pytoon_pipeline.defs.partitions import BRIEFS_NAME

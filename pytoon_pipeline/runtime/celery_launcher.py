@@ -16,17 +16,17 @@ from typing import Any
 import dagster as dg
 from celery import Celery
 from dagster import Field, StringSource
-from dagster._core.launcher.base import (
-    CheckRunHealthResult,
-    LaunchRunContext,
-    ResumeRunContext,
-    WorkerStatus,
-)
-from dagster._serdes.config_class import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG
 from kombu.exceptions import OperationalError
 
+from pytoon_pipeline.dagster_private import (
+    CheckRunHealthResult,
+    ConfigurableClassData,
+    LaunchRunContext,
+    ResumeRunContext,
+    WorkerStatus,
+)
 from pytoon_pipeline.defs.videos.jobs import GPU_TAG
 from pytoon_pipeline.errors import PytoonError
 from pytoon_pipeline.intake.ledger import Ledger

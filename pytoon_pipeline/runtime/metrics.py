@@ -136,7 +136,8 @@ def _count_workers(ledger: Ledger) -> int:
 def instance_gauges(instance: dg.DagsterInstance) -> GaugeValues:
     """What Dagster's database knows of now."""
     import dagster as dg
-    from dagster._core.definitions.run_request import InstigatorType
+
+    from pytoon_pipeline.dagster_private import InstigatorType
 
     gauges, status, now = GaugeValues(), dg.DagsterRunStatus, time.time()
     for name, statuses in (

@@ -9,11 +9,14 @@ or that the check has never run.
 from __future__ import annotations
 
 import dagster as dg
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from dagster import EventLogEntry
+
+from pytoon_pipeline.dagster_private import (
+    FINISHED_STATUSES,
+    AssetCheckExecutionRecordStatus,
+    AssetCheckExecutionsTable,
+    SqlEventLogStorage,
+)
 
 _ROWS = AssetCheckExecutionsTable.c
 _IS_PLANNED = _ROWS.execution_status == AssetCheckExecutionRecordStatus.PLANNED.value

@@ -18,12 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.config import PostgresStorageConfig
-from dagster._core.storage.event_log import SqlEventLogStorageTable
-from dagster._daemon.types import DaemonHeartbeat
-from dagster._serdes import ConfigurableClassData
+from dagster import EventLogEntry
 from dagster_postgres import (
     DagsterPostgresStorage,
     PostgresEventLogStorage,
@@ -32,6 +27,14 @@ from dagster_postgres import (
 )
 from dagster_postgres.utils import pg_url_from_config
 
+from pytoon_pipeline.dagster_private import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
+    ConfigurableClassData,
+    DaemonHeartbeat,
+    PostgresStorageConfig,
+    SqlEventLogStorageTable,
+)
 from pytoon_pipeline.intake import database
 from pytoon_pipeline.runtime.home_lock import hold_as_daemon
 from pytoon_pipeline.runtime.planned_checks import ends_without_checks, forget_planned_checks

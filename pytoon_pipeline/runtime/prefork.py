@@ -18,14 +18,17 @@ from collections import deque
 from contextlib import suppress
 
 import dagster as dg
-from dagster._cli.api import _execute_run_command_body
-from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.definitions.reconstruct import ReconstructableRepository
-from dagster._core.instance.ref import InstanceRef
-from dagster._serdes import deserialize_value
-from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
 
 from pytoon_pipeline import interrupts
+from pytoon_pipeline.dagster_private import (
+    InstanceRef,
+    ModuleCodePointer,
+    ReconstructableRepository,
+    _execute_run_command_body,
+    capture_interrupts,
+    deserialize_value,
+    setup_interrupt_handlers,
+)
 from pytoon_pipeline.process_tags import PROCESS_TAG, process_tag
 from pytoon_pipeline.settings import scenes_at_once
 

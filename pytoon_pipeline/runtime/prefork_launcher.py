@@ -13,18 +13,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from dagster import Field
-from dagster._core.errors import DagsterLaunchFailedError
-from dagster._core.launcher.base import (
+from dagster import DagsterRun, DagsterRunStatus, Field
+
+from pytoon_pipeline.dagster_private import (
     CheckRunHealthResult,
+    ConfigurableClass,
+    ConfigurableClassData,
+    DagsterLaunchFailedError,
     LaunchRunContext,
     RunLauncher,
     WorkerStatus,
+    serialize_value,
 )
-from dagster._core.storage.dagster_run import DagsterRun, DagsterRunStatus
-from dagster._serdes import ConfigurableClass, serialize_value
-from dagster._serdes.config_class import ConfigurableClassData
-
 from pytoon_pipeline.defs.videos.run_process import run_is_gone
 from pytoon_pipeline.process_tags import PROCESS_TAG, pid_of, process_tag
 from pytoon_pipeline.settings import runs_at_once

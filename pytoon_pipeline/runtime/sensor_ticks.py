@@ -6,7 +6,8 @@ from __future__ import annotations
 import time
 
 import dagster as dg
-from dagster._core.scheduler.instigation import SensorInstigatorData
+
+from pytoon_pipeline.dagster_private import SensorInstigatorData
 
 AHEAD_SECONDS = 60.0
 """Machines' clocks differ by less."""

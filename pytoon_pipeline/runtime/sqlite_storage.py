@@ -19,23 +19,21 @@ from typing import Any
 
 import dagster
 import sqlalchemy as sa
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+from dagster import EventLogEntry
+
+from pytoon_pipeline.dagster_private import (
     INDEX_SHARD_NAME,
-    SqliteEventLogStorage,
-)
-from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
-from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-from dagster._core.storage.sqlite_storage import (
+    SQLITE_BUSY_TIMEOUT_SECONDS,
+    ConfigurableClassData,
+    DaemonHeartbeat,
     DagsterSqliteStorage,
+    SqliteEventLogStorage,
+    SqliteRunStorage,
+    SqliteScheduleStorage,
     _event_logs_directory,
     _runs_directory,
     _schedule_directory,
 )
-from dagster._daemon.types import DaemonHeartbeat
-from dagster._serdes import ConfigurableClassData
-
 from pytoon_pipeline.durable import link_file, replace_file
 from pytoon_pipeline.runtime.home_lock import hold_as_daemon
 from pytoon_pipeline.runtime.planned_checks import ends_without_checks, forget_planned_checks

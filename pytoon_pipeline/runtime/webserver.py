@@ -10,7 +10,7 @@ from pytoon_pipeline.runtime.page_guard import PageGuard
 from pytoon_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster._core.workspace.context import IWorkspaceProcessContext
+    from pytoon_pipeline.dagster_private import IWorkspaceProcessContext
 
 _HOST_UI = "host_dagster_ui_with_workspace_process_context"
 _MAKE_APP = "create_app_from_workspace_process_context"

@@ -21,10 +21,9 @@ import dagster as dg
 from celery import signals
 from celery.apps.worker import Worker
 from celery.worker import state as celery_state
-from dagster._cli.api import _execute_run_command_body
-from dagster._utils.interrupts import capture_interrupts
 
 from pytoon_pipeline import interrupts
+from pytoon_pipeline.dagster_private import _execute_run_command_body, capture_interrupts
 from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
 from pytoon_pipeline.errors import Problem, PytoonError, SettingsError, UserError
 from pytoon_pipeline.intake.ledger import Ledger

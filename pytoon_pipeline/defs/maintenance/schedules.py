@@ -10,14 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._core.storage.runs.schema import RunTagsTable
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from pytoon_pipeline.dagster_private import (
+    FINISHED_STATUSES,
+    PARTITION_NAME_TAG,
+    AssetCheckExecutionsTable,
+    RunTagsTable,
+    SqlEventLogStorage,
+    SqliteEventLogStorage,
+    SqlRunStorage,
+)
 from pytoon_pipeline.defs.partitions import BRIEFS_NAME, CAMPAIGNS_NAME
 from pytoon_pipeline.defs.videos.resources import SettingsResource
 from pytoon_pipeline.errors import UserError

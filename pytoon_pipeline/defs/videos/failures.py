@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 
+from pytoon_pipeline.dagster_private import DagsterExecutionInterruptedError
 from pytoon_pipeline.defs import metadata
 from pytoon_pipeline.defs.videos import counting
 from pytoon_pipeline.errors import PytoonError, UserError
