@@ -167,8 +167,8 @@ def _make_scrims(job: SegmentJob, media: Media, take: Layer) -> list[Layer]:
         take.draw(frame, n * (job.count - 1) // (SAMPLES - 1))
         samples.append(frame)
     ground = (job.background.colors or ["#000000"])[0]
-    # One veil for what stands above the middle, one for what stands below it.
-    veils = []
+    # One scrim for what stands above the middle, one for what stands below it.
+    scrims: list[Layer] = []
     for high in (True, False):
         stand = [m for m in marks if (m.box[1] + m.box[3] < job.height) is high]
         if not stand:
@@ -181,8 +181,8 @@ def _make_scrims(job: SegmentJob, media: Media, take: Layer) -> list[Layer]:
         )
         if strength:
             top, bottom = min(m.box[1] for m in stand), max(m.box[3] for m in stand)
-            veils.append(_make_scrim(job, colour, strength, top, bottom, high))
-    return veils
+            scrims.append(_make_scrim(job, colour, strength, top, bottom, high))
+    return scrims
 
 
 def _scrim_colour(ground: str, mark: _DrawnMark) -> str:

@@ -68,7 +68,8 @@ def _first_readable_picture(job: SegmentJob, media: Media) -> np.ndarray:
                     count=1,
                     ground=(job.background.colors or ["#000000"])[0],
                 )
-                rgb = planes_to_rgb(next(iter(clip)))
+                y, u, v = next(iter(clip))
+                rgb = planes_to_rgb((y, u, v))
             else:
                 picture = load_image(media[asset.id], min_side=max(width, height))
                 if picture.shape[2] == 4:

@@ -235,7 +235,7 @@ def read_frame_text(planned: PlannedText, planes: Planes, width: int) -> SeenTex
     )
     if planned.mask is None:
         return seen
-    view = _FrameView(planned, planes)
+    view = _FrameView(planned, planned.mask, planes)
     dx, dy, match = view.find()
     seen.match = round(match, 3)
     sure = match >= _SURE
@@ -255,11 +255,11 @@ def read_frame_text(planned: PlannedText, planes: Planes, width: int) -> SeenTex
 class _FrameView:
     """The part of a frame around a shape, and the shape in its pixels."""
 
-    def __init__(self, planned: PlannedText, planes: Planes):
+    def __init__(self, planned: PlannedText, coverage: np.ndarray, planes: Planes):
         self.planned = planned
         self.reach = max(4, round(_SEARCH_EM * min(planned.em, 120)))
         height, width = planes[0].shape
-        h, w = planned.mask.shape
+        h, w = coverage.shape
         ring = self._ring_width + 4
         pad = self.reach + ring
         x0, y0 = planned.x - pad, planned.y - pad
@@ -269,7 +269,8 @@ class _FrameView:
         bottom = min(height, planned.y + h + pad + 1) & ~1
         half = (slice(top // 2, bottom // 2), slice(left // 2, right // 2))
         part = (planes[0][top:bottom, left:right], planes[1][half], planes[2][half])
-        rgb = planes_to_rgb(tuple(np.ascontiguousarray(p) for p in part))
+        y, u, v = (np.ascontiguousarray(plane) for plane in part)
+        rgb = planes_to_rgb((y, u, v))
         tall, wide = h + 2 * pad, w + 2 * pad
         rgb = cv2.copyMakeBorder(
             rgb,
@@ -284,7 +285,7 @@ class _FrameView:
         # For telling shapes apart, steps that look alike are alike.
         self.tone = np.sqrt(self.light)
         mask = np.zeros((tall, wide), np.uint8)
-        mask[pad : pad + h, pad : pad + w] = planned.mask
+        mask[pad : pad + h, pad : pad + w] = coverage
         self._mask_at_plan = mask
         self.shift(0, 0)
 
@@ -330,7 +331,7 @@ class _FrameView:
             y, x = ys[nearest], xs[nearest]
         return int(x) - from_plan, int(y) - from_plan, float(best[y, x])
 
-    def _word_views(self) -> list[tuple[str, np.ndarray]]:
+    def _word_views(self) -> list[tuple[str, tuple[slice, slice]]]:
         """Each word with the part of the view that it and what is around it take."""
         found, ring = [], self._ring_width
         for text, (x0, y0, x1, y1) in self.planned.words:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytoon_pipeline.quality.verdicts import (
     CheckVerdict,
@@ -62,7 +62,7 @@ def check_loudness(m: Measurement, e: ExpectedFile) -> CheckVerdict:
     a = m.audio
     if a is None:
         return make_verdict("loudness", ["there is no sound track"], "")
-    measured = {
+    measured: dict[str, Any] = {
         "lufs": a.integrated_lufs,
         "true_peak_dbtp": a.true_peak_dbtp,
         "longest_silence": round(a.longest_silence, 2),

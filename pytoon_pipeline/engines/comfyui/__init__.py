@@ -173,7 +173,8 @@ class ComfyUI(Engine):
         _enough_memory(server.name, stats, workflow)
         found = transport.node_definitions(nodes.list_node_classes(workflow))
         graph = nodes.adapt_to_server(workflow, found, server.name)
-        shape, notes, again = wanted.shape, [], False
+        notes: list[str] = []
+        shape, again = wanted.shape, False
         began = self._clock()
         for _ in range(_TAKEN_UP):
             values = {

@@ -146,7 +146,8 @@ def start_png(start: StartPicture, media: Media, width: int, height: int) -> byt
             clip = ClipFrames(
                 path, None, start.rate, start=start.frame, count=1, ground=start.ground
             )
-            picture = planes_to_rgb(next(iter(clip)))
+            y, u, v = next(iter(clip))
+            picture = planes_to_rgb((y, u, v))
         else:
             picture = load_image(path)
     except MediaError as error:

@@ -83,12 +83,12 @@ def one_of(
                 file = try_lock(server.lock)
                 if file is not None:
                     mine.append((server, file))
-            server = _least_busy([server for server, _ in mine])
-            if server is not None:
+            chosen = _least_busy([server for server, _ in mine])
+            if chosen is not None:
                 for other, file in mine:
-                    if other is not server:
+                    if other is not chosen:
                         file.close()
-                yield server
+                yield chosen
                 return
         finally:
             for _, file in mine:

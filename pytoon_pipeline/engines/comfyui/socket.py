@@ -166,8 +166,9 @@ class BoundedSocket:
 
     def _take_frame(self, frame: ABNF) -> bytes | None:
         """A text that is whole with this frame."""
+        data = frame.data.encode() if isinstance(frame.data, str) else frame.data
         if frame.opcode == ABNF.OPCODE_PING:
-            self._send_frame(frame.data, ABNF.OPCODE_PONG)
+            self._send_frame(data, ABNF.OPCODE_PONG)
         elif frame.opcode == ABNF.OPCODE_CLOSE:
             self._closed = True
         if frame.opcode not in (*_DATA, ABNF.OPCODE_CONT):
@@ -176,9 +177,9 @@ class BoundedSocket:
             raise SocketLostError("its frames are out of order")
         if self._begun is None:
             self._begun, self._text = frame.opcode, bytearray()
-        self._frames.message += len(frame.data)
+        self._frames.message += len(data)
         if self._begun == ABNF.OPCODE_TEXT:  # The others are previews.
-            self._text += frame.data
+            self._text += data
         if not frame.fin:
             return None
         begun, self._begun, self._frames.message = self._begun, None, 0

@@ -158,6 +158,7 @@ def _arrange_media(job: SegmentJob, media: Media) -> list[Layer | clips.MovingLa
     before: list[Layer | clips.MovingLayer] = []
     first: np.ndarray | None = None
     standing: list[tuple[np.ndarray, Place]] = []
+    layer: Layer | clips.MovingLayer
     for n, (asset, place) in enumerate(zip(job.media, job.layout.places or [], strict=False)):
         over = job.layout.arrange == "pip" and n > 0
         if asset.kind == "video":

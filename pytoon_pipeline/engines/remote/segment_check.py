@@ -68,12 +68,16 @@ def _find_fault(path: Path, job: SegmentJob, profile: str, level: int) -> str:
 def _fault_of_frames(
     container: av.container.InputContainer, stream: av.VideoStream, job: SegmentJob
 ) -> str:
+    if stream.time_base is None:
+        return "its frames have no times"
     step = 1 / (job.rate * stream.time_base)
-    origin, number = None, 0
+    origin: int | None = None
+    number = 0
     needed = set(job.span.keyframes)
     for frame in container.decode(stream):
-        origin = frame.pts if origin is None else origin
-        if frame.pts is None or frame.pts - origin != number * step:
+        if frame.pts is not None and origin is None:
+            origin = frame.pts
+        if frame.pts is None or origin is None or frame.pts - origin != number * step:
             return f"frame {number} is not shown when it should be"
         if (frame.width, frame.height) != (job.width, job.height):
             return f"frame {number} has another size"
