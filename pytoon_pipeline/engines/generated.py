@@ -182,8 +182,8 @@ def _make_scrims(job: SegmentJob, media: Media, take: Layer) -> list[Layer]:
         )
         if strength:
             top, bottom = min(m.box[1] for m in stand), max(m.box[3] for m in stand)
-            veils.append(_make_scrim(job, colour, strength, top, bottom, high))
-    return veils
+            scrims.append(_make_scrim(job, colour, strength, top, bottom, high))
+    return scrims
 
 
 def _scrim_colour(ground: str, mark: _DrawnMark) -> str:

@@ -85,7 +85,7 @@ CHECKS: tuple[Check | WordCheck | MarkCheck | MatchCheck, ...] = (
 
 
 def check_name(check: Check | WordCheck | MarkCheck | MatchCheck) -> str:
-    """The name of a check in metrics, metadata and Dagster: `check_video_codec` ->
+    """Return the name of a check in metrics, metadata and Dagster: `check_video_codec` ->
     `video_codec`."""
     return check.__name__.removeprefix("check_")
 
@@ -100,7 +100,7 @@ def run_checks(
     mark: SourceMark | None = None,
     match: SoundMatch | None = None,
 ) -> list[CheckVerdict]:
-    """All verdicts on a file, in the order of `CHECK_NAMES`."""
+    """Run all checks on a file and return their verdicts, in the order of `CHECK_NAMES`."""
     return [
         *(check(m, e) for check in FILE_CHECKS),
         *(check(seen, e) for check in WORD_CHECKS),

@@ -287,7 +287,7 @@ class _FrameView:
         # For telling shapes apart, steps that look alike are alike.
         self.tone = np.sqrt(self.light)
         mask = np.zeros((tall, wide), np.uint8)
-        mask[pad : pad + h, pad : pad + w] = planned.mask
+        mask[pad : pad + h, pad : pad + w] = coverage
         self._mask_at_plan = mask
         self.shift(0, 0)
 

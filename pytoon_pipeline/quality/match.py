@@ -146,7 +146,7 @@ def _different_sound(
     # Either channel counts, where something is to be heard of it.
     floor = window * SOUND_FLOOR**2
     loud = own > floor
-    hit = (loud & (error > SOUND_ERROR * own)).any(axis=1)
+    hit = np.asarray((loud & (error > SOUND_ERROR * own)).any(axis=1))
     # What should be silent and is not: against the floor itself.
     hit = np.asarray(hit | (~loud & (error > 4 * floor)).any(axis=1))
     stretches = [(a * SOUND_WINDOW, b * SOUND_WINDOW) for a, b in _hit_runs(hit)]

@@ -1,4 +1,4 @@
-"""What a take is asked to be: decided without a server, and all that it depends on."""
+"""What a generated clip is asked to be, decided without a server, with all that it depends on."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def adapt_to_server(workflow: Workflow, definitions: Mapping[str, Any], server: 
     return graph
 
 
-def list_options(spec: Any) -> list[str] | None:
+def list_options(spec: Any) -> list[object] | None:
     """What a choice offers, in the old form (`[[...], {}]`) or the new (`["COMBO", {...}]`); None
     for an input that is no choice, or whose choices the server keeps elsewhere."""
     if not isinstance(spec, list) or not spec:

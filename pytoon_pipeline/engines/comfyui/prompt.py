@@ -48,6 +48,35 @@ _TAIL_LINES = 12
 _MAX_REASONS = 50
 _LONGEST_REASON = 1500
 _MODEL_ERROR = "value_not_in_list"
+_OVER = ("done", "failed", "interrupted")
+"""States of a prompt that has ended."""
+_END_MESSAGES = ("execution_success", "execution_error", "execution_interrupted")
+
+
+@dataclass
+class _WaitState:
+    """What is known of a prompt while it is waited for. Times are seconds of the run's clock."""
+
+    begun: float
+    heard: float
+    """When the server last showed a sign of work."""
+    next_look: float
+    told: float
+    """When progress was last logged."""
+    audible: bool
+    """Whether messages about the prompt are sure to reach this process."""
+    running: float | None = None
+    """Since when it runs; None while it waits in the queue."""
+    away: float | None = None
+    """Since when the server does not answer; None while it does."""
+    absent: int = 0
+    """Looks in a row that found the prompt nowhere."""
+    ended: bool = False
+    """Whether the server has said that it ended."""
+    reopened: bool = False
+    """Whether the socket was opened again after a long silence."""
+    lines: int = 0
+    """Lines logged about progress."""
 
 
 @dataclass
@@ -78,7 +107,7 @@ class PromptRun:
         over = True
         try:
             look = self.transport.look(self.id)
-            self.old = look.state in ("done", "failed", "interrupted")
+            self.old = look.state in _OVER
             if not self.old:
                 over = False
                 ears.open()
@@ -150,90 +179,110 @@ class PromptRun:
     # Waiting -------------------------------------------------------------------------------------
 
     def _wait_for_end(self, ears: ProgressSocket, audible: bool) -> PromptStatus:
-        """Until the server's records say that it is over: the socket only tells when to look. It
-        is not `audible` for sure where an earlier process may still seem to listen."""
-        limits, clock = self.limits, self.clock
-        begun = heard = next_look = clock()
-        running: float | None = None
-        away: float | None = None  # since when the server does not answer
-        absent, ended, reopened = 0, False, False
-        told, lines = clock(), 0
+        """Wait until the server's records say that the prompt is over, and return what they say.
+
+        The socket only tells when to look. It is not `audible` for sure where an earlier process
+        may still seem to listen."""
+        begun = self.clock()
+        wait = _WaitState(begun, begun, begun, self.clock(), audible)
         while True:
             self.progress(0)
-            for message in ears.listen(min(1.0, max(0.0, next_look - clock()))):
-                kind, data = as_text(message.get("type")), message["data"]
-                if data.get("prompt_id") != self.id:
-                    continue  # others' prompts, the queue's length
-                heard, audible, reopened = clock(), True, False
-                running = running or heard
-                if kind in ("execution_success", "execution_error", "execution_interrupted") or (
-                    kind == "executing" and data.get("node") is None
-                ):
-                    # Said again, it does not make anybody look more often.
-                    ended, next_look = True, next_look if ended else heard
-                elif (
-                    kind == "progress"
-                    and lines < _MAX_LINES
-                    and (clock() - told >= _LOG_EVERY or data.get("value") == data.get("max"))
-                ):
-                    told, lines = clock(), lines + 1
-                    said = [as_text(data.get(what), 40) for what in ("node", "value", "max")]
-                    log.info("%s: %s, step %s of %s", self.transport.name, *said)
-            now = clock()
-            if now >= next_look:
-                try:
-                    look = self.transport.look(self.id)
-                except NoAnswerError as error:
-                    away = now if away is None else away
-                    if now - away >= limits.restart_seconds:
-                        raise NoAnswerError(
-                            f"{self.transport.name} went away while it worked and did not come "
-                            f"back within {limits.restart_seconds:g} s: {error}"
-                        ) from error
-                    next_look = clock() + limits.poll
+            for message in ears.listen(min(1.0, max(0.0, wait.next_look - self.clock()))):
+                self._note_message(wait, message)
+            now = self.clock()
+            if now >= wait.next_look:
+                look = self._look_at_records(wait, now)
+                if look is None:
                     continue
-                if look.state in ("done", "failed", "interrupted"):
+                if look.state in _OVER:
                     return look
-                if away is not None:
-                    away, heard = None, now
-                if look.state == "absent":
-                    absent += 1
-                    if absent >= (_ABSENT_AFTER_END if ended else _ABSENT):
-                        raise PromptLostError(
-                            f"{self.transport.name} knows nothing any more of the prompt that it "
-                            "took: it was restarted, or somebody deleted the prompt."
-                        )
-                else:
-                    absent = 0
-                if look.state == "running":
-                    running = running or now
-                next_look = clock() + (min(limits.poll, 0.25) if ended else limits.poll)
-            if running is None:
-                if now - begun > limits.queue_seconds and away is None:
-                    raise EngineTimeoutError(
-                        f"{self.transport.name}: {self.workflow.name} waited "
-                        f"{limits.queue_seconds:g} s in the queue behind others. Give it fewer "
-                        "users, or add a server."
-                    )
-                continue
-            if now - running > limits.run_seconds:
-                raise PromptStalledError(
-                    f"{self.transport.name}: {self.workflow.name} ran longer than "
-                    f"{limits.run_seconds:g} s. Take a smaller workflow or a faster GPU."
+            self._check_limits(wait, ears, now)
+
+    def _note_message(self, wait: _WaitState, message: dict[str, Any]) -> None:
+        """Note in `wait` what a message of the socket says of this prompt."""
+        kind, data = as_text(message.get("type")), message["data"]
+        if data.get("prompt_id") != self.id:
+            return  # others' prompts, the queue's length
+        wait.heard, wait.audible, wait.reopened = self.clock(), True, False
+        wait.running = wait.running or wait.heard
+        if kind in _END_MESSAGES or (kind == "executing" and data.get("node") is None):
+            # Said again, it does not make anybody look more often.
+            if not wait.ended:
+                wait.ended, wait.next_look = True, wait.heard
+        elif (
+            kind == "progress"
+            and wait.lines < _MAX_LINES
+            and (self.clock() - wait.told >= _LOG_EVERY or data.get("value") == data.get("max"))
+        ):
+            wait.told, wait.lines = self.clock(), wait.lines + 1
+            said = [as_text(data.get(what), 40) for what in ("node", "value", "max")]
+            log.info("%s: %s, step %s of %s", self.transport.name, *said)
+
+    def _look_at_records(self, wait: _WaitState, now: float) -> PromptStatus | None:
+        """Return what the server's records say; None where it does not answer for the moment.
+
+        Raises NoAnswerError when it is away for too long, PromptLostError when it knows the prompt
+        no more."""
+        limits = self.limits
+        try:
+            look = self.transport.look(self.id)
+        except NoAnswerError as error:
+            wait.away = now if wait.away is None else wait.away
+            if now - wait.away >= limits.restart_seconds:
+                raise NoAnswerError(
+                    f"{self.transport.name} went away while it worked and did not come "
+                    f"back within {limits.restart_seconds:g} s: {error}"
+                ) from error
+            wait.next_look = self.clock() + limits.poll
+            return None
+        if look.state in _OVER:
+            return look
+        if wait.away is not None:
+            wait.away, wait.heard = None, now
+        if look.state == "absent":
+            wait.absent += 1
+            if wait.absent >= (_ABSENT_AFTER_END if wait.ended else _ABSENT):
+                raise PromptLostError(
+                    f"{self.transport.name} knows nothing any more of the prompt that it "
+                    "took: it was restarted, or somebody deleted the prompt."
                 )
-            if ears.opened is None or away is not None or not audible:
-                continue  # nothing to hear it from: only the limit of the run holds
-            if ears.opened > heard and not reopened:
-                heard = ears.opened
-            silent = now - max(heard, running)
-            if silent > limits.stall_seconds:
-                raise PromptStalledError(
-                    f"{self.transport.name}: {self.workflow.name} showed no sign of work for "
-                    f"{limits.stall_seconds:g} s. Look into the server's log; restart it."
+        else:
+            wait.absent = 0
+        if look.state == "running":
+            wait.running = wait.running or now
+        wait.next_look = self.clock() + (min(limits.poll, 0.25) if wait.ended else limits.poll)
+        return look
+
+    def _check_limits(self, wait: _WaitState, ears: ProgressSocket, now: float) -> None:
+        """Raise EngineTimeoutError for a prompt that waits too long in the queue, and
+        PromptStalledError for one that runs too long or shows no sign of work."""
+        limits = self.limits
+        if wait.running is None:
+            if now - wait.begun > limits.queue_seconds and wait.away is None:
+                raise EngineTimeoutError(
+                    f"{self.transport.name}: {self.workflow.name} waited "
+                    f"{limits.queue_seconds:g} s in the queue behind others. Give it fewer "
+                    "users, or add a server."
                 )
-            if silent > limits.stall_seconds / 2 and not reopened:
-                reopened = True  # a socket can go deaf
-                ears.open()
+            return
+        if now - wait.running > limits.run_seconds:
+            raise PromptStalledError(
+                f"{self.transport.name}: {self.workflow.name} ran longer than "
+                f"{limits.run_seconds:g} s. Take a smaller workflow or a faster GPU."
+            )
+        if ears.opened is None or wait.away is not None or not wait.audible:
+            return  # nothing to hear it from: only the limit of the run holds
+        if ears.opened > wait.heard and not wait.reopened:
+            wait.heard = ears.opened
+        silent = now - max(wait.heard, wait.running)
+        if silent > limits.stall_seconds:
+            raise PromptStalledError(
+                f"{self.transport.name}: {self.workflow.name} showed no sign of work for "
+                f"{limits.stall_seconds:g} s. Look into the server's log; restart it."
+            )
+        if silent > limits.stall_seconds / 2 and not wait.reopened:
+            wait.reopened = True  # a socket can go deaf
+            ears.open()
 
     def _read_outcome(self, look: PromptStatus) -> dict[str, Any]:
         where = f"{self.transport.name}: {self.workflow.name}"

@@ -28,7 +28,7 @@ class TransportLimits:
     document_seconds: float = 60
     """For a question and all of its answer."""
     transfer_seconds: float = 900
-    """For a picture there, or a take back."""
+    """For the upload of a picture, or the download of a clip."""
     queue_seconds: float = 900
     """Waiting behind other prompts of the server."""
     run_seconds: float = 1800
@@ -71,7 +71,7 @@ class PostedPrompt:
 
 class ComfyTransport(ABC):
     """One server. Everything here raises NoAnswerError where it can't be reached or answers
-    nonsense, Refused where it wants another token."""
+    nonsense, PromptRefusedError where it wants another token."""
 
     name: str
     """Its address without secrets, for messages."""

@@ -21,7 +21,9 @@ from pytoon_pipeline.media.addresses import (
 
 
 def open_transport(url: str, token: str | None, limits: TransportLimits) -> ComfyTransport:
-    """The transport of a server by its address. Raises SettingsError where it is none."""
+    """Return the transport for a server, chosen by its address.
+
+    Raises SettingsError where `url` is not the address of a server."""
     from pytoon_pipeline.media.client import checked_token
 
     token = checked_token(token, "PYTOON_COMFYUI_TOKEN")

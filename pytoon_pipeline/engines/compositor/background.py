@@ -1,4 +1,4 @@
-"""The ground of a segment: colours, the picture's own blurred copy, a picture or a clip."""
+"""The background of a segment: colours, the picture's own blurred copy, a picture or a clip."""
 
 from __future__ import annotations
 

@@ -145,12 +145,14 @@ class ClipBackground(MovingLayer):
         copied = self.scale == 1 and not job.background.parallax
 
         def draw_background(frame: Planes, index: int) -> None:
-            planes = next(frames)
+            y, u, v = next(frames)
+            planes = (y, u, v)
             if self.sigma:
                 planes = make_planes(
                     cv2.GaussianBlur(p, (0, 0), max(0.3, self.sigma / (2 if n else 1)))
                     for n, p in enumerate(planes)
                 )
+                planes = (y, u, v)
             if self.tables is not None:
                 planes = make_planes(
                     cv2.LUT(p, t) for p, t in zip(planes, self.tables, strict=True)

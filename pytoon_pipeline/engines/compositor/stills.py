@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +16,7 @@ from pytoon_pipeline.picture.layers import (
     CutoutLayer,
     PictureLayer,
     Placement,
+    Placing,
     TextTile,
     cut_out_planes,
 )
@@ -228,7 +229,7 @@ def make_standing_cutouts(
 
         def place_of(
             sx: float, sy: float, foot: tuple[float, float] = foot, shrink: float = shrink
-        ) -> Callable[[int], Placement]:
+        ) -> Placing:
             def place_at(index: int) -> Placement:
                 zoom = camera_pose(job, index).zoom
                 x, y = middle + (foot[0] - middle) * zoom, line + (foot[1] - line) * zoom

@@ -3,9 +3,7 @@ pixels, for 4:2:0."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from pytoon_pipeline.picture.layers import Placement
+from pytoon_pipeline.picture.layers import Placement, Placing
 from pytoon_pipeline.picture.motion import ease_in_out
 from pytoon_pipeline.plan.fields import Box
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
@@ -45,9 +43,7 @@ def grown_side(side: int, travel: float) -> int:
     return (int(side * (1 + travel)) // 2 + 1) * 2
 
 
-def make_drift(
-    job: SegmentJob, width: int, height: int, scale: float
-) -> Callable[[int], Placement]:
+def make_drift(job: SegmentJob, width: int, height: int, scale: float) -> Placing:
     """The ground's slow way against the media: eased, along the pan of the camera or downwards, its
     travel the share of the frame's height (or width) that the plan allows."""
     kind, travel = job.motion.kind, job.background.parallax or 0.0
