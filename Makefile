@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.installed-runtime
 TESTS := $(VENV)/.installed-tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup setup-tests demo test test-wheel lint bench bench-campaign bench-capacity proof \
+.PHONY: help setup setup-tests demo test test-wheel lint check docs bench bench-campaign bench-capacity proof \
 	proof-faults proof-containers proof-fuzz proof-money proof-words proof-alarms \
 	schema docs clean
 
@@ -66,7 +66,11 @@ test-wheel: setup
 
 lint: setup-tests
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports
+
+check: lint
+	@$(BIN)/mypy
 
 bench: setup-tests
 	@$(BIN)/python tests/bench/render_ratio.py

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,6 +39,10 @@ def preset_file_findings(
     return list(found)
 
 
+ReportFinding = Callable[..., None]
+"""Code, place, message, remedy, and severity where it is no error."""
+
+
 @lru_cache(maxsize=256)
 def _preset_findings(
     library: PresetLibrary, archetype: str, path: Path, fonts: FontLibrary, _stamp: object
@@ -52,6 +56,16 @@ def _preset_findings(
     ) -> None:
         problems.append(Problem(code, message, remedy, severity, file=str(path), field=place))
 
+    _judge_archetype(preset, archetype, report_finding)
+    _judge_colours(preset, {*ROLES, *_roles_of_kits(library)}, report_finding)
+    _judge_type(preset, fonts, report_finding)
+    _judge_boxes(preset, report_finding)
+    _judge_music(preset, library, report_finding)
+    return problems
+
+
+def _judge_archetype(preset: Preset, archetype: str, report_finding: ReportFinding) -> None:
+    """The folder and the movements of a preset."""
     if preset.archetype != archetype:
         report_finding(
             "preset.archetype",
@@ -67,7 +81,10 @@ def _preset_findings(
                 f"there is no motion {kind!r}.",
                 _suggest_name(kind, MOTIONS),
             )
-    known = {*ROLES, *_roles_of_kits(library)}
+
+
+def _judge_colours(preset: Preset, known: set[str], report_finding: ReportFinding) -> None:
+    """Colours are roles of brand kits, or `#RRGGBB`."""
     for place, role in named_colours(preset):
         if role.startswith("#"):
             if len(role) != 7 or set(role[1:].lower()) - set("0123456789abcdef"):
@@ -81,6 +98,10 @@ def _preset_findings(
                 f"{role!r} is not a role of brand kits.",
                 _suggest_name(role, tuple(ROLES)),
             )
+
+
+def _judge_type(preset: Preset, fonts: FontLibrary, report_finding: ReportFinding) -> None:
+    """Sizes in order, and fonts that are installed."""
     for role in ("hook", "beat", "cta"):
         kind = getattr(preset.type, role)
         if kind.min_px > kind.max_px:
@@ -108,6 +129,10 @@ def _preset_findings(
                     "Put its files into the fonts folder of presets, or leave it out.",
                     "warning",
                 )
+
+
+def _judge_boxes(preset: Preset, report_finding: ReportFinding) -> None:
+    """Boxes lie on a frame of 1080x1920."""
     boxes = {"text_area": preset.text_area, "media.box": preset.media.box}
     boxes |= {f"type.{r}.area": getattr(preset.type, r).area for r in ("hook", "beat", "cta")}
     for place, box in boxes.items():
@@ -120,6 +145,10 @@ def _preset_findings(
                 f"{list(box)} is no area of a frame of 1080x1920.",
                 "Write [left, top, right, bottom] in its pixels.",
             )
+
+
+def _judge_music(preset: Preset, library: PresetLibrary, report_finding: ReportFinding) -> None:
+    """The track is one of the library."""
     try:
         tracks = sorted(library.tracks())
     except (PresetError, KeyError, TypeError, AttributeError):
@@ -131,7 +160,6 @@ def _preset_findings(
             f"there is no track {preset.music!r}.",
             _suggest_name(preset.music, tuple(tracks)),
         )
-    return problems
 
 
 def _suggest_name(name: str, known: tuple[str, ...]) -> str:

@@ -110,7 +110,7 @@ class PresetLibrary:
         return {p.relative_to(f) for f in self.folders for p in f.glob(pattern)}
 
     def presets(self) -> dict[str, dict[str, Preset]]:
-        """archetype -> name -> preset, both sorted, of those whose files can be used
+        """Archetype -> name -> preset, both sorted, of those whose files can be used
         (`spec.kit_findings` says what is wrong with the others)."""
         found: dict[str, dict[str, Preset]] = {}
         for archetype in sorted(DEFAULT_PRESET):
@@ -149,7 +149,7 @@ class PresetLibrary:
         return fonts
 
     def brands(self) -> dict[str, Brand]:
-        """name -> kit, of those whose files can be used."""
+        """Name -> kit, of those whose files can be used."""
         found: dict[str, Brand] = {}
         for name in self.brand_names():
             with suppress(PresetError):

@@ -169,7 +169,7 @@ def _make_scrims(job: SegmentJob, media: Media, take: Layer) -> list[Layer]:
         samples.append(frame)
     ground = (job.background.colors or ["#000000"])[0]
     # One veil for what stands above the middle, one for what stands below it.
-    veils: list[Layer] = []
+    scrims: list[Layer] = []
     for high in (True, False):
         stand = [m for m in marks if (m.box[1] + m.box[3] < job.height) is high]
         if not stand:

@@ -1,4 +1,4 @@
-"""Briefs in folders, at any depth, side by side in one tree:
+"""Briefs in folders, at any depth, side by side in one tree.
 
 <campaign>/<brief>/brief.yaml         media beside it
 <campaign>/<brief>/render_spec.json   media beside it

@@ -214,7 +214,7 @@ class _ResponseBody(httpx.SyncByteStream):
 
 @contextmanager
 def _as_httpx() -> Iterator[None]:
-    """httpx has errors of the same names. Where the text of one quotes what came or was to be sent
+    """Httpx has errors of the same names. Where the text of one quotes what came or was to be sent
     (an answer may hold the request again, with its token), it is left out."""
     try:
         yield

@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-import xml.etree.ElementTree as xml
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
+from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 from pytoon_pipeline.errors import LinkError, MediaError
@@ -98,7 +98,7 @@ def read_mark(path: str | os.PathLike[str]) -> SourceMark:
         return SourceMark(credentials=credentials)
     try:
         return SourceMark(_source_type(content), credentials)
-    except (xml.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError) as error:
         return SourceMark(None, credentials, f"the XMP packet can't be read: {error}")
 
 
@@ -127,7 +127,7 @@ def _read_packet(path: str | os.PathLike[str]) -> bytes | None:
 def _source_type(content: bytes) -> str | None:
     """Of a packet, whether it is written as an attribute or as an element."""
     name = f"{{{_IPTC}}}DigitalSourceType"
-    for description in xml.fromstring(content).iter(f"{{{_RDF}}}Description"):
+    for description in ElementTree.fromstring(content).iter(f"{{{_RDF}}}Description"):
         value = description.get(name) or description.findtext(name)
         if value:
             return value.strip().removeprefix(VOCABULARY)

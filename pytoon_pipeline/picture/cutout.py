@@ -112,7 +112,7 @@ def _disc_kernel(radius: int) -> np.ndarray:
 
 
 def _find_product_mask(lab: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """bool (h, w): what is neither background nor the background's own shadow."""
+    """Bool (h, w): what is neither background nor the background's own shadow."""
     h, w = lab.shape[:2]
     reach = max(1, round(min(h, w) / 500))
     like = _measure_distance(lab, background) < PLAIN

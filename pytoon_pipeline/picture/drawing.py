@@ -177,7 +177,7 @@ class _Canvas:
 
     def bounds(self, mask: np.ndarray) -> Rect:
         """The rectangle of what is not 0. (A bitmap's own may be larger: FreeType allots it by the
-        control points of the curves.)"""
+        control points of the curves.)."""
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         x, y = self.x, self.y
         if not rows.size:

@@ -258,11 +258,11 @@ def read_frame_text(planned: PlannedText, planes: Planes, width: int) -> SeenTex
 class _FrameView:
     """The part of a frame around a shape, and the shape in its pixels."""
 
-    def __init__(self, planned: PlannedText, mask: np.ndarray, planes: Planes):
+    def __init__(self, planned: PlannedText, coverage: np.ndarray, planes: Planes):
         self.planned = planned
         self.reach = max(4, round(_SEARCH_EM * min(planned.em, 120)))
         height, width = planes[0].shape
-        h, w = mask.shape
+        h, w = coverage.shape
         ring = self._ring_width + 4
         pad = self.reach + ring
         x0, y0 = planned.x - pad, planned.y - pad

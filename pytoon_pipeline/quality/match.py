@@ -131,7 +131,7 @@ def _shown_instead(planned: FrameTrace, found: FrameTrace, frame: int) -> int | 
 def _different_sound(
     planned: FrameTrace, found: FrameTrace
 ) -> tuple[tuple[tuple[float, float], ...], float | None, float | None]:
-    """(stretches in seconds, lag, gain)"""
+    """(stretches in seconds, lag, gain)."""
     if not len(planned.sketch):
         return (), None, None
     count = len(planned.sketch)

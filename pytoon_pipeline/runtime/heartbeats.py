@@ -124,7 +124,7 @@ class RunFate(Enum):
 
 
 class Heartbeat:
-    """Beats for a run of this process, from its claim until the block ends. It ends the process
+    """Beats for a run of this process, from its claim until the block ends. It ends the process.
 
     - gently, by SIGINT, when the run was cancelled; hard after `patience` seconds more;
     - hard, by SIGKILL to the whole process group, encoders too, when the run was declared dead, or

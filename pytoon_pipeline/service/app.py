@@ -343,7 +343,13 @@ def _add_routes(app: FastAPI, desk: ServiceState, *, secured: bool) -> None:
         return app.openapi_schema
 
     app.openapi = complete_schema  # type: ignore[method-assign]
+    _add_submit_route(app, desk, own)
+    _add_job_routes(app, desk, own)
+    _add_file_routes(app, desk, own)
+    _add_health_route(app, desk)
 
+
+def _add_submit_route(app: FastAPI, desk: ServiceState, own: dict[str, Any]) -> None:
     @app.post(
         "/render",
         status_code=202,
@@ -401,6 +407,8 @@ def _add_routes(app: FastAPI, desk: ServiceState, *, secured: bool) -> None:
             headers["Idempotent-Replay"] = "true"
         return JSONResponse(job.model_dump(mode="json"), 202, headers)
 
+
+def _add_job_routes(app: FastAPI, desk: ServiceState, own: dict[str, Any]) -> None:
     @app.get(
         "/render",
         response_model=JobPage,
@@ -443,6 +451,8 @@ def _add_routes(app: FastAPI, desk: ServiceState, *, secured: bool) -> None:
         can't be cancelled (409)."""
         return desk.describe(desk.jobs.cancel(job_id, desk.stop_run))
 
+
+def _add_file_routes(app: FastAPI, desk: ServiceState, own: dict[str, Any]) -> None:
     def video(request: Request, job_id: str) -> Response:
         """The MP4."""
         return desk.file(request, job_id, "video.mp4", "video/mp4")
@@ -479,6 +489,8 @@ def _add_routes(app: FastAPI, desk: ServiceState, *, secured: bool) -> None:
                 **own,
             )
 
+
+def _add_health_route(app: FastAPI, desk: ServiceState) -> None:
     @app.get(
         "/health",
         response_model=Health,

@@ -157,7 +157,7 @@ class RequestLines:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """uvicorn raises the signal that ended it once more when all is closed."""
+    """Uvicorn raises the signal that ended it once more when all is closed."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda *_: None) for number in numbers]
     try:

@@ -1,4 +1,7 @@
-"""Jobs. (No postponed annotations here: Dagster looks at the classes themselves.)"""
+"""Jobs of videos and campaigns.
+
+(No postponed annotations here: Dagster looks at the classes themselves.)
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""Sensors. (No postponed annotations here: Dagster looks at the classes themselves.)"""
+"""The sensor that requests runs of new and changed briefs.
+
+(No postponed annotations here: Dagster looks at the classes themselves.)
+"""
 
 import time
 from dataclasses import dataclass
