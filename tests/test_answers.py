@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from memory import grown
 from test_fetch import _ADDRESSES, Web, _certificate
 
-from pytoon_pipeline.cli import remote as cli_remote
+from pytoon_pipeline.cli import service_client
 from pytoon_pipeline.engines.comfyui import TransportLimits, nodes, open_transport
 from pytoon_pipeline.engines.comfyui.progress_socket import ProgressSocket
 from pytoon_pipeline.engines.comfyui.prompt import PromptRun
@@ -195,12 +195,12 @@ def test_an_answer_of_a_deployment_without_measure_is_a_named_failure(
     raw: Raw, what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     raw.script, word = ANSWERS[what]
-    monkeypatch.setattr(cli_remote, "_ANSWER_SECONDS", 1.5 if word == "within" else 30.0)
+    monkeypatch.setattr(service_client, "_ANSWER_SECONDS", 1.5 if word == "within" else 30.0)
     env = {"PYTOON_HOME": str(tmp_path), "PYTOON_URL": raw.url, "PYTOON_TOKEN": SECRET}
 
     def ask() -> None:
         with (
-            cli_remote.open_service_client(load_settings(env)) as there,
+            service_client.open_service_client(load_settings(env)) as there,
             pytest.raises(PytoonError),
         ):
             there.call("GET", "/render")
@@ -597,7 +597,7 @@ def _peer(url: str) -> list[Callable[[], object]]:
 
 def _cli(url: str) -> list[Callable[[], object]]:
     def ask(env: dict[str, str]) -> None:
-        with cli_remote.open_service_client(
+        with service_client.open_service_client(
             load_settings({"PYTOON_HOME": "/nowhere", **env})
         ) as there:
             there.call("GET", "/render")
@@ -682,7 +682,10 @@ def test_a_token_that_no_header_holds_is_named_not_told(raw: Raw, token: str) ->
     made: list[tuple[str, Callable[[], object]]] = [
         ("PYTOON_COMFYUI_TOKEN", lambda: open_transport(raw.url, token, PATIENT)),
         ("PYTOON_REMOTE_TOKEN", lambda: Peer(raw.url, token, PeerTimeouts())),
-        ("PYTOON_TOKEN", lambda: cli_remote.open_service_client(load_settings(env)).__enter__()),
+        (
+            "PYTOON_TOKEN",
+            lambda: service_client.open_service_client(load_settings(env)).__enter__(),
+        ),
     ]
     if token == f"{SECRET}\r":  # An end of line that a file adds is left out.
         assert open_transport(raw.url, token, PATIENT).stats()
@@ -716,7 +719,7 @@ def test_an_address_of_a_setting_is_refused_by_name(url: str) -> None:
     for setting, make in {
         "PYTOON_COMFYUI_URL": lambda: open_transport(url, None, PATIENT),
         "PYTOON_REMOTE_URL": lambda: Peer(url, None, PeerTimeouts()),
-        "PYTOON_URL": lambda: cli_remote.open_service_client(load_settings(env)).__enter__(),
+        "PYTOON_URL": lambda: service_client.open_service_client(load_settings(env)).__enter__(),
     }.items():
         with pytest.raises(UserError, match=setting) as caught:
             make()
@@ -730,7 +733,7 @@ def test_any_address_of_a_setting_is_taken_or_refused_by_name(url: str) -> None:
     for setting, make in {
         "PYTOON_COMFYUI_URL": lambda: open_transport(url, None, PATIENT),
         "PYTOON_REMOTE_URL": lambda: Peer(url, None, PeerTimeouts()),
-        "PYTOON_URL": lambda: cli_remote.open_service_client(load_settings(env)).__enter__(),
+        "PYTOON_URL": lambda: service_client.open_service_client(load_settings(env)).__enter__(),
         "PYTOON_MEDIA_HOSTS": lambda: AddressGuard([url]),
     }.items():
         try:

@@ -17,6 +17,7 @@ from ledger_states import force_state
 from test_service import TOKEN, serving
 
 from pytoon_pipeline.cli import remote
+from pytoon_pipeline.cli.service_client import ServiceError
 from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.settings import Settings
@@ -184,7 +185,7 @@ def test_files_are_fetched_and_gone_on_with(
     assert remote.fetch_videos([job["job_id"]], out=out) == 0
     assert (folder / "video.mp4").read_bytes() == VIDEO
     part = left(b"damaged")  # It is gone on with, and then seen.
-    with pytest.raises(remote.ServiceError, match="damaged"):
+    with pytest.raises(ServiceError, match="damaged"):
         remote.fetch_videos([job["job_id"]], out=out)
     assert not part.exists() and not (folder / "video.mp4").exists()
     assert remote.fetch_videos([job["job_id"]], out=out) == 0
@@ -216,7 +217,7 @@ def test_a_server_that_is_not_there_is_said(api: httpx.Client, monkeypatch: pyte
     with pytest.raises(UserError, match="PYTOON_TOKEN"):
         remote.cancel_jobs(["A" * 22])
     monkeypatch.setenv("PYTOON_URL", "http://127.0.0.1:9")
-    with pytest.raises(remote.ServiceError, match="Start `pytoon serve`"):
+    with pytest.raises(ServiceError, match="Start `pytoon serve`"):
         remote.print_status([])
     monkeypatch.setenv("PYTOON_URL", "somewhere")
     with pytest.raises(UserError, match="PYTOON_URL"):

@@ -13,7 +13,7 @@ import pytest
 from conftest import clip, cut_out, picture, tone
 from PIL import Image
 
-from pytoon_pipeline.compiler.passes import media as media_pass
+from pytoon_pipeline.compiler.passes import media_files as media_pass
 from pytoon_pipeline.errors import BriefError
 from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import copies

@@ -10,8 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -19,6 +18,13 @@ from uuid import uuid4
 from rich.text import Text
 
 from pytoon_pipeline import __version__
+from pytoon_pipeline.cli.doctor_findings import (
+    LITTLE_DISK,
+    REMEDIES,
+    TOO_LITTLE_DISK,
+    DoctorContext,
+    DoctorFinding,
+)
 from pytoon_pipeline.cli.terminal import (
     FAILED,
     OK,
@@ -27,17 +33,11 @@ from pytoon_pipeline.cli.terminal import (
     print_json,
     print_labelled,
 )
-from pytoon_pipeline.compiler.presets import PresetLibrary, open_presets
 from pytoon_pipeline.errors import FfmpegError, PytoonError, UserError
-from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.settings import Settings, load_settings
-from pytoon_pipeline.stages.services import engine_states, open_fonts, open_services
+from pytoon_pipeline.stages.services import engine_states, open_services
 
 if TYPE_CHECKING:
     from pytoon_pipeline.store import S3Store
-
-LITTLE_DISK, TOO_LITTLE_DISK = 5e9, 3e8
-"""Bytes free: a video with its segments takes some 100 MB while it is made."""
 
 SCRIPTS = {
     "Latin": "Kaffeehaus",
@@ -53,35 +53,6 @@ SCRIPTS = {
     "emoji": "☕",
 }
 """Script -> a word to shape."""
-
-
-@dataclass(frozen=True)
-class DoctorFinding:
-    name: str
-    state: str
-    """`ok`, `warn`, `fail`, or `off` for what is not set up and need not be."""
-    detail: str
-    remedy: str = ""
-
-
-class DoctorContext:
-    """What the checks share."""
-
-    @cached_property
-    def settings(self) -> Settings:
-        return load_settings()
-
-    @cached_property
-    def library(self) -> PresetLibrary:
-        return open_presets(*self.settings.presets_dirs)
-
-    @cached_property
-    def own_fonts(self) -> FontLibrary:
-        return open_fonts(self.settings, system=False)
-
-    @cached_property
-    def fonts(self) -> FontLibrary:
-        return open_fonts(self.settings)
 
 
 def _check_python(_: DoctorContext) -> Iterator[DoctorFinding]:
@@ -471,16 +442,6 @@ CHECKS: tuple[Callable[[DoctorContext], Iterator[DoctorFinding]], ...] = (
     _check_engines,
     _check_credentials,
 )
-
-
-REMEDIES = {
-    "files": "Install Pytoon again with its own versions of av and pillow (constraints.txt).",
-    "examining": "Install Pytoon again with its own versions of av and pillow (constraints.txt).",
-    "ffmpeg": "Unset PYTOON_FFMPEG, or reinstall imageio-ffmpeg.",
-    "store": "Set PYTOON_HOME or PYTOON_STORE to a place that can be written to.",
-    "dagster": "Set PYTOON_HOME or DAGSTER_HOME to a folder that can be written to.",
-}
-"""What helps when a check breaks, where that is not said by what broke."""
 
 
 def iterate_findings(patient: DoctorContext) -> Iterator[DoctorFinding]:

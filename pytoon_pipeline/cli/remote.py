@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,15 @@ from pytoon_pipeline.briefs.reading import read_document
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.cli.check import gather_briefs, show_brief
-from pytoon_pipeline.cli.files import cannot_write
+from pytoon_pipeline.cli.job_files import download_file, relative_path
+from pytoon_pipeline.cli.service_client import (
+    ServiceClient,
+    ServiceError,
+    _raise_settings,
+    open_service_client,
+    problem_of,
+    safe_job_id,
+)
 from pytoon_pipeline.cli.terminal import (
     FAILED,
     OK,
@@ -37,21 +42,10 @@ from pytoon_pipeline.cli.terminal import (
     settings_and_logs,
     show_problem,
 )
-from pytoon_pipeline.durable import replace_file
-from pytoon_pipeline.errors import FetchRefusedError, Problem, PytoonError, StoreError, UserError
-from pytoon_pipeline.media.addresses import server_guard, strip_query
-from pytoon_pipeline.media.answers import (
-    AnswerRefusedError,
-    parse_document,
-    read_answer,
-    remove_secrets,
-)
-from pytoon_pipeline.media.client import checked_token, open_client
+from pytoon_pipeline.errors import Problem, UserError
 from pytoon_pipeline.plan.model import RenderSpec
-from pytoon_pipeline.service.guard import tokens_of
 from pytoon_pipeline.service.request import named_files
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.store.base import checked_key
 
 ENDED = ("completed", "failed", "cancelled")
 FILES = {
@@ -62,138 +56,12 @@ FILES = {
 }
 """What a job's files are called here -> where they are below its address."""
 POLL_SECONDS = 1.0
-_MAX_ANSWER = 16 << 20
-"""Bytes of a document that is answered."""
-_MAX_FILE = 8 << 30
-_ANSWER_SECONDS = 300.0
-"""For a question and all of its answer."""
-_FILE_SECONDS = 4 * 3600.0
-"""The same where files go there or come from there."""
 _PATIENCE = 10
 """Looks in a row that may fail while a job is watched: a server may be started anew."""
 _STYLES = {"completed": "bold green", "failed": "bold red", "cancelled": "yellow"}
 
 
-class ServiceError(PytoonError):
-    """The deployment can't be reached, or failed to answer."""
-
-
 # The other side ----------------------------------------------------------------------------------
-
-
-@dataclass
-class ServiceClient:
-    """A running `pytoon serve`. Calls raise UserError for what it refuses, with its problems, and
-    ServiceError where it can't be reached or fails."""
-
-    client: httpx.Client
-    url: str
-    """As it may be shown."""
-
-    def call(self, method: str, path: str, **more: Any) -> Any:
-        """The JSON of an answer."""
-        whole = _FILE_SECONDS if "files" in more else _ANSWER_SECONDS
-        with (
-            self.translate_failures(),
-            self.client.stream(method, path, extensions={"whole": whole}, **more) as answer,
-        ):
-            data = read_answer(answer, _MAX_ANSWER)
-        self.heed(answer, data)
-        try:
-            return parse_document(data)
-        except ValueError:
-            raise ServiceError(f"{self.url} does not answer as a `pytoon serve` does.") from None
-
-    def job(self, job_id: str) -> dict[str, Any]:
-        return self.call("GET", f"/render/{_safe_job_id(job_id)}")
-
-    @contextmanager
-    def translate_failures(self) -> Iterator[None]:
-        try:
-            yield
-        except AnswerRefusedError as error:
-            raise ServiceError(
-                f"{self.url} does not answer as a `pytoon serve` does: {error}."
-            ) from None
-        except (httpx.ConnectError, FetchRefusedError) as error:
-            raise ServiceError(
-                f"{self.url} can't be reached: {error}. Start `pytoon serve` there, and `pytoon "
-                "dev` beside it, or set PYTOON_URL."
-            ) from None
-        except httpx.HTTPError as error:
-            what = str(error) or type(error).__name__
-            raise ServiceError(f"{self.url} did not answer: {what}.") from error
-
-    def heed(self, answer: httpx.Response, data: bytes) -> None:
-        """Raises for an answer that is no success; `data` is what it holds."""
-        if answer.is_success:
-            return
-        try:
-            sent = self.client.headers.get("Authorization", "").rpartition(" ")[2]
-            said = parse_document(remove_secrets([sent], data))
-            error = said["error"]
-            problems = [_problem_of(p) for p in said["problems"]]
-            problems = problems or [Problem(error["code"], error["message"], error["remedy"])]
-        except (ValueError, KeyError, TypeError):
-            raise ServiceError(f"{self.url} answered {answer.status_code}.") from None
-        if answer.status_code >= 500:
-            raise ServiceError(f"{self.url}: {error['message']} {error['remedy']}")
-        if answer.status_code == 401:
-            problems = [
-                Problem(
-                    "auth.token",
-                    f"{self.url} does not know this token.",
-                    "Set it to the one that `pytoon serve` was started with.",
-                    field="PYTOON_TOKEN",
-                )
-            ]
-        raise UserError(problems)
-
-
-def _problem_of(said: dict[str, Any]) -> Problem:
-    known = {k: v for k, v in said.items() if k in Problem.__dataclass_fields__}
-    return Problem(**known)
-
-
-def _safe_job_id(job_id: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", job_id):
-        raise UserError(
-            Problem(
-                "job.unknown",
-                f"{make_visible(job_id)!r} is no job.",
-                "`pytoon submit` prints them.",
-            )
-        )
-    return job_id
-
-
-def _raise_settings(error: UserError) -> None:
-    """Raises what is wrong for every job alike."""
-    if any(p.code in ("auth.token", "settings.url") for p in error.problems):
-        raise error
-
-
-@contextmanager
-def open_service_client(settings: Settings) -> Iterator[ServiceClient]:
-    tokens = tokens_of(settings.token)
-    token = checked_token(tokens[0], "PYTOON_TOKEN") if tokens else None
-    try:
-        guard = server_guard(settings.url, "PYTOON_URL")
-    except FetchRefusedError:
-        raise UserError(
-            Problem(
-                "settings.url",
-                f"{strip_query(settings.url)!r} is not an http address.",
-                "Set it to where `pytoon serve` listens.",
-                field="PYTOON_URL",
-            )
-        ) from None
-    with open_client(guard, connect=10.0, silence=120.0, whole=_ANSWER_SECONDS) as client:
-        client.base_url = httpx.URL(settings.url)
-        client.headers["Accept-Encoding"] = "identity"
-        if token:
-            client.headers["Authorization"] = f"Bearer {token}"
-        yield ServiceClient(client, strip_query(settings.url))
 
 
 # Submit ------------------------------------------------------------------------------------------
@@ -425,7 +293,7 @@ def _show_end(job: dict[str, Any], to: Console) -> None:
         return
     to.print(Text(make_visible(job["job_id"]), "bold"), soft_wrap=True)
     for problem in job["problems"]:
-        show_problem(to, _problem_of(problem))
+        show_problem(to, problem_of(problem))
     if not job["problems"]:
         print_labelled(
             to, "failed", make_visible(job["error"] or "It does not say why."), "bold red"
@@ -520,11 +388,11 @@ def fetch_videos(jobs: Sequence[str], *, out: Path, as_json: bool = False) -> in
                 to.print(row.append(make_visible(job["job_id"]), "bold"), soft_wrap=True)
                 _show_end(job, to)
                 continue
-            folder = out / _relative_path(job["key"])
+            folder = out / relative_path(job["key"])
             paths = {}
             for name, address in FILES.items():
                 path = folder / name
-                _download_file(there, f"/render/{_safe_job_id(job['job_id'])}/{address}", path)
+                download_file(there, f"/render/{safe_job_id(job['job_id'])}/{address}", path)
                 paths[name] = str(path)
             if as_json:
                 print_json({"job_id": job["job_id"], "key": job["key"], "files": paths})
@@ -536,92 +404,6 @@ def fetch_videos(jobs: Sequence[str], *, out: Path, as_json: bool = False) -> in
                 )
                 to.print(row.append(f"  {folder}"), soft_wrap=True)
     return code
-
-
-def _relative_path(key: str) -> str:
-    """A key as a way below a folder: it comes from elsewhere and must not lead out of it."""
-    try:
-        return checked_key(key)
-    except StoreError as error:
-        raise ServiceError(
-            f"The server calls a video {make_visible(key)!r}, which is no name."
-        ) from error
-
-
-def _download_file(there: ServiceClient, address: str, path: Path) -> None:
-    """One file, whole or not at all. Its beginning is kept under a name that says of which
-    contents it is the beginning, so that it is gone on with only while they are the same."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        headers, part = {}, _find_part(path)
-        if path.is_file():
-            headers["If-None-Match"] = f'"{_hash_file(path)[:32]}"'
-        if part is not None:
-            headers["Range"] = f"bytes={part.stat().st_size}-"
-            headers["If-Range"] = f'"{_part_etag(part)}"'
-        whole = {"whole": _FILE_SECONDS}
-        with (
-            there.translate_failures(),
-            there.client.stream("GET", address, headers=headers, extensions=whole) as answer,
-        ):
-            if answer.status_code == 304:
-                if part is not None:
-                    part.unlink()
-                return
-            if answer.status_code != 416:
-                if not answer.is_success:
-                    there.heed(answer, read_answer(answer, _MAX_ANSWER))
-                part = _receive_file(answer, path, part)
-            elif part is None:
-                raise ServiceError(f"{there.url} can't send {path.name}.")
-        # After a 416 there was nothing left to send.
-        if _hash_file(part)[:32] != _part_etag(part):
-            part.unlink()
-            raise ServiceError(f"{path.name} came damaged. Fetch it again.")
-        part.chmod(0o644)
-        replace_file(part, path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def _receive_file(answer: httpx.Response, path: Path, part: Path | None) -> Path:
-    if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise ServiceError(f"The answer for {path.name} is packed: a proxy in between changes it.")
-    mark = answer.headers.get("etag", "").strip('"')
-    if not re.fullmatch("[0-9a-f]{32}", mark):
-        raise ServiceError(f"The answer for {path.name} does not say what it holds.")
-    going_on = answer.status_code == 206 and part is not None and _part_etag(part) == mark
-    if part is not None and not going_on:
-        part.unlink()
-    target = path.with_name(f".{path.name}.{mark}.part")
-    with target.open("ab" if going_on else "wb") as file:
-        for piece in answer.iter_raw():
-            if file.tell() + len(piece) > _MAX_FILE:
-                raise ServiceError(f"The answer for {path.name} has more than {_MAX_FILE} bytes.")
-            file.write(piece)
-    return target
-
-
-def _find_part(path: Path) -> Path | None:
-    """The beginning of a file that an earlier call fetched."""
-    parts = [
-        p
-        for p in path.parent.iterdir()
-        if re.fullmatch(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.part", p.name)
-    ]
-    parts.sort(key=lambda p: p.stat().st_mtime)
-    for old in parts[:-1]:
-        old.unlink()
-    return parts[-1] if parts else None
-
-
-def _part_etag(part: Path) -> str:
-    return part.name.split(".")[-2]
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # Cancel ------------------------------------------------------------------------------------------
@@ -638,7 +420,7 @@ def cancel_jobs(jobs: Sequence[str], *, as_json: bool = False) -> int:
     with open_service_client(settings) as there:
         for job_id in dict.fromkeys(jobs):
             try:
-                job = there.call("DELETE", f"/render/{_safe_job_id(job_id)}")
+                job = there.call("DELETE", f"/render/{safe_job_id(job_id)}")
             except UserError as error:
                 _raise_settings(error)
                 late = any(p.code == "job.completed" for p in error.problems)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,232 +13,40 @@ from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from pytoon_pipeline import RENDERER_VERSION, __version__
-from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.engines.remote import library_versions
-from pytoon_pipeline.errors import Problem, RenderError, UserError
 from pytoon_pipeline.media.probe import probe_media
 from pytoon_pipeline.media.unreadable import UnreadableMediaError
-from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_fingerprint
 from pytoon_pipeline.service import openapi, upload
-from pytoon_pipeline.service.errors import ApiError, refusal_error
+from pytoon_pipeline.service.errors import ApiError
 from pytoon_pipeline.service.files import file_response
 from pytoon_pipeline.service.guard import owner_of
+from pytoon_pipeline.service.segment_acceptance import SUFFIX_PATTERN, accept_segment
+from pytoon_pipeline.service.segment_documents import (
+    HASH_PATTERN,
+    SegmentRequest,
+    SegmentsAbout,
+    SegmentWork,
+)
 from pytoon_pipeline.service.segment_queue import (
-    POLICY,
     QueueFullError,
     SegmentQueue,
     SegmentTask,
-    WorkState,
 )
-from pytoon_pipeline.stages.documents import EngineTry
-from pytoon_pipeline.stages.fingerprint_inputs import segment_look
 from pytoon_pipeline.store.reuse import touch_if_present
 
 MEDIUM_BYTES = 2_000_000_000
 """As much as a brief may name."""
 JOB = upload.UploadLimits()
 MEDIUM = upload.UploadLimits(file=MEDIUM_BYTES, body=MEDIUM_BYTES)
-_SUFFIX = r"^(\.[A-Za-z0-9_-]{1,6})?$"
-_HASH = r"^[0-9a-f]{64}$"
-_SIDE, _FRAMES, _LAYERS = 4096, 120 * 60, 200
 
 
 # Documents ---------------------------------------------------------------------------------------
 
 
-class _SegmentModel(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-_Look = dict[str, str | list[str] | dict[str, str | float]]
-
-
-class SegmentRequest(_SegmentModel):
-    """What POST /segments takes."""
-
-    job: dict[str, Any] = Field(description="A segment job, as a RenderSpec is cut into.")
-    version: str = Field(description="Of the asker's renderer; only the same one is served.")
-    look: _Look = Field(
-        default_factory=dict,
-        description="What the asker is held to by its other segments: `fonts` (SHA-256 of the "
-        "files that draw the words), `x264` (settings), and versions of libraries as GET /segments "
-        "names them. What is left out may differ.",
-    )
-
-
-class SegmentsAbout(_SegmentModel):
-    version: str
-    renderer: str = Field(description="Version of what draws; segments of another don't match.")
-    libraries: dict[str, str]
-    taken: int = Field(description="Segments that are rendered or wait.")
-    places: int = Field(description="How many may be.")
-
-
-class SegmentWork(_SegmentModel):
-    """A segment that was asked for."""
-
-    id: str = Field(pattern=_HASH)
-    state: WorkState
-    frames: int = Field(description="Done, handles included.")
-    total: int
-    signs: int = Field(description="Counts up while its engine lives.")
-    engine: str | None
-    degraded: bool = Field(description="Always false: a plain still is never given to others.")
-    tries: list[EngineTry]
-    error: str | None = Field(description="Why it failed.")
-    log_tail: str | None
-    sha256: str | None = Field(description="Of the file, once it is completed.")
-    bytes: int | None
-    file: str | None = Field(description="Its address below the server's own.")
-
-
 # What a request must be --------------------------------------------------------------------------
-
-
-def accept_segment(data: dict[str, Any], bench: SegmentQueue) -> tuple[str, SegmentJob]:
-    """A request's id and job, if it can be rendered here exactly as it would be over there.
-
-    Raises ApiError: 409 for another version or look, 422 for what is wrong in itself or lacking.
-    """
-    _require_same(
-        "segment.version", {"renderer": data.get("version")}, {"renderer": RENDERER_VERSION}
-    )
-    request, problems = validate_data(SegmentRequest, data, "the request")
-    if request is None or problems:
-        raise refusal_error(problems)
-    job, problems = validate_data(SegmentJob, request.job, "the job")
-    if job is None or problems:
-        raise refusal_error(problems)
-    problems = list(_iterate_bound_problems(job))
-    if problems:
-        raise refusal_error(problems)
-    if not bench.services.engines.order(POLICY, job):
-        raise ApiError(
-            422,
-            "segment.engine",
-            f"No engine here renders a segment of the type {job.type!r}.",
-            "Set one up there, or ask another Pytoon.",
-        )
-    _hold_to(request.look, job, bench)
-    store = bench.services.store
-    lacking = {a.sha256 + a.suffix for a in job.all_assets if not touch_if_present(store, a.key)}
-    if lacking:
-        raise refusal_error(
-            [
-                Problem(
-                    "segment.media",
-                    "This medium is not here.",
-                    "PUT it to /segments/media/{sha256}?suffix=..., and ask again.",
-                    field=name,
-                )
-                for name in sorted(lacking)
-            ]
-        )
-    return segment_fingerprint(job, request.look, {"name": "asked for"}), job
-
-
-def _iterate_bound_problems(job: SegmentJob) -> Iterator[Problem]:
-    """What no plan made by Pytoon has, and what a server should not be made to try."""
-    limits = {
-        "width": (2, job.width, _SIDE),
-        "height": (2, job.height, _SIDE),
-        "rate": (1, job.rate, 120),
-        "head": (0, job.head, job.body),
-        "tail": (0, job.tail, job.body),
-        "body": (1, job.body, _FRAMES),
-        "clip_start": (0, job.clip_start, 10**6),
-        "captions": (0, len(job.captions), _LAYERS),
-        "overlays": (0, len(job.overlays), _LAYERS),
-        "badges": (0, len(job.badges), _LAYERS),
-        "media": (0, len(job.media), _LAYERS),
-    }
-    for name, (least, value, most) in limits.items():
-        if not least <= value <= most:
-            yield Problem(
-                "segment.bounds",
-                f"{value} is not from {least} to {most}.",
-                "Correct it.",
-                field=f"job.{name}",
-            )
-    if job.width % 2 or job.height % 2:
-        yield Problem("segment.bounds", "The size is odd.", "Give an even one.", field="job.width")
-    known = {a.id for a in job.all_assets}
-    named = [overlay.asset for overlay in job.overlays]
-    if job.generate and job.generate.from_media:
-        named.append(job.generate.from_media)
-    if job.background.media or job.background_asset:
-        named.append(job.background.media or "")
-    for name in named:
-        if name not in known:
-            yield Problem(
-                "segment.bounds",
-                f"{name!r} is none of the job's assets.",
-                "Add it.",
-                field="job",
-            )
-    for asset in job.all_assets:
-        if not re.fullmatch(_SUFFIX, asset.suffix):
-            yield Problem(
-                "segment.bounds",
-                f"{asset.suffix!r} is no ending of a file.",
-                "Give a short one.",
-                field="job.media",
-            )
-
-
-def _hold_to(look: dict[str, Any], job: SegmentJob, bench: SegmentQueue) -> None:
-    """Raises ApiError where a segment would look other here than where it was asked for. What the
-    request does not say, it does not care about."""
-    services = bench.services
-    try:
-        ours = segment_look(job, {}, services.fonts, services.video_settings)
-    except UserError as error:  # A family of fonts that is not here at all.
-        raise refusal_error(error.problems) from error
-    except RenderError as error:
-        raise ApiError(
-            422, "segment.font", str(error), "Give both Pytoons the same fonts."
-        ) from error
-    theirs: dict[str, Any] = dict(look)
-    wanted = theirs.pop("fonts", None)
-    if wanted is not None and wanted != ours["fonts"]:
-        styles = [cue.style for cue in job.captions] + [badge.style for badge in job.badges]
-        families = sorted({f for s in styles for f in (s.family, *s.fallback)})
-        missing = ", ".join(f"{h[:12]}..." for h in wanted if h not in ours["fonts"]) or "none"
-        raise ApiError(
-            422,
-            "segment.font",
-            "Other font files draw these words here than over there. Not here: SHA-256 "
-            f"{missing}, of the families {', '.join(families)} or what stands in for them.",
-            "Give both Pytoons the same version, presets and PYTOON_FONTS_DIR.",
-        )
-    _require_same("segment.look", theirs, ours | library_versions())
-
-
-def _require_same(code: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    theirs, ours = _flatten_inputs(theirs), _flatten_inputs(ours)
-    other = [n for n in sorted(theirs) if theirs[n] != ours.get(n)]
-    if other:
-        said = "; ".join(f"{n} {str(ours.get(n))[:80]}, not {str(theirs[n])[:80]}" for n in other)
-        raise ApiError(
-            409,
-            code,
-            f"This Pytoon has {said}.",
-            "Install the same version, with the same presets, on both.",
-        )
-
-
-def _flatten_inputs(look: dict[str, Any]) -> dict[str, Any]:
-    """`{"x264": {"crf": 18}}` as `{"x264 crf": 18}`."""
-    inner = look.get("x264")
-    if not isinstance(inner, dict):
-        return look
-    return {k: v for k, v in look.items() if k != "x264"} | {
-        f"x264 {k}": v for k, v in inner.items()
-    }
 
 
 # Media -------------------------------------------------------------------------------------------
@@ -336,10 +142,10 @@ def _error_responses(**reasons: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-Id = Annotated[str, InPath(pattern=_HASH, description="The `id` that POST /segments gave.")]
-Hash = Annotated[str, InPath(pattern=_HASH, description="SHA-256 of the file, in hex.")]
+Id = Annotated[str, InPath(pattern=HASH_PATTERN, description="The `id` that POST /segments gave.")]
+Hash = Annotated[str, InPath(pattern=HASH_PATTERN, description="SHA-256 of the file, in hex.")]
 Suffix = Annotated[
-    str, Query(pattern=_SUFFIX, description="Ending of the file, as the job's asset has it.")
+    str, Query(pattern=SUFFIX_PATTERN, description="Ending of the file, as the job's asset has it.")
 ]
 _ASKER = "Pytoon-Asker"
 Asker = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -62,17 +62,19 @@ class ClipLayer(MovingLayer):
 
     def begin(self) -> Drawing:
         job, window, size = self.job, self.window, self.size
-        frames = map(make_planes, self.frames)
+        frames: Iterator[tuple[np.ndarray, ...]] = iter(self.frames)
         middle = (window[0] + window[2]) / 2, (window[1] + window[3]) / 2
         still = Placement(size[0] / 2, size[1] / 2, *middle, 1.0)
 
         def draw_frame(frame: Planes, index: int) -> None:
-            planes = next(frames)
-            self._draw_under(frame, planes)
-            if self.transparent:
+            decoded = next(frames)
+            if self.transparent:  # A fourth plane says how opaque each pixel is.
                 view = _window_view(frame, window)
-                draw_over(_focus_part(planes, view[0].shape, job.motion.focus), view)
-            elif self.radius:
+                draw_over(_focus_part(decoded, view[0].shape, job.motion.focus), view)
+                return
+            planes = make_planes(decoded)
+            self._draw_under(frame, planes)
+            if self.radius:
                 PictureLayer(planes, lambda index: still, window, self.radius).draw(frame, 0)
             else:
                 _copy_window(planes, _window_view(frame, window), job.motion.focus)
