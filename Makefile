@@ -7,9 +7,9 @@ RUNTIME := $(VENV)/.installed-runtime
 TESTS := $(VENV)/.installed-tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup setup-tests demo test test-wheel lint bench bench-campaign bench-capacity proof \
+.PHONY: help setup setup-tests demo test test-wheel lint check docs bench bench-campaign bench-capacity proof \
 	proof-faults proof-containers proof-fuzz proof-money proof-words proof-alarms \
-	schema clean
+	schema docs clean
 
 help:
 	@echo "make demo    set up, render the campaign in briefs/, say where the videos lie"
@@ -25,8 +25,9 @@ help:
 	@echo "make bench   time a 60 s render against x264 alone"
 	@echo "make bench-campaign  runs a minute, and where a run's time goes"
 	@echo "make bench-capacity  finished videos an hour, by processes"
-	@echo "make lint    ruff and the import walls"
+	@echo "make lint    ruff and the layer rules"
 	@echo "make schema  write docs/*.schema.json from the models"
+	@echo "make docs    build the documentation into build/docs"
 	@echo "make clean   remove what was rendered (.pytoon)"
 
 setup: $(RUNTIME)
@@ -65,7 +66,11 @@ test-wheel: setup
 
 lint: setup-tests
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports
+
+check: lint
+	@$(BIN)/mypy
 
 bench: setup-tests
 	@$(BIN)/python tests/bench/render_ratio.py
@@ -97,6 +102,10 @@ bench-capacity: setup-tests
 
 schema: setup
 	@$(BIN)/pytoon schema
+
+docs: setup-tests
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
 
 clean:
 	rm -rf .pytoon

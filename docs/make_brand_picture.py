@@ -18,13 +18,13 @@ import numpy as np
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.media.images import save_jpeg
 from pytoon_pipeline.picture.yuv import planes_to_rgb
+from pytoon_pipeline.plan.timeline import frames_of
 from pytoon_pipeline.settings import load_settings, project_data
-from pytoon_pipeline.spec.timeline import frames_of
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import Services, open_services
@@ -34,25 +34,67 @@ DEMO = project_data("briefs") / "morrow"
 BRAND = "morrow"
 WIDTH, GAP, LABEL, RED = 264, 22, 38, "#C8102E"
 SCENES: tuple[tuple[str, dict, tuple[str, ...]], ...] = (
-    ("hero / daylight",
-     {"archetype": "hero", "preset": "daylight", "media": ["kettle/front.jpg"],
-      "hook": "Slow mornings, well poured"}, ("text",)),
-    ("its last line",
-     {"archetype": "hero", "preset": "daylight", "media": ["kettle/table.jpg"],
-      "cta": "Meet the Dawn kettle"}, ("accent", "on_accent")),
-    ("overlay / studio",
-     {"archetype": "overlay", "preset": "studio", "media": ["candle-offer/candle.png"],
-      "hook": "Light the evening"}, ("on_ground", "ground", "ground_deep")),
-    ("overlay / spotlight",
-     {"archetype": "overlay", "preset": "spotlight", "media": ["candle-offer/candle.png"],
-      "hook": "Light the evening"}, ("on_deep", "deep", "deep_low")),
-    ("meme / caption",
-     {"archetype": "meme", "preset": "caption", "media": ["monday/mugs.jpg"],
-      "hook": "Just one cup, I said"}, ("paper", "on_paper")),
-    ("its last line",
-     {"archetype": "meme", "preset": "caption", "media": ["monday/mugs.jpg"],
-      "cta": "Still Monday"}, ("ink",)),
-)  # fmt: skip
+    (
+        "hero / daylight",
+        {
+            "archetype": "hero",
+            "preset": "daylight",
+            "media": ["kettle/front.jpg"],
+            "hook": "Slow mornings, well poured",
+        },
+        ("text",),
+    ),
+    (
+        "its last line",
+        {
+            "archetype": "hero",
+            "preset": "daylight",
+            "media": ["kettle/table.jpg"],
+            "cta": "Meet the Dawn kettle",
+        },
+        ("accent", "on_accent"),
+    ),
+    (
+        "overlay / studio",
+        {
+            "archetype": "overlay",
+            "preset": "studio",
+            "media": ["candle-offer/candle.png"],
+            "hook": "Light the evening",
+        },
+        ("on_ground", "ground", "ground_deep"),
+    ),
+    (
+        "overlay / spotlight",
+        {
+            "archetype": "overlay",
+            "preset": "spotlight",
+            "media": ["candle-offer/candle.png"],
+            "hook": "Light the evening",
+        },
+        ("on_deep", "deep", "deep_low"),
+    ),
+    (
+        "meme / caption",
+        {
+            "archetype": "meme",
+            "preset": "caption",
+            "media": ["monday/mugs.jpg"],
+            "hook": "Just one cup, I said",
+        },
+        ("paper", "on_paper"),
+    ),
+    (
+        "its last line",
+        {
+            "archetype": "meme",
+            "preset": "caption",
+            "media": ["monday/mugs.jpg"],
+            "cta": "Still Monday",
+        },
+        ("ink",),
+    ),
+)
 """Title, brief, and the roles that are pointed out in it."""
 
 
@@ -68,7 +110,7 @@ def frame_of(
     (own / "brief.yaml").write_text(yaml.safe_dump(said), encoding="utf-8")
     (source,) = find_sources([own])
     spec = compile_source(source, services)
-    video = assemble(spec, render_segments(spec, services, source.key), services, source.key)
+    video = assemble_video(spec, render_segments(spec, services, source.key), services, source.key)
     (cue, *_) = spec.captions
     at = frames_of((cue.start + cue.end) / 2, spec.frame_rate)
     return planes_to_rgb(next(read_frames(services.store.local(video.key), at, 1))), cue.box
@@ -117,8 +159,12 @@ def column(
 
     for row, role in enumerate(roles):
         # Grounds lie around the words, at different heights; all else is found at the words.
-        area = {"deep": (500, 900, 980, 1400), "deep_low": (60, 60, 300, 300),
-                "ground": (500, 100, 980, 400), "ground_deep": (500, 1500, 980, 1900)}  # fmt: skip
+        area = {
+            "deep": (500, 900, 980, 1400),
+            "deep_low": (60, 60, 300, 300),
+            "ground": (500, 100, 980, 400),
+            "ground_deep": (500, 1500, 980, 1900),
+        }
         right = row == 1 or role in area
         x, y = place_of(colours[role], frame, area.get(role, words), right)
         at = x * WIDTH // 1080, y * WIDTH // 1080
@@ -149,8 +195,9 @@ def main() -> int:
             columns.append(column(title, frame, words, roles, colours, fonts, first))
             first += len(roles)
             print(title, *roles)
-    sheet = Image.new("RGB", (GAP + sum(c.width for c in columns), GAP + columns[0].height),
-                      "white")  # fmt: skip
+    sheet = Image.new(
+        "RGB", (GAP + sum(c.width for c in columns), GAP + columns[0].height), "white"
+    )
     for number, each in enumerate(columns):
         sheet.paste(each, (GAP + number * (WIDTH + GAP), GAP))
     save_jpeg(np.asarray(sheet), TO, quality=88)

@@ -1,6 +1,6 @@
 """The picture of the README: frames of the demo videos, side by side.
 
-    .venv/bin/python docs/make_demo_picture.py      after `make demo`
+.venv/bin/python docs/make_demo_picture.py      after `make demo`
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.store import open_store
 
 FRAMES = (
-    ("morrow/kettle", 45), ("morrow/kettle", 240), ("morrow/candle-offer", 45),
-    ("morrow/candle-offer", 240), ("morrow/monday", 50), ("morrow/refill", 60),
-)  # fmt: skip
+    ("morrow/kettle", 45),
+    ("morrow/kettle", 240),
+    ("morrow/candle-offer", 45),
+    ("morrow/candle-offer", 240),
+    ("morrow/monday", 50),
+    ("morrow/refill", 60),
+)
 WIDTH, GAP = 300, 16
 
 

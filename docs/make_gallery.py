@@ -16,21 +16,22 @@ import cv2
 import numpy as np
 import yaml
 
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.compiler.preset_model import Preset
+from pytoon_pipeline.compiler.presets import DEFAULT_PRESET, open_presets
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.picture.yuv import planes_to_rgb
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.timeline import frames_of
 from pytoon_pipeline.settings import load_settings, project_data
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.presets import DEFAULT_PRESET, Preset, open_presets
-from pytoon_pipeline.spec.timeline import frames_of
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import Services, open_services
 
 DOCS = Path(__file__).parent
 DEMO = project_data("briefs") / "morrow"
-WIDTH, GAP, FRAMES, MOST_BYTES = 270, 6, 4, 120_000
+WIDTH, GAP, FRAMES, MAX_BYTES = 270, 6, 4, 120_000
 
 BRIEFS = {
     "hero": {
@@ -46,7 +47,9 @@ BRIEFS = {
     },
     "overlay": {
         "media": [
-            "candle-offer/candle.png", "candle-offer/handwash.png", "candle-offer/pair.jpg",
+            "candle-offer/candle.png",
+            "candle-offer/handwash.png",
+            "candle-offer/pair.jpg",
             "candle-offer/candle.png",
         ],
         "hook": "Light the evening",
@@ -56,7 +59,10 @@ BRIEFS = {
     },
     "meme": {
         "media": [
-            "monday/cactus.jpg", "kettle/table.jpg", "monday/mugs.jpg", "kettle/detail.jpg",
+            "monday/cactus.jpg",
+            "kettle/table.jpg",
+            "monday/mugs.jpg",
+            "kettle/detail.jpg",
         ],
         "hook": "Just one cup, I said",
         "beats": ["Cup one", "Cup nine"],
@@ -69,9 +75,7 @@ BRIEFS = {
 def moments(spec: RenderSpec) -> list[int]:
     """Frames to show: one for each of the first lines, when it has long been in."""
     cues = sorted(spec.captions or [], key=lambda c: c.start)
-    found = [
-        frames_of(min((c.start + c.end) / 2, c.start + 1.2), spec.frame_rate) for c in cues
-    ]
+    found = [frames_of(min((c.start + c.end) / 2, c.start + 1.2), spec.frame_rate) for c in cues]
     return sorted(set(found))[:FRAMES]
 
 
@@ -80,8 +84,12 @@ def strip(archetype: str, preset: str, folder: Path, services: Services) -> byte
     own = folder / "gallery" / f"{archetype}-{preset}"
     own.mkdir(parents=True)
     brief = {
-        "archetype": archetype, "preset": preset, "brand": "morrow", "duration": 10,
-        "end_card": False, **BRIEFS[archetype],
+        "archetype": archetype,
+        "preset": preset,
+        "brand": "morrow",
+        "duration": 10,
+        "end_card": False,
+        **BRIEFS[archetype],
     }
     for item in BRIEFS[archetype]["media"]:
         path = item["path"] if isinstance(item, dict) else item
@@ -90,7 +98,7 @@ def strip(archetype: str, preset: str, folder: Path, services: Services) -> byte
     (own / "brief.yaml").write_text(yaml.safe_dump(brief, sort_keys=False), encoding="utf-8")
     (source,) = find_sources([own])
     spec = compile_source(source, services)
-    video = assemble(spec, render_segments(spec, services, source.key), services, source.key)
+    video = assemble_video(spec, render_segments(spec, services, source.key), services, source.key)
     height = WIDTH * 16 // 9
     frames = []
     for n in moments(spec):
@@ -100,24 +108,30 @@ def strip(archetype: str, preset: str, folder: Path, services: Services) -> byte
     picture = cv2.cvtColor(np.hstack(frames[:-1]), cv2.COLOR_RGB2BGR)
     for quality in range(90, 0, -5):
         data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-        if len(data) <= MOST_BYTES:
+        if len(data) <= MAX_BYTES:
             break
     return data
 
 
 def page(looks: dict[str, dict[str, Preset]]) -> str:
     lines = [
-        "# Gallery", "",
+        "# Gallery",
+        "",
         "Every preset, in real frames of a short video: hook, lines and call to action. Written by",
-        "`docs/make_gallery.py`; choose one with `archetype:` and `preset:` in a brief.", "",
+        "`docs/make_gallery.py`; choose one with `archetype:` and `preset:` in a brief.",
+        "",
     ]
     for archetype in DEFAULT_PRESET:
         lines += [f"## {archetype.capitalize()}", ""]
         for name, look in looks[archetype].items():
             default = " (default)" if DEFAULT_PRESET[archetype] == name else ""
             lines += [
-                f"### `{name}`{default}", "", look.summary, "",
-                f"![Frames of the preset {name}](gallery/{archetype}-{name}.jpg)", "",
+                f"### `{name}`{default}",
+                "",
+                look.summary,
+                "",
+                f"![Frames of the preset {name}](gallery/{archetype}-{name}.jpg)",
+                "",
             ]
     return "\n".join(lines)
 

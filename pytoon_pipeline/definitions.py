@@ -1,5 +1,5 @@
 """What Dagster loads."""
 
-from pytoon_pipeline.defs.collect import collect
+from pytoon_pipeline.defs.collect import collect_definitions
 
-defs = collect()
+defs = collect_definitions()

@@ -81,7 +81,7 @@ class InternalError(Exception):
     it ends what is done, and is reported as a fault of Pytoon with its text."""
 
 
-class FetchRefused(MediaError):
+class FetchRefusedError(MediaError):
     """A file at an address may not be fetched, or can't be."""
 
     def __init__(self, code: str, message: str, remedy: str):
@@ -115,19 +115,19 @@ class EngineError(PytoonError):
     transient = False
 
 
-class EngineUnavailable(EngineError):
+class EngineUnavailableError(EngineError):
     """The engine can't be reached or is not set up."""
 
 
-class EngineTimeout(EngineError):
+class EngineTimeoutError(EngineError):
     """The engine took longer than it may."""
 
 
-class BudgetExhausted(EngineError):
+class BudgetExhaustedError(EngineError):
     """A video may spend no more; no fault of the engine's."""
 
 
-class EngineFailed(EngineError):
+class EngineFailedError(EngineError):
     """The engine answered with a failure."""
 
     def __init__(self, reason: str, log_tail: str = "", *, transient: bool = False):

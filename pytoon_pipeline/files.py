@@ -10,7 +10,7 @@ from typing import BinaryIO
 from pytoon_pipeline.errors import PytoonError
 
 
-class FileRefused(PytoonError, OSError):
+class FileRefusedError(PytoonError, OSError):
     """A file is not read, because of its kind or its size. Also an OSError, whose `strerror` says
     why, so that whoever handles a file that can't be read handles this as well."""
 
@@ -18,7 +18,7 @@ class FileRefused(PytoonError, OSError):
         OSError.__init__(self, number, reason, os.fspath(path))
 
 
-class FileTooLarge(FileRefused):
+class FileTooLargeError(FileRefusedError):
     """A file has more bytes than its reader takes."""
 
     def __init__(self, most: int, path: str | os.PathLike[str]):
@@ -26,11 +26,11 @@ class FileTooLarge(FileRefused):
         super().__init__(errno.EFBIG, f"it is over {show_bytes(most)}", path)
 
 
-class NoRegularFile(FileRefused):
+class NotRegularFileError(FileRefusedError):
     """A folder, a named pipe, a socket or a device has the name of a file."""
 
     def __init__(self, mode: int, path: str | os.PathLike[str]):
-        self.kind = _kind(mode)
+        self.kind = _describe_kind(mode)
         super().__init__(errno.EINVAL, f"it is {self.kind}, not a file", path)
 
 
@@ -42,45 +42,47 @@ def show_bytes(number: int) -> str:
     return f"{number} bytes"
 
 
-def _kind(mode: int) -> str:
+def _describe_kind(mode: int) -> str:
     kinds = (
-        (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"),
-        (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
-    )  # fmt: skip
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a device"),
+        (stat.S_ISBLK, "a device"),
+    )
     return next((name for test, name in kinds if test(mode)), "a special file")
 
 
 def open_file(path: str | os.PathLike[str], most: int | None = None) -> BinaryIO:
     """A regular file of at most `most` bytes, open for reading.
 
-    Never waits for the writer of a named pipe, and opens no device. Raises FileRefused, and OSError
-    as `open` does.
-    """
-    _check(os.stat(path), most, path)
+    Never waits for the writer of a named pipe, and opens no device. Raises FileRefusedError, and
+    OSError as `open` does."""
+    _check_file(os.stat(path), most, path)
     # What lies at the path may have been replaced since.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        _check(os.fstat(handle), most, path)
+        _check_file(os.fstat(handle), most, path)
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
 
 
-def _check(info: os.stat_result, most: int | None, path: str | os.PathLike[str]) -> None:
+def _check_file(info: os.stat_result, most: int | None, path: str | os.PathLike[str]) -> None:
     if not stat.S_ISREG(info.st_mode):
-        raise NoRegularFile(info.st_mode, path)
+        raise NotRegularFileError(info.st_mode, path)
     if most is not None and info.st_size > most:
-        raise FileTooLarge(most, path)
+        raise FileTooLargeError(most, path)
 
 
 def read_file(path: str | os.PathLike[str], most: int) -> bytes:
-    """All bytes of a regular file; FileTooLarge for one of more than `most` bytes, of which none is
-    read. Raises as `open_file`."""
+    """All bytes of a regular file; FileTooLargeError for one of more than `most` bytes, of which
+    none is read. Raises as `open_file`."""
     with open_file(path, most) as file:
         data = file.read(most + 1)  # It may grow while it is read.
     if len(data) > most:
-        raise FileTooLarge(most, path)
+        raise FileTooLargeError(most, path)
     return data
 
 

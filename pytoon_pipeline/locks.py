@@ -18,7 +18,7 @@ PAUSE = 0.1
 """Seconds between two looks at a lock that another holds."""
 
 
-def grasp(path: Path) -> TextIO | None:
+def try_lock(path: Path) -> TextIO | None:
     """The lock at a path, held until the file is closed; None while another holds it. OSError where
     no file can be made."""
     for left in reversed(range(_TRIES)):
@@ -52,15 +52,15 @@ def _is_at(path: Path, file: TextIO) -> bool:
 
 
 @contextmanager
-def held(
+def lock_file(
     path: Path, waiting: Callable[[], None], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[None]:
     """The only one to hold a lock. `waiting` is called while another does; what it raises ends the
     wait."""
-    file = grasp(path)
+    file = try_lock(path)
     while file is None:
         waiting()
         sleep(PAUSE)
-        file = grasp(path)
+        file = try_lock(path)
     with file:
         yield

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from pytoon_pipeline.locks import grasp
+from pytoon_pipeline.locks import try_lock
 
 _SIGN = ".held"
 
@@ -33,7 +33,7 @@ def _make_locked(root: Path, prefix: str) -> tuple[Path, TextIO]:
         root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
         try:
-            sign = grasp(folder / _SIGN)
+            sign = try_lock(folder / _SIGN)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -41,14 +41,14 @@ def _make_locked(root: Path, prefix: str) -> tuple[Path, TextIO]:
             return folder, sign
 
 
-def delete_forsaken(folder: Path) -> bool:
+def delete_orphaned(folder: Path) -> bool:
     """Delete a working folder whose process has ended, with its lock held all the while, so that
     no process can begin to use it. False when a process uses it. OSError when it can't be
     deleted."""
     if not (folder / _SIGN).is_file():
         shutil.rmtree(folder)
         return True
-    sign = grasp(folder / _SIGN)
+    sign = try_lock(folder / _SIGN)
     if sign is None:
         return False
     with sign:
@@ -56,12 +56,12 @@ def delete_forsaken(folder: Path) -> bool:
     return True
 
 
-def forsaken(folder: Path) -> bool | None:
+def is_orphaned(folder: Path) -> bool | None:
     """Has the process of a working folder ended? None where the folder bears no sign."""
     if not (folder / _SIGN).is_file():
         return None
     try:
-        sign = grasp(folder / _SIGN)
+        sign = try_lock(folder / _SIGN)
     except OSError:
         return None
     if sign is None:

@@ -37,7 +37,7 @@ def preset_folders(own: Path, home: Path) -> tuple[Path, ...]:
     return tuple(found.values())
 
 
-def cpus() -> int:
+def count_cpus() -> int:
     """Cores this process may use (a container's share, not the whole host)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -45,13 +45,13 @@ def cpus() -> int:
 def runs_at_once() -> int:
     """Runs that a machine best has going at a time: half as many as cores, for each keeps two busy;
     on two cores two (docs/capacity.md has the figures)."""
-    return max(cpus() // 2, min(2, cpus()))
+    return max(count_cpus() // 2, min(2, count_cpus()))
 
 
 def scenes_at_once(runs: int) -> int:
     """Segments that each of so many runs best renders side by side: its share of the cores. On a
     small machine two all the same, or cores wait while a scene is begun and ended."""
-    return max(cpus() // runs, 2 if cpus() <= 4 else 1, 1)
+    return max(count_cpus() // runs, 2 if count_cpus() <= 4 else 1, 1)
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ class Settings:
     c2pa_required: bool = False
     """A video with generated footage that is not signed fails its check."""
     database: str | None = field(default=None, repr=False)
-    """A PostgreSQL server for the ledger and for Dagster's runs, `postgresql://user:word@host/name`;
-    none keeps both in files below `home`."""
+    """A PostgreSQL server for the ledger and for Dagster's runs,
+    `postgresql://user:word@host/name`; none keeps both in files below `home`."""
     broker: str | None = field(default=None, repr=False)
     """A Redis server that hands runs to workers on other machines, `redis://host:6379/0`; none
     starts them on this machine."""
@@ -163,7 +163,7 @@ class Settings:
         return self.database or self.home / "briefs.db"
 
 
-def _folders(name: str, text: str) -> tuple[Path, ...]:
+def _parse_folders(name: str, text: str) -> tuple[Path, ...]:
     folders = tuple(Path(p).expanduser() for p in text.split(os.pathsep) if p)
     for folder in folders:
         if not folder.is_dir():
@@ -199,7 +199,7 @@ def _media_roots(text: str) -> dict[str, Path]:
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
-def _bytes(name: str, env: Mapping[str, str]) -> int | None:
+def _parse_bytes(name: str, env: Mapping[str, str]) -> int | None:
     """`500M`, `20G`, or a plain number."""
     text = env.get(name)
     if not text:
@@ -208,14 +208,16 @@ def _bytes(name: str, env: Mapping[str, str]) -> int | None:
     if unit not in _UNITS or not number.isdigit():
         raise SettingsError(
             Problem(
-                "settings.bytes", f"{text!r} is not a size.",
-                "Write a whole number, of bytes or with K, M, G or T after it: 20G.", field=name,
+                "settings.bytes",
+                f"{text!r} is not a size.",
+                "Write a whole number, of bytes or with K, M, G or T after it: 20G.",
+                field=name,
             )
-        )  # fmt: skip
+        )
     return int(number) * _UNITS[unit]
 
 
-def _server(name: str, env: Mapping[str, str], *schemes: str) -> str | None:
+def _parse_server(name: str, env: Mapping[str, str], *schemes: str) -> str | None:
     """The address of a server. What it says is not repeated in messages: it may hold a password."""
     text = env.get(name)
     if not text:
@@ -223,14 +225,16 @@ def _server(name: str, env: Mapping[str, str], *schemes: str) -> str | None:
     if not text.startswith(tuple(f"{s}://" for s in schemes)):
         raise SettingsError(
             Problem(
-                "settings.server", f"is not an address that begins with {schemes[0]}://.",
-                f"Write for example {schemes[0]}://user:password@host/name.", field=name,
+                "settings.server",
+                f"is not an address that begins with {schemes[0]}://.",
+                f"Write for example {schemes[0]}://user:password@host/name.",
+                field=name,
             )
-        )  # fmt: skip
+        )
     return text
 
 
-def _amount(name: str, env: Mapping[str, str]) -> float | None:
+def _parse_amount(name: str, env: Mapping[str, str]) -> float | None:
     text = env.get(name)
     if not text:
         return None
@@ -241,10 +245,12 @@ def _amount(name: str, env: Mapping[str, str]) -> float | None:
     if not 0 <= value < 1e9:
         raise SettingsError(
             Problem(
-                "settings.number", f"{text!r} is not a number from 0 up.",
-                "Leave it out for no limit.", field=name,
+                "settings.number",
+                f"{text!r} is not a number from 0 up.",
+                "Leave it out for no limit.",
+                field=name,
             )
-        )  # fmt: skip
+        )
     return value
 
 
@@ -254,15 +260,17 @@ def _host_names(name: str, items: tuple[str, ...]) -> tuple[str, ...]:
         if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", host):
             raise SettingsError(
                 Problem(
-                    "settings.host", f"{item!r} is not the name of a host.",
+                    "settings.host",
+                    f"{item!r} is not the name of a host.",
                     "Write names alone, without http:// and port, separated by commas: "
-                    "pytoon.example.com.", field=name,
+                    "pytoon.example.com.",
+                    field=name,
                 )
-            )  # fmt: skip
+            )
     return names
 
 
-def _costs(items: tuple[str, ...]) -> dict[str, float]:
+def _parse_costs(items: tuple[str, ...]) -> dict[str, float]:
     """`comfyui=0.0004,remote=0.001`."""
     name = "PYTOON_ENGINE_COSTS"
     found = {}
@@ -271,15 +279,17 @@ def _costs(items: tuple[str, ...]) -> dict[str, float]:
         if not sign or not engine:
             raise SettingsError(
                 Problem(
-                    "settings.costs", f"{item!r} is not 'engine=cost of a second'.",
-                    "Write for example comfyui=0.0004,remote=0.001.", field=name,
+                    "settings.costs",
+                    f"{item!r} is not 'engine=cost of a second'.",
+                    "Write for example comfyui=0.0004,remote=0.001.",
+                    field=name,
                 )
-            )  # fmt: skip
-        found[engine.strip()] = _amount(name, {name: text.strip()}) or 0.0
+            )
+        found[engine.strip()] = _parse_amount(name, {name: text.strip()}) or 0.0
     return found
 
 
-def _file(name: str, env: Mapping[str, str]) -> Path | None:
+def _parse_file(name: str, env: Mapping[str, str]) -> Path | None:
     text = env.get(name)
     if not text:
         return None
@@ -307,9 +317,9 @@ def _presets_dir(env: Mapping[str, str]) -> Path:
     return folder
 
 
-def _workers(text: str | None) -> int:
+def _parse_workers(text: str | None) -> int:
     if not text:
-        return max(1, min(8, cpus()))
+        return max(1, min(8, count_cpus()))
     if not text.isdigit() or not 1 <= int(text) <= 64:
         raise SettingsError(
             Problem(
@@ -328,11 +338,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises SettingsError naming the variable and the remedy.
     """
     env = os.environ if environ is None else environ
-    def listed(name: str) -> tuple[str, ...]:
+
+    def split_list(name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
 
-    def amount(name: str, default: float) -> float:
-        found = _amount(name, env)
+    def read_amount(name: str, default: float) -> float:
+        found = _parse_amount(name, env)
         return default if found is None else found
 
     home = Path(env.get("PYTOON_HOME") or ".pytoon").expanduser().absolute()
@@ -348,43 +359,43 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         store=env.get("PYTOON_STORE") or str(home / "store"),
         briefs_dir=Path(env.get("PYTOON_BRIEFS_DIR") or "briefs").expanduser().absolute(),
         presets_dir=_presets_dir(env),
-        fonts_dirs=_folders("PYTOON_FONTS_DIR", env.get("PYTOON_FONTS_DIR", "")),
+        fonts_dirs=_parse_folders("PYTOON_FONTS_DIR", env.get("PYTOON_FONTS_DIR", "")),
         media_roots=_media_roots(env.get("PYTOON_MEDIA_ROOTS", "")),
-        workers=_workers(env.get("PYTOON_WORKERS")),
+        workers=_parse_workers(env.get("PYTOON_WORKERS")),
         log=log,
         briefs_table=env.get("PYTOON_BRIEFS_TABLE") or None,
-        media_hosts=listed("PYTOON_MEDIA_HOSTS"),
-        media_buckets=listed("PYTOON_MEDIA_BUCKETS"),
+        media_hosts=split_list("PYTOON_MEDIA_HOSTS"),
+        media_buckets=split_list("PYTOON_MEDIA_BUCKETS"),
         token=env.get("PYTOON_TOKEN") or None,
         url=(env.get("PYTOON_URL") or "http://127.0.0.1:8321").rstrip("/"),
-        page_hosts=_host_names(PAGE_HOSTS, listed(PAGE_HOSTS)),
-        webhook_hosts=listed("PYTOON_WEBHOOK_HOSTS"),
+        page_hosts=_host_names(PAGE_HOSTS, split_list(PAGE_HOSTS)),
+        webhook_hosts=split_list("PYTOON_WEBHOOK_HOSTS"),
         webhook_secret=env.get("PYTOON_WEBHOOK_SECRET") or None,
-        comfyui_urls=tuple(u.rstrip("/") for u in listed("PYTOON_COMFYUI_URL")),
+        comfyui_urls=tuple(u.rstrip("/") for u in split_list("PYTOON_COMFYUI_URL")),
         comfyui_token=env.get("PYTOON_COMFYUI_TOKEN") or None,
         comfyui_workflows={
             kind: env[name]
             for kind in ("i2v", "t2v")
             if env.get(name := f"PYTOON_COMFYUI_{kind.upper()}")
         },
-        remote_urls=tuple(u.rstrip("/") for u in listed("PYTOON_REMOTE_URL")),
+        remote_urls=tuple(u.rstrip("/") for u in split_list("PYTOON_REMOTE_URL")),
         remote_token=env.get("PYTOON_REMOTE_TOKEN") or None,
-        engines_off=listed("PYTOON_ENGINES_OFF"),
-        engines_only=listed("PYTOON_ENGINES_ONLY"),
-        engine_costs=_costs(listed("PYTOON_ENGINE_COSTS")),
-        budget_seconds=_amount("PYTOON_BUDGET_SECONDS", env),
-        budget_cost=_amount("PYTOON_BUDGET_COST", env),
-        c2pa_certificate=_file("PYTOON_C2PA_CERTIFICATE", env),
-        c2pa_key=_file("PYTOON_C2PA_KEY", env),
+        engines_off=split_list("PYTOON_ENGINES_OFF"),
+        engines_only=split_list("PYTOON_ENGINES_ONLY"),
+        engine_costs=_parse_costs(split_list("PYTOON_ENGINE_COSTS")),
+        budget_seconds=_parse_amount("PYTOON_BUDGET_SECONDS", env),
+        budget_cost=_parse_amount("PYTOON_BUDGET_COST", env),
+        c2pa_certificate=_parse_file("PYTOON_C2PA_CERTIFICATE", env),
+        c2pa_key=_parse_file("PYTOON_C2PA_KEY", env),
         c2pa_required=env.get("PYTOON_C2PA_REQUIRED", "").lower() in ("1", "true", "yes"),
-        database=_server("PYTOON_DATABASE", env, "postgresql"),
-        broker=_server("PYTOON_BROKER", env, "redis", "rediss"),
-        s3_endpoint=_server("PYTOON_S3_ENDPOINT", env, "https", "http"),
-        s3_public_endpoint=_server("PYTOON_S3_PUBLIC_ENDPOINT", env, "https", "http"),
-        link_seconds=int(amount("PYTOON_LINK_SECONDS", Settings.link_seconds)),
+        database=_parse_server("PYTOON_DATABASE", env, "postgresql"),
+        broker=_parse_server("PYTOON_BROKER", env, "redis", "rediss"),
+        s3_endpoint=_parse_server("PYTOON_S3_ENDPOINT", env, "https", "http"),
+        s3_public_endpoint=_parse_server("PYTOON_S3_PUBLIC_ENDPOINT", env, "https", "http"),
+        link_seconds=int(read_amount("PYTOON_LINK_SECONDS", Settings.link_seconds)),
         link_profile=env.get("PYTOON_LINK_PROFILE", ""),
-        cache_bytes=_bytes("PYTOON_CACHE_BYTES", env) or Settings.cache_bytes,
-        keep_days=amount("PYTOON_KEEP_DAYS", Settings.keep_days),
-        keep_bytes=_bytes("PYTOON_KEEP_BYTES", env),
-        keep_runs_days=amount("PYTOON_KEEP_RUNS_DAYS", Settings.keep_runs_days),
+        cache_bytes=_parse_bytes("PYTOON_CACHE_BYTES", env) or Settings.cache_bytes,
+        keep_days=read_amount("PYTOON_KEEP_DAYS", Settings.keep_days),
+        keep_bytes=_parse_bytes("PYTOON_KEEP_BYTES", env),
+        keep_runs_days=read_amount("PYTOON_KEEP_RUNS_DAYS", Settings.keep_runs_days),
     )

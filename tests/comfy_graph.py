@@ -82,10 +82,12 @@ def definitions(
         save["required"].pop("codec")
         save["required"]["format"] = [
             "COMFY_DYNAMICCOMBO_V3",
-            {"options": [
-                {"key": key, "inputs": {"required": {"codec": copy.deepcopy(codec)}}}
-                for key in ("auto", "mp4", "mkv", "webm")
-            ]},
+            {
+                "options": [
+                    {"key": key, "inputs": {"required": {"codec": copy.deepcopy(codec)}}}
+                    for key in ("auto", "mp4", "mkv", "webm")
+                ]
+            },
         ]
         save["optional"] = {"codec": [*codec[:1], {**codec[1], "hidden": True}]}
         nodes["SaveVideo"]["input_order"]["required"].remove("codec")
@@ -145,16 +147,21 @@ def check(
                 good.append(output)
                 continue
         except Exception as error:
-            checked[output] = [_raised("exception_during_validation", "Exception when validating "
-                                       "node", error)]
+            checked[output] = [
+                _raised("exception_during_validation", "Exception when validating node", error)
+            ]
             mine[output] = False
         of_outputs += checked[output] or []
         for node_id in mine:
             if errors := checked[node_id]:
-                entry = node_errors.setdefault(node_id, {
-                    "errors": errors, "dependent_outputs": [],
-                    "class_type": graph[node_id]["class_type"],
-                })
+                entry = node_errors.setdefault(
+                    node_id,
+                    {
+                        "errors": errors,
+                        "dependent_outputs": [],
+                        "class_type": graph[node_id]["class_type"],
+                    },
+                )
                 entry["dependent_outputs"].append(output)
     if good:
         return Verdict(good, node_errors)
@@ -188,14 +195,21 @@ def problem(
 
 
 def _raised(kind: str, message: str, error: Exception, **extra: Any) -> dict[str, Any]:
-    extra |= {"exception_message": str(error), "exception_type": type(error).__name__,
-              "traceback": ['  File "execution.py", line 852, in validate_inputs\n']}
+    extra |= {
+        "exception_message": str(error),
+        "exception_type": type(error).__name__,
+        "traceback": ['  File "execution.py", line 852, in validate_inputs\n'],
+    }
     return problem(kind, message, str(error), extra)
 
 
 def _check_node(
-    node_id: str, graph: Graph, nodes: Mapping[str, Any], old: bool,
-    has_input: Callable[[str], bool], checked: dict[str, list[dict[str, Any]] | None],
+    node_id: str,
+    graph: Graph,
+    nodes: Mapping[str, Any],
+    old: bool,
+    has_input: Callable[[str], bool],
+    checked: dict[str, list[dict[str, Any]] | None],
     mine: dict[str, bool],
 ) -> bool:
     """True where the node and all it hangs on may run. Faults of a node met before are not found
@@ -210,8 +224,14 @@ def _check_node(
     for name, spec, required in _fields(nodes[kind], inputs):
         if name not in inputs:
             if required:
-                errors.append(problem("required_input_missing", "Required input is missing",
-                                   name.rpartition(".")[2], {"input_name": name}))
+                errors.append(
+                    problem(
+                        "required_input_missing",
+                        "Required input is missing",
+                        name.rpartition(".")[2],
+                        {"input_name": name},
+                    )
+                )
             continue
         value = inputs[name]
         info = {"input_name": name, "input_config": [*spec, {}][:2]}
@@ -220,16 +240,27 @@ def _check_node(
             given = tuple(nodes[graph[source]["class_type"]]["output"])[slot]
             if not _fits(given, spec[0]):
                 details = f"{name}, received_type({given}) mismatch input_type({spec[0]})"
-                errors.append(problem("return_type_mismatch", "Return type mismatch between linked "
-                                   "nodes", details,
-                                   info | {"received_type": given, "linked_node": value}))
+                errors.append(
+                    problem(
+                        "return_type_mismatch",
+                        "Return type mismatch between linked nodes",
+                        details,
+                        info | {"received_type": given, "linked_node": value},
+                    )
+                )
                 continue
             try:
                 upstream &= _check_node(source, graph, nodes, old, has_input, checked, mine)
             except Exception as error:
-                checked[source] = [_raised("exception_during_inner_validation", "Exception when "
-                                           "validating inner node", error, **info,
-                                           linked_node=value)]
+                checked[source] = [
+                    _raised(
+                        "exception_during_inner_validation",
+                        "Exception when validating inner node",
+                        error,
+                        **info,
+                        linked_node=value,
+                    )
+                ]
                 mine[source] = upstream = False
             continue
         errors += _value_errors(kind, name, value, spec, info, old, inputs, has_input)
@@ -253,21 +284,35 @@ def _fields(node: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[tupl
 
 
 def _fits(given: Any, wanted: Any) -> bool:
-    return wanted in ("*", given) or isinstance(wanted, list) or (
-        isinstance(wanted, str) and given in wanted.split(",")
+    return (
+        wanted in ("*", given)
+        or isinstance(wanted, list)
+        or (isinstance(wanted, str) and given in wanted.split(","))
     )
 
 
 def _value_errors(
-    kind: str, name: str, value: Any, spec: list, info: dict[str, Any], old: bool,
-    inputs: dict[str, Any], has_input: Callable[[str], bool],
+    kind: str,
+    name: str,
+    value: Any,
+    spec: list,
+    info: dict[str, Any],
+    old: bool,
+    inputs: dict[str, Any],
+    has_input: Callable[[str], bool],
 ) -> list[dict[str, Any]]:
     if (kind, name) in (("LoadImage", "image"), ("LoadVideo", "file")):
         if has_input(value):
             return []
         what = "image" if kind == "LoadImage" else "video"
-        return [problem("custom_validation_failed", "Custom validation failed for node",
-                     f"{name} - Invalid {what} file: {value}", {"input_name": name})]
+        return [
+            problem(
+                "custom_validation_failed",
+                "Custom validation failed for node",
+                f"{name} - Invalid {what} file: {value}",
+                {"input_name": name},
+            )
+        ]
     sort, limits = spec[0], spec[1] if len(spec) > 1 else {}
     info = info | {"received_value": value}
     if sort in ("INT", "FLOAT", "STRING"):
@@ -275,23 +320,41 @@ def _value_errors(
         try:
             value = inputs[name] = convert(value)  # Numeric strings are taken.
         except (TypeError, ValueError) as error:
-            return [problem("invalid_input_type", f"Failed to convert an input value to a {sort} "
-                         "value", f"{name}, {value}, {error}",
-                         info | {"exception_message": str(error)})]
+            return [
+                problem(
+                    "invalid_input_type",
+                    f"Failed to convert an input value to a {sort} value",
+                    f"{name}, {value}, {error}",
+                    info | {"exception_message": str(error)},
+                )
+            ]
         if "min" in limits and value < limits["min"]:
-            return [problem("value_smaller_than_min",
-                         f"Value {value} smaller than min of {limits['min']}", name, info)]
+            return [
+                problem(
+                    "value_smaller_than_min",
+                    f"Value {value} smaller than min of {limits['min']}",
+                    name,
+                    info,
+                )
+            ]
         if "max" in limits and value > limits["max"]:
-            return [problem("value_bigger_than_max",
-                         f"Value {value} bigger than max of {limits['max']}", name, info)]
+            return [
+                problem(
+                    "value_bigger_than_max",
+                    f"Value {value} bigger than max of {limits['max']}",
+                    name,
+                    info,
+                )
+            ]
     new_style = sort == "COMBO"
     options = limits.get("options") if new_style else sort if isinstance(sort, list) else None
     if options is not None and value not in options and not (new_style and old):
-        listed = (
-            f"(list of length {len(options)})" if len(options) > 20 else f"{options}"
-        )
-        return [problem("value_not_in_list", "Value not in list",
-                     f"{name}: {value!r} not in {listed}", info)]
+        listed = f"(list of length {len(options)})" if len(options) > 20 else f"{options}"
+        return [
+            problem(
+                "value_not_in_list", "Value not in list", f"{name}: {value!r} not in {listed}", info
+            )
+        ]
     return []
 
 
@@ -338,8 +401,9 @@ def signature(graph: Graph, node_id: str, inputs_dir: Path) -> str:
     node = graph[node_id]
     parts: list[Any] = [node["class_type"]]
     for name, value in sorted(node["inputs"].items()):
-        parts.append([name, [signature(graph, value[0], inputs_dir), value[1]]
-                      if is_link(value) else value])
+        parts.append(
+            [name, [signature(graph, value[0], inputs_dir), value[1]] if is_link(value) else value]
+        )
     if node["class_type"] in ("LoadImage", "LoadVideo"):
         file = inputs_dir / str(node["inputs"].get("image") or node["inputs"].get("file"))
         parts.append(hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None)
@@ -360,12 +424,24 @@ class Shot:
 
 
 _LATENTS = {  # class -> what width and height, and what frames less one, are rounded down to.
-    "Wan22ImageToVideoLatent": (16, 4), "WanImageToVideo": (8, 4),
-    "WanFirstLastFrameToVideo": (8, 4), "EmptyHunyuanLatentVideo": (8, 4),
-    "EmptyLTXVLatentVideo": (32, 8), "LTXVImgToVideo": (32, 8),
+    "Wan22ImageToVideoLatent": (16, 4),
+    "WanImageToVideo": (8, 4),
+    "WanFirstLastFrameToVideo": (8, 4),
+    "EmptyHunyuanLatentVideo": (8, 4),
+    "EmptyLTXVLatentVideo": (32, 8),
+    "LTXVImgToVideo": (32, 8),
 }
-_FOLLOWED = ("latent_image", "samples", "video_latent", "av_latent", "latent", "images", "image",
-             "video", "pixels")
+_FOLLOWED = (
+    "latent_image",
+    "samples",
+    "video_latent",
+    "av_latent",
+    "latent",
+    "images",
+    "image",
+    "video",
+    "pixels",
+)
 """The input that carries the picture, for nodes that leave its size alone."""
 
 
@@ -389,7 +465,9 @@ def shot(graph: Graph, node_id: str, inputs_dir: Path) -> Shot:
         start = inputs.get("start_image") or inputs.get("image")
         found = shot(graph, start[0], inputs_dir) if is_link(start) else Shot()
         return replace(
-            found, width=inputs["width"] // step * step, height=inputs["height"] // step * step,
+            found,
+            width=inputs["width"] // step * step,
+            height=inputs["height"] // step * step,
             frames=(inputs["length"] - 1) // beat * beat + 1,
         )
     if kind == "EmptyImage":

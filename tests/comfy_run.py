@@ -111,8 +111,10 @@ class Run:
         server, prompt = self.server, self.prompt
         inputs_dir = server.home / "input"
         graph, fault = prompt.graph, prompt.fault
-        keys = {n: comfy_graph.signature(graph, n, inputs_dir)
-                for n in comfy_graph.order(graph, prompt.outputs)}
+        keys = {
+            n: comfy_graph.signature(graph, n, inputs_dir)
+            for n in comfy_graph.order(graph, prompt.outputs)
+        }
         if fault == "cached_without_outputs":
             self.note("execution_cached", {"nodes": list(keys)})
             return
@@ -127,8 +129,15 @@ class Run:
                 self.executed.append(node_id)
             if output and not (loses and node_id in known):
                 prompt.result[node_id] = output
-                self.tell("executed", {"node": node_id, "display_node": node_id,
-                                       "output": output, "prompt_id": prompt.id})
+                self.tell(
+                    "executed",
+                    {
+                        "node": node_id,
+                        "display_node": node_id,
+                        "output": output,
+                        "prompt_id": prompt.id,
+                    },
+                )
             if node_id not in known:
                 self._state(node_id, 1.0, 1.0, "finished")
         # Only what the last prompt used stays in the cache.
@@ -141,8 +150,13 @@ class Run:
     def _state(self, node_id: str, value: float, most: float, state: str) -> None:
         prompt_id = self.prompt.id
         self.states[node_id] = {
-            "value": value, "max": most, "state": state, "node_id": node_id,
-            "prompt_id": prompt_id, "display_node_id": node_id, "parent_node_id": None,
+            "value": value,
+            "max": most,
+            "state": state,
+            "node_id": node_id,
+            "prompt_id": prompt_id,
+            "display_node_id": node_id,
+            "parent_node_id": None,
             "real_node_id": node_id,
         }
         self.tell("progress_state", {"prompt_id": prompt_id, "nodes": self.states}, to_all=True)
@@ -162,15 +176,18 @@ class Run:
             self._sample(node_id, inputs)
         if kind in ("VAEDecode", "VAEDecodeTiled") and prompt.fault == "error_in_node":
             raise NodeFailed(
-                "RuntimeError", "Given groups=1, weight of size [16, 16, 1, 1, 1], expected "
-                "input[1, 48, 3, 10, 6] to have 16 channels, but got 48 channels instead")
+                "RuntimeError",
+                "Given groups=1, weight of size [16, 16, 1, 1, 1], expected "
+                "input[1, 48, 3, 10, 6] to have 16 channels, but got 48 channels instead",
+            )
         if kind == "LoadImage":
             try:
                 comfy_graph.shot(prompt.graph, node_id, server.home / "input")
             except OSError as error:
                 name = type(error).__name__
-                raise NodeFailed(f"PIL.{name}", f"cannot identify image file "
-                                  f"'COMFYUI/input/{inputs['image']}'") from error
+                raise NodeFailed(
+                    f"PIL.{name}", f"cannot identify image file 'COMFYUI/input/{inputs['image']}'"
+                ) from error
         if kind == "SaveVideo":
             return self._save_video(node_id, inputs)
         if kind in ("SaveImage", "PreviewImage"):
@@ -190,8 +207,11 @@ class Run:
             self._state(node_id, step, steps, "running")
             if server.previews or prompt.extra.get("preview_method"):
                 self._preview(node_id)
-            self.tell("progress", {"value": step, "max": steps, "prompt_id": prompt.id,
-                                   "node": node_id}, to_all=True)
+            self.tell(
+                "progress",
+                {"value": step, "max": steps, "prompt_id": prompt.id, "node": node_id},
+                to_all=True,
+            )
             if step == (steps + 1) // 2 and not self.met:
                 self.met = True
                 self._trouble()
@@ -201,8 +221,11 @@ class Run:
         server, prompt = self.server, self.prompt
         match prompt.fault:
             case "oom":
-                raise NodeFailed("torch.OutOfMemoryError", "CUDA out of memory. Tried to allocate "
-                                 "2.44 GiB. GPU 0 has a total capacity of 23.64 GiB.")
+                raise NodeFailed(
+                    "torch.OutOfMemoryError",
+                    "CUDA out of memory. Tried to allocate "
+                    "2.44 GiB. GPU 0 has a total capacity of 23.64 GiB.",
+                )
             case "interrupted":  # By somebody who named no prompt.
                 raise Interrupted
             case "killed_mid_run" | "restart_amnesia":
@@ -215,16 +238,23 @@ class Run:
 
     def _preview(self, node_id: str) -> None:
         server, sid = self.server, self.prompt.client
-        meta = json.dumps({
-            "node_id": node_id, "prompt_id": self.prompt.id, "display_node_id": node_id,
-            "parent_node_id": None, "real_node_id": node_id, "image_type": "image/jpeg",
-        }).encode()
+        meta = json.dumps(
+            {
+                "node_id": node_id,
+                "prompt_id": self.prompt.id,
+                "display_node_id": node_id,
+                "parent_node_id": None,
+                "real_node_id": node_id,
+                "image_type": "image/jpeg",
+            }
+        ).encode()
         with server.lock:
             sids = [sid] if sid else list(server.sockets)
             new = {s: server.sockets[s].metadata for s in sids if s in server.sockets}
         for to, metadata in new.items():
-            frame = (struct.pack(">II", 4, len(meta)) + meta if metadata
-                     else struct.pack(">II", 1, 1)) + _PREVIEW
+            frame = (
+                struct.pack(">II", 4, len(meta)) + meta if metadata else struct.pack(">II", 1, 1)
+            ) + _PREVIEW
             server.put(frame, to)
 
     def _place(self, prefix: str, where: str, suffix: str) -> tuple[Path, str]:
@@ -232,26 +262,36 @@ class Run:
         base = (self.server.home / where).resolve()
         folder = (base / prefix).resolve().parent
         if not folder.is_relative_to(base):
-            raise NodeFailed("Exception", "**** ERROR: Saving image outside the output folder is "
-                              "not allowed.")
+            raise NodeFailed(
+                "Exception", "**** ERROR: Saving image outside the output folder is not allowed."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         stem = Path(prefix).name
-        counts = [int(n) for p in folder.glob(f"{stem}_*")
-                  if (n := p.stem[len(stem) + 1:].rstrip("_")).isdigit()]
+        counts = [
+            int(n)
+            for p in folder.glob(f"{stem}_*")
+            if (n := p.stem[len(stem) + 1 :].rstrip("_")).isdigit()
+        ]
         name = f"{stem}_{max(counts, default=0) + 1:05}_{suffix}"
         return folder / name, "" if folder == base else str(folder.relative_to(base))
 
     def _save_video(self, node_id: str, inputs: dict[str, Any]) -> dict[str, Any]:
         server, fault = self.server, self.prompt.fault
         if numbers(server.version) >= (0, 38) and inputs.get("format") not in (
-            "auto", "mp4", "mkv", "webm"
+            "auto",
+            "mp4",
+            "mkv",
+            "webm",
         ):
             raise NodeFailed("TypeError", "SaveVideo.execute() got an unknown format")
         shot = comfy_graph.shot(self.prompt.graph, node_id, server.home / "input")
         path, subfolder = self._place(inputs["filename_prefix"], "output", ".mp4")
         if shot.width % 2 or shot.height % 2:
-            raise NodeFailed("av.error.ExternalError", "[Errno 542398533] Generic error in an "
-                              "external library: 'avcodec_open2(\"libx264\", {})'")
+            raise NodeFailed(
+                "av.error.ExternalError",
+                "[Errno 542398533] Generic error in an "
+                "external library: 'avcodec_open2(\"libx264\", {})'",
+            )
         if fault == "wrong_size":
             shot = replace(shot, width=shot.width // 4 * 2, height=shot.height // 4 * 2)
         if fault == "wrong_length":
@@ -279,8 +319,11 @@ def now() -> int:
 
 
 def status_of(prompt: Prompt) -> dict[str, Any]:
-    return {"status_str": prompt.status, "completed": prompt.status == "success",
-            "messages": prompt.messages}
+    return {
+        "status_str": prompt.status,
+        "completed": prompt.status == "success",
+        "messages": prompt.messages,
+    }
 
 
 def outcome(prompt: Prompt) -> str:

@@ -51,17 +51,34 @@ from tests.comfy_run import (
 )
 from tests.comfy_take import take
 
-FAULTS = frozenset({
-    # Before the prompt is taken.
-    "missing_model", "missing_node", "http_500_on_post", "post_times_out_but_runs",
-    "node_errors_with_200",
-    # While it waits or runs.
-    "slow_queue", "stall", "oom", "error_in_node", "interrupted", "killed_mid_run",
-    "restart_amnesia", "no_socket", "silent_socket_after_reconnect",
-    # After it.
-    "success_before_history", "cached_without_outputs", "cached_file_gone", "garbage_video",
-    "wrong_size", "wrong_length", "truncated_download",
-})
+FAULTS = frozenset(
+    {
+        # Before the prompt is taken.
+        "missing_model",
+        "missing_node",
+        "http_500_on_post",
+        "post_times_out_but_runs",
+        "node_errors_with_200",
+        # While it waits or runs.
+        "slow_queue",
+        "stall",
+        "oom",
+        "error_in_node",
+        "interrupted",
+        "killed_mid_run",
+        "restart_amnesia",
+        "no_socket",
+        "silent_socket_after_reconnect",
+        # After it.
+        "success_before_history",
+        "cached_without_outputs",
+        "cached_file_gone",
+        "garbage_video",
+        "wrong_size",
+        "wrong_length",
+        "truncated_download",
+    }
+)
 
 _GIB = 1 << 30
 
@@ -179,8 +196,11 @@ class ComfyServer:
 
     def asked(self, method: str, route: str) -> list[Asked]:
         """Requests so far of one method whose route is, or lies below, `route`."""
-        return [a for a in list(self.requests) if a.method == method
-                and (a.route == route or a.route.startswith(route + "/"))]
+        return [
+            a
+            for a in list(self.requests)
+            if a.method == method and (a.route == route or a.route.startswith(route + "/"))
+        ]
 
     @property
     def uploads(self) -> list[dict[str, Any]]:
@@ -193,9 +213,11 @@ class ComfyServer:
 
     @property
     def cancels(self) -> list[Asked]:
-        found = self.asked("POST", "/interrupt") + [
-            a for a in self.asked("POST", "/queue") if "delete" in a.body
-        ] + [a for a in self.asked("POST", "/jobs") if a.route.endswith("/cancel")]
+        found = (
+            self.asked("POST", "/interrupt")
+            + [a for a in self.asked("POST", "/queue") if "delete" in a.body]
+            + [a for a in self.asked("POST", "/jobs") if a.route.endswith("/cancel")]
+        )
         return sorted(found, key=lambda a: a.at)
 
     @property
@@ -224,9 +246,14 @@ class ComfyServer:
             listener.bind((host, self._port))
             self._port = listener.getsockname()[1]
             sockets.append(listener)
-        config = uvicorn.Config(self._app(), log_config=None, log_level="critical",
-                                ws="websockets-sansio",
-                                lifespan="off", timeout_graceful_shutdown=0)
+        config = uvicorn.Config(
+            self._app(),
+            log_config=None,
+            log_level="critical",
+            ws="websockets-sansio",
+            lifespan="off",
+            timeout_graceful_shutdown=0,
+        )
         self._server = server = uvicorn.Server(config)
         self._up = True
         generation = self.generation
@@ -304,9 +331,11 @@ class ComfyServer:
         with self.lock:
             if not self._up:
                 return
-            to = list(self.sockets.values()) if sid is None else [
-                s for s in [self.sockets.get(sid)] if s
-            ]
+            to = (
+                list(self.sockets.values())
+                if sid is None
+                else [s for s in [self.sockets.get(sid)] if s]
+            )
             for socket_ in to:
                 if socket_.sid not in self.muted:
                     self.loop.call_soon_threadsafe(socket_.out.put_nowait, message)
@@ -428,17 +457,24 @@ class ComfyServer:
             run.note("execution_interrupted", run.where, to_all=prompt.client is None)
         except NodeFailed as failed:
             prompt.status = "error"
-            run.note("execution_error", run.where | {
-                "exception_message": failed.message + "\n", "exception_type": failed.kind,
-                "traceback": ['  File "execution.py", line 527, in execute\n'],
-                "current_inputs": {}, "current_outputs": list(prompt.graph),
-            })
+            run.note(
+                "execution_error",
+                run.where
+                | {
+                    "exception_message": failed.message + "\n",
+                    "exception_type": failed.kind,
+                    "traceback": ['  File "execution.py", line 527, in execute\n'],
+                    "current_inputs": {},
+                    "current_outputs": list(prompt.graph),
+                },
+            )
         finally:
             if prompt.status != "success":
                 prompt.result = {}
 
     def go_down(self, again: bool) -> None:
         """From the worker's own thread, so that another one has to do it."""
+
         def down() -> None:
             self.kill()
             if again:
@@ -474,12 +510,15 @@ class ComfyServer:
         ]
         routes: list[Any] = [
             Route(prefix + path, self._answer(handler), methods=[method])
-            for prefix in front for method, path, handler in table
+            for prefix in front
+            for method, path, handler in table
         ]
         new = numbers(self.version)
         if new >= (0, 12):
-            routes += [Route("/api/jobs", self._answer(self._jobs), methods=["GET"]),
-                       Route("/api/jobs/{id}", self._answer(self._jobs), methods=["GET"])]
+            routes += [
+                Route("/api/jobs", self._answer(self._jobs), methods=["GET"]),
+                Route("/api/jobs/{id}", self._answer(self._jobs), methods=["GET"]),
+            ]
         if new >= (0, 38):
             routes.append(
                 Route("/api/jobs/{id}/cancel", self._answer(self._cancel_job), methods=["POST"])
@@ -490,55 +529,84 @@ class ComfyServer:
                 Route("/signed/{name}", self._answer(self._from_signed, free=True)),
             ]
         routes += [WebSocketRoute(prefix + "/ws", self._socket) for prefix in ("", "/api")]
-        routes.append(Route("/{rest:path}", self._answer(self._unknown, free=True),
-                            methods=["GET", "POST", "PUT", "DELETE"]))
+        routes.append(
+            Route(
+                "/{rest:path}",
+                self._answer(self._unknown, free=True),
+                methods=["GET", "POST", "PUT", "DELETE"],
+            )
+        )
         return Starlette(routes=routes)
 
     def _answer(self, handler: Callable, free: bool = False) -> Callable:
         """Record the request, ask for the key, turn what goes wrong into the server's own 500."""
+
         async def answer(request: Request) -> Response:
             length = int(request.headers.get("content-length", 0))
             too_big = length > self.max_upload
             body = None if too_big else await _body(request)
-            self.requests.append(Asked(
-                request.method, request.url.path, dict(request.query_params),
-                dict(request.headers), body.shown if isinstance(body, _Form) else body,
-            ))
+            self.requests.append(
+                Asked(
+                    request.method,
+                    request.url.path,
+                    dict(request.query_params),
+                    dict(request.headers),
+                    body.shown if isinstance(body, _Form) else body,
+                )
+            )
             if self.answer_delay:
                 await asyncio.sleep(self.answer_delay)
             if self.key and not free and request.headers.get("x-api-key") != self.key:
                 return JSONResponse({"error": "Invalid API key"}, 401)
             if too_big:
-                return Response(f"Maximum request body size {self.max_upload} exceeded.", 413,
-                                media_type="text/plain")
+                return Response(
+                    f"Maximum request body size {self.max_upload} exceeded.",
+                    413,
+                    media_type="text/plain",
+                )
             try:
                 return await handler(request, body)
             except Exception:
-                return Response("500 Internal Server Error\n\nServer got itself in trouble", 500,
-                                media_type="text/plain")
+                return Response(
+                    "500 Internal Server Error\n\nServer got itself in trouble",
+                    500,
+                    media_type="text/plain",
+                )
 
         return answer
 
     async def _unknown(self, request: Request, body: Any) -> Response:
-        return Response(b"", 404 if request.method == "GET" else 405,
-                        media_type="application/octet-stream")
+        return Response(
+            b"", 404 if request.method == "GET" else 405, media_type="application/octet-stream"
+        )
 
     async def _system_stats(self, request: Request, body: Any) -> Response:
         on_cpu = self.device == "cpu"
-        return JSONResponse({
-            "system": {
-                "os": "linux", "ram_total": 64 * _GIB, "ram_free": 48 * _GIB,
-                "comfyui_version": self.version, "python_version": "3.11.7",
-                "pytorch_version": "2.13.0", "embedded_python": False,
-                "argv": ["main.py", "--listen", "127.0.0.1"],
-            },
-            "devices": [{
-                "name": "cpu" if on_cpu else "cuda:0 Test GPU : native", "type": self.device,
-                "index": None if on_cpu else 0,
-                "vram_total": self.vram_total, "vram_free": self.vram_free,
-                "torch_vram_total": self.vram_total, "torch_vram_free": self.vram_free,
-            }],
-        })
+        return JSONResponse(
+            {
+                "system": {
+                    "os": "linux",
+                    "ram_total": 64 * _GIB,
+                    "ram_free": 48 * _GIB,
+                    "comfyui_version": self.version,
+                    "python_version": "3.11.7",
+                    "pytorch_version": "2.13.0",
+                    "embedded_python": False,
+                    "argv": ["main.py", "--listen", "127.0.0.1"],
+                },
+                "devices": [
+                    {
+                        "name": "cpu" if on_cpu else "cuda:0 Test GPU : native",
+                        "type": self.device,
+                        "index": None if on_cpu else 0,
+                        "vram_total": self.vram_total,
+                        "vram_free": self.vram_free,
+                        "torch_vram_total": self.vram_total,
+                        "torch_vram_free": self.vram_free,
+                    }
+                ],
+            }
+        )
 
     def _features(self) -> dict[str, Any]:
         return {"supports_preview_metadata": True, "max_upload_size": self.max_upload}
@@ -565,8 +633,12 @@ class ComfyServer:
             models |= {f: () for f in ("diffusion_models", "checkpoints")}
         without = self.without_nodes
         if ahead == "missing_node":
-            without += ("Wan22ImageToVideoLatent", "WanImageToVideo", "EmptyHunyuanLatentVideo",
-                        "EmptyLTXVLatentVideo")
+            without += (
+                "Wan22ImageToVideoLatent",
+                "WanImageToVideo",
+                "EmptyHunyuanLatentVideo",
+                "EmptyLTXVLatentVideo",
+            )
         files = sorted(p.name for p in (self.home / "input").iterdir() if p.is_file())
         return comfy_graph.definitions(self.version, models, tuple(files), without)
 
@@ -595,8 +667,12 @@ class ComfyServer:
             return _refused(comfy_graph.problem("no_prompt", missing, missing), {})
         prompt_id = str(body.get("prompt_id") or uuid.uuid4())
         if numbers(self.version) >= (0, 38) and not _is_uuid(prompt_id):
-            return _refused(comfy_graph.problem(
-                "invalid_prompt_id", "prompt_id must be a canonical lowercase UUID", prompt_id), {})
+            return _refused(
+                comfy_graph.problem(
+                    "invalid_prompt_id", "prompt_id must be a canonical lowercase UUID", prompt_id
+                ),
+                {},
+            )
         graph = body["prompt"]
         if numbers(self.version) < (0, 12) and isinstance(graph, dict):
             for name, node in graph.items():
@@ -612,16 +688,25 @@ class ComfyServer:
             extra["create_time"] = now()
         errors = verdict.node_errors
         if fault == "node_errors_with_200":
-            errors = errors | {"999": {
-                "errors": [comfy_graph.problem("value_not_in_list", "Value not in list",
-                                            "format: 'nope' not in ['auto', 'mp4']")],
-                "dependent_outputs": ["999"], "class_type": "SaveVideo",
-            }}
+            errors = errors | {
+                "999": {
+                    "errors": [
+                        comfy_graph.problem(
+                            "value_not_in_list",
+                            "Value not in list",
+                            "format: 'nope' not in ['auto', 'mp4']",
+                        )
+                    ],
+                    "dependent_outputs": ["999"],
+                    "class_type": "SaveVideo",
+                }
+            }
         prompt = Prompt(number, prompt_id, graph, extra, verdict.outputs, fault)
         with self.lock:
             if fault == "slow_queue":
-                other = Prompt(number - 1, str(uuid.uuid4()), {}, {}, [],
-                               only_seconds=self.queue_seconds)
+                other = Prompt(
+                    number - 1, str(uuid.uuid4()), {}, {}, [], only_seconds=self.queue_seconds
+                )
                 self._pending.append(other)
             self._pending.append(prompt)
             self.posted.append(prompt)
@@ -646,9 +731,9 @@ class ComfyServer:
     async def _post_queue(self, request: Request, body: Any) -> Response:
         with self.lock:
             gone = set(body.get("delete", ()))
-            self._pending = [] if body.get("clear") else [
-                p for p in self._pending if p.id not in gone
-            ]
+            self._pending = (
+                [] if body.get("clear") else [p for p in self._pending if p.id not in gone]
+            )
         self._say_status()
         return Response(b"")
 
@@ -672,14 +757,21 @@ class ComfyServer:
 
     async def _get_history(self, request: Request, body: Any) -> Response:
         wanted = request.path_params.get("id")
-        return JSONResponse({
-            p.id: {
-                "prompt": p.row, "outputs": p.result, "status": status_of(p),
-                "meta": {n: {"node_id": n, "display_node": n, "parent_node": None,
-                             "real_node_id": n} for n in p.result},
+        return JSONResponse(
+            {
+                p.id: {
+                    "prompt": p.row,
+                    "outputs": p.result,
+                    "status": status_of(p),
+                    "meta": {
+                        n: {"node_id": n, "display_node": n, "parent_node": None, "real_node_id": n}
+                        for n in p.result
+                    },
+                }
+                for p in self._past().values()
+                if wanted in (None, p.id)
             }
-            for p in self._past().values() if wanted in (None, p.id)
-        })
+        )
 
     async def _post_history(self, request: Request, body: Any) -> Response:
         with self.lock:
@@ -696,10 +788,14 @@ class ComfyServer:
         wanted = request.path_params.get("id")
         if wanted is not None:
             for job, prompt in ((j, p) for j in jobs for p in past if p.id == j["id"] == wanted):
-                return JSONResponse(job | {
-                    "outputs": prompt.result, "execution_status": status_of(prompt),
-                    "workflow": {"prompt": prompt.graph, "extra_data": prompt.extra},
-                })
+                return JSONResponse(
+                    job
+                    | {
+                        "outputs": prompt.result,
+                        "execution_status": status_of(prompt),
+                        "workflow": {"prompt": prompt.graph, "extra_data": prompt.extra},
+                    }
+                )
             for job in jobs:
                 if job["id"] == wanted:
                     return JSONResponse(job)
@@ -707,11 +803,20 @@ class ComfyServer:
         valid = ("pending", "in_progress", "completed", "failed", "cancelled")
         asked = [s for s in request.query_params.get("status", "").split(",") if s]
         if bad := [s for s in asked if s not in valid]:
-            return JSONResponse({"error": f"Invalid status value(s): {', '.join(bad)}. Valid "
-                                          f"values: {', '.join(valid)}"}, 400)
+            return JSONResponse(
+                {
+                    "error": f"Invalid status value(s): {', '.join(bad)}. Valid "
+                    f"values: {', '.join(valid)}"
+                },
+                400,
+            )
         jobs = [j for j in jobs if not asked or j["status"] in asked]
-        return JSONResponse({"jobs": jobs, "pagination": {
-            "offset": 0, "limit": None, "total": len(jobs), "has_more": False}})
+        return JSONResponse(
+            {
+                "jobs": jobs,
+                "pagination": {"offset": 0, "limit": None, "total": len(jobs), "has_more": False},
+            }
+        )
 
     async def _cancel_job(self, request: Request, body: Any) -> Response:
         wanted = request.path_params["id"]
@@ -749,8 +854,10 @@ class ComfyServer:
         if "/" in body.name:
             raise FileNotFoundError(body.name)
         subfolder = "" if self.key else body.fields.get("subfolder", "")
-        name = f"{hashlib.sha256(body.data).hexdigest()}{Path(body.name).suffix}" if self.key else (
-            body.name
+        name = (
+            f"{hashlib.sha256(body.data).hexdigest()}{Path(body.name).suffix}"
+            if self.key
+            else (body.name)
         )
         base = (self.home / root).resolve()
         folder = (base / subfolder).resolve()
@@ -780,9 +887,11 @@ class ComfyServer:
         if self.key:
             token = secrets.token_urlsafe(16)
             self._signed[token] = path
-            return Response(b"", 302, {
-                "Location": f"http://127.0.0.2:{self._port}/signed/{path.name}?signature={token}"
-            })
+            return Response(
+                b"",
+                302,
+                {"Location": f"http://127.0.0.2:{self._port}/signed/{path.name}?signature={token}"},
+            )
         return self._file(path)
 
     async def _from_signed(self, request: Request, body: Any) -> Response:
@@ -816,8 +925,11 @@ class _Form:
 
     @property
     def shown(self) -> dict[str, Any]:
-        return self.fields | {"name": self.name, "size": len(self.data),
-                              "sha256": hashlib.sha256(self.data).hexdigest()}
+        return self.fields | {
+            "name": self.name,
+            "size": len(self.data),
+            "sha256": hashlib.sha256(self.data).hexdigest(),
+        }
 
 
 async def _body(request: Request) -> Any:
@@ -826,8 +938,11 @@ async def _body(request: Request) -> Any:
         async with request.form() as form:
             file = form.get("image")
             data = await file.read() if hasattr(file, "read") else b""
-            return _Form(getattr(file, "filename", None), data,
-                         {k: v for k, v in form.items() if isinstance(v, str)})
+            return _Form(
+                getattr(file, "filename", None),
+                data,
+                {k: v for k, v in form.items() if isinstance(v, str)},
+            )
     raw = await request.body()
     if not raw:
         return {}
@@ -861,11 +976,17 @@ def _is_uuid(text: str) -> bool:
 
 def _job(prompt: Prompt, status: str) -> dict[str, Any]:
     items = [i for output in prompt.result.values() for i in output.get("images", ())]
-    job: dict[str, Any] = {"id": prompt.id, "status": status, "priority": prompt.number,
-                           "create_time": prompt.extra.get("create_time")}
+    job: dict[str, Any] = {
+        "id": prompt.id,
+        "status": status,
+        "priority": prompt.number,
+        "create_time": prompt.extra.get("create_time"),
+    }
     if status in ("completed", "failed", "cancelled"):
-        job |= {"execution_start_time": prompt.messages[0][1]["timestamp"],
-                "execution_end_time": prompt.messages[-1][1]["timestamp"]}
+        job |= {
+            "execution_start_time": prompt.messages[0][1]["timestamp"],
+            "execution_end_time": prompt.messages[-1][1]["timestamp"],
+        }
     if status == "failed":
         job["execution_error"] = prompt.messages[-1][1]
     return job | {"outputs_count": len(items)}

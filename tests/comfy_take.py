@@ -45,26 +45,49 @@ def _encode(shot: Shot) -> bytes:
     rate = shot.fps or 16.0
     if shot.image:
         source = ["-loop", "1", "-framerate", str(rate), "-i", str(shot.image)]
-        picture = (f"scale={shot.width}:{shot.height}:force_original_aspect_ratio=increase,"
-                   f"crop={shot.width}:{shot.height}")
+        picture = (
+            f"scale={shot.width}:{shot.height}:force_original_aspect_ratio=increase,"
+            f"crop={shot.width}:{shot.height}"
+        )
     else:
         size = f"{shot.width}x{shot.height}"
         source = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}"]
         picture = "null"
     box = f"color=red:size=16x16:rate={rate}"
     wander = f"overlay=x=mod(n*6\\,W):y=H/3,hue=h={shot.seed % 360}"
-    return _ffmpeg([*source, "-f", "lavfi", "-i", box,
-                    "-filter_complex", f"[0:v]{picture}[p];[p][1:v]{wander}[v]", "-map", "[v]",
-                    "-frames:v", str(shot.frames), "-c:v", "libx264", "-preset", "ultrafast",
-                    "-pix_fmt", "yuv420p", "-threads", "2"])
+    return _ffmpeg(
+        [
+            *source,
+            "-f",
+            "lavfi",
+            "-i",
+            box,
+            "-filter_complex",
+            f"[0:v]{picture}[p];[p][1:v]{wander}[v]",
+            "-map",
+            "[v]",
+            "-frames:v",
+            str(shot.frames),
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-pix_fmt",
+            "yuv420p",
+            "-threads",
+            "2",
+        ]
+    )
 
 
 def _ffmpeg(arguments: list[str]) -> bytes:
     handle, name = tempfile.mkstemp(suffix=".mp4")
     os.close(handle)
     try:
-        subprocess.run([ffmpeg.exe(), "-nostdin", "-v", "error", "-y", *arguments, name],
-                       check=True)
+        subprocess.run(
+            [ffmpeg.find_executable(), "-nostdin", "-v", "error", "-y", *arguments, name],
+            check=True,
+        )
         return Path(name).read_bytes()
     finally:
         os.unlink(name)
@@ -75,5 +98,6 @@ def _write(video: bytes, metadata: dict[str, Any], path: Path) -> None:
         file.write(video)
         file.flush()
         given = [f for k, v in metadata.items() for f in ("-metadata", f"{k}={v}")]
-        path.write_bytes(_ffmpeg(["-i", file.name, "-c", "copy", *given,
-                                  "-movflags", "use_metadata_tags"]))
+        path.write_bytes(
+            _ffmpeg(["-i", file.name, "-c", "copy", *given, "-movflags", "use_metadata_tags"])
+        )

@@ -19,9 +19,9 @@ from shipped import VARIABLE, lay_out_shipped_data
 # Before any test is imported: many open what is shipped then.
 lay_out_shipped_data()
 
+from pytoon_pipeline.compiler.passes import legibility  # noqa: E402
 from pytoon_pipeline.media import ffmpeg  # noqa: E402
 from pytoon_pipeline.settings import Settings, load_settings  # noqa: E402
-from pytoon_pipeline.spec.passes import fitness  # noqa: E402
 
 if TYPE_CHECKING:
     from deployment import Postgres
@@ -43,19 +43,19 @@ def small_pictures() -> Iterator[None]:
     """Tests draw with few pixels, to be fast, and nothing is said of that; `picture_sizes` asks for
     what people are told."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fitness, "ENLARGED", math.inf)
-        patched.setattr(fitness, "LEAST_SHARE", 0.0)
+        patched.setattr(legibility, "ENLARGED", math.inf)
+        patched.setattr(legibility, "MIN_SHARE", 0.0)
         yield
 
 
 @pytest.fixture
 def picture_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures that are too small are named, as they are outside of tests."""
-    monkeypatch.setattr(fitness, "ENLARGED", _ENLARGED)
-    monkeypatch.setattr(fitness, "LEAST_SHARE", _LEAST_SHARE)
+    monkeypatch.setattr(legibility, "ENLARGED", _ENLARGED)
+    monkeypatch.setattr(legibility, "MIN_SHARE", _MIN_SHARE)
 
 
-_ENLARGED, _LEAST_SHARE = fitness.ENLARGED, fitness.LEAST_SHARE
+_ENLARGED, _MIN_SHARE = legibility.ENLARGED, legibility.MIN_SHARE
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def clip(path: Path, *, size=(320, 180), rate="25", seconds=1.0, sound=True) -> 
     """A clip of ffmpeg's moving test picture, with a tone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     source = f"testsrc2=size={size[0]}x{size[1]}:rate={rate}:duration={seconds}"
-    argv = [ffmpeg.exe(), "-v", "error", "-y", "-f", "lavfi", "-i", source]
+    argv = [ffmpeg.find_executable(), "-v", "error", "-y", "-f", "lavfi", "-i", source]
     if sound:
         argv += ["-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}", "-c:a", "aac"]
     argv += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path)]
@@ -155,8 +155,18 @@ def tone(path: Path, seconds=2.0, rate=22050) -> Path:
     """A sound file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        [ffmpeg.exe(), "-v", "error", "-y", "-f", "lavfi", "-i",
-         f"sine=frequency=330:duration={seconds}:sample_rate={rate}", str(path)],
-        check=True, stdin=subprocess.DEVNULL,
+        [
+            ffmpeg.find_executable(),
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            f"sine=frequency=330:duration={seconds}:sample_rate={rate}",
+            str(path),
+        ],
+        check=True,
+        stdin=subprocess.DEVNULL,
     )
     return path

@@ -22,9 +22,10 @@ import numpy as np
 import sqlalchemy as sa
 from shipped import plain_environment
 
-from pytoon_pipeline.briefs.ledger import Entry, Ledger
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
-from pytoon_pipeline.defs.run import prepare_home
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_rows import LedgerEntry
+from pytoon_pipeline.runtime.brief_runs import prepare_home
 from pytoon_pipeline.settings import Settings, load_settings
 
 
@@ -86,16 +87,21 @@ class Deployment:
         self.root = home / "briefs"
         self.root.mkdir(parents=True, exist_ok=True)
         own = {
-            "PYTOON_HOME": str(home / "home"), "PYTOON_BRIEFS_DIR": str(self.root), **environment,
-        }  # fmt: skip
+            "PYTOON_HOME": str(home / "home"),
+            "PYTOON_BRIEFS_DIR": str(self.root),
+            **environment,
+        }
         kept = plain_environment()
         self.own = own
         self.settings: Settings = load_settings(own)
         self.dagster_home = prepare_home(self.settings)
         self.environment = {
-            **kept, **own, "DAGSTER_HOME": str(self.dagster_home), "PYTHONUNBUFFERED": "1",
+            **kept,
+            **own,
+            "DAGSTER_HOME": str(self.dagster_home),
+            "PYTHONUNBUFFERED": "1",
             "DAGSTER_DISABLE_TELEMETRY": "1",
-        }  # fmt: skip
+        }
         self.ledger = Ledger(self.settings.ledger)
         self.log = home / "daemon.log"
         self.daemon: subprocess.Popen[bytes] | None = None
@@ -104,11 +110,23 @@ class Deployment:
         """The daemon alone: it has a code server of its own."""
         with self.log.open("ab") as log:
             self.daemon = subprocess.Popen(
-                [sys.executable, "-m", "dagster._daemon", "run", "-m",
-                 "pytoon_pipeline.definitions", "--log-level", "info"],
-                env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                cwd=self.root.parent, start_new_session=True,
-            )  # fmt: skip
+                [
+                    sys.executable,
+                    "-m",
+                    "dagster._daemon",
+                    "run",
+                    "-m",
+                    "pytoon_pipeline.definitions",
+                    "--log-level",
+                    "info",
+                ],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=self.root.parent,
+                start_new_session=True,
+            )
 
     def stop(self) -> None:
         """As a service manager ends it."""
@@ -154,7 +172,7 @@ class Deployment:
             os.environ.clear()
             os.environ.update(before)
 
-    def wait(self, done: Callable[[list[Entry]], bool], seconds: float) -> list[Entry]:
+    def wait(self, done: Callable[[list[LedgerEntry]], bool], seconds: float) -> list[LedgerEntry]:
         """The ledger's entries once they are as they should be; AssertionError with what they are
         instead when that takes too long."""
         end = time.monotonic() + seconds
@@ -179,7 +197,7 @@ class Deployment:
             time.sleep(0.25)
 
 
-def ended(count: int) -> Callable[[list[Entry]], bool]:
+def ended(count: int) -> Callable[[list[LedgerEntry]], bool]:
     """So many briefs, and none of them is still to be worked on."""
     over = ("done", "refused", "failed", "cancelled")
     return lambda entries: len(entries) >= count and all(e.state in over for e in entries)

@@ -23,20 +23,53 @@ from PIL import Image
 from pytoon_pipeline.media import ffmpeg
 
 PICTURES = {
-    "jpg": {}, "progressive.jpg": {"progressive": True}, "png": {}, "webp": {},
-    "lossless.webp": {"lossless": True}, "avif": {}, "gif": {}, "bmp": {},
-    "tif": {"compression": "tiff_lzw"}, "jpeg.tif": {"compression": "jpeg"},
-}  # fmt: skip
+    "jpg": {},
+    "progressive.jpg": {"progressive": True},
+    "png": {},
+    "webp": {},
+    "lossless.webp": {"lossless": True},
+    "avif": {},
+    "gif": {},
+    "bmp": {},
+    "tif": {"compression": "tiff_lzw"},
+    "jpeg.tif": {"compression": "jpeg"},
+}
 _TESTSRC = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=0.6"]
 _SINE = ["-f", "lavfi", "-i", "sine=frequency=440:duration=0.6"]
 CLIPS = {
     "mp4": ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"],
-    "faststart.mp4": ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
-                      "-movflags", "+faststart", "-an"],
-    "fragmented.mp4": ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
-                       "-movflags", "frag_keyframe+empty_moov", "-c:a", "aac"],
-    "hevc.mp4": ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none",
-                 "-an"],
+    "faststart.mp4": [
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-pix_fmt",
+        "yuv420p",
+        "-movflags",
+        "+faststart",
+        "-an",
+    ],
+    "fragmented.mp4": [
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-pix_fmt",
+        "yuv420p",
+        "-movflags",
+        "frag_keyframe+empty_moov",
+        "-c:a",
+        "aac",
+    ],
+    "hevc.mp4": [
+        "-c:v",
+        "libx265",
+        "-preset",
+        "ultrafast",
+        "-x265-params",
+        "log-level=none",
+        "-an",
+    ],
     "mov": ["-c:v", "mpeg4", "-c:a", "pcm_s16le"],
     "prores.mov": ["-c:v", "prores_ks", "-an"],
     "webm": ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus"],
@@ -46,10 +79,18 @@ CLIPS = {
     "ts": ["-c:v", "mpeg2video", "-c:a", "mp2"],
     "apng.png": ["-f", "apng", "-an"],
     "moving.gif": ["-an"],
-}  # fmt: skip
-SOUNDS = {"wav": [], "mp3": ["-c:a", "libmp3lame"], "aac": ["-c:a", "aac"],
-          "m4a": ["-c:a", "aac"], "flac": [], "ogg": ["-c:a", "libvorbis"],
-          "opus.ogg": ["-c:a", "libopus"], "w64": [], "aiff": []}  # fmt: skip
+}
+SOUNDS = {
+    "wav": [],
+    "mp3": ["-c:a", "libmp3lame"],
+    "aac": ["-c:a", "aac"],
+    "m4a": ["-c:a", "aac"],
+    "flac": [],
+    "ogg": ["-c:a", "libvorbis"],
+    "opus.ogg": ["-c:a", "libopus"],
+    "w64": [],
+    "aiff": [],
+}
 
 
 def make_sound_files(folder: Path) -> dict[str, bytes]:
@@ -70,7 +111,7 @@ def make_sound_files(folder: Path) -> dict[str, bytes]:
     for name, options in {**CLIPS, **SOUNDS}.items():
         path = folder / f"made.{name}"
         sources = _SINE if name in SOUNDS else [*_TESTSRC, *([] if "-an" in options else _SINE)]
-        argv = [ffmpeg.exe(), "-v", "error", "-y", *sources, *options, str(path)]
+        argv = [ffmpeg.find_executable(), "-v", "error", "-y", *sources, *options, str(path)]
         subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
         made[f"{'sound' if name in SOUNDS else 'clip'}.{name}"] = path.read_bytes()
     return made
@@ -114,11 +155,51 @@ def _drop(r: random.Random, data: bytes) -> bytes:
 
 
 _LIES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 28)
-_FIELDS = (b"tkhd", b"mdhd", b"mvhd", b"stts", b"stsz", b"stsc", b"stco", b"ctts", b"elst", b"avc1",
-           b"hvcC", b"avcC", b"mp4a", b"esds", b"trun", b"tfhd", b"IHDR", b"acTL", b"fcTL", b"IDAT",
-           b"eXIf", b"VP8X", b"VP8L", b"ANIM", b"fmt ", b"data", b"strh", b"strf", b"idx1", b"avih",
-           b"ispe", b"iloc", b"av1C", b"\xff\xc0", b"\xff\xc2", b"\xff\xe1", b"\x1f\x43\xb6\x75",
-           b"\x2a\xd7\xb1", b"\xb0", b"\xba", b"\x23\xe3\x83", b"vorbis", b"OpusHead")  # fmt: skip
+_FIELDS = (
+    b"tkhd",
+    b"mdhd",
+    b"mvhd",
+    b"stts",
+    b"stsz",
+    b"stsc",
+    b"stco",
+    b"ctts",
+    b"elst",
+    b"avc1",
+    b"hvcC",
+    b"avcC",
+    b"mp4a",
+    b"esds",
+    b"trun",
+    b"tfhd",
+    b"IHDR",
+    b"acTL",
+    b"fcTL",
+    b"IDAT",
+    b"eXIf",
+    b"VP8X",
+    b"VP8L",
+    b"ANIM",
+    b"fmt ",
+    b"data",
+    b"strh",
+    b"strf",
+    b"idx1",
+    b"avih",
+    b"ispe",
+    b"iloc",
+    b"av1C",
+    b"\xff\xc0",
+    b"\xff\xc2",
+    b"\xff\xe1",
+    b"\x1f\x43\xb6\x75",
+    b"\x2a\xd7\xb1",
+    b"\xb0",
+    b"\xba",
+    b"\x23\xe3\x83",
+    b"vorbis",
+    b"OpusHead",
+)
 
 
 def _lie(r: random.Random, data: bytes) -> bytes:
@@ -141,8 +222,19 @@ def _noise(r: random.Random, data: bytes) -> bytes:
 
 
 WAYS: tuple[Callable[[random.Random, bytes], bytes], ...] = (
-    _cut, _flip, _flip, _flip_head, _flip_head, _double, _swap, _drop, _lie, _lie, _lie, _noise,
-)  # fmt: skip
+    _cut,
+    _flip,
+    _flip,
+    _flip_head,
+    _flip_head,
+    _double,
+    _swap,
+    _drop,
+    _lie,
+    _lie,
+    _lie,
+    _noise,
+)
 
 
 def broken(r: random.Random, data: bytes) -> bytes:
@@ -165,26 +257,127 @@ def mended_png(data: bytes) -> bytes:
 # Documents ---------------------------------------------------------------------------------------
 
 WORDS = (
-    "", " ", "A line", "x" * 5000, "é" * 300, "夏のセール🎉", "مرحبا بالعالم", "\u202eback", "a\0b",
-    "\ud800", "%{pts}", "'; drop", "a:b'c\"d\\e[f]g", "%d.png", "../../etc/passwd", "/etc/passwd",
-    "a" + "\u0301" * 200, "\u200d" * 50, "\n\n\n", "\t", "a.png", "b.mp4", "s.wav", "none", "true",
-    "C:\\a.png", "~/a.png", "file:///etc/passwd", "http://127.0.0.1:9/a.png", "concat:a.png|b.mp4",
-    "subfile,,start,0,end,9,,:a.png", "data:image/png;base64,AAAA", "pipe:0", "-i", "#FFFFFF",
-    "{{7*7}}", "<b>x</b>", "👨‍👩‍👧‍👦" * 30, "ﷺ" * 60, "s3://b/a.png", "a" * 300 + ".png", "\u2028",
+    "",
+    " ",
+    "A line",
+    "x" * 5000,
+    "é" * 300,
+    "夏のセール🎉",
+    "مرحبا بالعالم",
+    "\u202eback",
+    "a\0b",
+    "\ud800",
+    "%{pts}",
+    "'; drop",
+    "a:b'c\"d\\e[f]g",
+    "%d.png",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "a" + "\u0301" * 200,
+    "\u200d" * 50,
+    "\n\n\n",
+    "\t",
+    "a.png",
+    "b.mp4",
+    "s.wav",
+    "none",
+    "true",
+    "C:\\a.png",
+    "~/a.png",
+    "file:///etc/passwd",
+    "http://127.0.0.1:9/a.png",
+    "concat:a.png|b.mp4",
+    "subfile,,start,0,end,9,,:a.png",
+    "data:image/png;base64,AAAA",
+    "pipe:0",
+    "-i",
+    "#FFFFFF",
+    "{{7*7}}",
+    "<b>x</b>",
+    "👨‍👩‍👧‍👦" * 30,
+    "ﷺ" * 60,
+    "s3://b/a.png",
+    "a" * 300 + ".png",
+    "\u2028",
 )
 NUMBERS = (0, 1, -1, 3, 0.0, -0.0, 1e-9, 1e9, 1e308, 2**31, 2**63, 10**30, 59.999, 61, True, None)
 FIELDS = (
-    "archetype", "preset", "brand", "brand_safe", "engine_policy", "duration", "media", "hook",
-    "beats", "cta", "music", "voice", "generate", "allow_regeneration", "locale", "metadata",
-    "badge", "logo", "background", "platform", "end_card", "watermark", "variants", "budget",
-    "priority", "seed", "colour",
-)  # fmt: skip
-ITEM_FIELDS = ("path", "paths", "text", "duration", "start", "sound", "background", "arrange",
-               "subject", "focus", "prompt", "from_media", "volume_db", "colors", "kind", "blur")
-SPEC_FIELDS = ("version", "archetype", "segments", "audioTrack", "audio", "overlays", "captions",
-               "assets", "resolution", "frame_rate", "constraints", "styles", "metadata", "brand")
-SEGMENT_FIELDS = ("id", "type", "media", "duration", "text", "transition", "background", "motion",
-                  "generate", "audio", "text_style", "layout")
+    "archetype",
+    "preset",
+    "brand",
+    "brand_safe",
+    "engine_policy",
+    "duration",
+    "media",
+    "hook",
+    "beats",
+    "cta",
+    "music",
+    "voice",
+    "generate",
+    "allow_regeneration",
+    "locale",
+    "metadata",
+    "badge",
+    "logo",
+    "background",
+    "platform",
+    "end_card",
+    "watermark",
+    "variants",
+    "budget",
+    "priority",
+    "seed",
+    "colour",
+)
+ITEM_FIELDS = (
+    "path",
+    "paths",
+    "text",
+    "duration",
+    "start",
+    "sound",
+    "background",
+    "arrange",
+    "subject",
+    "focus",
+    "prompt",
+    "from_media",
+    "volume_db",
+    "colors",
+    "kind",
+    "blur",
+)
+SPEC_FIELDS = (
+    "version",
+    "archetype",
+    "segments",
+    "audioTrack",
+    "audio",
+    "overlays",
+    "captions",
+    "assets",
+    "resolution",
+    "frame_rate",
+    "constraints",
+    "styles",
+    "metadata",
+    "brand",
+)
+SEGMENT_FIELDS = (
+    "id",
+    "type",
+    "media",
+    "duration",
+    "text",
+    "transition",
+    "background",
+    "motion",
+    "generate",
+    "audio",
+    "text_style",
+    "layout",
+)
 
 
 def value(r: random.Random, depth: int = 0) -> object:
@@ -203,8 +396,9 @@ def brief(r: random.Random) -> dict[str, object]:
     made: dict[str, object] = {
         "archetype": r.choice(("hero", "overlay", "meme")),
         "media": [{"path": r.choice(("a.png", "b.mp4")), "duration": r.choice((1, 2.5))}],
-        "hook": "A line", "music": "none",
-    }  # fmt: skip
+        "hook": "A line",
+        "music": "none",
+    }
     for name in ("hook", "cta", "badge"):
         if r.random() < 0.3:
             made[name] = r.choice(WORDS)
@@ -230,11 +424,14 @@ def briefs() -> st.SearchStrategy[dict[str, object]]:
     leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)
     anything = st.recursive(
         leaf | st.sampled_from(WORDS),
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
-            st.sampled_from(ITEM_FIELDS + FIELDS) | st.text(max_size=8), inner, max_size=4
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(ITEM_FIELDS + FIELDS) | st.text(max_size=8), inner, max_size=4
+            )
         ),
         max_leaves=12,
-    )  # fmt: skip
+    )
     media = st.just([{"path": "a.png", "duration": 1}]) | anything
     others = {name: anything for name in FIELDS if name != "media"}
     return st.fixed_dictionaries({"media": media}, optional=others)
@@ -247,8 +444,10 @@ def spec(r: random.Random) -> dict[str, object]:
     for _ in range(r.choice((0, 1, 2))):
         segment[r.choice(SEGMENT_FIELDS)] = value(r, 1)
     made: dict[str, object] = {
-        "archetype": "hero", "resolution": "270x480", "segments": [segment] * r.choice((1, 1, 3)),
-    }  # fmt: skip
+        "archetype": "hero",
+        "resolution": "270x480",
+        "segments": [segment] * r.choice((1, 1, 3)),
+    }
     for _ in range(r.choice((0, 0, 1, 2))):
         made[r.choice(SPEC_FIELDS)] = value(r)
     return made
@@ -265,11 +464,15 @@ def as_json(data: object) -> bytes:
 
 def table(r: random.Random) -> tuple[str, bytes]:
     """Name and bytes of a table."""
-    names = [r.choice((*FIELDS[:12], "name", "media_2", "metadata.x", "variants.hooks", "_own", ""))
-             for _ in range(r.choice((1, 2, 4)))]  # fmt: skip
+    names = [
+        r.choice((*FIELDS[:12], "name", "media_2", "metadata.x", "variants.hooks", "_own", ""))
+        for _ in range(r.choice((1, 2, 4)))
+    ]
     header = ["media", *names]
-    rows = [[r.choice(WORDS) if r.random() < 0.6 else json.dumps(value(r)) for _ in header]
-            for _ in range(r.choice((0, 1, 3)))]  # fmt: skip
+    rows = [
+        [r.choice(WORDS) if r.random() < 0.6 else json.dumps(value(r)) for _ in header]
+        for _ in range(r.choice((0, 1, 3)))
+    ]
     kind = r.choice(("csv", "tsv", "xlsx"))
     if kind == "xlsx":
         return "t.xlsx", workbook([header, *rows])
@@ -306,8 +509,11 @@ def documents(seed: int, count: int) -> Iterator[tuple[str, str, bytes]]:
     """Kind, file name and bytes of documents, sound ones and broken ones."""
     r = random.Random(seed)
     for i in range(count):
-        made = (("brief", "brief.yaml", as_yaml(_encodable(brief(r)))), ("spec", "render_spec.json",
-                as_json(spec(r))), ("table", *table(r)))[i % 3]  # fmt: skip
+        made = (
+            ("brief", "brief.yaml", as_yaml(_encodable(brief(r)))),
+            ("spec", "render_spec.json", as_json(spec(r))),
+            ("table", *table(r)),
+        )[i % 3]
         kind, name, data = made
         if r.random() < 0.35 and len(data) > 70:
             xlsx = name.endswith("xlsx") and r.random() < 0.7

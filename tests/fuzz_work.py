@@ -1,6 +1,6 @@
 """Puts broken input through Pytoon, in a process of its own: a line of JSON for each.
 
-    python tests/fuzz_work.py KIND SEED FIRST LAST FOLDER
+python tests/fuzz_work.py KIND SEED FIRST LAST FOLDER
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import fuzz
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.errors import Problem, PytoonError, UserError
-from pytoon_pipeline.media import apart
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.media import sandbox
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.compile import check_source
 from pytoon_pipeline.stages.services import Services, open_services
@@ -71,17 +71,18 @@ def medium(services: Services, folder: Path, name: str, data: bytes) -> str:
     sound = name.startswith("sound")
     brief = (
         {"media": [{"text": "A card"}], "music": {"path": name, "licence": "own"}}
-        if sound else {"media": [name], "music": "none"}
-    )  # fmt: skip
+        if sound
+        else {"media": [name], "music": "none"}
+    )
     (folder / "brief.yaml").write_text(json.dumps(brief))
     return compiled(services, folder, field=True)
 
 
 def rendered(services: Services, folder: Path, name: str, data: bytes) -> str:
     """The same, and the whole video where it compiles."""
-    from pytoon_pipeline.stages.assemble import assemble
+    from pytoon_pipeline.stages.assemble import assemble_video
     from pytoon_pipeline.stages.compile import compile_source
-    from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
+    from pytoon_pipeline.stages.results import make_thumbnail, write_metrics
     from pytoon_pipeline.stages.segments import render_segments
 
     (folder / name).write_bytes(data)
@@ -99,7 +100,7 @@ def rendered(services: Services, folder: Path, name: str, data: bytes) -> str:
         return clear(error.problems, field=True)
     try:
         segments = render_segments(plan, services, source.key)
-        video = assemble(plan, segments, services, source.key)
+        video = assemble_video(plan, segments, services, source.key)
         make_thumbnail(plan, video, services, source.key)
         write_metrics(plan, segments, video, services, source.key)
     except PytoonError as error:
@@ -117,11 +118,11 @@ def document(services: Services, folder: Path, name: str, data: bytes) -> str:
 def request(data: bytes) -> str:
     """The body of a call, as far as it goes before a job is made of it."""
     from pytoon_pipeline.service.errors import ApiError
-    from pytoon_pipeline.service.request import accept
-    from pytoon_pipeline.service.upload import Received, read_json
+    from pytoon_pipeline.service.request import accept_request
+    from pytoon_pipeline.service.upload import ReceivedRequest, read_json
 
     try:
-        accepted = accept(Received(read_json(data)), {})
+        accepted = accept_request(ReceivedRequest(read_json(data)), {})
     except ApiError as error:
         if not str(error) or not (400 <= error.status < 500):
             raise Unclear(repr(error)) from error
@@ -179,8 +180,12 @@ def main(kind: str, seed: int, first: int, last: int, folder: Path) -> None:
             outcome = f"fault: {type(error).__name__}: {str(error)[:300]}"
             print(traceback.format_exc(), file=sys.stderr, flush=True)
         seconds = time.monotonic() - began
-        print(json.dumps({"label": label, "outcome": outcome, "seconds": round(seconds, 3),
-                          "rss": peak()}), flush=True)  # fmt: skip
+        print(
+            json.dumps(
+                {"label": label, "outcome": outcome, "seconds": round(seconds, 3), "rss": peak()}
+            ),
+            flush=True,
+        )
 
 
 def peak() -> int:
@@ -190,9 +195,9 @@ def peak() -> int:
 
 def examiner_peak() -> int:
     """MB at most, of the process that examines files; 0 while there is none."""
-    if apart._helper is not None:
+    if sandbox._helper is not None:
         with suppress(OSError):
-            status = Path(f"/proc/{apart._helper.process.pid}/status").read_text()
+            status = Path(f"/proc/{sandbox._helper.process.pid}/status").read_text()
             return int(status.partition("VmHWM:")[2].split()[0]) // 1024
     return 0
 

@@ -35,13 +35,24 @@ def guarded_page(folder: Path, *, hosts: str = "") -> Iterator[int]:
     (folder / "workspace.yaml").write_text("load_from: []\n")
     port, log = free_port(), folder / "page.log"
     environment = {
-        **plain_environment(), "DAGSTER_HOME": str(home), "PYTOON_HOME": str(folder / "home"),
-        "PYTOON_PAGE_HOSTS": hosts, "PYTHONUNBUFFERED": "1",
-    }  # fmt: skip
+        **plain_environment(),
+        "DAGSTER_HOME": str(home),
+        "PYTOON_HOME": str(folder / "home"),
+        "PYTOON_PAGE_HOSTS": hosts,
+        "PYTHONUNBUFFERED": "1",
+    }
     command = [
-        sys.executable, "-m", "pytoon_pipeline.cli", "page", "-w", str(folder / "workspace.yaml"),
-        "-h", "127.0.0.1", "-p", str(port),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "pytoon_pipeline.cli",
+        "page",
+        "-w",
+        str(folder / "workspace.yaml"),
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     with started(command, environment, log):
         yield port
 

@@ -19,10 +19,11 @@ import dagster as dg
 import yaml
 from shipped import plain_environment
 
-from pytoon_pipeline.briefs.ledger import Entry, Ledger
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
-from pytoon_pipeline.defs.run import prepare_home
-from pytoon_pipeline.media.probe import probe, sha256
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_rows import LedgerEntry
+from pytoon_pipeline.media.probe import hash_file, probe_media
+from pytoon_pipeline.runtime.brief_runs import prepare_home
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages.documents import LinkedDocument, SegmentsDocument
 from pytoon_pipeline.store import Store, open_store
@@ -47,9 +48,13 @@ class Machine:
         with (self.home / f"{part}.log").open("ab") as log:
             self.parts[part] = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                env={**self.environment, **more}, stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL, cwd=self.home, start_new_session=True,
-            )  # fmt: skip
+                env={**self.environment, **more},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=self.home,
+                start_new_session=True,
+            )
 
     def stop(self, part: str, seconds: float = 40) -> None:
         """As a service manager ends it."""
@@ -122,10 +127,15 @@ class Install:
         self.head = self.machine("head", PYTOON_BRIEFS_DIR=str(self.briefs))
         workspace = {
             "load_from": [
-                {"grpc_server": {"host": "127.0.0.1", "port": self.code_port,
-                                 "location_name": "pytoon"}}
+                {
+                    "grpc_server": {
+                        "host": "127.0.0.1",
+                        "port": self.code_port,
+                        "location_name": "pytoon",
+                    }
+                }
             ]
-        }  # fmt: skip
+        }
         self.workspace = folder / "workspace.yaml"
         self.workspace.write_text(yaml.safe_dump(workspace))
         with _environment(self.head.environment):  # What this process reads the bucket with.
@@ -137,17 +147,22 @@ class Install:
         home = home or self.folder / name
         home.mkdir(parents=True, exist_ok=True)
         own = {
-            "PYTOON_HOME": str(home / "home"), "PYTOON_BRIEFS_DIR": str(home / "no-briefs"),
-            **self.shared, **environment,
-        }  # fmt: skip
+            "PYTOON_HOME": str(home / "home"),
+            "PYTOON_BRIEFS_DIR": str(home / "no-briefs"),
+            **self.shared,
+            **environment,
+        }
         kept = plain_environment(without=("AWS_",))
         settings = load_settings(own)
         with _environment({**kept, **own}):
             dagster_home = prepare_home(settings)
         whole = {
-            **kept, **own, "DAGSTER_HOME": str(dagster_home), "PYTHONUNBUFFERED": "1",
+            **kept,
+            **own,
+            "DAGSTER_HOME": str(dagster_home),
+            "PYTHONUNBUFFERED": "1",
             "DAGSTER_DISABLE_TELEMETRY": "1",
-        }  # fmt: skip
+        }
         self.machines[name] = Machine(name, home, whole, settings)
         return self.machines[name]
 
@@ -155,24 +170,47 @@ class Install:
 
     def start_code(self, **more: str) -> None:
         self.head.start(
-            "code", "dagster", "api", "grpc", "--host", "127.0.0.1", "--port",
-            str(self.code_port), "--module-name", "pytoon_pipeline.definitions", **more,
-        )  # fmt: skip
+            "code",
+            "dagster",
+            "api",
+            "grpc",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.code_port),
+            "--module-name",
+            "pytoon_pipeline.definitions",
+            **more,
+        )
 
     def start_daemon(self, **more: str) -> None:
         self.head.start("daemon", "dagster._daemon", "run", "-w", str(self.workspace), **more)
 
     def start_web(self, **more: str) -> None:
         self.head.start(
-            "web", "pytoon_pipeline.cli", "page", "-w", str(self.workspace), "--host",
-            "127.0.0.1", "--port", str(self.web_port), **more,
-        )  # fmt: skip
+            "web",
+            "pytoon_pipeline.cli",
+            "page",
+            "-w",
+            str(self.workspace),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.web_port),
+            **more,
+        )
 
     def start_worker(self, machine: Machine, at_once: int = 1, **more: str) -> None:
         machine.start(
-            "worker", "pytoon_pipeline.cli", "worker", "--at-once", str(at_once), "--name",
-            machine.name, **more,
-        )  # fmt: skip
+            "worker",
+            "pytoon_pipeline.cli",
+            "worker",
+            "--at-once",
+            str(at_once),
+            "--name",
+            machine.name,
+            **more,
+        )
 
     def stop(self) -> None:
         """Everything, at the end; what does not listen is ended all the same."""
@@ -194,8 +232,8 @@ class Install:
             yield instance
 
     def wait(
-        self, done: Callable[[list[Entry]], bool], seconds: float, campaign: str | None = None
-    ) -> list[Entry]:
+        self, done: Callable[[list[LedgerEntry]], bool], seconds: float, campaign: str | None = None
+    ) -> list[LedgerEntry]:
         """The ledger's entries once they are as they should be; AssertionError with what they are
         instead, and the parts' last words, when that takes too long."""
         end = time.monotonic() + seconds
@@ -217,9 +255,10 @@ class Install:
         """Runs of a campaign's briefs, newest first."""
         with self.instance() as instance:
             return [
-                r for r in instance.get_runs()
+                r
+                for r in instance.get_runs()
                 if BRIEF_TAG in r.tags and r.tags[BRIEF_TAG].startswith(f"{campaign}/")
-            ]  # fmt: skip
+            ]
 
     def settled(self, campaign: str, seconds: float = 120) -> list[dg.DagsterRun]:
         """The same once all of them have ended: a run that was killed after its last step is taken
@@ -232,7 +271,9 @@ class Install:
             time.sleep(0.5)
 
 
-def faults_of(place: Install, entries: Sequence[Entry], runs: Sequence[dg.DagsterRun]) -> list[str]:
+def faults_of(
+    place: Install, entries: Sequence[LedgerEntry], runs: Sequence[dg.DagsterRun]
+) -> list[str]:
     """What is wrong with what a campaign left: briefs lost or delivered twice, files that are not
     whole. Every file of the videos is read from the store and counted."""
     found = []
@@ -247,11 +288,11 @@ def faults_of(place: Install, entries: Sequence[Entry], runs: Sequence[dg.Dagste
         store = place.store
         linked = LinkedDocument.model_validate_json(store.read_bytes(f"linked/{key}.json"))
         video = store.local(f"videos/{key}/video.mp4")
-        if sha256(video) != linked.sha256 or probe(video).frames != linked.frames:
+        if hash_file(video) != linked.sha256 or probe_media(video).frames != linked.frames:
             found.append(f"{key}: its video is not the one that was linked")
         made = store.read_bytes(f"documents/segments/{key}.json")
         for record in SegmentsDocument.model_validate_json(made).segments:
-            if probe(store.local(record.key)).frames != record.frames:
+            if probe_media(store.local(record.key)).frames != record.frames:
                 found.append(f"{key}: {record.key} is not whole")
         if not store.exists(f"videos/{key}/metrics.json"):
             found.append(f"{key}: no metrics")

@@ -34,7 +34,9 @@ class Use:
     method: str
 
     def apply(self, text: str) -> None:
-        given: Any = text if isinstance(self.pattern.pattern, str) else text.encode("latin-1", "replace")
+        given: Any = (
+            text if isinstance(self.pattern.pattern, str) else text.encode("latin-1", "replace")
+        )
         if self.method in ("sub", "subn"):
             getattr(self.pattern, self.method)("" if given is text else b"", given)
         elif self.method == "finditer":
@@ -120,8 +122,17 @@ def _patterns(held: Any) -> Iterator[re.Pattern[Any]]:
 
 def _evaluate(node: ast.Call, module: Any) -> re.Pattern[Any] | None:
     method = node.func.attr  # type: ignore[attr-defined]
-    given = {"search": 2, "match": 2, "fullmatch": 2, "findall": 2, "finditer": 2, "split": 3,
-             "sub": 4, "subn": 4, "compile": 1}[method]  # fmt: skip
+    given = {
+        "search": 2,
+        "match": 2,
+        "fullmatch": 2,
+        "findall": 2,
+        "finditer": 2,
+        "split": 3,
+        "sub": 4,
+        "subn": 4,
+        "compile": 1,
+    }[method]
     flags = next((k.value for k in node.keywords if k.arg == "flags"), None)
     if flags is None and len(node.args) > given:
         flags = node.args[given]
@@ -135,14 +146,60 @@ def _evaluate(node: ast.Call, module: Any) -> re.Pattern[Any] | None:
 
 # Texts -------------------------------------------------------------------------------------------
 
-_TAILS = ("", "\x00", "\n", "!", " ", "a", "0", "1", "é", "<", "\"", " a", "\x01\x01")
-_ALWAYS = (" ", "\n", "\t", "a", "A", "0", ".", ",", "/", "-", "_", ":", "<", ">", "&", '"', "'", "é", "\u00a0",
-           "\\", "[", "(", "{", "|", "=", "#", "@", "a.", "a-", "a ", "0.", "0,", "0 ", " \n", "a\n", "<a", "://", "a@", "'\"")  # fmt: skip
+_TAILS = ("", "\x00", "\n", "!", " ", "a", "0", "1", "é", "<", '"', " a", "\x01\x01")
+_ALWAYS = (
+    " ",
+    "\n",
+    "\t",
+    "a",
+    "A",
+    "0",
+    ".",
+    ",",
+    "/",
+    "-",
+    "_",
+    ":",
+    "<",
+    ">",
+    "&",
+    '"',
+    "'",
+    "é",
+    "\u00a0",
+    "\\",
+    "[",
+    "(",
+    "{",
+    "|",
+    "=",
+    "#",
+    "@",
+    "a.",
+    "a-",
+    "a ",
+    "0.",
+    "0,",
+    "0 ",
+    " \n",
+    "a\n",
+    "<a",
+    "://",
+    "a@",
+    "'\"",
+)
 
 
 def attacks(pattern: re.Pattern[Any]) -> list[Callable[[int], str]]:
     """Texts of a length, hard for the pattern."""
-    tree = parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE if isinstance(pattern.pattern, bytes) else pattern.flags & ~re.TEMPLATE if hasattr(re, "TEMPLATE") else pattern.flags)
+    tree = parser.parse(
+        pattern.pattern,
+        pattern.flags & ~re.UNICODE
+        if isinstance(pattern.pattern, bytes)
+        else pattern.flags & ~re.TEMPLATE
+        if hasattr(re, "TEMPLATE")
+        else pattern.flags,
+    )
     found: dict[tuple[str, str, str], None] = {}
     for unit in _ALWAYS:
         found["", unit, ""] = None
@@ -154,7 +211,7 @@ def attacks(pattern: re.Pattern[Any]) -> list[Callable[[int], str]]:
             for unit in _units(item):
                 for tail in _TAILS:
                     found[lead, unit, tail] = None
-                for later in (samples[at + 1 : at + 2] or [""]):
+                for later in samples[at + 1 : at + 2] or [""]:
                     found[lead, unit, later] = None
         for start in range(len(items)):
             for end in range(start + 1, len(items) + 1):
@@ -223,7 +280,17 @@ def _whole(items: Any) -> str:
     return "".join(_sample(item) for item in items)
 
 
-_PROBES = [*" \n\ta0A.,-_:/<>\"'&=#@()[]{}|\\!?;+*%$", "é", "\u00a0", "٣", "€", "漢", "\u200b", "\x00", "\x85"]
+_PROBES = [
+    *" \n\ta0A.,-_:/<>\"'&=#@()[]{}|\\!?;+*%$",
+    "é",
+    "\u00a0",
+    "٣",
+    "€",
+    "漢",
+    "\u200b",
+    "\x00",
+    "\x85",
+]
 
 
 def _characters(item: Any) -> list[str]:
@@ -236,8 +303,14 @@ def _characters(item: Any) -> list[str]:
     if code is codes.NOT_LITERAL:
         return [c for c in _PROBES if ord(c) != value][:4]
     one = [c for c in _PROBES if _in(value, c)][:8]
-    first = next((chr(v if isinstance(v, int) else v[0]) for o, v in value
-                  if o in (codes.LITERAL, codes.RANGE)), None)  # fmt: skip
+    first = next(
+        (
+            chr(v if isinstance(v, int) else v[0])
+            for o, v in value
+            if o in (codes.LITERAL, codes.RANGE)
+        ),
+        None,
+    )
     if first is not None and _in(value, first) and first not in one:
         one.append(first)
     return one
@@ -254,10 +327,13 @@ def _in(parts: Any, character: str) -> bool:
             found = found or value[0] <= ord(character) <= value[1]
         elif code is codes.CATEGORY:
             text = {
-                codes.CATEGORY_DIGIT: r"\d", codes.CATEGORY_NOT_DIGIT: r"\D",
-                codes.CATEGORY_SPACE: r"\s", codes.CATEGORY_NOT_SPACE: r"\S",
-                codes.CATEGORY_WORD: r"\w", codes.CATEGORY_NOT_WORD: r"\W",
-            }[value]  # fmt: skip
+                codes.CATEGORY_DIGIT: r"\d",
+                codes.CATEGORY_NOT_DIGIT: r"\D",
+                codes.CATEGORY_SPACE: r"\s",
+                codes.CATEGORY_NOT_SPACE: r"\S",
+                codes.CATEGORY_WORD: r"\w",
+                codes.CATEGORY_NOT_WORD: r"\W",
+            }[value]
             found = found or bool(re.fullmatch(text, character))
     return found is not negated
 

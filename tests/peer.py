@@ -12,8 +12,8 @@ from typing import Any
 import uvicorn
 
 from pytoon_pipeline.service.app import make_app
-from pytoon_pipeline.service.segment_work import Bench
-from pytoon_pipeline.service.server import listen
+from pytoon_pipeline.service.segment_queue import SegmentQueue
+from pytoon_pipeline.service.server import open_socket
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.services import open_services
 
@@ -23,7 +23,7 @@ class Serving:
     """A peer that runs."""
 
     url: str
-    bench: Bench
+    bench: SegmentQueue
     calls: list[tuple[str, str]] = field(default_factory=list)
     """Method and path of each request, in order."""
     meddle: Callable[[dict[str, Any], Any], Any] | None = None
@@ -40,9 +40,9 @@ def serving(
     """A `pytoon serve --segments` with an install of its own in `folder`."""
     env = {"PYTOON_HOME": str(folder)} | ({"PYTOON_TOKEN": token} if token else {})
     settings = load_settings(env)
-    bench = Bench(open_services(settings), **{"workers": 2, **options})
+    bench = SegmentQueue(open_services(settings), **{"workers": 2, **options})
     app = make_app(settings, bench=bench)
-    with listen("127.0.0.1", port) as here:
+    with open_socket("127.0.0.1", port) as here:
         peer = Serving(f"http://127.0.0.1:{here.getsockname()[1]}", bench)
 
         async def watched(scope, receive, send):

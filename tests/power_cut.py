@@ -40,9 +40,7 @@ def library(place: Path) -> Path:
     """tests/power.c, compiled."""
     made, source = place / "power.so", Path(__file__).with_name("power.c")
     place.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        ["cc", "-shared", "-fPIC", "-O2", "-o", str(made), str(source)], check=True
-    )
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(made), str(source)], check=True)
     return made
 
 
@@ -56,9 +54,10 @@ class Disk:
 
     def environ(self, cut: int | None = None) -> dict[str, str]:
         found = {
-            "LD_PRELOAD": str(self.library), "POWER_ROOT": str(self.root),
+            "LD_PRELOAD": str(self.library),
+            "POWER_ROOT": str(self.root),
             "POWER_IMAGE": str(self.image),
-        }  # fmt: skip
+        }
         return found | ({"POWER_CUT": str(cut)} if cut is not None else {})
 
     def settle(self) -> None:
@@ -100,29 +99,39 @@ def _plan(folder: Path) -> Path:
 
     picture(folder / "b.png", 90)
     segments = [
-        {"media": [f"{p}.png"], "duration": 1.5, "text": p, "motion": "push_in",
-         "transition": "crossfade"}
+        {
+            "media": [f"{p}.png"],
+            "duration": 1.5,
+            "text": p,
+            "motion": "push_in",
+            "transition": "crossfade",
+        }
         for p in ("a", "b")
-    ]  # fmt: skip
+    ]
     return tiny(folder, segments=segments)
 
 
 def _render(home: Path, folder: Path) -> None:
-    from pytoon_pipeline.briefs.folder import find_sources
+    from pytoon_pipeline.intake.folders import find_sources
     from pytoon_pipeline.settings import Settings, project_data
-    from pytoon_pipeline.stages.assemble import assemble
+    from pytoon_pipeline.stages.assemble import assemble_video
     from pytoon_pipeline.stages.compile import compile_source
-    from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
+    from pytoon_pipeline.stages.results import make_thumbnail, write_metrics
     from pytoon_pipeline.stages.segments import render_segments
     from pytoon_pipeline.stages.services import open_services
 
     services = open_services(
-        Settings(home=home, store=str(home / "store"), briefs_dir=home / "briefs",
-                 presets_dir=project_data("presets"), workers=1)
-    )  # fmt: skip
+        Settings(
+            home=home,
+            store=str(home / "store"),
+            briefs_dir=home / "briefs",
+            presets_dir=project_data("presets"),
+            workers=1,
+        )
+    )
     spec = compile_source(find_sources([folder])[0], services)
     segments = render_segments(spec, services, KEY)
-    video = assemble(spec, segments, services, KEY)
+    video = assemble_video(spec, segments, services, KEY)
     make_thumbnail(spec, video, services, KEY)
     write_metrics(spec, segments, video, services, KEY)
 

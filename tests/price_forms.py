@@ -13,39 +13,103 @@ from babel.numbers import format_currency
 
 CURRENCIES: dict[str, tuple[int, str, tuple[str, ...], tuple[str, ...]]] = {
     # Decimals, home locale, signs that are its own, signs that others have, too.
-    "EUR": (2, "de_DE", ("€",), ()), "USD": (2, "en_US", ("US$",), ("$",)),
-    "GBP": (2, "en_GB", ("£",), ()), "JPY": (0, "ja_JP", ("円",), ("¥", "￥")),
-    "CNY": (2, "zh_CN", ("CN¥", "RMB"), ("¥", "元")), "INR": (2, "en_IN", ("₹",), ("Rs.", "Rs")),
-    "BRL": (2, "pt_BR", ("R$",), ()), "AUD": (2, "en_AU", ("A$", "AU$"), ("$",)),
-    "CAD": (2, "en_CA", ("CA$",), ("C$", "$")), "NZD": (2, "en_NZ", ("NZ$",), ("$",)),
-    "HKD": (2, "en_HK", ("HK$",), ("$",)), "TWD": (2, "zh_TW", ("NT$",), ("$",)),
-    "SGD": (2, "en_SG", ("S$",), ("$",)), "MXN": (2, "es_MX", ("MX$",), ("$",)),
-    "CLP": (0, "es_CL", ("CLP$",), ("$",)), "COP": (2, "es_CO", ("COL$",), ("$",)),
-    "ARS": (2, "es_AR", ("AR$",), ("$",)), "PLN": (2, "pl_PL", ("zł",), ()),
-    "CZK": (2, "cs_CZ", ("Kč",), ()), "HUF": (2, "hu_HU", ("Ft",), ()),
-    "RON": (2, "ro_RO", (), ("lei",)), "BGN": (2, "bg_BG", ("лв.",), ()),
-    "SEK": (2, "sv_SE", (), ("kr",)), "NOK": (2, "nb_NO", (), ("kr",)),
-    "DKK": (2, "da_DK", (), ("kr.", "kr")), "ISK": (0, "is_IS", (), ("kr.",)),
-    "CHF": (2, "de_CH", ("Fr.", "SFr."), ()), "TRY": (2, "tr_TR", ("₺", "TL"), ()),
-    "RUB": (2, "ru_RU", ("₽", "руб."), ()), "UAH": (2, "uk_UA", ("₴", "грн"), ()),
-    "KZT": (2, "ru_KZ", ("₸",), ()), "ILS": (2, "he_IL", ("₪",), ()),
-    "AED": (2, "ar_AE", ("د.إ", "Dhs."), ()), "SAR": (2, "ar_SA", ("ر.س", "SR"), ()),
-    "EGP": (2, "ar_EG", ("ج.م", "E£"), ()), "KWD": (3, "ar_KW", ("د.ك", "KD"), ()),
-    "BHD": (3, "ar_BH", ("BD",), ()), "OMR": (3, "ar_OM", ("ر.ع",), ()),
-    "JOD": (3, "ar_JO", ("JD",), ()), "TND": (3, "fr_TN", ("DT",), ()),
-    "KRW": (0, "ko_KR", ("₩", "원"), ()), "VND": (0, "vi_VN", ("₫", "đ"), ()),
-    "IDR": (2, "id_ID", ("Rp",), ()), "THB": (2, "th_TH", ("฿",), ()),
-    "MYR": (2, "ms_MY", ("RM",), ()), "PHP": (2, "en_PH", ("₱",), ()),
-    "ZAR": (2, "en_ZA", ("R",), ()), "NGN": (2, "en_NG", ("₦",), ()),
-    "KES": (2, "en_KE", ("KSh",), ()), "XOF": (0, "fr_SN", (), ("F CFA", "FCFA")),
-    "PEN": (2, "es_PE", ("S/",), ()), "CRC": (2, "es_CR", ("₡",), ()),
-    "PYG": (0, "es_PY", ("Gs.", "₲"), ()), "IRR": (2, "fa_IR", ("ریال",), ()),
-}  # fmt: skip
+    "EUR": (2, "de_DE", ("€",), ()),
+    "USD": (2, "en_US", ("US$",), ("$",)),
+    "GBP": (2, "en_GB", ("£",), ()),
+    "JPY": (0, "ja_JP", ("円",), ("¥", "￥")),
+    "CNY": (2, "zh_CN", ("CN¥", "RMB"), ("¥", "元")),
+    "INR": (2, "en_IN", ("₹",), ("Rs.", "Rs")),
+    "BRL": (2, "pt_BR", ("R$",), ()),
+    "AUD": (2, "en_AU", ("A$", "AU$"), ("$",)),
+    "CAD": (2, "en_CA", ("CA$",), ("C$", "$")),
+    "NZD": (2, "en_NZ", ("NZ$",), ("$",)),
+    "HKD": (2, "en_HK", ("HK$",), ("$",)),
+    "TWD": (2, "zh_TW", ("NT$",), ("$",)),
+    "SGD": (2, "en_SG", ("S$",), ("$",)),
+    "MXN": (2, "es_MX", ("MX$",), ("$",)),
+    "CLP": (0, "es_CL", ("CLP$",), ("$",)),
+    "COP": (2, "es_CO", ("COL$",), ("$",)),
+    "ARS": (2, "es_AR", ("AR$",), ("$",)),
+    "PLN": (2, "pl_PL", ("zł",), ()),
+    "CZK": (2, "cs_CZ", ("Kč",), ()),
+    "HUF": (2, "hu_HU", ("Ft",), ()),
+    "RON": (2, "ro_RO", (), ("lei",)),
+    "BGN": (2, "bg_BG", ("лв.",), ()),
+    "SEK": (2, "sv_SE", (), ("kr",)),
+    "NOK": (2, "nb_NO", (), ("kr",)),
+    "DKK": (2, "da_DK", (), ("kr.", "kr")),
+    "ISK": (0, "is_IS", (), ("kr.",)),
+    "CHF": (2, "de_CH", ("Fr.", "SFr."), ()),
+    "TRY": (2, "tr_TR", ("₺", "TL"), ()),
+    "RUB": (2, "ru_RU", ("₽", "руб."), ()),
+    "UAH": (2, "uk_UA", ("₴", "грн"), ()),
+    "KZT": (2, "ru_KZ", ("₸",), ()),
+    "ILS": (2, "he_IL", ("₪",), ()),
+    "AED": (2, "ar_AE", ("د.إ", "Dhs."), ()),
+    "SAR": (2, "ar_SA", ("ر.س", "SR"), ()),
+    "EGP": (2, "ar_EG", ("ج.م", "E£"), ()),
+    "KWD": (3, "ar_KW", ("د.ك", "KD"), ()),
+    "BHD": (3, "ar_BH", ("BD",), ()),
+    "OMR": (3, "ar_OM", ("ر.ع",), ()),
+    "JOD": (3, "ar_JO", ("JD",), ()),
+    "TND": (3, "fr_TN", ("DT",), ()),
+    "KRW": (0, "ko_KR", ("₩", "원"), ()),
+    "VND": (0, "vi_VN", ("₫", "đ"), ()),
+    "IDR": (2, "id_ID", ("Rp",), ()),
+    "THB": (2, "th_TH", ("฿",), ()),
+    "MYR": (2, "ms_MY", ("RM",), ()),
+    "PHP": (2, "en_PH", ("₱",), ()),
+    "ZAR": (2, "en_ZA", ("R",), ()),
+    "NGN": (2, "en_NG", ("₦",), ()),
+    "KES": (2, "en_KE", ("KSh",), ()),
+    "XOF": (0, "fr_SN", (), ("F CFA", "FCFA")),
+    "PEN": (2, "es_PE", ("S/",), ()),
+    "CRC": (2, "es_CR", ("₡",), ()),
+    "PYG": (0, "es_PY", ("Gs.", "₲"), ()),
+    "IRR": (2, "fa_IR", ("ریال",), ()),
+}
 ABROAD = (
-    "en", "en_US", "en_GB", "de", "de_AT", "de_CH", "fr", "fr_CA", "fr_CH", "es", "es_MX", "it",
-    "nl", "pt", "pt_BR", "pl", "cs", "sv", "da", "nb", "fi", "tr", "ru", "ar", "ar_EG", "he", "fa",
-    "hi", "en_IN", "ja", "ko", "zh", "th", "vi", "id", "el", "hu", "bg", "lv", "et",
-)  # fmt: skip
+    "en",
+    "en_US",
+    "en_GB",
+    "de",
+    "de_AT",
+    "de_CH",
+    "fr",
+    "fr_CA",
+    "fr_CH",
+    "es",
+    "es_MX",
+    "it",
+    "nl",
+    "pt",
+    "pt_BR",
+    "pl",
+    "cs",
+    "sv",
+    "da",
+    "nb",
+    "fi",
+    "tr",
+    "ru",
+    "ar",
+    "ar_EG",
+    "he",
+    "fa",
+    "hi",
+    "en_IN",
+    "ja",
+    "ko",
+    "zh",
+    "th",
+    "vi",
+    "id",
+    "el",
+    "hu",
+    "bg",
+    "lv",
+    "et",
+)
 STYLES = ("CLDR at home", "CLDR abroad", "code", "feed", "by hand", "dash", "digits", "bare")
 
 
@@ -116,9 +180,19 @@ def _write(chance: random.Random, code: str, style: str, amount: Decimal) -> Wri
         if not marks:
             return None
         point, group = chance.choice(
-            [(".", ""), (",", ""), (".", ","), (",", "."), (",", " "), (",", "\u00a0"),
-             (",", "\u202f"), (".", "'"), (".", "’"), (".", "\u2009")]
-        )  # fmt: skip
+            [
+                (".", ""),
+                (",", ""),
+                (".", ","),
+                (",", "."),
+                (",", " "),
+                (",", "\u00a0"),
+                (",", "\u202f"),
+                (".", "'"),
+                (".", "’"),
+                (".", "\u2009"),
+            ]
+        )
         if decimals == 3 and not group and point == "," and code != "TND":
             point = "."
         number = f"{amount:,.{decimals}f}"
@@ -131,9 +205,16 @@ def _write(chance: random.Random, code: str, style: str, amount: Decimal) -> Wri
             number += chance.choice([",-", ".-", ",–", ".—", ",--", "/-", ":-"])
         mark = chance.choice(marks)
         text = chance.choice(
-            [f"{mark}{number}", f"{mark} {number}", f"{number} {mark}", f"{number}{mark}",
-             f"{mark}\u00a0{number}", f"{number}\u00a0{mark}", f" {number}  {mark} "]
-        )  # fmt: skip
+            [
+                f"{mark}{number}",
+                f"{mark} {number}",
+                f"{number} {mark}",
+                f"{number}{mark}",
+                f"{mark}\u00a0{number}",
+                f"{number}\u00a0{mark}",
+                f" {number}  {mark} ",
+            ]
+        )
         if mark in shared and chance.random() < 0.5:
             declared = code
     if chance.random() < 0.03:

@@ -28,11 +28,24 @@ class RedisServer:
     def start(self) -> RedisServer:
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [need_redis(), "--port", str(self.port), "--bind", "127.0.0.1",
-                 "--dir", str(self.folder), "--save", "", "--appendonly",
-                 "yes" if self._lasting else "no"],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                [
+                    need_redis(),
+                    "--port",
+                    str(self.port),
+                    "--bind",
+                    "127.0.0.1",
+                    "--dir",
+                    str(self.folder),
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "yes" if self._lasting else "no",
+                ],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         end = time.monotonic() + 20
         with self.client() as client:
             while True:

@@ -52,8 +52,12 @@ class S3Server:
     @property
     def environ(self) -> dict[str, str]:
         """What a process needs to use it; a bucket apart."""
-        return {**KEYS, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION,
-                "PYTOON_S3_ENDPOINT": self.url}  # fmt: skip
+        return {
+            **KEYS,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "PYTOON_S3_ENDPOINT": self.url,
+        }
 
     def client(self) -> Any:
         """A boto3 client, whatever the environment says."""
@@ -61,7 +65,9 @@ class S3Server:
         from botocore.config import Config
 
         return boto3.session.Session().client(
-            "s3", endpoint_url=self.url, region_name=REGION,
+            "s3",
+            endpoint_url=self.url,
+            region_name=REGION,
             aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
             config=Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
@@ -104,8 +110,10 @@ def _serve() -> None:
             made = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
             if time.time() > made.timestamp() + int(query["X-Amz-Expires"][0]):
                 start("403 Forbidden", [("Content-Type", "application/xml")])
-                return [b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message>"
-                        b"</Error>"]  # fmt: skip
+                return [
+                    b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message>"
+                    b"</Error>"
+                ]
         if "HTTP_IF_NONE_MATCH" in environ and environ["REQUEST_METHOD"] in ("PUT", "POST"):
             # moto looks, then writes: two threads could both find nothing.
             with alone:
@@ -123,8 +131,14 @@ def _serve() -> None:
 _ERROR = (
     "<?xml version='1.0'?><Error><Code>{0}</Code><Message>It is not your fault.</Message></Error>"
 )
-_CODES = {500: "InternalError", 503: "SlowDown", 501: "NotImplemented", 403: "AccessDenied",
-          409: "ConditionalRequestConflict", 412: "PreconditionFailed"}  # fmt: skip
+_CODES = {
+    500: "InternalError",
+    503: "SlowDown",
+    501: "NotImplemented",
+    403: "AccessDenied",
+    409: "ConditionalRequestConflict",
+    412: "PreconditionFailed",
+}
 
 
 class Trouble:

@@ -18,10 +18,17 @@ VARIABLE = "PYTOON_DATA_DIR"
 def shipped_files(root: Path = ROOT) -> list[str]:
     """Files of those folders that git knows; all of them where there is no git."""
     # The checkout may belong to somebody else than whoever runs the tests.
-    listed = subprocess.run(
-        ["git", "-c", f"safe.directory={root}", "ls-files", "-z", "--", *FOLDERS], cwd=root,
-        capture_output=True, text=True, check=False,
-    ) if (root / ".git").exists() and shutil.which("git") else None  # fmt: skip
+    listed = (
+        subprocess.run(
+            ["git", "-c", f"safe.directory={root}", "ls-files", "-z", "--", *FOLDERS],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if (root / ".git").exists() and shutil.which("git")
+        else None
+    )
     if listed is not None and listed.returncode == 0:
         names = listed.stdout.split("\0")
         return [n for n in names if n and (root / n).is_file()]
@@ -41,9 +48,7 @@ def lay_out_shipped_data() -> None:
         shutil.copy2(ROOT / name, folder / name)
     os.environ[VARIABLE] = str(folder)
     owner = os.getpid()
-    atexit.register(
-        lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True)
-    )
+    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
 
 
 def plain_environment(*, without: tuple[str, ...] = ()) -> dict[str, str]:

@@ -19,23 +19,26 @@ import cv2
 import numpy as np
 from conftest import clip, picture
 
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.compiler import compile as compiling
 from pytoon_pipeline.errors import MediaError
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import VideoSettings, encode_video
 from pytoon_pipeline.media.frames import read_frames
-from pytoon_pipeline.media.link import Part, boxes, link
-from pytoon_pipeline.media.probe import sha256
-from pytoon_pipeline.media.sound import RATE, decode, encode_aac
+from pytoon_pipeline.media.link import LinkPart, link_video
+from pytoon_pipeline.media.loudness import RATE
+from pytoon_pipeline.media.mp4_boxes import read_boxes
+from pytoon_pipeline.media.probe import hash_file
+from pytoon_pipeline.media.sound import encode_aac
+from pytoon_pipeline.media.sound_decoding import decode_sound
 from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb, rgb_to_planes
-from pytoon_pipeline.quality.checks import Verdict
-from pytoon_pipeline.spec import compile as compiling
-from pytoon_pipeline.spec.model import RenderSpec, Resolution
-from pytoon_pipeline.spec.timeline import frames_of, timeline
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.plan.model import RenderSpec, Resolution
+from pytoon_pipeline.plan.timeline import build_timeline, frames_of
+from pytoon_pipeline.quality.verdicts import CheckVerdict
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import SegmentsDocument, VideoDocument
-from pytoon_pipeline.stages.finish import judge
+from pytoon_pipeline.stages.results import judge_video
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.traces import keep_trace, load_trace
@@ -97,7 +100,7 @@ class Good:
 
     @cached_property
     def samples(self) -> np.ndarray:
-        return decode(self.path, seconds=60)
+        return decode_sound(self.path, seconds=60)
 
     @cached_property
     def track(self) -> Path:
@@ -113,22 +116,40 @@ class Good:
         """Other pictures with its sound, in the same settings."""
         part, out = self.folder / "part.mp4", self.new()
         h, w = frames[0][0].shape
-        encode_video(frames, part, size=(w, h), rate=rate, count=len(frames),
-                     settings=VideoSettings(**settings))
-        link([Part(part, 0, len(frames))], self.track, out, rate=rate)
+        encode_video(
+            frames,
+            part,
+            size=(w, h),
+            rate=rate,
+            count=len(frames),
+            settings=VideoSettings(**settings),
+        )
+        link_video([LinkPart(part, 0, len(frames))], self.track, out, rate=rate)
         return out
 
     def sound(self, samples: np.ndarray) -> Path:
         """Its pictures, packet for packet, with other sound."""
         track, out = self.folder / "track.m4a", self.new()
         encode_aac(samples.astype(np.float32), track)
-        link([Part(self.path, 0, self.video.frames)], track, out, rate=self.video.rate)
+        link_video([LinkPart(self.path, 0, self.video.frames)], track, out, rate=self.video.rate)
         return out
 
     def by_ffmpeg(self, *options: str) -> Path:
         out = self.new()
-        argv = [ffmpeg.exe(), "-v", "error", "-y", "-i", str(self.path), *options,
-                "-fflags", "+bitexact", "-movflags", "+faststart+negative_cts_offsets", str(out)]
+        argv = [
+            ffmpeg.find_executable(),
+            "-v",
+            "error",
+            "-y",
+            "-i",
+            str(self.path),
+            *options,
+            "-fflags",
+            "+bitexact",
+            "-movflags",
+            "+faststart+negative_cts_offsets",
+            str(out),
+        ]
         subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
         return out
 
@@ -137,19 +158,19 @@ class Good:
         spec = self.spec.model_copy(deep=True)
         change(spec)
         segments = render_segments(spec, self.services, "other/other")
-        video = assemble(spec, segments, self.services, "other/other", fresh=False)
+        video = assemble_video(spec, segments, self.services, "other/other", fresh=False)
         out = self.new()
         shutil.copy(self.services.store.local(video.key), out)
         return out
 
-    def judge(self, path: Path) -> list[Verdict]:
+    def judge(self, path: Path) -> list[CheckVerdict]:
         """The verdicts on a file in place of the good one."""
         key = f"videos/spoiled/{path.stem}/video.mp4"
         self.services.store.put(key, path)
-        digest = sha256(path)
+        digest = hash_file(path)
         there = {"key": key, "sha256": digest, "bytes": path.stat().st_size}
         video = self.video.model_copy(update=there)
-        return judge(self.spec, video, self.services, self.segments)[1]
+        return judge_video(self.spec, video, self.services, self.segments)[1]
 
     def failed(self, path: Path) -> list[str]:
         """Names of the checks that a file in its place fails."""
@@ -188,7 +209,7 @@ def make_good(services: Services, folder: Path, size: str = SIZE) -> Good:
     )
     spec = compile_small(brief, services, size)
     segments = render_segments(spec, services, "camp/good")
-    video = assemble(spec, segments, services, "camp/good")
+    video = assemble_video(spec, segments, services, "camp/good")
     return Good(services, folder, spec, segments, video)
 
 
@@ -211,7 +232,7 @@ def _each(change: Callable[[Planes], Planes], **settings) -> Callable[[Good], Pa
 
 
 def _spans(good: Good) -> list[tuple[int, int]]:
-    return [(s.start, s.start + s.body) for s in timeline(good.spec).spans]
+    return [(s.start, s.start + s.body) for s in build_timeline(good.spec).spans]
 
 
 def _doubled(good: Good) -> Path:
@@ -246,7 +267,7 @@ def _stutter(good: Good) -> Path:
 
 def _cut_for_crossfade(good: Good) -> Path:
     frames = list(good.frames)
-    w = timeline(good.spec).windows[0]
+    w = build_timeline(good.spec).windows[0]
     half = w.first + w.count // 2
     frames[w.first : half] = [frames[w.first - 1]] * (half - w.first)
     frames[half : w.first + w.count] = [frames[w.first + w.count]] * (w.first + w.count - half)
@@ -380,11 +401,12 @@ def _turned(good: Good) -> Path:
     """The track's matrix turns the picture upside down."""
     out = good.new()
     shutil.copy(good.path, out)
-    box = next(b for b in boxes(out) if b.path == "moov/trak/tkhd" and b.track == 0)
+    box = next(b for b in read_boxes(out) if b.path == "moov/trak/tkhd" and b.track == 0)
     with open(out, "r+b") as file:
         file.seek(box.start + box.header + 40)
-        file.write(struct.pack(">9i", -(1 << 16), 0, 0, 0, -(1 << 16), 0, 270 << 16, 480 << 16,
-                               1 << 30))
+        file.write(
+            struct.pack(">9i", -(1 << 16), 0, 0, 0, -(1 << 16), 0, 270 << 16, 480 << 16, 1 << 30)
+        )
     return out
 
 
@@ -394,7 +416,7 @@ def _head(path: str, track: int | None, offset: int, value: bytes) -> Callable[[
     def write(good: Good) -> Path:
         out = good.new()
         shutil.copy(good.path, out)
-        box = next(b for b in boxes(out) if b.path == path and track in (None, b.track))
+        box = next(b for b in read_boxes(out) if b.path == path and track in (None, b.track))
         with open(out, "r+b") as file:
             file.seek(box.start + box.header + offset)
             file.write(value)
@@ -413,7 +435,11 @@ def _other_rate(good: Good) -> Path:
 
 def _wrong_tags(good: Good) -> Path:
     return good.by_ffmpeg(
-        "-c", "copy", "-use_editlist", "0", "-bsf:v",
+        "-c",
+        "copy",
+        "-use_editlist",
+        "0",
+        "-bsf:v",
         "h264_metadata=matrix_coefficients=6:colour_primaries=6:transfer_characteristics=6",
     )
 

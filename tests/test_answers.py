@@ -25,24 +25,24 @@ from hypothesis import strategies as st
 from memory import grown
 from test_fetch import _ADDRESSES, Web, _certificate
 
-from pytoon_pipeline.cli import remote as cli_remote
-from pytoon_pipeline.engines.comfyui import Limits, nodes, open_transport
-from pytoon_pipeline.engines.comfyui.ears import Ears
+from pytoon_pipeline.cli import service_client
+from pytoon_pipeline.engines.comfyui import TransportLimits, nodes, open_transport
+from pytoon_pipeline.engines.comfyui.progress_socket import ProgressSocket
 from pytoon_pipeline.engines.comfyui.prompt import PromptRun
-from pytoon_pipeline.engines.comfyui.socket import Socket, SocketLost
+from pytoon_pipeline.engines.comfyui.socket import BoundedSocket, SocketLostError
 from pytoon_pipeline.engines.comfyui.workflows import load_workflow
-from pytoon_pipeline.engines.remote import Remote
-from pytoon_pipeline.engines.remote.peer import Peer, PeerError, Timeouts
+from pytoon_pipeline.engines.remote import RemoteEngine
+from pytoon_pipeline.engines.remote.peer import Peer, PeerError, PeerTimeouts
 from pytoon_pipeline.errors import EngineError, PytoonError, SettingsError, UserError
-from pytoon_pipeline.media.addresses import Guard
-from pytoon_pipeline.media.answers import MOST_LEVELS, MOST_VALUES, parse_document, retry_after
+from pytoon_pipeline.media.addresses import AddressGuard
+from pytoon_pipeline.media.answers import MAX_LEVELS, MAX_VALUES, parse_document, retry_after
 from pytoon_pipeline.settings import load_settings, project_data
 
 SECRET = "geh3im-Wort"
-QUICK = Limits(
+QUICK = TransportLimits(
     connect=2, answer=1, document_seconds=1.5, transfer_seconds=1.5, health_seconds=1, poll=0.05
 )
-PATIENT = Limits(connect=5, answer=5, document_seconds=30, transfer_seconds=30)
+PATIENT = TransportLimits(connect=5, answer=5, document_seconds=30, transfer_seconds=30)
 
 Script = Callable[[socket.socket, bytes], None]
 
@@ -127,13 +127,15 @@ ANSWERS: dict[str, tuple[Script, str]] = {
     "endless JSON": (say(OK + b"\r\n[", b"1234567," * 8192, times=2000), "bytes"),
     "a large length": (say(OK + b"Content-Length: 99999999999\r\n\r\n{"), "bytes"),
     "a bomb": (
-        say(OK + b"Content-Encoding: gzip\r\n\r\n" + BEGIN, BLOCK * 10, times=1000), "bytes",
+        say(OK + b"Content-Encoding: gzip\r\n\r\n" + BEGIN, BLOCK * 10, times=1000),
+        "bytes",
     ),
     "a bomb in a bomb": (
-        say(OK + b"Content-Encoding: gzip, gzip, gzip\r\n\r\n" + BEGIN, BLOCK), "packed",
+        say(OK + b"Content-Encoding: gzip, gzip, gzip\r\n\r\n" + BEGIN, BLOCK),
+        "packed",
     ),
     "no gzip": (say(whole(b"{}", b"Content-Encoding: gzip")), "unpacked"),
-    "many values": (say(whole(b"[" + b"[]," * MOST_VALUES + b"1]")), "unlike"),
+    "many values": (say(whole(b"[" + b"[]," * MAX_VALUES + b"1]")), "unlike"),
     "many levels": (say(whole(b"[" * 100_000 + b"]" * 100_000)), "unlike"),
     "some levels": (say(whole(b'{"a":' * 500 + b"1" + b"}" * 500)), "unlike"),
     "a long number": (say(whole(b'{"system": ' + b"9" * 50_000 + b"}")), "unlike"),
@@ -141,7 +143,8 @@ ANSWERS: dict[str, tuple[Script, str]] = {
     "drip": (say(OK + b"Content-Length: 9999\r\n\r\n", b" ", times=200, pause=0.05), "within"),
     "drip of headers": (say(b"HTTP/1.1 200 OK\r\nX: ", b"y", times=200, pause=0.05), "within"),
     "interim answers": (
-        say(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 99, times=200, pause=0.05), "within",
+        say(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 99, times=200, pause=0.05),
+        "within",
     ),
     "endless headers": (say(b"HTTP/1.1 200 OK\r\n", b"X: yyyyyyyy\r\n" * 999, times=999), "broke"),
     "a long header": (say(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 9999, times=999), "broke"),
@@ -149,7 +152,7 @@ ANSWERS: dict[str, tuple[Script, str]] = {
     "HTTP 0.9": (say(b"<html>"), "broke"),
     "nothing": (say(b""), "broke"),
     "a redirect": (say(b"HTTP/1.1 302 Found\r\nLocation: http://xn--/\r\n\r\n"), "redirect"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", ANSWERS)
@@ -171,10 +174,14 @@ def test_an_answer_of_comfyui_without_measure_is_a_named_failure(raw: Raw, what:
 def test_an_answer_of_a_peer_without_measure_is_a_named_failure(raw: Raw, what: str) -> None:
     raw.script, word = ANSWERS[what]
     quick = word == "within"
-    times = Timeouts(connect=2, silence=1 if quick else 5, document=1.5 if quick else 30)
+    times = PeerTimeouts(connect=2, silence=1 if quick else 5, document=1.5 if quick else 30)
     peer = Peer(raw.url, SECRET, times)
-    said = {"unlike": "does not answer as|bytes", "within": "nothing any more", "broke": "broke",
-            "redirect": "302"}.get(word, word)  # fmt: skip
+    said = {
+        "unlike": "does not answer as|bytes",
+        "within": "nothing any more",
+        "broke": "broke",
+        "redirect": "302",
+    }.get(word, word)
 
     def ask() -> None:
         with pytest.raises(PeerError, match=said):
@@ -188,18 +195,21 @@ def test_an_answer_of_a_deployment_without_measure_is_a_named_failure(
     raw: Raw, what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     raw.script, word = ANSWERS[what]
-    monkeypatch.setattr(cli_remote, "_ANSWER_SECONDS", 1.5 if word == "within" else 30.0)
+    monkeypatch.setattr(service_client, "_ANSWER_SECONDS", 1.5 if word == "within" else 30.0)
     env = {"PYTOON_HOME": str(tmp_path), "PYTOON_URL": raw.url, "PYTOON_TOKEN": SECRET}
 
     def ask() -> None:
-        with cli_remote.remote(load_settings(env)) as there, pytest.raises(PytoonError):
+        with (
+            service_client.open_service_client(load_settings(env)) as there,
+            pytest.raises(PytoonError),
+        ):
             there.call("GET", "/render")
 
     assert grown(ask) < 150e6
 
 
 def test_a_download_is_bounded(raw: Raw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytoon_pipeline.engines.comfyui.transport._MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("pytoon_pipeline.engines.comfyui.http_transport._MAX_BYTES", 1 << 20)
     item = {"filename": "a.mp4", "subfolder": ["x"], "type": None}
     head = b"HTTP/1.1 200 OK\r\n"
     for sent, word in {
@@ -219,8 +229,11 @@ def test_a_download_is_bounded(raw: Raw, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_download_leads_round_and_round_no_longer_than_it_may(raw: Raw, tmp_path: Path) -> None:
-    raw.script = say(b"HTTP/1.1 302 Found\r\nLocation: /again?signature=" + SECRET.encode()
-                     + b"\r\nContent-Length: 0\r\n\r\n")  # fmt: skip
+    raw.script = say(
+        b"HTTP/1.1 302 Found\r\nLocation: /again?signature="
+        + SECRET.encode()
+        + b"\r\nContent-Length: 0\r\n\r\n"
+    )
     with pytest.raises(EngineError, match="circles") as caught:
         open_transport("hosted+" + raw.url, "k", PATIENT).download({}, tmp_path / "a", lambda: None)
     assert len(raw.heads) == 4 and SECRET not in told(caught.value)
@@ -235,7 +248,9 @@ def test_a_hosted_service_leads_nobody_inside(
     inside = Raw()
     raw.script = say(b"HTTP/1.1 302 Found\r\nLocation: " + inside.url.encode() + b"/a\r\n\r\n")
     transport = open_transport("hosted+" + raw.url, None, PATIENT)
-    monkeypatch.setattr("pytoon_pipeline.engines.comfyui.transport.is_local", lambda url: False)
+    monkeypatch.setattr(
+        "pytoon_pipeline.engines.comfyui.http_transport.is_local", lambda url: False
+    )
     monkeypatch.setenv("NO_PROXY", "*")
     with pytest.raises(EngineError, match="private network"):
         transport.download({}, tmp_path / "a", lambda: None)
@@ -251,7 +266,7 @@ def upgraded(*frames: bytes, times: int = 1) -> Script:
 
     def script(sock: socket.socket, head: bytes) -> None:
         key = head.lower().partition(b"sec-websocket-key:")[2]
-        key = head[len(head) - len(key):].partition(b"\r\n")[0].strip()
+        key = head[len(head) - len(key) :].partition(b"\r\n")[0].strip()
         mark = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
         sock.sendall(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -272,7 +287,7 @@ def frame(data: bytes, opcode: int = 1, fin: bool = True, announced: int | None 
     return head + b"\x7f" + struct.pack(">Q", size) + data
 
 
-def heard(open_socket: Callable[[str], Socket]) -> tuple[list[bytes], str]:
+def heard(open_socket: Callable[[str], BoundedSocket]) -> tuple[list[bytes], str]:
     """All that comes, and why it ended."""
     texts: list[bytes] = []
     with suppress(TimeoutError):
@@ -280,7 +295,7 @@ def heard(open_socket: Callable[[str], Socket]) -> tuple[list[bytes], str]:
         try:
             for _ in range(10_000):
                 texts += listening.receive(2)
-        except SocketLost as lost:
+        except SocketLostError as lost:
             return texts, str(lost)
         finally:
             listening.close()
@@ -290,8 +305,14 @@ def heard(open_socket: Callable[[str], Socket]) -> tuple[list[bytes], str]:
 def test_a_socket_tells_and_is_bounded(raw: Raw) -> None:
     transport = open_transport(raw.url, SECRET, PATIENT)
     small = frame(b'{"type":"x","data":{}}')
-    raw.script = upgraded(small, frame(b"p", 9), frame(b"ab", 1, False), frame(b"", 9),
-                          frame(b"cd", 0), frame(b"\x00" * 70_000, 2))  # fmt: skip
+    raw.script = upgraded(
+        small,
+        frame(b"p", 9),
+        frame(b"ab", 1, False),
+        frame(b"", 9),
+        frame(b"cd", 0),
+        frame(b"\x00" * 70_000, 2),
+    )
     assert heard(transport.open_socket)[0] == [b'{"type":"x","data":{}}', b"abcd"]
     assert b"authorization: bearer " + SECRET.encode().lower() in raw.heads[0].lower()
 
@@ -330,8 +351,8 @@ def test_pieces_of_a_frame_take_no_more_than_it_and_answers_have_a_time() -> Non
             self.writes += 1
             time.sleep(0.2)
 
-    def listening(data: bytes, step: int) -> Socket:
-        made = Socket.__new__(Socket)
+    def listening(data: bytes, step: int) -> BoundedSocket:
+        made = BoundedSocket.__new__(BoundedSocket)
         made.listen(Stream(data, step))
         return made
 
@@ -340,7 +361,7 @@ def test_pieces_of_a_frame_take_no_more_than_it_and_answers_have_a_time() -> Non
     assert grown(lambda: found.append(listening(frame(text), 1).receive(60))) < 20e6
     assert found == [[text]]
     flooded = listening(frame(b"", 9) * 1000, 2000)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SocketLost, match="take"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SocketLostError, match="take"):
         patch.setattr("pytoon_pipeline.engines.comfyui.socket._ANSWER_SECONDS", 0.5)
         flooded.receive(0.1)
     assert flooded._stream.writes < 6
@@ -351,12 +372,15 @@ def test_a_server_that_opens_no_socket_is_no_failure(raw: Raw) -> None:
     to = b"HTTP/1.1 302 Found\r\nLocation: " + other.url.replace("http", "ws").encode()
     transport = open_transport(raw.url, SECRET, QUICK)
     for script in (
-        say(to + b"/ws\r\n\r\n"), say(whole(b"{}")), say(b""), say(b"HTTP/1.1 101 x\r\n\r\n"),
+        say(to + b"/ws\r\n\r\n"),
+        say(whole(b"{}")),
+        say(b""),
+        say(b"HTTP/1.1 101 x\r\n\r\n"),
         say(b"HTTP/1.1 101 x\r\n", b"X: yyyyyyyy\r\n" * 999, times=999),
         say(b"HTTP/1.1 101 x\r\nX: ", b"y", times=100, pause=0.05),
     ):
         raw.script = script
-        ears = Ears(transport, "me", time.monotonic, time.sleep)
+        ears = ProgressSocket(transport, "me", time.monotonic, time.sleep)
         ears.open()
         assert ears.opened is None
     # A redirect is not followed, least of all with the token.
@@ -365,10 +389,17 @@ def test_a_server_that_opens_no_socket_is_no_failure(raw: Raw) -> None:
 
 
 def test_what_a_socket_says_ends_no_listening(raw: Raw) -> None:
-    odd = [b"{", b"[1]", b"[" * 9999, b'{"data": 5}', b'{"type": [1], "data": {}}', b"\xc3\xa4",
-           b'{"type":"progress","data":{"prompt_id":"me","value":{},"max":{}}}']  # fmt: skip
+    odd = [
+        b"{",
+        b"[1]",
+        b"[" * 9999,
+        b'{"data": 5}',
+        b'{"type": [1], "data": {}}',
+        b"\xc3\xa4",
+        b'{"type":"progress","data":{"prompt_id":"me","value":{},"max":{}}}',
+    ]
     raw.script = upgraded(*[frame(text) for text in odd])
-    ears = Ears(open_transport(raw.url, None, PATIENT), "me", time.monotonic, time.sleep)
+    ears = ProgressSocket(open_transport(raw.url, None, PATIENT), "me", time.monotonic, time.sleep)
     ears.open()
     found: list[dict[str, Any]] = []
     while ears.opened is not None:
@@ -379,12 +410,45 @@ def test_what_a_socket_says_ends_no_listening(raw: Raw) -> None:
 # Shapes -------------------------------------------------------------------------------------------
 
 _WORDS = st.sampled_from(
-    ["system", "devices", "exec_info", "queue_remaining", "queue_running", "queue_pending", "me",
-     "status", "messages", "completed", "status_str", "success", "outputs", "execution_error",
-     "node_errors", "errors", "error", "extra_info", "input_name", "type", "filename", "input",
-     "required", "optional", "options", "key", "inputs", "COMBO", "COMFY_DYNAMICCOMBO_V3",
-     "value_not_in_list", "traceback", "output", "prompt_id", "58", "images", "vram_total"]
-)  # fmt: skip
+    [
+        "system",
+        "devices",
+        "exec_info",
+        "queue_remaining",
+        "queue_running",
+        "queue_pending",
+        "me",
+        "status",
+        "messages",
+        "completed",
+        "status_str",
+        "success",
+        "outputs",
+        "execution_error",
+        "node_errors",
+        "errors",
+        "error",
+        "extra_info",
+        "input_name",
+        "type",
+        "filename",
+        "input",
+        "required",
+        "optional",
+        "options",
+        "key",
+        "inputs",
+        "COMBO",
+        "COMFY_DYNAMICCOMBO_V3",
+        "value_not_in_list",
+        "traceback",
+        "output",
+        "prompt_id",
+        "58",
+        "images",
+        "vram_total",
+    ]
+)
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | _WORDS
 _JSON = st.recursive(
     _LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_WORDS, inner, max_size=5)
@@ -420,27 +484,30 @@ def test_documents_of_any_shape_are_understood_or_refused(
     for kind in ("", "hosted+"):
         transport = open_transport(kind + answering.raw.url, None, PATIENT)
         run = PromptRun(transport, workflow, workflow.graph, "me", PATIENT, lambda n: None)
-        everything = dict.fromkeys(nodes.classes(workflow), document)
+        everything = dict.fromkeys(nodes.list_node_classes(workflow), document)
         for call, *more in (
-            (transport.stats,), (transport.waiting,), (transport.cancel, "me"),
-            (transport.upload, "a.png", "b", b"c"), (transport.definitions, ["KSampler"]),
-            (nodes.fitted, workflow, everything, "it"),
-        ):  # fmt: skip
+            (transport.stats,),
+            (transport.waiting,),
+            (transport.cancel, "me"),
+            (transport.upload, "a.png", "b", b"c"),
+            (transport.node_definitions, ["KSampler"]),
+            (nodes.adapt_to_server, workflow, everything, "it"),
+        ):
             with suppress(EngineError):
                 call(*more)
         with suppress(EngineError):
-            run._accepted(transport.post(workflow.graph, "me", "me"))
+            run._note_accepted(transport.post(workflow.graph, "me", "me"))
         with suppress(EngineError):
-            run._outcome(transport.look("me"))
-    engine = Remote(answering.raw.url)
+            run._read_outcome(transport.look("me"))
+    engine = RemoteEngine(answering.raw.url)
     assert engine.health().detail
-    peer = Peer(answering.raw.url, None, Timeouts())
+    peer = Peer(answering.raw.url, None, PeerTimeouts())
     with suppress(PeerError):
         peer.look("0" * 64)
 
 
 def test_documents_have_bounds() -> None:
-    deep = b"[" * MOST_LEVELS + b"]" * MOST_LEVELS
+    deep = b"[" * MAX_LEVELS + b"]" * MAX_LEVELS
     assert parse_document(deep) and parse_document(b" null ") is None
     for wrong in (b"[" + deep + b"]", b"[" * 200_000, b"{", b"", b"9" * 9999):
         with pytest.raises(ValueError):
@@ -449,9 +516,14 @@ def test_documents_have_bounds() -> None:
     assert retry_after("٣") is None and retry_after("9" * 9999) is not None
 
 
-@given(st.text(max_size=60) | st.lists(st.sampled_from(
-    ["Mon,", "01", "Jan", "99999", "-0000", "+9999", "24:61:61", "GMT", "(", ":", "\x00"]
-)).map(" ".join))  # fmt: skip
+@given(
+    st.text(max_size=60)
+    | st.lists(
+        st.sampled_from(
+            ["Mon,", "01", "Jan", "99999", "-0000", "+9999", "24:61:61", "GMT", "(", ":", "\x00"]
+        )
+    ).map(" ".join)
+)
 def test_any_retry_after_is_seconds_or_none(text: str) -> None:
     seconds = retry_after(text)
     assert seconds is None or seconds >= 0
@@ -475,8 +547,10 @@ def echo_as(status: bytes) -> Script:
 
     def script(sock: socket.socket, head: bytes) -> None:
         line = head.replace(b"\r\n", b" ")
-        sock.sendall(b"HTTP/1.1 " + status + b" " + line + b"\r\nX-Echo: " + line + b"\r\n"
-                     b"Content-Length: %d\r\n\r\n" % len(head) + head)  # fmt: skip
+        sock.sendall(
+            b"HTTP/1.1 " + status + b" " + line + b"\r\nX-Echo: " + line + b"\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(head) + head
+        )
 
     return script
 
@@ -491,38 +565,48 @@ def nobody() -> Iterator[str]:
 
 def _comfy(url: str) -> list[Callable[[], object]]:
     basic = url.replace("http://", f"http://ann:{SECRET}@").replace(
-        "https://", f"https://ann:{SECRET}@")  # fmt: skip
+        "https://", f"https://ann:{SECRET}@"
+    )
     calls: list[Callable[[], object]] = []
     for address, token in ((url, SECRET), (basic, None), (f"hosted+{url}", SECRET)):
         transport = open_transport(address, token, QUICK)
         calls += [
-            transport.stats, lambda t=transport: t.look("me"),
+            transport.stats,
+            lambda t=transport: t.look("me"),
             lambda t=transport: t.upload("a", "b", b"c"),
             lambda t=transport: t.open_socket("me").receive(1),
             lambda t=transport: t.download({}, Path("/dev/null"), lambda: None),
-        ]  # fmt: skip
+        ]
     return calls
 
 
 def _peer(url: str) -> list[Callable[[], object]]:
-    peer = Peer(url, SECRET, Timeouts(connect=2, silence=1, document=2))
+    peer = Peer(url, SECRET, PeerTimeouts(connect=2, silence=1, document=2))
 
     def file() -> None:
         with peer.file("0" * 64, 0, "") as answer:
             list(answer.iter_raw())
 
-    return [lambda: peer.about(1), lambda: peer.look("0" * 64), file,
-            lambda: peer.send("0" * 64, ".png", iter([b"x"]), 1)]  # fmt: skip
+    return [
+        lambda: peer.about(1),
+        lambda: peer.look("0" * 64),
+        file,
+        lambda: peer.send("0" * 64, ".png", iter([b"x"]), 1),
+    ]
 
 
 def _cli(url: str) -> list[Callable[[], object]]:
     def ask(env: dict[str, str]) -> None:
-        with cli_remote.remote(load_settings({"PYTOON_HOME": "/nowhere", **env})) as there:
+        with service_client.open_service_client(
+            load_settings({"PYTOON_HOME": "/nowhere", **env})
+        ) as there:
             there.call("GET", "/render")
 
     named = url.replace("://", f"://ann:{SECRET}@")
-    return [lambda: ask({"PYTOON_URL": url, "PYTOON_TOKEN": SECRET}),
-            lambda: ask({"PYTOON_URL": named, "PYTOON_TOKEN": "x"})]  # fmt: skip
+    return [
+        lambda: ask({"PYTOON_URL": url, "PYTOON_TOKEN": SECRET}),
+        lambda: ask({"PYTOON_URL": named, "PYTOON_TOKEN": "x"}),
+    ]
 
 
 @pytest.mark.parametrize("clients", [_comfy, _peer, _cli])
@@ -530,15 +614,22 @@ def _cli(url: str) -> list[Callable[[], object]]:
     "trouble", ["nobody", "certificate", "echo", "401", "500", "302", "breaks off"]
 )
 def test_no_secret_is_told_when_a_client_fails(
-    raw: Raw, clients: Callable[[str], list[Callable[[], object]]], trouble: str,
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    raw: Raw,
+    clients: Callable[[str], list[Callable[[], object]]],
+    trouble: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     caplog.set_level(logging.DEBUG)
     url, hidden = raw.url, [SECRET, base64.b64encode(f"ann:{SECRET}".encode()).decode()]
     raw.script = {
-        "echo": echo, "401": echo_as(b"401"), "500": echo_as(b"500"), "302": echo_as(b"302"),
+        "echo": echo,
+        "401": echo_as(b"401"),
+        "500": echo_as(b"500"),
+        "302": echo_as(b"302"),
         "breaks off": say(OK + b"Content-Length: 99\r\n\r\n{"),
-    }.get(trouble, say(b""))  # fmt: skip
+    }.get(trouble, say(b""))
     if trouble == "nobody":
         with nobody() as url:
             pass
@@ -547,7 +638,7 @@ def test_no_secret_is_told_when_a_client_fails(
         web = Web(tls=tls)
         url = f"https://127.0.0.1:{web.port}"
     for call in clients(url):
-        with pytest.raises((PytoonError, PeerError, SocketLost)) as caught:
+        with pytest.raises((PytoonError, PeerError, SocketLostError)) as caught:
             call()
         said = told(caught.value) + caplog.text
         assert not any(secret in said for secret in hidden), said
@@ -590,8 +681,11 @@ def test_a_token_that_no_header_holds_is_named_not_told(raw: Raw, token: str) ->
     env = {"PYTOON_HOME": "/nowhere", "PYTOON_URL": raw.url, "PYTOON_TOKEN": token}
     made: list[tuple[str, Callable[[], object]]] = [
         ("PYTOON_COMFYUI_TOKEN", lambda: open_transport(raw.url, token, PATIENT)),
-        ("PYTOON_REMOTE_TOKEN", lambda: Peer(raw.url, token, Timeouts())),
-        ("PYTOON_TOKEN", lambda: cli_remote.remote(load_settings(env)).__enter__()),
+        ("PYTOON_REMOTE_TOKEN", lambda: Peer(raw.url, token, PeerTimeouts())),
+        (
+            "PYTOON_TOKEN",
+            lambda: service_client.open_service_client(load_settings(env)).__enter__(),
+        ),
     ]
     if token == f"{SECRET}\r":  # An end of line that a file adds is left out.
         assert open_transport(raw.url, token, PATIENT).stats()
@@ -605,16 +699,27 @@ def test_a_token_that_no_header_holds_is_named_not_told(raw: Raw, token: str) ->
 
 @pytest.mark.parametrize(
     "url",
-    [f"http://ann:{SECRET}/x@h.test", f"http://ann:{SECRET}?x@h.test:80", "http://[::1", "http://",
-     f"http://ann:{SECRET}#x@h.test", f"http://ann:x{SECRET}@h.test:99999", "http://xn--/",
-     f"nonsense:{SECRET}@h", "http:\\\\h", "http://h:-1", "http://a b/", "\x00"],
-)  # fmt: skip
+    [
+        f"http://ann:{SECRET}/x@h.test",
+        f"http://ann:{SECRET}?x@h.test:80",
+        "http://[::1",
+        "http://",
+        f"http://ann:{SECRET}#x@h.test",
+        f"http://ann:x{SECRET}@h.test:99999",
+        "http://xn--/",
+        f"nonsense:{SECRET}@h",
+        "http:\\\\h",
+        "http://h:-1",
+        "http://a b/",
+        "\x00",
+    ],
+)
 def test_an_address_of_a_setting_is_refused_by_name(url: str) -> None:
     env = {"PYTOON_HOME": "/nowhere", "PYTOON_URL": url}
     for setting, make in {
         "PYTOON_COMFYUI_URL": lambda: open_transport(url, None, PATIENT),
-        "PYTOON_REMOTE_URL": lambda: Peer(url, None, Timeouts()),
-        "PYTOON_URL": lambda: cli_remote.remote(load_settings(env)).__enter__(),
+        "PYTOON_REMOTE_URL": lambda: Peer(url, None, PeerTimeouts()),
+        "PYTOON_URL": lambda: service_client.open_service_client(load_settings(env)).__enter__(),
     }.items():
         with pytest.raises(UserError, match=setting) as caught:
             make()
@@ -627,9 +732,9 @@ def test_any_address_of_a_setting_is_taken_or_refused_by_name(url: str) -> None:
     env = {"PYTOON_HOME": "/nowhere", "PYTOON_URL": url}
     for setting, make in {
         "PYTOON_COMFYUI_URL": lambda: open_transport(url, None, PATIENT),
-        "PYTOON_REMOTE_URL": lambda: Peer(url, None, Timeouts()),
-        "PYTOON_URL": lambda: cli_remote.remote(load_settings(env)).__enter__(),
-        "PYTOON_MEDIA_HOSTS": lambda: Guard([url]),
+        "PYTOON_REMOTE_URL": lambda: Peer(url, None, PeerTimeouts()),
+        "PYTOON_URL": lambda: service_client.open_service_client(load_settings(env)).__enter__(),
+        "PYTOON_MEDIA_HOSTS": lambda: AddressGuard([url]),
     }.items():
         try:
             make()
@@ -640,10 +745,10 @@ def test_any_address_of_a_setting_is_taken_or_refused_by_name(url: str) -> None:
 def test_no_secret_is_told_when_a_database_or_bucket_fails(
     raw: Raw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from pytoon_pipeline.briefs import database
-    from pytoon_pipeline.briefs.ledger import Ledger
-    from pytoon_pipeline.errors import FetchRefused
-    from pytoon_pipeline.media.fetch import Fetcher
+    from pytoon_pipeline.errors import FetchRefusedError
+    from pytoon_pipeline.intake import database
+    from pytoon_pipeline.intake.ledger import Ledger
+    from pytoon_pipeline.media.fetch import MediaFetcher
 
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(database, "PATIENCE", 0.1)
@@ -651,22 +756,28 @@ def test_no_secret_is_told_when_a_database_or_bucket_fails(
         host = url.removeprefix("http://")
     said = ""
     for address in (
-        f"postgresql://ann:{SECRET}@{host}/shop", f"postgresql://ann:{SECRET}@{host}/a?sslmode=odd",
-        f"postgresql://ann:{SECRET}@{host}/shop?odd={SECRET}", f"postgresql://ann:{SECRET}/x@h/s",
-        f"postgresql://ann@{host}/shop?password={SECRET}", f"postgresql://ann:{SECRET}@h:port/s",
-    ):  # fmt: skip
+        f"postgresql://ann:{SECRET}@{host}/shop",
+        f"postgresql://ann:{SECRET}@{host}/a?sslmode=odd",
+        f"postgresql://ann:{SECRET}@{host}/shop?odd={SECRET}",
+        f"postgresql://ann:{SECRET}/x@h/s",
+        f"postgresql://ann@{host}/shop?password={SECRET}",
+        f"postgresql://ann:{SECRET}@h:port/s",
+    ):
         with pytest.raises(PytoonError) as caught:
             Ledger(address).begin().__enter__()
         said += told(caught.value)
     raw.script = echo
     for name, value in {
-        "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "x",
-        "AWS_SESSION_TOKEN": SECRET, "AWS_MAX_ATTEMPTS": "1",
-    }.items():  # fmt: skip
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "x",
+        "AWS_SESSION_TOKEN": SECRET,
+        "AWS_MAX_ATTEMPTS": "1",
+    }.items():
         monkeypatch.setenv(name, value)
     for endpoint in (f"http://ann:{SECRET}@{host}", f"http://ann:{SECRET}/x@h", raw.url):
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-        with pytest.raises(FetchRefused) as refused:
-            Fetcher(tmp_path / "cache", buckets=["shop"]).fetch("s3://shop/a.png")
+        with pytest.raises(FetchRefusedError) as refused:
+            MediaFetcher(tmp_path / "cache", buckets=["shop"]).fetch("s3://shop/a.png")
         said += told(refused.value)
     assert SECRET not in said and SECRET not in caplog.text

@@ -14,16 +14,18 @@ from memory import grown
 from openpyxl import Workbook
 from pattern_attacks import find_uses, slowest
 
-from pytoon_pipeline.briefs.folder import find_sources, scan
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.reading import read_document, validate
-from pytoon_pipeline.briefs.source import content_hash, hints, look
+from pytoon_pipeline.briefs.queue_hints import read_hints
+from pytoon_pipeline.briefs.reading import read_document
+from pytoon_pipeline.briefs.source import content_hash, read_signature
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.defs.metadata import code_block
-from pytoon_pipeline.figures.lines import line
-from pytoon_pipeline.files import FileTooLarge, NoRegularFile, read_file
+from pytoon_pipeline.files import FileTooLargeError, NotRegularFileError, read_file
+from pytoon_pipeline.intake.folders import find_sources, scan_folder
 from pytoon_pipeline.stages.compile import check_source
+from pytoon_pipeline.telemetry.logs import format_line
 
-BOUNDED = ("briefs/number_formats.py",)
+BOUNDED = ("tables/number_formats.py", "tables/format_codes.py")
 """Patterns over texts that are cut before: codes of number formats have at most 255 characters."""
 
 
@@ -44,11 +46,11 @@ def test_only_regular_files_of_a_size_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with open(tmp_path / "giant", "wb") as file:
         file.truncate(1_200_000_000)
-    with pytest.raises(NoRegularFile):
+    with pytest.raises(NotRegularFileError):
         read_file(tmp_path / "pipe", 10)
-    with pytest.raises(NoRegularFile):
+    with pytest.raises(NotRegularFileError):
         read_file(tmp_path, 10)
-    with pytest.raises(FileTooLarge):
+    with pytest.raises(FileTooLargeError):
         read_file(tmp_path / "giant", 1_000_000)
 
 
@@ -65,27 +67,33 @@ def test_bad_documents_cost_only_their_own_brief(tmp_path):
     with open(folder("giant"), "wb") as file:
         file.truncate(1_200_000_000)
     before = time.process_time()
-    sources, _ = scan(tmp_path)
+    sources, _ = scan_folder(tmp_path)
     codes = {}
     for source in sources:
-        hints(source)
-        look(source)
+        read_hints(source)
+        read_signature(source)
         content_hash(source)
         codes[source.name] = [p.code for p in read_document(source.path, source.shown)[1]]
     assert time.process_time() - before < 20
     assert codes == {
-        "good": [], "blank": ["file.empty"], "nested": ["file.nested"],
-        "latin": ["file.encoding"], "pipe": ["file.kind"], "giant": ["file.too_large"],
-    }  # fmt: skip
+        "good": [],
+        "blank": ["file.empty"],
+        "nested": ["file.nested"],
+        "latin": ["file.encoding"],
+        "pipe": ["file.kind"],
+        "giant": ["file.too_large"],
+    }
 
 
 def test_a_long_log_line_is_cut_before_it_is_cleaned(monkeypatch):
     monkeypatch.setenv("PYTOON_TOKEN", "secretsecret")
     before = time.process_time()
-    said = line("message", message="a." * 500_000 + "://")
+    said = format_line("message", message="a." * 500_000 + "://")
     assert time.process_time() - before < 2 and len(said) < 9000
     for shift in range(0, 4100, 7):
-        assert "secre" not in line("message", message="x" * (7990 + shift) + "secretsecret" * 400)
+        assert "secre" not in format_line(
+            "message", message="x" * (7990 + shift) + "secretsecret" * 400
+        )
 
 
 def test_a_log_tail_stays_in_its_code_block():
@@ -94,7 +102,7 @@ def test_a_log_tail_stays_in_its_code_block():
 
 
 def test_a_message_quotes_the_beginning_of_a_long_name():
-    _, problems = validate(Brief, {"hook": "Hello", "x" * 40_000: 1}, "brief.yaml")
+    _, problems = validate_data(Brief, {"hook": "Hello", "x" * 40_000: 1}, "brief.yaml")
     assert [p.code for p in problems] == ["field.unknown"]
     assert len(str(problems[0])) < 1_000
 
@@ -148,7 +156,7 @@ def test_a_small_table_takes_little(tmp_path, name, make, code):
     (tmp_path / name).write_bytes(data)
     found = []
     before = time.process_time()
-    grown_by = grown(lambda: found.append(scan(tmp_path)))
+    grown_by = grown(lambda: found.append(scan_folder(tmp_path)))
     assert grown_by < 100_000_000 + 6 * len(data)
     assert time.process_time() - before < 10
     if code is not None:
@@ -182,7 +190,7 @@ _CUE = {"start": 0, "end": 1, "text": "x", "style": "hook", "box": [0, 0, 1, 1]}
         ("render_spec.json", '{"archetype": ' + "9" * 900_000 + "}"),
     ],
     ids=range(15),
-)  # fmt: skip
+)
 def test_a_document_of_any_shape_is_refused_soon_and_shortly(tmp_path, services, name, text):
     (tmp_path / name).write_text(text)
     before = time.process_time()

@@ -16,9 +16,9 @@ from test_engines import job_of
 
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.picture.yuv import planes_to_rgb, rgb_to_planes
+from pytoon_pipeline.plan.segment import MOTIONS, Background, Layout, Motion
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import MOTIONS, Background, Layout, Motion
 
 FONT = project_data("presets") / "fonts" / "montserrat"
 MARK = (230, 30, 220)
@@ -58,11 +58,13 @@ def marks(rgb: np.ndarray) -> list[tuple[float, float, float]]:
         rows, columns = np.nonzero(cv2.dilate((labels == n).astype(np.uint8), np.ones((3, 3))))
         weight = share[rows, columns]
         if weight.sum() > 4:
-            found.append((
-                float((columns * weight).sum() / weight.sum()),
-                float((rows * weight).sum() / weight.sum()),
-                float(weight.sum()),
-            ))
+            found.append(
+                (
+                    float((columns * weight).sum() / weight.sum()),
+                    float((rows * weight).sum() / weight.sum()),
+                    float(weight.sum()),
+                )
+            )
     middle = np.mean([y for _, y, _ in found]) if found else 0
     return sorted(found, key=lambda m: (m[1] > middle, m[0]))
 
@@ -84,9 +86,15 @@ def product_job(path: Path, fit: str, motion: str, **changes) -> SegmentJob:
     # As presets do: what stands before a ground has room to move.
     box = (24, 165, 246, 395) if fit in ("frame", "cutout") else None
     return job_of(
-        path, fit, motion, head=0, tail=0, body=10,
+        path,
+        fit,
+        motion,
+        head=0,
+        tail=0,
+        body=10,
         background=Background(kind="color", colors=["#30505A"]),
-        layout=Layout(fit=fit, box=box, radius=8, shadow=0.0, subject=SUBJECT), **changes,
+        layout=Layout(fit=fit, box=box, radius=8, shadow=0.0, subject=SUBJECT),
+        **changes,
     )
 
 
@@ -126,9 +134,7 @@ def test_the_pixels_of_a_product_are_those_of_its_picture(
 
 @pytest.mark.parametrize("fit", ["cover", "contain", "frame", "cutout"])
 @pytest.mark.parametrize("motion", MOTIONS)
-def test_no_movement_crops_into_the_declared_subject(
-    fit: str, motion: str, tmp_path: Path
-) -> None:
+def test_no_movement_crops_into_the_declared_subject(fit: str, motion: str, tmp_path: Path) -> None:
     path = product(tmp_path / "p.png", transparent=fit == "cutout")
     theirs = marks(rgb_of(path))
     job = product_job(path, fit, motion).model_copy(

@@ -13,16 +13,17 @@ from conftest import picture
 from PIL import Image, ImageDraw, ImageFont
 from typer.testing import CliRunner
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.cli import app
 from pytoon_pipeline.cli.schema import schema_text
+from pytoon_pipeline.compiler import kit_findings
+from pytoon_pipeline.compiler.brand_model import Brand
+from pytoon_pipeline.compiler.kit_findings import brand_findings, survey_kits
+from pytoon_pipeline.compiler.preset_model import PAIRS, ROLES, Preset
 from pytoon_pipeline.errors import Problem
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.picture.logos import contrast_of, read_logo
 from pytoon_pipeline.settings import Settings, project_data
-from pytoon_pipeline.spec import kit_findings
-from pytoon_pipeline.spec.kit_findings import brand_findings, survey
-from pytoon_pipeline.spec.presets import PAIRS, ROLES, Brand, Preset
 from pytoon_pipeline.stages.compile import check_source
 from pytoon_pipeline.stages.services import Services
 
@@ -58,7 +59,7 @@ def found(services: Services, path: Path) -> dict[str, list[Problem]]:
 
 
 def test_what_is_shipped_is_in_order(services: Services):
-    seen = survey(services.presets, services.fonts)
+    seen = survey_kits(services.presets, services.fonts)
     assert seen.problems == {}
     assert {"morrow", "neutral"} <= seen.brands.keys()
 
@@ -195,10 +196,14 @@ def test_a_broken_file_hides_no_other(own: Path, tmp_path: Path):
     assert [b["name"] for b in listed["brands"]] == ["morrow", "neutral"]
     fields = {(p["of"], p.get("field", "")) for p in listed["problems"]}
     assert {
-        ("brand/broken", ""), ("hero/torn", "paceing"), ("hero/torn", "pacing"),
-        ("hero/wrong", "motion.kinds[0]"), ("hero/wrong", "music"),
-        ("hero/wrong", "type.hook.font"), ("hero/wrong", "type.hook.color"),
-    } <= fields  # fmt: skip
+        ("brand/broken", ""),
+        ("hero/torn", "paceing"),
+        ("hero/torn", "pacing"),
+        ("hero/wrong", "motion.kinds[0]"),
+        ("hero/wrong", "music"),
+        ("hero/wrong", "type.hook.font"),
+        ("hero/wrong", "type.hook.color"),
+    } <= fields
 
     for name, text in (("good", ""), ("kit", "brand: broken\n"), ("look", "preset: wrong\n")):
         brief(tmp_path / "briefs", name, text)
@@ -206,8 +211,10 @@ def test_a_broken_file_hides_no_other(own: Path, tmp_path: Path):
     checked = {Path(b["brief"]).parent.name: b for b in map(json.loads, said.splitlines())}
     assert code == 2
     assert {name: b["ok"] for name, b in checked.items()} == {
-        "good": True, "kit": False, "look": False,
-    }  # fmt: skip
+        "good": True,
+        "kit": False,
+        "look": False,
+    }
     assert checked["kit"]["problems"][0]["file"] == "presets/brands/broken/brand.yaml"
     remedies = {p.get("field"): p.get("remedy", "") for p in checked["look"]["problems"]}
     assert "'push_in'" in remedies["motion.kinds[0]"] and "'warm'" in remedies["music"]

@@ -13,15 +13,16 @@ from PIL import Image
 from test_spec import SHOP, brief, compile_in, compiled
 from typer.testing import CliRunner
 
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.markup import plain_text
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.reading import read_document, validate
+from pytoon_pipeline.briefs.reading import read_document
 from pytoon_pipeline.briefs.source import content_hash
-from pytoon_pipeline.briefs.table import read_table
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.cli import app
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.service.upload import read_json
-from pytoon_pipeline.spec.compile import Compiled, compile_file
+from pytoon_pipeline.tables.markup import markup_to_text
+from pytoon_pipeline.tables.table import read_table
 
 CASES = Path(__file__).parent / "fixtures" / "cases"
 
@@ -33,14 +34,14 @@ def read(folder: Path, text: str | bytes, name: str = "brief.yaml"):
     found, problems = read_document(folder / name, name, Brief)
     if found is None:
         return None, problems
-    model, more = validate(Brief, found, name)
+    model, more = validate_data(Brief, found, name)
     return model, problems + more
 
 
-def words(result: Compiled) -> list[str]:
-    assert result.spec is not None, [str(p) for p in result.problems]
-    badges = [o.text for o in result.spec.overlays or [] if o.text]
-    return [c.text for c in result.spec.captions or []] + badges
+def words(result: CompiledPlan) -> list[str]:
+    assert result.plan is not None, [str(p) for p in result.problems]
+    badges = [o.text for o in result.plan.overlays or [] if o.text]
+    return [c.text for c in result.plan.captions or []] + badges
 
 
 # Texts -------------------------------------------------------------------------------------------
@@ -48,15 +49,41 @@ def words(result: Compiled) -> list[str]:
 
 def test_numbers_without_quotes_are_drawn_as_they_stand() -> None:
     assert words(compile_in(CASES / "briefs" / "numbers-without-quotes")) == [
-        "12:30", "19.90", "010",
-    ]  # fmt: skip
+        "12:30",
+        "19.90",
+        "010",
+    ]
 
 
 AS_WRITTEN = [
-    "19.90", "12:30", "010", "no", "yes", "on", "Off", "1_000", "0x1F", "1e3", "2026-12-01",
-    "+49 123", "=1", "=", "007", "1.50", ".5", "0o17", "true", "12:30:45.5", "-5", "+5", "1,299",
-    "50% OFF!", "C'est ça: non", "«Été»", "\U0001f381 -20%",
-]  # fmt: skip
+    "19.90",
+    "12:30",
+    "010",
+    "no",
+    "yes",
+    "on",
+    "Off",
+    "1_000",
+    "0x1F",
+    "1e3",
+    "2026-12-01",
+    "+49 123",
+    "=1",
+    "=",
+    "007",
+    "1.50",
+    ".5",
+    "0o17",
+    "true",
+    "12:30:45.5",
+    "-5",
+    "+5",
+    "1,299",
+    "50% OFF!",
+    "C'est ça: non",
+    "«Été»",
+    "\U0001f381 -20%",
+]
 
 
 @pytest.mark.parametrize("text", [t for t in AS_WRITTEN if ": " not in t])
@@ -65,7 +92,7 @@ def test_a_text_keeps_its_characters_wherever_it_stands(text: str, tmp_path: Pat
         tmp_path,
         f"media: [{text if ',' not in text else 'a.jpg'}]\nhook: {text}\nbadge: {text}\n"
         f"beats:\n  - {text}\n  - also {text}\n"
-        f"variants:\n  hooks:\n    - {text}\n  locales: {{no: {{cta: \"{text}\"}}}}\n",
+        f'variants:\n  hooks:\n    - {text}\n  locales: {{no: {{cta: "{text}"}}}}\n',
     )
     assert model is not None and model.variants is not None
     assert (model.hook, model.badge, model.beats) == (text, text, [text, f"also {text}"])
@@ -219,7 +246,7 @@ def test_variants_and_mappings_keep_texts_and_errors(tmp_path: Path) -> None:
     )
     [row], problems = read_table(tmp_path / "t.csv")
     assert not problems
-    model, problems = validate(Brief, dict(row.document.data), "t.csv")
+    model, problems = validate_data(Brief, dict(row.document.data), "t.csv")
     assert not problems and (model.hook, model.beats) == ("19.90", ["010", "7"])
     assert (model.brand_safe, model.duration, model.music) == (False, 8, False)
 
@@ -237,15 +264,31 @@ def test_html_in_a_brief_is_set_right_with_a_warning() -> None:
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
-        ("9&quot; Ash &ndash; it&#39;s", "9\" Ash – it's"), ("&amp;amp;amp;", "&"),
-        ("<b>New</b> here", "New here"), ("<p>One</p><p>Two</p>", "One\nTwo"),
-        ("1 &lt; 2", "1 < 2"), ("&#x20AC;5 <br/>now", "€5\nnow"), ("&#0;x", "x"),
-        *((same, same) for same in ("AT&T", "R&D;", "a < b", "I <3 tea > coffee", "Q&A", "&copy 5",
-                                    "H&M; Zara", "x<y", "<new>")),
+        ("9&quot; Ash &ndash; it&#39;s", "9\" Ash – it's"),
+        ("&amp;amp;amp;", "&"),
+        ("<b>New</b> here", "New here"),
+        ("<p>One</p><p>Two</p>", "One\nTwo"),
+        ("1 &lt; 2", "1 < 2"),
+        ("&#x20AC;5 <br/>now", "€5\nnow"),
+        ("&#0;x", "x"),
+        *(
+            (same, same)
+            for same in (
+                "AT&T",
+                "R&D;",
+                "a < b",
+                "I <3 tea > coffee",
+                "Q&A",
+                "&copy 5",
+                "H&M; Zara",
+                "x<y",
+                "<new>",
+            )
+        ),
     ],
-)  # fmt: skip
+)
 def test_html_becomes_plain_text(text: str, plain: str) -> None:
-    assert plain_text(text) == plain
+    assert markup_to_text(text) == plain
 
 
 # Names of files ----------------------------------------------------------------------------------
@@ -257,13 +300,18 @@ def test_names_of_other_systems_are_found(tmp_path: Path) -> None:
 
 
 SPELLED = [
-    ("front.jpg", "Front.JPG"), ("my photo.jpg", "my%20photo.jpg"),
-    ("pictures/front.jpg", r".\pictures\front.jpg"), ("pictures/Front.jpg", r"Pictures\FRONT.jpg"),
-    ("front.jpg", "\u200b front.jpg\u00a0"), ("front.jpg", "“front.jpg”"),
+    ("front.jpg", "Front.JPG"),
+    ("my photo.jpg", "my%20photo.jpg"),
+    ("pictures/front.jpg", r".\pictures\front.jpg"),
+    ("pictures/Front.jpg", r"Pictures\FRONT.jpg"),
+    ("front.jpg", "\u200b front.jpg\u00a0"),
+    ("front.jpg", "“front.jpg”"),
     (normalize("NFD", "Grün/café.jpg"), "Grün/café.jpg"),
-    (normalize("NFC", "café.jpg"), normalize("NFD", "café.jpg")), ("100%.jpg", "100%.jpg"),
-    ("a%20b.jpg", "a%20b.jpg"), ("front.jpg", "./front.jpg"),
-]  # fmt: skip
+    (normalize("NFC", "café.jpg"), normalize("NFD", "café.jpg")),
+    ("100%.jpg", "100%.jpg"),
+    ("a%20b.jpg", "a%20b.jpg"),
+    ("front.jpg", "./front.jpg"),
+]
 
 
 @pytest.mark.parametrize(("real", "said"), SPELLED, ids=[repr(said) for _, said in SPELLED])
@@ -274,8 +322,8 @@ def test_a_file_is_found_by_any_spelling_and_counts_as_named(
     named = {"media": [said], "logo": said, "background": said, "music": False}
     text = json.dumps(named, ensure_ascii=False)
     result = compile_in(brief(tmp_path, text))
-    assert result.spec is not None, [str(p) for p in result.problems]
-    assert len(result.spec.assets) == 1
+    assert result.plan is not None, [str(p) for p in result.problems]
+    assert len(result.plan.assets) == 1
     [source] = find_sources([tmp_path])
     before = content_hash(source)
     picture(tmp_path / real, (90, 160), (10, 200, 90))
@@ -295,9 +343,18 @@ def test_capitals_decide_nothing_where_two_files_differ_in_them(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "name",
-    [r"C:\Users\me\front.jpg", "C:/front.jpg", "/etc/hosts", "~/front.jpg", r"..\front.jpg",
-     "%2e%2e/front.jpg", r"\\server\share\front.jpg", "file:///etc/hosts", "link.jpg"],
-)  # fmt: skip
+    [
+        r"C:\Users\me\front.jpg",
+        "C:/front.jpg",
+        "/etc/hosts",
+        "~/front.jpg",
+        r"..\front.jpg",
+        "%2e%2e/front.jpg",
+        r"\\server\share\front.jpg",
+        "file:///etc/hosts",
+        "link.jpg",
+    ],
+)
 def test_paths_that_lead_out_stay_refused(name: str, tmp_path: Path) -> None:
     picture(tmp_path / "front.jpg", (90, 160))
     own = tmp_path / "own"
@@ -316,7 +373,7 @@ def test_addresses_may_leave_out_their_scheme(tmp_path: Path) -> None:
     shop = SHOP.__class__(SHOP.presets, SHOP.fonts, fetch=lambda a: asked.append(a) or file)
     path = brief(tmp_path, "media: ['//cdn.example.com/a.jpg ']\n") / "brief.yaml"
     result = compile_file(path, tmp_path, "brief", "brief.yaml", shop)
-    assert result.spec is not None and asked == ["https://cdn.example.com/a.jpg"]
+    assert result.plan is not None and asked == ["https://cdn.example.com/a.jpg"]
 
 
 # What is hardly meant ----------------------------------------------------------------------------
@@ -373,8 +430,8 @@ def test_capitals_of_fields_and_choices_do_not_matter(tmp_path: Path) -> None:
     picture(tmp_path / "Front.jpg", (90, 160))
     text = "Media: front.JPG\nHOOK: 19.90\nBrand safe: no\nbrand: Morrow\narchetype: Hero\n"
     result = compile_in(brief(tmp_path, text + "Variants:\n"))
-    assert words(result)[0] == "19.90" and result.spec.brand == "morrow"
-    assert not result.spec.brand_safe
+    assert words(result)[0] == "19.90" and result.plan.brand == "morrow"
+    assert not result.plan.brand_safe
 
 
 @pytest.mark.parametrize(
@@ -382,12 +439,13 @@ def test_capitals_of_fields_and_choices_do_not_matter(tmp_path: Path) -> None:
     [
         ("media: front.jpg, side.jpg", "as a list, [front.jpg, side.jpg]"),
         ("media:\n  - front.jpg:\n      duration: 2", "{path: front.jpg, ...}"),
-        ("media: front", "There is front.jpg"), ("media: www.example.com/a.jpg", "https://"),
+        ("media: front", "There is front.jpg"),
+        ("media: www.example.com/a.jpg", "https://"),
         ("media: front.jpg\nheadline: Hello", "'hook'"),
         ("media: front.jpg\n---\nmedia: front.jpg", "a file for each"),
         ("media: front.jpg\nduration: long", "Write a number"),
     ],
-)  # fmt: skip
+)
 def test_slips_come_with_what_to_write(text: str, remedy: str, tmp_path: Path) -> None:
     for name in ("front.jpg", "side.jpg"):
         picture(tmp_path / name, (90, 160))

@@ -15,12 +15,13 @@ import pytest
 from comfy_server import ComfyServer
 from deployment import Deployment, ended, picture, tiny
 
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.defs import process
-from pytoon_pipeline.defs.jobs import ACTION_TAG, BRIEF_TAG, GPU_TAG, campaign_job
-from pytoon_pipeline.defs.process import PROCESS_TAG, pid_of, process_tag
-from pytoon_pipeline.defs.reconcile import reconcile
+from pytoon_pipeline import process_tags
+from pytoon_pipeline.defs.videos import run_process
+from pytoon_pipeline.defs.videos.jobs import ACTION_TAG, BRIEF_TAG, GPU_TAG, campaign_job
+from pytoon_pipeline.defs.videos.reconcile import reconcile_states
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.process_tags import PROCESS_TAG, pid_of, process_tag
 
 
 @pytest.fixture
@@ -65,9 +66,14 @@ def test_a_campaign_survives_the_daemons_death(place: Deployment):
     entries = place.wait(ended(9), 120)
     done = {e.key for e in entries if e.state == "done"}
     assert done == {
-        "camp/b0 é🎉", "camp/b1 é🎉", "camp/b2 é🎉", "camp/b3 é🎉", "camp/many-h1", "camp/many-h2",
+        "camp/b0 é🎉",
+        "camp/b1 é🎉",
+        "camp/b2 é🎉",
+        "camp/b3 é🎉",
+        "camp/many-h1",
+        "camp/many-h2",
         "camp/urgent",
-    }  # fmt: skip
+    }
     wrong = {e.key: e.error for e in entries if e.state == "refused"}
     assert wrong.keys() == {"camp/gone", "camp/torn"}
     assert "nowhere.png does not exist" in wrong["camp/gone"]
@@ -88,8 +94,10 @@ def test_a_campaign_survives_the_daemons_death(place: Deployment):
     _ask(place, "camp", "recheck")
     place.ledger.want(["camp/b0 é🎉"], "rerender")
     place.wait(
-        lambda es: sum(e.state == "done" and e.updated > before for e in es) == 8
-        and not any(e.wanted for e in es),
+        lambda es: (
+            sum(e.state == "done" and e.updated > before for e in es) == 8
+            and not any(e.wanted for e in es)
+        ),
         60,
     )
     actions = Counter(r.tags.get(ACTION_TAG, "render") for r in runs(place))
@@ -168,12 +176,15 @@ def test_what_was_killed_or_lost_is_noted(place: Deployment):
         for kind in ("RUN_START", "RUN_SUCCESS"):
             event = dg.DagsterEvent(dg.DagsterEventType[kind].value, "_nothing")
             instance.report_dagster_event(event, made["done"].run_id)
-        assert reconcile(instance, ledger, 4) == 0, "it may be taken up again yet"
-        assert reconcile(instance, ledger, 4, now=time.time() + 60) == 4
+        assert reconcile_states(instance, ledger, 4) == 0, "it may be taken up again yet"
+        assert reconcile_states(instance, ledger, 4, now=time.time() + 60) == 4
     assert states(place) == {
-        "c/killed": "failed", "c/cancelled": "cancelled", "c/done": "done", "c/lost": "new",
-    }  # fmt: skip
-    assert ledger.entry("c/lost").wanted == "render"
+        "c/killed": "failed",
+        "c/cancelled": "cancelled",
+        "c/done": "done",
+        "c/lost": "new",
+    }
+    assert ledger.find_entry("c/lost").wanted == "render"
 
 
 @dg.job
@@ -204,19 +215,21 @@ def test_containers_that_share_a_host_name_do_not_end_each_others_runs(
     machine, boot, pids = place.rpartition("~")[2].split(".")
     host = place.rpartition("~")[0]
     other = f"{host}~{machine}.{boot}.beef:{10**8}:1"
-    assert pid_of(other) is None and not process.is_gone(other), "another container's"
-    assert process.is_gone(f"{place}:{10**8}:1"), "of this one it is known"
-    monkeypatch.setattr(process, "_identity", lambda: "m.new.initial")
-    assert process.is_gone(f"{host}~m.old.initial:{pid}:{start}"), "the machine was started anew"
-    assert not process.is_gone(f"{host}~m.old.beef:{pid}:{start}")
-    assert not process.is_gone(f"{host}~n.old.initial:{pid}:{start}"), "another machine"
+    assert pid_of(other) is None and not process_tags.is_gone(other), "another container's"
+    assert process_tags.is_gone(f"{place}:{10**8}:1"), "of this one it is known"
+    monkeypatch.setattr(process_tags, "_machine_identity", lambda: "m.new.initial")
+    assert process_tags.is_gone(f"{host}~m.old.initial:{pid}:{start}"), (
+        "the machine was started anew"
+    )
+    assert not process_tags.is_gone(f"{host}~m.old.beef:{pid}:{start}")
+    assert not process_tags.is_gone(f"{host}~n.old.initial:{pid}:{start}"), "another machine"
     with dg.DagsterInstance.ephemeral() as instance:
         run = instance.create_run_for_job(_nothing, tags={PROCESS_TAG: other})
         event = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "_nothing")
         instance.report_dagster_event(event, run.run_id)
-        assert not process.run_is_gone(instance, run)
-        monkeypatch.setattr(process, "QUIET_SECONDS", 0.0)
-        assert process.run_is_gone(instance, run), "it has said nothing for long"
+        assert not run_process.run_is_gone(instance, run)
+        monkeypatch.setattr(run_process, "QUIET_SECONDS", 0.0)
+        assert run_process.run_is_gone(instance, run), "it has said nothing for long"
 
 
 @dg.job

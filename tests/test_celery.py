@@ -19,16 +19,16 @@ from deployment import Deployment, tiny
 from redis_server import RedisServer
 from workers import WorkerProcess
 
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.cli.worker import ping
-from pytoon_pipeline.defs import beats, celery
-from pytoon_pipeline.defs.celery import BrokerError
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
-from pytoon_pipeline.defs.process import PROCESS_TAG, WORKER_TAG, alive_file, pid_of
-from pytoon_pipeline.defs.reconcile import reconcile
-from pytoon_pipeline.defs.worker import work
+from pytoon_pipeline.cli.worker import ping_worker
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
+from pytoon_pipeline.defs.videos.reconcile import reconcile_states
 from pytoon_pipeline.errors import SettingsError, UserError
-from pytoon_pipeline.locks import grasp
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.locks import try_lock
+from pytoon_pipeline.process_tags import PROCESS_TAG, WORKER_TAG, alive_file, pid_of
+from pytoon_pipeline.runtime import celery_launcher, heartbeats
+from pytoon_pipeline.runtime.celery_launcher import BrokerError
+from pytoon_pipeline.runtime.worker import run_worker
 from pytoon_pipeline.settings import project_data
 
 
@@ -66,13 +66,13 @@ def until(place: Deployment, seconds: float, true) -> None:
     place.wait(lambda entries: bool(true({e.key: e for e in entries})), seconds)
 
 
-def test_a_worker_renders_and_what_dies_on_it_is_taken_up_once(
-    place: Deployment, tmp_path: Path
-):
+def test_a_worker_renders_and_what_dies_on_it_is_taken_up_once(place: Deployment, tmp_path: Path):
     """A run's process is killed, and the run that follows it is cancelled; a task that comes twice
     does nothing; told to end, the worker finishes what it renders."""
-    parts = [{"media": ["a.png"], "duration": 30, "text": f"Part {i}", "motion": "push_in"}
-             for i in (1, 2)]  # fmt: skip
+    parts = [
+        {"media": ["a.png"], "duration": 30, "text": f"Part {i}", "motion": "push_in"}
+        for i in (1, 2)
+    ]
     tiny(place.root / "c/long", resolution="1080x1920", segments=parts)
     tiny(place.root / "c/short", hue=50)
     worker = WorkerProcess(
@@ -101,8 +101,8 @@ def test_a_worker_renders_and_what_dies_on_it_is_taken_up_once(
         until(place, 60, lambda es: "c/short" in es and es["c/short"].state == "done")
         (short,) = runs(place, "c/short")
         assert (Path(place.settings.store) / "videos/c/short/video.mp4").is_file()
-        app = celery.broker_app(place.settings.broker)
-        app.send_task(celery.TASK, (short.run_id,), queue=celery.QUEUE)
+        app = celery_launcher.broker_app(place.settings.broker)
+        app.send_task(celery_launcher.TASK, (short.run_id,), queue=celery_launcher.QUEUE)
         worker.wait_for(f"Run {short.run_id[:8]} is not waiting for a worker any more")
         assert len(runs(place, "c/short")) == 1 and len(runs(place, "c/long")) == 2
 
@@ -110,50 +110,50 @@ def test_a_worker_renders_and_what_dies_on_it_is_taken_up_once(
         until(place, 40, lambda es: es["c/short"].state == "running")
         worker.stop()
         assert worker.process.returncode == 0, worker.said()[-2000:]
-        assert place.ledger.entry("c/short").state == "done"
+        assert place.ledger.find_entry("c/short").state == "done"
     finally:
         worker.stop()
 
 
 def test_what_redis_loses_is_sent_again(place: Deployment, redis: RedisServer, monkeypatch):
-    monkeypatch.setattr(celery, "LOST_SECONDS", -1.0)
+    monkeypatch.setattr(celery_launcher, "LOST_SECONDS", -1.0)
     with place.instance() as instance:
         launcher = instance.run_launcher
         made = {p: _starting(instance, p) for p in ("0", "-1", "5")}
         for run in made.values():
             launcher.launch_run(LaunchRunContext(run, None))
         ids = {run.run_id for run in made.values()}
-        assert launcher._waiting({celery.QUEUE}) == ids
-        reconcile(instance, place.ledger, 0)
+        assert launcher._waiting_runs({celery_launcher.QUEUE}) == ids
+        reconcile_states(instance, place.ledger, 0)
         assert _lengths(redis) == 3, "what waits is not sent again"
 
         redis.kill()
         redis.start()
-        assert launcher._waiting({celery.QUEUE}) == set()
+        assert launcher._waiting_runs({celery_launcher.QUEUE}) == set()
         # One of them was taken by a worker just before.
-        assert beats.claim(place.ledger, made["-1"].run_id, "elsewhere:1:1")
-        reconcile(instance, place.ledger, 0)
-        assert launcher._waiting({celery.QUEUE}) == ids - {made["-1"].run_id}
+        assert heartbeats.claim_run(place.ledger, made["-1"].run_id, "elsewhere:1:1")
+        reconcile_states(instance, place.ledger, 0)
+        assert launcher._waiting_runs({celery_launcher.QUEUE}) == ids - {made["-1"].run_id}
 
         # Without a broker a run waits; it is not failed.
         redis.kill()
         late = _starting(instance, "100")
         launcher.launch_run(LaunchRunContext(late, None))
-        reconcile(instance, place.ledger, 0)
+        reconcile_states(instance, place.ledger, 0)
         assert instance.get_run_by_id(late.run_id).status == dg.DagsterRunStatus.STARTING
         redis.start()
-        reconcile(instance, place.ledger, 0)
+        reconcile_states(instance, place.ledger, 0)
         with launcher.celery.connection_for_read() as connection:
-            queue = connection.SimpleQueue(celery.QUEUE)
+            queue = connection.SimpleQueue(celery_launcher.QUEUE)
             order = [queue.get(timeout=5).headers["id"] for _ in range(3)]
         assert set(order[:2]) == {made["5"].run_id, late.run_id}, "higher comes first"
         assert order[2] == made["0"].run_id
 
         # The worker that took one is silent: its run is taken for dead, and is no longer its own.
-        beats.release(place.ledger, processes=["elsewhere:1:1"])
-        reconcile(instance, place.ledger, 0)
+        heartbeats.release_runs(place.ledger, processes=["elsewhere:1:1"])
+        reconcile_states(instance, place.ledger, 0)
         assert instance.get_run_by_id(made["-1"].run_id).status == dg.DagsterRunStatus.FAILURE
-        assert not beats.beat(place.ledger, made["-1"].run_id, "elsewhere:1:1")
+        assert not heartbeats.record_heartbeat(place.ledger, made["-1"].run_id, "elsewhere:1:1")
         # One that nobody has yet is cancelled at once.
         assert launcher.terminate(late.run_id)
         assert instance.get_run_by_id(late.run_id).status == dg.DagsterRunStatus.CANCELED
@@ -179,27 +179,38 @@ def _lengths(redis: RedisServer) -> int:
 def test_a_run_is_claimed_once(database: str, tmp_path: Path, monkeypatch):
     for ledger in (Ledger(database), Ledger(tmp_path / "briefs.db")):
         with ThreadPoolExecutor(8) as pool:
-            claims = list(pool.map(lambda i, at=ledger: beats.claim(at, "r", f"p{i}"), range(8)))
+            claims = list(
+                pool.map(lambda i, at=ledger: heartbeats.claim_run(at, "r", f"p{i}"), range(8))
+            )
         assert claims.count(True) == 1
         mine = f"p{claims.index(True)}"
-        assert beats.beat(ledger, "r", mine) and not beats.beat(ledger, "r", "p9")
-        assert 0 <= beats.ages(ledger, ["r", "other"])["r"] < 5
-        beats.release(ledger, runs=["r"])
-        assert beats.ages(ledger, ["r"])["r"] > 1e6 and not beats.beat(ledger, "r", mine)
-        assert not beats.claim(ledger, "r", "another"), "once and for all"
-        assert beats.claim(ledger, "s", mine) and beats.holder(ledger, "r") == mine
-        monkeypatch.setattr(beats, "FORGET_SECONDS", -1.0)
-        assert beats.claim(ledger, "t", mine) and beats.ages(ledger, ["r", "s", "t"]) == {}
+        assert heartbeats.record_heartbeat(ledger, "r", mine) and not heartbeats.record_heartbeat(
+            ledger, "r", "p9"
+        )
+        assert 0 <= heartbeats.heartbeat_ages(ledger, ["r", "other"])["r"] < 5
+        heartbeats.release_runs(ledger, runs=["r"])
+        assert heartbeats.heartbeat_ages(ledger, ["r"])[
+            "r"
+        ] > 1e6 and not heartbeats.record_heartbeat(ledger, "r", mine)
+        assert not heartbeats.claim_run(ledger, "r", "another"), "once and for all"
+        assert (
+            heartbeats.claim_run(ledger, "s", mine) and heartbeats.find_holder(ledger, "r") == mine
+        )
+        monkeypatch.setattr(heartbeats, "FORGET_SECONDS", -1.0)
+        assert (
+            heartbeats.claim_run(ledger, "t", mine)
+            and heartbeats.heartbeat_ages(ledger, ["r", "s", "t"]) == {}
+        )
         monkeypatch.undo()
 
 
 @pytest.mark.parametrize(
     "beat, fate, how",
     [
-        (lambda: True, lambda: beats.Fate.ended, signal.SIGKILL),
-        (lambda: False, lambda: beats.Fate.on, signal.SIGKILL),
-        (lambda: time.sleep(60), lambda: beats.Fate.on, signal.SIGKILL),
-        (lambda: True, lambda: beats.Fate.cancelled, signal.SIGINT),
+        (lambda: True, lambda: heartbeats.RunFate.ended, signal.SIGKILL),
+        (lambda: False, lambda: heartbeats.RunFate.on, signal.SIGKILL),
+        (lambda: time.sleep(60), lambda: heartbeats.RunFate.on, signal.SIGKILL),
+        (lambda: True, lambda: heartbeats.RunFate.cancelled, signal.SIGINT),
     ],
     ids=["declared dead", "another's", "cut off", "cancelled"],
 )
@@ -216,7 +227,7 @@ def test_a_run_that_is_no_longer_its_own_ends(beat, fate, how):
             os._exit(0)
         os.write(writer, b"%d" % encoder)
         signal.signal(signal.SIGINT, lambda *_: os._exit(7))
-        with beats.Heart(beat, fate, every=0.1, dead=1.5):
+        with heartbeats.Heartbeat(beat, fate, every=0.1, dead=1.5):
             time.sleep(30)
         os._exit(0)
     encoder = int(os.read(reader, 20))
@@ -261,14 +272,14 @@ def test_a_worker_says_what_it_lacks(
         monkeypatch.setenv(name, place.environment.get(name, "1"))  # Put back afterwards.
     for name in ("broker", "database"):
         with pytest.raises(SettingsError, match=f"PYTOON_{name.upper()}: is not set"):
-            work(dataclasses.replace(place.settings, **{name: None}))
-    with grasp(alive_file(place.settings.home, "anvil")):
-        assert ping("anvil") == 0
+            run_worker(dataclasses.replace(place.settings, **{name: None}))
+    with try_lock(alive_file(place.settings.home, "anvil")):
+        assert ping_worker("anvil") == 0
         with pytest.raises(UserError, match="A worker anvil runs already"):
-            work(place.settings, name="anvil")
+            run_worker(place.settings, name="anvil")
     os.utime(alive_file(place.settings.home, "anvil"), (0, 0))
-    assert ping("anvil") == 1 and ping("nobody") == 1
+    assert ping_worker("anvil") == 1 and ping_worker("nobody") == 1
     assert "was last heard of" in capsys.readouterr().out
     redis.stop()
     with pytest.raises(BrokerError, match="PYTOON_BROKER: the Redis server can't be reached"):
-        work(place.settings)
+        run_worker(place.settings)

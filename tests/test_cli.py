@@ -28,8 +28,8 @@ from pytoon_pipeline.cli.files import write_text
 from pytoon_pipeline.cli.progress import LiveWatch
 from pytoon_pipeline.cli.render import RESULTS
 from pytoon_pipeline.cli.schema import SCHEMAS, schema_text
-from pytoon_pipeline.errors import EngineFailed, LinkError, Problem
-from pytoon_pipeline.spec.presets import DEFAULT_PRESET
+from pytoon_pipeline.compiler.presets import DEFAULT_PRESET
+from pytoon_pipeline.errors import EngineFailedError, LinkError, Problem
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.store.publish import publish_folder
 
@@ -50,8 +50,11 @@ def pytoon(*args: object):
 def subprocess_of(*args: object, **more) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "pytoon_pipeline.cli", *map(str, args)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, **more,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        **more,
     )
 
 
@@ -67,9 +70,11 @@ def tiny(folder: Path, text="Hello", **more) -> Path:
     """A hand-written plan, three seconds of 270x480."""
     picture(folder / "a.jpg")
     spec = {
-        "archetype": "hero", "resolution": "270x480",
-        "segments": [{"media": "a.jpg", "text": text, "duration": 3}], **more,
-    }  # fmt: skip
+        "archetype": "hero",
+        "resolution": "270x480",
+        "segments": [{"media": "a.jpg", "text": text, "duration": 3}],
+        **more,
+    }
     (folder / "render_spec.json").write_text(json.dumps(spec), encoding="utf-8")
     return folder
 
@@ -85,8 +90,11 @@ def objects(stdout: str) -> list[dict]:
 def test_small_commands_start_without_the_heavy_libraries(args):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "pytoon_pipeline.cli", *args],
-        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     lines = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
     assert "typer" in loaded
@@ -158,7 +166,10 @@ BAD: dict[str, tuple] = {
     "200-lines": (f"media: [a.jpg]\nhook: |\n{LONG}", _fine, "caption.too_long", "hook"),
     "empty-text": ("media: [a.jpg]\nbeats: [ok, '']", _fine, "field.empty", "beats[1]"),
     "100-megapixel": (
-        "media: [a.jpg]", _bytes(_png_header(20_000, 5_000)), "media.too_large", "media[0]",
+        "media: [a.jpg]",
+        _bytes(_png_header(20_000, 5_000)),
+        "media.too_large",
+        "media[0]",
     ),
     "unknown-key": ("media: [a.jpg]\nhok: Hi", _fine, "field.unknown", "hok"),
     "wrong-type": ("media: [a.jpg]\nduration: long", _fine, "field.type", "duration"),
@@ -166,7 +177,7 @@ BAD: dict[str, tuple] = {
     "absolute": ("media: [/etc/hostname]", _fine, "media.outside", "media[0]"),
     "link": ("media: [a.jpg]", _link_out, "media.outside", "media[0]"),
     "not-yaml": ("media: [a.jpg\nhook: x", _fine, "file.yaml", None),
-}  # fmt: skip
+}
 
 
 def bad_brief(name: str, folder: Path) -> tuple[str, str | None]:
@@ -290,9 +301,10 @@ def test_a_new_brief_is_sound_as_it_stands(tmp_path, archetype):
 def test_presets_lists_what_there_is(services):
     said = json.loads(pytoon("presets", "--json").stdout)
     assert {(p["archetype"], p["name"]) for p in said["presets"]} == {
-        (archetype, name) for archetype, named in services.presets.presets().items()
+        (archetype, name)
+        for archetype, named in services.presets.presets().items()
         for name in named
-    }  # fmt: skip
+    }
     assert {p["archetype"]: p["name"] for p in said["presets"] if p["default"]} == DEFAULT_PRESET
     assert [b["name"] for b in said["brands"]] == services.presets.brand_names()
     assert {p["name"] for p in said["platforms"]} == set(services.presets.facts().profiles)
@@ -430,9 +442,13 @@ def test_a_folder_is_published_whole_or_not_at_all(tmp_path):
 
 def test_a_failed_quality_check_ends_with_1_and_is_not_handed_out(tmp_path):
     kind = {"family": "Montserrat", "max_px": 34, "min_px": 20, "color": "#FFFFFF"}
-    folder = tiny(tmp_path / "c" / "b", styles={"hook": kind}, segments=[
-        {"media": "white.png", "duration": 1, "text": "Whiter than white"},
-    ])
+    folder = tiny(
+        tmp_path / "c" / "b",
+        styles={"hook": kind},
+        segments=[
+            {"media": "white.png", "duration": 1, "text": "Whiter than white"},
+        ],
+    )
     Image.new("RGB", (270, 480), "#FFFFFF").save(folder / "white.png")
     result = pytoon("render", folder, "--out", "out")
     assert result.exit_code == 1
@@ -462,7 +478,7 @@ def test_a_plain_still_in_place_of_footage_is_marked(tmp_path, monkeypatch):
     from pytoon_pipeline.engines.compositor import Compositor
 
     def fail(*_):
-        raise EngineFailed("no light today")
+        raise EngineFailedError("no light today")
 
     monkeypatch.setattr(Compositor, "render", fail)
     result = pytoon("render", tiny(tmp_path / "c" / "b"))
@@ -478,7 +494,7 @@ def test_a_failure_of_the_machinery_ends_with_1(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise LinkError("The parts don't fit.\nlast line of ffmpeg")
 
-    monkeypatch.setattr("pytoon_pipeline.stages.assemble.link", fail)
+    monkeypatch.setattr("pytoon_pipeline.stages.assemble.link_video", fail)
     result = pytoon("render", tmp_path / "c")
     assert result.exit_code == 1
     assert result.stdout.count("The parts don't fit.") == 2  # The first does not stop the second.
@@ -491,7 +507,7 @@ def test_a_fault_of_ours_is_written_down(tmp_path, monkeypatch, settings):
     def fail(*_, **__):
         raise ZeroDivisionError("of all things")
 
-    monkeypatch.setattr("pytoon_pipeline.stages.assemble.link", fail)
+    monkeypatch.setattr("pytoon_pipeline.stages.assemble.link_video", fail)
     result = pytoon("render", tiny(tmp_path / "c" / "b"))
     assert result.exit_code == 1 and "of all things" in result.stdout
     [report] = (settings.home / "crash").iterdir()
@@ -550,9 +566,14 @@ def test_log_lines_as_json(tmp_path, monkeypatch):
 
 def _record(cached: bool) -> SegmentRecord:
     return SegmentRecord(
-        segment_id="s1", fingerprint="f", key="k", engine="compositor", frames=60, seconds=1.5,
+        segment_id="s1",
+        fingerprint="f",
+        key="k",
+        engine="compositor",
+        frames=60,
+        seconds=1.5,
         cached=cached,
-    )  # fmt: skip
+    )
 
 
 def test_live_line_counts_frames_and_segments():
@@ -583,9 +604,7 @@ def test_long_words_wrap_and_nothing_is_lost():
     assert all(len(line) <= 50 for line in lines)
     assert all(line.startswith(" " * 13) for line in lines[1:])
     text = " ".join(" ".join(lines).split())
-    assert text == (
-        f"error f.yaml: hook: 1.0-2.5 s: x 1-3, y 2-4: {message} [a.b] -> Do this."
-    )
+    assert text == (f"error f.yaml: hook: 1.0-2.5 s: x 1-3, y 2-4: {message} [a.b] -> Do this.")
 
 
 def test_what_is_written_in_a_brief_does_not_steer_the_terminal(tmp_path):
@@ -599,8 +618,18 @@ def test_what_is_written_in_a_brief_does_not_steer_the_terminal(tmp_path):
 
 def test_sheet_shows_frames_with_the_safe_zone(tmp_path):
     made = clip(tmp_path / "v.mp4", size=(180, 320), rate="25", seconds=1.0)
-    result = pytoon("sheet", made, "-o", "s/sheet.jpg", "--frames", 6, "--columns", 3,
-                    "--safe-zone", "universal_ads")  # fmt: skip
+    result = pytoon(
+        "sheet",
+        made,
+        "-o",
+        "s/sheet.jpg",
+        "--frames",
+        6,
+        "--columns",
+        3,
+        "--safe-zone",
+        "universal_ads",
+    )
     assert result.exit_code == 0 and "6 frames" in result.stdout
     page = np.asarray(Image.open(tmp_path / "s" / "sheet.jpg")).astype(int)
     assert page.shape == (10 + 2 * (480 + 26 + 10), 10 + 3 * (270 + 10), 3)
@@ -617,8 +646,12 @@ def test_sheet_refuses_what_is_no_video(tmp_path):
     clip(tmp_path / "wide.mp4")
     (tmp_path / "text.mp4").write_text("hello")
     for args in (
-        ["a.jpg"], ["text.mp4"], ["gone.mp4"], ["wide.mp4", "-o", "x.png"],
-        ["wide.mp4", "--safe-zone", "moon"], ["wide.mp4", "--safe-zone", "universal_ads"],
-    ):  # fmt: skip
+        ["a.jpg"],
+        ["text.mp4"],
+        ["gone.mp4"],
+        ["wide.mp4", "-o", "x.png"],
+        ["wide.mp4", "--safe-zone", "moon"],
+        ["wide.mp4", "--safe-zone", "universal_ads"],
+    ):
         assert pytoon("sheet", *args).exit_code == 2
     assert not (tmp_path / "sheet.jpg").exists()

@@ -13,17 +13,18 @@ from PIL import Image, ImageDraw
 from test_compositor import footage, rgb_frames
 from test_spec import SHOP
 
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.engines.still import Still
+from pytoon_pipeline.engines.still import StillEngine
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.orientation import Orientation, matrix_orientation
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
-from pytoon_pipeline.media.sound import decode
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.sound_decoding import decode_sound
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.picture.yuv import planes_to_rgb
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
+from pytoon_pipeline.plan.timeline import build_timeline
 
 CASES = Path(__file__).parent / "fixtures/cases/clips"
 RED, GREEN, BLUE, YELLOW = (212, 40, 40), (31, 150, 70), (40, 70, 200), (235, 194, 40)
@@ -36,7 +37,7 @@ QUARTERS = (
 
 
 def make(path: Path, *arguments: object) -> Path:
-    ffmpeg.run([*arguments, path], f"make {path.name}")
+    ffmpeg.run_ffmpeg([*arguments, path], f"make {path.name}")
     return path
 
 
@@ -71,7 +72,7 @@ def shown_corners(orientation: Orientation) -> list[tuple[int, int, int]]:
     return [tuple(c) for c in orientation.turn_array(grid).reshape(4, 3).tolist()]  # type: ignore[misc]
 
 
-def compiled_case(name: str) -> Compiled:
+def compiled_case(name: str) -> CompiledPlan:
     folder = CASES / name
     return compile_file(folder / "brief.yaml", folder, "brief", "brief.yaml", SHOP)
 
@@ -81,8 +82,8 @@ def rendered_case(
 ) -> tuple[SegmentJob, list[np.ndarray]]:
     """Two early frames, or the first and one near the end, of the first segment of a case."""
     found = compiled_case(name)
-    assert found.spec is not None, [str(p) for p in found.problems]
-    job = segment_jobs(found.spec, timeline(found.spec))[0]
+    assert found.plan is not None, [str(p) for p in found.problems]
+    job = segment_jobs(found.plan, build_timeline(found.plan))[0]
     media = {a.id: found.files[a.id] for a in job.all_assets}
     made = Compositor().render(job, media, tmp_path, lambda n: None)
     last = job.count - 3 if to_the_end else 6
@@ -113,8 +114,12 @@ EIGHT = [Orientation(degrees, mirrored) for degrees in (0, 90, 180, 270) for mir
 
 def matrix_of(orientation: Orientation) -> tuple[int, ...]:
     """What x and y become: the two columns that a display matrix begins its rows with."""
-    x, y = {0: ((1, 0), (0, 1)), 90: ((0, 1), (-1, 0)), 180: ((-1, 0), (0, -1)),
-            270: ((0, -1), (1, 0))}[orientation.degrees]  # fmt: skip
+    x, y = {
+        0: ((1, 0), (0, 1)),
+        90: ((0, 1), (-1, 0)),
+        180: ((-1, 0), (0, -1)),
+        270: ((0, -1), (1, 0)),
+    }[orientation.degrees]
     x = (-x[0], -x[1]) if orientation.mirrored else x
     one = 1 << 16
     return x[0] * one, x[1] * one, 0, y[0] * one, y[1] * one, 0, 0, 0, 1 << 30
@@ -133,7 +138,7 @@ def with_matrix(source: Path, path: Path, box: bytes, matrix: tuple[int, ...]) -
 def test_all_eight_matrices_of_a_track(orientation, quarters, tmp_path):
     assert matrix_orientation(struct.pack("=9i", *matrix_of(orientation))) == orientation
     path = with_matrix(quarters, tmp_path / "c.mp4", b"tkhd", matrix_of(orientation))
-    info = probe(path)
+    info = probe_media(path)
     assert (info.rotation, info.mirrored) == (orientation.degrees, orientation.mirrored)
     assert (info.width, info.height) == orientation.shown_size(64, 48)
     rgb = first_frame(path)
@@ -150,16 +155,34 @@ def test_matrices_of_movie_and_track_count_together(quarters, tmp_path):
 def test_turns_of_other_containers_and_of_streams(quarters, tmp_path):
     for name, options, wanted in (
         ("c.mkv", ["-display_hflip", "-i", quarters, "-c", "copy"], Orientation(0, True)),
-        ("c.mov", ["-display_rotation", 90, "-display_hflip", "-i", quarters, "-c", "copy"],
-         None),
-        ("sei.mp4", ["-i", quarters, "-c", "copy", "-bsf:v",
-                     "h264_metadata=display_orientation=insert:rotate=90"], Orientation(270)),
-        ("flip.mp4", ["-i", quarters, "-c", "copy", "-bsf:v",
-                      "h264_metadata=display_orientation=insert:flip=vertical"],
-         Orientation(180, True)),
-    ):  # fmt: skip
+        ("c.mov", ["-display_rotation", 90, "-display_hflip", "-i", quarters, "-c", "copy"], None),
+        (
+            "sei.mp4",
+            [
+                "-i",
+                quarters,
+                "-c",
+                "copy",
+                "-bsf:v",
+                "h264_metadata=display_orientation=insert:rotate=90",
+            ],
+            Orientation(270),
+        ),
+        (
+            "flip.mp4",
+            [
+                "-i",
+                quarters,
+                "-c",
+                "copy",
+                "-bsf:v",
+                "h264_metadata=display_orientation=insert:flip=vertical",
+            ],
+            Orientation(180, True),
+        ),
+    ):
         path = make(tmp_path / name, *options)
-        info = probe(path)
+        info = probe_media(path)
         if wanted is not None:
             assert (info.rotation, info.mirrored) == (wanted.degrees, wanted.mirrored), name
         wanted = Orientation(info.rotation, info.mirrored)
@@ -194,8 +217,15 @@ def make_sticker(name: str, folder: Path) -> Path:
         # The third differs, lest the frames be joined to one.
         images = [sticker() for _ in range(4)]
         ImageDraw.Draw(images[2]).rectangle([30, 30, 33, 33], fill=(200, 30, 30, 255))
-        images[0].save(path, save_all=True, append_images=images[1:], duration=100, disposal=2,
-                       loop=0, **({"lossless": True} if name == "s.webp" else {}))  # fmt: skip
+        images[0].save(
+            path,
+            save_all=True,
+            append_images=images[1:],
+            duration=100,
+            disposal=2,
+            loop=0,
+            **({"lossless": True} if name == "s.webp" else {}),
+        )
         return path
     sticker().save(folder / "s.png")
     return make(path, "-loop", 1, "-framerate", 10, "-t", 0.5, "-i", folder / "s.png", *ALPHA[name])
@@ -204,7 +234,7 @@ def make_sticker(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("name", [*ALPHA, "s.gif", "s.webp"])
 def test_the_ground_shows_around_what_is_transparent(name, tmp_path):
     make_sticker(name, tmp_path)
-    info = probe(tmp_path / name)
+    info = probe_media(tmp_path / name)
     assert (info.kind, info.has_alpha, info.width) == ("video", True, 64)
     job, made = footage(tmp_path, media=name, background="#0A4D3C")
     frames = rgb_frames(made)
@@ -232,7 +262,7 @@ def test_stickers_stand_on_the_briefs_ground(case, tmp_path):
         assert frame.min(axis=-1).max() < 120  # nothing white
     found = compiled_case(case)
     media = {a.id: found.files[a.id] for a in job.all_assets}
-    still = planes_to_rgb(Still().render(job, media, tmp_path, lambda n: None).at(0))
+    still = planes_to_rgb(StillEngine().render(job, media, tmp_path, lambda n: None).at(0))
     assert near(still[4, 4], (10, 77, 60), 40) and (still[..., 0] > 150).mean() > 0.02
     assert still.min(axis=-1).max() < 120
 
@@ -240,34 +270,45 @@ def test_stickers_stand_on_the_briefs_ground(case, tmp_path):
 @pytest.mark.parametrize("fit", ["cover", "contain"])
 def test_transparency_shows_the_ground_however_it_is_fitted(fit, tmp_path):
     make_sticker("animation.mov", tmp_path)
-    _, made = footage(
-        tmp_path, media="animation.mov", background="#0A4D3C", layout={"fit": fit}
-    )
+    _, made = footage(tmp_path, media="animation.mov", background="#0A4D3C", layout={"fit": fit})
     frame = rgb_frames(made)[3]
     assert near(frame[4, 4], (10, 77, 60), 6) and near(frame[240, 135], RED, 12)
 
 
 def test_an_opaque_clip_of_a_format_with_alpha_is_opaque(quarters, tmp_path):
     path = make(tmp_path / "o.mov", "-i", quarters, "-c:v", "qtrle", "-pix_fmt", "argb")
-    assert not probe(path).has_alpha
+    assert not probe_media(path).has_alpha
     assert corners(first_frame(path)) == [RED, GREEN, BLUE, YELLOW]
 
 
 def test_transparency_that_cannot_be_read_is_refused_by_name(tmp_path):
     sticker().save(tmp_path / "s.png")
     path = make(
-        tmp_path / "a.mov", "-loop", 1, "-t", 0.3, "-i", tmp_path / "s.png", "-vf",
-        "format=yuva420p", "-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", "log-level=error",
+        tmp_path / "a.mov",
+        "-loop",
+        1,
+        "-t",
+        0.3,
+        "-i",
+        tmp_path / "s.png",
+        "-vf",
+        "format=yuva420p",
+        "-c:v",
+        "libx265",
+        "-tag:v",
+        "hvc1",
+        "-x265-params",
+        "log-level=error",
     )
-    with pytest.raises(UnreadableMedia, match="HEVC with alpha"):
-        probe(path)
+    with pytest.raises(UnreadableMediaError, match="HEVC with alpha"):
+        probe_media(path)
 
 
 def test_nothing_but_transparency_is_refused(tmp_path):
     Image.new("RGBA", (32, 32)).save(tmp_path / "s.png")
     path = make(tmp_path / "n.mov", "-loop", 1, "-t", 0.5, "-i", tmp_path / "s.png", "-c:v", "png")
-    with pytest.raises(UnreadableMedia, match="wholly transparent"):
-        probe(path)
+    with pytest.raises(UnreadableMediaError, match="wholly transparent"):
+        probe_media(path)
 
 
 # --- animated pictures
@@ -282,9 +323,14 @@ def test_an_animated_webp_is_a_clip(tmp_path):
 
 def test_frames_of_a_webp_stay_as_long_as_it_says(tmp_path):
     tones = [Image.new("RGB", (32, 32), (v, v, v)) for v in (40, 120, 200)]
-    tones[0].save(tmp_path / "t.webp", save_all=True, append_images=tones[1:], lossless=True,
-                  duration=[100, 300, 0])  # fmt: skip
-    info = probe(tmp_path / "t.webp")
+    tones[0].save(
+        tmp_path / "t.webp",
+        save_all=True,
+        append_images=tones[1:],
+        lossless=True,
+        duration=[100, 300, 0],
+    )
+    info = probe_media(tmp_path / "t.webp")
     assert (info.seconds, info.frames, info.frame_rate) == (0.5, 3, Fraction(6))
     frames = ClipFrames(tmp_path / "t.webp", None, 10, 0, 7)
     shown = [int(planes_to_rgb(planes)[9, 9, 0]) for planes in frames]
@@ -295,8 +341,8 @@ def test_frames_of_a_webp_stay_as_long_as_it_says(tmp_path):
 def test_other_animations_are_refused_by_name(tmp_path):
     tones = [Image.new("RGB", (32, 32), (v, v, v)) for v in (40, 120, 200)]
     tones[0].save(tmp_path / "t.avif", save_all=True, append_images=tones[1:], duration=100)
-    with pytest.raises(UnreadableMedia, match="animated AVIF"):
-        probe(tmp_path / "t.avif")
+    with pytest.raises(UnreadableMediaError, match="animated AVIF"):
+        probe_media(tmp_path / "t.avif")
 
 
 # --- clocks
@@ -304,7 +350,7 @@ def test_other_animations_are_refused_by_name(tmp_path):
 
 def test_recordings_joined_end_to_end_are_shown_one_after_the_other(tmp_path):
     found = compiled_case("joined")
-    assert found.spec is not None and any("at 2.0 s of the clip" in n for n in found.spec.notes)
+    assert found.plan is not None and any("at 2.0 s of the clip" in n for n in found.plan.notes)
     job, frames = rendered_case("joined", tmp_path, to_the_end=True)
     assert job.media[0].seconds == pytest.approx(4.0, abs=0.1)
     first, last = (f.astype(int) for f in frames)
@@ -316,10 +362,23 @@ def test_recordings_joined_end_to_end_are_shown_one_after_the_other(tmp_path):
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One second of red, and one of blue at three times of the clock, as transport streams."""
     folder = tmp_path_factory.mktemp("parts")
-    for name, colour, at in (("red", "red", 0), ("blue", "blue", 0), ("late", "blue", 3600),
-                             ("gap", "blue", 8)):  # fmt: skip
-        make(folder / f"{name}.ts", "-f", "lavfi", "-i", f"color={colour}:s=64x48:r=10:d=1",
-             "-c:v", "libx264", "-output_ts_offset", at)  # fmt: skip
+    for name, colour, at in (
+        ("red", "red", 0),
+        ("blue", "blue", 0),
+        ("late", "blue", 3600),
+        ("gap", "blue", 8),
+    ):
+        make(
+            folder / f"{name}.ts",
+            "-f",
+            "lavfi",
+            "-i",
+            f"color={colour}:s=64x48:r=10:d=1",
+            "-c:v",
+            "libx264",
+            "-output_ts_offset",
+            at,
+        )
     return folder
 
 
@@ -327,7 +386,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_clocks_that_jump(second, seconds, parts, tmp_path):
     path = tmp_path / "j.ts"
     path.write_bytes((parts / "red.ts").read_bytes() + (parts / f"{second}.ts").read_bytes())
-    info = probe(path)
+    info = probe_media(path)
     assert info.seconds == pytest.approx(seconds, abs=0.3)
     assert bool(info.warnings) == (second == "gap")
     assert second != "gap" or "between 1.0 s and 7.8 s" in info.warnings[0][1]
@@ -345,7 +404,7 @@ def test_a_short_recording_before_another_is_found_in_webm(tmp_path):
     short = make(tmp_path / "a.webm", "-f", "lavfi", "-i", "color=red:s=64x48:r=10:d=0.6", *part)
     long = make(tmp_path / "b.webm", "-f", "lavfi", "-i", "color=blue:s=64x48:r=10:d=2", *part)
     (tmp_path / "c.webm").write_bytes(short.read_bytes() + long.read_bytes())
-    info = probe(tmp_path / "c.webm")
+    info = probe_media(tmp_path / "c.webm")
     assert info.seconds == pytest.approx(2.6, abs=0.02) and "clock jumps" in info.notes[0]
 
 
@@ -355,7 +414,7 @@ def test_the_sound_of_what_was_joined_is_found_where_its_pictures_are(tmp_path):
     path = tmp_path / "ab.ts"
     path.write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
     for start, pitch in ((0.5, 300), (2.5, 3000)):
-        sound = decode(path, seconds=1, start=start)
+        sound = decode_sound(path, seconds=1, start=start)
         assert len(sound) == 48000
         assert np.abs(np.fft.rfft(sound[:, 0])).argmax() == pytest.approx(pitch, abs=3)
 
@@ -363,60 +422,112 @@ def test_the_sound_of_what_was_joined_is_found_where_its_pictures_are(tmp_path):
 def test_joined_recordings_that_do_not_go_together_are_named(parts, tmp_path):
     """A Matroska file has the head of its first part alone; a transport stream names its tracks."""
     for name, size in (("a", "64x48"), ("b", "80x64")):
-        make(tmp_path / f"{name}.mkv", "-f", "lavfi", "-i", f"testsrc=s={size}:r=10:d=2",
-             "-c:v", "libx264", "-pix_fmt", "yuv420p")  # fmt: skip
+        make(
+            tmp_path / f"{name}.mkv",
+            "-f",
+            "lavfi",
+            "-i",
+            f"testsrc=s={size}:r=10:d=2",
+            "-c:v",
+            "libx264",
+            "-pix_fmt",
+            "yuv420p",
+        )
     both = (tmp_path / "a.mkv").read_bytes() + (tmp_path / "b.mkv").read_bytes()
     (tmp_path / "ab.mkv").write_bytes(both)
     (tmp_path / "aa.mkv").write_bytes(2 * (tmp_path / "a.mkv").read_bytes())
-    assert probe(tmp_path / "aa.mkv").seconds == pytest.approx(4, abs=0.1)
-    with pytest.raises(UnreadableMedia, match="from 2.0 s on can't be decoded"):
-        probe(tmp_path / "ab.mkv")
+    assert probe_media(tmp_path / "aa.mkv").seconds == pytest.approx(4, abs=0.1)
+    with pytest.raises(UnreadableMediaError, match="from 2.0 s on can't be decoded"):
+        probe_media(tmp_path / "ab.mkv")
     other = make(tmp_path / "o.ts", "-i", parts / "blue.ts", "-c", "copy", "-streamid", "0:0x300")
     (tmp_path / "p.ts").write_bytes((parts / "red.ts").read_bytes() + other.read_bytes())
-    assert [code for code, _, _ in probe(tmp_path / "p.ts").warnings] == ["media.tracks"]
+    assert [code for code, _, _ in probe_media(tmp_path / "p.ts").warnings] == ["media.tracks"]
 
 
 def test_a_broadcast_that_was_cut_into_begins_with_its_first_whole_picture(tmp_path):
-    path = make(tmp_path / "c.ts", "-f", "lavfi", "-i", "color=red:s=64x48:r=10:d=2", "-c:v",
-                "libx264", "-g", 10, "-bsf:v", r"noise=drop=lt(n\,4)")  # fmt: skip
-    assert probe(path).kind == "video"
+    path = make(
+        tmp_path / "c.ts",
+        "-f",
+        "lavfi",
+        "-i",
+        "color=red:s=64x48:r=10:d=2",
+        "-c:v",
+        "libx264",
+        "-g",
+        10,
+        "-bsf:v",
+        r"noise=drop=lt(n\,4)",
+    )
+    assert probe_media(path).kind == "video"
     assert near(first_frame(path)[20, 20], (255, 0, 0), 20)
 
 
 def test_lengths_that_no_header_says(quarters, tmp_path):
     raw = make(tmp_path / "r.h264", "-i", quarters, "-c", "copy", "-bsf:v", "h264_mp4toannexb")
     live = make(tmp_path / "l.mkv", "-i", quarters, "-c", "copy", "-live", 1)
-    longer = make(tmp_path / "s.mkv", "-i", quarters, "-f", "lavfi", "-i", "sine=d=4",
-                  "-c:v", "copy", "-c:a", "flac")  # fmt: skip
+    longer = make(
+        tmp_path / "s.mkv",
+        "-i",
+        quarters,
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=d=4",
+        "-c:v",
+        "copy",
+        "-c:a",
+        "flac",
+    )
     late = make(tmp_path / "n.mkv", "-itsoffset", 3, "-i", quarters, "-c", "copy")
     for path in (raw, live, longer, late):
-        info = probe(path)
+        info = probe_media(path)
         assert info.seconds == pytest.approx(1.0, abs=0.02), path.name
         assert corners(first_frame(path)) == [RED, GREEN, BLUE, YELLOW]
 
 
 def test_frames_that_are_written_as_nothing_repeat_the_one_before(tmp_path):
     """Theora, and AVI of recorded screens: a packet of no bytes."""
-    path = make(tmp_path / "s.ogv", "-f", "lavfi", "-i", "color=red:s=64x48:r=10:d=1", "-f",
-                "lavfi", "-i", "color=blue:s=64x48:r=10:d=1", "-filter_complex", "concat",
-                "-c:v", "libtheora", "-q:v", 9)  # fmt: skip
-    assert probe(path).seconds == pytest.approx(2.0, abs=0.11)
+    path = make(
+        tmp_path / "s.ogv",
+        "-f",
+        "lavfi",
+        "-i",
+        "color=red:s=64x48:r=10:d=1",
+        "-f",
+        "lavfi",
+        "-i",
+        "color=blue:s=64x48:r=10:d=1",
+        "-filter_complex",
+        "concat",
+        "-c:v",
+        "libtheora",
+        "-q:v",
+        9,
+    )
+    assert probe_media(path).seconds == pytest.approx(2.0, abs=0.11)
     frames = [planes_to_rgb(f) for f in ClipFrames(path, None, 10, 0, 20)]
     assert [near(f[20, 20], (255, 0, 0), 20) for f in frames] == [True] * 10 + [False] * 10
 
 
 @pytest.mark.parametrize(
     ("name", "how"),
-    [("c.mp4", ["-movflags", "+faststart"]), ("c.mkv", []), ("c.avi", ["-c:v", "mjpeg"]),
-     ("c.gif", []), ("c.wmv", ["-c:v", "wmv2"]), ("c.wav", []), ("c.aiff", [])],
-)  # fmt: skip
+    [
+        ("c.mp4", ["-movflags", "+faststart"]),
+        ("c.mkv", []),
+        ("c.avi", ["-c:v", "mjpeg"]),
+        ("c.gif", []),
+        ("c.wmv", ["-c:v", "wmv2"]),
+        ("c.wav", []),
+        ("c.aiff", []),
+    ],
+)
 def test_a_file_that_breaks_off_is_named(name, how, tmp_path):
     sound = name.endswith((".wav", ".aiff"))
     source = "sine=d=2" if sound else "testsrc=s=64x48:r=10:d=4"
     path = make(tmp_path / name, "-f", "lavfi", "-i", source, *([] if sound else ["-g", 5]), *how)
-    assert not probe(path).warnings
+    assert not probe_media(path).warnings
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    assert "media.cut_off" in [code for code, _, _ in probe(path).warnings]
+    assert "media.cut_off" in [code for code, _, _ in probe_media(path).warnings]
 
 
 # --- sizes and fields
@@ -439,8 +550,15 @@ def test_a_clip_that_turns_part_way_keeps_its_shapes(tmp_path):
 
 def test_frames_of_another_shape_leave_the_ground_free(tmp_path):
     for name, size in (("a", "64x48"), ("b", "48x64")):
-        make(tmp_path / f"{name}.ts", "-f", "lavfi", "-i", f"color=red:s={size}:r=10:d=0.5",
-             "-c:v", "libx264")  # fmt: skip
+        make(
+            tmp_path / f"{name}.ts",
+            "-f",
+            "lavfi",
+            "-i",
+            f"color=red:s={size}:r=10:d=0.5",
+            "-c:v",
+            "libx264",
+        )
     path = tmp_path / "j.ts"
     path.write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
     frames = list(ClipFrames(path, (64, 48), 10, 0, 10, ground="#0000FF"))
@@ -455,14 +573,18 @@ def test_frames_of_another_shape_leave_the_ground_free(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("i.mp4", ["-c:v", "libx264", "-flags", "+ilme+ildct", "-qp", 8]),
-     ("i.mpg", ["-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-q:v", 2])],
-)  # fmt: skip
+    [
+        ("i.mp4", ["-c:v", "libx264", "-flags", "+ilme+ildct", "-qp", 8]),
+        ("i.mpg", ["-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-q:v", 2]),
+    ],
+)
 def test_interlaced_clips_show_no_combs(name, codec, tmp_path):
-    moving = ("color=black:s=64x48:r=50:d=1[a];color=white:s=8x48:r=50:d=1[w];"
-              "[a][w]overlay='t*100':0,interlace=lowpass=0")  # fmt: skip
+    moving = (
+        "color=black:s=64x48:r=50:d=1[a];color=white:s=8x48:r=50:d=1[w];"
+        "[a][w]overlay='t*100':0,interlace=lowpass=0"
+    )
     path = make(tmp_path / name, "-filter_complex", moving, *codec)
-    info = probe(path)
+    info = probe_media(path)
     assert info.interlaced and info.frame_rate == 25
     frames = [y.astype(int) for y, _, _ in ClipFrames(path, None, 25, 0, 14)]
     assert all((frame[20] > 150).any() for frame in frames)

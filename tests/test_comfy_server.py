@@ -14,7 +14,7 @@ import pytest
 import websocket
 
 from pytoon_pipeline.errors import MediaError
-from pytoon_pipeline.media.probe import probe
+from pytoon_pipeline.media.probe import probe_media
 from tests.comfy_graph import FIXTURES
 from tests.comfy_server import ComfyServer
 from tests.conftest import picture
@@ -46,8 +46,11 @@ def heard(ws: websocket.WebSocket, seconds: float = 5.0) -> list[Any]:
         with suppress(websocket.WebSocketTimeoutException):
             message = ws.recv()
             found.append(message if isinstance(message, bytes) else json.loads(message))
-            if found[-1] and isinstance(message, str) and found[-1]["type"] == "executing" and (
-                found[-1]["data"]["node"] is None
+            if (
+                found[-1]
+                and isinstance(message, str)
+                and found[-1]["type"] == "executing"
+                and (found[-1]["data"]["node"] is None)
             ):
                 break
     return found
@@ -87,19 +90,31 @@ def graph(seed: int = 1, prefix: str = "pytoon/a", **size: int) -> dict[str, Any
         return {"class_type": kind, "inputs": inputs}
 
     return {
-        "37": node("UNETLoader", unet_name="wan2.2_ti2v_5B_fp16.safetensors",
-                   weight_dtype="default"),
+        "37": node(
+            "UNETLoader", unet_name="wan2.2_ti2v_5B_fp16.safetensors", weight_dtype="default"
+        ),
         "38": node("CLIPLoader", clip_name="umt5_xxl_fp8_e4m3fn_scaled.safetensors", type="wan"),
         "39": node("VAELoader", vae_name="wan2.2_vae.safetensors"),
         "6": node("CLIPTextEncode", clip=["38", 0], text="a cup"),
         "55": node("Wan22ImageToVideoLatent", vae=["39", 0], batch_size=1, **size),
-        "3": node("KSampler", model=["37", 0], positive=["6", 0], negative=["6", 0],
-                  latent_image=["55", 0], seed=seed, steps=20, cfg=5.0, sampler_name="uni_pc",
-                  scheduler="simple", denoise=1.0),
+        "3": node(
+            "KSampler",
+            model=["37", 0],
+            positive=["6", 0],
+            negative=["6", 0],
+            latent_image=["55", 0],
+            seed=seed,
+            steps=20,
+            cfg=5.0,
+            sampler_name="uni_pc",
+            scheduler="simple",
+            denoise=1.0,
+        ),
         "8": node("VAEDecode", samples=["3", 0], vae=["39", 0]),
         "57": node("CreateVideo", images=["8", 0], fps=24.0),
-        "58": node("SaveVideo", video=["57", 0], filename_prefix=prefix, format="auto",
-                   codec="auto"),
+        "58": node(
+            "SaveVideo", video=["57", 0], filename_prefix=prefix, format="auto", codec="auto"
+        ),
     }
 
 
@@ -180,8 +195,13 @@ def test_a_run_says_what_was_recorded(comfy: ComfyServer) -> None:
         nobody = http.post("/prompt", json={"prompt": prompt}).json()["prompt_id"]
         silent = ended(http, nobody)
         assert silent["status"]["status_str"] == "success" and silent["outputs"] == {}
-        other = {**prompt, "5": {**prompt["5"], "inputs": prompt["5"]["inputs"] | {
-            "filename_prefix": "pytoon/other"}}}
+        other = {
+            **prompt,
+            "5": {
+                **prompt["5"],
+                "inputs": prompt["5"]["inputs"] | {"filename_prefix": "pytoon/other"},
+            },
+        }
         post(http, other)
         assert kinds(heard(ws)) == RECORDED["messages"]["other prefix"]
         (comfy.home / "input" / "pytoon.png").write_bytes(b"not a picture")
@@ -191,15 +211,17 @@ def test_a_run_says_what_was_recorded(comfy: ComfyServer) -> None:
         assert error["exception_type"] == "PIL.UnidentifiedImageError"
 
 
-@pytest.mark.parametrize(("version", "shown"), [("0.3.64", True), ("0.12.1", False),
-                                                ("0.38", True)])
+@pytest.mark.parametrize(
+    ("version", "shown"), [("0.3.64", True), ("0.12.1", False), ("0.38", True)]
+)
 def test_versions_differ_where_they_do(version: str, shown: bool) -> None:
     with ComfyServer(version, steps=1) as server, client(server) as http:
         prompt = graph()
         if version == "0.38":
             said = http.post("/prompt", json={"prompt": prompt})
             assert said.json()["node_errors"]["58"]["errors"][0]["extra_info"] == {
-                "input_name": "format.codec"}
+                "input_name": "format.codec"
+            }
             prompt["58"]["inputs"]["format.codec"] = "auto"
         ended(http, post(http, prompt))
         bare = http.post("/prompt", json={"prompt": prompt}).json()["prompt_id"]
@@ -208,8 +230,9 @@ def test_versions_differ_where_they_do(version: str, shown: bool) -> None:
         assert own.status_code == (400 if version == "0.38" else 200)
         jobs = http.get("/api/jobs").status_code
         cancel = http.post("/api/jobs/x/cancel").status_code
-        assert (jobs, cancel) == {"0.3.64": (404, 405), "0.12.1": (200, 405),
-                                  "0.38": (200, 200)}[version]
+        assert (jobs, cancel) == {"0.3.64": (404, 405), "0.12.1": (200, 405), "0.38": (200, 200)}[
+            version
+        ]
 
 
 def test_sizes_are_rounded_silently_and_the_graph_lies_in_the_file(comfy: ComfyServer) -> None:
@@ -223,7 +246,7 @@ def test_sizes_are_rounded_silently_and_the_graph_lies_in_the_file(comfy: ComfyS
         assert part.status_code == 206 and len(part.content) == 100
         file = comfy.home / "got.mp4"
         file.write_bytes(http.get("/view", params=item).content)
-    video = probe(file)
+    video = probe_media(file)
     assert (video.width, video.height, video.frame_rate, video.frames) == (96, 144, 24, 9)
     with av.open(str(file)) as container:
         assert json.loads(container.metadata["prompt"])["3"]["inputs"]["seed"] == 1
@@ -259,8 +282,9 @@ def test_sockets_surprise_as_seen(comfy: ComfyServer) -> None:
     comfy.run_seconds, comfy.previews = 1.5, True
     with client(comfy) as http:
         older, other = listen(comfy, "me"), listen(comfy, "other")
-        other.send(json.dumps({"type": "feature_flags", "data": {
-            "supports_preview_metadata": True}}))
+        other.send(
+            json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+        )
         nobody = http.post("/prompt", json={"prompt": graph(1)}).json()["prompt_id"]
         time.sleep(0.5)
         http.post("/interrupt")
@@ -269,8 +293,7 @@ def test_sockets_surprise_as_seen(comfy: ComfyServer) -> None:
         assert frames and frames[0][:4] == b"\0\0\0\4"
         told = [m for m in messages if not isinstance(m, bytes) and "prompt_id" in m["data"]]
         assert {m["data"]["prompt_id"] for m in told} == {nobody}
-        assert {m["type"] for m in told} == {"progress_state", "progress",
-                                             "execution_interrupted"}
+        assert {m["type"] for m in told} == {"progress_state", "progress", "execution_interrupted"}
         assert any(m[:4] == b"\0\0\0\1" for m in heard(older, 0.3) if isinstance(m, bytes))
 
         post(http, graph(2))
@@ -306,8 +329,12 @@ def test_the_hosted_service_wants_its_key_and_gives_files_elsewhere() -> None:
 def test_faults_before_and_in_a_run(comfy: ComfyServer) -> None:
     with client(comfy) as http:
         comfy.fault("missing_model")
-        assert http.get("/object_info/UNETLoader").json()["UNETLoader"]["input"]["required"][
-            "unet_name"][0] == []
+        assert (
+            http.get("/object_info/UNETLoader").json()["UNETLoader"]["input"]["required"][
+                "unet_name"
+            ][0]
+            == []
+        )
         refused = http.post("/prompt", json={"prompt": graph()})
         assert refused.json()["node_errors"]["37"]["errors"][0]["type"] == "value_not_in_list"
         comfy.fault("missing_node")
@@ -355,12 +382,12 @@ def test_faults_after_a_run(comfy: ComfyServer) -> None:
         for fault, size, frames in (("wrong_size", (48, 80), 9), ("wrong_length", (96, 160), 4)):
             comfy.fault(fault)
             file.write_bytes(view(post(http, graph(7, f"pytoon/{fault}"))).content)
-            video = probe(file)
+            video = probe_media(file)
             assert ((video.width, video.height), video.frames) == (size, frames)
         comfy.fault("garbage_video")
         file.write_bytes(view(post(http, graph(8, "pytoon/garbage"))).content)
         with pytest.raises(MediaError):
-            probe(file)
+            probe_media(file)
 
 
 def test_faults_of_time_and_connection(comfy: ComfyServer) -> None:

@@ -26,34 +26,48 @@ from PIL import Image
 from test_engines import job_of
 
 from pytoon_pipeline.engines.base import Footage
-from pytoon_pipeline.engines.comfyui import ComfyUI, Limits, is_local, nodes, open_transport
-from pytoon_pipeline.engines.comfyui import takes as takes_module
-from pytoon_pipeline.engines.comfyui.errors import NoAnswer, NoOutput, OutOfMemory, Refused, Stalled
-from pytoon_pipeline.engines.comfyui.plan import covering, plan, start_png
+from pytoon_pipeline.engines.comfyui import (
+    ComfyUI,
+    TransportLimits,
+    is_local,
+    nodes,
+    open_transport,
+)
+from pytoon_pipeline.engines.comfyui import generated_clips as takes_module
+from pytoon_pipeline.engines.comfyui.clip_plan import covering_crop, plan_clip, start_png
+from pytoon_pipeline.engines.comfyui.errors import (
+    NoAnswerError,
+    NoOutputError,
+    OutOfGpuMemoryError,
+    PromptRefusedError,
+    PromptStalledError,
+)
 from pytoon_pipeline.engines.comfyui.prompt import PromptRun
-from pytoon_pipeline.engines.comfyui.sizes import Shape, legal_frames, smaller
-from pytoon_pipeline.engines.comfyui.workflows import load_workflow, names
+from pytoon_pipeline.engines.comfyui.sizes import ClipShape, legal_frames, next_smaller_shape
+from pytoon_pipeline.engines.comfyui.workflows import list_workflow_names, load_workflow
 from pytoon_pipeline.errors import (
-    EngineFailed,
-    EngineTimeout,
-    EngineUnavailable,
+    EngineFailedError,
+    EngineTimeoutError,
+    EngineUnavailableError,
     PresetError,
     SettingsError,
 )
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.picture.yuv import planes_to_rgb
+from pytoon_pipeline.plan.segment import Generate, Layout
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Generate, Layout
 from pytoon_pipeline.store import FolderStore
 from tests.comfy_server import ComfyServer
 
 SHIPPED = project_data("presets") / "workflows"
-QUICK = Limits(connect=1, answer=2, poll=0.1, restart_seconds=2, cancel_seconds=2, rest_seconds=30)
+QUICK = TransportLimits(
+    connect=1, answer=2, poll=0.1, restart_seconds=2, cancel_seconds=2, rest_seconds=30
+)
 
 
-def limits(**changes: float) -> Limits:
-    return Limits(**{**vars(QUICK), **changes})
+def limits(**changes: float) -> TransportLimits:
+    return TransportLimits(**{**vars(QUICK), **changes})
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +149,7 @@ def test_a_take_is_made_once_and_costs_no_server_again(
     assert [latent[k] for k in ("width", "height", "length")] == [96, 160, 9]
     assert graph["encode_prompt"]["inputs"]["text"] == "steam"
     assert graph["make_video"]["inputs"]["fps"] == 24
-    assert graph["sample"]["inputs"]["seed"] == plan(job, engine_at()._workflows).seed
+    assert graph["sample"]["inputs"]["seed"] == plan_clip(job, engine_at()._workflows).seed
     uploads = comfy.uploads
     assert len(uploads) == anew
     if anew:
@@ -172,11 +186,11 @@ def test_inputs_say_what_decides_a_take_and_need_no_server(engine_at, product: P
     assert engine.inputs(other)["seed"] != said["seed"]
     own = job.model_copy(update={"generate": Generate(prompt="x", from_media="a1", seed=7)})
     assert engine.inputs(own)["seed"] == 7
-    assert plan(job, engine._workflows).key != plan(other, engine._workflows).key
+    assert plan_clip(job, engine._workflows).key != plan_clip(other, engine._workflows).key
     # A picture that is not there is told when it is rendered.
     lost = job.model_copy(update={"generate": Generate(prompt="x", from_media="zz")})
     assert "refused" in engine.inputs(lost)
-    with pytest.raises(EngineFailed, match="from_media"):
+    with pytest.raises(EngineFailedError, match="from_media"):
         render(engine, lost, product)
     assert engine.can_render(job) and not engine.can_render(job_of(product))
     assert not engine_at().can_render(job)
@@ -185,7 +199,7 @@ def test_inputs_say_what_decides_a_take_and_need_no_server(engine_at, product: P
 def test_the_start_picture_is_cut_to_size_about_its_subject(tmp_path: Path, engine_at) -> None:
     path = cut_out(tmp_path / "wide.png", (800, 200))
     job = generated(path, layout=Layout(fit="cover", subject=(0.7, 0.0, 0.95, 1.0)))
-    start = plan(job, engine_at()._workflows).start
+    start = plan_clip(job, engine_at()._workflows).start
     x0, y0, x1, y1 = start.window
     assert (y0, y1) == (0, 200) and x1 - x0 == 120 and abs((x0 + x1) / 2 - 0.825 * 800) <= 1
     (tmp_path / "start.png").write_bytes(start_png(start, {"a1": path}, 96, 160))
@@ -194,10 +208,10 @@ def test_the_start_picture_is_cut_to_size_about_its_subject(tmp_path: Path, engi
         # What its transparency hides is a loud green.
         red, green, _ = np.asarray(image).astype(int).transpose(2, 0, 1)
         assert (green - red).max() < 40
-    assert covering(100, 100, 9, 16, (0.9, 0, 1, 1)) == (44, 0, 100, 100)
+    assert covering_crop(100, 100, 9, 16, (0.9, 0, 1, 1)) == (44, 0, 100, 100)
     # Of a clip it is the frame that the segment begins with.
     film = clip(tmp_path / "film.mp4", size=(90, 160), sound=False)
-    plans = [plan(generated(film, clip_start=n), engine_at()._workflows) for n in (0, 0, 15)]
+    plans = [plan_clip(generated(film, clip_start=n), engine_at()._workflows) for n in (0, 0, 15)]
     shown = [start_png(p.start, {"a1": film}, 96, 160) for p in plans]
     assert shown[0] == shown[1] != shown[2]
     assert plans[0].key == plans[1].key != plans[2].key
@@ -210,11 +224,28 @@ def test_red_stays_red_though_the_server_does_not_say_its_colours(
 
     def red(shot, graph, path: Path) -> None:
         frame = bytes([81]) * (704 * 1280) + bytes([90]) * (352 * 640) + bytes([240]) * (352 * 640)
-        argv = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "704x1280", "-r", str(shot.fps),
-                "-i", "-", "-c:v", "libx264", "-preset", "ultrafast", "-f", "mp4",
-                "-metadata", "comment=our prompt",
-                ffmpeg.url(path)]  # fmt: skip
-        ffmpeg.run(argv, "a red take", input=frame * shot.frames)
+        argv = [
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "yuv420p",
+            "-s",
+            "704x1280",
+            "-r",
+            str(shot.fps),
+            "-i",
+            "-",
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-f",
+            "mp4",
+            "-metadata",
+            "comment=our prompt",
+            ffmpeg.to_ffmpeg_url(path),
+        ]
+        ffmpeg.run_ffmpeg(argv, "a red take", input=frame * shot.frames)
 
     folder = tmp_path / "workflows"
     shutil.copytree(SHIPPED, folder)
@@ -235,8 +266,14 @@ def test_red_stays_red_though_the_server_does_not_say_its_colours(
 
 
 @example(11, 2, 1, 4, 1, 40)
-@given(st.integers(1, 400), st.integers(10, 60), st.integers(1, 60), st.sampled_from([4, 8]),
-       st.integers(1, 10), st.integers(0, 40))  # fmt: skip
+@given(
+    st.integers(1, 400),
+    st.integers(10, 60),
+    st.integers(1, 60),
+    st.sampled_from([4, 8]),
+    st.integers(1, 10),
+    st.integers(0, 40),
+)
 def test_a_legal_length_is_the_shortest_that_suffices(count, rate, fps, step, low, more) -> None:
     least, most = step * low + 1, step * (low + more) + 1
     frames = legal_frames(count, rate, fps, step, least, most)
@@ -245,12 +282,17 @@ def test_a_legal_length_is_the_shortest_that_suffices(count, rate, fps, step, lo
     assert frames == least or (frames - step) * rate < count * fps
 
 
-@given(st.integers(4, 40), st.integers(4, 40), st.integers(1, 40), st.sampled_from([16, 32, 64]),
-       st.sampled_from([4, 8]))  # fmt: skip
+@given(
+    st.integers(4, 40),
+    st.integers(4, 40),
+    st.integers(1, 40),
+    st.sampled_from([16, 32, 64]),
+    st.sampled_from([4, 8]),
+)
 def test_what_is_smaller_is_legal_and_ends(a, b, n, size_step, step) -> None:
-    shape = Shape(a * size_step, b * size_step, n * step + 1, 24)
+    shape = ClipShape(a * size_step, b * size_step, n * step + 1, 24)
     for _ in range(40):
-        less = smaller(shape, size_step, step, step + 1)
+        less = next_smaller_shape(shape, size_step, step, step + 1)
         if less is None:
             break
         assert less.width % size_step == less.height % size_step == 0
@@ -260,7 +302,7 @@ def test_what_is_smaller_is_legal_and_ends(a, b, n, size_step, step) -> None:
     assert less is None
 
 
-@pytest.mark.parametrize("name", names(SHIPPED))
+@pytest.mark.parametrize("name", list_workflow_names(SHIPPED))
 @pytest.mark.parametrize("version", ["0.3.64", "0.12.1", "0.38.0"])
 def test_every_workflow_runs_on_every_version(
     name, version, tiny: Path, engine_at, product: Path
@@ -357,26 +399,45 @@ def test_a_surprise_is_lived_through(
 @pytest.mark.parametrize(
     ("fault", "error", "transient", "says", "cancelled", "changes"),
     [
-        ("missing_model", EngineUnavailable, False,
-         "models/diffusion_models/wan2.2_ti2v_5B_fp16.safetensors is not installed", False, {}),
-        ("missing_node", EngineUnavailable, False, "no node Wan22ImageToVideoLatent", False, {}),
-        ("http_500_on_post", EngineFailed, True, "does not take the workflow", True, {}),
-        ("node_errors_with_200", EngineFailed, False, "'nope' not in", True, {}),
-        ("error_in_node", EngineFailed, False, "failed in node ", False, {}),
-        ("interrupted", EngineFailed, True, "interrupted on the server", False, {}),
-        ("oom", OutOfMemory, False, "OutOfMemoryError", False, {}),
-        ("cached_without_outputs", NoOutput, True, "left no video", False, {}),
-        ("garbage_video", EngineFailed, True, "no video", False, {}),
-        ("wrong_size", EngineFailed, False, "48x80, 9 frames", False, {}),
-        ("wrong_length", EngineFailed, False, "4 frames", False, {}),
-        ("truncated_download", EngineFailed, True, "can't be fetched", False, {}),
-        ("slow_queue", EngineTimeout, False, "in the queue", True, {"queue_seconds": 0.4}),
-        ("stall", Stalled, False, "no sign of work", True, {"stall_seconds": 0.8}),
-        ("stall", Stalled, False, "ran longer", True, {"run_seconds": 0.5}),
-        ("killed_mid_run", EngineUnavailable, False, "did not come back", False,
-         {"restart_seconds": 0.5}),
+        (
+            "missing_model",
+            EngineUnavailableError,
+            False,
+            "models/diffusion_models/wan2.2_ti2v_5B_fp16.safetensors is not installed",
+            False,
+            {},
+        ),
+        (
+            "missing_node",
+            EngineUnavailableError,
+            False,
+            "no node Wan22ImageToVideoLatent",
+            False,
+            {},
+        ),
+        ("http_500_on_post", EngineFailedError, True, "does not take the workflow", True, {}),
+        ("node_errors_with_200", EngineFailedError, False, "'nope' not in", True, {}),
+        ("error_in_node", EngineFailedError, False, "failed in node ", False, {}),
+        ("interrupted", EngineFailedError, True, "interrupted on the server", False, {}),
+        ("oom", OutOfGpuMemoryError, False, "OutOfMemoryError", False, {}),
+        ("cached_without_outputs", NoOutputError, True, "left no video", False, {}),
+        ("garbage_video", EngineFailedError, True, "no video", False, {}),
+        ("wrong_size", EngineFailedError, False, "48x80, 9 frames", False, {}),
+        ("wrong_length", EngineFailedError, False, "4 frames", False, {}),
+        ("truncated_download", EngineFailedError, True, "can't be fetched", False, {}),
+        ("slow_queue", EngineTimeoutError, False, "in the queue", True, {"queue_seconds": 0.4}),
+        ("stall", PromptStalledError, False, "no sign of work", True, {"stall_seconds": 0.8}),
+        ("stall", PromptStalledError, False, "ran longer", True, {"run_seconds": 0.5}),
+        (
+            "killed_mid_run",
+            EngineUnavailableError,
+            False,
+            "did not come back",
+            False,
+            {"restart_seconds": 0.5},
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_failure_is_told_by_its_kind_and_leaves_nothing_running(
     fault, error, transient, says, cancelled, changes, comfy, engine_at, product, tmp_path
 ) -> None:
@@ -413,7 +474,7 @@ def test_a_failure_is_told_by_its_kind_and_leaves_nothing_running(
     # Only what is the server's own fault lets it rest.
     comfy.clear_faults()
     notes = list((tmp_path / "comfyui").glob("*.rest"))
-    assert bool(notes) is (error is Stalled or fault == "killed_mid_run")
+    assert bool(notes) is (error is PromptStalledError or fault == "killed_mid_run")
     for note in notes:
         note.unlink()
 
@@ -425,16 +486,20 @@ def test_a_failure_is_told_by_its_kind_and_leaves_nothing_running(
 def test_a_model_that_goes_missing_at_the_last_moment(
     comfy: ComfyServer, engine_at, product: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(nodes, "fitted", lambda workflow, *_: workflow.graph)
+    monkeypatch.setattr(nodes, "adapt_to_server", lambda workflow, *_: workflow.graph)
     comfy.fault("missing_model")
-    with pytest.raises(EngineUnavailable, match=r"models/diffusion_models/wan2\.2_ti2v.*installed"):
+    with pytest.raises(
+        EngineUnavailableError, match=r"models/diffusion_models/wan2\.2_ti2v.*installed"
+    ):
         render(engine_at(comfy.url), generated(product), product)
     assert not comfy.runs
 
 
 def test_too_small_a_gpu_is_not_tried(engine_at, product: Path, tiny: Path) -> None:
     with ComfyServer(vram_total=6 << 30, vram_free=6 << 30) as comfy:
-        with pytest.raises(EngineUnavailable, match="6.4 GB of GPU memory; wan22_5b_i2v needs 8"):
+        with pytest.raises(
+            EngineUnavailableError, match="6.4 GB of GPU memory; wan22_5b_i2v needs 8"
+        ):
             render(engine_at(comfy.url), generated(product), product)
         assert not comfy.prompts and engine_at(comfy.url).health().ok
 
@@ -461,9 +526,9 @@ def test_a_caller_without_time_left_is_no_fault_of_the_server(
 
     def progress(frames: int) -> None:
         if comfy.runs:
-            raise EngineTimeout("the budget is used up")
+            raise EngineTimeoutError("the budget is used up")
 
-    with pytest.raises(EngineTimeout, match="budget"):
+    with pytest.raises(EngineTimeoutError, match="budget"):
         render(engine_at(comfy.url), generated(product), product, progress)
     assert len(comfy.cancels) == 2 and not comfy.busy
     comfy.run_seconds = 0.1
@@ -482,7 +547,7 @@ def test_a_killed_run_is_taken_up_again(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as dead:
-        dead.setattr(PromptRun, "_cancel", lambda self: None)
+        dead.setattr(PromptRun, "_cancel_prompt", lambda self: None)
         with suppress(KeyboardInterrupt):
             render(engine_at(comfy.url), generated(product), product, progress)
     assert comfy.busy
@@ -515,7 +580,7 @@ def test_a_dead_server_costs_one_wait_for_all_processes(
         return Counting(open_transport(*args))
 
     for _ in range(2):
-        with pytest.raises(EngineUnavailable, match="can't be reached"):
+        with pytest.raises(EngineUnavailableError, match="can't be reached"):
             render(engine_at(comfy.url, open_transport=opened), generated(product), product)
     assert calls == ["stats"]
     # Beside a live one it is passed over.
@@ -568,14 +633,14 @@ def test_health_says_what_there_is_and_never_raises(comfy: ComfyServer, engine_a
 
 def test_a_take_too_long_is_not_decoded_to_its_end(tmp_path: Path) -> None:
     path = clip(tmp_path / "long.mp4", size=(96, 160), rate="24", seconds=5, sound=False)
-    checked = takes_module.cleaned(path, tmp_path / "clean.mp4", "it")
-    with pytest.raises(EngineFailed, match="10 or more frames"):
-        takes_module.check(checked, Shape(96, 160, 9, 24), "it")
-    with pytest.raises(EngineFailed, match="96x160, 120 frames"):
-        takes_module.check(checked, Shape(128, 192, 9, 24), "it")
+    checked = takes_module.clean_clip(path, tmp_path / "clean.mp4", "it")
+    with pytest.raises(EngineFailedError, match="10 or more frames"):
+        takes_module.check_clip(checked, ClipShape(96, 160, 9, 24), "it")
+    with pytest.raises(EngineFailedError, match="96x160, 120 frames"):
+        takes_module.check_clip(checked, ClipShape(128, 192, 9, 24), "it")
     sound = tone(tmp_path / "sound.m4a", 0.5)
-    with pytest.raises(EngineFailed, match="no video"):
-        takes_module.cleaned(sound, tmp_path / "clean.mp4", "it")
+    with pytest.raises(EngineFailedError, match="no video"):
+        takes_module.clean_clip(sound, tmp_path / "clean.mp4", "it")
 
 
 # --- Tokens ---------------------------------------------------------------------------------------
@@ -588,11 +653,11 @@ def test_a_token_goes_to_ones_own_servers_and_never_readable_over_the_internet(
     sent = {a.headers.get("authorization") for a in comfy.requests}
     assert sent == {"Bearer s3cret"}
     public = open_transport("http://8.8.8.8:8188", "s3cret", QUICK)
-    with pytest.raises(Refused, match="https"):
+    with pytest.raises(PromptRefusedError, match="https"):
         public.stats()
     named = open_transport("http://me:pw@127.0.0.1:9/x/", None, QUICK)
     assert named.name == "http://127.0.0.1:9/x"
-    with pytest.raises(NoAnswer) as caught:
+    with pytest.raises(NoAnswerError) as caught:
         named.stats()
     assert "pw" not in str(caught.value)
     assert is_local("http://10.1.2.3:8188") and is_local("http://localhost")
@@ -602,7 +667,7 @@ def test_a_token_goes_to_ones_own_servers_and_never_readable_over_the_internet(
 def test_the_hosted_service_is_asked_its_own_way(engine_at, product: Path) -> None:
     with ComfyServer("0.38.0", key="k3y", steps=2) as comfy:
         url = f"hosted+{comfy.url}"
-        with pytest.raises(EngineUnavailable, match="PYTOON_COMFYUI_TOKEN"):
+        with pytest.raises(EngineUnavailableError, match="PYTOON_COMFYUI_TOKEN"):
             render(engine_at(url, token="wrong"), generated(product), product)
         footage = render(engine_at(url, token="k3y"), generated(product), product)
         assert footage.count == 13

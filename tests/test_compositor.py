@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 from test_spec import PRESETS, SHOP
 
+from pytoon_pipeline.compiler.arrange import MediaShape, arrange_boxes, choose_arrangement
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
+from pytoon_pipeline.compiler.draft import CompileContext
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.picture.contrast import contrast, relative_luminance
-from pytoon_pipeline.picture.grounds import Drifting
-from pytoon_pipeline.picture.keying import key
-from pytoon_pipeline.picture.layers import Picture, Placement, new_frame
+from pytoon_pipeline.picture.backgrounds import DriftingBackground
+from pytoon_pipeline.picture.contrast import contrast_ratio, relative_luminance
+from pytoon_pipeline.picture.cutout import cut_out_product
+from pytoon_pipeline.picture.layers import PictureLayer, Placement, new_frame
 from pytoon_pipeline.picture.yuv import planes_to_rgb
-from pytoon_pipeline.spec.arrange import Shape, arrange, choose
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
+from pytoon_pipeline.plan.timeline import build_timeline
 
 GREEN = (16, 48, 32)
 RED = (150, 30, 30)
@@ -55,10 +55,15 @@ def shot(path: Path, body=RED, ground=(255, 255, 255), box=(0.25, 0.2, 0.75, 0.8
     return path
 
 
-def compiled(folder: Path, **spec) -> Compiled:
+def compiled(folder: Path, **spec) -> CompiledPlan:
     """A hand-written overlay of 270x480, free in its colours and movements."""
-    data = {"archetype": "overlay", "resolution": "270x480", "brandSafe": False,
-            "audioTrack": False, **spec}  # fmt: skip
+    data = {
+        "archetype": "overlay",
+        "resolution": "270x480",
+        "brandSafe": False,
+        "audioTrack": False,
+        **spec,
+    }
     (folder / "render_spec.json").write_text(json.dumps(data), encoding="utf-8")
     return compile_file(folder / "render_spec.json", folder, "spec", "render_spec.json", SHOP)
 
@@ -66,8 +71,8 @@ def compiled(folder: Path, **spec) -> Compiled:
 def footage(folder: Path, **segment) -> tuple[SegmentJob, Footage]:
     """Its only segment, without words."""
     result = compiled(folder, segments=[{"duration": 1, **segment}])
-    assert result.spec is not None, [str(p) for p in result.problems]
-    job = segment_jobs(result.spec, timeline(result.spec))[0]
+    assert result.plan is not None, [str(p) for p in result.problems]
+    job = segment_jobs(result.plan, build_timeline(result.plan))[0]
     media = {a.id: result.files[a.id] for a in job.all_assets}
     return job, Compositor().render(job, media, folder, lambda n: None)
 
@@ -83,7 +88,10 @@ def test_a_keyed_product_has_no_rim_of_the_old_ground(tmp_path: Path) -> None:
     """Between the product and a dark ground nothing is lighter than either of them."""
     shot(tmp_path / "p.jpg")
     job, made = footage(
-        tmp_path, media="p.jpg", motion="still", background="#103020",
+        tmp_path,
+        media="p.jpg",
+        motion="still",
+        background="#103020",
         layout={"fit": "cutout", "keyed": True, "shadow": 0, "box": [50, 120, 220, 400]},
     )
     frame = rgb_frames(made)[0].astype(int)
@@ -105,7 +113,7 @@ def test_a_keyed_product_has_no_rim_of_the_old_ground(tmp_path: Path) -> None:
 def test_what_cannot_be_cut_out_cleanly_is_said_not_to_be(tmp_path: Path) -> None:
     def verdict(**how) -> tuple[bool, bool]:
         with Image.open(shot(tmp_path / "s.png", **how)) as image:
-            found = key(np.asarray(image.convert("RGB")))
+            found = cut_out_product(np.asarray(image.convert("RGB")))
         return found.rgba is not None, found.plain
 
     assert verdict() == (True, True)
@@ -114,7 +122,7 @@ def test_what_cannot_be_cut_out_cleanly_is_said_not_to_be(tmp_path: Path) -> Non
     assert verdict(box=(0.2, 0.5, 0.8, 1.0)) == (False, True)
     assert verdict(ground=(120, 140, 160)) == (False, False)
     with Image.open(picture(tmp_path / "scene.png")) as image:
-        assert key(np.asarray(image)).plain is False
+        assert cut_out_product(np.asarray(image)).plain is False
 
 
 def test_a_frame_is_seen_through_and_a_label_is_not() -> None:
@@ -123,7 +131,7 @@ def test_a_frame_is_seen_through_and_a_label_is_not() -> None:
     draw.ellipse([100, 250, 500, 650], outline=(30, 30, 60), width=24)  # a ring, like of glasses
     draw.rectangle([600, 200, 1000, 700], fill=RED)
     draw.rectangle([700, 300, 900, 500], fill=(255, 255, 255))
-    rgba = key(np.asarray(image)).rgba
+    rgba = cut_out_product(np.asarray(image)).rgba
     assert rgba is not None
     alpha = rgba[..., 3]
     assert alpha[450, 300] == 0 and alpha[450, 112] == 255
@@ -165,7 +173,7 @@ def test_the_verdict_is_noted_and_an_opaque_alpha_is_none(tmp_path: Path) -> Non
     (tmp_path / "brief.yaml").write_text(
         "archetype: overlay\nmedia: [p.png, {path: p.png, fit: contain}]\n"
     )
-    spec = compile_file(tmp_path / "brief.yaml", tmp_path, "brief", "brief.yaml", SHOP).spec
+    spec = compile_file(tmp_path / "brief.yaml", tmp_path, "brief", "brief.yaml", SHOP).plan
     assert spec is not None
     assert [s.layout.fit for s in spec.segments] == ["cutout", "frame"]
     assert any("cut out" in note for note in spec.notes)
@@ -175,35 +183,37 @@ def test_pixels_that_do_not_decode_are_a_problem_of_the_brief(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However far the first look at a file went: the compiler reports and goes on."""
-    from pytoon_pipeline.media.probe import UnreadableMedia
-    from pytoon_pipeline.spec.passes import composition
+    from pytoon_pipeline.compiler.passes import composition
+    from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
     def broken(*_, **__):
-        raise UnreadableMedia("media.corrupt", "p.jpg: ends half way.", "Copy it again.")
+        raise UnreadableMediaError("media.corrupt", "p.jpg: ends half way.", "Copy it again.")
 
     shot(tmp_path / "p.jpg", body=(31, 62, 93))
     monkeypatch.setattr(composition, "load_image", broken)
     found = compiled(tmp_path, preset="shelf", segments=[{"media": "p.jpg"}])
-    assert found.spec is None
+    assert found.plan is None
     assert [p.code for p in found.problems if p.severity == "error"] == ["media.corrupt"]
 
 
 # --- several in one frame
 
-SHAPES = st.lists(
-    st.builds(Shape, st.floats(0.2, 5), st.booleans()), min_size=2, max_size=4
+SHAPES = st.lists(st.builds(MediaShape, st.floats(0.2, 5), st.booleans()), min_size=2, max_size=4)
+
+
+@given(
+    SHAPES,
+    st.sampled_from(["split", "stack", "pip"]),
+    st.integers(300, 900),
+    st.integers(300, 1200),
 )
-
-
-@given(SHAPES, st.sampled_from(["split", "stack", "pip"]), st.integers(300, 900),
-       st.integers(300, 1200))
 @settings(max_examples=150, deadline=None)
 def test_arranged_media_lie_inside_their_box_and_clear_of_each_other(
     shapes, kind, width, height
 ) -> None:
     box = (90, 600, 90 + width, 600 + height)
     shapes = shapes[:2] if kind == "pip" else shapes
-    boxes = arrange(kind, shapes, box)
+    boxes = arrange_boxes(kind, shapes, box)
     assert len(boxes) == len(shapes)
     for (x0, y0, x1, y1), shape in zip(boxes, shapes, strict=True):
         assert box[0] <= x0 < x1 <= box[2] and box[1] <= y0 < y1 <= box[3]
@@ -220,18 +230,20 @@ def test_arranged_media_lie_inside_their_box_and_clear_of_each_other(
 
 
 def test_shapes_choose_their_arrangement() -> None:
-    tall, wide, product = Shape(0.6), Shape(1.6), Shape(0.7, stands=True)
-    assert choose([wide, wide]) == "stack"
-    assert choose([product, product, product]) == "split"
-    assert choose([tall, tall]) == "split"
-    assert choose([wide, product]) == "pip"
+    tall, wide, product = MediaShape(0.6), MediaShape(1.6), MediaShape(0.7, stands=True)
+    assert choose_arrangement([wide, wide]) == "stack"
+    assert choose_arrangement([product, product, product]) == "split"
+    assert choose_arrangement([tall, tall]) == "split"
+    assert choose_arrangement([wide, product]) == "pip"
 
 
 def test_cut_outs_stand_on_one_line_whatever_the_camera_does(tmp_path: Path) -> None:
     cut_out(tmp_path / "a.png", (200, 300))
     cut_out(tmp_path / "b.png", (300, 240))
     job, made = footage(
-        tmp_path, media=["a.png", "b.png"], motion={"kind": "push_in", "amount": 0.05},
+        tmp_path,
+        media=["a.png", "b.png"],
+        motion={"kind": "push_in", "amount": 0.05},
         background="#E9E6E0",
     )
     assert job.layout.arrange == "split"
@@ -251,11 +263,11 @@ def test_a_brief_names_several_files_for_one_frame(tmp_path: Path) -> None:
     cut_out(tmp_path / "p.png")
     clip(tmp_path / "c.mp4", seconds=0.4)
 
-    def of(media: str) -> Compiled:
+    def of(media: str) -> CompiledPlan:
         (tmp_path / "brief.yaml").write_text(f"archetype: overlay\nmedia: [{media}]\n")
         return compile_file(tmp_path / "brief.yaml", tmp_path, "brief", "brief.yaml", SHOP)
 
-    spec = of("{paths: [wide.jpg, p.png]}, {paths: [c.mp4, wide.jpg], arrange: stack}").spec
+    spec = of("{paths: [wide.jpg, p.png]}, {paths: [c.mp4, wide.jpg], arrange: stack}").plan
     assert spec is not None
     assert [s.layout.arrange for s in spec.segments] == ["pip", "stack"]
     assert [p.fit for p in spec.segments[0].layout.places] == ["frame", "cutout"]
@@ -297,9 +309,11 @@ def test_a_pictured_ground_drifts_by_parts_of_pixels_within_its_bound(tmp_path: 
     picture(tmp_path / "scene.jpg", (540, 960))
     cut_out(tmp_path / "p.png")
     job, made = footage(
-        tmp_path, media="p.png", motion="still",
-        background={"media": "scene.jpg", "parallax": 0.03, "wash": 0}, layout={"shadow": 0,
-        "fit": "cutout", "box": [100, 300, 170, 400]},
+        tmp_path,
+        media="p.png",
+        motion="still",
+        background={"media": "scene.jpg", "parallax": 0.03, "wash": 0},
+        layout={"shadow": 0, "fit": "cutout", "box": [100, 300, 170, 400]},
     )
     parts = [planes[0][40:280, 20:250].astype(np.float32).copy() for planes in made.frames()]
     window = cv2.createHanningWindow(parts[0].shape[::-1], cv2.CV_32F)
@@ -317,12 +331,13 @@ def test_a_shifted_ground_is_the_same_as_a_warped_one() -> None:
     planes = tuple(rng.integers(0, 255, s, np.uint8) for s in ((60, 50), (30, 25), (30, 25)))
     planes = tuple(cv2.GaussianBlur(p, (0, 0), 2) for p in planes)
     for x, y in ((20, 24.3), (19.25, 25), (21.6, 23.75)):
+
         def place(index: int, x: float = x, y: float = y) -> Placement:
             return Placement(25, 30, x, y, 1.0)
 
         shifted, warped = new_frame(40, 48), new_frame(40, 48)
-        Drifting(planes, place).draw(shifted, 0)
-        Picture(planes, place, (0, 0, 40, 48)).draw(warped, 0)
+        DriftingBackground(planes, place).draw(shifted, 0)
+        PictureLayer(planes, place, (0, 0, 40, 48)).draw(warped, 0)
         for a, b in zip(shifted, warped, strict=True):
             # cv2 rounds the place of a warp to 1/32 of a pixel.
             assert np.abs(a.astype(int) - b).max() <= 2
@@ -334,7 +349,7 @@ def test_parallax_keeps_to_what_is_brand_safe_and_gradients_stay(tmp_path: Path)
     asked = {"media": "p.png", "background": {"media": "scene.jpg", "parallax": 0.1}}
     amount = PRESETS.preset("overlay", "studio").motion
     for safe, most in ((True, amount.amount), (False, amount.lively)):
-        spec = compiled(tmp_path, brandSafe=safe, segments=[asked]).spec
+        spec = compiled(tmp_path, brandSafe=safe, segments=[asked]).plan
         assert spec is not None and spec.segments[0].background.parallax == most
     job, made = footage(tmp_path, media="p.png", motion="push_in")
     frames = rgb_frames(made)
@@ -352,22 +367,24 @@ def test_words_stand_out_from_every_ground(preset: str, brand: str, tmp_path: Pa
         below = [kind.box.color] if kind.box else look.background.colors
         assert below, "a preset needs colours for what has no picture"
         for role in below:
-            assert contrast(light[kind.color], light[role]) >= 4.5, (kind.color, role)
+            assert contrast_ratio(light[kind.color], light[role]) >= 4.5, (kind.color, role)
     if look.background.kind == "blur":
         return
     cut_out(tmp_path / "p.png")
     for n, tone in enumerate((0, 255)):
         Image.new("RGB", (90, 160), (tone,) * 3).save(tmp_path / f"{n}.png")
         result = compiled(
-            tmp_path, preset=preset, brand=brand,
+            tmp_path,
+            preset=preset,
+            brand=brand,
             segments=[{"media": "p.png", "text": "Hello", "background": f"{n}.png"}],
         )
-        ground = result.spec.segments[0].background
+        ground = result.plan.segments[0].background
         assert 0 < ground.wash < 0.85  # the picture is still seen
         colour = np.array([int(ground.colors[0][i : i + 2], 16) for i in (1, 3, 5)])
         mixed = np.rint(tone * (1 - ground.wash) + colour * ground.wash).astype(int)
         seen = relative_luminance("#" + "".join(f"{v:02X}" for v in mixed))
-        assert contrast(light[look.type.hook.color], seen) >= 4.4
+        assert contrast_ratio(light[look.type.hook.color], seen) >= 4.4
 
 
 def test_a_shot_on_white_is_not_blurred_into_a_grey(tmp_path: Path) -> None:
@@ -375,7 +392,7 @@ def test_a_shot_on_white_is_not_blurred_into_a_grey(tmp_path: Path) -> None:
     picture(tmp_path / "scene.jpg")
     spec = compiled(
         tmp_path, preset="shelf", segments=[{"media": "pale.jpg"}, {"media": "scene.jpg"}]
-    ).spec
+    ).plan
     assert spec is not None
     assert [s.background.kind for s in spec.segments] == ["gradient", "blur"]
 
@@ -406,13 +423,13 @@ def test_a_plan_with_all_of_it_compiles_to_itself(tmp_path: Path) -> None:
         "- {paths: [p.jpg, c.png]}\n- {path: scene.jpg, background: blur}\nhook: Hello\n"
     )
     first = compile_file(tmp_path / "brief.yaml", tmp_path, "brief", "brief.yaml", SHOP)
-    assert first.spec is not None, first.problems
+    assert first.plan is not None, first.problems
     plan = tmp_path / "render_spec.json"
-    plan.write_text(first.spec.model_dump_json(by_alias=True), "utf-8")
-    stored = {a.key: first.files[a.id] for a in first.spec.assets}
-    shop = Workshop(SHOP.presets, SHOP.fonts, {}, stored.get)
+    plan.write_text(first.plan.model_dump_json(by_alias=True), "utf-8")
+    stored = {a.key: first.files[a.id] for a in first.plan.assets}
+    shop = CompileContext(SHOP.presets, SHOP.fonts, {}, stored.get)
     again = compile_file(plan, tmp_path, "spec", plan.name, shop)
-    assert again.spec is not None, again.problems
+    assert again.plan is not None, again.problems
     kept = {"exclude": {"metadata"}}
-    assert again.spec.model_dump(**kept) == first.spec.model_dump(**kept)
-    assert isinstance(again.spec, RenderSpec)
+    assert again.plan.model_dump(**kept) == first.plan.model_dump(**kept)
+    assert isinstance(again.plan, RenderSpec)

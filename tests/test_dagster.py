@@ -15,22 +15,23 @@ import dagster as dg
 import pytest
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from ledger_states import force_state
 
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.defs import dev as dev_module
 from pytoon_pipeline.defs import metadata
-from pytoon_pipeline.defs.collect import collect
-from pytoon_pipeline.defs.dev import dev
-from pytoon_pipeline.defs.jobs import BRIEF_TAG, brief_job
+from pytoon_pipeline.defs.collect import collect_definitions
 from pytoon_pipeline.defs.partitions import BRIEFS, CAMPAIGNS
-from pytoon_pipeline.defs.process import PROCESS_TAG, is_gone, process_tag
-from pytoon_pipeline.defs.run import BriefResult, open_instance, run_brief
-from pytoon_pipeline.errors import EngineFailed, UserError
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG, brief_job
+from pytoon_pipeline.errors import EngineFailedError, UserError
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.process_tags import PROCESS_TAG, is_gone, process_tag
 from pytoon_pipeline.quality.checks import CHECK_NAMES
+from pytoon_pipeline.runtime import dev_server as dev_module
+from pytoon_pipeline.runtime.brief_runs import BriefResult, open_instance, run_brief
+from pytoon_pipeline.runtime.dev_server import run_dev_server
 from pytoon_pipeline.settings import Settings, load_settings
-from pytoon_pipeline.stages import finish, segments
+from pytoon_pipeline.stages import results, segments
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import Services, open_services
@@ -68,7 +69,7 @@ def test_all_definitions_load_wherever_they_are(tmp_path: Path):
 
 
 def test_every_asset_says_what_it_is():
-    graph = collect().resolve_asset_graph()
+    graph = collect_definitions().resolve_asset_graph()
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {
         "render_spec",
         "segments",
@@ -183,7 +184,7 @@ def test_a_brief_goes_through_all_assets_and_checks(place: Place, capfd: pytest.
     assert row.data["engine"] == "compositor" and row.data["frames"] == 60
     assert shown["thumbnail"]["preview"].value.startswith("![thumbnail](data:image/")
     assert shown["assembled_video"]["seconds"].value == 2.0
-    assert Ledger(place.settings.ledger).entry(result.key).state == "done"
+    assert Ledger(place.settings.ledger).find_entry(result.key).state == "done"
 
     with open_instance(place.settings) as instance:
         run = instance.get_run_by_id(result.run_id)
@@ -198,17 +199,22 @@ def test_a_brief_goes_through_all_assets_and_checks(place: Place, capfd: pytest.
 def test_processes_that_start_together_share_a_new_home(tmp_path: Path):
     """As webserver, daemon and their code servers do on the first day."""
     code = (
-        "import sys, time; from pytoon_pipeline.defs.storage import KeptSqliteStorage as S\n"
+        "import sys, time\n"
+        "from pytoon_pipeline.runtime.sqlite_storage import PooledSqliteStorage as S\n"
         "import dagster._core.storage.schedules.sqlite.sqlite_schedule_storage as tables\n"
         "stamp = tables.stamp_alembic_rev\n"
         "tables.stamp_alembic_rev = lambda *a, **k: (time.sleep(0.5), stamp(*a, **k))\n"
         "sys.stdin.readline(); S(sys.argv[1]).run_storage.get_runs()"
     )
     started = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "home")],
-                         stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "home")],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(3)
-    ]  # fmt: skip
+    ]
     for each in started:
         each.stdin.write("go\n")
         each.stdin.flush()
@@ -232,7 +238,7 @@ def test_a_wrong_brief_fails_with_all_its_problems(place: Place, capfd: pytest.C
     told = failure.step_failure_data.user_failure_data
     assert "2 problems" in told.description and "'hero'" in told.description
     assert [r.data["field"] for r in told.metadata["problems"].records] == ["archetype", "colour"]
-    entry = Ledger(place.settings.ledger).entry(result.key)
+    entry = Ledger(place.settings.ledger).find_entry(result.key)
     assert entry.state == "refused" and "heroo" in entry.error
     assert capfd.readouterr() == ("", "")
     assert place.run(place.brief("wrong")).ok, "it is mended"
@@ -267,18 +273,21 @@ def test_why_a_brief_was_refused_is_said_on_its_partition_and_run(place: Place):
     assert [r.data["field"] for r in shown.metadata["problems"].records] == ["archetype", "colour"]
 
 
-def test_a_failed_engine_is_told_with_what_was_done(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_failed_engine_is_told_with_what_was_done(place: Place, monkeypatch: pytest.MonkeyPatch):
     done = SegmentRecord(
-        segment_id="s1", fingerprint="f", key="k", engine="compositor", frames=30, seconds=1.5,
+        segment_id="s1",
+        fingerprint="f",
+        key="k",
+        engine="compositor",
+        frames=30,
+        seconds=1.5,
         cached=False,
-    )  # fmt: skip
+    )
 
     def fail(*_: object, **__: object) -> None:
-        cause = EngineFailed("no memory", "x264 [error]: malloc failed")
+        cause = EngineFailedError("no memory", "x264 [error]: malloc failed")
         failed = {"s2": "compositor: no memory"}
-        raise segments.SegmentsFailed("camp/unlucky", failed, [done]) from cause
+        raise segments.SegmentsFailedError("camp/unlucky", failed, [done]) from cause
 
     monkeypatch.setattr(segments, "render_segments", fail)
     result = place.run(place.brief("unlucky"))
@@ -288,7 +297,7 @@ def test_a_failed_engine_is_told_with_what_was_done(
     told = failure.step_failure_data.user_failure_data.metadata
     assert [r.data["segment"] for r in told["segments"].records] == ["s1", "s2"]
     assert "malloc failed" in told["log"].value
-    assert Ledger(place.settings.ledger).entry(result.key).state == "failed"
+    assert Ledger(place.settings.ledger).find_entry(result.key).state == "failed"
 
 
 def test_a_fault_of_the_program_comes_with_its_traceback(
@@ -307,7 +316,7 @@ def test_ctrl_c_ends_the_run_and_is_raised(place: Place, monkeypatch: pytest.Mon
     monkeypatch.setattr(segments, "render_segments", interrupt)
     with pytest.raises(KeyboardInterrupt):
         place.run(place.brief("stopped"))
-    entry = Ledger(place.settings.ledger).entry("camp/stopped")
+    entry = Ledger(place.settings.ledger).find_entry("camp/stopped")
     assert entry.content_hash == "", "the sensor will take it up"
     assert entry.state == "cancelled"
     with open_instance(place.settings) as instance:
@@ -316,7 +325,7 @@ def test_ctrl_c_ends_the_run_and_is_raised(place: Place, monkeypatch: pytest.Mon
 
 
 def test_a_failing_check_shows(place: Place, monkeypatch: pytest.MonkeyPatch):
-    judge = finish.judge
+    judge = results.judge_video
 
     def harsh(*arguments: object, **more: object) -> tuple:
         measurement, verdicts = judge(*arguments, **more)
@@ -326,7 +335,7 @@ def test_a_failing_check_shows(place: Place, monkeypatch: pytest.MonkeyPatch):
             *verdicts[1:]
         ]
 
-    monkeypatch.setattr(finish, "judge", harsh)
+    monkeypatch.setattr(results, "judge_video", harsh)
     result = place.run(place.brief("long"))
     first = place.logs(result.run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)[0]
     shown = first.asset_check_evaluation_data
@@ -344,7 +353,7 @@ def test_the_daemons_own_resources_render_too(place: Place, monkeypatch: pytest.
     key = Ledger(place.settings.ledger).register(source)
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(BRIEFS.name, [key])
-        job = collect().resolve_job_def(brief_job.name)
+        job = collect_definitions().resolve_job_def(brief_job.name)
         result = job.execute_in_process(instance=instance, partition_key=key)
         assert instance.get_run_by_id(result.run_id).tags["pytoon/campaign"] == "camp"
     assert place.services.store.exists(f"videos/{key}/video.mp4")
@@ -375,10 +384,8 @@ def _empty() -> None: ...
 
 
 def test_text_of_a_note_is_not_markup():
-    shown = metadata.bullets(["50 % *off* [now](http://x)", "<b>two\nlines</b>"])
-    assert shown.value == (
-        "- 50 % \\*off\\* \\[now\\](http://x)\n- \\<b\\>two lines\\</b\\>"
-    )
+    shown = metadata.bullet_list(["50 % *off* [now](http://x)", "<b>two\nlines</b>"])
+    assert shown.value == ("- 50 % \\*off\\* \\[now\\](http://x)\n- \\<b\\>two lines\\</b\\>")
 
 
 def test_a_taken_port_is_said(place: Place):
@@ -386,7 +393,7 @@ def test_a_taken_port_is_said(place: Place):
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(UserError, match="--port"):
-            dev(place.settings, port=other.getsockname()[1])
+            run_dev_server(place.settings, port=other.getsockname()[1])
 
 
 _STUBBORN = """
@@ -407,24 +414,28 @@ def test_the_end_of_a_deployment_leaves_no_process_and_loses_no_brief(
     monkeypatch.setattr(dev_module, "GRACE_SECONDS", 0.2)
     script = write(tmp_path / "stubborn.py", _STUBBORN)
     child = subprocess.Popen(
-        [sys.executable, str(script)], env={**os.environ, dev_module.MARK: "abc"}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, str(script)],
+        env={**os.environ, dev_module.MARK: "abc"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     pid = int(child.stdout.readline())
     ledger = Ledger(place.settings.ledger)
     key = ledger.register(place.brief("broken off"))
-    ledger.note(key, state="running")
+    force_state(ledger, key, state="running")
     with open_instance(place.settings) as instance:
         tags = {PROCESS_TAG: process_tag(pid), BRIEF_TAG: key}
         run = instance.create_run_for_job(_empty, tags=tags)
         instance.report_dagster_event(
             dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "_empty"), run.run_id
         )
-    dev_module._end({"web": child}, "abc", place.settings, dev_module._Asked())
+    dev_module._end_children({"web": child}, "abc", place.settings, dev_module._StopRequests())
     assert child.returncode is not None and is_gone(tags[PROCESS_TAG])
     with open_instance(place.settings) as instance:
         assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELED
-    entry = ledger.entry(key)
+    entry = ledger.find_entry(key)
     assert (entry.state, entry.wanted) == ("new", "render"), "the next start takes it up"
     out, error = capfd.readouterr()
     assert out.count("\n") == 1 and "Ending" in out and error == ""

@@ -12,13 +12,13 @@ from deployment import tiny
 from power_cut import compiler
 from test_store import spoil
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.errors import RenderError
-from pytoon_pipeline.media.measure import measure
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.media.measure import measure_file
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import SegmentsDocument, VideoDocument
-from pytoon_pipeline.stages.finish import make_thumbnail
+from pytoon_pipeline.stages.results import make_thumbnail
 from pytoon_pipeline.stages.segments import REMADE, render_segments
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.store import FolderStore
@@ -37,15 +37,13 @@ def rendered(folder: Path, services: Services) -> tuple[SegmentsDocument, VideoD
     """As a run does it, by a new process."""
     spec = compile_source(find_sources([folder])[0], services)
     segments = render_segments(spec, services, KEY)
-    video = assemble(spec, segments, services, KEY)
+    video = assemble_video(spec, segments, services, KEY)
     make_thumbnail(spec, video, services, KEY)
     return segments, video
 
 
 @pytest.mark.parametrize("how", ["empty", "flip"])
-def test_whatever_is_damaged_is_made_again(
-    services: Services, folder: Path, how: str
-) -> None:
+def test_whatever_is_damaged_is_made_again(services: Services, folder: Path, how: str) -> None:
     store = services.store
     assert isinstance(store, FolderStore)
     _, first = rendered(folder, services)
@@ -63,7 +61,7 @@ def test_whatever_is_damaged_is_made_again(
     # Nothing is left to be made.
     segments, video = rendered(folder, services)
     assert video.cached and all(s.cached and not s.notes for s in segments.segments)
-    assert measure(store.local(video.key)).video.frames == video.frames
+    assert measure_file(store.local(video.key)).video.frames == video.frames
 
 
 def test_a_segment_damaged_before_it_is_linked_is_rendered_again(
@@ -71,10 +69,10 @@ def test_a_segment_damaged_before_it_is_linked_is_rendered_again(
 ) -> None:
     spec = compile_source(find_sources([folder])[0], services)
     segments = render_segments(spec, services, KEY)
-    first = assemble(spec, segments, services, KEY)
+    first = assemble_video(spec, segments, services, KEY)
     services.store.delete(first.key)
     spoil(services.store.local(segments.segments[0].key), "flip")
-    assert assemble(spec, segments, services, KEY).sha256 == first.sha256
+    assert assemble_video(spec, segments, services, KEY).sha256 == first.sha256
 
 
 def test_a_medium_that_is_gone_after_its_plan_was_made_is_said_with_the_remedy(

@@ -166,9 +166,7 @@ def test_what_is_secret_is_never_written_down(compose) -> None:
     for name in needed:
         assert set(re.findall(rf"\$\{{{name}([^}}]*)\}}", said)) == {":?see deploy/env.example"}
     # Two dollars are one of a shell inside.
-    for name, rest in re.findall(
-        r"(?<!\$)\$\{(\w*(?:PASSWORD|TOKEN|SECRET)\w*)([^}]*)\}", said
-    ):
+    for name, rest in re.findall(r"(?<!\$)\$\{(\w*(?:PASSWORD|TOKEN|SECRET)\w*)([^}]*)\}", said):
         assert rest in (":?see deploy/env.example", ":-"), name
     example = (DEPLOY / "env.example").read_text()
     assert all(
@@ -246,9 +244,12 @@ def test_no_container_is_root_without_a_reason(compose, stages) -> None:
     for name, service in compose["services"].items():
         user = service.get("user", "")
         assert (
-            name in ROOT_INSIDE or name in SERVICES or name in own or name == "comfyui"
+            name in ROOT_INSIDE
+            or name in SERVICES
+            or name in own
+            or name == "comfyui"
             or re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
-        ), name  # fmt: skip
+        ), name
 
 
 def test_every_service_is_healthy_or_says_why_not(compose, stages) -> None:
@@ -263,9 +264,10 @@ def _reached(compose, name: str) -> set[str]:
     """Services that one shares a network with."""
     mine = set(compose["services"][name]["networks"])
     return {
-        other for other, service in compose["services"].items()
+        other
+        for other, service in compose["services"].items()
         if other != name and mine & set(service["networks"])
-    }  # fmt: skip
+    }
 
 
 def test_networks_join_only_what_has_to_talk(compose) -> None:
@@ -279,9 +281,11 @@ def test_networks_join_only_what_has_to_talk(compose) -> None:
     assert _reached(compose, "minio") == {"bucket", "code", "worker", "api"}
     assert _reached(compose, "comfyui") == {"worker", "api"}
     assert _reached(compose, "proxy") == {"web", "api"}
-    assert _reached(compose, "grafana") == _reached(compose, "prometheus") ^ {
-        "grafana", "prometheus"
-    } == {"api", "prometheus"}  # fmt: skip
+    assert (
+        _reached(compose, "grafana")
+        == _reached(compose, "prometheus") ^ {"grafana", "prometheus"}
+        == {"api", "prometheus"}
+    )
     pipeline = {n for n, s in compose["services"].items() if "pipeline" in s["networks"]}
     assert pipeline == {"code", "web", "daemon"}
     # What others are called by is where they can be reached.
@@ -304,23 +308,27 @@ def _documented() -> dict[str, set[str]]:
 
 def test_secrets_are_given_where_they_are_needed_only(compose) -> None:
     words = {
-        "AWS_ACCESS_KEY_ID": "S3_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY": "S3_SECRET_KEY",
-        "PYTOON_DATABASE": "POSTGRES_PASSWORD", "PYTOON_BROKER": "REDIS_PASSWORD",
-    }  # fmt: skip
-    holders = {"POSTGRES_PASSWORD": {"postgres"}, "REDIS_PASSWORD": {"redis"},
-               "S3_ACCESS_KEY": {"bucket"}, "S3_SECRET_KEY": {"bucket"}}  # fmt: skip
+        "AWS_ACCESS_KEY_ID": "S3_ACCESS_KEY",
+        "AWS_SECRET_ACCESS_KEY": "S3_SECRET_KEY",
+        "PYTOON_DATABASE": "POSTGRES_PASSWORD",
+        "PYTOON_BROKER": "REDIS_PASSWORD",
+    }
+    holders = {
+        "POSTGRES_PASSWORD": {"postgres"},
+        "REDIS_PASSWORD": {"redis"},
+        "S3_ACCESS_KEY": {"bucket"},
+        "S3_SECRET_KEY": {"bucket"},
+    }
     for secret, documented in _documented().items():
         word = words.get(secret, secret)
         given = {
-            name for name, service in compose["services"].items()
-            if f"${{{word}" in json.dumps(service)
-            or word.lower() in service.get("secrets", [])
-        }  # fmt: skip
+            name
+            for name, service in compose["services"].items()
+            if f"${{{word}" in json.dumps(service) or word.lower() in service.get("secrets", [])
+        }
         assert given == documented | holders.get(word, set()), secret
     known = {words.get(s, s) for s in _documented()}
-    secret = re.findall(
-        r"(?<!\$)\$\{(\w*(?:PASSWORD|TOKEN|SECRET|KEY)\w*)", json.dumps(compose)
-    )
+    secret = re.findall(r"(?<!\$)\$\{(\w*(?:PASSWORD|TOKEN|SECRET|KEY)\w*)", json.dumps(compose))
     assert set(secret) == {w for w in known if w != "PYTOON_BRIEFS_TABLE"}
 
 
@@ -339,10 +347,11 @@ def test_the_bucket_is_used_without_the_servers_root_identity(compose) -> None:
 def test_the_variables_are_the_programs_own(compose, known, values) -> None:
     deployment = values["dagster-user-deployments"]["deployments"][0]
     image = " ".join(
-        r for word, r in re.findall(
+        r
+        for word, r in re.findall(
             r"^(ENV) ((?:[^\\\n]|\\\n)+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE
         )
-    )  # fmt: skip
+    )
     named = {n for name in SERVICES for n in compose["services"][name]["environment"]}
     launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
     named |= {*deployment["env"], *(v.partition("=")[0] for v in launcher["envVars"])}
@@ -381,11 +390,13 @@ def run_job(values, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
     cluster = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "a",
         "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
         "clusters": [{"name": "a", "cluster": {"server": "https://localhost"}}],
         "users": [{"name": "a", "user": {}}],
-    }  # fmt: skip
+    }
     file = tmp_path_factory.mktemp("kube") / "config"
     file.write_text(yaml.safe_dump(cluster))
     config = {
@@ -407,8 +418,11 @@ def run_job(values, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         run = dg.DagsterRun("render", run_id="0" * 32)
         context = K8sContainerContext.create_for_run(run, launcher, include_run_tags=False)
         job = construct_dagster_k8s_job(
-            context.get_k8s_job_config("pytoon-code:0.1", launcher), ["dagster"], "run",
-            user_defined_k8s_config=context.run_k8s_config, component="run_worker",
+            context.get_k8s_job_config("pytoon-code:0.1", launcher),
+            ["dagster"],
+            "run",
+            user_defined_k8s_config=context.run_k8s_config,
+            component="run_worker",
         )
     # The configuration's own fields were what made it so: no code server adds to them.
     [deployment] = values["dagster-user-deployments"]["deployments"]
@@ -430,21 +444,26 @@ def _pods(values, manifests, run_job) -> dict[str, tuple[dict[str, Any], dict[st
     [code] = values["dagster-user-deployments"]["deployments"]
     found = {}
     for name, given in (
-        ("page", values["dagsterWebserver"]), ("daemon", values["dagsterDaemon"]), ("code", code),
-    ):  # fmt: skip
+        ("page", values["dagsterWebserver"]),
+        ("daemon", values["dagsterDaemon"]),
+        ("code", code),
+    ):
         pod = {
-            "securityContext": given["podSecurityContext"], "volumes": given["volumes"],
+            "securityContext": given["podSecurityContext"],
+            "volumes": given["volumes"],
             "labels": given["labels"],
-        }  # fmt: skip
+        }
         container = {
-            "securityContext": given["securityContext"], "resources": given["resources"],
+            "securityContext": given["securityContext"],
+            "resources": given["resources"],
             "volumeMounts": given["volumeMounts"],
             "envFrom": [{"secretRef": s} for s in given["envSecrets"]],
-        }  # fmt: skip
+        }
         found[name] = pod, container
     for name, manifest in (
-        ("run", run_job), ("api", next(m for m in manifests if m["kind"] == "Deployment")),
-    ):  # fmt: skip
+        ("run", run_job),
+        ("api", next(m for m in manifests if m["kind"] == "Deployment")),
+    ):
         template = manifest["spec"]["template"]
         [container] = template["spec"]["containers"]
         found[name] = {**template["spec"], "labels": template["metadata"]["labels"]}, container
@@ -462,9 +481,10 @@ def test_every_pod_is_contained(values, manifests, run_job) -> None:
         assert whole["seccompProfile"] == {"type": "RuntimeDefault"}, name
         own = container["securityContext"]
         assert own == {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
-        }, name  # fmt: skip
+        }, name
         assert container["resources"]["limits"]["memory"], name
         assert container["resources"]["requests"]["cpu"], name
         assert "/tmp" in [m["mountPath"] for m in container["volumeMounts"]], name
@@ -487,18 +507,22 @@ def test_pods_have_no_token_of_the_cluster(values, manifests, run_job) -> None:
     assert deployment["serviceAccount"]["create"] is True
     [role] = [m for m in manifests if m["kind"] == "Role"]
     rights = {
-        (resource, verb) for rule in role["rules"]
-        for resource in rule["resources"] for verb in rule["verbs"]
-    }  # fmt: skip
+        (resource, verb)
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
     assert rights == {("jobs", "get"), ("jobs", "delete"), ("pods", "list"), ("pods", "delete")}
 
 
 def test_pods_are_given_the_secrets_that_they_need(values, manifests, run_job) -> None:
     parts = {"page": "web", "daemon": "daemon", "code": "code", "run": "worker", "api": "api"}
     held = {
-        "pytoon-database": "PYTOON_DATABASE", "pytoon-store": "AWS_SECRET_ACCESS_KEY",
-        "pytoon-engines": "PYTOON_COMFYUI_TOKEN", "pytoon-api": "PYTOON_WEBHOOK_SECRET",
-    }  # fmt: skip
+        "pytoon-database": "PYTOON_DATABASE",
+        "pytoon-store": "AWS_SECRET_ACCESS_KEY",
+        "pytoon-engines": "PYTOON_COMFYUI_TOKEN",
+        "pytoon-api": "PYTOON_WEBHOOK_SECRET",
+    }
     documented = _documented()
     for part, (_, container) in _pods(values, manifests, run_job).items():
         given = {e["secretRef"]["name"] for e in container["envFrom"] if "secretRef" in e}
@@ -527,10 +551,12 @@ def test_what_is_not_allowed_between_pods_is_refused(values, manifests) -> None:
     assert callers == {"code": {"page", "daemon"}, "comfyui": {"run", "api"}}
     for target, sources in callers.items():  # Both ends have to allow it.
         allowed = [
-            parts(spec["podSelector"]) for spec in policies.values()
-            for rule in spec.get("egress", []) for to in rule.get("to", [])
+            parts(spec["podSelector"])
+            for spec in policies.values()
+            for rule in spec.get("egress", [])
+            for to in rule.get("to", [])
             if "podSelector" in to and parts(to["podSelector"]) == {target}
-        ]  # fmt: skip
+        ]
         assert allowed == [sources]
     outside = policies["pytoon-outside"]
     assert parts(outside["podSelector"]) == {"code", "run", "api"}
@@ -541,8 +567,9 @@ def test_what_is_not_allowed_between_pods_is_refused(values, manifests) -> None:
 def test_a_node_can_be_emptied_without_the_page_going(values, manifests) -> None:
     budgets = {
         m["spec"]["selector"]["matchLabels"]["pytoon/part"]: m["spec"]
-        for m in manifests if m["kind"] == "PodDisruptionBudget"
-    }  # fmt: skip
+        for m in manifests
+        if m["kind"] == "PodDisruptionBudget"
+    }
     [code] = values["dagster-user-deployments"]["deployments"]
     assert set(budgets) == {"page", "daemon", "api"} and code["pdb"] == {"maxUnavailable": 1}
     assert budgets["page"]["minAvailable"] < values["dagsterWebserver"]["replicaCount"]
@@ -561,7 +588,7 @@ def test_the_queue_is_the_same_everywhere(values) -> None:
 def test_pods_ask_for_what_their_run_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     from dagster_k8s.job import get_user_defined_k8s_config
 
-    from pytoon_pipeline.defs.jobs import POD_TAG, pod_tags
+    from pytoon_pipeline.defs.videos.jobs import POD_TAG, pod_tags
 
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert pod_tags("1", "1Gi") == {}

@@ -30,8 +30,20 @@ def test_a_whole_install_is_well(settings):
     code, found = findings()
     assert code == 0
     assert not [f for f in found.values() if f["state"] == "fail"]
-    assert {"pytoon", "ffmpeg", "encoding", "clips", "pictures", "presets", "fonts", "text",
-            "store", "dagster", "engine compositor", "credentials"} <= set(found)  # fmt: skip
+    assert {
+        "pytoon",
+        "ffmpeg",
+        "encoding",
+        "clips",
+        "pictures",
+        "presets",
+        "fonts",
+        "text",
+        "store",
+        "dagster",
+        "engine compositor",
+        "credentials",
+    } <= set(found)
     assert "Inter" in found["fonts"]["detail"] and "BudouX" in found["text"]["detail"]
     scripts = found["scripts"]["detail"]
     assert "Latin, Greek, Cyrillic: Inter" in scripts and "emoji: Noto Color Emoji" in scripts
@@ -58,7 +70,7 @@ def test_an_ffmpeg_without_x264(settings, monkeypatch, tmp_path):
     poor = tmp_path / "ffmpeg"
     poor.write_text(
         f'#!/bin/sh\ncase "$*" in *libx264*) echo "Unknown encoder libx264" >&2; exit 1;; esac\n'
-        f'exec "{ffmpeg.exe()}" "$@"\n'
+        f'exec "{ffmpeg.find_executable()}" "$@"\n'
     )
     poor.chmod(0o755)
     monkeypatch.setenv("PYTOON_FFMPEG", str(poor))

@@ -17,40 +17,56 @@ from conftest import clip, cut_out, picture
 from peer import serving
 
 from pytoon_pipeline.engines import policy
-from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage, Health
+from pytoon_pipeline.engines.base import Engine, EngineHealth, FinishedSegment, Footage
 from pytoon_pipeline.engines.comfyui import ComfyUI
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.engines.policy import Budget, Engines, obtain
-from pytoon_pipeline.engines.remote import Remote
-from pytoon_pipeline.engines.still import Still
-from pytoon_pipeline.errors import EngineFailed, EngineUnavailable
-from pytoon_pipeline.media.probe import probe, sha256
+from pytoon_pipeline.engines.policy import EngineSet, RenderBudget, obtain_footage
+from pytoon_pipeline.engines.remote import RemoteEngine
+from pytoon_pipeline.engines.still import StillEngine
+from pytoon_pipeline.errors import EngineFailedError, EngineUnavailableError
+from pytoon_pipeline.media.probe import hash_file, probe_media
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Background, Generate, Layout, Motion
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Asset, Background, Generate, Layout, Motion
 from pytoon_pipeline.store import FolderStore
 
-ENGINES = [Compositor(), Still()]
+ENGINES = [Compositor(), StillEngine()]
 
 
 def job_of(path: Path | None, fit: str = "cover", motion: str = "push_in", **changes) -> SegmentJob:
     media, kind = [], "text"
     if path is not None:
-        info = probe(path)
+        info = probe_media(path)
         kind = info.kind
         media = [
             Asset(
-                id="a1", kind=info.kind, source=path.name, sha256=sha256(path), width=info.width,
-                height=info.height, seconds=info.seconds, has_alpha=info.has_alpha,
+                id="a1",
+                kind=info.kind,
+                source=path.name,
+                sha256=hash_file(path),
+                width=info.width,
+                height=info.height,
+                seconds=info.seconds,
+                has_alpha=info.has_alpha,
             )
         ]
     return SegmentJob(
         **{
-            "segment_id": "s1", "archetype": "hero", "type": kind, "width": 270, "height": 480,
-            "rate": 30, "head": 2, "body": 8, "tail": 3, "media": media,
+            "segment_id": "s1",
+            "archetype": "hero",
+            "type": kind,
+            "width": 270,
+            "height": 480,
+            "rate": 30,
+            "head": 2,
+            "body": 8,
+            "tail": 3,
+            "media": media,
             "background": Background(kind="blur", colors=["#203040"], darken=0.4),
             "layout": Layout(fit=fit, radius=12, shadow=0.4),
-            "motion": Motion(kind=motion, amount=0.1), **changes,
+            "motion": Motion(kind=motion, amount=0.1),
+            **changes,
         }
     )
 
@@ -134,8 +150,13 @@ def test_pictures_are_not_stretched(tmp_path: Path) -> None:
     """A disc stays a disc however it is fitted."""
     path = cut_out(tmp_path / "disc.png", (400, 400))
     for fit in ("contain", "frame", "cutout"):
-        job = job_of(path, fit, "still", background=Background(kind="color", colors=["#FFFFFF"]),
-                     layout=Layout(fit=fit, shadow=0))
+        job = job_of(
+            path,
+            fit,
+            "still",
+            background=Background(kind="color", colors=["#FFFFFF"]),
+            layout=Layout(fit=fit, shadow=0),
+        )
         footage = Compositor().render(job, {"a1": path}, tmp_path, lambda n: None)
         y = next(footage.frames())[0]
         rows, columns = np.nonzero(y < 140)
@@ -151,8 +172,8 @@ class Fake(Engine):
         self.name, self.errors, self.local = name, list(errors), local
         self.calls = 0
 
-    def health(self) -> Health:
-        return Health(True, "")
+    def health(self) -> EngineHealth:
+        return EngineHealth(True, "")
 
     def can_render(self, job) -> bool:
         return True
@@ -167,8 +188,8 @@ class Fake(Engine):
         return Footage(job.width, job.height, job.rate, job.count, lambda: iter(()))
 
 
-GONE = EngineUnavailable("no answer")
-BUSY = EngineFailed("busy", transient=True)
+GONE = EngineUnavailableError("no answer")
+BUSY = EngineFailedError("busy", transient=True)
 
 
 @pytest.mark.parametrize(
@@ -186,11 +207,14 @@ BUSY = EngineFailed("busy", transient=True)
 def test_the_policy_orders_tries_and_records_them(
     policy, local, remote, engine, tries, fallback, degraded
 ) -> None:
-    engines = Engines(
-        [Fake("local", local), Fake("remote", remote, local=False)], Fake("last"),
+    engines = EngineSet(
+        [Fake("local", local), Fake("remote", remote, local=False)],
+        Fake("last"),
         pause=lambda s: None,
     )
-    chosen = obtain(engines, policy, job_of(None), lambda e, f: None, {}, Path(), lambda n: None)
+    chosen = obtain_footage(
+        engines, policy, job_of(None), lambda e, f: None, {}, Path(), lambda n: None
+    )
     assert chosen.engine.name == engine
     assert [t.engine for t in chosen.tries] == tries
     assert [bool(t.reason) for t in chosen.tries] == [True] * (len(tries) - 1) + [False]
@@ -198,7 +222,7 @@ def test_the_policy_orders_tries_and_records_them(
 
 
 def test_nothing_is_redrawn_unless_the_brief_says_so(tmp_path: Path) -> None:
-    engines = Engines([Fake("dreamer"), Fake("painter")], Fake("last"))
+    engines = EngineSet([Fake("dreamer"), Fake("painter")], Fake("last"))
     product = job_of(picture(tmp_path / "p.png", (90, 160)))
     anew = Generate(prompt="steam", from_media="a1")
     redrawn = product.model_copy(update={"type": "generated", "generate": anew})
@@ -216,7 +240,7 @@ def test_engines_are_switched_off_or_chosen(tmp_path: Path) -> None:
     job = job_of(None)
 
     def order(**switches) -> list[str]:
-        engines = Engines([Fake(n) for n in names], Fake("last"), **switches)
+        engines = EngineSet([Fake(n) for n in names], Fake("last"), **switches)
         return [e.name for e in engines.order("local_preferred", job)]
 
     assert order(off=frozenset("b")) == ["a", "c"]
@@ -230,17 +254,21 @@ def test_engines_are_switched_off_or_chosen(tmp_path: Path) -> None:
         ([], "local_preferred", {"generate": Generate(prompt="x")}, "PYTOON_COMFYUI_URL"),
         (["cpu"], "api_only", {}, "no remote engine is set up"),
         (["cpu"], "local_only", {"off": True}, "PYTOON_ENGINES_OFF"),
-        (["cpu"], "local_only", {"generate": Generate(prompt="x", from_media="a1")},
-         "allow_regeneration"),
+        (
+            ["cpu"],
+            "local_only",
+            {"generate": Generate(prompt="x", from_media="a1")},
+            "allow_regeneration",
+        ),
     ],
-)  # fmt: skip
+)
 def test_that_nobody_could_be_asked_is_said(
     names: list[str], chosen: str, changes: dict, said: str, tmp_path: Path
 ) -> None:
     off = frozenset(names) if changes.pop("off", False) else frozenset()
-    engines = Engines([Fake(n) for n in names], Fake("last"), off=off)
+    engines = EngineSet([Fake(n) for n in names], Fake("last"), off=off)
     job = job_of(None, **changes)
-    made = obtain(engines, chosen, job, lambda e, f: None, {}, tmp_path, lambda n: None)
+    made = obtain_footage(engines, chosen, job, lambda e, f: None, {}, tmp_path, lambda n: None)
     assert made.degraded and [t.engine for t in made.tries] == ["nobody", "last"]
     assert said in made.tries[0].reason
 
@@ -259,18 +287,24 @@ def test_a_budget_is_not_exceeded(tmp_path: Path) -> None:
                 progress(0)
             return super().render(job, media, workdir, progress)
 
-    engines = Engines([Gpu("gpu"), Fake("cpu")], Fake("last"), costs={"gpu": 1.0})
-    budget = Budget(cost=4)
+    engines = EngineSet([Gpu("gpu"), Fake("cpu")], Fake("last"), costs={"gpu": 1.0})
+    budget = RenderBudget(cost=4)
     made = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policy.time, "monotonic", lambda: now[0])
         for _ in range(3):
             made.append(
-                obtain(
-                    engines, "local_only", job_of(None), lambda e, f: None, {}, tmp_path,
-                    lambda n: None, budget=budget,
+                obtain_footage(
+                    engines,
+                    "local_only",
+                    job_of(None),
+                    lambda e, f: None,
+                    {},
+                    tmp_path,
+                    lambda n: None,
+                    budget=budget,
                 )
-            )  # fmt: skip
+            )
     assert [c.engine.name for c in made] == ["gpu", "cpu", "cpu"]
     assert [round(c.tries[0].seconds) for c in made] == [3, 1, 0]
     assert "budget of 4 is used up" in made[1].tries[0].reason
@@ -287,13 +321,13 @@ def compositor(folder: Path) -> Iterator[Engine]:
 
 @contextmanager
 def still(folder: Path) -> Iterator[Engine]:
-    yield Still()
+    yield StillEngine()
 
 
 @contextmanager
 def remote(folder: Path) -> Iterator[Engine]:
     with serving(folder / "peer") as peer:
-        yield Remote(peer.url, folder=folder / "engines")
+        yield RemoteEngine(peer.url, folder=folder / "engines")
 
 
 @contextmanager
@@ -307,18 +341,22 @@ def comfyui(folder: Path) -> Iterator[Engine]:
         file.write_text(yaml.safe_dump(binding))
     with ComfyServer(steps=2, run_seconds=0.1) as server:
         yield ComfyUI(
-            [server.url], workflows=folder / "workflows", store=FolderStore(folder / "store"),
+            [server.url],
+            workflows=folder / "workflows",
+            store=FolderStore(folder / "store"),
             folder=folder / "engines",
-        )  # fmt: skip
+        )
 
 
 def generated(path: Path, role: str) -> SegmentJob:
     start = "a1" if role == "footage" else None
     return job_of(
-        path, "contain" if role == "background" else "cover", type="generated",
+        path,
+        "contain" if role == "background" else "cover",
+        type="generated",
         generate=Generate(prompt="steam", role=role, from_media=start, seed=7),
         allow_regeneration=True,
-    )  # fmt: skip
+    )
 
 
 JOBS = {
@@ -356,7 +394,7 @@ def test_every_engine_keeps_the_contract(
 
         footage = engine.render(job, media_of(job, path), tmp_path, progress)
         if isinstance(footage, FinishedSegment):
-            info = probe(footage.path)
+            info = probe_media(footage.path)
             size = (info.width, info.height, round(info.frame_rate), info.frames)
         else:
             frames = sum(1 for _ in footage.frames())

@@ -11,10 +11,10 @@ from conftest import clip, cut_out, picture, tone
 from test_render import build
 from typer.testing import CliRunner
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.cli import app
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.plan.timeline import build_timeline, frames_of
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.timeline import frames_of, timeline
 from pytoon_pipeline.stages.compile import compile_source
 
 FIXTURES = Path(__file__).parent / "fixtures" / "briefs"
@@ -69,7 +69,7 @@ def holds(made: otio.schema.Timeline, folder: Path, frames: int, rate: int) -> N
 @pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.key)
 def test_every_brief_becomes_a_timeline_of_its_frames(source, services, tmp_path: Path) -> None:
     spec = compile_source(source, services)
-    line = timeline(spec)
+    line = build_timeline(spec)
     made, folder = export(source.path, "-o", tmp_path / "out")
     assert folder == tmp_path / "out" / source.key
     holds(made, folder, line.frames, line.rate)
@@ -88,8 +88,7 @@ def test_every_brief_becomes_a_timeline_of_its_frames(source, services, tmp_path
             # A still offers exactly the handles that its transitions take.
             before = part.source_range.start_time - part.available_range().start_time
             after = (
-                part.available_range().end_time_exclusive()
-                - part.source_range.end_time_exclusive()
+                part.available_range().end_time_exclusive() - part.source_range.end_time_exclusive()
             )
             assert (before.to_frames(), after.to_frames()) == (span.head, span.tail)
     marks = [
@@ -116,11 +115,17 @@ def film(folder: Path) -> Path:
     tone(folder / "t.wav", seconds=2)
     tone(folder / "v.wav", seconds=1)
     spec = {
-        "archetype": "hero", "brand": "morrow", "resolution": "270x480",
+        "archetype": "hero",
+        "brand": "morrow",
+        "resolution": "270x480",
         "segments": [
             {"media": "été & co.png", "duration": 1, "text": "One", "transition": "slide"},
-            {"media": "b.mp4", "duration": 2, "audio": {"start": 0.5},
-             "transition": {"type": "fade", "duration": 0.4}},
+            {
+                "media": "b.mp4",
+                "duration": 2,
+                "audio": {"start": 0.5},
+                "transition": {"type": "fade", "duration": 0.4},
+            },
             {"type": "text", "text": "Two words", "duration": 1.5},
         ],
         "audio": {"music": {"media": "t.wav"}, "voice": {"media": "v.wav", "start": 0.5}},
@@ -140,14 +145,16 @@ def test_a_finished_video_is_exported_with_all_its_tracks(services, tmp_path: Pa
     prints = [c.metadata["pytoon"]["fingerprint"] for c in shown]
     assert list(dict.fromkeys(prints)) == [r.fingerprint for r in segments.segments]
     ranges = [
-        (c.media_reference.target_url, *(
-            t.to_frames() for t in (c.source_range.start_time, c.source_range.duration)
-        ))
+        (
+            c.media_reference.target_url,
+            *(t.to_frames() for t in (c.source_range.start_time, c.source_range.duration)),
+        )
         for c in shown
     ]
     # The clip's 45 frames are entered at the 15th and begin anew after the last.
     assert [r for r in ranges if "b.mp4" in r[0]] == [
-        ("media/b.mp4", 15, 30), ("media/b.mp4", 0, 30)
+        ("media/b.mp4", 15, 30),
+        ("media/b.mp4", 0, 30),
     ]
     assert ranges[-1][0] == "media/ground-s3.png"
     assert {"media/t-co.png", "media/finished.mp4"} <= {
@@ -156,7 +163,9 @@ def test_a_finished_video_is_exported_with_all_its_tracks(services, tmp_path: Pa
     music, voice, own = (track(made, name) for name in ("A1", "A2", "A3"))
     # Two seconds of music under four and a half, crossed over with themselves twice, faded out.
     assert [c.duration().to_frames() for c in music if isinstance(c, otio.schema.Clip)] == [
-        50, 40, 45
+        50,
+        40,
+        45,
     ]
     assert cuts(music) == [(50, 10, 10, "fade"), (90, 10, 10, "fade"), (135, 35, 0, "fade")]
     (spoken,) = [c for c in voice if isinstance(c, otio.schema.Clip)]
@@ -190,7 +199,7 @@ def test_what_lies_behind_beside_and_upon_has_its_place(services, tmp_path: Path
     )
     spec = compile_source(find_sources([folder])[0], services)
     made, out = export(folder, "-o", tmp_path / "out")
-    line = timeline(spec)
+    line = build_timeline(spec)
     holds(made, out, line.frames, line.rate)
 
     def shown(name: str) -> list[str | None]:
@@ -201,7 +210,9 @@ def test_what_lies_behind_beside_and_upon_has_its_place(services, tmp_path: Path
         ]
 
     assert [t.name for t in made.tracks][:3] == [
-        "V0 background", "V1 footage", "V1 footage, picture 2"
+        "V0 background",
+        "V1 footage",
+        "V1 footage, picture 2",
     ]
     assert shown("V0 background") == ["room.jpg", "room.jpg", None]
     assert shown("V1 footage") == ["a.png", "a.png", "room.jpg"]

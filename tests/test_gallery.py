@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 
+from pytoon_pipeline.compiler.presets import PresetLibrary
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.presets import PresetLibrary
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -19,24 +19,28 @@ from test_spec import brief, compile_in, compiled
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.engines.generated import generated_footage
-from pytoon_pipeline.errors import EngineFailed
+from pytoon_pipeline.errors import EngineFailedError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.clips import ClipFrames
-from pytoon_pipeline.media.probe import probe, sha256
-from pytoon_pipeline.media.retime import Retimed, moments, retime
-from pytoon_pipeline.picture.contrast import TARGET, behind, contrast, relative_luminance
-from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.spec.job import JobCaption, SegmentJob, fingerprint, segment_jobs
-from pytoon_pipeline.spec.model import (
-    Asset,
-    Background,
-    Generate,
-    Layout,
-    Motion,
-    RenderSpec,
-    TypeStyle,
+from pytoon_pipeline.media.probe import hash_file, probe_media
+from pytoon_pipeline.media.retime import RetimedClip, list_moments, retime_clip
+from pytoon_pipeline.picture.contrast import (
+    TARGET,
+    contrast_ratio,
+    measure_luminance_behind,
+    relative_luminance,
 )
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
+from pytoon_pipeline.plan.model import Asset, RenderSpec
+from pytoon_pipeline.plan.segment import Background, Generate, Layout, Motion
+from pytoon_pipeline.plan.segment_jobs import (
+    JobCaption,
+    SegmentJob,
+    segment_fingerprint,
+    segment_jobs,
+)
+from pytoon_pipeline.plan.text import TypeStyle
+from pytoon_pipeline.plan.timeline import build_timeline
 
 SIZE = (96, 160)
 SPEED = 3.0
@@ -57,14 +61,44 @@ def scene(t: float, light: float = 1.0) -> np.ndarray:
 
 
 def take(
-    path: Path, frames: int = 9, rate: int = 16, light: float = 1.0,
+    path: Path,
+    frames: int = 9,
+    rate: int = 16,
+    light: float = 1.0,
     draw: Callable[[float, float], np.ndarray] = scene,
 ) -> Path:
     """A clip as a model makes it, kept exactly."""
-    argv = [ffmpeg.exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "yuv420p",
-            "-s", f"{SIZE[0]}x{SIZE[1]}", "-r", str(rate), "-colorspace", "bt709",
-            "-color_range", "tv", "-i", "-", "-c:v", "libx264", "-qp", "0", "-preset",
-            "ultrafast", "-colorspace", "bt709", "-color_range", "tv", str(path)]  # fmt: skip
+    argv = [
+        ffmpeg.find_executable(),
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "yuv420p",
+        "-s",
+        f"{SIZE[0]}x{SIZE[1]}",
+        "-r",
+        str(rate),
+        "-colorspace",
+        "bt709",
+        "-color_range",
+        "tv",
+        "-i",
+        "-",
+        "-c:v",
+        "libx264",
+        "-qp",
+        "0",
+        "-preset",
+        "ultrafast",
+        "-colorspace",
+        "bt709",
+        "-color_range",
+        "tv",
+        str(path),
+    ]
     planes = (rgb_to_planes(draw(t, light)) for t in range(frames))
     raw = b"".join(p.tobytes() for frame in planes for p in frame)
     subprocess.run(argv, input=raw, check=True)
@@ -75,19 +109,35 @@ def job_of(path: Path | None, motion: str = "push_in", **changes) -> SegmentJob:
     """A segment of 13 frames, handles among them, of a generated take and perhaps one file."""
     media = []
     if path is not None:
-        info = probe(path)
+        info = probe_media(path)
         media = [
             Asset(
-                id="a1", kind=info.kind, source=path.name, sha256=sha256(path), width=info.width,
-                height=info.height, seconds=info.seconds, has_alpha=info.has_alpha,
+                id="a1",
+                kind=info.kind,
+                source=path.name,
+                sha256=hash_file(path),
+                width=info.width,
+                height=info.height,
+                seconds=info.seconds,
+                has_alpha=info.has_alpha,
             )
         ]
     return SegmentJob(
         **{
-            "segment_id": "s1", "archetype": "hero", "type": "generated", "width": 270,
-            "height": 480, "rate": 30, "head": 2, "body": 8, "tail": 3, "media": media,
+            "segment_id": "s1",
+            "archetype": "hero",
+            "type": "generated",
+            "width": 270,
+            "height": 480,
+            "rate": 30,
+            "head": 2,
+            "body": 8,
+            "tail": 3,
+            "media": media,
             "background": Background(kind="blur", colors=["#203040"], darken=0.4),
-            "layout": Layout(fit="cover"), "motion": Motion(kind=motion, amount=0.1), **changes,
+            "layout": Layout(fit="cover"),
+            "motion": Motion(kind=motion, amount=0.1),
+            **changes,
         }
     )
 
@@ -108,11 +158,14 @@ def asked(**changes) -> Generate:
 
 
 @given(
-    st.integers(1, 130), st.sampled_from([8, 16, 24, 25, 30, 60]), st.sampled_from([24, 25, 30]),
-    st.integers(1, 400), st.sampled_from(["ping_pong", "slow_down"]),
+    st.integers(1, 130),
+    st.sampled_from([8, 16, 24, 25, 30, 60]),
+    st.sampled_from([24, 25, 30]),
+    st.integers(1, 400),
+    st.sampled_from(["ping_pong", "slow_down"]),
 )
 def test_every_frame_shows_a_moment_of_the_take(frames, rate, target, count, stretch) -> None:
-    shown = moments(frames, Fraction(rate), target, count, stretch)
+    shown = list_moments(frames, Fraction(rate), target, count, stretch)
     step, last = Fraction(rate, target), frames - 1
     assert len(shown) == count and shown[0] == 0
     assert all(0 <= m <= last for m in shown)
@@ -139,9 +192,9 @@ def test_every_frame_shows_a_moment_of_the_take(frames, rate, target, count, str
 
 
 def test_between_two_frames_lies_what_was_seen_then(tmp_path: Path) -> None:
-    made = retime(take(tmp_path / "t.mp4"), 30, 16, "ping_pong", tmp_path)
+    made = retime_clip(take(tmp_path / "t.mp4"), 30, 16, "ping_pong", tmp_path)
     assert len(made) == 16 and made.size == SIZE and not list(tmp_path.glob("*tmp*"))
-    shown = moments(9, Fraction(16), 30, 16, "ping_pong")
+    shown = list_moments(9, Fraction(16), 30, 16, "ping_pong")
     source = list(ClipFrames(tmp_path / "t.mp4", None, 16, count=9))
     followed, blended = [], []
     for n, moment in enumerate(shown):
@@ -168,7 +221,7 @@ def test_a_cut_in_a_take_stays_a_cut(tmp_path: Path) -> None:
 
     take(tmp_path / "t.mp4", 6, draw=draw)
     source = list(ClipFrames(tmp_path / "t.mp4", None, 16, count=6))
-    made = retime(tmp_path / "t.mp4", 32, 11, "ping_pong", tmp_path)
+    made = retime_clip(tmp_path / "t.mp4", 32, 11, "ping_pong", tmp_path)
     assert np.abs(source[2][0].astype(int) - source[3][0]).mean() > 40
     assert any(np.array_equal(made[5][0], source[n][0]) for n in (2, 3))
 
@@ -216,9 +269,9 @@ def test_a_take_covers_the_frame_unstretched_with_its_colours_in_place(tmp_path:
     # 96x160 covers 270x480 at three times its size, nine pixels lost on either side.
     assert abs(columns.mean() + 0.5 - (70.5 * 3 - 9)) < 1 and abs(rows.mean() + 0.5 - 241) < 1
     # The disc is grey, its ground is not; chroma lies at 2i + 1/2, 2j + 1 of the frame.
-    low, wide = np.nonzero(cv2.morphologyEx(
-        (v < 134).astype(np.uint8), cv2.MORPH_OPEN, np.ones((9, 9), np.uint8)
-    ))
+    low, wide = np.nonzero(
+        cv2.morphologyEx((v < 134).astype(np.uint8), cv2.MORPH_OPEN, np.ones((9, 9), np.uint8))
+    )
     assert abs(2 * wide.mean() + 0.5 - (columns.mean() + 0.5)) < 0.4
     assert abs(2 * low.mean() + 1 - (rows.mean() + 0.5)) < 0.4
 
@@ -228,7 +281,7 @@ def test_what_is_no_clip_is_the_engines_failure(tmp_path: Path) -> None:
     for path in (picture(tmp_path / "p.png"), tmp_path / "broken.mp4"):
         if path.suffix == ".mp4":
             path.write_bytes(b"\0\0\0\x18ftypmp42" + b"\0" * 500)
-        with pytest.raises(EngineFailed):
+        with pytest.raises(EngineFailedError):
             footage(job, path)
 
 
@@ -246,12 +299,16 @@ def test_the_product_before_a_generated_ground_is_pixel_true(
     path = take(tmp_path / "t.mp4")
     made = footage(job, path, media)
     grounds = [
-        copies(Compositor().render(
-            plain.model_copy(update={"background": Background(colors=[c])}), media, tmp_path,
-            lambda n: None,
-        ))
+        copies(
+            Compositor().render(
+                plain.model_copy(update={"background": Background(colors=[c])}),
+                media,
+                tmp_path,
+                lambda n: None,
+            )
+        )
         for c in ("#F0E8E0", "#101820")
-    ]  # fmt: skip
+    ]
     bare = copies(footage(job.model_copy(update={"media": []}), path))
     for n, planes in enumerate(copies(made)):
         for plane, light, dark in zip(planes, grounds[0][n], grounds[1][n], strict=True):
@@ -281,17 +338,23 @@ def test_bare_words_can_be_read_on_any_take(light: float, dark_words: bool, tmp_
     need."""
     words, ground = ("#1A1A1A", "#F0E8E0") if dark_words else ("#FFFFFF", "#10261C")
     cue = JobCaption(
-        text="Hello", style=TypeStyle(family="Inter", max_px=40, min_px=20, color=words),
-        box=(30, 80, 240, 150), align_y="middle", first=0, end=13,
-    )  # fmt: skip
+        text="Hello",
+        style=TypeStyle(family="Inter", max_px=40, min_px=20, color=words),
+        box=(30, 80, 240, 150),
+        align_y="middle",
+        first=0,
+        end=13,
+    )
     job = job_of(
-        None, generate=asked(), background=Background(colors=[ground]),
+        None,
+        generate=asked(),
+        background=Background(colors=[ground]),
         captions=[cue],
     )
     path = take(tmp_path / "t.mp4", light=light)
     for planes in copies(footage(job, path)):
-        for end in behind([planes], cue.box):
-            assert contrast(relative_luminance(words), end) > 0.9 * TARGET
+        for end in measure_luminance_behind([planes], cue.box):
+            assert contrast_ratio(relative_luminance(words), end) > 0.9 * TARGET
     # Where there are none, the take is as it is.
     bare = copies(footage(job.model_copy(update={"captions": []}), path))[6]
     seen = copies(footage(job, path))[6]
@@ -331,26 +394,42 @@ def order(spec: RenderSpec) -> list[str]:
         ("media: a.png\ngenerate: x", ["*x", "a"]),
         ("generate: [x, y]", ["*x", "*y"]),
         ("media: [a.png, b.png]\ngenerate: {prompt: x, from_media: b.png}", ["a", "b+x"]),
-        ("media: [a.png, b.png]\ngenerate: {prompt: x, from_media: b.png}\n"
-         "allow_regeneration: true", ["a", "b*x"]),
-        ("media: [a.png, b.png]\nallow_regeneration: true\n"
-         "generate: {prompt: x, from_media: b.png, role: background}", ["a", "b+x"]),
-        ("media: [a.png, b.png]\ngenerate: [{prompt: x, from_media: a.png}, "
-         "{prompt: y, from_media: a.png}]", ["a+x", "a+y", "b"]),
+        (
+            "media: [a.png, b.png]\ngenerate: {prompt: x, from_media: b.png}\n"
+            "allow_regeneration: true",
+            ["a", "b*x"],
+        ),
+        (
+            "media: [a.png, b.png]\nallow_regeneration: true\n"
+            "generate: {prompt: x, from_media: b.png, role: background}",
+            ["a", "b+x"],
+        ),
+        (
+            "media: [a.png, b.png]\ngenerate: [{prompt: x, from_media: a.png}, "
+            "{prompt: y, from_media: a.png}]",
+            ["a+x", "a+y", "b"],
+        ),
         ("media: [a.png, b.png]\ngenerate: {prompt: x, from_media: c.png}", ["a", "c+x", "b"]),
         ("media: [a.png, b.png]\ngenerate: {prompt: x, role: background}", ["a+x", "b+x"]),
         ("archetype: overlay\nmedia: [a.png, b.png, c.png]\ngenerate: x", ["a+x", "b+x", "c+x"]),
-        ("archetype: overlay\nmedia: [a.png, b.png, c.png]\ngenerate: [x, y]",
-         ["a+x", "b+x", "c+y"]),
+        (
+            "archetype: overlay\nmedia: [a.png, b.png, c.png]\ngenerate: [x, y]",
+            ["a+x", "b+x", "c+y"],
+        ),
         ("archetype: overlay\nmedia: a.png\ngenerate: [x, y]", ["a+x", "a+y"]),
-        ("archetype: overlay\nmedia: [a.png, {path: b.png, background: blur}, {text: Card}]\n"
-         "generate: x", ["a+x", "b", ""]),
-        ("archetype: overlay\nmedia: [a.png, b.png]\ngenerate: {prompt: x, role: footage}",
-         ["a", "*x", "b"]),
+        (
+            "archetype: overlay\nmedia: [a.png, {path: b.png, background: blur}, {text: Card}]\n"
+            "generate: x",
+            ["a+x", "b", ""],
+        ),
+        (
+            "archetype: overlay\nmedia: [a.png, b.png]\ngenerate: {prompt: x, role: footage}",
+            ["a", "*x", "b"],
+        ),
         ("archetype: overlay\ngenerate: x", ["*x"]),
         ("archetype: meme\nmedia: a.png\ngenerate: x\nhook: Ha", ["*x", "a"]),
     ],
-)  # fmt: skip
+)
 def test_where_prompts_go(text: str, expected: list[str], tmp_path: Path) -> None:
     media_files(tmp_path, "a.png", "b.png", "c.png")
     spec = compiled(brief(tmp_path, f"music: none\n{text}\n"))
@@ -373,11 +452,11 @@ def test_a_picture_is_redrawn_only_when_the_brief_says_so(tmp_path: Path) -> Non
     text = "media: [a.png, b.png]\ngenerate: {prompt: x, from_media: b.png}\n"
     for safe in ("true", "false"):
         kept = compiled(brief(tmp_path, f"{text}brand_safe: {safe}\n"))
-        assert not any(j.redrawn for j in segment_jobs(kept, timeline(kept)))
+        assert not any(j.is_redrawn for j in segment_jobs(kept, build_timeline(kept)))
         assert any(n.startswith("generate[0].from_media:") and "b.png" in n for n in kept.notes)
     free = compiled(brief(tmp_path, f"{text}allow_regeneration: true\n"))
-    jobs = segment_jobs(free, timeline(free))
-    assert [j.redrawn for j in jobs] == [False, True] and jobs[1].allow_regeneration
+    jobs = segment_jobs(free, build_timeline(free))
+    assert [j.is_redrawn for j in jobs] == [False, True] and jobs[1].allow_regeneration
     assert jobs[1].generate.from_media == free.segments[1].media[0] == jobs[1].media[0].id
     assert any(n.startswith("To be reviewed:") and "redraws" in n for n in free.notes)
 
@@ -385,13 +464,13 @@ def test_a_picture_is_redrawn_only_when_the_brief_says_so(tmp_path: Path) -> Non
 def test_a_hand_written_plan_keeps_to_the_same_rules(tmp_path: Path) -> None:
     media_files(tmp_path, "a.png")
     segment = {"generate": {"prompt": "x", "fromMedia": "a.png"}, "duration": 2}
-    kept = written(tmp_path, segments=[segment]).spec
+    kept = written(tmp_path, segments=[segment]).plan
     assert order(kept) == ["a+x"] and kept.segments[0].generate.from_media is None
     assert any(n.startswith("segments[0].generate.from_media:") for n in kept.notes)
     allowed = {"allowRegeneration": True}
-    free = written(tmp_path, segments=[segment], constraints=allowed).spec
+    free = written(tmp_path, segments=[segment], constraints=allowed).plan
     assert order(free) == ["a*x"] and free.segments[0].generate.from_media == "a1"
-    plain = written(tmp_path, segments=[{**segment, "type": "image", "media": "a.png"}]).spec
+    plain = written(tmp_path, segments=[{**segment, "type": "image", "media": "a.png"}]).plan
     assert order(plain) == ["a"] and "segments[0].generate has no effect" in plain.notes[0]
     missing = {"generate": {"prompt": "x", "fromMedia": "z.png"}}
     found = written(tmp_path, segments=[missing])
@@ -459,11 +538,11 @@ def test_the_mark_of_a_generated_segment_knows_its_picture_by_its_bytes(tmp_path
 
     def mark(text: str) -> str:
         spec = compiled(brief(tmp_path, f"{text}\nallow_regeneration: true\nmusic: none\n"))
-        jobs = segment_jobs(spec, timeline(spec))
+        jobs = segment_jobs(spec, build_timeline(spec))
         job = next(j for j in jobs if j.generate)
-        begins = job.canonical()["generate"]["from_media"]
+        begins = job.canonical_data()["generate"]["from_media"]
         assert begins == f"sha256:{job.media[0].sha256}"
-        return fingerprint(job.model_copy(update={"head": 0, "tail": 0}), {}, {})
+        return segment_fingerprint(job.model_copy(update={"head": 0, "tail": 0}), {}, {})
 
     first = mark("media: [b.png]\ngenerate: {prompt: x, from_media: b.png}")
     (tmp_path / "b.png").rename(tmp_path / "c.png")
@@ -474,8 +553,8 @@ def test_the_mark_of_a_generated_segment_knows_its_picture_by_its_bytes(tmp_path
 
 def test_the_frames_of_a_take_leave_nothing_behind(tmp_path: Path) -> None:
     path = take(tmp_path / "t.mp4")
-    made = retime(path, 30, 20, "slow_down", tmp_path)
-    assert isinstance(made, Retimed) and [p.name for p in tmp_path.iterdir()] == ["t.mp4"]
-    again = retime(path, 30, 20, "slow_down", tmp_path)
+    made = retime_clip(path, 30, 20, "slow_down", tmp_path)
+    assert isinstance(made, RetimedClip) and [p.name for p in tmp_path.iterdir()] == ["t.mp4"]
+    again = retime_clip(path, 30, 20, "slow_down", tmp_path)
     for a, b in zip(made, again, strict=True):
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))

@@ -18,27 +18,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pytoon_pipeline.compiler.compile import compile_file
+from pytoon_pipeline.compiler.draft import CompileContext
+from pytoon_pipeline.compiler.presets import DEFAULT_PRESET, PresetLibrary
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.yuv import planes_to_rgb
+from pytoon_pipeline.plan.segment_jobs import segment_jobs
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.compile import compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.job import segment_jobs
-from pytoon_pipeline.spec.presets import DEFAULT_PRESET, PresetLibrary
-from pytoon_pipeline.spec.timeline import timeline
-from pytoon_pipeline.stages.finishing import Finishing
+from pytoon_pipeline.stages.finishing import SegmentFinishing
 
 GOLDEN = Path(__file__).parent / "golden"
 MEDIA = project_data("briefs") / "morrow"
 LIBRARY = PresetLibrary(project_data("presets"))
 FONTS = FontLibrary([project_data("presets") / "fonts"])
 
-LEAST_MEAN_SSIM = 0.97
+MIN_MEAN_SSIM = 0.97
 """Structural similarity (Wang et al., 2004) of luma, over the whole picture."""
-LEAST_LOCAL_SSIM = 0.80
+MIN_LOCAL_SSIM = 0.80
 """The same, where it is least: the mean of a square of 31 pixels."""
-MOST_COLOUR = 6.0
+MAX_COLOUR = 6.0
 """Difference of the mean R, G or B, of 255, of the square of 31 pixels that differs most."""
 
 SCENES: dict[str, list[dict]] = {
@@ -66,9 +66,9 @@ class Likeness:
     @property
     def close(self) -> bool:
         return (
-            self.mean_ssim >= LEAST_MEAN_SSIM
-            and self.local_ssim >= LEAST_LOCAL_SSIM
-            and self.colour <= MOST_COLOUR
+            self.mean_ssim >= MIN_MEAN_SSIM
+            and self.local_ssim >= MIN_LOCAL_SSIM
+            and self.colour <= MAX_COLOUR
         )
 
 
@@ -105,14 +105,14 @@ def drawn(archetype: str, preset: str, folder: Path) -> np.ndarray:
     }
     plan = folder / "render_spec.json"
     plan.write_text(json.dumps(spec), encoding="utf-8")
-    compiled = compile_file(plan, MEDIA, "spec", plan.name, Workshop(LIBRARY, FONTS))
-    assert compiled.spec, [str(p) for p in compiled.problems]
+    compiled = compile_file(plan, MEDIA, "spec", plan.name, CompileContext(LIBRARY, FONTS))
+    assert compiled.plan, [str(p) for p in compiled.problems]
     frames = []
-    for job in segment_jobs(compiled.spec, timeline(compiled.spec)):
+    for job in segment_jobs(compiled.plan, build_timeline(compiled.plan)):
         files = {a.id: compiled.files[a.id] for a in job.all_assets}
         footage = Compositor().render(job, files, folder, lambda n: None)
         wanted = job.count * 3 // 4
-        seen = islice(Finishing(job, FONTS, files).over(footage), wanted, None)
+        seen = islice(SegmentFinishing(job, FONTS, files).over(footage), wanted, None)
         frames.append(planes_to_rgb(next(seen)))
     return np.hstack(frames)
 

@@ -17,12 +17,13 @@ from PIL import Image
 from shipped import ROOT, shipped_files
 from typer.testing import CliRunner
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.cli import app
+from pytoon_pipeline.compiler.presets import PresetLibrary
 from pytoon_pipeline.errors import InternalError, SettingsError
-from pytoon_pipeline.media import apart, probe
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.media import probe, sandbox
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.settings import Settings, load_settings, project_data
-from pytoon_pipeline.spec.presets import PresetLibrary
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.services import open_fonts, open_services
 
@@ -58,8 +59,10 @@ def test_folders_of_ones_own_come_first(standing: Path):
     (standing / "presets").mkdir()
     (settings.home / "presets").mkdir(parents=True)
     assert load_settings().presets_dirs == (
-        standing / "presets", settings.home / "presets", project_data("presets")
-    )  # fmt: skip
+        standing / "presets",
+        settings.home / "presets",
+        project_data("presets"),
+    )
 
 
 def test_a_folder_that_is_named_must_be_there(standing: Path, monkeypatch):
@@ -90,12 +93,17 @@ def test_each_kind_of_file_is_overlaid_by_name(standing: Path, monkeypatch):
     assert from_["hero", "calm"] == ("Calm", str(home))
     assert from_["hero", "daylight"] == ("Daylight", "pytoon")
     assert {b["name"]: b["from"] for b in said["brands"]} == {
-        "morrow": "pytoon", "neutral": "pytoon", "own": "presets"
-    }  # fmt: skip
+        "morrow": "pytoon",
+        "neutral": "pytoon",
+        "own": "presets",
+    }
     assert {m["name"]: m["from"] for m in said["music"]} == {
-        "warm": str(home), "mine": str(home), "drive": "pytoon", "bounce": "pytoon",
+        "warm": str(home),
+        "mine": str(home),
+        "drive": "pytoon",
+        "bounce": "pytoon",
         "still": "pytoon",
-    }  # fmt: skip
+    }
     words = pytoon("presets").stdout
     assert re.search(r"^own .* presets$", words, re.MULTILINE)
 
@@ -129,9 +137,11 @@ def test_an_own_neutral_kit_is_filled_up_from_the_carried_one(standing: Path):
 def test_an_own_font_counts_and_what_it_lacks_comes_from_the_carried_ones(standing: Path):
     carried = open_fonts(load_settings(), system=False)
     fonts = standing / "presets/fonts"
-    shutil.copytree(FONTS / "inter", fonts / "mine", ignore=lambda _, names: [
-        n for n in names if "700" not in n
-    ])  # fmt: skip
+    shutil.copytree(
+        FONTS / "inter",
+        fonts / "mine",
+        ignore=lambda _, names: [n for n in names if "700" not in n],
+    )
     mixed = open_fonts(load_settings(), system=False)
     assert mixed.require("Inter", 700).path.is_relative_to(fonts)
     assert mixed.require("Inter", 800).path.is_relative_to(FONTS)
@@ -162,8 +172,9 @@ def test_tests_see_what_is_shipped_and_nothing_that_was_put_beside_it(tmp_path: 
     for name in ("presets/brands/own/brand.yaml", "presets/fonts/own.ttf", "briefs/one/brief.yaml"):
         write(place / name, "x")
     assert sorted(shipped_files(place)) == [
-        "briefs/morrow/refill.yaml", "presets/brands/neutral/brand.yaml"
-    ]  # fmt: skip
+        "briefs/morrow/refill.yaml",
+        "presets/brands/neutral/brand.yaml",
+    ]
 
 
 def test_no_test_reads_the_folders_of_the_checkout():
@@ -185,9 +196,7 @@ _CHANGED = {
         "def fewer(file, mode=None, options=None):\n    return real(file, mode, options=options)\n"
         "av.open = fewer\n"
     ),
-    "a method that Pillow has no more": (
-        "from PIL import Image\ndel Image.Image.getexif\n"
-    ),
+    "a method that Pillow has no more": ("from PIL import Image\ndel Image.Image.getexif\n"),
     "a library that does not load": "import sys\nsys.modules['av'] = None\n",
 }
 
@@ -196,24 +205,24 @@ _CHANGED = {
 def test_a_library_that_changed_is_no_damaged_file(what, tmp_path: Path, monkeypatch):
     """The process apart finds the other library; the file is sound."""
     sound = clip(tmp_path / "good.mp4") if "PyAV" in what else picture(tmp_path / "good.png")
-    start = _CHANGED[what] + apart._START
-    monkeypatch.setattr(apart, "_START", start)
-    monkeypatch.setattr(apart, "_helper", None)
+    start = _CHANGED[what] + sandbox._START
+    monkeypatch.setattr(sandbox, "_START", start)
+    monkeypatch.setattr(sandbox, "_helper", None)
     with pytest.raises(InternalError) as caught:
-        probe.probe(sound)
+        probe.probe_media(sound)
     told = str(caught.value) + "".join(getattr(caught.value, "__notes__", []))
     assert re.search("unexpected keyword argument|getexif|import of av", told), told
     assert "is damaged" not in str(caught.value)
-    if apart._helper is not None:
-        apart._helper.end()
+    if sandbox._helper is not None:
+        sandbox._helper.end()
 
 
 def test_a_fault_of_ours_is_said_as_one(settings, tmp_path: Path, monkeypatch):
     brief = write(tmp_path / "b" / "brief.yaml", "media: [a.png]\n")
     picture(tmp_path / "b" / "a.png")
     changed = _CHANGED["a method that Pillow has no more"]
-    monkeypatch.setattr(apart, "_START", changed + apart._START)
-    monkeypatch.setattr(apart, "_helper", None)
+    monkeypatch.setattr(sandbox, "_START", changed + sandbox._START)
+    monkeypatch.setattr(sandbox, "_helper", None)
     said = pytoon("check", brief)
     words = " ".join((said.stdout + said.stderr).split())
     assert said.exit_code == 1 and "getexif" in words and "fault of Pytoon itself" in words
@@ -223,8 +232,8 @@ def test_a_fault_of_ours_is_said_as_one(settings, tmp_path: Path, monkeypatch):
     found = {f["name"]: f for f in json.loads(pytoon("doctor", "--json").stdout)["findings"]}
     assert found["examining"]["state"] == "fail" and "getexif" in found["examining"]["detail"]
     assert found["encoding"]["state"] == "ok"
-    if apart._helper is not None:
-        apart._helper.end()
+    if sandbox._helper is not None:
+        sandbox._helper.end()
 
 
 def test_what_a_broken_file_makes_a_library_raise_is_no_fault_of_ours(tmp_path: Path, monkeypatch):
@@ -237,8 +246,8 @@ def test_what_a_broken_file_makes_a_library_raise_is_no_fault_of_ours(tmp_path: 
 
     code = raised.__code__.replace(co_filename=PngImagePlugin.__file__)
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", type(raised)(code, {}))
-    with pytest.raises(probe.UnreadableMedia) as caught:
-        probe.examine(path)
+    with pytest.raises(UnreadableMediaError) as caught:
+        probe.examine_media(path)
     assert caught.value.code == "media.corrupt"
 
 
@@ -254,9 +263,13 @@ def test_nothing_is_written_where_pytoon_is_installed(settings, tmp_path: Path):
 
     before = carried()
     done = subprocess.run(
-        [sys.executable, "-m", "pytoon_pipeline.cli", "new", "x"], cwd=tmp_path, check=False,
-        capture_output=True, text=True, env=dict(os.environ),
-    )  # fmt: skip
+        [sys.executable, "-m", "pytoon_pipeline.cli", "new", "x"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+    )
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "x" / "sample.jpg") as sample:
         assert sample.size[0] >= 1000

@@ -12,14 +12,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from ledger_states import force_state
 
-from pytoon_pipeline.briefs import apart
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.defs import reconcile, sensors, watch
-from pytoon_pipeline.defs.pages import WrittenPage, write_page
-from pytoon_pipeline.defs.resources import SettingsResource
-from pytoon_pipeline.defs.sensors import intake
+from pytoon_pipeline.briefs.queue_hints import QueueHints, read_hints
+from pytoon_pipeline.briefs.source import BriefSource
+from pytoon_pipeline.defs.campaigns.pages import WrittenPage, write_page
+from pytoon_pipeline.defs.videos import reconcile, sensors
+from pytoon_pipeline.defs.videos.resources import SettingsResource
+from pytoon_pipeline.defs.videos.sensors import intake
+from pytoon_pipeline.intake import requests, sandboxed_reader
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.store import open_store
 
 
@@ -40,8 +43,8 @@ class Folder:
         self.cursor: str | None = None
         self.later = 60.0
         self.instance = dg.DagsterInstance.ephemeral()
-        monkeypatch.setattr(watch.time, "time", lambda: self._now() + self.later)
-        monkeypatch.setattr(sensors, "PACE", sensors.Pace(least=0, share=0))
+        monkeypatch.setattr(requests.time, "time", lambda: self._now() + self.later)
+        monkeypatch.setattr(sensors, "PACE", sensors.TickPace(least=0, share=0))
         self.asked: list[str] = []
         self.written: list[WrittenPage] = []
         writer = sensors.PageWriter()
@@ -164,14 +167,14 @@ def test_a_campaign_has_its_page_made_when_something_became_of_it(folder: Folder
     folder.tick()
     assert folder.pages == [], "nothing is done yet"
     for name in "ab":
-        folder.ledger.note(f"spring/{name}", state="done")
+        force_state(folder.ledger, f"spring/{name}", state="done")
     assert folder.tick() == [] and folder.pages == ["spring"]
     assert folder.tick() == [] and folder.pages == [], "it is being made"
     made_at, seen = time.time(), folder.ledger.campaigns()["spring"]
     folder.ledger.note_page("spring", made=made_at, seen=seen)
     folder.later += 100
     assert folder.tick() == [] and folder.pages == [], "it is up to date"
-    folder.ledger.note("spring/b", state="refused", error="wrong")
+    force_state(folder.ledger, "spring/b", state="refused", error="wrong")
     assert folder.tick() == [] and folder.pages == ["spring"]
     folder.later += 60
     assert folder.tick() == [] and folder.pages == []
@@ -182,7 +185,7 @@ def test_a_campaign_has_its_page_made_when_something_became_of_it(folder: Folder
 def test_a_page_is_shown_as_an_asset_without_a_run(folder: Folder):
     folder.brief("spring/a")
     folder.tick()
-    folder.ledger.note("spring/a", state="done")
+    force_state(folder.ledger, "spring/a", state="done")
     store = open_store(folder.settings.load())
     folder.written = [write_page(name, folder.ledger, store) for name in ("spring", "?")]
     assert [p.document is not None for p in folder.written] == [True, False]
@@ -201,7 +204,7 @@ def test_what_is_gone_is_marked_until_it_is_back(folder: Folder):
     rows = {e.key for e in folder.ledger.find() if e.source.path == table}
     assert len(rows) == 2
     for entry in folder.ledger.find():
-        folder.ledger.note(entry.key, state="done")
+        force_state(folder.ledger, entry.key, state="done")
 
     def deleted() -> set[str]:
         folder.tick()
@@ -220,7 +223,7 @@ def test_what_is_gone_is_marked_until_it_is_back(folder: Folder):
     aside.rename(folder.root)
     folder.brief("c/gone")
     folder.tick()
-    assert not folder.ledger.entry("c/gone").deleted
+    assert not folder.ledger.find_entry("c/gone").deleted
 
 
 def test_what_a_person_wants_is_requested_by_priority(folder: Folder):
@@ -228,13 +231,15 @@ def test_what_a_person_wants_is_requested_by_priority(folder: Folder):
         folder.brief(f"c/{name}", f"media: [a.jpg]\npriority: {rank}\n")
     assert len(folder.tick()) == 3
     for name in "abc":
-        folder.ledger.note(f"c/{name}", state="done")
+        force_state(folder.ledger, f"c/{name}", state="done")
     assert folder.ledger.want(["c/a", "c/c"], "recheck") == 2
     folder.ledger.want(["c/b"], "rerender")
     requests = folder.tick()
     assert [(r.partition_key, r.job_name) for r in requests] == [
-        ("c/b", "brief_job"), ("c/a", "recheck_job"), ("c/c", "recheck_job"),
-    ]  # fmt: skip
+        ("c/b", "brief_job"),
+        ("c/a", "recheck_job"),
+        ("c/c", "recheck_job"),
+    ]
     assert requests[0].tags["pytoon/action"] == "rerender"
     assert requests[0].tags["dagster/priority"] == "7"
     assert folder.tick() == []
@@ -248,10 +253,10 @@ def test_thousands_of_briefs_are_looked_at_well_inside_a_tick(folder: Folder):
     first = folder.tick()
     assert len(first) == 20
     for entry in folder.ledger.find():
-        folder.ledger.note(entry.key, state="done")
+        force_state(folder.ledger, entry.key, state="done")
     second = folder.tick()
     assert len({r.partition_key for r in first + second}) == 40
-    sources, problems = watch.gather(folder.settings.load())
+    sources, problems = requests.gather_sources(folder.settings.load())
     assert (len(sources), problems) == (5000, [])
 
 
@@ -263,9 +268,7 @@ def rows(count: int, **changed: str) -> str:
     return "\n".join(["name,media,hook", *lines]) + "\n"
 
 
-def test_of_a_table_only_changed_rows_are_rendered(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
-):
+def test_of_a_table_only_changed_rows_are_rendered(folder: Folder, monkeypatch: pytest.MonkeyPatch):
     # No run is launched here, and a request that no run is known of is made again after a while.
     monkeypatch.setattr(reconcile, "GRACE_SECONDS", 3600.0)
     table = write(folder.root / "spring.csv", rows(300))
@@ -305,18 +308,18 @@ def test_rows_of_a_database_learn_what_became_of_them(
     )
     run(
         "INSERT INTO shop VALUES (1, 'cup', 'One', '{a.jpg}', NULL), (2, 'pot', 'Two', '{a.jpg}', "
-        "'{\"ctas\": [\"Buy\", \"Get\"]}')"
+        '\'{"ctas": ["Buy", "Get"]}\')'
     )
     write(folder.root / "a.jpg", "pixels")
     assert folder.rendered() == ["shop/cup", "shop/pot-c1", "shop/pot-c2"]
-    folder.ledger.note("shop/cup", state="refused", error="shop: row 1: too long")
-    folder.ledger.note("shop/pot-c1", state="done")
+    force_state(folder.ledger, "shop/cup", state="refused", error="shop: row 1: too long")
+    force_state(folder.ledger, "shop/pot-c1", state="done")
     assert folder.rendered() == []
     said = "SELECT status, video, error FROM shop ORDER BY id"
     first, second = run(said)
     assert first == ("refused", None, "shop: row 1: too long")
     assert second[0] == "requested", "its other variant is not done yet"
-    folder.ledger.note("shop/pot-c2", state="done")
+    force_state(folder.ledger, "shop/pot-c2", state="done")
     assert folder.rendered() == [], "what is written back is no change"
     status, video, error = run(said)[1]
     assert (status, error) == ("done", None)
@@ -340,12 +343,12 @@ def test_a_database_that_is_down_keeps_no_folder_waiting(
 
 
 @pytest.fixture
-def spinning(monkeypatch: pytest.MonkeyPatch) -> Iterator[apart.BriefReader]:
+def spinning(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandboxed_reader.BriefReader]:
     """A reader whose helper spins, or dies, over files that say so."""
-    start = apart._START.replace(
-        "serve()",
+    start = sandboxed_reader._START.replace(
+        "serve_requests()",
         "import os, re\n"
-        "read = apart.content_hash\n"
+        "read = sandboxed_reader.content_hash\n"
         "def content_hash(source, roots):\n"
         "    text = source.path.read_text()\n"
         "    if 'spins' in text:\n"
@@ -353,19 +356,22 @@ def spinning(monkeypatch: pytest.MonkeyPatch) -> Iterator[apart.BriefReader]:
         "    if 'dies' in text:\n"
         "        os._exit(9)\n"
         "    return read(source, roots)\n"
-        "apart.content_hash = content_hash\n"
-        "apart.serve()",
-    ).replace("import serve", "import serve\nfrom pytoon_pipeline.briefs import apart")
-    monkeypatch.setattr(apart, "_START", start)
-    monkeypatch.setattr(apart, "FILE_SECONDS", 1.0)
-    made = apart.BriefReader()
-    monkeypatch.setattr(sensors, "reader", lambda: made)
+        "sandboxed_reader.content_hash = content_hash\n"
+        "sandboxed_reader.serve_requests()",
+    ).replace(
+        "import serve_requests",
+        "import serve_requests\nfrom pytoon_pipeline.intake import sandboxed_reader",
+    )
+    monkeypatch.setattr(sandboxed_reader, "_START", start)
+    monkeypatch.setattr(sandboxed_reader, "FILE_SECONDS", 1.0)
+    made = sandboxed_reader.BriefReader()
+    monkeypatch.setattr(sensors, "shared_reader", lambda: made)
     yield made
     made.close()
 
 
 def test_a_brief_that_can_not_be_read_in_time_costs_itself_only(
-    folder: Folder, spinning: apart.BriefReader
+    folder: Folder, spinning: sandboxed_reader.BriefReader
 ):
     folder.brief("c/1", "media: [a.jpg]\nhook: spins\n")
     folder.brief("c/2", "media: [a.jpg]\nhook: dies\n")
@@ -384,19 +390,19 @@ def test_a_brief_that_is_being_copied_is_not_read_through(folder: Folder):
     """A large file would be read from its beginning at each look while it grows."""
     path = folder.brief("c/b")
     source = find_sources([path.parent])[0]
-    with closing(apart.BriefReader()) as reader:
+    with closing(sandboxed_reader.BriefReader()) as reader:
         until = time.monotonic() + 60
         copied = reader.read(source, {}, until, settled_before=0.0)
         assert copied.contents == "" and copied.still.newest > 0
         settled = reader.read(source, {}, until, unmoved=copied.still.signature, settled_before=0.0)
-        assert settled == apart.read_brief(source, {}) and settled.contents
+        assert settled == sandboxed_reader.read_brief(source, {}) and settled.contents
 
 
 def test_briefs_that_take_long_keep_none_from_its_turn(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ):
     """A look has time for two briefs. Those that come first are changed before each."""
-    monkeypatch.setattr(watch, "MOST_REQUESTS", 2)
+    monkeypatch.setattr(requests, "MAX_REQUESTS", 2)
     for number in range(6):
         folder.brief(f"c/{number}")
     turns = 0
@@ -406,3 +412,30 @@ def test_briefs_that_take_long_keep_none_from_its_turn(
         folder.tick()
         turns += 1
     assert turns <= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "priority", "generates"),
+    [
+        ("brief.yaml", "media: [a.jpg]\n", 0, False),
+        ("brief.yaml", "priority: 7\ngenerate: [steam]\n", 7, True),
+        ("brief.yaml", "{media: [a.jpg], priority: 7, generate: [steam]}\n", 7, True),
+        ("brief.yaml", '"priority" : 7\n? generate\n: - steam\n', 7, True),
+        ("brief.yaml", "media: [a.jpg]\nhook: |\n  generate: nothing\n  priority: 9\n", 0, False),
+        ("brief.yaml", "generate: []\npriority: 700\n", 0, False),
+        ("brief.yaml", "generate: [steam", 0, False),
+        ("brief.json", '{"generate":["steam"],"priority":-3}', -3, True),
+        ("render_spec.json", '{"segments":[{"type":"generated"}]}', 0, True),
+        ("render_spec.json", '{"segments":[{"generate":{"prompt":"steam"}}]}', 0, True),
+        ("render_spec.json", '{"segments":[{"text":"type: generated"}]}', 0, False),
+    ],
+)
+def test_the_queue_reads_the_parsed_document(
+    tmp_path: Path, name: str, text: str, priority: int, generates: bool
+):
+    """However it is laid out: a brief that a GPU works for never escapes the limit of those."""
+    path = tmp_path / name
+    path.write_text(text)
+    kind = "spec" if name.startswith("render_spec") else "brief"
+    source = BriefSource(path, kind, "c", "b", tmp_path)
+    assert read_hints(source) == QueueHints(priority, generates)

@@ -22,22 +22,24 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from test_engines import Fake
 from test_render import build
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.engines.base import Footage
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.engines.policy import Engines
-from pytoon_pipeline.engines.still import Still
-from pytoon_pipeline.errors import EngineUnavailable, LinkError, SettingsError
-from pytoon_pipeline.media import credentials, label
-from pytoon_pipeline.media.link import boxes, edit_lists, is_faststart
-from pytoon_pipeline.quality.checks import Verdict
-from pytoon_pipeline.spec.model import Generate, Overlay, RenderSpec, Segment
+from pytoon_pipeline.engines.policy import EngineSet
+from pytoon_pipeline.engines.still import StillEngine
+from pytoon_pipeline.errors import EngineUnavailableError, LinkError, SettingsError
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.media import credentials, source_label
+from pytoon_pipeline.media.mp4_boxes import edit_lists, is_faststart, read_boxes
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.segment import Generate, Segment
+from pytoon_pipeline.plan.text import Overlay
+from pytoon_pipeline.quality.verdicts import CheckVerdict
 from pytoon_pipeline.stages import labelling
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import MetricsDocument, SegmentRecord, SegmentsDocument
-from pytoon_pipeline.stages.finish import judge
 from pytoon_pipeline.stages.labelling import source_type
+from pytoon_pipeline.stages.results import judge_video
 from pytoon_pipeline.stages.services import Services
 
 PROMPT = "steam over a cup at dawn"
@@ -51,9 +53,7 @@ class Dreamer(Fake):
         return job.type == "generated"
 
     def inputs(self, job) -> dict:
-        return {
-            "name": self.name, "workflow": "t2v", "models": ["dream-1.safetensors"], "seed": 7
-        }
+        return {"name": self.name, "workflow": "t2v", "models": ["dream-1.safetensors"], "seed": 7}
 
     def render(self, job, media, workdir, progress) -> Footage:
         super().render(job, media, workdir, progress)
@@ -71,7 +71,7 @@ class Dreamer(Fake):
 
 @pytest.fixture
 def dreaming(services: Services) -> Services:
-    return replace(services, engines=Engines([Compositor(), Dreamer("dreamer")], Still()))
+    return replace(services, engines=EngineSet([Compositor(), Dreamer("dreamer")], StillEngine()))
 
 
 def brief(folder: Path, *more: dict) -> Path:
@@ -79,7 +79,10 @@ def brief(folder: Path, *more: dict) -> Path:
     picture(folder / "cup.jpg", (500, 400))
     picture(folder / "pot.jpg", (300, 400), (60, 90, 200))
     spec = {
-        "archetype": "hero", "brand": "neutral", "resolution": "270x480", "audioTrack": False,
+        "archetype": "hero",
+        "brand": "neutral",
+        "resolution": "270x480",
+        "audioTrack": False,
         "segments": [
             {"media": "cup.jpg", "duration": 1, "text": "One"},
             {"duration": 2, "generate": {"prompt": PROMPT}},
@@ -92,10 +95,12 @@ def brief(folder: Path, *more: dict) -> Path:
 
 
 def name(common: str) -> x509.Name:
-    return x509.Name([
-        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Morrow Ltd"),
-        x509.NameAttribute(NameOID.COMMON_NAME, common),
-    ])
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Morrow Ltd"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common),
+        ]
+    )
 
 
 def certify(folder: Path, days: float = 30, alone: bool = False) -> tuple[Path, Path, str]:
@@ -107,18 +112,27 @@ def certify(folder: Path, days: float = 30, alone: bool = False) -> tuple[Path, 
 
     def certificate(common: str, key, issuer: str, issuer_key, ca: bool) -> x509.Certificate:
         usage = dict.fromkeys(
-            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-             "crl_sign", "encipher_only", "decipher_only"), False,
+            (
+                "content_commitment",
+                "key_encipherment",
+                "data_encipherment",
+                "key_agreement",
+                "crl_sign",
+                "encipher_only",
+                "decipher_only",
+            ),
+            False,
         )
         made = (
-            x509.CertificateBuilder().subject_name(name(common)).issuer_name(name(issuer))
-            .public_key(key.public_key()).serial_number(x509.random_serial_number())
+            x509.CertificateBuilder()
+            .subject_name(name(common))
+            .issuer_name(name(issuer))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(days=60))
             .not_valid_after(now + dt.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca, None), True)
-            .add_extension(
-                x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, **usage), True
-            )
+            .add_extension(x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, **usage), True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False
@@ -138,7 +152,8 @@ def certify(folder: Path, days: float = 30, alone: bool = False) -> tuple[Path, 
     (folder / "chain.pem").write_text(pem(signer) + ("" if alone else pem(authority)))
     (folder / "key.pem").write_bytes(
         own.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
             serialization.NoEncryption(),
         )
     )
@@ -150,7 +165,7 @@ def signing(services: Services, certificate: Path | None, key: Path | None) -> S
     return replace(services, settings=settings)
 
 
-def verdict(metrics: MetricsDocument) -> Verdict:
+def verdict(metrics: MetricsDocument) -> CheckVerdict:
     return next(v for v in metrics.verdicts if v.name == "ai_label")
 
 
@@ -162,7 +177,7 @@ def test_generated_footage_is_marked_in_the_file(dreaming: Services, tmp_path: P
     assert not errors and "not signed" in verdict(metrics).message
 
     video = dreaming.store.local(metrics.video.key)
-    assert is_faststart(video) and not edit_lists(video) and boxes(video)[-1].path == "uuid"
+    assert is_faststart(video) and not edit_lists(video) and read_boxes(video)[-1].path == "uuid"
     assert hashlib.sha256(video.read_bytes()).hexdigest() == metrics.video.sha256
     # Another reader finds it too, and every frame.
     with av.open(str(video), container_options={"export_xmp": "1"}) as file:
@@ -175,8 +190,11 @@ def test_generated_footage_is_marked_in_the_file(dreaming: Services, tmp_path: P
         "digital_source_type": "compositeWithTrainedAlgorithmicMedia",
         "segments": [
             {
-                "segment": "s2", "engine": "dreamer", "workflow": "t2v",
-                "models": ["dream-1.safetensors"], "seed": 7,
+                "segment": "s2",
+                "engine": "dreamer",
+                "workflow": "t2v",
+                "models": ["dream-1.safetensors"],
+                "seed": 7,
                 "prompt_sha256": hashlib.sha256(PROMPT.encode()).hexdigest(),
             }
         ],
@@ -188,25 +206,28 @@ def test_generated_footage_is_marked_in_the_file(dreaming: Services, tmp_path: P
     taken = segments.model_copy(deep=True)
     taken.segments[1].take = {"workflow": {"6": {"text": PROMPT}}, "seed": 9}
     spec = compile_source(find_sources([folder])[0], dreaming)
-    [take] = labelling.disclosure(spec, taken, dreaming).segments
+    [take] = labelling.build_disclosure(spec, taken, dreaming).segments
     assert (take.models, take.seed) == (None, 9) and PROMPT not in take.workflow
 
     # The same brief gives the same bytes.
-    assert assemble(spec, segments, dreaming, "camp/cup", fresh=True).sha256 == metrics.video.sha256
+    assert (
+        assemble_video(spec, segments, dreaming, "camp/cup", fresh=True).sha256
+        == metrics.video.sha256
+    )
 
     # Who asks for a signature is told that there is none; a mark that is gone or wrong is missed.
     strict = replace(dreaming.settings, c2pa_required=True)
-    _, verdicts = judge(spec, metrics.video, replace(dreaming, settings=strict), segments)
+    _, verdicts = judge_video(spec, metrics.video, replace(dreaming, settings=strict), segments)
     assert "PYTOON_C2PA_CERTIFICATE" in next(v.remedy for v in verdicts if v.name == "ai_label")
     whole = video.read_bytes()
-    mark = boxes(video)[-1]
+    mark = read_boxes(video)[-1]
     for damaged, says in (
         (whole[: mark.start], "says nothing"),
         (whole.replace(b"compositeWithTrained", b"compositeWithDrained"), "Drained"),
         (whole.replace(b"<x:xmpmeta", b"<y:xmpmeta"), "can't be read"),
     ):
         dreaming.store.put_bytes(metrics.video.key, damaged)
-        _, verdicts = judge(spec, metrics.video, dreaming, segments)
+        _, verdicts = judge_video(spec, metrics.video, dreaming, segments)
         found = next(v for v in verdicts if v.name == "ai_label")
         assert not found.passed and found.severity == "error" and says in found.message
 
@@ -215,37 +236,44 @@ def test_what_is_not_generated_is_not_marked(services: Services, tmp_path: Path)
     """A picture of the brief's own, standing in where no engine came, is no generated footage."""
     gone = replace(
         services,
-        engines=Engines([Compositor(), Dreamer("dreamer", [EngineUnavailable("off")])], Still()),
+        engines=EngineSet(
+            [Compositor(), Dreamer("dreamer", [EngineUnavailableError("off")])], StillEngine()
+        ),
     )
     segments, metrics = build(gone, brief(tmp_path / "camp" / "cup"))
     assert segments.segments[1].degraded and verdict(metrics).passed
     video = gone.store.local(metrics.video.key)
-    assert [b.path for b in boxes(video) if "/" not in b.path][-1] == "mdat"
+    assert [b.path for b in read_boxes(video) if "/" not in b.path][-1] == "mdat"
     assert metrics.disclosure.model_dump() == {
-        "ai_generated": False, "digital_source_type": None, "segments": [], "c2pa": "not_needed",
+        "ai_generated": False,
+        "digital_source_type": None,
+        "segments": [],
+        "c2pa": "not_needed",
         "signer": None,
     }
     # A file that claims it all the same is wrong.
     claimed = tmp_path / "claimed.mp4"
-    label.add_packet(video, claimed, label.packet(label.GENERATED, "Pytoon", "A credit"))
+    source_label.add_packet(
+        video, claimed, source_label.build_packet(source_label.GENERATED, "Pytoon", "A credit")
+    )
     assert claimed.read_bytes()[: video.stat().st_size] == video.read_bytes()
     with pytest.raises(LinkError, match="bears a mark"):
-        label.add_packet(claimed, tmp_path / "twice.mp4", b"more")
+        source_label.add_packet(claimed, tmp_path / "twice.mp4", b"more")
     gone.store.put(metrics.video.key, claimed)
     spec = compile_source(find_sources([tmp_path / "camp" / "cup"])[0], gone)
-    _, verdicts = judge(spec, metrics.video, gone, segments)
+    _, verdicts = judge_video(spec, metrics.video, gone, segments)
     assert not next(v for v in verdicts if v.name == "ai_label").passed
 
 
 @pytest.mark.parametrize(
     ("segments", "overlays", "expected"),
     [
-        (["footage"], [], label.GENERATED),
-        (["footage", "footage"], [{"type": "badge", "text": "New"}], label.GENERATED),
-        (["footage"], [{"media": "logo"}], label.COMPOSITE),
-        (["footage", "text"], [], label.COMPOSITE),
-        (["background"], [], label.COMPOSITE),
-        (["footage", "degraded"], [], label.COMPOSITE),
+        (["footage"], [], source_label.GENERATED),
+        (["footage", "footage"], [{"type": "badge", "text": "New"}], source_label.GENERATED),
+        (["footage"], [{"media": "logo"}], source_label.COMPOSITE),
+        (["footage", "text"], [], source_label.COMPOSITE),
+        (["background"], [], source_label.COMPOSITE),
+        (["footage", "degraded"], [], source_label.COMPOSITE),
         (["degraded", "text"], [{"media": "logo"}], None),
     ],
 )
@@ -254,16 +282,30 @@ def test_the_source_type_is_of_the_whole_picture(segments, overlays, expected) -
     for i, kind in enumerate(segments):
         role = "background" if kind == "background" else "footage"
         planned.append(
-            Segment(id=f"s{i}", type="text") if kind == "text"
-            else Segment(id=f"s{i}", type="generated", media=["cup"] if role != "footage" else [],
-                         generate=Generate(prompt=PROMPT, role=role))
-        )  # fmt: skip
+            Segment(id=f"s{i}", type="text")
+            if kind == "text"
+            else Segment(
+                id=f"s{i}",
+                type="generated",
+                media=["cup"] if role != "footage" else [],
+                generate=Generate(prompt=PROMPT, role=role),
+            )
+        )
         records.append(
-            SegmentRecord(segment_id=f"s{i}", fingerprint="", key="", engine="e", frames=1,
-                          seconds=0, cached=False, degraded=kind == "degraded")
+            SegmentRecord(
+                segment_id=f"s{i}",
+                fingerprint="",
+                key="",
+                engine="e",
+                frames=1,
+                seconds=0,
+                cached=False,
+                degraded=kind == "degraded",
+            )
         )
     spec = RenderSpec(
-        archetype="hero", segments=planned,
+        archetype="hero",
+        segments=planned,
         overlays=[Overlay.model_validate(o) for o in overlays],
     )
     assert source_type(spec, SegmentsDocument(segments=records)) == expected
@@ -280,9 +322,10 @@ def test_a_certificate_signs_what_the_video_is_made_of(
     # The picture comes with Content Credentials of its own: they are handed on.
     own, signed = folder / "cup.jpg", io.BytesIO()
     action = {"action": "c2pa.created", "digitalSourceType": f"{IPTC}digitalCapture"}
-    statement = {"title": "shot", "assertions": [
-        {"label": "c2pa.actions", "data": {"actions": [action]}}
-    ]}  # fmt: skip
+    statement = {
+        "title": "shot",
+        "assertions": [{"label": "c2pa.actions", "data": {"actions": [action]}}],
+    }
     who = credentials.load_identity(certificate, key)
     info = c2pa.C2paSignerInfo("es256", who.certificates.encode(), who.key.encode(), None)
     with c2pa.Signer.from_info(info) as signer, c2pa.Builder(statement) as builder:
@@ -311,33 +354,37 @@ def test_a_certificate_signs_what_the_video_is_made_of(
     files += [own, folder / "pot.jpg"]
     names = ["s2.mp4", "s3.mp4", "cup.jpg", "pot.jpg"]
     assert [(i["title"], i["relationship"], i["instance_id"]) for i in manifest["ingredients"]] == [
-        (title, "inputTo" if title == "pot.jpg" else "componentOf",
-         f"urn:sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}")
+        (
+            title,
+            "inputTo" if title == "pot.jpg" else "componentOf",
+            f"urn:sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
+        )
         for title, path in zip(names, files, strict=True)
-    ]  # fmt: skip
+    ]
     shot = found["manifests"][manifest["ingredients"][2]["active_manifest"]]
     assert shot["title"] == "shot"
     said = {a["label"]: a["data"] for a in manifest["assertions"]}
-    assert [(a["action"], a.get("digitalSourceType")) for a in said["c2pa.actions.v2"]["actions"]] \
-        == [
-            ("c2pa.created", f"{IPTC}compositeWithTrainedAlgorithmicMedia"),
-            ("c2pa.placed", f"{IPTC}trainedAlgorithmicMedia"),
-            ("c2pa.placed", f"{IPTC}trainedAlgorithmicMedia"),
-            ("c2pa.placed", None),
-        ]  # fmt: skip
+    assert [
+        (a["action"], a.get("digitalSourceType")) for a in said["c2pa.actions.v2"]["actions"]
+    ] == [
+        ("c2pa.created", f"{IPTC}compositeWithTrainedAlgorithmicMedia"),
+        ("c2pa.placed", f"{IPTC}trainedAlgorithmicMedia"),
+        ("c2pa.placed", f"{IPTC}trainedAlgorithmicMedia"),
+        ("c2pa.placed", None),
+    ]
     assert said["pytoon.takes"]["takes"][0]["models"] == ["dream-1.safetensors"]
     assert manifest["claim_generator_info"][0]["name"] == "Pytoon"
 
     # Signed once: an unchanged brief is not signed anew. A changed picture breaks the signature,
     # a changed mark too; and one that was taken off is missed.
-    monkeypatch.setattr(labelling, "sign", lambda *a: pytest.fail("was signed again"))
+    monkeypatch.setattr(labelling, "sign_video", lambda *a: pytest.fail("was signed again"))
     _, again = build(services, folder)
     assert again.video.cached and again.video.sha256 == metrics.video.sha256
     with pytest.raises(pytest.fail.Exception):
         build(signing(dreaming, *certify(tmp_path / "others")[:2]), folder)
 
     spec = compile_source(find_sources([folder])[0], services)
-    first = {b.path: b for b in reversed(boxes(video)) if "/" not in b.path}
+    first = {b.path: b for b in reversed(read_boxes(video)) if "/" not in b.path}
     picture_byte = first["mdat"].start + first["mdat"].size // 2
     for at, says in (
         (picture_byte, "damaged"),
@@ -348,7 +395,7 @@ def test_a_certificate_signs_what_the_video_is_made_of(
         broken = bytearray(whole)
         broken[at] ^= 1
         services.store.put_bytes(metrics.video.key, broken)
-        _, verdicts = judge(spec, metrics.video, services, segments)
+        _, verdicts = judge_video(spec, metrics.video, services, segments)
         bad = next(v for v in verdicts if v.name == "ai_label")
         assert not bad.passed and says in bad.message, (at, bad)
 
@@ -365,7 +412,8 @@ def test_a_certificate_that_can_not_sign_is_named_before_anything_is_linked(
     private = serialization.load_pem_private_key(key.read_bytes(), None)
     locked.write_bytes(
         private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
             serialization.BestAvailableEncryption(b"secret"),
         )
     )

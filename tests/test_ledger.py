@@ -16,16 +16,19 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from deployment import Postgres, connections
+from ledger_states import force_state
 
-from pytoon_pipeline.briefs import database as databases
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import METADATA, SCHEMA, Ledger
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.errors import Problem, StoreError, UserError
+from pytoon_pipeline.intake import database as databases
+from pytoon_pipeline.intake.brief_state import BriefState
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import METADATA, SCHEMA
 from pytoon_pipeline.service.documents import RenderRequest
-from pytoon_pipeline.service.jobs import Jobs
-from pytoon_pipeline.service.request import Accepted
-from pytoon_pipeline.service.webhooks import Courier
+from pytoon_pipeline.service.jobs import JobStore
+from pytoon_pipeline.service.request import AcceptedRequest
+from pytoon_pipeline.service.webhooks import WebhookDispatcher
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -35,7 +38,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | s
         return
     url = request.getfixturevalue("database")
     yield url
-    databases.dispose(url)
+    databases.dispose_engines(url)
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ def test_a_source_has_one_key_and_a_key_one_source(ledger: Ledger, tmp_path: Pat
     assert plain == "c/b" and other.startswith("c/b~") and len(other) == len("c/b~") + 6
     assert {ledger.source(plain), ledger.source(other)} == {first, second}
     with pytest.raises(UserError, match="No brief is known as 'c/x'"):
-        ledger.entry("c/x")
+        ledger.find_entry("c/x")
 
 
 def test_a_key_goes_over_only_where_its_file_is_known_to_be_gone(
@@ -76,13 +79,13 @@ def test_a_key_goes_over_only_where_its_file_is_known_to_be_gone(
     ledger.register(kept)
     monkeypatch.undo()
     for key in ("c/moved", "c/kept"):
-        ledger.note(key, state="done", content_hash="old")
+        force_state(ledger, key, state="done", content_hash="old")
     (tmp_path / "one").rename(tmp_path / "two")
     again = [brief(tmp_path / f"two/c/{n}/brief.yaml") for n in ("moved", "kept")]
     assert ledger.register(again[0]) == "c/moved"
-    assert ledger.entry("c/moved").content_hash == ""
+    assert ledger.find_entry("c/moved").content_hash == ""
     assert ledger.register(again[1]).startswith("c/kept~")
-    assert ledger.entry("c/kept").content_hash == "old"
+    assert ledger.find_entry("c/kept").content_hash == "old"
 
 
 def test_requests_are_numbered_one_by_one(ledger: Ledger, tmp_path: Path):
@@ -96,19 +99,23 @@ def test_requests_are_numbered_one_by_one(ledger: Ledger, tmp_path: Path):
     assert all(each == sorted(each) for each in numbers)
     assert sorted(n for each in numbers for n in each) == list(range(1, 41))
     assert ledger.request(keys[0], "h2", "l2", after=90, priority=3, action="recheck") == 91
-    entry = ledger.entry(keys[0])
-    assert (entry.state, entry.serial, entry.priority, entry.action) == ("requested", 91, 3,
-                                                                         "recheck")  # fmt: skip
+    entry = ledger.find_entry(keys[0])
+    assert (entry.state, entry.serial, entry.priority, entry.action) == (
+        "requested",
+        91,
+        3,
+        "recheck",
+    )
     assert (entry.content_hash, entry.look) == ("h2", "l2")
 
 
 def test_states_are_noted_and_found(ledger: Ledger, tmp_path: Path):
     keys = [ledger.register(brief(tmp_path / f"{c}/b/brief.yaml")) for c in "Bac"]
-    assert [e.key for e in ledger.find()] == [e.key for e in ledger.entries()] == sorted(keys)
+    assert [e.key for e in ledger.find()] == [e.key for e in ledger.list_entries()] == sorted(keys)
     before = ledger.now()
     wrong = Problem("media.missing", "x.jpg is missing", "Add it.", box=(0, 0, 9, 9))
-    ledger.note("a/b", state="refused", error="no \0 'x'", problems=[wrong], progress=0.25)
-    entry = ledger.entry("a/b")
+    force_state(ledger, "a/b", state="refused", error="no \0 'x'", problems=[wrong], progress=0.25)
+    entry = ledger.find_entry("a/b")
     assert entry.problems == (wrong,) and entry.progress == 0.25
     assert entry.error.startswith("no ") and entry.error.endswith("'x'")
     assert before - 0.05 <= entry.updated <= ledger.now() + 0.05
@@ -118,30 +125,33 @@ def test_states_are_noted_and_found(ledger: Ledger, tmp_path: Path):
     assert ledger.find(campaign="c")[0].wanted == "rerender"
     assert ledger.looks()[entry.source.origin].state == "refused"
     assert ledger.campaigns()["a"] == entry.updated
-    won = at_once(*[lambda: ledger.settle("c/b", ["new"], state="failed", error="x")] * 6)
+    won = at_once(
+        *[lambda: ledger.set_state("c/b", BriefState.FAILED, only_from=[BriefState.NEW], error="x")]
+        * 6
+    )
     assert Counter(won) == {True: 1, False: 5}
-    assert not ledger.settle("c/b", ["new"], state="done")
-    assert ledger.entry("c/b").state == "failed"
+    assert not ledger.set_state("c/b", BriefState.DONE, only_from=[BriefState.NEW])
+    assert ledger.find_entry("c/b").state == "failed"
 
 
 def test_pages_are_asked_for_once_they_are_stale(ledger: Ledger, tmp_path: Path):
     for name in "ab":
-        ledger.note(ledger.register(brief(tmp_path / f"{name}/b/brief.yaml")), state="done")
+        force_state(ledger, ledger.register(brief(tmp_path / f"{name}/b/brief.yaml")), state="done")
     now, last = ledger.now(), ledger.campaigns()["a"]
     assert ledger.stale_pages(now, 5, 60) == ["a", "b"]
     at_once(*[lambda i=i: ledger.note_page("a", asked=now + i) for i in range(6)])
     assert ledger.stale_pages(now, 5, 60) == ["b"]
     ledger.note_page("a", made=now + 6, seen=last)
     assert ledger.stale_pages(now + 100, 5, 60) == ["b"]
-    ledger.note("a/b", state="running")
+    force_state(ledger, "a/b", state="running")
     assert ledger.stale_pages(now + 50, 5, 60) == ["b"]
     assert ledger.stale_pages(now + 70, 5, 60) == ["a", "b"]
 
 
 _OPEN = """
 import sys
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.folders import find_sources
 from pathlib import Path
 import pytoon_pipeline.service.jobs
 (source,) = find_sources([Path(sys.argv[2])])
@@ -155,10 +165,13 @@ def test_processes_that_start_together_make_the_tables_once(address: Path | str,
     started = [
         subprocess.Popen(
             [sys.executable, "-c", _OPEN, str(address), str(source.path)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(4)
-    ]  # fmt: skip
+    ]
     for each in started:
         assert each.stdout.readline() == "ready\n", each.stderr.read()
     for each in started:
@@ -171,8 +184,8 @@ def test_processes_that_start_together_make_the_tables_once(address: Path | str,
 def test_columns_and_indexes_that_came_later_are_added(address: Path | str, tmp_path: Path):
     ledger = Ledger(address)
     key = ledger.register(brief(tmp_path / "c/b/brief.yaml"))
-    ledger.note(key, state="done", run_id="r")
-    entry = ledger.entry(key)
+    force_state(ledger, key, state="done", run_id="r")
+    entry = ledger.find_entry(key)
     table = "known_briefs" if ledger.path else f"{SCHEMA}.known_briefs"
     with ledger.begin() as connection:
         index = "ix_known_briefs_wanted"
@@ -180,7 +193,7 @@ def test_columns_and_indexes_that_came_later_are_added(address: Path | str, tmp_
         for column in ("wanted", "progress", "priority", "host", "deleted"):
             connection.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN {column}"))
     again = Ledger(address)
-    assert again.entry(key) == replace(entry, host="")
+    assert again.find_entry(key) == replace(entry, host="")
     assert again.want([key], "render") == 1
     with again.begin() as connection:
         inspector = sa.inspect(connection)
@@ -189,12 +202,12 @@ def test_columns_and_indexes_that_came_later_are_added(address: Path | str, tmp_
 
 
 def test_jobs_of_the_api_are_kept_there_too(ledger: Ledger, tmp_path: Path):
-    jobs = Jobs(ledger, tmp_path / "jobs")
+    jobs = JobStore(ledger, tmp_path / "jobs")
 
     def make(name: str, **more: object) -> tuple[str, bool]:
         request = RenderRequest.model_construct(campaign="api", name=name, priority=2)
-        accepted = Accepted(request, "brief", {"media": ["a.jpg"]}, {})
-        with jobs.incoming() as folder:
+        accepted = AcceptedRequest(request, "brief", {"media": ["a.jpg"]}, {})
+        with jobs.open_incoming() as folder:
             (folder / "a.jpg").write_bytes(b"x")
             return jobs.create(accepted, folder, **more)
 
@@ -205,17 +218,19 @@ def test_jobs_of_the_api_are_kept_there_too(ledger: Ledger, tmp_path: Path):
     rest, end = jobs.page(state="pending", campaign="api", limit=4, cursor=cursor)
     assert [j.id for j in first + rest] == [once[0][0], *reversed(ids)] and end is None
     job = jobs.get(ids[0])
-    assert ledger.entry(job.key).wanted == "render" and ledger.entry(job.key).priority == 2
-    ledger.note(job.key, state="done")
+    assert (
+        ledger.find_entry(job.key).wanted == "render" and ledger.find_entry(job.key).priority == 2
+    )
+    force_state(ledger, job.key, state="done")
     assert jobs.get(ids[0]).state == "completed" and jobs.get(ids[1]).state == "pending"
     assert abs(jobs.get(ids[1]).updated - ledger.now()) < 30
     assert jobs.cancel(ids[1], lambda key: None).state == "cancelled"
-    courier = Courier(jobs, lambda job: {}, "secret", lambda: None, lambda key: None)
-    due = courier._due()
+    courier = WebhookDispatcher(jobs, lambda job: {}, "secret", lambda: None, lambda key: None)
+    due = courier._due_jobs()
     assert [j.id for j in due] == [ids[0], ids[1]]
-    assert Counter(at_once(*[lambda: courier._claim(due[0])] * 4)) == {True: 1, False: 3}
-    ledger.note(jobs.get(ids[1]).key, state="running")
-    assert jobs.risen() == [jobs.get(ids[1]).key]
+    assert Counter(at_once(*[lambda: courier._claim_delivery(due[0])] * 4)) == {True: 1, False: 3}
+    force_state(ledger, jobs.get(ids[1]).key, state="running")
+    assert jobs.find_restarted() == [jobs.get(ids[1]).key]
 
 
 # A server ----------------------------------------------------------------------------------------
@@ -228,8 +243,8 @@ def test_machines_share_the_servers_clock(
     true = time.time
     key = ledger.register(brief(tmp_path / "c/b/brief.yaml"))
     monkeypatch.setattr(time, "time", lambda: true() + 3600)
-    ledger.note(key, state="done")
-    assert abs(ledger.entry(key).updated - true()) < 5
+    force_state(ledger, key, state="done")
+    assert abs(ledger.find_entry(key).updated - true()) < 5
     assert abs(ledger.now() - true()) < 5
 
 
@@ -263,7 +278,7 @@ def test_connections_are_few_and_a_forked_process_opens_its_own(database: str, t
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert ledgers[0].entry(key).progress == 0.75
+    assert ledgers[0].find_entry(key).progress == 0.75
     ledgers[0].dispose()
     assert connections(database, 0) == 0
 
@@ -283,7 +298,7 @@ def test_a_server_that_restarts_is_waited_for(own_postgres: Postgres, tmp_path: 
             own_postgres.start_in(1.0)
         return connection.execute(sa.select(table.c.priority)).scalar_one()
 
-    assert ledger.transact(work) == 1 and len(tries) > 1
+    assert ledger.run_transaction(work) == 1 and len(tries) > 1
     own_postgres.stop()
     own_postgres.start_in(1.0)
     assert at_once(lambda: ledger.request(key, "h", "l"), ledger.now)[0] == 1
@@ -295,10 +310,11 @@ def test_what_cannot_be_reached_is_said_without_the_password(
     monkeypatch.setattr(databases, "PATIENCE", 0.3)
     server = sa.make_url(postgres)
     wrong = {
-        "nobody listens": server.set(username="me", password="s3cret", query={}, host="127.0.0.1",
-                                     port=9, database="d"),
+        "nobody listens": server.set(
+            username="me", password="s3cret", query={}, host="127.0.0.1", port=9, database="d"
+        ),
         "no such database": server.set(username="postgres", password="s3cret", database="none"),
-    }  # fmt: skip
+    }
     for url in wrong.values():
         with pytest.raises(StoreError) as told:
             Ledger(url.render_as_string(hide_password=False))
@@ -319,7 +335,7 @@ def test_a_table_of_the_first_version_beside_the_new_one_is_taken_over_once(tmp_
     source = brief(tmp_path / "camp" / "a.yaml")
     ledger = Ledger(path)
     key = ledger.register(source)
-    ledger.note(key, state="done")
+    force_state(ledger, key, state="done")
     place = str(source.path), "brief", str(source.folder), "camp"
     row = (key, *place, "a", "h", "l", 3, "new", "", 1)
     names = "key, path, kind, folder, campaign, name, content_hash, look, serial, state, error"

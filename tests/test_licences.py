@@ -8,10 +8,10 @@ from pathlib import Path
 import yaml
 from conftest import picture, tone
 
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.settings import project_data
 from pytoon_pipeline.stages.compile import compile_source
-from pytoon_pipeline.stages.licences import AUTHORS, licences
+from pytoon_pipeline.stages.licences import AUTHORS, list_licences
 
 MUSIC = project_data("presets") / "music"
 
@@ -38,7 +38,7 @@ def ledger(folder: Path, services, text: str) -> list[tuple]:
     picture(folder / "a.png")
     (folder / "brief.yaml").write_text(text, "utf-8")
     spec = compile_source(find_sources([folder])[0], services)
-    return [(r.kind, r.name, r.licence, r.file) for r in licences(spec, services)]
+    return [(r.kind, r.name, r.licence, r.file) for r in list_licences(spec, services)]
 
 
 def test_all_that_a_video_is_made_of_is_listed(services, tmp_path: Path) -> None:
@@ -60,7 +60,8 @@ def test_a_track_of_ones_own_keeps_what_its_author_says(services, tmp_path: Path
     folder.mkdir(parents=True)
     tone(folder / "t.wav", 2)
     found = ledger(
-        folder, services,
+        folder,
+        services,
         'media: a.png\nhook: "One"\nmusic: {path: t.wav, licence: "bought, no. 7"}\n',
     )
     assert ("music", "t.wav", "bought, no. 7", None) in found

@@ -15,15 +15,10 @@ import pytest
 from pytoon_pipeline.errors import LinkError, MediaError
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import VideoSettings, encode_video
-from pytoon_pipeline.media.link import (
-    AAC_PRIMING,
-    Part,
-    boxes,
-    edit_lists,
-    is_faststart,
-    link,
-)
-from pytoon_pipeline.media.measure import loudness_graph, measure, parse_loudness
+from pytoon_pipeline.media.link import AAC_PRIMING, LinkPart, link_video
+from pytoon_pipeline.media.measure import measure_file
+from pytoon_pipeline.media.measure_sound import loudness_graph, parse_loudness
+from pytoon_pipeline.media.mp4_boxes import edit_lists, is_faststart, read_boxes
 
 W, H, RATE, SOUND = 270, 480, 30, 48000
 FADE = 16
@@ -45,18 +40,42 @@ def number(y: np.ndarray) -> int:
 def encode(path: Path, lumas: Iterable[np.ndarray], keys: list[int], **settings: object) -> Path:
     grey = np.full((H // 2, W // 2), 128, np.uint8)
     frames = [(y, grey, grey) for y in lumas]
-    encode_video(frames, path, size=(W, H), rate=RATE, count=len(frames), keyframes=keys,
-                 settings=VideoSettings(**settings))  # fmt: skip
+    encode_video(
+        frames,
+        path,
+        size=(W, H),
+        rate=RATE,
+        count=len(frames),
+        keyframes=keys,
+        settings=VideoSettings(**settings),
+    )
     return path
 
 
 def aac(path: Path, samples: np.ndarray) -> Path:
     """As sound is encoded for the linker: (n, 2) at 48 kHz, ffmpeg's own encoder."""
-    ffmpeg.run(
-        ["-f", "f32le", "-ar", SOUND, "-ac", 2, "-i", "pipe:0", "-c:a", "aac", "-b:a", "160k",
-         *ffmpeg.BITEXACT, "-f", "mp4", path],
-        "encode sound", input=samples.astype(np.float32).tobytes(),
-    )  # fmt: skip
+    ffmpeg.run_ffmpeg(
+        [
+            "-f",
+            "f32le",
+            "-ar",
+            SOUND,
+            "-ac",
+            2,
+            "-i",
+            "pipe:0",
+            "-c:a",
+            "aac",
+            "-b:a",
+            "160k",
+            *ffmpeg.BITEXACT,
+            "-f",
+            "mp4",
+            path,
+        ],
+        "encode sound",
+        input=samples.astype(np.float32).tobytes(),
+    )
     return path
 
 
@@ -80,11 +99,14 @@ def segments(tmp_path_factory):
     a = encode(folder / "a.mp4", map(numbered, range(0, 68)), [52])
     b = encode(folder / "b.mp4", map(numbered, range(52, 124)), [FADE, 56])
     c = encode(folder / "c.mp4", map(numbered, range(108, 168)), [FADE])
-    parts = [Part(a, 0, 52)]
-    for name, first, rest in (("ab", 52, Part(b, FADE, 40)), ("bc", 108, Part(c, FADE, 44))):
+    parts = [LinkPart(a, 0, 52)]
+    for name, first, rest in (
+        ("ab", 52, LinkPart(b, FADE, 40)),
+        ("bc", 108, LinkPart(c, FADE, 44)),
+    ):
         # Both sides show the same number: what a crossfade leaves still must stay still.
         window = (numbered(first + n, 200 - n) for n in range(FADE))
-        parts += [Part(encode(folder / f"{name}.mp4", window, []), 0, FADE), rest]
+        parts += [LinkPart(encode(folder / f"{name}.mp4", window, []), 0, FADE), rest]
     return parts
 
 
@@ -92,22 +114,24 @@ def segments(tmp_path_factory):
 def linked(segments, tmp_path_factory):
     folder = tmp_path_factory.mktemp("linked")
     sound = aac(folder / "sound.m4a", clicks([7, 60, 150], 168))
-    link(segments, sound, folder / "video.mp4", rate=RATE)
+    link_video(segments, sound, folder / "video.mp4", rate=RATE)
     return folder / "video.mp4"
 
 
 def test_every_frame_in_its_place(linked):
     with av.open(str(linked)) as container:
         stream = container.streams.video[0]
-        frames = [(f.pts * f.time_base * RATE, number(f.to_ndarray()[:H]))
-                  for f in container.decode(stream)]  # fmt: skip
+        frames = [
+            (f.pts * f.time_base * RATE, number(f.to_ndarray()[:H]))
+            for f in container.decode(stream)
+        ]
         assert frames == [(n, n) for n in range(168)]
         assert stream.frames == 168 and stream.duration * stream.time_base * RATE == 168
         assert stream.average_rate == RATE and stream.time_base == Fraction(1, 15360)
 
 
 def test_decoder_has_nothing_to_say(linked):
-    _, log = ffmpeg.run(["-loglevel", "warning", "-i", linked, "-f", "null", "-"], "decode")
+    _, log = ffmpeg.run_ffmpeg(["-loglevel", "warning", "-i", linked, "-f", "null", "-"], "decode")
     assert log == ""
 
 
@@ -122,7 +146,7 @@ def test_packets_are_the_segments_packets(segments, linked):
 
 
 def test_container(linked):
-    names = [box.path for box in boxes(linked)]
+    names = [box.path for box in read_boxes(linked)]
     assert names[:2] == ["ftyp", "moov"] and not [n for n in names if "elst" in n or "edts" in n]
     assert is_faststart(linked) and edit_lists(linked) == []
     data = linked.read_bytes()
@@ -155,7 +179,7 @@ def test_encoder_puts_one_packet_before_the_sound(tmp_path):
 
 
 def test_linking_is_the_same_every_time(segments, linked, tmp_path):
-    link(segments, linked.with_name("sound.m4a"), tmp_path / "again.mp4", rate=RATE)
+    link_video(segments, linked.with_name("sound.m4a"), tmp_path / "again.mp4", rate=RATE)
     assert (tmp_path / "again.mp4").read_bytes() == linked.read_bytes()
     assert os.listdir(tmp_path) == ["again.mp4"]
 
@@ -170,46 +194,67 @@ def test_linking_is_the_same_every_time(segments, linked, tmp_path):
     ],
 )
 def test_parts_must_hold_what_they_promise(segments, tmp_path, part, says):
-    wrong = Part(segments[0].path, *part)
+    wrong = LinkPart(segments[0].path, *part)
     with pytest.raises(LinkError, match=rf"a\.mp4.*{says}"):
-        link([wrong], None, tmp_path / "v.mp4", rate=RATE)
+        link_video([wrong], None, tmp_path / "v.mp4", rate=RATE)
     assert os.listdir(tmp_path) == []
 
 
 def test_parts_must_be_of_one_kind(segments, tmp_path):
     other = encode(tmp_path / "other.mp4", map(numbered, range(5)), [], profile="main")
     with pytest.raises(LinkError, match=r"other\.mp4 was encoded with other settings"):
-        link([segments[0], Part(other, 0, 5)], None, tmp_path / "v.mp4", rate=RATE)
+        link_video([segments[0], LinkPart(other, 0, 5)], None, tmp_path / "v.mp4", rate=RATE)
     with pytest.raises(LinkError, match="25 frames a second"):
-        link(segments, None, tmp_path / "v.mp4", rate=25)
+        link_video(segments, None, tmp_path / "v.mp4", rate=25)
     (tmp_path / "cut.mp4").write_bytes(segments[0].path.read_bytes()[:3000])
     with pytest.raises(LinkError, match=r"cut\.mp4"):
-        link([Part(tmp_path / "cut.mp4", 0, 52)], None, tmp_path / "v.mp4", rate=RATE)
+        link_video([LinkPart(tmp_path / "cut.mp4", 0, 52)], None, tmp_path / "v.mp4", rate=RATE)
 
 
 def test_groups_of_pictures_must_be_closed(tmp_path):
     """Frames that come after an open keyframe but are shown before it need what was cut off."""
     moving = b"".join(np.roll(numbered(n), 5 * n, 0).tobytes() for n in range(60))
-    ffmpeg.run(
-        ["-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{W}x{H}", "-r", RATE, "-i", "pipe:0",
-         "-pix_fmt", "yuv420p", "-c:v", "libx264", "-x264-params",
-         "open-gop=1:keyint=20:bframes=2:b-adapt=0:scenecut=0", tmp_path / "open.mp4"],
-        "encode open groups", input=moving,
-    )  # fmt: skip
+    ffmpeg.run_ffmpeg(
+        [
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "gray",
+            "-s",
+            f"{W}x{H}",
+            "-r",
+            RATE,
+            "-i",
+            "pipe:0",
+            "-pix_fmt",
+            "yuv420p",
+            "-c:v",
+            "libx264",
+            "-x264-params",
+            "open-gop=1:keyint=20:bframes=2:b-adapt=0:scenecut=0",
+            tmp_path / "open.mp4",
+        ],
+        "encode open groups",
+        input=moving,
+    )
     with av.open(str(tmp_path / "open.mp4")) as container:
         keys = [int(p.pts * p.time_base * RATE) for p in container.demux(video=0) if p.is_keyframe]
     with pytest.raises(LinkError, match="not closed"):
-        link([Part(tmp_path / "open.mp4", keys[1], 60 - keys[1])], None, tmp_path / "v.mp4",
-             rate=RATE)  # fmt: skip
+        link_video(
+            [LinkPart(tmp_path / "open.mp4", keys[1], 60 - keys[1])],
+            None,
+            tmp_path / "v.mp4",
+            rate=RATE,
+        )
 
 
 def test_broken_rates_keep_their_time(tmp_path):
     rate, grey = Fraction(30000, 1001), np.full((H // 2, W // 2), 128, np.uint8)
     frames = ((numbered(n), grey, grey) for n in range(20))
     encode_video(frames, tmp_path / "a.mp4", size=(W, H), rate=rate, count=20, keyframes=[8])
-    part = Part(tmp_path / "a.mp4", 8, 12)
-    link([part, part], None, tmp_path / "v.mp4", rate=rate)
-    v = measure(tmp_path / "v.mp4").video
+    part = LinkPart(tmp_path / "a.mp4", 8, 12)
+    link_video([part, part], None, tmp_path / "v.mp4", rate=rate)
+    v = measure_file(tmp_path / "v.mp4").video
     assert v is not None and (v.frame_rate, v.constant_rate, v.frames) == ("30000/1001", True, 24)
     assert v.seconds == pytest.approx(24 * 1001 / 30000, abs=1e-6)
 
@@ -217,23 +262,23 @@ def test_broken_rates_keep_their_time(tmp_path):
 def test_sound_must_reach_the_end(segments, tmp_path):
     short = aac(tmp_path / "short.m4a", clicks([], 160))
     with pytest.raises(LinkError, match=r"short\.m4a is 5\.3.. s long, the video 5\.600"):
-        link(segments, short, tmp_path / "v.mp4", rate=RATE)
+        link_video(segments, short, tmp_path / "v.mp4", rate=RATE)
     long = aac(tmp_path / "long.m4a", clicks([], 300))
-    link(segments, long, tmp_path / "v.mp4", rate=RATE)
-    assert measure(tmp_path / "v.mp4").seconds == 5.6
+    link_video(segments, long, tmp_path / "v.mp4", rate=RATE)
+    assert measure_file(tmp_path / "v.mp4").seconds == 5.6
 
 
 def test_boxes_of_what_is_no_mp4(tmp_path):
     (tmp_path / "x.mp4").write_bytes(b"\0\0\1\0ftypmp42")
     with pytest.raises(MediaError, match="no whole MP4"):
-        boxes(tmp_path / "x.mp4")
+        read_boxes(tmp_path / "x.mp4")
 
 
 # ------------------------------------------------------------------------------------------ measure
 
 
 def test_measure_a_linked_video(linked):
-    m = measure(linked)
+    m = measure_file(linked)
     assert (m.container, m.faststart, m.edits, m.audio_tracks) == ("mp4", True, [], 1)
     assert m.seconds == 5.6 and m.size_bytes == linked.stat().st_size
     v, a = m.video, m.audio
@@ -264,7 +309,7 @@ def test_measured_series(tmp_path):
         left = still[:, int(whole) : int(whole) + W]
         right = still[:, int(whole) + 1 : int(whole) + 1 + W]
         gliding.append(np.rint(left * (1 - part) + right * part).astype(np.uint8))
-    v = measure(encode(tmp_path / "v.mp4", black + frozen + gliding, [])).video
+    v = measure_file(encode(tmp_path / "v.mp4", black + frozen + gliding, [])).video
     assert v is not None
     assert v.luma[5] == pytest.approx(16, abs=0.5) and v.dark[5] == 1
     assert v.luma[15] == pytest.approx(frozen[0].mean(), abs=4) and v.dark[15] < 0.05
@@ -278,7 +323,7 @@ def test_measured_loudness(tmp_path):
     seconds = np.arange(4 * SOUND) / SOUND
     sine = np.repeat(0.1 * np.sin(2 * np.pi * 997 * seconds)[:, None], 2, 1)
     sine[:4800] *= np.linspace(0, 1, 4800)[:, None]  # a sudden onset overshoots in the codec
-    loud = measure(aac(tmp_path / "sine.m4a", sine))
+    loud = measure_file(aac(tmp_path / "sine.m4a", sine))
     assert loud.video is None and loud.audio is not None
     assert loud.audio.integrated_lufs == pytest.approx(-20, abs=0.2)
     assert loud.audio.true_peak_dbtp == pytest.approx(-20, abs=0.2)
@@ -288,17 +333,17 @@ def test_measured_loudness(tmp_path):
 def test_measured_silence(tmp_path):
     tone = np.full((4 * SOUND, 2), 0.1) * np.sin(np.arange(4 * SOUND) / 8)[:, None]
     tone[SOUND : 2 * SOUND] = 0
-    broken = measure(aac(tmp_path / "gap.m4a", tone)).audio
+    broken = measure_file(aac(tmp_path / "gap.m4a", tone)).audio
     assert broken is not None and broken.longest_silence == pytest.approx(1, abs=0.05)
     assert len(broken.momentary) == pytest.approx(40, abs=1)
     assert broken.momentary[18] < -60 and broken.momentary[30] > -30
-    silent = measure(aac(tmp_path / "silence.m4a", np.zeros((SOUND, 2)))).audio
+    silent = measure_file(aac(tmp_path / "silence.m4a", np.zeros((SOUND, 2)))).audio
     assert silent is not None and silent.longest_silence == pytest.approx(1, abs=0.05)
     assert (silent.integrated_lufs, silent.true_peak_dbtp) == (None, None)
 
 
 def test_loudness_command_and_log():
-    argv = ffmpeg.command(loudness_graph("a.mp4"))
+    argv = ffmpeg.build_command(loudness_graph("a.mp4"))
     assert "silencedetect=duration=0.1:noise=-60dB" in argv[argv.index("-filter_complex") + 1]
     with pytest.raises(MediaError, match="could not be measured"):
         parse_loudness("nothing of it")
@@ -308,4 +353,4 @@ def test_measure_says_what_does_not_decode(linked, tmp_path):
     whole = linked.read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
     with pytest.raises(MediaError, match=r"cut\.mp4"):
-        measure(tmp_path / "cut.mp4")
+        measure_file(tmp_path / "cut.mp4")

@@ -14,40 +14,43 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_spec import brief
 
-from pytoon_pipeline.picture.breaks import break_opportunities, grapheme_starts
-from pytoon_pipeline.picture.drawing import draw
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
+from pytoon_pipeline.compiler.draft import CompileContext
+from pytoon_pipeline.compiler.presets import open_presets
+from pytoon_pipeline.compiler.typeset import text_style
+from pytoon_pipeline.picture.cues import UnbreakableTextError, split_into_cues
+from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.emoji import replace_unknown_emoji
+from pytoon_pipeline.picture.fitted_text import FittedText
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.picture.hyphens import letter_breaks, separator_breaks, syllable_breaks
 from pytoon_pipeline.picture.languages import language_of
+from pytoon_pipeline.picture.line_breaks import break_opportunities, grapheme_starts
 from pytoon_pipeline.picture.styles import TextStyle
-from pytoon_pipeline.picture.text import Fitted, UnbreakableText, fit, normalise, split
+from pytoon_pipeline.picture.text import fit_text
+from pytoon_pipeline.picture.text_forms import normalise_text
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.presets import open_presets
-from pytoon_pipeline.spec.typeset import text_style
 
 HERE = Path(__file__).parent
 CASES = HERE / "fixtures" / "cases" / "words"
 FONTS = FontLibrary([project_data("presets") / "fonts", HERE / "fixtures" / "fonts"])
-SHOP = Workshop(open_presets(project_data("presets")), FONTS)
+SHOP = CompileContext(open_presets(project_data("presets")), FONTS)
 HOOK = TextStyle("Montserrat", 800, max_px=124, min_px=84, max_lines=3, breaking="letters")
 BOX = 768, 425
 UNSEEN = str.maketrans("", "", " \n\u00a0\u00ad\u200b\u2060")
 
 
-def compile_case(folder: Path) -> Compiled:
+def compile_case(folder: Path) -> CompiledPlan:
     return compile_file(folder / "brief.yaml", folder, "brief", "brief.yaml", SHOP)
 
 
-def compile_text(folder: Path, **fields: object) -> Compiled:
+def compile_text(folder: Path, **fields: object) -> CompiledPlan:
     picture(folder / "a.png", (90, 160))
     text = json.dumps({"media": ["a.png"], "hook": "Hi", **fields}, ensure_ascii=False)
     return compile_case(brief(folder, text))
 
 
-def drawn_lines(fitted: Fitted) -> list[str]:
+def drawn_lines(fitted: FittedText) -> list[str]:
     """The lines as a viewer reads them, with a hyphen where one is drawn."""
     lines = [fitted.text[line.start : line.end] for line in fitted.lines]
     return [
@@ -56,17 +59,17 @@ def drawn_lines(fitted: Fitted) -> list[str]:
     ]
 
 
-def set_cues(result: Compiled, role: str) -> list[Fitted]:
+def set_cues(result: CompiledPlan, role: str) -> list[FittedText]:
     """The cues of a role as they will be drawn."""
-    assert result.spec is not None, [str(p) for p in result.problems]
+    assert result.plan is not None, [str(p) for p in result.problems]
     found = []
-    for cue in result.spec.captions:
+    for cue in result.plan.captions:
         if cue.role == role:
             style = text_style(
-                result.spec.styles[cue.style], cue.align_y, result.spec.metadata["locale"]
+                result.plan.styles[cue.style], cue.align_y, result.plan.metadata["locale"]
             )
             x0, y0, x1, y1 = cue.box
-            found.append(fit(cue.text, style, x1 - x0, y1 - y0, FONTS))
+            found.append(fit_text(cue.text, style, x1 - x0, y1 - y0, FONTS))
     return found
 
 
@@ -87,7 +90,7 @@ def test_what_was_refused_is_set(case: str, role: str, lines: list[str]) -> None
     (fitted,) = set_cues(result, role)
     assert drawn_lines(fitted) == lines
     assert all(g.id != 0 for line in fitted.lines for g in line.shaped.glyphs)
-    assert result.spec.notes == [] or not any("smaller" in n for n in result.spec.notes)
+    assert result.plan.notes == [] or not any("smaller" in n for n in result.plan.notes)
 
 
 @pytest.mark.parametrize(
@@ -109,14 +112,14 @@ def test_what_was_refused_is_set(case: str, role: str, lines: list[str]) -> None
 )
 def test_words_part_where_their_readers_expect(language: str, text: str, lines: list[str]) -> None:
     style = replace(HOOK, language=language, family="Inter")
-    assert drawn_lines(fit(text, style, *BOX, FONTS)) == lines
+    assert drawn_lines(fit_text(text, style, *BOX, FONTS)) == lines
 
 
 def test_first_hyphens_then_smaller_then_more_lines_then_more_cues(tmp_path: Path) -> None:
-    def hook(text: str) -> tuple[list[Fitted], str, int]:
+    def hook(text: str) -> tuple[list[FittedText], str, int]:
         result = compile_text(tmp_path, hook=text, locale="fi", duration=20)
-        style = result.spec.styles[result.spec.captions[0].style]
-        return set_cues(result, "hook"), " ".join(result.spec.notes), style.max_lines
+        style = result.plan.styles[result.plan.captions[0].style]
+        return set_cues(result, "hook"), " ".join(result.plan.notes), style.max_lines
 
     word = "lentokonesuihkuturbiini"
     (fitted,), notes, _ = hook(word)
@@ -137,12 +140,18 @@ def test_every_place_for_words_takes_long_ones(tmp_path: Path, preset: str) -> N
     archetype, name = preset.split("/")
     badge = {"badge": "Donaudampfschifffahrtsgesellschaft"} if archetype != "meme" else {}
     result = compile_text(
-        tmp_path, archetype=archetype, preset=name, locale="de", duration=20, **badge,
-        hook="Donaudampfschifffahrtsgesellschaftskapitän", cta="Lebensversicherungsgesellschaften",
+        tmp_path,
+        archetype=archetype,
+        preset=name,
+        locale="de",
+        duration=20,
+        **badge,
+        hook="Donaudampfschifffahrtsgesellschaftskapitän",
+        cta="Lebensversicherungsgesellschaften",
         beats=["Jetzt bei https://www.sonnenschutz-beispiel.example/sommerangebote", "Ja"],
     )
-    assert result.spec is not None, [str(p) for p in result.problems]
-    said = "".join(c.text for c in result.spec.captions).translate(UNSEEN)
+    assert result.plan is not None, [str(p) for p in result.problems]
+    said = "".join(c.text for c in result.plan.captions).translate(UNSEEN)
     for part in ("schiffahrtsgesellschaftskapitän", "sommerangebote", "versicherungsgesellschaft"):
         assert part.replace("schiff", "schifff") in said
 
@@ -151,11 +160,19 @@ def test_every_place_for_words_takes_long_ones(tmp_path: Path, preset: str) -> N
 
 
 ALPHABETS = [
-    "abcdefghijklmnopqrstuvwxyzäöüßéñłőğıåø", "абвгдежзийклмнопрстуфхцчшщъыьэюяії",
-    "αβγδεζηθικλμνξοπρστυφχψωάέήίόύώς", "ابتثجحخدرزسشصضطعغفقكلمنهوي", "אבגדהוזחטיכלמנסעפצקרשת",
-    "कखगचजटडतदनपबमयरलवसहािीुेो्", "ទំនិញថ្មីសម្រាប់ផះបាយរបសកគ", "สินค้าใหม่สำรับห้องครัวทุก",
-    "ສິນຄ້າໃໝ່ສຳລັບເຮືອນຄົວຂອງທຸ", "မီးဖိုချောင်အတွက်ကုန်ပစ္စည်း", "aBcDe0123/.@_?&=#-:, ' %${}", "a1!…—\u00a0",
-]  # fmt: skip
+    "abcdefghijklmnopqrstuvwxyzäöüßéñłőğıåø",
+    "абвгдежзийклмнопрстуфхцчшщъыьэюяії",
+    "αβγδεζηθικλμνξοπρστυφχψωάέήίόύώς",
+    "ابتثجحخدرزسشصضطعغفقكلمنهوي",
+    "אבגדהוזחטיכלמנסעפצקרשת",
+    "कखगचजटडतदनपबमयरलवसहािीुेो्",
+    "ទំនិញថ្មីសម្រាប់ផះបាយរបសកគ",
+    "สินค้าใหม่สำรับห้องครัวทุก",
+    "ສິນຄ້າໃໝ່ສຳລັບເຮືອນຄົວຂອງທຸ",
+    "မီးဖိုချောင်အတွက်ကုန်ပစ္စည်း",
+    "aBcDe0123/.@_?&=#-:, ' %${}",
+    "a1!…—\u00a0",
+]
 words = st.sampled_from(ALPHABETS).flatmap(lambda a: st.text(a, min_size=1, max_size=60))
 
 
@@ -167,11 +184,11 @@ words = st.sampled_from(ALPHABETS).flatmap(lambda a: st.text(a, min_size=1, max_
 )
 def test_any_words_are_set_whole_and_inside_their_box(text, language, family) -> None:
     style = replace(HOOK, min_px=44, max_lines=5, language=language, family=family)
-    cues = split(text, style, *BOX, FONTS)
+    cues = split_into_cues(text, style, *BOX, FONTS)
     # Marks come in the order of Unicode's normal form.
-    assert "".join(cues).translate(UNSEEN) == normalise(text).translate(UNSEEN)
+    assert "".join(cues).translate(UNSEEN) == normalise_text(text).translate(UNSEEN)
     for cue in cues:
-        fitted = fit(cue, style, *BOX, FONTS)
+        fitted = fit_text(cue, style, *BOX, FONTS)
         x0, y0, x1, y1 = fitted.ink
         assert 0 <= x0 <= x1 <= BOX[0] and 0 <= y0 <= y1 <= BOX[1]
         assert "".join(drawn_lines(fitted)).replace("-", "").translate(UNSEEN) == cue.translate(
@@ -192,10 +209,10 @@ def test_what_fits_whole_is_never_parted() -> None:
     for breaking in ("parts", "letters"):
         style = replace(HOOK, breaking=breaking, language="de")
         for text in ("Geschenke für alle", "#SaleNow", "Kaffee & Kuchen"):
-            whole = fit(text, replace(style, breaking="words"), *BOX, FONTS)
-            assert fit(text, style, *BOX, FONTS).lines == whole.lines
-    with pytest.raises(UnbreakableText):
-        split("Telekommunikationsdienst", replace(HOOK, breaking="words"), *BOX, FONTS)
+            whole = fit_text(text, replace(style, breaking="words"), *BOX, FONTS)
+            assert fit_text(text, style, *BOX, FONTS).lines == whole.lines
+    with pytest.raises(UnbreakableTextError):
+        split_into_cues("Telekommunikationsdienst", replace(HOOK, breaking="words"), *BOX, FONTS)
 
 
 def test_a_hyphen_is_never_set_in_an_address_a_tag_or_a_code() -> None:
@@ -208,14 +225,20 @@ def test_a_hyphen_is_never_set_in_an_address_a_tag_or_a_code() -> None:
 @pytest.mark.parametrize(
     ("text", "language"),
     [
-        ("Weihnachtsgeschenke", "de"), ("Rechtsschutzversicherung", "de"),
-        ("aansprakelijkheidsverzekering", "nl"), ("Lentokonesuihkuturbiinimoottori", "fi"),
-        ("megszentségteleníthetetlen", "hu"), ("Nordvästersjökustartilleriflygspaning", "sv"),
-        ("Konstantynopolitańczykowianeczka", "pl"), ("достопримечательность", "ru"),
-        ("рентгеноелектрокардіографічного", "uk"), ("αυτοκινητοβιομηχανία", "el"),
-        ("Internationalization", "en"), ("უკანასკნელისთვის", ""),
+        ("Weihnachtsgeschenke", "de"),
+        ("Rechtsschutzversicherung", "de"),
+        ("aansprakelijkheidsverzekering", "nl"),
+        ("Lentokonesuihkuturbiinimoottori", "fi"),
+        ("megszentségteleníthetetlen", "hu"),
+        ("Nordvästersjökustartilleriflygspaning", "sv"),
+        ("Konstantynopolitańczykowianeczka", "pl"),
+        ("достопримечательность", "ru"),
+        ("рентгеноелектрокардіографічного", "uk"),
+        ("αυτοκινητοβιομηχανία", "el"),
+        ("Internationalization", "en"),
+        ("უკანასკნელისთვის", ""),
     ],
-)  # fmt: skip
+)
 def test_the_language_of_a_word_is_guessed_where_the_brief_says_nothing(text, language) -> None:
     assert language_of(text, text, "en") == language
     assert language_of("Kundenkonto", "Kundenkonto", "da") == "da"  # what is said, holds
@@ -250,8 +273,8 @@ def test_lines_end_between_words_and_not_in_figures(text: str, found: list[str])
 
 def test_marks_above_and_below_are_drawn_whole() -> None:
     for text in ("ផ្ទះបាយថ្មី", "ສິນຄ້າໃໝ່", "ใหม่สำหรับห้องครัว", "မီးဖိုချောင်"):
-        fitted = fit(text, replace(HOOK, stroke=0.05), *BOX, FONTS)
-        alpha = draw(fitted, FONTS).rgba[..., 3]
+        fitted = fit_text(text, replace(HOOK, stroke=0.05), *BOX, FONTS)
+        alpha = draw_text(fitted, FONTS).rgba[..., 3]
         edges = np.concatenate([alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]])
         assert alpha.any() and not edges.any()
 
@@ -276,19 +299,21 @@ def test_an_emoji_that_no_font_has_is_drawn_by_its_parts(text: str, drawn: str |
     shown, origin, replaced = replace_unknown_emoji(text, FONTS)
     assert shown.replace("\u2060", "") == (drawn or text) and len(origin) == len(shown) + 1
     assert bool(replaced) == (drawn is not None)
-    glyphs = [g for line in fit(text, HOOK, 2000, 800, FONTS).lines for g in line.shaped.glyphs]
+    glyphs = [
+        g for line in fit_text(text, HOOK, 2000, 800, FONTS).lines for g in line.shaped.glyphs
+    ]
     assert all(g.id != 0 for g in glyphs)
 
 
 def test_a_replaced_emoji_is_noted_wherever_it_stands(tmp_path: Path) -> None:
     result = compile_text(tmp_path, hook="For you 👽🏽", badge="New 👩‍👽")
-    assert result.spec is not None and not result.problems
-    notes = " ".join(result.spec.notes)
+    assert result.plan is not None and not result.problems
+    notes = " ".join(result.plan.notes)
     assert "👽🏽 (U+1F47D U+1F3FD); it is drawn as 👽" in notes and "drawn as 👩👽" in notes
 
 
 def test_the_emoji_font_is_whole() -> None:
-    pictures = [f for faces in FONTS._folders() for f in faces if f.pictures]
+    pictures = [f for faces in FONTS._iterate_folders() for f in faces if f.pictures]
     assert len(pictures) == 3 and all(f.path.stat().st_size < 4 << 20 for f in pictures)
     glyphs = range(FONTS.font(pictures[0]).face.glyph_count)
     held = [sum(bool(FONTS.font(f).get_glyph_color_png(g)) for g in glyphs) for f in pictures]

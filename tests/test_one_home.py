@@ -16,9 +16,9 @@ import pytest
 from deployment import Deployment, ended, tiny
 from shipped import plain_environment
 
-from pytoon_pipeline.defs import home_lock, supervise
 from pytoon_pipeline.errors import UserError
-from pytoon_pipeline.upkeep.machine import tidy_machine
+from pytoon_pipeline.maintenance.machine import tidy_machine
+from pytoon_pipeline.runtime import home_lock, supervisor
 
 
 def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
@@ -39,9 +39,13 @@ class Dev:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pytoon_pipeline.cli", "dev", "--port", str(self.port)],
-                env={**plain_environment(), **place.own}, stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL, cwd=place.root.parent, start_new_session=True,
-            )  # fmt: skip
+                env={**plain_environment(), **place.own},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=place.root.parent,
+                start_new_session=True,
+            )
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
@@ -76,27 +80,27 @@ def test_a_second_deployment_on_a_home_says_who_holds_it(place: Deployment):
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
     wait_until(lambda: not place.processes())
-    home_lock.hold(place.settings.home / home_lock.DEV, "a test", patience=0).close()
+    home_lock.lock_home(place.settings.home / home_lock.DEV, "a test", patience=0).close()
 
 
 def test_a_lock_ends_with_its_process_and_no_child_has_it(tmp_path: Path):
     path = tmp_path / "dev.lock"
     code = (
         "import subprocess, sys, time; from pathlib import Path\n"
-        "from pytoon_pipeline.defs.home_lock import hold\n"
-        "lock = hold(Path(sys.argv[1]), 'a test', 'http://x')\n"
+        "from pytoon_pipeline.runtime.home_lock import lock_home\n"
+        "lock = lock_home(Path(sys.argv[1]), 'a test', 'http://x')\n"
         "print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
     child = int(holder.stdout.readline())
     try:
         with pytest.raises(UserError, match=f"process {holder.pid} on .*http://x"):
-            home_lock.hold(path, "another", patience=0)
+            home_lock.lock_home(path, "another", patience=0)
     finally:
         holder.kill()
         holder.wait()
     assert Path(f"/proc/{child}").exists()
-    with home_lock.hold(path, "another", patience=0):
+    with home_lock.lock_home(path, "another", patience=0):
         assert json.loads(path.read_text())["pid"] == os.getpid()
     os.kill(child, signal.SIGKILL)
 
@@ -107,7 +111,7 @@ def test_a_file_system_without_locks_is_warned_of(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("fcntl.flock", none)
     with pytest.warns(UserWarning, match="Start one only"):
-        assert home_lock.hold(tmp_path / "dev.lock", "a test") is None
+        assert home_lock.lock_home(tmp_path / "dev.lock", "a test") is None
 
 
 def test_one_daemon_works_on_a_database(database: str):
@@ -138,16 +142,18 @@ time.sleep(60)
 def test_a_stuck_process_is_ended_with_its_command(tmp_path: Path, how: str):
     script = tmp_path / "stuck.py"
     script.write_text(_STUCK)
-    supervisor = subprocess.Popen(
-        [sys.executable, "-I", "-S", supervise.__file__, sys.executable, str(script)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
-    stuck = int(supervisor.stdout.readline())
+    supervised = subprocess.Popen(
+        [sys.executable, "-I", "-S", supervisor.__file__, sys.executable, str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    stuck = int(supervised.stdout.readline())
     if how == "command ends":
-        supervisor.send_signal(signal.SIGTERM)
+        supervised.send_signal(signal.SIGTERM)
     else:
-        supervisor.stdin.close()
-    supervisor.wait(20)
+        supervised.stdin.close()
+    supervised.wait(20)
     assert not Path(f"/proc/{stuck}").exists()
 
 
@@ -161,8 +167,8 @@ def test_code_servers_that_were_replaced_do_not_pile_up():
         other = subprocess.Popen([sys.executable, "-c", code])
         servers.append(other)
         pids = [s.pid for s in servers]
-        wait_until(lambda: supervise.replaced_code_servers(os.getpid(), 0.1) == pids[:2])
-        assert supervise.replaced_code_servers(os.getpid()) == [], "it has time to end by itself"
+        wait_until(lambda: supervisor.replaced_code_servers(os.getpid(), 0.1) == pids[:2])
+        assert supervisor.replaced_code_servers(os.getpid()) == [], "it has time to end by itself"
     finally:
         for server in servers:
             server.kill()
@@ -172,14 +178,14 @@ def test_code_servers_that_were_replaced_do_not_pile_up():
 _STOPPED = """
 import os, signal, sys
 from pathlib import Path
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.defs import warm
-from pytoon_pipeline.defs.run import open_instance, run_brief
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.runtime import prefork
+from pytoon_pipeline.runtime.brief_runs import open_instance, run_brief
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import open_services
 
-warm.load()
+prefork.import_everything()
 
 def render(at, number):
     # The signal comes when a file of that stage is about to get its name in the store.
@@ -239,10 +245,14 @@ def test_a_run_that_is_stopped_leaves_nothing_half_written(tmp_path: Path):
     for name, place in places.items():
         tiny(place.root / "camp" / "b", resolution="180x320")
         processes[name] = subprocess.Popen(
-            [sys.executable, "-c", _STOPPED], text=True, cwd=tmp_path,
+            [sys.executable, "-c", _STOPPED],
+            text=True,
+            cwd=tmp_path,
             env={**place.environment, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
 
     def ended_with(name: str, at: str, number: int) -> int:
         process = processes[name]

@@ -19,9 +19,9 @@ from guarded_page import PAUSE, PAUSED, RESUME, free_port, guarded_page, wait_fo
 from needs import need_browser
 from websocket import WebSocketBadStatusException, create_connection
 
-from pytoon_pipeline.defs import dev
 from pytoon_pipeline.errors import SettingsError
 from pytoon_pipeline.origins import is_cross_site, is_known_host, is_same_origin
+from pytoon_pipeline.runtime import dev_server
 from pytoon_pipeline.settings import Settings, load_settings
 
 JSON = {"Content-Type": "application/json"}
@@ -65,52 +65,80 @@ def test_the_page_itself_and_programs_are_answered(page: httpx.Client):
     assert "GraphiQL" in page.get("/graphql", headers={"Accept": "text/html"}).text
 
 
-CROSS_SITE_IMAGE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors",
-                    "Sec-Fetch-Dest": "image"}  # fmt: skip
+CROSS_SITE_IMAGE = {
+    "Sec-Fetch-Site": "cross-site",
+    "Sec-Fetch-Mode": "no-cors",
+    "Sec-Fetch-Dest": "image",
+}
 ATTACKS: dict[str, tuple[int, str, dict[str, Any]]] = {
     "mutation by GET": (405, "GET", {"params": {"query": PAUSE}}),
     "mutation by GET, as a page": (
-        405, "GET", {"params": {"query": PAUSE}, "headers": {"Accept": "text/html"}},
+        405,
+        "GET",
+        {"params": {"query": PAUSE}, "headers": {"Accept": "text/html"}},
     ),
     "mutation by GET, from an image": (
-        403, "GET", {"params": {"query": PAUSE}, "headers": CROSS_SITE_IMAGE},
+        403,
+        "GET",
+        {"params": {"query": PAUSE}, "headers": CROSS_SITE_IMAGE},
     ),
     "mutation by HEAD": (405, "HEAD", {"params": {"query": PAUSE}}),
     "mutation by PUT": (405, "PUT", {"json": {"query": PAUSE}}),
     "form": (415, "POST", {"params": {"query": PAUSE}, "data": {"a": "b"}}),
     "form with files": (415, "POST", {"params": {"query": PAUSE}, "files": {"a": b"b"}}),
     "JSON called text": (
-        415, "POST",
-        {"content": json.dumps({"query": PAUSE}),
-         "headers": {"Content-Type": "text/plain; application/json"}},
+        415,
+        "POST",
+        {
+            "content": json.dumps({"query": PAUSE}),
+            "headers": {"Content-Type": "text/plain; application/json"},
+        },
     ),
     "POST without a type": (415, "POST", {"params": {"query": PAUSE}}),
     "name that leads here": (
-        421, "POST", {"json": {"query": PAUSE}, "headers": {"Host": "rebound.example.com:3000"}},
+        421,
+        "POST",
+        {"json": {"query": PAUSE}, "headers": {"Host": "rebound.example.com:3000"}},
     ),
     "name that begins like ours": (
-        421, "POST", {"json": {"query": PAUSE}, "headers": {"Host": "localhost.example.com"}},
+        421,
+        "POST",
+        {"json": {"query": PAUSE}, "headers": {"Host": "localhost.example.com"}},
     ),
     "name that is no name": (
-        421, "POST", {"json": {"query": PAUSE}, "headers": {"Host": "localhost:3000@a"}},
+        421,
+        "POST",
+        {"json": {"query": PAUSE}, "headers": {"Host": "localhost:3000@a"}},
     ),
     "foreign origin": (
-        403, "POST", {"json": {"query": PAUSE}, "headers": {"Origin": "https://evil.example.com"}},
+        403,
+        "POST",
+        {"json": {"query": PAUSE}, "headers": {"Origin": "https://evil.example.com"}},
     ),
     "origin of nobody": (403, "POST", {"json": {"query": PAUSE}, "headers": {"Origin": "null"}}),
     "another port of this machine": (
-        403, "POST", {"json": {"query": PAUSE}, "headers": {"Origin": "http://127.0.0.1:8080"}},
+        403,
+        "POST",
+        {"json": {"query": PAUSE}, "headers": {"Origin": "http://127.0.0.1:8080"}},
     ),
     "same site": (
-        403, "POST", {"json": {"query": PAUSE}, "headers": {"Sec-Fetch-Site": "same-site"}},
+        403,
+        "POST",
+        {"json": {"query": PAUSE}, "headers": {"Sec-Fetch-Site": "same-site"}},
     ),
     "form that opens a window": (
-        403, "POST",
-        {"json": {"query": PAUSE},
-         "headers": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate",
-                     "Sec-Fetch-Dest": "document"}},
+        403,
+        "POST",
+        {
+            "json": {"query": PAUSE},
+            "headers": {
+                "Sec-Fetch-Site": "cross-site",
+                "Sec-Fetch-Mode": "navigate",
+                "Sec-Fetch-Dest": "document",
+            },
+        },
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -128,15 +156,25 @@ def test_the_other_ways_in_are_guarded_too(page: httpx.Client):
     for path in ("/report_asset_materialization/a", "/report_asset_check/a", "/graphql/"):
         assert page.post(path, json={}, headers=foreign).status_code == 403, path
         assert page.post(path, data={"a": "b"}).status_code == 415, path
-    frame = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate",
-             "Sec-Fetch-Dest": "iframe"}  # fmt: skip
+    frame = {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "iframe",
+    }
     for path in ("/", "/logs/a/out", "/download_debug/a", "/server_info"):
         assert page.get(path, headers=frame).status_code == 403, path
 
 
 def test_every_answer_keeps_other_sites_from_framing_it(page: httpx.Client):
-    answers = [page.get("/"), page.get("/server_info"), page.get("/logs/a/out"), ask(page, PAUSED),
-               ask(page, "{"), page.get("/graphql"), page.get("/", headers={"Host": "a.example"})]
+    answers = [
+        page.get("/"),
+        page.get("/server_info"),
+        page.get("/logs/a/out"),
+        ask(page, PAUSED),
+        ask(page, "{"),
+        page.get("/graphql"),
+        page.get("/", headers={"Host": "a.example"}),
+    ]
     assert {a.status_code for a in answers} == {200, 400, 404, 405, 421}
     for answer in answers:
         headers = answer.headers
@@ -153,9 +191,14 @@ def subscribe(page: httpx.Client, query: str, **headers: str) -> list[dict[str, 
     url = f"ws://127.0.0.1:{page.base_url.port}/graphql"
     suppressed = {"suppress_origin": True} if "Origin" not in headers else {}
     socket = create_connection(
-        url, timeout=20, subprotocols=["graphql-ws"], origin=headers.pop("Origin", None),
-        host=headers.pop("Host", None), header=headers, **suppressed,
-    )  # fmt: skip
+        url,
+        timeout=20,
+        subprotocols=["graphql-ws"],
+        origin=headers.pop("Origin", None),
+        host=headers.pop("Host", None),
+        header=headers,
+        **suppressed,
+    )
     try:
         start = {"type": "start", "id": "1", "payload": {"query": query}}
         for message in ({"type": "connection_init"}, start):
@@ -271,8 +314,17 @@ def test_a_browser_shows_the_page_and_another_site_can_not_command_it(
 def test_hosts_and_origins_are_compared_as_browsers_write_them():
     for host in ("LOCALHOST:3000", "127.0.0.1", "[::1]:80", "a.example.", "A.example:8443"):
         assert is_known_host(host, ["a.example"]), host
-    for host in ("", "a.example.com", "localhost.", "a.example:", "a.example:x", "user@localhost",
-                 "localhost/", "127.0.0.1.example.com", "[::1"):  # fmt: skip
+    for host in (
+        "",
+        "a.example.com",
+        "localhost.",
+        "a.example:",
+        "a.example:x",
+        "user@localhost",
+        "localhost/",
+        "127.0.0.1.example.com",
+        "[::1",
+    ):
         assert is_known_host(host, ["a.example"]) == (host == "localhost."), host
     assert is_same_origin("https://a.example", "a.example")
     assert is_same_origin("http://a.example", "A.example:80")
@@ -308,9 +360,11 @@ def test_dev_starts_the_guarded_page(
     def start(command: list[str], **_: object) -> None:
         raise Started(command)
 
-    monkeypatch.setattr(dev.subprocess, "Popen", start)
+    monkeypatch.setattr(dev_server.subprocess, "Popen", start)
     with pytest.raises(Started) as caught:
-        dev.dev(replace(settings, briefs_dir=tmp_path / "briefs"), port=free_port())
+        dev_server.run_dev_server(
+            replace(settings, briefs_dir=tmp_path / "briefs"), port=free_port()
+        )
     command = caught.value.args[0]  # Behind what ends all of its processes.
     first = command.index(sys.executable, 1)
     assert command[first : first + 4] == [sys.executable, "-m", "pytoon_pipeline.cli", "page"]
@@ -326,8 +380,8 @@ def test_dev_starts_the_guarded_page(
 )
 def test_a_web_server_that_can_not_be_guarded_is_not_started(change: str, said: str):
     code = (
-        "from dagster_webserver import cli\nfrom pytoon_pipeline.cli import main\n"
-        f"{change}\nmain()\n"
+        "from dagster_webserver import cli\nfrom pytoon_pipeline.cli import run_program\n"
+        f"{change}\nrun_program()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "page"], capture_output=True, text=True, check=False

@@ -15,12 +15,13 @@ from PIL import Image, ImageCms
 from test_spec import SHOP
 
 from pytoon_pipeline.cli.new import brief_text
+from pytoon_pipeline.compiler.compile import compile_file
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.images import load_image
 from pytoon_pipeline.media.kinds import suffix_of
 from pytoon_pipeline.media.orientation import exif_orientation
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
-from pytoon_pipeline.spec.compile import compile_file
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
 CASES = Path(__file__).parent / "fixtures/cases/pictures"
 RED, GREEN, BLUE, YELLOW = (212, 40, 40), (31, 150, 70), (40, 70, 200), (235, 194, 40)
@@ -109,20 +110,47 @@ def save_png(path: Path, values: np.ndarray, *chunks: tuple[bytes, bytes]) -> Pa
 def save_heic(path: Path, values: np.ndarray, primaries: int, transfer: int) -> Path:
     rows = np.rint(np.clip(values, 0, 1) * 65535).astype(np.uint16)
     file = pillow_heif.from_bytes("RGB;16", (rows.shape[1], rows.shape[0]), rows.tobytes())
-    file.save(path, quality=-1, chroma=444, color_primaries=primaries, full_range_flag=1,
-              transfer_characteristics=transfer, matrix_coefficients=0)  # fmt: skip
+    file.save(
+        path,
+        quality=-1,
+        chroma=444,
+        color_primaries=primaries,
+        full_range_flag=1,
+        transfer_characteristics=transfer,
+        matrix_coefficients=0,
+    )
     return path
 
 
 def save_avif(path: Path, values: np.ndarray, primaries: str, transfer: str, matrix: str) -> Path:
     rows = np.rint(np.clip(values, 0, 1) * 65535).astype("<u2")
-    ffmpeg.run(
-        ["-f", "rawvideo", "-pix_fmt", "rgb48le", "-s", f"{rows.shape[1]}x{rows.shape[0]}", "-i",
-         "pipe:0", "-vf", f"scale=out_color_matrix={matrix}:out_range=pc:flags=accurate_rnd,"
-         f"format=yuv444p10le,setparams=color_primaries={primaries}:color_trc={transfer}:"
-         f"colorspace={matrix}:range=pc", "-c:v", "libaom-av1", "-still-picture", 1, "-crf", 0,
-         "-cpu-used", 8, path], "make an AVIF", input=rows.tobytes(),
-    )  # fmt: skip
+    ffmpeg.run_ffmpeg(
+        [
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb48le",
+            "-s",
+            f"{rows.shape[1]}x{rows.shape[0]}",
+            "-i",
+            "pipe:0",
+            "-vf",
+            f"scale=out_color_matrix={matrix}:out_range=pc:flags=accurate_rnd,"
+            f"format=yuv444p10le,setparams=color_primaries={primaries}:color_trc={transfer}:"
+            f"colorspace={matrix}:range=pc",
+            "-c:v",
+            "libaom-av1",
+            "-still-picture",
+            1,
+            "-crf",
+            0,
+            "-cpu-used",
+            8,
+            path,
+        ],
+        "make an AVIF",
+        input=rows.tobytes(),
+    )
     return path
 
 
@@ -131,15 +159,15 @@ def save_avif(path: Path, values: np.ndarray, primaries: str, transfer: str, mat
 
 @pytest.mark.parametrize(
     ("case", "size", "wanted"),
-    [("heic", (600, 750), [RED, GREEN, BLUE, YELLOW]),
-     ("heic-turned", (750, 600), [BLUE, RED, YELLOW, GREEN])],
-)  # fmt: skip
+    [
+        ("heic", (600, 750), [RED, GREEN, BLUE, YELLOW]),
+        ("heic-turned", (750, 600), [BLUE, RED, YELLOW, GREEN]),
+    ],
+)
 def test_a_heic_is_read_and_turned_once(case, size, wanted):
-    found = compile_file(
-        CASES / case / "brief.yaml", CASES / case, "brief", "brief.yaml", SHOP
-    )
-    assert found.spec is not None, [str(p) for p in found.problems]
-    asset = found.spec.assets[0]
+    found = compile_file(CASES / case / "brief.yaml", CASES / case, "brief", "brief.yaml", SHOP)
+    assert found.plan is not None, [str(p) for p in found.problems]
+    asset = found.plan.assets[0]
     assert (asset.kind, asset.width, asset.height) == ("image", *size)
     rgb = load_image(CASES / case / "phone.heic")
     h, w = rgb.shape[:2]
@@ -162,13 +190,13 @@ def test_kinds_of_heic(tmp_path):
     clear = np.dstack([squares(), np.full(squares().shape[:2], 255, np.uint8)])
     clear[:SIDE, :SIDE, 3] = 0
     Image.fromarray(clear).save(tmp_path / "clear.heic", quality=95)
-    assert probe(tmp_path / "clear.heic").has_alpha
+    assert probe_media(tmp_path / "clear.heic").has_alpha
     assert load_image(tmp_path / "clear.heic")[4, 4, 3] == 0
     several = pillow_heif.HeifFile()
     several.add_from_pillow(Image.new("RGB", (64, 64), BLUE))
     several.add_from_pillow(Image.fromarray(squares()))
     several.save(tmp_path / "several.heic", primary_index=1, quality=-1, chroma=444)
-    info = probe(tmp_path / "several.heic")
+    info = probe_media(tmp_path / "several.heic")
     assert (info.kind, info.width) == ("image", 6 * SIDE)
     assert_alike(tmp_path / "several.heic", 4)
     assert_alike(save_heic(tmp_path / "deep.heic", squares() / 255, 1, 13))
@@ -182,7 +210,7 @@ def test_all_eight_orientations_of_exif(kind, tmp_path):
         exif[0x0112] = value
         Image.fromarray(squares()).save(path, exif=exif, quality=95)
         wanted = exif_orientation(value).turn_array(squares())
-        info, shown = probe(path), load_image(path)
+        info, shown = probe_media(path), load_image(path)
         assert (info.height, info.width) == shown.shape[:2] == wanted.shape[:2]
         assert np.abs(middles(shown) - middles(wanted)).mean() < 8, value
 
@@ -210,8 +238,11 @@ def test_what_a_png_says_of_its_colours(tmp_path):
         ("p3", in_p3(plain), [(b"cICP", bytes([12, 13, 0, 1]))]),
         ("narrow", (16 + plain / 255 * 219) / 255, [(b"cICP", bytes([1, 13, 0, 0]))]),
         ("light", linear(plain), gamma),
-        ("wide", (linear(plain) @ TO_P3.T) ** (1 / 1.8),
-         [(b"gAMA", struct.pack(">I", 55556)), (b"cHRM", p3)]),
+        (
+            "wide",
+            (linear(plain) @ TO_P3.T) ** (1 / 1.8),
+            [(b"gAMA", struct.pack(">I", 55556)), (b"cHRM", p3)],
+        ),
         ("srgb", plain / 255, [(b"sRGB", b"\0"), *gamma]),  # which then says nothing
         ("usual", plain / 255, [(b"gAMA", struct.pack(">I", 45455))]),
     ):
@@ -282,7 +313,7 @@ def test_pictures_for_print_and_other_modes(tmp_path):
     image.save(tmp_path / "pages.tif", save_all=True, append_images=[Image.new("RGB", (9, 9))])
     assert_alike(tmp_path / "pages.tif")
     image.save(tmp_path / "plain.jp2")
-    assert probe(tmp_path / "plain.jp2").format == "jpeg2000"
+    assert probe_media(tmp_path / "plain.jp2").format == "jpeg2000"
     assert_alike(tmp_path / "plain.jp2")
     Image.fromarray(squares()[..., 0] > 128).save(tmp_path / "bit.tif")
     assert set(np.unique(load_image(tmp_path / "bit.tif"))) == {0, 255}
@@ -298,14 +329,14 @@ def test_the_preview_of_a_raw_file_is_not_taken_for_the_picture(tags, tmp_path):
     Image.new("RGB", (24, 20)).save(
         tmp_path / "IMG_1.dng", "TIFF", tiffinfo=tags, save_all=bool(behind), append_images=behind
     )
-    with pytest.raises(UnreadableMedia, match=r"IMG_1\.dng is a camera's raw file"):
-        probe(tmp_path / "IMG_1.dng")
+    with pytest.raises(UnreadableMediaError, match=r"IMG_1\.dng is a camera's raw file"):
+        probe_media(tmp_path / "IMG_1.dng")
 
 
 def test_an_unusual_tiff_is_not_called_damaged_alone(tmp_path):
     cv2.imwrite(str(tmp_path / "f.tif"), np.full((8, 8, 3), 0.5, np.float32))
-    with pytest.raises(UnreadableMedia, match="a TIFF of a kind that can't be read here"):
-        probe(tmp_path / "f.tif")
+    with pytest.raises(UnreadableMediaError, match="a TIFF of a kind that can't be read here"):
+        probe_media(tmp_path / "f.tif")
 
 
 def test_a_gain_map_leaves_the_base_picture(tmp_path):
@@ -315,6 +346,6 @@ def test_a_gain_map_leaves_the_base_picture(tmp_path):
         base, "MPO", save_all=True, append_images=[gain], quality=100, subsampling=0
     )
     (tmp_path / "u.jpg").write_bytes(base.getvalue())
-    info = probe(tmp_path / "u.jpg")
+    info = probe_media(tmp_path / "u.jpg")
     assert (info.kind, info.format, info.width) == ("image", "jpeg", 6 * SIDE)
     assert_alike(tmp_path / "u.jpg", 5)

@@ -12,20 +12,20 @@ import pytest
 from conftest import cut_out, picture, tone
 from test_spec import SHOP, brief, compile_in, compiled
 
-from pytoon_pipeline.briefs.reading import validate
+from pytoon_pipeline.briefs.validation import validate_data
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
 from pytoon_pipeline.engines.compositor import Compositor
 from pytoon_pipeline.picture.yuv import planes_to_rgb
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.job import segment_jobs
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.segment_jobs import segment_jobs
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.stages.compile import spec_json
-from pytoon_pipeline.stages.finishing import Finishing
+from pytoon_pipeline.stages.finishing import SegmentFinishing
 
 CASES = Path(__file__).parent / "fixtures" / "cases" / "specs"
 
 
-def plan(folder: Path, said: dict[str, Any]) -> Compiled:
+def plan(folder: Path, said: dict[str, Any]) -> CompiledPlan:
     (folder / "render_spec.json").write_text(json.dumps(said), "utf-8")
     return compile_in(folder)
 
@@ -63,12 +63,12 @@ def test_the_published_example_looks_as_it_says(tmp_path: Path) -> None:
     path = tmp_path / "render_spec.json"
     path.write_text(json.dumps(said))
     result = compile_file(path, CASES / "seed-example", "spec", path.name, SHOP)
-    spec = result.spec
+    spec = result.plan
     x0, y0, x1, y1 = spec.overlays[0].box
-    for job, cue in zip(segment_jobs(spec, timeline(spec)), spec.captions, strict=True):
+    for job, cue in zip(segment_jobs(spec, build_timeline(spec)), spec.captions, strict=True):
         media = {a.id: result.files[a.id] for a in job.all_assets}
         footage = Compositor().render(job, media, tmp_path, lambda n: None)
-        frames = Finishing(job, SHOP.fonts, media).over(footage)
+        frames = SegmentFinishing(job, SHOP.fonts, media).over(footage)
         for n, planes in enumerate(islice(frames, 76)):
             if n not in (0, 75):
                 continue
@@ -90,11 +90,19 @@ def test_a_plan_without_audio_is_silent() -> None:
     assert {a.kind for a in spec.assets} == {"image"}
 
 
-@pytest.mark.parametrize("audio", [{"audio": None}, {"audioTrack": "none"}, {"audio": {}},
-                                   {"audioTrack": False}, {"audio": {"music": None}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "audio",
+    [
+        {"audio": None},
+        {"audioTrack": "none"},
+        {"audio": {}},
+        {"audioTrack": False},
+        {"audio": {"music": None}},
+    ],
+)
 def test_silence_in_other_words(audio: dict[str, Any], folder: Path) -> None:
     result = plan(folder, {"archetype": "hero", "segments": [{"media": "a.png"}], **audio})
-    assert result.spec is not None and result.spec.audio.music is None
+    assert result.plan is not None and result.plan.audio.music is None
 
 
 def test_a_meme_without_a_preset_has_bold_white_words_on_black_above(folder: Path) -> None:
@@ -106,7 +114,7 @@ def test_a_meme_without_a_preset_has_bold_white_words_on_black_above(folder: Pat
         if not said:
             picture(own / "a.png")
             brief(own, "archetype: meme\nmedia: [a.png]\nhook: When it works\n")
-        spec = plan(own, said).spec if said else compiled(own)
+        spec = plan(own, said).plan if said else compiled(own)
         [cue] = spec.captions
         style = spec.styles[cue.style]
         [segment] = spec.segments
@@ -118,15 +126,23 @@ def test_a_meme_without_a_preset_has_bold_white_words_on_black_above(folder: Pat
 # As other programs write it ----------------------------------------------------------------------
 
 SAME = [
-    {"outputFormat": "MP4"}, {"outputFormat": "video/mp4"},
+    {"outputFormat": "MP4"},
+    {"outputFormat": "video/mp4"},
     {"outputFormat": {"container": "mp4", "codec": "H.264"}},
     {"outputFormat": {"format": "mp4", "videoCodec": "avc1", "audioCodec": "AAC", "fps": 30}},
     {"output": {"format": "mp4", "width": 270, "height": 480}, "resolution": None},
-    {"fps": 30}, {"fps": "30 fps"}, {"frameRate": 29.97}, {"aspectRatio": "9:16"},
-    {"resolution": "270x480"}, {"resolution": "270p"}, {"resolution": [270, 480]},
-    {"resolution": {"w": 270, "h": 480}}, {"width": 270, "height": 480, "resolution": None},
-    {"version": 1}, {"brand_safe": True},
-]  # fmt: skip
+    {"fps": 30},
+    {"fps": "30 fps"},
+    {"frameRate": 29.97},
+    {"aspectRatio": "9:16"},
+    {"resolution": "270x480"},
+    {"resolution": "270p"},
+    {"resolution": [270, 480]},
+    {"resolution": {"w": 270, "h": 480}},
+    {"width": 270, "height": 480, "resolution": None},
+    {"version": 1},
+    {"brand_safe": True},
+]
 
 
 @pytest.mark.parametrize("more", SAME, ids=str)
@@ -136,9 +152,9 @@ def test_the_whole_in_other_words(more: dict[str, Any], folder: Path) -> None:
         "resolution": "270x480",
         "segments": [{"media": "a.png", "duration": 2, "text": "Hello"}],
     }
-    expected = plan(folder, usual).spec
+    expected = plan(folder, usual).plan
     said = {k: v for k, v in {**usual, **more}.items() if v is not None}
-    assert plan(folder, said).spec == expected
+    assert plan(folder, said).plan == expected
 
 
 SEGMENTS = [
@@ -153,8 +169,8 @@ SEGMENTS = [
 @pytest.mark.parametrize("segment", SEGMENTS, ids=str)
 def test_segments_in_other_words(segment: dict[str, Any], folder: Path) -> None:
     usual = {"media": "a.png", "duration": 2, "text": "Hello"}
-    expected = plan(folder, {"archetype": "hero", "segments": [usual]}).spec
-    assert plan(folder, {"archetype": "hero", "segments": [segment]}).spec == expected
+    expected = plan(folder, {"archetype": "hero", "segments": [usual]}).plan
+    assert plan(folder, {"archetype": "hero", "segments": [segment]}).plan == expected
 
 
 @pytest.mark.parametrize(
@@ -164,26 +180,35 @@ def test_segments_in_other_words(segment: dict[str, Any], folder: Path) -> None:
         ({"position": "bottom-left", "color": "#fff"}, ("bottom", "left", "#FFFFFF")),
         ({"position": {"x": "center", "y": "top"}}, ("top", "center", "#FFFFFF")),
         ({"position": "lower-third", "textAlign": "right"}, ("bottom", "right", "#FFFFFF")),
-        ({"verticalAlign": "middle", "colour": "rgb(255,255,255)"},
-         ("middle", "center", "#FFFFFF")),
+        (
+            {"verticalAlign": "middle", "colour": "rgb(255,255,255)"},
+            ("middle", "center", "#FFFFFF"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_text_styles_in_other_words(
     style: dict[str, Any], expected: tuple[str, ...], folder: Path
 ) -> None:
     segment = {"media": "a.png", "text": "Hello", "textStyle": {**style, "fontSize": "60px"}}
-    spec = plan(folder, {"archetype": "hero", "segments": [segment]}).spec
+    spec = plan(folder, {"archetype": "hero", "segments": [segment]}).plan
     found = spec.styles[spec.captions[0].style]
     assert (found.place, found.align, found.color, found.max_px) == (*expected, 60)
 
 
 OVERLAYS = {
-    "top-right": ("right", "top"), "topRight": ("right", "top"), "TOP RIGHT": ("right", "top"),
-    "upper-right": ("right", "top"), "top-center": ("center", "top"), "top": ("center", "top"),
-    "center": ("center", "center"), "middle": ("center", "center"), "left": ("left", "center"),
-    "center-right": ("right", "center"), "bottom_left": ("left", "bottom"),
+    "top-right": ("right", "top"),
+    "topRight": ("right", "top"),
+    "TOP RIGHT": ("right", "top"),
+    "upper-right": ("right", "top"),
+    "top-center": ("center", "top"),
+    "top": ("center", "top"),
+    "center": ("center", "center"),
+    "middle": ("center", "center"),
+    "left": ("left", "center"),
+    "center-right": ("right", "center"),
+    "bottom_left": ("left", "bottom"),
     "bottom": ("center", "bottom"),
-}  # fmt: skip
+}
 
 
 def place(box, area) -> tuple[str, str]:
@@ -201,7 +226,7 @@ def place(box, area) -> tuple[str, str]:
 def test_places_of_overlays_in_words(word: str, folder: Path) -> None:
     overlay = {"image": "mark.png", "position": word, "opacity": "80%", "width": "30%"}
     segment = {"media": "a.png", "duration": 2}
-    spec = plan(folder, {"archetype": "hero", "segments": [segment], "overlays": [overlay]}).spec
+    spec = plan(folder, {"archetype": "hero", "segments": [segment], "overlays": [overlay]}).plan
     [found] = spec.overlays
     assert place(found.box, spec.constraints.clear_box) == OVERLAYS[word]
     assert (found.opacity, found.width) == (0.8, 0.3)
@@ -210,35 +235,42 @@ def test_places_of_overlays_in_words(word: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("at", "corner", "moved"),
     [
-        ({"x": 300, "y": 600}, (300, 600), False), ({"x": "25%", "y": 0.5}, (270, 960), False),
-        ([400, 700], (400, 700), False), ({"left": 200, "top": 500}, (200, 500), False),
-        ({"x": 0, "y": 0}, (120, 288), True), ({"x": "95%", "y": "90%"}, None, True),
+        ({"x": 300, "y": 600}, (300, 600), False),
+        ({"x": "25%", "y": 0.5}, (270, 960), False),
+        ([400, 700], (400, 700), False),
+        ({"left": 200, "top": 500}, (200, 500), False),
+        ({"x": 0, "y": 0}, (120, 288), True),
+        ({"x": "95%", "y": "90%"}, None, True),
     ],
-)  # fmt: skip
+)
 def test_places_of_overlays_in_numbers(at, corner, moved: bool, folder: Path) -> None:
     overlay = {"image": "mark.png", "position": at}
     segment = {"media": "a.png", "duration": 2}
     said = {"archetype": "hero", "segments": [segment], "overlays": [overlay]}
     result = plan(folder, said)
-    [found] = result.spec.overlays
+    [found] = result.plan.overlays
     if corner:
         assert found.box[:2] == corner
     assert any(p.code == "safe_zone.overlay" for p in result.problems) == moved
     # What comes back of it is the same plan.
-    (folder / "again.json").write_text(spec_json(result.spec, camel=True))
+    (folder / "again.json").write_text(spec_json(result.plan, camel=True))
     again = compile_file(folder / "again.json", folder, "spec", "again.json", SHOP)
-    assert again.spec.overlays == result.spec.overlays
+    assert again.plan.overlays == result.plan.overlays
 
 
 @pytest.mark.parametrize(
     ("track", "gain"),
-    [("song.wav", 0), ({"src": "song.wav", "volume": 0.5}, -6.02), ({"path": "song.wav",
-     "volume": "10%"}, -20), ({"url": "song.wav", "volumeDb": -3}, -3)],
-)  # fmt: skip
+    [
+        ("song.wav", 0),
+        ({"src": "song.wav", "volume": 0.5}, -6.02),
+        ({"path": "song.wav", "volume": "10%"}, -20),
+        ({"url": "song.wav", "volumeDb": -3}, -3),
+    ],
+)
 def test_music_in_other_words(track, gain: float, folder: Path) -> None:
     segments = [{"media": "a.png", "duration": 2}]
     for key, said in (("audioTrack", track), ("audio", {"music": track}), ("music", track)):
-        spec = plan(folder, {"archetype": "hero", "segments": segments, key: said}).spec
+        spec = plan(folder, {"archetype": "hero", "segments": segments, key: said}).plan
         assert spec.asset(spec.audio.music.media).source == "song.wav"
         assert spec.audio.music.gain_db == pytest.approx(gain, abs=0.01)
 
@@ -251,24 +283,58 @@ REFUSED = [
     ({"aspectRatio": "16:9"}, "aspectRatio", "9:16"),
     ({"resolution": "1920x1080"}, "resolution", "9:16"),
     ({"fps": 60}, "frameRate", "60"),
-    ({"overlays": [{"image": "mark.png", "blendMode": "multiply"}]}, "overlays[0].blendMode",
-     "blendMode"),
-    ({"overlays": [{"image": "mark.png", "position": "nowhere"}]}, "overlays[0].position",
-     "nowhere"),
-    ({"overlays": [{"image": "mark.png", "position": {"right": 4, "bottom": 4}}]}, "overlays[0]",
-     "position"),
-    ({"segments": [{"media": "a.png", "text": "x", "textStyle": {"position": {"x": 3, "y": 9}}}]},
-     "segments[0].textStyle", "position"),
-    ({"segments": [{"media": "a.png", "text": "x", "textStyle": {"backgroundColor": "#000000"}}]},
-     "segments[0].textStyle.backgroundColor", "backgroundColor"),
+    (
+        {"overlays": [{"image": "mark.png", "blendMode": "multiply"}]},
+        "overlays[0].blendMode",
+        "blendMode",
+    ),
+    (
+        {"overlays": [{"image": "mark.png", "position": "nowhere"}]},
+        "overlays[0].position",
+        "nowhere",
+    ),
+    (
+        {"overlays": [{"image": "mark.png", "position": {"right": 4, "bottom": 4}}]},
+        "overlays[0]",
+        "position",
+    ),
+    (
+        {
+            "segments": [
+                {"media": "a.png", "text": "x", "textStyle": {"position": {"x": 3, "y": 9}}}
+            ]
+        },
+        "segments[0].textStyle",
+        "position",
+    ),
+    (
+        {
+            "segments": [
+                {"media": "a.png", "text": "x", "textStyle": {"backgroundColor": "#000000"}}
+            ]
+        },
+        "segments[0].textStyle.backgroundColor",
+        "backgroundColor",
+    ),
     ({"segments": [{"media": "a.png", "filter": "sepia"}]}, "segments[0].filter", "filter"),
     ({"overlays": [{"image": "mark.png", "width": 5}]}, "overlays[0].width", "16"),
-    ({"outputFormat": {"format": "mp4", "video": {"codec": "h264", "crf": 18}}}, "outputFormat",
-     "video.crf"),
+    (
+        {"outputFormat": {"format": "mp4", "video": {"codec": "h264", "crf": 18}}},
+        "outputFormat",
+        "video.crf",
+    ),
     ({"audioTrack": {"src": "song.wav", "volume": 3000}}, "audioTrack", "volume"),
-    ({"segments": [{"media": "a.png", "start": 0, "end": 3},
-                   {"media": "b.png", "start": 2, "end": 5}]}, "", "segments[1]"),
-]  # fmt: skip
+    (
+        {
+            "segments": [
+                {"media": "a.png", "start": 0, "end": 3},
+                {"media": "b.png", "start": 2, "end": 5},
+            ]
+        },
+        "",
+        "segments[1]",
+    ),
+]
 
 
 @pytest.mark.parametrize(("more", "field", "named"), REFUSED, ids=lambda v: str(v)[:60])
@@ -276,7 +342,7 @@ def test_what_cant_be_followed_is_refused_by_name(
     more: dict[str, Any], field: str, named: str, folder: Path
 ) -> None:
     result = plan(folder, {"archetype": "hero", "segments": [{"media": "a.png"}], **more})
-    assert result.spec is None
+    assert result.plan is None
     [problem] = [p for p in result.problems if p.severity == "error"]
     assert named in f"{problem.field} {problem.message}" and problem.remedy
     assert (problem.field or "").replace("_", "").lower().startswith(field.lower()), problem.field
@@ -291,7 +357,7 @@ UNTIDY = {
     "meme": "archetype: meme\nmedia: [a.png]\nhook: When it works\nmusic: warm\n",
     "overlay": "archetype: overlay\nmedia: [mark.png, a.png]\nbrand: morrow\nhook: Hello\n"
     "cta: Go\nlogo: ' mark.png '\nvoice: song.wav\n",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", UNTIDY)
@@ -300,15 +366,15 @@ def test_a_plan_taken_from_a_brief_gives_the_same_video(name: str, folder: Path)
     for camel, encoding in ((True, "utf-8"), (False, "utf-16")):
         (folder / "plan.json").write_text(spec_json(first, camel=camel), encoding)
         again = compile_file(folder / "plan.json", folder, "spec", "plan.json", SHOP)
-        assert again.spec is not None, [str(p) for p in again.problems]
-        jobs = [segment_jobs(s, timeline(s)) for s in (first, again.spec)]
-        assert [j.canonical() for j in jobs[0]] == [j.canonical() for j in jobs[1]]
-        assert again.spec.audio == first.audio and again.spec.captions == first.captions
+        assert again.plan is not None, [str(p) for p in again.problems]
+        jobs = [segment_jobs(s, build_timeline(s)) for s in (first, again.plan)]
+        assert [j.canonical_data() for j in jobs[0]] == [j.canonical_data() for j in jobs[1]]
+        assert again.plan.audio == first.audio and again.plan.captions == first.captions
 
 
 def test_a_finished_plan_needs_no_other_spelling(folder: Path) -> None:
     spec = compiled(brief(folder, UNTIDY["overlay"]))
     data = json.loads(spec_json(spec, camel=True))
-    model, problems = validate(RenderSpec, data, "plan.json")
+    model, problems = validate_data(RenderSpec, data, "plan.json")
     assert not problems and model == RenderSpec.model_validate(spec.model_dump())
     assert np.isfinite(model.duration)

@@ -16,12 +16,15 @@ import yaml
 from dagster_postgres import DagsterPostgresStorage
 from deployment import Deployment, Postgres, connections, ended, tiny
 
-from pytoon_pipeline.briefs import database as databases
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
-from pytoon_pipeline.defs.postgres import KeptEventLog, KeptPostgresStorage
-from pytoon_pipeline.defs.run import open_instance, prepare_home, run_brief
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
 from pytoon_pipeline.errors import SettingsError
+from pytoon_pipeline.intake import database as databases
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.runtime.brief_runs import open_instance, prepare_home, run_brief
+from pytoon_pipeline.runtime.postgres_storage import (
+    PooledPostgresEventLogStorage,
+    PooledPostgresStorage,
+)
 from pytoon_pipeline.settings import load_settings, project_data
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import open_services
@@ -80,7 +83,7 @@ def place(database: str, tmp_path: Path) -> Iterator[Deployment]:
     made = Deployment(tmp_path, PYTOON_DATABASE=database)
     yield made
     made.stop()
-    databases.dispose(database)
+    databases.dispose_engines(database)
 
 
 def test_a_brief_rendered_in_this_process_is_on_the_server(place: Deployment, database: str):
@@ -88,8 +91,8 @@ def test_a_brief_rendered_in_this_process_is_on_the_server(place: Deployment, da
     source = find_sources([tiny(place.root / "camp/b") / "render_spec.json"])[0]
     with open_instance(place.settings) as instance:
         result = run_brief(source, open_services(place.settings), Reporter(), instance)
-        assert result.ok and place.ledger.entry("camp/b").state == "done"
-        assert isinstance(instance.event_log_storage, KeptEventLog)
+        assert result.ok and place.ledger.find_entry("camp/b").state == "done"
+        assert isinstance(instance.event_log_storage, PooledPostgresEventLogStorage)
         logs = instance.all_logs(result.run_id)
     assert not list(place.dagster_home.rglob("*.db"))
     assert connections(database, 2 * databases.KEPT) == 2 * databases.KEPT
@@ -103,7 +106,7 @@ def test_a_brief_rendered_in_this_process_is_on_the_server(place: Deployment, da
     assert latest.run_id == result.run_id
     assert theirs.event_log_storage.get_materialized_partitions(videos) == {"camp/b"}
     # As Dagster's webserver sets it up, which ends queries that take long.
-    pages = KeptPostgresStorage(database)
+    pages = PooledPostgresStorage(database)
     pages.run_storage.optimize_for_webserver(200, 3600, 20)
     assert [r.run_id for r in pages.run_storage.get_runs()] == [result.run_id]
     with pages.run_storage.connect() as connection, pytest.raises(sa.exc.OperationalError):
@@ -112,9 +115,9 @@ def test_a_brief_rendered_in_this_process_is_on_the_server(place: Deployment, da
 
 _OPEN = """
 import sys
-from pytoon_pipeline.defs.postgres import KeptPostgresStorage
+from pytoon_pipeline.runtime.postgres_storage import PooledPostgresStorage
 print("ready", flush=True); sys.stdin.readline()
-storage = KeptPostgresStorage(sys.argv[1])
+storage = PooledPostgresStorage(sys.argv[1])
 storage.run_storage.get_runs(), storage.event_log_storage.get_maximum_record_id()
 storage.schedule_storage.all_instigator_state()
 """
@@ -122,10 +125,15 @@ storage.schedule_storage.all_instigator_state()
 
 def test_processes_that_start_together_make_dagsters_tables_once(database: str):
     started = [
-        subprocess.Popen([sys.executable, "-c", _OPEN, database], text=True,
-                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", _OPEN, database],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         for _ in range(3)
-    ]  # fmt: skip
+    ]
     for each in started:
         assert each.stdout.readline() == "ready\n", each.stderr.read()
     for each in started:
@@ -138,7 +146,7 @@ def test_processes_that_start_together_make_dagsters_tables_once(database: str):
 
 def test_an_event_whose_connection_is_lost_is_logged_all_the_same(own_postgres: Postgres):
     """Wherever it is lost: before the event is written, or while its asset is."""
-    storage = KeptPostgresStorage(own_postgres.url)
+    storage = PooledPostgresStorage(own_postgres.url)
     with dg.DagsterInstance.ephemeral() as instance:
         run = dg.materialize([_something], instance=instance)
         logs = instance.all_logs(run.run_id)
@@ -173,7 +181,7 @@ def test_an_event_whose_connection_is_lost_is_logged_all_the_same(own_postgres: 
     own_postgres.start_in(1.0)
     events.store_event(logs[0])
     assert len(events.get_logs_for_run(run.run_id)) == len(logs) + 1
-    databases.dispose(own_postgres.url)
+    databases.dispose_engines(own_postgres.url)
 
 
 @dg.asset
@@ -183,7 +191,7 @@ def _something() -> dg.MaterializeResult:
 
 def test_rows_outlive_the_connection_they_came_over(database: str):
     """Dagster asks one thing while it reads the answer to another."""
-    storage = KeptPostgresStorage(database)
+    storage = PooledPostgresStorage(database)
     end = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid")
     with storage.run_storage.connect() as one, storage.run_storage.connect() as other:
         pid = one.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
@@ -191,7 +199,7 @@ def test_rows_outlive_the_connection_they_came_over(database: str):
         other.execute(end, {"pid": pid})
         assert one.execute(sa.text("SELECT pg_backend_pid()")).scalar_one() != pid
         assert [row["i"] for row in rows] == [1, 2, 3]
-    databases.dispose(database)
+    databases.dispose_engines(database)
 
 
 def test_a_campaign_goes_on_when_the_server_was_away(own_postgres: Postgres, tmp_path: Path):
@@ -209,4 +217,4 @@ def test_a_campaign_goes_on_when_the_server_was_away(own_postgres: Postgres, tmp
     runs = place.runs()
     assert Counter(r.tags[BRIEF_TAG] for r in runs) == {"camp/b0": 1, "camp/b1": 1}
     assert all(r.is_success for r in runs)
-    databases.dispose(own_postgres.url)
+    databases.dispose_engines(own_postgres.url)

@@ -34,9 +34,11 @@ from websocket import WebSocketBadStatusException, create_connection
 CONF = ROOT / "deploy" / "nginx" / "pytoon.conf"
 NAME, TOKEN, LOGIN = "pytoon.example.com", "correct-horse", ("ann", "battery staple")
 SECURITY_HEADERS = {
-    "Strict-Transport-Security": "max-age=31536000", "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "SAMEORIGIN", "Referrer-Policy": "same-origin",
-}  # fmt: skip
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "same-origin",
+}
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,13 @@ def write_tls(folder: Path) -> None:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
     now = datetime.datetime.now(datetime.UTC)
     made = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), now,
+        name,
+        name,
+        key.public_key(),
+        x509.random_serial_number(),
+        now,
         now + datetime.timedelta(days=1),
-    ).sign(key, hashes.SHA256())  # fmt: skip
+    ).sign(key, hashes.SHA256())
     pem = serialization.Encoding.PEM
     (folder / "tls.crt").write_bytes(made.public_bytes(pem))
     plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -170,10 +176,18 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, P
             apis[token] = free_port()
             home, log = folder / f"home-{bool(token)}", folder / f"api-{bool(token)}.log"
             environment = {
-                **plain_environment(), "PYTOON_HOME": str(home), "PYTOON_TOKEN": token,
-            }  # fmt: skip
-            command = [sys.executable, "-m", "pytoon_pipeline.cli", "serve", "--port",
-                       str(apis[token])]  # fmt: skip
+                **plain_environment(),
+                "PYTOON_HOME": str(home),
+                "PYTOON_TOKEN": token,
+            }
+            command = [
+                sys.executable,
+                "-m",
+                "pytoon_pipeline.cli",
+                "serve",
+                "--port",
+                str(apis[token]),
+            ]
             stack.enter_context(started(command, environment, log))
         web = stack.enter_context(guarded_page(folder / "page", hosts=NAME))
         echo = stack.enter_context(EchoServer(("127.0.0.1", 0), Echo))
@@ -229,19 +243,29 @@ def test_the_api_knows_who_comes_through_the_proxy(proxy: Proxy, echoing: Proxy)
 
 def test_the_page_is_sent_what_the_proxy_knows_and_nothing_that_a_caller_makes_up(echoing: Proxy):
     forged = {
-        "Host": f"localhost:{echoing.port}", "X-Forwarded-For": "127.0.0.1",
-        "X-Forwarded-Proto": "http", "X-Forwarded-Host": "a", "X-Forwarded-Prefix": "/a",
-        "X-Forwarded-Port": "1", "X-Real-IP": "127.0.0.1", "Forwarded": "for=127.0.0.1",
-        "Via": "a", "Cookie": "a=b", "Upgrade": "h2c", "Connection": "Upgrade",
-    }  # fmt: skip
+        "Host": f"localhost:{echoing.port}",
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Proto": "http",
+        "X-Forwarded-Host": "a",
+        "X-Forwarded-Prefix": "/a",
+        "X-Forwarded-Port": "1",
+        "X-Real-IP": "127.0.0.1",
+        "Forwarded": "for=127.0.0.1",
+        "Via": "a",
+        "Cookie": "a=b",
+        "Upgrade": "h2c",
+        "Connection": "Upgrade",
+    }
     with echoing.client(auth=LOGIN, address="127.0.0.7") as caller:
         sent = caller.get("/", headers=forged).json()
     for own in ("accept", "accept-encoding", "user-agent"):
         sent.pop(own, None)
     assert sent == {
-        "host": f"localhost:{echoing.port}", "x-forwarded-for": "127.0.0.7",
-        "x-forwarded-proto": "https", "connection": "close",
-    }  # fmt: skip
+        "host": f"localhost:{echoing.port}",
+        "x-forwarded-for": "127.0.0.7",
+        "x-forwarded-proto": "https",
+        "connection": "close",
+    }
 
 
 # The page -----------------------------------------------------------------------------------------
@@ -262,8 +286,12 @@ def test_another_site_can_not_use_a_login_that_a_browser_remembers(
     image = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
     assert browser.get("/graphql", params={"query": PAUSE}).status_code == 405
     assert browser.get("/graphql", params={"query": PAUSE}, headers=image).status_code == 403
-    for headers in ({"Origin": "https://evil.example.com"}, {"Origin": "null"}, image,
-                    {"Origin": f"https://{NAME}"}):  # fmt: skip - The last is another port's.
+    for headers in (
+        {"Origin": "https://evil.example.com"},
+        {"Origin": "null"},
+        image,
+        {"Origin": f"https://{NAME}"},
+    ):  # The last is another port's.
         answer = browser.post("/graphql", json={"query": PAUSE}, headers=headers)
         assert answer.status_code == 403, headers
     assert browser.post("/graphql", params={"query": PAUSE}, data={"a": "b"}).status_code == 415
@@ -305,11 +333,14 @@ def connect(proxy: Proxy, origin: str) -> dict[str, str]:
     """The first word of the page's WebSocket."""
     shown = base64.b64encode(":".join(LOGIN).encode()).decode()
     made = create_connection(
-        f"wss://127.0.0.1:{proxy.port}/graphql", timeout=20, subprotocols=["graphql-ws"],
-        origin=origin, host=f"{proxy.name}:{proxy.port}",
+        f"wss://127.0.0.1:{proxy.port}/graphql",
+        timeout=20,
+        subprotocols=["graphql-ws"],
+        origin=origin,
+        host=f"{proxy.name}:{proxy.port}",
         header={"Authorization": f"Basic {shown}"},
         sslopt={"cert_reqs": ssl.CERT_NONE, "check_hostname": False},
-    )  # fmt: skip
+    )
     try:
         made.send(json.dumps({"type": "connection_init"}))
         return json.loads(made.recv())

@@ -16,38 +16,44 @@ from PIL import Image
 from spoils import SPOILS, Good, compile_small, make_good
 from test_render import build
 
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.compiler.typeset import text_style
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.frames import read_frames
-from pytoon_pipeline.media.measure import Measurement, measure
+from pytoon_pipeline.media.measure import measure_file
+from pytoon_pipeline.media.measurement import Measurement
 from pytoon_pipeline.picture.badge import draw_badge
-from pytoon_pipeline.picture.drawing import draw
+from pytoon_pipeline.picture.drawing import draw_text
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.text import fit
-from pytoon_pipeline.quality import words
-from pytoon_pipeline.quality.checks import CHECK_NAMES, WORD_CHECKS, Expected, Verdict, run_checks
-from pytoon_pipeline.quality.words import look, plan
+from pytoon_pipeline.picture.text import fit_text
+from pytoon_pipeline.plan.model import Asset, RenderSpec
+from pytoon_pipeline.plan.segment import Segment
+from pytoon_pipeline.plan.text import Caption, Overlay, Shadow, TextBox
+from pytoon_pipeline.plan.timeline import build_timeline
+from pytoon_pipeline.quality import frame_text
+from pytoon_pipeline.quality.checks import CHECK_NAMES, WORD_CHECKS, check_name, run_checks
+from pytoon_pipeline.quality.frame_text import plan_texts, read_frame_text
+from pytoon_pipeline.quality.verdicts import CheckVerdict, ExpectedFile
 from pytoon_pipeline.settings import load_settings, project_data
-from pytoon_pipeline.spec.model import (
-    Asset,
-    Caption,
-    Overlay,
-    RenderSpec,
-    Segment,
-    Shadow,
-    TextBox,
-)
-from pytoon_pipeline.spec.timeline import timeline
-from pytoon_pipeline.spec.typeset import text_style
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
-from pytoon_pipeline.stages.finish import judge, write_metrics
+from pytoon_pipeline.stages.results import judge_video, write_metrics
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import open_services
 
 GOOD_VIDEO = [
-    "-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "high", "-level", "4.1", "-g", "30",
-    "-bf", "2",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-profile:v",
+    "high",
+    "-level",
+    "4.1",
+    "-g",
+    "30",
+    "-bf",
+    "2",
 ]
 GOOD_AUDIO = ["-c:a", "aac", "-ar", "48000", "-ac", "2", "-b:a", "160k"]
 FAST = ["-movflags", "+faststart+negative_cts_offsets", "-use_editlist", "0"]
@@ -59,15 +65,15 @@ LOUD = "sine=frequency=500:duration=3:sample_rate=48000,volume=7.8dB"
 
 
 def make(path: Path, picture=PICTURE, sound=LOUD, video=GOOD_VIDEO, audio=GOOD_AUDIO, mux=FAST):
-    argv = [ffmpeg.exe(), "-v", "error", "-y", "-f", "lavfi", "-i", picture]
+    argv = [ffmpeg.find_executable(), "-v", "error", "-y", "-f", "lavfi", "-i", picture]
     if sound:
         argv += ["-f", "lavfi", "-i", sound, *audio]
     subprocess.run([*argv, *video, *mux, str(path)], check=True, stdin=subprocess.DEVNULL)
     return path
 
 
-def expected(**changes) -> Expected:
-    return Expected(**{"width": 270, "height": 480, "rate": 30, "frames": 90, **changes})
+def expected(**changes) -> ExpectedFile:
+    return ExpectedFile(**{"width": 270, "height": 480, "rate": 30, "frames": 90, **changes})
 
 
 @lru_cache(maxsize=1)
@@ -75,10 +81,10 @@ def good() -> Measurement:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        return measure(make(Path(folder) / "good.mp4"))
+        return measure_file(make(Path(folder) / "good.mp4"))
 
 
-def failed(m: Measurement, e: Expected | None = None) -> set[str]:
+def failed(m: Measurement, e: ExpectedFile | None = None) -> set[str]:
     return {v.name for v in run_checks(m, e or expected()) if not v.passed}
 
 
@@ -105,14 +111,18 @@ def test_a_good_file_passes_everything() -> None:
         ({"audio": [*GOOD_AUDIO, "-ar", "44100"]}, {"audio_track"}),
         ({"sound": LOUD.replace("7.8dB", "-6dB")}, {"loudness"}),
         ({"sound": "anullsrc=r=48000:cl=stereo,atrim=duration=3"}, {"loudness"}),
-        ({"picture": f"{PICTURE},drawbox=t=fill:c=black:enable='between(n,40,50)'"},
-         {"black_frames"}),
-        ({"picture": f"{PICTURE},loop=loop=45:size=1:start=40,trim=end_frame=90"},
-         {"frozen_frames"}),
+        (
+            {"picture": f"{PICTURE},drawbox=t=fill:c=black:enable='between(n,40,50)'"},
+            {"black_frames"},
+        ),
+        (
+            {"picture": f"{PICTURE},loop=loop=45:size=1:start=40,trim=end_frame=90"},
+            {"frozen_frames"},
+        ),
     ],
 )
 def test_a_broken_promise_is_found(changes: dict, names: set[str], tmp_path: Path) -> None:
-    m = measure(make(tmp_path / "bad.mp4", **changes))
+    m = measure_file(make(tmp_path / "bad.mp4", **changes))
     assert failed(m) >= names and "container" not in failed(m) - names
 
 
@@ -131,10 +141,10 @@ def test_small_changes_of_a_slow_clip_are_movement(every: int, still: bool) -> N
 
 def test_what_was_asked_for_is_no_fault(tmp_path: Path) -> None:
     black = f"{PICTURE},drawbox=t=fill:c=black:enable='between(n,40,50)'"
-    m = measure(make(tmp_path / "asked.mp4", picture=black, sound=LOUD))
+    m = measure_file(make(tmp_path / "asked.mp4", picture=black, sound=LOUD))
     assert not failed(m, expected(black=[(39, 52)]))
     still = f"{PICTURE},loop=loop=45:size=1:start=40,trim=end_frame=90"
-    m = measure(make(tmp_path / "still.mp4", picture=still))
+    m = measure_file(make(tmp_path / "still.mp4", picture=still))
     assert not failed(m, expected(still=[(40, 90)]))
 
 
@@ -148,20 +158,25 @@ BLINK = "color=c={}:size=270x480:rate=30:duration=3,format=yuv420p,setsar=1"
         # four times between two whites; a slow fade; pictures cut every half second.
         (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='lt(mod(t*4,1),0.5)'", True),
         (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='lt(mod(t*3,1),0.5)'", False),
-        (f"{BLINK.format('black')},drawbox=h=ih/5:t=fill:c=white:enable='lt(mod(t*4,1),0.5)'",
-         False),
+        (
+            f"{BLINK.format('black')},drawbox=h=ih/5:t=fill:c=white:enable='lt(mod(t*4,1),0.5)'",
+            False,
+        ),
         (f"{BLINK.format('0xECECEC')},drawbox=t=fill:c=white:enable='lt(mod(t*4,1),0.5)'", False),
         (f"{BLINK.format('white')},fade=out:st=0.5:d=1,fade=in:st=1.5:d=1", False),
         (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='lt(mod(t,1),0.5)'", False),
         # Stripes that race past turn every spot bright and dark, but never the whole.
-        ("gradients=size=270x480:rate=30:duration=3:c0=black:c1=white:n=2,format=gray,"
-         "geq=lum='255*lt(mod(X+18*N,90),45)',format=yuv420p,setsar=1", False),
+        (
+            "gradients=size=270x480:rate=30:duration=3:c0=black:c1=white:n=2,format=gray,"
+            "geq=lum='255*lt(mod(X+18*N,90),45)',format=yuv420p,setsar=1",
+            False,
+        ),
         # Black and white in turn, every frame.
         (f"{BLINK.format('black')},drawbox=t=fill:c=white:enable='mod(n,2)'", True),
     ],
 )
 def test_flashing_is_found_and_movement_is_not(picture: str, fails: bool, tmp_path: Path) -> None:
-    m = measure(make(tmp_path / "f.mp4", picture=picture))
+    m = measure_file(make(tmp_path / "f.mp4", picture=picture))
     verdict = next(v for v in run_checks(m, expected()) if v.name == "flashes")
     assert verdict.passed != fails and verdict.severity == "error", verdict
 
@@ -191,7 +206,7 @@ def frame_of(spec: RenderSpec, ground: str = "#303030", dx: int = 0, cut: int = 
     cue = spec.captions[0]
     style = text_style(spec.styles["hook"], cue.align_y)
     x0, y0, x1, y1 = cue.box
-    tile = draw(fit(cue.text, style, x1 - x0, y1 - y0, FONTS), FONTS)
+    tile = draw_text(fit_text(cue.text, style, x1 - x0, y1 - y0, FONTS), FONTS)
     rgba = tile.rgba.copy()
     if cut:
         rgba[tile.ink[3] - tile.y - cut :] = 0
@@ -201,20 +216,39 @@ def frame_of(spec: RenderSpec, ground: str = "#303030", dx: int = 0, cut: int = 
     return np.asarray(frame)
 
 
-def judged(spec: RenderSpec, frame: np.ndarray, folder: Path, **changes) -> dict[str, Verdict]:
+def judged(spec: RenderSpec, frame: np.ndarray, folder: Path, **changes) -> dict[str, CheckVerdict]:
     """The verdicts on a file that shows a frame for a second."""
     Image.fromarray(frame).save(folder / "frame.png")
     path = folder / "words.mp4"
     subprocess.run(
-        [ffmpeg.exe(), "-v", "error", "-y", "-loop", "1", "-framerate", "30", "-t", "1", "-i",
-         str(folder / "frame.png"), "-vf", "scale=out_color_matrix=bt709:out_range=tv",
-         "-pix_fmt", "yuv420p", *GOOD_VIDEO, *FAST, str(path)],
-        check=True, stdin=subprocess.DEVNULL,
+        [
+            ffmpeg.find_executable(),
+            "-v",
+            "error",
+            "-y",
+            "-loop",
+            "1",
+            "-framerate",
+            "30",
+            "-t",
+            "1",
+            "-i",
+            str(folder / "frame.png"),
+            "-vf",
+            "scale=out_color_matrix=bt709:out_range=tv",
+            "-pix_fmt",
+            "yuv420p",
+            *GOOD_VIDEO,
+            *FAST,
+            str(path),
+        ],
+        check=True,
+        stdin=subprocess.DEVNULL,
     )
-    planned = plan(spec, timeline(spec), FONTS, lambda asset: folder / asset.source)
-    seen = [look(p, next(read_frames(path, p.frame, 1)), 270) for p in planned]
+    planned = plan_texts(spec, build_timeline(spec), FONTS, lambda asset: folder / asset.source)
+    seen = [read_frame_text(p, next(read_frames(path, p.frame, 1)), 270) for p in planned]
     e = expected(texts=1, **changes)
-    return {c.__name__: c(seen, e) for c in WORD_CHECKS}
+    return {check_name(c): c(seen, e) for c in WORD_CHECKS}
 
 
 @pytest.mark.parametrize(
@@ -270,9 +304,7 @@ def test_a_logo_outside_the_clear_box_is_found(tmp_path: Path) -> None:
     cut_out(tmp_path / "logo.png", (60, 40))
     spec = worded()
     spec.captions = []
-    spec.assets = [
-        Asset(id="a1", kind="image", source="logo.png", sha256="0" * 64, has_alpha=True)
-    ]
+    spec.assets = [Asset(id="a1", kind="image", source="logo.png", sha256="0" * 64, has_alpha=True)]
     spec.overlays = [Overlay(media="a1", box=(40, 80, 100, 120))]
     frame = Image.new("RGB", (270, 480), "#D8E0E0")
     logo = Image.open(tmp_path / "logo.png")
@@ -292,15 +324,21 @@ def test_emoji_are_asked_nothing(tmp_path: Path) -> None:
 def test_words_are_looked_at_when_all_are_in() -> None:
     spec = worded(entrance={"kind": "words", "seconds": 2})
     # The entrance takes at most 18 of the 30 frames; from the 25th on the text leaves.
-    assert 18 <= plan(spec, timeline(spec), FONTS, Path)[0].frame < 24
+    assert 18 <= plan_texts(spec, build_timeline(spec), FONTS, Path)[0].frame < 24
 
 
 def test_a_badge_is_looked_at_like_any_words(tmp_path: Path) -> None:
     spec = worded()
     spec.captions = []
     spec.overlays = [
-        Overlay(type="badge", text="50% OFF!", style="hook", shape="round", rotation=9,
-                box=(60, 150, 140, 230))
+        Overlay(
+            type="badge",
+            text="50% OFF!",
+            style="hook",
+            shape="round",
+            rotation=9,
+            box=(60, 150, 140, 230),
+        )
     ]
     style = text_style(spec.styles["hook"], "middle")
     for ground, faults in (("#B03020", set()), ("#F6E9E0", {"caption_contrast"})):
@@ -320,7 +358,10 @@ def test_white_on_white_fails_in_the_finished_video(
     Image.new("RGB", (270, 480), "#FFFFFF").save(folder / "white.png")
     kind = {"family": "Montserrat", "max_px": 34, "min_px": 20, "color": "#FFFFFF"}
     spec = {
-        "archetype": "hero", "brand": "neutral", "resolution": "270x480", "audioTrack": False,
+        "archetype": "hero",
+        "brand": "neutral",
+        "resolution": "270x480",
+        "audioTrack": False,
         "segments": [{"media": "white.png", "duration": 2, "text": "Whiter than white"}],
         "styles": {"hook": kind},
     }
@@ -330,12 +371,14 @@ def test_white_on_white_fails_in_the_finished_video(
     assert "caption_contrast" in bad and bad["caption_contrast"].severity == "error"
     assert "1.0:1" in bad["caption_contrast"].message
     # What was seen is kept for this content and plan, and seen anew for another plan.
-    monkeypatch.setattr(words, "look", lambda *a: pytest.fail("was looked at again"))
+    monkeypatch.setattr(
+        frame_text, "read_frame_text", lambda *a: pytest.fail("was looked at again")
+    )
     plan = compile_source(find_sources([folder])[0], services)
-    judge(plan, metrics.video, services, segments)
+    judge_video(plan, metrics.video, services, segments)
     plan.captions[0].text = "Blacker than black"
     with pytest.raises(pytest.fail.Exception):
-        judge(plan, metrics.video, services, segments)
+        judge_video(plan, metrics.video, services, segments)
 
 
 def test_a_stand_in_is_a_warning() -> None:
@@ -364,7 +407,7 @@ def test_what_the_material_shows_withholds_nothing(
     shutil.copytree(CASES / case, folder)
     spec = compile_small(folder, services)
     segments = render_segments(spec, services, case)
-    video = assemble(spec, segments, services, case)
+    video = assemble_video(spec, segments, services, case)
     metrics = write_metrics(spec, segments, video, services, case)
     found = {v.name: v for v in metrics.verdicts if not v.passed}
     assert set(found) == set(warned), found
@@ -378,14 +421,16 @@ def test_stripes_that_melt_into_grey_withhold_nothing(services, tmp_path: Path) 
     stripes = (np.arange(1280) // 3 % 2 * 255).astype(np.uint8)
     Image.fromarray(np.tile(stripes, (720, 1)), "L").save(tmp_path / "columns.png")
     plan = {
-        "archetype": "hero", "preset": "daylight", "audioTrack": False,
+        "archetype": "hero",
+        "preset": "daylight",
+        "audioTrack": False,
         "segments": [{"media": "columns.png", "duration": 3, "motion": "pan_up"}],
-    }  # fmt: skip
+    }
     (tmp_path / "render_spec.json").write_text(json.dumps(plan), "utf-8")
     spec = compile_small(tmp_path, services)
     segments = render_segments(spec, services, "columns")
-    video = assemble(spec, segments, services, "columns")
-    bad = [v for v in judge(spec, video, services, segments)[1] if not v.passed]
+    video = assemble_video(spec, segments, services, "columns")
+    bad = [v for v in judge_video(spec, video, services, segments)[1] if not v.passed]
     assert [(v.name, v.severity) for v in bad] == [("frozen_frames", "warning")]
 
 
@@ -429,7 +474,7 @@ def test_a_spoiled_video_is_caught(name: str, by: str, made: Good) -> None:
 
 
 def test_a_clip_that_we_stopped_is_an_error(made: Good) -> None:
-    spans = timeline(made.spec).spans
+    spans = build_timeline(made.spec).spans
     place = next(i for i, s in enumerate(made.spec.segments) if s.type == "video")
     first, end = spans[place].start + 10, spans[place].start + spans[place].body
     frames = list(made.frames)

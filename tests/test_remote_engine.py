@@ -25,37 +25,37 @@ from test_engines import job_of
 from test_render import small_spec
 
 from pytoon_pipeline import RENDERER_VERSION
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.engines import remote
 from pytoon_pipeline.engines.base import FinishedSegment
-from pytoon_pipeline.engines.policy import Engines
-from pytoon_pipeline.engines.remote import Remote
-from pytoon_pipeline.engines.remote.check import check_segment
-from pytoon_pipeline.engines.remote.peer import Peer, Refused, Timeouts
-from pytoon_pipeline.engines.still import Still
+from pytoon_pipeline.engines.policy import EngineSet
+from pytoon_pipeline.engines.remote import RemoteEngine
+from pytoon_pipeline.engines.remote.peer import Peer, PeerRefusedError, PeerTimeouts
+from pytoon_pipeline.engines.remote.segment_check import check_segment
+from pytoon_pipeline.engines.still import StillEngine
 from pytoon_pipeline.errors import (
-    EngineFailed,
-    EngineTimeout,
-    EngineUnavailable,
+    EngineFailedError,
+    EngineTimeoutError,
+    EngineUnavailableError,
     SettingsError,
 )
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.encode import encode_video
 from pytoon_pipeline.media.frames import read_frames
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.service import segments as service
 from pytoon_pipeline.service.app import make_app
-from pytoon_pipeline.service.server import listen
+from pytoon_pipeline.service.server import open_socket
 from pytoon_pipeline.settings import load_settings
-from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
-from pytoon_pipeline.spec.timeline import timeline
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import SegmentRecord
-from pytoon_pipeline.stages.look import segment_look
+from pytoon_pipeline.stages.fingerprint_inputs import segment_look
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.segments import render_segment, render_segments
 from pytoon_pipeline.stages.services import Services
 
-QUICK = Timeouts(connect=2, silence=10, stall=10, whole=60, poll=0.05)
+QUICK = PeerTimeouts(connect=2, silence=10, stall=10, whole=60, poll=0.05)
 TOKEN = "correct horse"
 
 
@@ -65,8 +65,8 @@ def looking(services: Services) -> remote.Look:
 
 def asking(services: Services, *urls: str, **more: Any) -> Services:
     """The same install with nothing but peers."""
-    engine = Remote(urls, look=looking(services), timeouts=QUICK, **more)
-    engines = Engines([engine], Still(), pause=lambda s: None)
+    engine = RemoteEngine(urls, look=looking(services), timeouts=QUICK, **more)
+    engines = EngineSet([engine], StillEngine(), pause=lambda s: None)
     return replace(services, engines=engines)
 
 
@@ -76,7 +76,9 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield running
 
 
-def render(engine: Remote, job: SegmentJob, folder: Path, media=None, progress=lambda n: None):
+def render(
+    engine: RemoteEngine, job: SegmentJob, folder: Path, media=None, progress=lambda n: None
+):
     folder.mkdir(exist_ok=True)
     return engine.render(job, media or {}, folder, progress)
 
@@ -107,17 +109,17 @@ def test_a_segment_is_the_same_wherever_it_is_rendered(
     assert [s.engine for s in there.segments] == ["remote"] * 4
     assert not any(s.degraded or s.used_fallback for s in there.segments)
     for job, a, b in zip(
-        segment_jobs(spec, timeline(spec)), here.segments, there.segments, strict=True
+        segment_jobs(spec, build_timeline(spec)), here.segments, there.segments, strict=True
     ):
         assert a.key != b.key
         one, two = (services.store.local(r.key) for r in (a, b))
         pairs = zip(read_frames(one, 0, job.count), read_frames(two, 0, job.count), strict=True)
         for ours, theirs in pairs:
             assert all(np.array_equal(p, q) for p, q in zip(ours, theirs, strict=True))
-    video = assemble(spec, there, far, source.key)
+    video = assemble_video(spec, there, far, source.key)
     assert video.frames == 105
     # Pictures, clip and logo went there once each, whatever number of segments they are in.
-    media = {a.key for j in segment_jobs(spec, timeline(spec)) for a in j.all_assets}
+    media = {a.key for j in segment_jobs(spec, build_timeline(spec)) for a in j.all_assets}
     assert len(media) == 4 == peer.count("PUT") - puts
     # And never again: another caption on the same picture sends words only.
     text = (source.folder / "render_spec.json").read_text().replace('"One"', '"Won"')
@@ -131,7 +133,9 @@ def test_asking_again_finds_what_is_done(tmp_path: Path, peer: Serving) -> None:
     job = job_of(None, segment_id="twice")
     posts, done = peer.count("POST"), []
     for n in range(2):
-        found = render(Remote(peer.url, timeouts=QUICK), job, tmp_path / str(n), None, done.append)
+        found = render(
+            RemoteEngine(peer.url, timeouts=QUICK), job, tmp_path / str(n), None, done.append
+        )
         assert isinstance(found, FinishedSegment) and sum(done) == job.count * (n + 1)
         assert found.notes == (f"made by {peer.url} with compositor",)
     assert peer.count("POST") == posts + 2
@@ -167,7 +171,7 @@ def test_a_download_that_breaks_off_is_taken_up_where_it_broke(
     path = picture(tmp_path / "p.png", (90, 160))
     peer.meddle = cut
     try:
-        engine = Remote(peer.url, timeouts=QUICK)
+        engine = RemoteEngine(peer.url, timeouts=QUICK)
         job = job_of(path, segment_id="cut")
         found = render(engine, job, tmp_path / "w", {"a1": path})
     finally:
@@ -179,11 +183,11 @@ def test_a_download_that_breaks_off_is_taken_up_where_it_broke(
 def test_a_peer_that_dies_is_left_alone_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote.errand, "_RETRIES", 1)
+    monkeypatch.setattr(remote.remote_job, "_RETRIES", 1)
     job, told, gate = job_of(None), [], threading.Event()
     with serving(tmp_path / "peer", render=held(gate)) as peer:
         port = int(peer.url.rsplit(":", 1)[1])
-        engine = Remote(peer.url, timeouts=QUICK, folder=tmp_path / "lost")
+        engine = RemoteEngine(peer.url, timeouts=QUICK, folder=tmp_path / "lost")
         caught: list[BaseException] = []
 
         def ask() -> None:
@@ -196,13 +200,13 @@ def test_a_peer_that_dies_is_left_alone_and_found_again(
         thread.start()
         until(lambda: peer.count("GET") > 1)
     thread.join(15)
-    assert [type(e) for e in caught] == [EngineUnavailable]
+    assert [type(e) for e in caught] == [EngineUnavailableError]
     assert "can't be reached" in str(caught[0])
     # Another process is told by a file, and asks nobody.
-    other = Remote(peer.url, timeouts=QUICK, folder=tmp_path / "lost")
-    monkeypatch.setattr(remote.breaker.Breaker, "_lost", {})
+    other = RemoteEngine(peer.url, timeouts=QUICK, folder=tmp_path / "lost")
+    monkeypatch.setattr(remote.circuit_breaker.CircuitBreaker, "_lost", {})
     began = time.monotonic()
-    with pytest.raises(EngineUnavailable, match="left alone"):
+    with pytest.raises(EngineUnavailableError, match="left alone"):
         render(other, job, tmp_path / "w")
     assert time.monotonic() - began < 1
     (mark,) = (tmp_path / "lost").iterdir()
@@ -217,8 +221,8 @@ def process(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     """`pytoon serve --segments` as a process of its own, once it listens."""
     code = (
         "import sys; from pytoon_pipeline.settings import load_settings as load\n"
-        "from pytoon_pipeline.service.server import serve\n"
-        "raise SystemExit(serve(load(), port=int(sys.argv[1]), segments=True))"
+        "from pytoon_pipeline.service.server import run_server\n"
+        "raise SystemExit(run_server(load(), port=int(sys.argv[1]), segments=True))"
     )
     env = os.environ | {"PYTOON_HOME": str(folder)}
     argv = [sys.executable, "-c", code, str(port)]
@@ -236,13 +240,13 @@ def test_a_peer_killed_and_started_anew_goes_on(
     tmp_path: Path, settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has forgotten what was asked; the asker asks again, and is told no frame twice."""
-    monkeypatch.setattr(remote.errand, "_RETRIES", 10)  # A busy machine starts slowly.
+    monkeypatch.setattr(remote.remote_job, "_RETRIES", 10)  # A busy machine starts slowly.
     job, told = job_of(None, body=1500), []
     found: list[FinishedSegment] = []
-    with listen("127.0.0.1", 0) as here:
+    with open_socket("127.0.0.1", 0) as here:
         port = here.getsockname()[1]
     with process(tmp_path / "peer", port) as first:
-        engine = Remote(f"http://127.0.0.1:{port}", timeouts=QUICK)
+        engine = RemoteEngine(f"http://127.0.0.1:{port}", timeouts=QUICK)
         thread = threading.Thread(
             target=lambda: found.append(render(engine, job, tmp_path / "w", None, told.append))
         )
@@ -256,9 +260,9 @@ def test_a_peer_killed_and_started_anew_goes_on(
 
 
 def test_another_peer_is_asked_where_one_fails(tmp_path: Path, peer: Serving) -> None:
-    with listen("127.0.0.1", 0) as here:
+    with open_socket("127.0.0.1", 0) as here:
         dead = f"http://127.0.0.1:{here.getsockname()[1]}"
-    engine = Remote([dead, peer.url], timeouts=QUICK)
+    engine = RemoteEngine([dead, peer.url], timeouts=QUICK)
     render(engine, job_of(None, segment_id="second"), tmp_path / "w")
     assert engine.health().ok and "can't be reached" in engine.health().detail
     calls = len(peer.calls)
@@ -271,15 +275,11 @@ def test_another_peer_is_asked_where_one_fails(tmp_path: Path, peer: Serving) ->
 
 def test_a_full_peer_is_asked_again_when_it_says(tmp_path: Path) -> None:
     gate, jobs = threading.Event(), [job_of(None, body=n) for n in (8, 9)]
-    with serving(
-        tmp_path / "peer", workers=1, waiting=0, retry_after=1, render=held(gate)
-    ) as peer:
-        engine = Remote(peer.url, timeouts=QUICK)
+    with serving(tmp_path / "peer", workers=1, waiting=0, retry_after=1, render=held(gate)) as peer:
+        engine = RemoteEngine(peer.url, timeouts=QUICK)
         threads = []
         for n, job in enumerate(jobs):
-            threads.append(
-                threading.Thread(target=render, args=(engine, job, tmp_path / str(n)))
-            )
+            threads.append(threading.Thread(target=render, args=(engine, job, tmp_path / str(n))))
             threads[-1].start()
             until(lambda n=n: peer.count("POST") == n + 1)
         began = time.monotonic()
@@ -304,7 +304,9 @@ def test_a_cancel_reaches_the_peer(tmp_path: Path) -> None:
                 raise Cancelled
 
         with pytest.raises(Cancelled):
-            render(Remote(peer.url, timeouts=QUICK), job_of(None), tmp_path / "w", None, progress)
+            render(
+                RemoteEngine(peer.url, timeouts=QUICK), job_of(None), tmp_path / "w", None, progress
+            )
         assert peer.count("DELETE") == 1
         until(lambda: not list(peer.bench.services.settings.scratch.iterdir()))
         assert peer.bench.taken() == 0
@@ -366,8 +368,8 @@ def test_a_peer_without_a_sign_of_life_is_given_up(tmp_path: Path) -> None:
         reporter.progress(key, job.segment_id, 0)
 
     with serving(tmp_path / "peer", render=dead) as peer:
-        engine = Remote(peer.url, timeouts=replace(QUICK, stall=0.5))
-        with pytest.raises(EngineTimeout, match="sign of life"):
+        engine = RemoteEngine(peer.url, timeouts=replace(QUICK, stall=0.5))
+        with pytest.raises(EngineTimeoutError, match="sign of life"):
             render(engine, job_of(None), tmp_path / "w")
         assert peer.count("DELETE") == 1
         gate.set()
@@ -385,12 +387,12 @@ def test_another_version_look_or_font_is_refused_with_words(
 ) -> None:
     source = find_sources([small_spec(tmp_path / "camp" / "mixed")])[0]
     spec = compile_source(source, services)
-    job = segment_jobs(spec, timeline(spec))[2]
+    job = segment_jobs(spec, build_timeline(spec))[2]
     media = {a.id: services.store.local(a.key) for a in job.all_assets}
 
     def refusal(look: dict[str, Any]) -> str:
-        engine = Remote(peer.url, timeouts=QUICK, look=lambda j, m: look)
-        with pytest.raises(EngineUnavailable) as error:
+        engine = RemoteEngine(peer.url, timeouts=QUICK, look=lambda j, m: look)
+        with pytest.raises(EngineUnavailableError) as error:
             render(engine, job, tmp_path / "w", media)
         return str(error.value)
 
@@ -399,11 +401,11 @@ def test_another_version_look_or_font_is_refused_with_words(
     assert "ffmpeg" in refusal({"ffmpeg": "ffmpeg version 2.8"})
     said = refusal({"fonts": ["f" * 64]})
     assert "ffffffffffff" in said and job.captions[0].style.family in said
-    monkeypatch.setattr(remote.errand, "RENDERER_VERSION", "99")
+    monkeypatch.setattr(remote.remote_job, "RENDERER_VERSION", "99")
     said = refusal({})
     assert "99" in said and "Install the same version" in said
     monkeypatch.setattr(remote, "RENDERER_VERSION", "99")
-    health = Remote(peer.url).health()
+    health = RemoteEngine(peer.url).health()
     assert not health.ok and "99" in health.detail
     assert f"version {RENDERER_VERSION}" in health.detail
 
@@ -411,19 +413,21 @@ def test_another_version_look_or_font_is_refused_with_words(
 def test_a_token_is_needed_and_never_shown(tmp_path: Path, peer: Serving) -> None:
     wrong = "wrong horse"
     with serving(tmp_path / "peer", token=TOKEN) as guarded:
-        engine = Remote(guarded.url, wrong, timeouts=QUICK)
-        with pytest.raises(EngineUnavailable, match="PYTOON_REMOTE_TOKEN") as error:
+        engine = RemoteEngine(guarded.url, wrong, timeouts=QUICK)
+        with pytest.raises(EngineUnavailableError, match="PYTOON_REMOTE_TOKEN") as error:
             render(engine, job_of(None), tmp_path / "w")
         assert wrong not in str(error.value) and not engine.health().ok
-        assert render(Remote(guarded.url, TOKEN, timeouts=QUICK), job_of(None), tmp_path / "w")
+        assert render(
+            RemoteEngine(guarded.url, TOKEN, timeouts=QUICK), job_of(None), tmp_path / "w"
+        )
     # Over http it goes to no address of the public internet; nothing is even connected to.
     exposed = Peer("http://93.184.216.34", TOKEN, QUICK)
-    with pytest.raises(Refused, match="https"):
+    with pytest.raises(PeerRefusedError, match="https"):
         exposed.about(1)
-    assert "https" in Remote("http://93.184.216.34", TOKEN).health().detail
+    assert "https" in RemoteEngine("http://93.184.216.34", TOKEN).health().detail
     for url in ("ftp://a", "http://", f"http://me:{TOKEN}@10.0.0.1", "10.0.0.1"):
         with pytest.raises(SettingsError) as setting:
-            Remote(url)
+            RemoteEngine(url)
         assert TOKEN not in str(setting.value)
 
 
@@ -433,9 +437,12 @@ def lie(job: SegmentJob, count: int, services: Services, folder: Path, **changes
     shapes = ((h, w), (h // 2, w // 2), (h // 2, w // 2))
     frames = [tuple(noise.integers(60, 70, s, np.uint8) for s in shapes) for _ in range(count)]
     encode_video(
-        frames, folder / "lie.mp4", size=(w, h), count=count,
+        frames,
+        folder / "lie.mp4",
+        size=(w, h),
+        count=count,
         **{"rate": job.rate, "keyframes": job.span.keyframes, **changes},
-    )  # fmt: skip
+    )
     services.store.put("segments/lie.mp4", folder / "lie.mp4")
     return "segments/lie.mp4"
 
@@ -463,15 +470,20 @@ def garbled(services: Services, key: str) -> str:
 def test_what_is_no_such_segment_is_not_taken(tmp_path: Path, what: str) -> None:
     def lying(job, services, policy, key, reporter, folder):
         return SegmentRecord(
-            segment_id="s1", fingerprint="f", key=LIES[what](job, services, folder), seconds=0,
-            engine="compositor", frames=job.count, cached=False,
-        )  # fmt: skip
+            segment_id="s1",
+            fingerprint="f",
+            key=LIES[what](job, services, folder),
+            seconds=0,
+            engine="compositor",
+            frames=job.count,
+            cached=False,
+        )
 
     with (
         serving(tmp_path / "peer", render=lying) as peer,
-        pytest.raises(EngineFailed, match="not the segment") as error,
+        pytest.raises(EngineFailedError, match="not the segment") as error,
     ):
-        render(Remote(peer.url, timeouts=QUICK), job_of(None), tmp_path / "w")
+        render(RemoteEngine(peer.url, timeouts=QUICK), job_of(None), tmp_path / "w")
     assert what in str(error.value)
     assert not (tmp_path / "w/remote.mp4").exists()
 
@@ -479,29 +491,29 @@ def test_what_is_no_such_segment_is_not_taken(tmp_path: Path, what: str) -> None
 def test_a_file_that_changed_on_the_way_is_not_taken(tmp_path: Path) -> None:
     job = job_of(None)
     with serving(tmp_path / "peer") as peer:
-        render(Remote(peer.url, timeouts=QUICK), job, tmp_path / "w")
+        render(RemoteEngine(peer.url, timeouts=QUICK), job, tmp_path / "w")
         key = peer.bench.services.store.keys("segments")[0]
         garbled(peer.bench.services, key)
-        with pytest.raises(EngineFailed, match="SHA-256"):
-            render(Remote(peer.url, timeouts=QUICK), job, tmp_path / "w2")
+        with pytest.raises(EngineFailedError, match="SHA-256"):
+            render(RemoteEngine(peer.url, timeouts=QUICK), job, tmp_path / "w2")
 
 
 def test_a_peers_failure_is_told_and_its_last_resort_is_not_taken(
     services: Services, tmp_path: Path
 ) -> None:
     def failing(job, services, *rest):
-        class Broken(Still):
+        class Broken(StillEngine):
             name = "broken"
 
             def render(self, *_):
-                raise EngineFailed("no memory left", "line one\nline two")
+                raise EngineFailedError("no memory left", "line one\nline two")
 
         engines = replace(services.engines, engines=[Broken()], pause=lambda s: None)
         return render_segment(job, replace(services, engines=engines), *rest)
 
     with serving(tmp_path / "peer", render=failing) as peer:
         far = asking(services, peer.url)
-        with pytest.raises(EngineFailed, match="broken: no memory left") as error:
+        with pytest.raises(EngineFailedError, match="broken: no memory left") as error:
             render(far.engines.all()[0], job_of(None), tmp_path / "w")
         assert error.value.log_tail == "line one\nline two"
         assert not peer.bench.services.store.keys("segments")

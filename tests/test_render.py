@@ -12,17 +12,17 @@ import pytest
 from conftest import clip, cut_out, picture, tone
 from test_engines import job_of
 
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.errors import BriefError, EngineFailed, MediaError
+from pytoon_pipeline.errors import BriefError, EngineFailedError, MediaError
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media.frames import read_frames
+from pytoon_pipeline.plan.segment_jobs import segment_jobs
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.settings import load_settings
-from pytoon_pipeline.spec.job import segment_jobs
-from pytoon_pipeline.spec.timeline import timeline
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.documents import MetricsDocument, SegmentsDocument
-from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
-from pytoon_pipeline.stages.segments import SegmentsFailed, render_segments
+from pytoon_pipeline.stages.results import make_thumbnail, write_metrics
+from pytoon_pipeline.stages.segments import SegmentsFailedError, render_segments
 from pytoon_pipeline.stages.services import Services, open_services
 
 
@@ -31,7 +31,7 @@ def build(services: Services, folder: Path) -> tuple[SegmentsDocument, MetricsDo
     source = find_sources([folder])[0]
     spec = compile_source(source, services)
     segments = render_segments(spec, services, source.key)
-    video = assemble(spec, segments, services, source.key)
+    video = assemble_video(spec, segments, services, source.key)
     make_thumbnail(spec, video, services, source.key)
     return segments, write_metrics(spec, segments, video, services, source.key)
 
@@ -76,7 +76,11 @@ def test_every_kind_of_segment_and_transition_ends_in_a_good_file(
     assert not metrics.video.degraded and segments.engines == ["compositor"]
     names = sorted(k.rsplit("/", 1)[1] for k in services.store.keys("videos/camp/mixed"))
     assert names == [
-        "captions.srt", "captions.vtt", "metrics.json", "render_spec.json", "thumbnail.jpg",
+        "captions.srt",
+        "captions.vtt",
+        "metrics.json",
+        "render_spec.json",
+        "thumbnail.jpg",
         "video.mp4",
     ]
     srt = services.store.read_bytes("videos/camp/mixed/captions.srt").decode()
@@ -116,9 +120,7 @@ def test_the_same_brief_gives_the_same_bytes_elsewhere(
     assert first.video.sha256 == second.video.sha256
 
 
-def test_a_watermark_stands_still_while_pictures_slide(
-    services: Services, tmp_path: Path
-) -> None:
+def test_a_watermark_stands_still_while_pictures_slide(services: Services, tmp_path: Path) -> None:
     folder = tmp_path / "camp" / "slide"
     picture(folder / "a.jpg", (270, 480), (60, 60, 60))
     picture(folder / "b.jpg", (270, 480), (80, 80, 80))
@@ -136,8 +138,9 @@ def test_a_watermark_stands_still_while_pictures_slide(
     (folder / "render_spec.json").write_text(json.dumps(spec))
     _, metrics = build(services, folder)
     # The logo is opaque between x 110..150, y 215..245: those pixels never change.
-    inside = [f[222:238, 122:138].astype(int) for f in frames(services.store.local(
-        metrics.video.key))]
+    inside = [
+        f[222:238, 122:138].astype(int) for f in frames(services.store.local(metrics.video.key))
+    ]
     for patch in inside:
         assert np.abs(patch - inside[0]).max() <= 6
     assert next(v for v in metrics.verdicts if v.name == "loudness").message.startswith("silent")
@@ -171,7 +174,7 @@ def test_a_failing_engine_leaves_a_degraded_still_and_says_so(
     engine = services.engines.engines[0]
 
     def broken(*args, **kwargs):
-        raise EngineFailed("out of memory", "last lines of a log")
+        raise EngineFailedError("out of memory", "last lines of a log")
 
     monkeypatch.setattr(engine, "render", broken)
     segments, metrics = build(services, small_spec(tmp_path / "camp" / "broken"))
@@ -197,9 +200,9 @@ def test_finished_segments_survive_a_failure_of_others(
     folder = small_spec(tmp_path / "camp" / "partly")
     source = find_sources([folder])[0]
     spec = compile_source(source, services)
-    wanted = segment_jobs(spec, timeline(spec))[1].count
+    wanted = segment_jobs(spec, build_timeline(spec))[1].count
     monkeypatch.setattr(stage, "encode_video", picky)
-    with pytest.raises(SegmentsFailed) as failure:
+    with pytest.raises(SegmentsFailedError) as failure:
         render_segments(spec, services, source.key)
     assert list(failure.value.failed) == ["s2"]
     assert "no space left" in str(failure.value)
@@ -249,7 +252,7 @@ def test_a_failure_names_brief_segment_engines_and_remedy(
     source = find_sources([small_spec(tmp_path / "camp" / "full")])[0]
     spec = compile_source(source, services)
     monkeypatch.setattr(stage, "encode_video", full)
-    with pytest.raises(SegmentsFailed) as failure:
+    with pytest.raises(SegmentsFailedError) as failure:
         render_segments(spec, services, source.key)
     for word in ("camp/full", "s1:", "compositor:", "still", "no space left", "render again"):
         assert word in str(failure.value)

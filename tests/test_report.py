@@ -15,28 +15,29 @@ from xml.etree import ElementTree
 
 import pytest
 from conftest import picture
+from ledger_states import force_state
 from needs import need_browser
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from s3_server import s3_server
 
-from pytoon_pipeline.briefs.deleted import mark_deleted
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.cli.report import report
+from pytoon_pipeline.cli.report import write_reports
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.figures.catalogue import BRIEFS
-from pytoon_pipeline.figures.text import of_ledger
+from pytoon_pipeline.intake.deletions import mark_deleted
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.report import export_report, plots, write_report
-from pytoon_pipeline.report.rows import gather
-from pytoon_pipeline.report.table import safe
+from pytoon_pipeline.report.rows import gather_rows
+from pytoon_pipeline.report.table import escape_formula
 from pytoon_pipeline.settings import load_settings
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
-from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
+from pytoon_pipeline.stages.results import make_thumbnail, write_metrics
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import open_services
 from pytoon_pipeline.store import FolderStore, S3Store
+from pytoon_pipeline.telemetry.catalogue import BRIEFS
+from pytoon_pipeline.telemetry.prometheus import ledger_gauges
 
 MARKUP = "<script>window.hit = 1</script>\"><img src=x onerror='window.hit = 1'>"
 NAME = "50% off #1 für alle?"
@@ -57,14 +58,26 @@ class Campaign:
         self.root = home / "briefs" / self.name
         self._render()
         meme = {"archetype": "meme", "preset": "loud", "metadata": {"locale": "en"}}
-        self._copy("meme", meme, hook=MARKUP, lufs=-9.0)
-        self._copy("zebra", {"metadata": {"locale": "de"}}, hook="=Schönes Café", engine="other")
+        self._find_copy("meme", meme, hook=MARKUP, lufs=-9.0)
+        self._find_copy(
+            "zebra", {"metadata": {"locale": "de"}}, hook="=Schönes Café", engine="other"
+        )
         self.refused = [
-            Problem("a", "'x' is no length. It has no unit.", "Write a number.",
-                    file=f"{self.name}/broken/brief.yaml", field="media[0].duration"),
-            Problem("b", "gone.jpg does not exist.", "Copy the file there.",
-                    file=f"{self.name}/broken/brief.yaml", field="media[1]"),
-        ]  # fmt: skip
+            Problem(
+                "a",
+                "'x' is no length. It has no unit.",
+                "Write a number.",
+                file=f"{self.name}/broken/brief.yaml",
+                field="media[0].duration",
+            ),
+            Problem(
+                "b",
+                "gone.jpg does not exist.",
+                "Copy the file there.",
+                file=f"{self.name}/broken/brief.yaml",
+                field="media[1]",
+            ),
+        ]
         self._note("broken", "refused", "\n".join(map(str, self.refused)))
         self._note("late", "failed", "No segment came out.\nother: HTTP 500\nother: gone")
         self._note("next", "requested")
@@ -75,26 +88,30 @@ class Campaign:
 
     def _note(self, name: str, state: str, error: str = "") -> str:
         key = self.ledger.register(self._source(name))
-        self.ledger.note(key, state=state, error=error)
+        force_state(self.ledger, key, state=state, error=error)
         return key
 
     def _render(self) -> None:
         picture(self.root / NAME / "a.png", (270, 480))
         spec = {
-            "archetype": "hero", "resolution": "270x480", "audio_track": False,
+            "archetype": "hero",
+            "resolution": "270x480",
+            "audio_track": False,
             "segments": [{"media": ["a.png"], "duration": 2, "text": "Hello", "motion": "push_in"}],
-        }  # fmt: skip
+        }
         (self.root / NAME / "render_spec.json").write_text(json.dumps(spec))
         (source,) = find_sources([self.root / NAME])
         self.first = self.ledger.register(source)
         plan = compile_source(source, self.services)
         segments = render_segments(plan, self.services, self.first)
-        video = assemble(plan, segments, self.services, self.first)
+        video = assemble_video(plan, segments, self.services, self.first)
         make_thumbnail(plan, video, self.services, self.first)
         write_metrics(plan, segments, video, self.services, self.first)
-        self.ledger.note(self.first, state="done")
+        force_state(self.ledger, self.first, state="done")
 
-    def _copy(self, name: str, changes: dict, hook: str, lufs=-14.0, engine="compositor") -> None:
+    def _find_copy(
+        self, name: str, changes: dict, hook: str, lufs=-14.0, engine="compositor"
+    ) -> None:
         key = self._note(name, "done")
         for file in ("video.mp4", "thumbnail.jpg", "captions.vtt", "captions.srt"):
             self.store.put(f"videos/{key}/{file}", self.store.local(f"videos/{self.first}/{file}"))
@@ -162,13 +179,16 @@ def test_a_video_plays_in_place(page: Page, address: str) -> None:
     card = page.locator(f'.card[data-key="{NAME}"]')
     video = card.locator("video")
     assert video.evaluate("v => [v.preload, v.controls, v.poster.slice(0, 16)]") == [
-        "none", False, "data:image/webp;",
-    ]  # fmt: skip
+        "none",
+        False,
+        "data:image/webp;",
+    ]
     card.get_by_role("button", name=f"Play {NAME}").click()
     page.wait_for_function(
         "name => { const v = document.querySelector(`.card[data-key='${name}'] video`);"
-        " return v.currentTime > 0.3 && v.videoWidth === 270 && v.controls; }", arg=NAME,
-    )  # fmt: skip
+        " return v.currentTime > 0.3 && v.videoWidth === 270 && v.controls; }",
+        arg=NAME,
+    )
 
 
 def test_filters_narrow_the_cards_and_the_address_restores_them(page: Page, address: str) -> None:
@@ -331,19 +351,19 @@ def test_a_deleted_brief_is_marked_and_not_counted(campaign: Campaign, tmp_path:
         picture(root / "camp" / name / "a.png", (27, 48))
         (root / "camp" / name / "brief.yaml").write_text("media: [a.png]\n")
     for source in find_sources([root]):
-        ledger.note(ledger.register(source), state="done")
+        force_state(ledger, ledger.register(source), state="done")
     shutil.rmtree(root / "camp/gone")
     assert mark_deleted(ledger) == ["camp/gone"] and mark_deleted(ledger) == []
     made = write_report("camp", ledger, FolderStore(tmp_path / "store"))
     assert made.counts == {"deleted": 1, "done": 1} and made.briefs == 2
-    states = {row.name: row.state for row in gather(ledger.find(), campaign.store)}
+    states = {row.name: row.state for row in gather_rows(ledger.find(), campaign.store)}
     assert states == {"gone": "Deleted", "kept": "Done"}
-    samples = of_ledger(ledger).values[BRIEFS]
+    samples = ledger_gauges(ledger).values[BRIEFS]
     assert samples["deleted",] == 1 and samples["done",] == 1
 
     picture(root / "camp/gone/a.png", (27, 48))
     (root / "camp/gone/brief.yaml").write_text("media: [a.png]\n")
-    assert mark_deleted(ledger) == [] and not ledger.entry("camp/gone").deleted, "it is back"
+    assert mark_deleted(ledger) == [] and not ledger.find_entry("camp/gone").deleted, "it is back"
 
 
 def test_the_table_is_safe_to_open(campaign: Campaign) -> None:
@@ -356,9 +376,14 @@ def test_the_table_is_safe_to_open(campaign: Campaign) -> None:
     assert rows["zebra"]["loudness (LUFS)"] == "-14.0", "a number stays one"
     assert rows["meme"]["checks not passed"].startswith("loudness: far too loud; duration: 2.0")
     assert "gone.jpg does not exist" in rows["broken"]["problems"]
-    assert [safe(t) for t in ("+1", "-1", "@a", "\t=1", "a=1", -1.5)] == [
-        "'+1", "'-1", "'@a", "'\t=1", "a=1", -1.5,
-    ]  # fmt: skip
+    assert [escape_formula(t) for t in ("+1", "-1", "@a", "\t=1", "a=1", -1.5)] == [
+        "'+1",
+        "'-1",
+        "'@a",
+        "'\t=1",
+        "a=1",
+        -1.5,
+    ]
 
 
 def test_an_export_is_whole_by_itself(campaign: Campaign, tmp_path: Path, page: Page) -> None:
@@ -384,9 +409,9 @@ def test_an_export_is_whole_by_itself(campaign: Campaign, tmp_path: Path, page: 
 @pytest.mark.parametrize("count", [3, 300])
 def test_plots_show_every_brief(campaign: Campaign, count: int) -> None:
     entries = campaign.ledger.find(campaign=campaign.name, states=["done"])
-    rows = gather(entries, campaign.store)
+    rows = gather_rows(entries, campaign.store)
     rows = [replace(rows[i % 3], name=f"<{i}>") for i in range(count)]
-    for draw in (plots.render_times, plots.loudness, plots.lengths):
+    for draw in (plots.render_times, plots.plot_loudness, plots.plot_lengths):
         svg = ElementTree.fromstring(draw(rows))
         _, _, width, height = map(float, svg.attrib["viewBox"].split())
         titles = [g.findtext("title", "") for g in svg.iter("g") if g.get("class") == "mark"]
@@ -395,7 +420,7 @@ def test_plots_show_every_brief(campaign: Campaign, count: int) -> None:
             x, y, w, h = (float(shape.attrib[k]) for k in ("x", "y", "width", "height"))
             assert x >= 0 and y >= 0 and w >= 0 and h >= 0
             assert x + w <= width + 0.2 and y + h <= height + 0.2
-    bad = ElementTree.fromstring(plots.loudness(rows)).findall(".//circle[@class='dot bad']")
+    bad = ElementTree.fromstring(plots.plot_loudness(rows)).findall(".//circle[@class='dot bad']")
     assert len(bad) == count // 3, "each that is too loud"
 
 
@@ -406,7 +431,7 @@ def test_a_broken_file_costs_only_its_own_part(campaign: Campaign, tmp_path: Pat
     store.put_bytes(f"videos/{key}/metrics.json", b'{"of another": "version"}')
     store.put_bytes(f"videos/{key}/thumbnail.jpg", b"no picture")
     store.put_bytes(f"videos/{key}/render_spec.json", b'{"archetype": 3, "captions": [null]}')
-    (row,) = gather(entries, store)
+    (row,) = gather_rows(entries, store)
     assert (row.metrics, row.poster, row.archetype, row.lines) == (None, "", "", [])
     assert [w.file for w in row.warnings] == ["metrics.json"]
 
@@ -415,15 +440,17 @@ def test_a_broken_file_costs_only_its_own_part(campaign: Campaign, tmp_path: Pat
 
 
 def test_the_command_writes_pages_and_knows_its_campaigns(
-    campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    campaign: Campaign,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("PYTOON_HOME", str(campaign.services.settings.home))
     monkeypatch.delenv("PYTOON_STORE", raising=False)
-    assert report([], tmp_path / "out", True) == 0
+    assert write_reports([], tmp_path / "out", True) == 0
     said = json.loads(capfd.readouterr().out)
     assert said["campaign"] == campaign.name and said["degraded"] == 0
     assert Path(said["page"]) == tmp_path / "out" / campaign.name / "index.html"
     assert Path(said["page"]).is_file() and Path(said["table"]).is_file()
     with pytest.raises(UserError, match=f"'spring'.*Known are: {campaign.name}"):
-        report(["spring"], None, False)
+        write_reports(["spring"], None, False)

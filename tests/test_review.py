@@ -7,24 +7,24 @@ from pathlib import Path
 import pytest
 from conftest import picture
 
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
+from pytoon_pipeline.compiler.draft import CompileContext
+from pytoon_pipeline.compiler.presets import PresetLibrary
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.presets import PresetLibrary
 
 PRESETS = project_data("presets")
-SHOP = Workshop(PresetLibrary(PRESETS), FontLibrary([PRESETS / "fonts"]))
+SHOP = CompileContext(PresetLibrary(PRESETS), FontLibrary([PRESETS / "fonts"]))
 
 
-def compiled(folder: Path, text: str) -> Compiled:
+def compiled(folder: Path, text: str) -> CompiledPlan:
     picture(folder / "a.png", (36, 64))
     path = folder / "brief.yaml"
     path.write_text("media: a.png\nbrand: morrow\n" + text, encoding="utf-8")
     return compile_file(path, folder, "brief", path.name, SHOP)
 
 
-def flagged(result: Compiled) -> list[tuple[str | None, str, str]]:
+def flagged(result: CompiledPlan) -> list[tuple[str | None, str, str]]:
     """Field, word and severity of each."""
     return [
         (p.field, p.message.split("'")[1], p.severity)
@@ -52,9 +52,9 @@ def flagged(result: Compiled) -> list[tuple[str | None, str, str]]:
 )
 def test_claims_are_named_with_their_field(text: str, found: list, tmp_path: Path) -> None:
     result = compiled(tmp_path, text)
-    assert result.spec, [str(p) for p in result.problems]
+    assert result.plan, [str(p) for p in result.problems]
     assert flagged(result) == found
-    notes = [n for n in result.spec.notes if n.startswith("To be reviewed")]
+    notes = [n for n in result.plan.notes if n.startswith("To be reviewed")]
     assert len(notes) == len(found)
     assert all(repr(word) in note for (_, word, _), note in zip(found, notes, strict=True))
 
@@ -63,13 +63,13 @@ def test_nothing_is_altered(tmp_path: Path) -> None:
     words = "Guaranteed: the world’s finest, 100% free"
     result = compiled(tmp_path, f"hook: '{words}'\n")
     assert {w for _, w, _ in flagged(result)} == {"Guaranteed", "world’s finest", "free"}
-    assert " ".join(c.text for c in result.spec.captions if c.role == "hook") == words
+    assert " ".join(c.text for c in result.plan.captions if c.role == "hook") == words
 
 
 def test_a_finished_plan_says_the_same_of_its_captions(tmp_path: Path) -> None:
     first = compiled(tmp_path, "hook: The best mug\n")
     plan = tmp_path / "render_spec.json"
-    plan.write_text(first.spec.model_dump_json(), encoding="utf-8")
+    plan.write_text(first.plan.model_dump_json(), encoding="utf-8")
     again = compile_file(plan, tmp_path, "spec", plan.name, SHOP)
-    assert again.spec and again.spec.notes == first.spec.notes
+    assert again.plan and again.plan.notes == first.plan.notes
     assert flagged(again) == [("captions[0].text", "best", "warning")]

@@ -13,13 +13,13 @@ import pytest
 from conftest import clip, cut_out, picture, tone
 from PIL import Image
 
-from pytoon_pipeline.briefs.folder import find_sources
+from pytoon_pipeline.compiler.passes import media_files as media_pass
 from pytoon_pipeline.errors import BriefError
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import copies
-from pytoon_pipeline.media.copies import Copies
-from pytoon_pipeline.media.probe import UnreadableMedia
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.passes import media as media_pass
+from pytoon_pipeline.media.copies import SnapshotCopies
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
+from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.stages.compile import check_source, compile_source, spec_json
 from pytoon_pipeline.stages.services import Services
 
@@ -44,7 +44,7 @@ def compiled(folder: Path, services: Services) -> RenderSpec:
 
 def after_probe(monkeypatch: pytest.MonkeyPatch, name: str, act) -> None:
     """Do something as soon as a file of that name, or its copy, was examined."""
-    found = media_pass.probe
+    found = media_pass.probe_media
 
     def probe(path: Path):
         info = found(path)
@@ -52,7 +52,7 @@ def after_probe(monkeypatch: pytest.MonkeyPatch, name: str, act) -> None:
             act()
         return info
 
-    monkeypatch.setattr(media_pass, "probe", probe)
+    monkeypatch.setattr(media_pass, "probe_media", probe)
 
 
 def digest(path: Path) -> str:
@@ -106,8 +106,8 @@ def test_a_link_put_in_place_of_a_name_is_not_followed(
 
     monkeypatch.setattr(copies.os.path, "realpath", lately)
     (tmp_path / "scratch").mkdir()
-    with pytest.raises(UnreadableMedia) as caught:
-        Copies(tmp_path / "scratch").take(tmp_path / "in" / "a.png", tmp_path)
+    with pytest.raises(UnreadableMediaError) as caught:
+        SnapshotCopies(tmp_path / "scratch").take(tmp_path / "in" / "a.png", tmp_path)
     assert caught.value.code in ("media.changed", "media.missing")
 
 
@@ -123,7 +123,7 @@ def test_a_file_that_is_being_written_is_refused_with_the_remedy(
 ) -> None:
     folder = brief(tmp_path / "camp" / "x")
     plain(folder / "a.png", GREEN)
-    read = copies._sum
+    read = copies._hash_open_file
 
     def grow(file, path):
         found = read(file, path)
@@ -131,7 +131,7 @@ def test_a_file_that_is_being_written_is_refused_with_the_remedy(
             more.write(b"more of it")
         return found
 
-    monkeypatch.setattr(copies, "_sum", grow)
+    monkeypatch.setattr(copies, "_hash_open_file", grow)
     source = find_sources([folder])[0]
     with pytest.raises(BriefError) as caught:
         compile_source(source, services)
@@ -153,17 +153,21 @@ def test_a_copy_is_bounded_and_whole(
     path.write_bytes(os.urandom(3_000_000))
     folder = tmp_path / "scratch"
     folder.mkdir()
-    held = Copies(folder).take(path, tmp_path)
+    held = SnapshotCopies(folder).take(path, tmp_path)
     assert held.own and held.sha256 == digest(path) == digest(held.path)
     assert held.path.name == "a.png" and held.path.is_relative_to(folder)
     monkeypatch.setattr(copies, "MAX_FILE_BYTES", 2_000_000)
-    for taker in (Copies(folder), Copies()):
-        with pytest.raises(UnreadableMedia) as caught:
+    for taker in (SnapshotCopies(folder), SnapshotCopies()):
+        with pytest.raises(UnreadableMediaError) as caught:
             taker.take(path, tmp_path)
         assert caught.value.code == "media.too_large"
     # Grown while it was read.
-    with pytest.raises(UnreadableMedia), open(path, "rb") as file, open(folder / "b", "wb") as to:
-        copies._copy(file, to, path)
+    with (
+        pytest.raises(UnreadableMediaError),
+        open(path, "rb") as file,
+        open(folder / "b", "wb") as to,
+    ):
+        copies._copy_contents(file, to, path)
 
 
 def test_a_check_copies_nothing_and_sees_a_file_that_changes(
@@ -203,7 +207,7 @@ def test_all_that_a_brief_names_is_copied(
         "name: Kit\nlogo: {on_pictures: logo.png}\nend_card: {seconds: 2, line: Bye}\n", "utf-8"
     )
     opened: list[str] = []
-    examined = copies.Copies.take
+    examined = copies.SnapshotCopies.take
 
     def take(self, path, root=None, suffix=""):
         held = examined(self, path, root, suffix)
@@ -211,7 +215,7 @@ def test_all_that_a_brief_names_is_copied(
         assert held.own or held.path.is_relative_to(Path(services.settings.store)), path
         return held
 
-    monkeypatch.setattr(copies.Copies, "take", take)
+    monkeypatch.setattr(copies.SnapshotCopies, "take", take)
     spec = compiled(folder, services)
     names = {"a.png", "b.mp4", "behind.png", "own.png", "voice.wav", "song.wav", "logo.png"}
     assert names <= set(opened)
@@ -226,14 +230,14 @@ def test_a_second_compilation_copies_nothing(
     folder = brief(tmp_path / "camp" / "x")
     plain(folder / "a.png", GREEN)
     first = compiled(folder, services)
-    held: list[copies.Held] = []
-    examined = copies.Copies.take
+    held: list[copies.StoredCopy] = []
+    examined = copies.SnapshotCopies.take
 
     def take(self, *args):
         held.append(examined(self, *args))
         return held[-1]
 
-    monkeypatch.setattr(copies.Copies, "take", take)
+    monkeypatch.setattr(copies.SnapshotCopies, "take", take)
     assert compiled(folder, services) == first
     assert held and not any(h.own for h in held)
 
@@ -251,20 +255,24 @@ def plan_of(folder: Path, services: Services, **changes) -> Path:
     return other
 
 
-def test_what_a_plan_says_of_its_files_is_measured_anew(
-    services: Services, tmp_path: Path
-) -> None:
+def test_what_a_plan_says_of_its_files_is_measured_anew(services: Services, tmp_path: Path) -> None:
     folder = brief(tmp_path / "camp" / "x")
     plain(folder / "a.png", GREEN)
     right = compiled(folder, services).assets[0]
-    lies = {"kind": "video", "width": 9, "height": 9, "seconds": 5.0, "bytes": 1,
-            "frame_rate": 30.0, "has_alpha": True, "has_audio": True}  # fmt: skip
+    lies = {
+        "kind": "video",
+        "width": 9,
+        "height": 9,
+        "seconds": 5.0,
+        "bytes": 1,
+        "frame_rate": 30.0,
+        "has_alpha": True,
+        "has_audio": True,
+    }
     assert compiled(plan_of(folder, services, **lies), services).assets[0] == right
 
 
-def test_a_sound_that_a_plan_calls_a_picture_is_refused(
-    services: Services, tmp_path: Path
-) -> None:
+def test_a_sound_that_a_plan_calls_a_picture_is_refused(services: Services, tmp_path: Path) -> None:
     folder = brief(tmp_path / "camp" / "x")
     plain(folder / "a.png", GREEN)
     tone(tmp_path / "t.wav")

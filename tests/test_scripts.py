@@ -14,18 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytoon_pipeline.picture import bidi
-from pytoon_pipeline.picture.breaks import break_opportunities, grapheme_starts
-from pytoon_pipeline.picture.drawing import draw
+from pytoon_pipeline.picture.cues import UnbreakableTextError, split_into_cues
+from pytoon_pipeline.picture.drawing import draw_text
+from pytoon_pipeline.picture.font_choice import FontSpec, MissingGlyphError
 from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.picture.shaping import (
-    FontSpec,
-    Glyph,
-    MissingGlyph,
-    Paragraph,
-    bidi_levels,
-)
-from pytoon_pipeline.picture.styles import BoxStyle, Shadow, TextStyle
-from pytoon_pipeline.picture.text import UnbreakableText, fit, shown_text, split
+from pytoon_pipeline.picture.line_breaks import break_opportunities, grapheme_starts
+from pytoon_pipeline.picture.shaping import ShapedGlyph, ShapedParagraph, bidi_levels
+from pytoon_pipeline.picture.styles import TextBoxStyle, TextShadow, TextStyle
+from pytoon_pipeline.picture.text import fit_text
+from pytoon_pipeline.picture.text_forms import shown_text
 from pytoon_pipeline.settings import project_data
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -37,8 +34,8 @@ BOLD = FontSpec("Montserrat", 700)
 PLAIN = TextStyle("Montserrat", 800, max_px=60, min_px=12)
 
 
-def glyphs(text: str, library: FontLibrary = LIBRARY, **spec) -> list[Glyph]:
-    paragraph = Paragraph(text, replace(BOLD, **spec), library)
+def glyphs(text: str, library: FontLibrary = LIBRARY, **spec) -> list[ShapedGlyph]:
+    paragraph = ShapedParagraph(text, replace(BOLD, **spec), library)
     return list(paragraph.line(0, len(text)).glyphs)
 
 
@@ -48,7 +45,7 @@ def shown(text: str, **spec) -> str:
 
 
 def nominal(char: str, weight: int = 700) -> int:
-    face = LIBRARY.covering(char, weight)
+    face = LIBRARY.find_covering_face(char, weight)
     return LIBRARY.font(face).get_nominal_glyph(ord(char))
 
 
@@ -70,8 +67,8 @@ def nominal(char: str, weight: int = 700) -> int:
     ],
 )
 def test_letters_that_no_font_has_are_named(text, script, font):
-    with pytest.raises(MissingGlyph) as caught:
-        fit(text, PLAIN, 400, 200, LATIN_ONLY)
+    with pytest.raises(MissingGlyphError) as caught:
+        fit_text(text, PLAIN, 400, 200, LATIN_ONLY)
     assert caught.value.script == script
     assert font in caught.value.remedy
     assert caught.value.characters[0] in text
@@ -80,8 +77,8 @@ def test_letters_that_no_font_has_are_named(text, script, font):
 
 def test_emoji_alone_that_no_font_has_are_refused():
     """Left out, nothing would be seen."""
-    with pytest.raises(MissingGlyph) as caught:
-        fit("\U0001fae9", PLAIN, 400, 200, LIBRARY)
+    with pytest.raises(MissingGlyphError) as caught:
+        fit_text("\U0001fae9", PLAIN, 400, 200, LIBRARY)
     assert caught.value.characters == "\U0001fae9"
     assert "NotoColorEmoji.ttf" in caught.value.remedy
 
@@ -104,7 +101,7 @@ def test_emoji_alone_that_no_font_has_are_refused():
         ("ab\u2068אב\u2069 1", None, "00011000"),
         ("א\nb", None, "112"),
     ],
-)  # fmt: skip
+)
 def test_levels(text, base, levels):
     """As the conformance tests of UAX 9 resolve such texts."""
     assert "".join(map(str, bidi_levels(text, base))) == levels
@@ -120,7 +117,7 @@ def test_unicodes_own_cases_resolve_as_it_says():
         text = "".join(chr(int(code, 16)) for code in codes.split())
         base = {"0": 0, "1": 1, "2": bidi.base_level(text)}[direction]
         assert base == int(paragraph), codes
-        found = bidi.levels(text, base)
+        found = bidi.resolve_levels(text, base)
         pairs = zip(expected.split(), found, strict=True)
         assert all(level in ("x", str(ours)) for level, ours in pairs), (codes, direction, found)
 
@@ -128,7 +125,7 @@ def test_unicodes_own_cases_resolve_as_it_says():
 @given(st.text("aא1ا١+%,!() \t\u0300\u00ad\u202a\u202b\u202d\u202e\u202c\u2066\u2067\u2068\u2069"))
 def test_every_text_has_levels(text):
     for base in (None, 0, 1):
-        levels = bidi.levels(text, base)
+        levels = bidi.resolve_levels(text, base)
         least = bidi.base_level(text) if base is None else base
         assert len(levels) == len(text)
         assert all(least <= level <= 127 for level in levels)
@@ -168,7 +165,7 @@ def test_the_language_decides_where_letters_do_not():
 )
 def test_lines_begin_on_the_side_they_are_read_from(text, language, side):
     style = replace(PLAIN, align="left", language=language)
-    x0, _, x1, _ = fit(text, style, 500, 200, LIBRARY).ink
+    x0, _, x1, _ = fit_text(text, style, 500, 200, LIBRARY).ink
     assert (x0, 500 - x1)[side] == 0 and (x0, 500 - x1)[1 - side] > 50
 
 
@@ -254,10 +251,18 @@ def test_what_is_text_by_default_stays_text():
 
 
 def test_an_emoji_keeps_its_colours_and_stands_amid_the_capitals():
-    style = TextStyle("Inter", 800, max_px=100, min_px=100, color="#00FF00", stroke=0.1,
-                      stroke_color="#0000FF", shadow=Shadow(0, 0.2, 0, "#000000", 1))  # fmt: skip
-    fitted = fit("❤️", style, 300, 300, LIBRARY)
-    tile = draw(fitted, LIBRARY)
+    style = TextStyle(
+        "Inter",
+        800,
+        max_px=100,
+        min_px=100,
+        color="#00FF00",
+        stroke=0.1,
+        stroke_color="#0000FF",
+        shadow=TextShadow(0, 0.2, 0, "#000000", 1),
+    )
+    fitted = fit_text("❤️", style, 300, 300, LIBRARY)
+    tile = draw_text(fitted, LIBRARY)
     x0, y0, x1, y1 = tile.ink
     heart = tile.rgba[y0 - tile.y : y1 - tile.y, x0 - tile.x : x1 - tile.x].astype(int)
     red = heart[heart[..., 3] == 255][:, :3].mean(axis=0)
@@ -274,7 +279,7 @@ def test_small_and_large_emoji_are_clean():
     """No dark fringe from what is transparent, no ringing."""
     for size in (20, 64, 200):
         style = replace(PLAIN, max_px=size, min_px=size)
-        tile = draw(fit("🟡", style, 400, 400, LIBRARY), LIBRARY)
+        tile = draw_text(fit_text("🟡", style, 400, 400, LIBRARY), LIBRARY)
         seen = tile.rgba[tile.rgba[..., 3] > 128].astype(int)
         assert seen[:, 0].min() > 180 and seen[:, 2].max() < 120
         edge = tile.rgba[(tile.rgba[..., 3] > 40) & (tile.rgba[..., 3] < 128)].astype(int)
@@ -282,13 +287,13 @@ def test_small_and_large_emoji_are_clean():
 
 
 def test_an_emoji_is_part_of_the_fingerprint():
-    fitted = fit("Hot 🔥", PLAIN, 400, 200, LIBRARY)
+    fitted = fit_text("Hot 🔥", PLAIN, 400, 200, LIBRARY)
     assert [f.path.parent.name for f in fitted.faces] == ["montserrat", "noto-color-emoji"]
 
 
 def test_emoji_reach_the_cues_unchanged():
     text = "Now 50% off ✨🔥 for you ❤️ and yours 👨‍👩‍👧. Tap the link 👇🏽 before Sunday 1️⃣!"
-    cues = split(text, replace(PLAIN, min_px=40), 500, 120, LIBRARY)
+    cues = split_into_cues(text, replace(PLAIN, min_px=40), 500, 120, LIBRARY)
     assert len(cues) > 1 and " ".join(cues) == text
 
 
@@ -310,7 +315,7 @@ def pieces(text: str, **options) -> list[str]:
         ("วันนี้อากาศดี กาแฟ", "", ["วัน", "นี้", "อากาศ", "ดี ", "กาแฟ"]),
         ("Sale 🔥🔥 now", "", ["Sale ", "🔥🔥 ", "now"]),
     ],
-)  # fmt: skip
+)
 def test_lines_end_where_phrases_do(text, language, found):
     assert pieces(text, language=language, phrases=True) == found
 
@@ -339,30 +344,64 @@ def test_invisible_characters_make_no_line_and_no_cue():
     assert pieces("\u200bSale") == ["\u200bSale"]
     assert pieces("Big sale\u200b\u200d") == ["Big ", "sale\u200b\u200d"]
     for text in ("\u200bSale", "\u200d\nSale", "\u2067\u200bSale\u2069", "Sale\u200b\u200d"):
-        assert len(fit(text, replace(PLAIN, max_lines=1), 300, 100, LIBRARY).lines) == 1
-        assert len(split(text, PLAIN, 300, 100, LIBRARY)) == 1
-    assert split("\u200d \u200b", PLAIN, 300, 100, LIBRARY) == []
+        assert len(fit_text(text, replace(PLAIN, max_lines=1), 300, 100, LIBRARY).lines) == 1
+        assert len(split_into_cues(text, PLAIN, 300, 100, LIBRARY)) == 1
+    assert split_into_cues("\u200d \u200b", PLAIN, 300, 100, LIBRARY) == []
 
 
 def test_a_phrase_is_broken_only_where_it_must_be():
     """Set with emoji and Arabic, whose fonts are here, since no font for ideographs is."""
     style = replace(PLAIN, min_px=40, max_px=40, max_lines=3)
-    fitted = fit("Hot 🔥🔥🔥", style, 170, 200, LIBRARY)
+    fitted = fit_text("Hot 🔥🔥🔥", style, 170, 200, LIBRARY)
     assert [fitted.text[ln.start : ln.end] for ln in fitted.lines] == ["Hot", "🔥🔥🔥"]
-    fitted = fit("🔥" * 7, style, 170, 200, LIBRARY)
+    fitted = fit_text("🔥" * 7, style, 170, 200, LIBRARY)
     assert [ln.end - ln.start for ln in fitted.lines] == [4, 3]
-    assert split("🔥" * 20, style, 170, 100, LIBRARY)
+    assert split_into_cues("🔥" * 20, style, 170, 100, LIBRARY)
     assert [w.index for w in fitted.words] == [0, 0]
 
 
 # All of it together
 
 drawable = [
-    "Sale", "now!", "50%", "(abc)", "سلام", "مَرْحَبًا", "لا", "١٢٣", "שלום", "\u05e9\u05c1", "क्षि",
-    "हिन्दी", "र्क", "🔥", "❤️", "❤\ufe0e", "👨‍👩‍👧", "👍🏽", "🇩🇪", "1️⃣", "\u200d", "\u200b", "\u00ad",
-    "\ufe0f", "\u202e", "\u202c", "\u2067", "\u2069", "\u0301", "-", "—", "«", "»", "\u00a0",
-    "\x00", "ß", "İ", *"\n    ",
-]  # fmt: skip
+    "Sale",
+    "now!",
+    "50%",
+    "(abc)",
+    "سلام",
+    "مَرْحَبًا",
+    "لا",
+    "١٢٣",
+    "שלום",
+    "\u05e9\u05c1",
+    "क्षि",
+    "हिन्दी",
+    "र्क",
+    "🔥",
+    "❤️",
+    "❤\ufe0e",
+    "👨‍👩‍👧",
+    "👍🏽",
+    "🇩🇪",
+    "1️⃣",
+    "\u200d",
+    "\u200b",
+    "\u00ad",
+    "\ufe0f",
+    "\u202e",
+    "\u202c",
+    "\u2067",
+    "\u2069",
+    "\u0301",
+    "-",
+    "—",
+    "«",
+    "»",
+    "\u00a0",
+    "\x00",
+    "ß",
+    "İ",
+    *"\n    ",
+]
 others = ["🦤", "🏽", "日本。", "กาแฟดี", "한국", "ကော်ဖီ", "\ue000", "\ud800", "ﬁ", "\U000e0067"]
 mixed = st.one_of(
     st.lists(st.sampled_from(drawable), max_size=14), st.lists(st.sampled_from(drawable + others))
@@ -378,8 +417,8 @@ looks = st.builds(
     uppercase=st.booleans(),
     language=st.sampled_from(["", "ar", "ja", "tr"]),
     stroke=st.sampled_from([0.0, 0.08]),
-    shadow=st.none() | st.just(Shadow()),
-    box=st.none() | st.just(BoxStyle(per_line=True)),
+    shadow=st.none() | st.just(TextShadow()),
+    box=st.none() | st.just(TextBoxStyle(per_line=True)),
 )
 
 
@@ -387,17 +426,17 @@ looks = st.builds(
 @given(mixed, looks, st.integers(60, 500), st.integers(30, 250))
 def test_any_text_is_drawn_whole_or_refused_by_name(text, style, width, height):
     try:
-        fitted = fit(text, style, width, height, LIBRARY)
-    except MissingGlyph as error:
+        fitted = fit_text(text, style, width, height, LIBRARY)
+    except MissingGlyphError as error:
         assert set(error.characters) <= set(text + text.upper())
-        with pytest.raises(MissingGlyph):
-            split(text, style, width, height, LIBRARY)
+        with pytest.raises(MissingGlyphError):
+            split_into_cues(text, style, width, height, LIBRARY)
         return
     except ValueError as error:
         assert "no text" in str(error)
         return
     if fitted is not None:
-        tile = draw(fitted, LIBRARY)
+        tile = draw_text(fitted, LIBRARY)
         x0, y0, x1, y1 = tile.ink
         if fitted.ink[2] > fitted.ink[0]:
             assert 0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height
@@ -405,11 +444,11 @@ def test_any_text_is_drawn_whole_or_refused_by_name(text, style, width, height):
         assert not np.concatenate([alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]]).any()
         assert all(g.id != 0 for line in fitted.lines for g in line.shaped.glyphs)
     try:
-        cues = split(text, style, width, height, LIBRARY)
-    except UnbreakableText:
+        cues = split_into_cues(text, style, width, height, LIBRARY)
+    except UnbreakableTextError:
         return
     for cue in cues:
-        assert fit(cue, style, width, height, LIBRARY) is not None
+        assert fit_text(cue, style, width, height, LIBRARY) is not None
 
 
 # One voice for each word
@@ -429,7 +468,7 @@ def test_letters_of_one_script_come_from_one_font(family: str, text: str):
     drawn = glyphs(text, family=family, weight=weight)
     faces = {g.face for g in drawn if text[g.cluster].isalpha()}
     assert len(faces) == 1, faces
-    assert LIBRARY.heaviness(faces.pop()) > 600
+    assert LIBRARY.measure_heaviness(faces.pop()) > 600
 
 
 @pytest.mark.parametrize("sign", "€$£¥₴₪₹₺₽₸₫₦₱₩₾₼")
@@ -479,19 +518,22 @@ def test_capitals_are_those_of_the_language(language: str, text: str, capitals: 
 
 def test_a_text_that_no_box_holds_is_given_up_early(monkeypatch: pytest.MonkeyPatch):
     shaped = []
-    shape = Paragraph._shape
+    shape = ShapedParagraph._shape_range
     monkeypatch.setattr(
-        Paragraph, "_shape", lambda self, *span: shaped.append(span) or shape(self, *span)
+        ShapedParagraph,
+        "_shape_range",
+        lambda self, *span: shaped.append(span) or shape(self, *span),
     )
     style = replace(PLAIN, breaking="letters", max_lines=3)
     for text in ("ក" * 300, "x" * 300, "क" * 300, "Five words of " * 30):
-        assert fit(text, style, 300, 200, LIBRARY if text[0] != "ក" else KHMER) is None
+        assert fit_text(text, style, 300, 200, LIBRARY if text[0] != "ក" else KHMER) is None
     assert len(shaped) <= 8
 
 
 def test_a_preposition_stays_with_its_price():
     style = replace(PLAIN, max_px=60, min_px=56, max_lines=2, max_chars_per_line=20)
     text = "Žilvinas siūlo: arbatinukas už 19,90 € su nemokamu pristatymu"
-    assert split(text, style, 860, 200, LIBRARY) == [
-        "Žilvinas siūlo: arbatinukas", "už 19,90 € su nemokamu pristatymu",
-    ]  # fmt: skip
+    assert split_into_cues(text, style, 860, 200, LIBRARY) == [
+        "Žilvinas siūlo: arbatinukas",
+        "už 19,90 € su nemokamu pristatymu",
+    ]

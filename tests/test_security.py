@@ -38,22 +38,23 @@ from sqlalchemy import make_url
 
 import pytoon_pipeline
 from pytoon_pipeline.briefs.reading import read_document
-from pytoon_pipeline.briefs.table import read_table
 from pytoon_pipeline.errors import MediaError, Problem, SettingsError, UserError
-from pytoon_pipeline.media import apart, ffmpeg, limits, sound
+from pytoon_pipeline.media import ffmpeg, limits, sandbox, sound_decoding
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.media.link import edit_lists
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
+from pytoon_pipeline.media.mp4_boxes import edit_lists
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.stages.services import Services
+from pytoon_pipeline.tables.table import read_table
 
 PACKAGE = Path(pytoon_pipeline.__file__).parent
 
 
 def problems_of(services: Services, folder: Path, **brief: object) -> list[Problem]:
     """The errors of a brief; each says file and remedy."""
-    from pytoon_pipeline.briefs.folder import find_sources
+    from pytoon_pipeline.intake.folders import find_sources
     from pytoon_pipeline.stages.compile import check_source
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,8 +72,13 @@ def png(width: int, height: int, rows: int | None = None, extra: bytes = b"") ->
     """A grey PNG of this size; of `rows` of it there are data."""
     lines = zlib.compress(bytes((width + 1) * (height if rows is None else rows)), 1)
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", lines)
-            + chunk(b"IEND", b""))  # fmt: skip
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + extra
+        + chunk(b"IDAT", lines)
+        + chunk(b"IEND", b"")
+    )
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -95,11 +101,20 @@ PICTURES = {
     "square.png": (lambda: png(15_000, 15_000, rows=1), "media.too_large"),
     "strip.png": (lambda: png(30_000, 2), "media.too_large"),
     "texts.png": (_texts, "media.corrupt"),
-    "lying.bmp": (lambda: b"BM" + struct.pack("<IHHIIiiHHIIiiII", 99, 0, 0, 54, 40, 2**31 - 1,
-                                              2**31 - 1, 1, 24, 0, 0, 0, 0, 0, 0), "media"),
-    "lying.gif": (lambda: b"GIF89a\xff\xff\xff\xff\x00\x00\x00,\0\0\0\0\xff\xff\xff\xff\0\2\1\0;",
-                  "media"),
-}  # fmt: skip
+    "lying.bmp": (
+        lambda: (
+            b"BM"
+            + struct.pack(
+                "<IHHIIiiHHIIiiII", 99, 0, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 24, 0, 0, 0, 0, 0, 0
+            )
+        ),
+        "media",
+    ),
+    "lying.gif": (
+        lambda: b"GIF89a\xff\xff\xff\xff\x00\x00\x00,\0\0\0\0\xff\xff\xff\xff\0\2\1\0;",
+        "media",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -139,7 +154,7 @@ def _pcm(channels: int, rate: int) -> bytes:
 def test_clips_that_claim_too_much(services: Services, tmp_path: Path):
     folder = tmp_path / "b"
     good = clip(folder / "good.mp4", sound=False).read_bytes()
-    many = [ffmpeg.exe(), "-v", "error", "-i", str(folder / "good.mp4")]
+    many = [ffmpeg.find_executable(), "-v", "error", "-i", str(folder / "good.mp4")]
     many += ["-map", "0:v"] * 40 + ["-c", "copy", str(folder / "tracks.mkv")]
     subprocess.run(many, check=True, stdin=subprocess.DEVNULL)
     # 268 million pieces of 6 bytes.
@@ -150,12 +165,14 @@ def test_clips_that_claim_too_much(services: Services, tmp_path: Path):
         "wide.mp4": (wide, "media.too_large"),
         # Only the stream itself says how wide it is.
         "hidden.mp4": (_patched(wide, b"avc1", 24, 320, ">H"), "media"),
-        "long.mp4": (clip(folder / "l.mp4", size=(64, 48), rate="1", seconds=700,
-                          sound=False).read_bytes(), "media.too_large"),
+        "long.mp4": (
+            clip(folder / "l.mp4", size=(64, 48), rate="1", seconds=700, sound=False).read_bytes(),
+            "media.too_large",
+        ),
         "pieces.mp4": (pieces, "media"),
         "channels.wav": (_pcm(65, 48_000), "media"),
         "rate.wav": (_pcm(1, 4_000_000), "media.too_large"),
-    }  # fmt: skip
+    }
     for name, (data, _) in cases.items():
         (folder / name).write_bytes(data)
     cases["tracks.mkv"] = (b"", "media.too_large")
@@ -177,17 +194,27 @@ def test_clips_that_claim_too_much(services: Services, tmp_path: Path):
 
 def test_rates_and_aspects_that_can_not_be_are_not_believed(tmp_path: Path):
     made = clip(tmp_path / "a.mp4", sound=False, rate="25")
-    argv = [ffmpeg.exe(), "-v", "error", "-i", str(made), "-c", "copy", "-aspect", "30:1",
-            str(tmp_path / "b.mp4")]  # fmt: skip
+    argv = [
+        ffmpeg.find_executable(),
+        "-v",
+        "error",
+        "-i",
+        str(made),
+        "-c",
+        "copy",
+        "-aspect",
+        "30:1",
+        str(tmp_path / "b.mp4"),
+    ]
     subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
-    info = probe(tmp_path / "b.mp4")
+    info = probe_media(tmp_path / "b.mp4")
     assert (info.width, info.height) == (320, 180)  # Not 5400 wide.
     data = made.read_bytes()
     fast = data[: data.find(b"mdhd") + 16] + struct.pack(">I", 1_000_000_000)
     fast += data[len(fast) :]
     (tmp_path / "fast.mp4").write_bytes(fast)
-    with pytest.raises(UnreadableMedia, match="frames a second") as refused:
-        probe(tmp_path / "fast.mp4")
+    with pytest.raises(UnreadableMediaError, match="frames a second") as refused:
+        probe_media(tmp_path / "fast.mp4")
     assert refused.value.code == "media.too_large"
 
 
@@ -212,15 +239,15 @@ def test_boxes_without_end_are_no_mp4(tmp_path: Path):
 def test_what_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "slow.png").write_bytes(png(8800, 9000))
     good = picture(tmp_path / "good.png")
-    probe(good)
-    helper = apart._helper
+    probe_media(good)
+    helper = sandbox._helper
     monkeypatch.setattr(limits, "EXAMINE_SECONDS", 0.02)
-    with pytest.raises(UnreadableMedia) as refused:
-        probe(tmp_path / "slow.png")
+    with pytest.raises(UnreadableMediaError) as refused:
+        probe_media(tmp_path / "slow.png")
     assert refused.value.code == "media.slow" and refused.value.remedy
     assert helper.process.returncode is not None  # It is not left behind.
     monkeypatch.undo()
-    assert probe(good).kind == "image"  # The next file gets another one.
+    assert probe_media(good).kind == "image"  # The next file gets another one.
 
 
 def test_a_decoder_that_dies_takes_nothing_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -229,32 +256,33 @@ def test_a_decoder_that_dies_takes_nothing_along(tmp_path: Path, monkeypatch: py
         "import os, sys; os.write(1, b'ready\\n'); sys.stdin.readline(); os.kill(os.getpid(), 11)"
     )
     with monkeypatch.context() as patch:
-        patch.setattr(apart, "_helper", None)
-        patch.setattr(apart, "_START", crashing)
-        with pytest.raises(UnreadableMedia, match="did not survive") as refused:
-            probe(good)
+        patch.setattr(sandbox, "_helper", None)
+        patch.setattr(sandbox, "_START", crashing)
+        with pytest.raises(UnreadableMediaError, match="did not survive") as refused:
+            probe_media(good)
         assert refused.value.code == "media.corrupt"
-    assert probe(good).kind == "image"
+    assert probe_media(good).kind == "image"
 
 
 def test_what_wants_too_much_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    greedy = apart._START.replace(
-        "serve()", "from pytoon_pipeline.media import probe; "
-        f"probe._clip_info = lambda *_: bytearray({limits.EXAMINE_BYTES}); serve()",
-    )  # fmt: skip
-    monkeypatch.setattr(apart, "_helper", None)
-    monkeypatch.setattr(apart, "_START", greedy)
-    with pytest.raises(UnreadableMedia, match="more memory") as refused:
-        probe(clip(tmp_path / "a.mp4", sound=False))
+    greedy = sandbox._START.replace(
+        "serve_requests()",
+        "from pytoon_pipeline.media import probe; "
+        f"probe._clip_info = lambda *_: bytearray({limits.EXAMINE_BYTES}); serve_requests()",
+    )
+    monkeypatch.setattr(sandbox, "_helper", None)
+    monkeypatch.setattr(sandbox, "_START", greedy)
+    with pytest.raises(UnreadableMediaError, match="more memory") as refused:
+        probe_media(clip(tmp_path / "a.mp4", sound=False))
     assert refused.value.code == "media.too_large"
-    apart._helper.end()
+    sandbox._helper.end()
 
 
 def test_a_clip_of_which_nothing_comes_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """At the rendering, where it is decoded further than it was examined."""
     made = clip(tmp_path / "a.mp4", sound=False)
     monkeypatch.setattr(limits, "DECODE_SECONDS", -1.0)
-    with pytest.raises(UnreadableMedia) as refused:
+    with pytest.raises(UnreadableMediaError) as refused:
         list(ClipFrames(made, (64, 36), 30, count=30))
     assert refused.value.code == "media.slow" and "H.264" in refused.value.remedy
 
@@ -264,9 +292,9 @@ def test_decoders_get_no_secrets_and_bounded_memory(
 ):
     monkeypatch.setenv("PYTOON_TOKEN", "hush-hush")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
-    monkeypatch.setattr(apart, "_helper", None)
-    probe(picture(tmp_path / "a.png"))
-    own = Path(f"/proc/{apart._helper.process.pid}")
+    monkeypatch.setattr(sandbox, "_helper", None)
+    probe_media(picture(tmp_path / "a.png"))
+    own = Path(f"/proc/{sandbox._helper.process.pid}")
     assert b"hush-hush" not in (own / "environ").read_bytes()
     bounds = (own / "limits").read_text()
     assert str(limits.EXAMINE_BYTES) in bounds.partition("Max address space")[2].split("\n")[0]
@@ -274,7 +302,7 @@ def test_decoders_get_no_secrets_and_bounded_memory(
     shown.write_text("#!/bin/sh\nenv\n")
     shown.chmod(0o755)
     monkeypatch.setenv("PYTOON_FFMPEG", str(shown))
-    said, _ = ffmpeg.run([], "show the environment")
+    said, _ = ffmpeg.run_ffmpeg([], "show the environment")
     assert b"PATH=" in said and b"hush-hush" not in said
 
 
@@ -317,15 +345,15 @@ def _fetchers(port: int, other: Path) -> dict[str, bytes]:
         "data.m3u8": b"#EXTM3U\n#EXTINF:9,\ndata:video/mp4;base64,AAAA\n",
         "concat.mp4": f"ffconcat version 1.0\nfile {address}\nfile {other}\n".encode(),
         "session.mp4": f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
-                       f"m=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n".encode(),
+        f"m=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n".encode(),
         "dash.mp4": f'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>'
-                    f"{address}</BaseURL><Period/></MPD>".encode(),
+        f"{address}</BaseURL><Period/></MPD>".encode(),
         "drawing.png": f'<svg xmlns:xlink="http://www.w3.org/1999/xlink"><image xlink:href='
-                       f'"{address}"/></svg>'.encode(),
+        f'"{address}"/></svg>'.encode(),
         "redirect.mp4": f"[Reference]\r\nRef1={address}\r\n".encode(),
         "asx.wav": f'<asx version="3"><entry><ref href="{address}"/></entry></asx>'.encode(),
         "subtitles.mp4": b"[Script Info]\nScriptType: v4.00+\n",
-    }  # fmt: skip
+    }
 
 
 def test_no_file_makes_another_one_be_opened(services: Services, tmp_path: Path):
@@ -338,7 +366,7 @@ def test_no_file_makes_another_one_be_opened(services: Services, tmp_path: Path)
             assert found.code in ("media.not_media", "media.corrupt"), found
             # As if it had got past that: ffmpeg itself, and PyAV, at the rendering.
             with pytest.raises(MediaError):
-                sound.decode(folder / name, seconds=1)
+                sound_decoding.decode_sound(folder / name, seconds=1)
             with pytest.raises(MediaError):
                 list(ClipFrames(folder / name, (64, 64), 30, count=1))
         time.sleep(0.2)
@@ -346,12 +374,30 @@ def test_no_file_makes_another_one_be_opened(services: Services, tmp_path: Path)
 
 
 ADDRESSES = (
-    "http://127.0.0.1:{port}/a.png", "concat:a.png|a.png", "subfile,,start,0,end,99,,:a.png",
-    "data:image/png;base64,AAAA", "a%d.png", "pipe:0", "file:a.png", "tcp://127.0.0.1:{port}",
-    "-i", "lavfi:testsrc", "crypto:a.png", "cache:http://127.0.0.1:{port}/", "gopher://127.0.0.1/",
-)  # fmt: skip
-OUTSIDE = ("../secret.png", "/etc/hostname", "a/../../secret.png", "..\\secret.png", "link.png",
-           "folder/secret.png", "~/secret.png", "file:///etc/hostname")  # fmt: skip
+    "http://127.0.0.1:{port}/a.png",
+    "concat:a.png|a.png",
+    "subfile,,start,0,end,99,,:a.png",
+    "data:image/png;base64,AAAA",
+    "a%d.png",
+    "pipe:0",
+    "file:a.png",
+    "tcp://127.0.0.1:{port}",
+    "-i",
+    "lavfi:testsrc",
+    "crypto:a.png",
+    "cache:http://127.0.0.1:{port}/",
+    "gopher://127.0.0.1/",
+)
+OUTSIDE = (
+    "../secret.png",
+    "/etc/hostname",
+    "a/../../secret.png",
+    "..\\secret.png",
+    "link.png",
+    "folder/secret.png",
+    "~/secret.png",
+    "file:///etc/hostname",
+)
 
 
 def test_no_name_leads_to_anything_but_a_file_of_the_folder(services: Services, tmp_path: Path):
@@ -361,9 +407,12 @@ def test_no_name_leads_to_anything_but_a_file_of_the_folder(services: Services, 
     (folder / "folder").symlink_to(tmp_path)
     with listener() as (port, came):
         for name in [n.format(port=port) for n in ADDRESSES] + list(OUTSIDE):
-            for where in ({"media": [name]}, {"media": ["a.png"], "logo": name},
-                          {"media": ["a.png"], "voice": name},
-                          {"media": ["a.png"], "background": {"path": name}}):  # fmt: skip
+            for where in (
+                {"media": [name]},
+                {"media": ["a.png"], "logo": name},
+                {"media": ["a.png"], "voice": name},
+                {"media": ["a.png"], "background": {"path": name}},
+            ):
                 assert problems_of(services, folder, **where), (name, where)
             rows, _ = read_table(_csv(folder / "t.csv", name))
             from pytoon_pipeline.stages.compile import check_source
@@ -373,8 +422,10 @@ def test_no_name_leads_to_anything_but_a_file_of_the_folder(services: Services, 
 
 
 def _csv(path: Path, name: str) -> Path:
-    path.write_text(f'media,hook\n"[{json.dumps(name)[1:-1]}]",A line\n'.replace("[", "").replace(
-        "]", ""), encoding="utf-8")  # fmt: skip
+    path.write_text(
+        f'media,hook\n"[{json.dumps(name)[1:-1]}]",A line\n'.replace("[", "").replace("]", ""),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -393,8 +444,10 @@ def test_a_brand_kit_beside_a_brief_leads_nowhere_either(services: Services, tmp
 
 
 def _aliases() -> str:
-    lines = [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi",
-                                                                       strict=True)]  # fmt: skip
+    lines = [
+        f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]"
+        for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -408,13 +461,15 @@ def test_names_of_all_sorts_are_names_and_nothing_more(services: Services, tmp_p
     picture(folder / f"-y {odd}.png")
     tone(folder / f"{odd}.wav", 1)
     spec = {
-        "archetype": "hero", "resolution": "270x480", "audioTrack": f"{odd}.wav",
+        "archetype": "hero",
+        "resolution": "270x480",
+        "audioTrack": f"{odd}.wav",
         "segments": [
             {"media": f"{odd}.mp4", "duration": 0.4, "audio": {"use": True}},
             {"type": "text", "duration": 2.5, "text": "it's: 100% [a];b,c='d' \\n %{pts} {x}"},
             {"media": f"-y {odd}.png", "duration": 0.4},
         ],
-    }  # fmt: skip
+    }
     (folder / "render_spec.json").write_text(json.dumps(spec))
     _, metrics = build(services, folder)
     assert metrics.video.frames == 99 and not metrics.video.degraded
@@ -422,14 +477,28 @@ def test_names_of_all_sorts_are_names_and_nothing_more(services: Services, tmp_p
 
 
 MAY_START_PROCESSES = {
-    "media/ffmpeg.py", "media/apart.py",  # ffmpeg; the process that examines files.
-    "defs/launcher.py", "defs/dev.py",  # Dagster's own, and what runs are forked from.
-    "defs/supervise.py",  # Ends what `defs/dev.py` starts.
-    "briefs/apart.py",  # What reads briefs for the sensor.
-    "upkeep/machine.py",  # Asks the system what is running.
-}  # fmt: skip
-NEVER = {"system", "popen", "eval", "exec", "execv", "execve", "execvp", "spawnv", "mktemp",
-         "extractall", "unsafe_load", "full_load"}  # fmt: skip
+    "media/ffmpeg.py",
+    "media/sandbox.py",  # ffmpeg; the process that examines files.
+    "runtime/prefork_launcher.py",
+    "runtime/dev_server.py",  # Dagster's own, and what runs are forked from.
+    "runtime/supervisor.py",  # Ends what `runtime/dev_server.py` starts.
+    "intake/sandboxed_reader.py",  # What reads briefs for the sensor.
+    "maintenance/machine.py",  # Asks the system what is running.
+}
+NEVER = {
+    "system",
+    "popen",
+    "eval",
+    "exec",
+    "execv",
+    "execve",
+    "execvp",
+    "spawnv",
+    "mktemp",
+    "extractall",
+    "unsafe_load",
+    "full_load",
+}
 
 
 def test_no_shell_no_pickles_and_few_places_that_start_processes():
@@ -443,7 +512,7 @@ def test_no_shell_no_pickles_and_few_places_that_start_processes():
                 if "subprocess" in roots:
                     starting.add(name)
                 # Between the sensor and the process that it started, over a pipe of their own.
-                own = {"pickle"} if name == "briefs/apart.py" else set()
+                own = {"pickle"} if name == "intake/sandboxed_reader.py" else set()
                 if roots & {"pickle", "marshal", "shelve", "dill", "pty"} - own:
                     faults.append((name, node.lineno, "unpickles"))
             if isinstance(node, ast.Call):
@@ -453,11 +522,22 @@ def test_no_shell_no_pickles_and_few_places_that_start_processes():
                     faults.append((name, node.lineno, called))
                 if any(k.arg == "shell" for k in node.keywords):
                     faults.append((name, node.lineno, "shell="))
-                if (owner, called) == ("yaml", "load") and name != "briefs/reading.py":
+                if (owner, called) == ("yaml", "load"):
                     faults.append((name, node.lineno, "yaml.load"))
-            if name != "cli/doctor.py" and isinstance(node, ast.Constant) and node.value in (
-                "-vf", "-af", "-lavfi", "-filter_complex", "-filter:v", "drawtext", "subtitles",
-            ):  # fmt: skip
+            if (
+                name != "cli/doctor.py"
+                and isinstance(node, ast.Constant)
+                and node.value
+                in (
+                    "-vf",
+                    "-af",
+                    "-lavfi",
+                    "-filter_complex",
+                    "-filter:v",
+                    "drawtext",
+                    "subtitles",
+                )
+            ):
                 faults.append((name, node.lineno, f"a filter as text: {node.value}"))
     assert not faults
     assert starting <= MAY_START_PROCESSES
@@ -469,9 +549,10 @@ BOMBS: dict[str, bytes] = {
     "deep.yaml": b"a: " + b"[" * 100_000 + b"]" * 100_000,
     "deep.json": b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "aliases.yaml": ("a: &a [x, x, x]\n" + _aliases()).encode(),
-    "merges.yaml": b"a: &a {k: 1}\n" + b"".join(
-        b"%c: &%c {<<: [%s]}\n" % (n, n, b",".join([b"*%c" % (n - 1)] * 9))
-        for n in range(98, 106)),
+    "merges.yaml": b"a: &a {k: 1}\n"
+    + b"".join(
+        b"%c: &%c {<<: [%s]}\n" % (n, n, b",".join([b"*%c" % (n - 1)] * 9)) for n in range(98, 106)
+    ),
     "itself.yaml": b"a: &a [*a]",
     "base60.yaml": b"a: 1" + b":1" * 200_000,
     "digits.json": b'{"media": ' + b"9" * 900_000 + b"}",
@@ -485,7 +566,7 @@ BOMBS: dict[str, bytes] = {
     "western.yaml": "hook: Größe".encode("cp1252"),
     "half.yaml": "hook: a".encode("utf-16")[:-1],
     "line.yaml": b"hook: " + b"x" * 2_000_000,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -542,14 +623,18 @@ def test_tables_that_blow_up(tmp_path: Path, name: str):
 
 
 def test_cells_that_take_for_ever():
-    from pytoon_pipeline.briefs import cells, templates
+    from pytoon_pipeline.briefs import field_names
+    from pytoon_pipeline.tables import templates
 
     began = time.process_time()
-    assert templates._first("!" * 19_000 + "a", "") == "!" * 19_000 + "a"
+    assert templates._first_sentence("!" * 19_000 + "a", "") == "!" * 19_000 + "a"
     assert templates._plain_text("<!--" * 5_000 + "<script>" * 2_000, "")
     assert templates._plain_text("a<!-- b --><script x>c</script >d", "") == "a d"
-    assert templates._first("One. Two!? three", "") == "One."
-    assert cells.target_of("_ " * 5_000) is None and cells.close_to("ab" * 50_000) is None
+    assert templates._first_sentence("One. Two!? three", "") == "One."
+    assert (
+        field_names.target_of("_ " * 5_000) is None
+        and field_names.similar_field("ab" * 50_000) is None
+    )
     assert time.process_time() - began < 2
 
 
@@ -578,7 +663,8 @@ def test_sound_files_of_all_kinds_are_taken(services: Services, good: Path):
     for path in sorted((good / "good").glob("*.*")):
         if path.name.startswith(("picture", "clip", "sound")):
             assert fuzz_work.medium(services, _fresh(good), path.name, path.read_bytes()) == (
-                "accepted"), path.name  # fmt: skip
+                "accepted"
+            ), path.name
 
 
 @pytest.mark.parametrize("kind", [fuzz_work.MEDIA, fuzz_work.DOCUMENTS, fuzz_work.REQUESTS])
@@ -597,9 +683,11 @@ def test_broken_input_is_taken_or_refused_and_nothing_else(
 
 @given(data=fuzz.briefs())
 @hypothesis.settings(
-    max_examples=60, deadline=None, derandomize=True,
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+)
 def test_anything_in_a_brief_is_taken_or_refused(services: Services, good: Path, data: dict):
     said = fuzz_work.document(services, _fresh(good), "brief.yaml", fuzz.as_json(data))
     assert said in ("accepted", "refused")
@@ -631,25 +719,29 @@ HUSH = "hush5ecret"
 def _secrets(database: str) -> dict[str, str]:
     url = make_url(database)
     return {
-        "PYTOON_TOKEN": f"{HUSH}-token", "PYTOON_WEBHOOK_SECRET": f"{HUSH}-webhook",
-        "PYTOON_COMFYUI_URL": "http://127.0.0.1:9", "PYTOON_COMFYUI_TOKEN": f"{HUSH}-comfy",
-        "PYTOON_REMOTE_URL": "http://127.0.0.1:9", "PYTOON_REMOTE_TOKEN": f"{HUSH}-remote",
+        "PYTOON_TOKEN": f"{HUSH}-token",
+        "PYTOON_WEBHOOK_SECRET": f"{HUSH}-webhook",
+        "PYTOON_COMFYUI_URL": "http://127.0.0.1:9",
+        "PYTOON_COMFYUI_TOKEN": f"{HUSH}-comfy",
+        "PYTOON_REMOTE_URL": "http://127.0.0.1:9",
+        "PYTOON_REMOTE_TOKEN": f"{HUSH}-remote",
         "PYTOON_DATABASE": url.set(password=f"{HUSH}-database").render_as_string(
             hide_password=False
         ),
-        "AWS_ACCESS_KEY_ID": f"{HUSH}-id", "AWS_SECRET_ACCESS_KEY": f"{HUSH}-key",
+        "AWS_ACCESS_KEY_ID": f"{HUSH}-id",
+        "AWS_SECRET_ACCESS_KEY": f"{HUSH}-key",
         "AWS_SESSION_TOKEN": f"{HUSH}-session",
         "PYTOON_BRIEFS_TABLE": f"postgresql://u:{HUSH}-table@127.0.0.1:9/shop#briefs",
-    }  # fmt: skip
+    }
 
 
 _CALLS = """
 import json, os, sys
-from pytoon_pipeline.cli import main
+from pytoon_pipeline.cli import run_program
 for log, *call in json.loads(sys.argv[1]):
     os.environ["PYTOON_LOG"], sys.argv[1:] = log, call
     try:
-        main()
+        run_program()
     except SystemExit as end:
         print("ended", end.code)
 """
@@ -664,13 +756,20 @@ def test_no_secret_is_written_anywhere(tmp_path: Path, database: str):
     picture(brief / "a.png")
     (brief / "brief.yaml").write_text("media: [{path: a.png, duration: 2}]\nmusic: none\n")
     kept = plain_environment(without=("AWS_",))
-    calls = [("json", "render", str(brief), "--out", str(tmp_path / "out")),
-             ("plain", "report"), ("plain", "doctor")]  # fmt: skip
+    calls = [
+        ("json", "render", str(brief), "--out", str(tmp_path / "out")),
+        ("plain", "report"),
+        ("plain", "doctor"),
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", _CALLS, json.dumps(calls)], cwd=tmp_path, text=True,
+        [sys.executable, "-c", _CALLS, json.dumps(calls)],
+        cwd=tmp_path,
+        text=True,
         env={**kept, "PYTOON_HOME": str(tmp_path / "home"), **_secrets(database)},
-        capture_output=True, timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
     said = done.stdout + done.stderr
     assert (tmp_path / "out/camp/one/video.mp4").is_file()
     assert HUSH not in said
@@ -679,8 +778,10 @@ def test_no_secret_is_written_anywhere(tmp_path: Path, database: str):
     assert not [p for p in written if HUSH.encode() in p.read_bytes()]
     rows = 0
     with psycopg2.connect(database) as connection, connection.cursor() as cursor:
-        cursor.execute("select table_schema, table_name from information_schema.tables "
-                       "where table_schema in ('public', 'pytoon')")  # fmt: skip
+        cursor.execute(
+            "select table_schema, table_name from information_schema.tables "
+            "where table_schema in ('public', 'pytoon')"
+        )
         tables = cursor.fetchall()
         assert ("pytoon", "known_briefs") in tables
         for schema, table in tables:
@@ -706,14 +807,18 @@ def test_settings_keep_their_secrets(caplog: pytest.LogCaptureFixture):
 
 
 def test_a_table_of_a_database_keeps_its_password(tmp_path: Path):
-    from pytoon_pipeline.briefs import sqltable
+    from pytoon_pipeline.tables import sql_table
 
     user = f"postgresql://u:{HUSH}"
-    for address in (f"{user}@127.0.0.1:9/x#t", f"{user}@127.0.0.1:9/x", f"{user}@[/x#t",
-                    f"nonsense://u:{HUSH}@h/x#t"):  # fmt: skip
+    for address in (
+        f"{user}@127.0.0.1:9/x#t",
+        f"{user}@127.0.0.1:9/x",
+        f"{user}@[/x#t",
+        f"nonsense://u:{HUSH}@h/x#t",
+    ):
         said = ""
         try:
-            _, found = sqltable.read_sql_table(address, tmp_path)
+            _, found = sql_table.read_sql_table(address, tmp_path)
             said = " ".join(map(str, found))
         except UserError as error:
             said = f"{error} {error!r}"
@@ -728,14 +833,14 @@ def test_servers_listen_to_this_machine_alone_unless_told(tmp_path: Path):
 
     from pytoon_pipeline.cli import dev as dev_command
     from pytoon_pipeline.cli import serve as serve_command
-    from pytoon_pipeline.defs.dev import dev
-    from pytoon_pipeline.service.server import serve
+    from pytoon_pipeline.runtime.dev_server import run_dev_server
+    from pytoon_pipeline.service.server import run_server
 
-    for function in (dev_command, serve_command, dev, serve):
+    for function in (dev_command, serve_command, run_dev_server, run_server):
         assert inspect.signature(function).parameters["host"].default == "127.0.0.1"
     settings = load_settings({"PYTOON_HOME": str(tmp_path)})
     with pytest.raises(UserError, match="no token is set"):
-        serve(settings, "0.0.0.0", 0)
+        run_server(settings, "0.0.0.0", 0)
     assert np.isfinite(limits.EXAMINE_SECONDS)
 
 

@@ -30,37 +30,38 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
+from ledger_states import force_state
 from PIL import Image
 
 import pytoon_pipeline
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.defs.run import open_instance, run_brief
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.media.kinds import suffix_of
+from pytoon_pipeline.runtime.brief_runs import open_instance, run_brief
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service.app import make_app, openapi_text
-from pytoon_pipeline.service.connections import Bounds
+from pytoon_pipeline.service.connections import ConnectionBounds
 from pytoon_pipeline.service.jobs import stop_dagster_run
-from pytoon_pipeline.service.server import listen, serve, server_of
-from pytoon_pipeline.service.upload import Limits
-from pytoon_pipeline.service.webhooks import Courier
+from pytoon_pipeline.service.server import open_socket, run_server, server_of
+from pytoon_pipeline.service.upload import UploadLimits
+from pytoon_pipeline.service.webhooks import WebhookDispatcher
 from pytoon_pipeline.settings import Settings, load_settings
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import open_services
 
 DOCS = Path(pytoon_pipeline.__file__).parents[1] / "docs"
 TOKEN, SECRET = "correct horse", "battery staple"
-LIMITS = Limits(document=20_000, file=200_000, body=500_000, files=4, idle_seconds=2)
+LIMITS = UploadLimits(document=20_000, file=200_000, body=500_000, files=4, idle_seconds=2)
 
 
 @contextmanager
 def serving(
-    settings: Settings, bounds: Bounds | None = None, **more: Any
+    settings: Settings, bounds: ConnectionBounds | None = None, **more: Any
 ) -> Iterator[httpx.Client]:
     """The API on a port of its own, and a client that has the token."""
     app = make_app(settings, **more)
-    with listen("127.0.0.1", 0) as here:
-        server = server_of(app, bounds or Bounds())
+    with open_socket("127.0.0.1", 0) as here:
+        server = server_of(app, bounds or ConnectionBounds())
         thread = threading.Thread(target=server.run, args=([here],), daemon=True)
         thread.start()
         headers = {"Authorization": f"Bearer {TOKEN}"} if settings.token else {}
@@ -76,9 +77,13 @@ def serving(
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     roots = tmp_path_factory.mktemp("products")
     loaded = load_settings(
-        {"PYTOON_HOME": str(tmp_path_factory.mktemp("api")), "PYTOON_TOKEN": f"old, {TOKEN}",
-         "PYTOON_WEBHOOK_SECRET": SECRET, "PYTOON_MEDIA_ROOTS": f"products={roots}"}
-    )  # fmt: skip
+        {
+            "PYTOON_HOME": str(tmp_path_factory.mktemp("api")),
+            "PYTOON_TOKEN": f"old, {TOKEN}",
+            "PYTOON_WEBHOOK_SECRET": SECRET,
+            "PYTOON_MEDIA_ROOTS": f"products={roots}",
+        }
+    )
     return loaded
 
 
@@ -135,7 +140,7 @@ def done(api: httpx.Client, ledger: Ledger, settings: Settings) -> dict[str, Any
     assert answer.status_code == 202, answer.text
     job = answer.json()
     assert (job["state"], job["progress"], job["links"]["video"]) == ("pending", 0, None)
-    entry = ledger.entry(job["key"])
+    entry = ledger.find_entry(job["key"])
     assert (entry.wanted, entry.state) == ("render", "new"), "the sensor will see it"
     assert api.get(job["links"]["self"] + "/video").status_code == 409
     with open_instance(settings) as instance:
@@ -195,24 +200,22 @@ def test_states_are_those_of_the_ledger(api: httpx.Client, ledger: Ledger):
     def now() -> dict[str, Any]:
         return api.get(job["links"]["self"]).json()
 
-    ledger.note(job["key"], state="running", progress=0.4, run_id="run")
+    force_state(ledger, job["key"], state="running", progress=0.4, run_id="run")
     assert (now()["state"], now()["progress"], now()["run_id"]) == ("processing", 0.4, "run")
-    ledger.note(job["key"], state="failed", error="no memory")
+    force_state(ledger, job["key"], state="failed", error="no memory")
     assert (now()["state"], now()["error"], now()["problems"]) == ("failed", "no memory", [])
     wrong = Problem("caption.too_long", "too long.", "Cut it.", file="the request", field="hook")
-    ledger.note(job["key"], state="refused", error=str(wrong), problems=[wrong])
+    force_state(ledger, job["key"], state="refused", error=str(wrong), problems=[wrong])
     assert [(p["code"], p["field"]) for p in now()["problems"]] == [("caption.too_long", "hook")]
     assert codes(api.get(job["links"]["self"] + "/video")) == {"job.not_completed"}
 
 
-def test_no_folder_of_the_server_is_told(
-    api: httpx.Client, ledger: Ledger, settings: Settings
-):
+def test_no_folder_of_the_server_is_told(api: httpx.Client, ledger: Ledger, settings: Settings):
     job = api.post("/render", json=CARD).json()
     home = str(settings.home)
     error = f"media/x.png can't be written to {settings.store}: no space; see {home}/scratch."
     wrong = Problem("media.missing", f"{home}/jobs/x/a.png is gone.", f"Look into {home}.")
-    ledger.note(job["key"], state="failed", error=error, problems=[wrong])
+    force_state(ledger, job["key"], state="failed", error=error, problems=[wrong])
     answer = api.get(job["links"]["self"])
     assert home not in answer.text and settings.store not in answer.text
     said = answer.json()["error"]
@@ -220,15 +223,13 @@ def test_no_folder_of_the_server_is_told(
     assert said.endswith("see PYTOON_HOME/scratch.")
 
 
-def test_jobs_of_one_name_are_different(
-    api: httpx.Client, ledger: Ledger, settings: Settings
-):
+def test_jobs_of_one_name_are_different(api: httpx.Client, ledger: Ledger, settings: Settings):
     brief = {**CARD, "campaign": "twins", "name": "../same", "priority": 7}
     first, second = (api.post("/render", json=brief).json() for _ in range(2))
     assert first["job_id"] != second["job_id"] and first["key"] == "twins/.._same"
     assert second["key"].startswith("twins/.._same~")
-    assert ledger.entry(first["key"]).source.document.data["priority"] == 7
-    ledger.note(first["key"], state="failed", error="x")
+    assert ledger.find_entry(first["key"]).source.document.data["priority"] == 7
+    force_state(ledger, first["key"], state="failed", error="x")
     assert api.get(second["links"]["self"]).json()["state"] == "pending"
     shutil.rmtree(settings.home / "jobs" / first["job_id"])
     third = api.post("/render", json=brief).json()
@@ -242,15 +243,21 @@ def test_jobs_of_one_name_are_different(
 def test_every_problem_of_a_request_is_named(api: httpx.Client):
     brief = {
         "media": ["gone.jpg", "products:a.jpg", "https://cdn.example.com/b.jpg", "/etc/passwd"],
-        "hookk": "x", "duration": "15", "brand": "kit.yaml",
-    }  # fmt: skip
+        "hookk": "x",
+        "duration": "15",
+        "brand": "kit.yaml",
+    }
     answer = api.post("/render", **form({"brief": brief}, ("other.jpg", JPEG)))
     assert answer.status_code == 422
     found = {(p["code"], p.get("field")) for p in answer.json()["problems"]}
     assert found == {
-        ("field.unknown", "hookk"), ("field.type", "duration"), ("media.missing", "media[0]"),
-        ("media.missing", "media[3]"), ("brand.file", "brand"), ("media.unused", "media"),
-    }  # fmt: skip
+        ("field.unknown", "hookk"),
+        ("field.type", "duration"),
+        ("media.missing", "media[0]"),
+        ("media.missing", "media[3]"),
+        ("brand.file", "brand"),
+        ("media.unused", "media"),
+    }
     assert all(p["remedy"] for p in answer.json()["problems"])
 
 
@@ -273,7 +280,7 @@ def test_every_problem_of_a_request_is_named(api: httpx.Client):
         (b'{"brief": {}, "webhook": "http://169.254.169.254/"}', (422, "webhook.host")),
         (b" " * 20_001, (413, "body.too_large")),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_document_is_refused(api: httpx.Client, body: bytes, expected: tuple):
     answer = api.post("/render", content=body, headers={"Content-Type": "application/json"})
     status, code = expected
@@ -303,8 +310,13 @@ def test_other_calls_are_refused_in_the_same_shape(api: httpx.Client):
 
 
 HOSTILE = [
-    "../../x.jpg", "/etc/cron.d/x.jpg", "..\\x.jpg", "📷 夏.jpg", 'a"b.jpg', "x" * 300 + ".jpg"
-]  # fmt: skip
+    "../../x.jpg",
+    "/etc/cron.d/x.jpg",
+    "..\\x.jpg",
+    "📷 夏.jpg",
+    'a"b.jpg',
+    "x" * 300 + ".jpg",
+]
 
 
 def test_names_of_files_are_never_paths(api: httpx.Client, settings: Settings, ledger: Ledger):
@@ -315,7 +327,7 @@ def test_names_of_files_are_never_paths(api: httpx.Client, settings: Settings, l
         job = answer.json()
         folder = settings.home / "jobs" / job["job_id"]
         assert {p.name for p in folder.iterdir()} == {"media-01.jpg", "request.json"}
-        document = ledger.entry(job["key"]).source.document
+        document = ledger.find_entry(job["key"]).source.document
         assert document.files == {name: "media-01.jpg"}
         assert document.data["media"] == [name]
     assert {p for p in settings.home.rglob("*") if "jobs" not in p.parts} == before
@@ -426,7 +438,7 @@ def test_pages_hold_every_job_once(api: httpx.Client, ledger: Ledger):
             break
     assert seen == sent[::-1]
     key = api.get(f"/render/{sent[2]}").json()["key"]
-    ledger.note(key, state="running")
+    force_state(ledger, key, state="running")
     found = api.get("/render", params={"campaign": "pages", "state": "processing"}).json()
     assert [j["job_id"] for j in found["jobs"]] == [sent[2]] and found["next"] is None
 
@@ -439,7 +451,7 @@ def test_a_pending_job_is_cancelled(api: httpx.Client, ledger: Ledger):
     for _ in range(2):
         answer = api.delete(job["links"]["cancel"])
         assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
-    entry = ledger.entry(job["key"])
+    entry = ledger.find_entry(job["key"])
     assert (entry.state, entry.wanted) == ("cancelled", ""), "the sensor will not see it"
 
 
@@ -466,11 +478,11 @@ def test_a_requested_job_is_cancelled_with_its_run(
     with open_instance(settings) as instance:
         assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELED
     # A run that was on its way comes up all the same.
-    ledger.note(job["key"], state="running")
+    force_state(ledger, job["key"], state="running")
     deadline = time.monotonic() + 15
-    while ledger.entry(job["key"]).state != "cancelled" and time.monotonic() < deadline:
+    while ledger.find_entry(job["key"]).state != "cancelled" and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert ledger.entry(job["key"]).state == "cancelled"
+    assert ledger.find_entry(job["key"]).state == "cancelled"
     stop_dagster_run(settings, "nobody/knows")
 
 
@@ -480,9 +492,12 @@ def test_a_requested_job_is_cancelled_with_its_run(
 def test_only_who_has_a_token_may_call(api: httpx.Client):
     job = api.post("/render", json=CARD).json()
     for method, path in (
-        ("GET", "/render"), ("POST", "/render"), ("GET", job["links"]["self"]),
-        ("DELETE", job["links"]["self"]), ("GET", job["links"]["self"] + "/video"),
-    ):  # fmt: skip
+        ("GET", "/render"),
+        ("POST", "/render"),
+        ("GET", job["links"]["self"]),
+        ("DELETE", job["links"]["self"]),
+        ("GET", job["links"]["self"] + "/video"),
+    ):
         for shown in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x"):
             answer = api.request(method, path, headers={"Authorization": shown})
             assert answer.status_code == 401, (method, path, shown)
@@ -525,16 +540,16 @@ def test_without_a_token_only_this_machine_may_call(settings: Settings, tmp_path
         silent = api.post("/render", json={**CARD, "webhook": "https://hooks.example.com/"})
     assert (codes(told), codes(silent)) == ({"webhook.host"}, {"webhook.secret"})
     with pytest.raises(UserError, match="PYTOON_TOKEN"):
-        serve(plain, "0.0.0.0", 0)
-    with listen("127.0.0.1", 0) as taken, pytest.raises(UserError, match="--port"):
-        serve(plain, "127.0.0.1", taken.getsockname()[1])
+        run_server(plain, "0.0.0.0", 0)
+    with open_socket("127.0.0.1", 0) as taken, pytest.raises(UserError, match="--port"):
+        run_server(plain, "127.0.0.1", taken.getsockname()[1])
 
 
 def test_serve_ends_when_it_is_told_to(settings: Settings, tmp_path: Path):
     code = (
-        "import sys; from pytoon_pipeline.service.server import serve;"
+        "import sys; from pytoon_pipeline.service.server import run_server;"
         "from pytoon_pipeline.settings import load_settings;"
-        "sys.exit(serve(load_settings(), port=0))"
+        "sys.exit(run_server(load_settings(), port=0))"
     )
     home = {"PYTOON_HOME": str(tmp_path), "PYTOON_TOKEN": "", "DAGSTER_HOME": ""}
     environment = {**os.environ, **home}
@@ -548,11 +563,9 @@ def test_serve_ends_when_it_is_told_to(settings: Settings, tmp_path: Path):
         assert served.wait(10) == 0
 
 
-def test_a_fault_tells_nothing(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_fault_tells_nothing(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with serving(replace(settings, home=tmp_path)) as api:
-        monkeypatch.setattr(jobs_module.Jobs, "get", lambda *_: 1 / 0)
+        monkeypatch.setattr(jobs_module.JobStore, "get", lambda *_: 1 / 0)
         answer = api.get("/render/" + "A" * 22)
         assert (answer.status_code, codes(answer)) == (500, {"service.fault"})
         assert "division" not in answer.text
@@ -615,7 +628,7 @@ def test_the_end_of_a_job_is_told_until_it_is_heard(settings: Settings, tmp_path
             ledger = Ledger(own.ledger)
             time.sleep(0.3)
             assert not receiver.heard, "it has not ended"
-            ledger.note(job["key"], state="failed", error="no memory")
+            force_state(ledger, job["key"], state="failed", error="no memory")
             receiver.wait(2)
         # Two servers come up after the one that died; one of them tells it.
         with ledger.begin() as connection:
@@ -640,11 +653,13 @@ def test_a_delivery_is_taken_once(settings: Settings, tmp_path: Path):
     with serving(own, pause=60) as api:
         brief = {**CARD, "webhook": "https://hooks.example.com/"}
         job_id = api.post("/render", json=brief).json()["job_id"]
-    jobs = jobs_module.Jobs(Ledger(own.ledger), own.home / "jobs")
+    jobs = jobs_module.JobStore(Ledger(own.ledger), own.home / "jobs")
     job = jobs.get(job_id)
-    couriers = [Courier(jobs, lambda _: {}, SECRET, httpx.Client, print) for _ in range(8)]
+    couriers = [
+        WebhookDispatcher(jobs, lambda _: {}, SECRET, httpx.Client, print) for _ in range(8)
+    ]
     with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(lambda c: c._claim(job), couriers)) == 1
+        assert sum(pool.map(lambda c: c._claim_delivery(job), couriers)) == 1
 
 
 def test_webhooks_do_not_reach_into_this_network(settings: Settings, tmp_path: Path):
@@ -653,8 +668,8 @@ def test_webhooks_do_not_reach_into_this_network(settings: Settings, tmp_path: P
         with serving(own, pause=0.05, backoff=()) as api:
             brief = {**CARD, "webhook": f"http://{receiver.address}/"}
             job = api.post("/render", json=brief).json()
-            Ledger(own.ledger).note(job["key"], state="failed")
-            jobs = jobs_module.Jobs(Ledger(own.ledger), own.home / "jobs")
+            force_state(Ledger(own.ledger), job["key"], state="failed")
+            jobs = jobs_module.JobStore(Ledger(own.ledger), own.home / "jobs")
             deadline = time.monotonic() + 10
             while jobs.get(job["job_id"]).webhook_state == "waiting":
                 assert time.monotonic() < deadline
@@ -670,7 +685,7 @@ def test_jobs_outlive_the_server(
     with serving(own) as api:
         kept = api.post("/render", json=CARD).json()
         # Killed before its video was asked for.
-        monkeypatch.setattr(jobs_module.Jobs, "_ask", lambda *_: None)
+        monkeypatch.setattr(jobs_module.JobStore, "_request_video", lambda *_: None)
         cut = api.post("/render", json={**CARD, "name": "cut"}).json()
         assert cut["key"] is None and cut["state"] == "pending"
     monkeypatch.undo()
@@ -678,7 +693,7 @@ def test_jobs_outlive_the_server(
         assert api.get(kept["links"]["self"]).json() == kept
         mended = api.get(cut["links"]["self"]).json()
         assert mended["key"] == "api/cut"
-        assert Ledger(own.ledger).entry("api/cut").wanted == "render"
+        assert Ledger(own.ledger).find_entry("api/cut").wanted == "render"
 
 
 # The description ---------------------------------------------------------------------------------
@@ -703,15 +718,27 @@ def test_it_keeps_to_its_description(settings: Settings, tmp_path: Path):
     with serving(replace(settings, home=tmp_path / "home")) as api:
         tool = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
         command = [
-            *tool, "--config-file", "config.toml", "run", f"{api.base_url}/openapi.json",
-            "--header", f"Authorization: Bearer {TOKEN}", "--no-color", "--checks", "all",
+            *tool,
+            "--config-file",
+            "config.toml",
+            "run",
+            f"{api.base_url}/openapi.json",
+            "--header",
+            f"Authorization: Bearer {TOKEN}",
+            "--no-color",
+            "--checks",
+            "all",
             # DELETE cancels a job, and of a cancelled job that is known ever after.
-            "--exclude-checks", "use_after_free",
-            "--max-examples", "8", "--seed", "1", "--request-timeout", "20",
-        ]  # fmt: skip
-        ended = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=120
-        )
+            "--exclude-checks",
+            "use_after_free",
+            "--max-examples",
+            "8",
+            "--seed",
+            "1",
+            "--request-timeout",
+            "20",
+        ]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         made = api.get("/render").json()["jobs"]
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert made, "some of the calls made jobs"

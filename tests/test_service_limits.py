@@ -24,23 +24,27 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from ledger_states import force_state
 from test_service import CARD, SECRET, TOKEN, codes, receiving, serving
 
-from pytoon_pipeline.briefs import folder, source, table, variants
-from pytoon_pipeline.briefs.ledger import METADATA, Ledger
+from pytoon_pipeline.briefs import source, variants
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.figures import counts
+from pytoon_pipeline.compiler.kit_findings import brand_findings
+from pytoon_pipeline.compiler.presets import open_presets
+from pytoon_pipeline.intake import folders
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_tables import METADATA
 from pytoon_pipeline.media import download_s3
-from pytoon_pipeline.media.download import Limits as FetchLimits
+from pytoon_pipeline.media.download import DownloadLimits as FetchLimits
 from pytoon_pipeline.picture.fonts import FontLibrary
 from pytoon_pipeline.report import rows
 from pytoon_pipeline.service import jobs as jobs_module
 from pytoon_pipeline.service import results, webhooks
-from pytoon_pipeline.service.connections import Bounds
+from pytoon_pipeline.service.connections import ConnectionBounds
 from pytoon_pipeline.settings import Settings, load_settings, project_data
-from pytoon_pipeline.spec.kit_findings import brand_findings
-from pytoon_pipeline.spec.presets import open_presets
-from pytoon_pipeline.store import open_store, s3
+from pytoon_pipeline.store import open_store, s3_client
+from pytoon_pipeline.tables import table
+from pytoon_pipeline.telemetry import counters
 
 PRESETS = project_data("presets")
 GOOD = {
@@ -56,9 +60,12 @@ GOOD = {
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     return load_settings(
-        {"PYTOON_HOME": str(tmp_path / "home"), "PYTOON_TOKEN": TOKEN,
-         "PYTOON_WEBHOOK_SECRET": SECRET}
-    )  # fmt: skip
+        {
+            "PYTOON_HOME": str(tmp_path / "home"),
+            "PYTOON_TOKEN": TOKEN,
+            "PYTOON_WEBHOOK_SECRET": SECRET,
+        }
+    )
 
 
 @pytest.fixture
@@ -71,20 +78,28 @@ def finish(api: httpx.Client, settings: Settings, metrics: bytes, **more: Any) -
     """A completed job whose metrics.json holds this; its address."""
     job = api.post("/render", json={**CARD, **more}).json()
     open_store(settings).put_bytes(f"videos/{job['key']}/metrics.json", metrics)
-    Ledger(settings.ledger).note(job["key"], state="done")
+    force_state(Ledger(settings.ledger), job["key"], state="done")
     return job["links"]["self"]
 
 
 # Damaged documents -------------------------------------------------------------------------------
 
 DAMAGED = [
-    b"", b"{", b"null", b"[]", b"\xff\xfe", b"{}", b'{"video": null, "verdicts": []}',
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b"\xff\xfe",
+    b"{}",
+    b'{"video": null, "verdicts": []}',
     json.dumps({**GOOD, "verdicts": "none"}).encode(),
     json.dumps({**GOOD, "verdicts": [{"passed": True}]}).encode(),
     json.dumps({**GOOD, "video": {**GOOD["video"], "rate": 0}}).encode(),
     json.dumps({**GOOD, "video": {**GOOD["video"], "frames": float("nan")}}).encode(),
-    json.dumps(GOOD).encode()[:-9], b"[" * 100_000, b" " * 2_000_001,
-]  # fmt: skip
+    json.dumps(GOOD).encode()[:-9],
+    b"[" * 100_000,
+    b" " * 2_000_001,
+]
 
 
 def test_a_damaged_document_costs_its_own_job_alone(
@@ -117,14 +132,14 @@ def test_lists_and_counts_go_on_without_a_damaged_entry(api: httpx.Client, setti
     key = api.get("/render").json()["jobs"][0]["key"]
     for name in ("render_spec.json", "metrics.json"):
         store.put_bytes(f"videos/{key}/{name}", b"[" * 100_000)
-    (row,) = rows.gather(list(ledger.entries()), store)
+    (row,) = rows.gather_rows(list(ledger.list_entries()), store)
     assert [w.code for w in row.warnings] == ["report.unreadable"] * 2
-    name = next(n for n, figure in counts.FIGURES.items() if figure in counts.COUNTED)
-    before = counts.read(ledger)
+    name = next(n for n, figure in counters.METRICS.items() if figure in counters.COUNTED)
+    before = counters.read_counters(ledger)
     with ledger.begin() as connection:
         values = {"name": name, "labels": "[", "value": 1.0}
-        connection.execute(sa.insert(counts._FIGURES).values(values))
-    assert counts.read(ledger) == before
+        connection.execute(sa.insert(counters._COUNTERS_TABLE).values(values))
+    assert counters.read_counters(ledger) == before
     assert "pytoon_" in api.get("/metrics").text
 
 
@@ -135,7 +150,7 @@ def test_damaged_problems_cost_their_own_job_alone(
     addresses = [api.post("/render", json=CARD).json()["links"]["self"] for _ in range(2)]
     key = api.get(addresses[0]).json()["key"]
     ledger, briefs = Ledger(settings.ledger), METADATA.tables["known_briefs"]
-    ledger.note(key, state="refused", error="x")
+    force_state(ledger, key, state="refused", error="x")
     with ledger.begin() as connection:
         connection.execute(
             sa.update(briefs).where(briefs.c.key == key).values(problems=stored, updated=1e300)
@@ -143,10 +158,11 @@ def test_damaged_problems_cost_their_own_job_alone(
     listed = api.get("/render")
     assert listed.status_code == 200, listed.text
     assert {j["links"]["self"]: j["state"] for j in listed.json()["jobs"]} == {
-        addresses[0]: "failed", addresses[1]: "pending"
-    }  # fmt: skip
+        addresses[0]: "failed",
+        addresses[1]: "pending",
+    }
     assert api.get(addresses[0]).json()["problems"][0]["code"] == "job.unreadable"
-    assert len(list(ledger.entries())) == 2, "nor the lists of the command line"
+    assert len(list(ledger.list_entries())) == 2, "nor the lists of the command line"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +172,7 @@ def test_a_damaged_request_does_not_keep_the_server_from_starting(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, written: bytes
 ):
     with serving(settings) as api:
-        monkeypatch.setattr(jobs_module.Jobs, "_ask", lambda *_: None)
+        monkeypatch.setattr(jobs_module.JobStore, "_request_video", lambda *_: None)
         cut, whole = (api.post("/render", json=CARD).json() for _ in range(2))
     monkeypatch.undo()
     (settings.home / "jobs" / cut["job_id"] / "request.json").write_bytes(written)
@@ -186,9 +202,9 @@ def test_a_webhook_that_cannot_be_made_is_given_up(
             whole = api.post("/render", json={**hook, "campaign": "whole"}).json()
             ledger = Ledger(own.ledger)
             for job in (broken, whole):
-                ledger.note(job["key"], state="failed", error="x")
+                force_state(ledger, job["key"], state="failed", error="x")
             receiver.wait(1)
-            jobs = jobs_module.Jobs(ledger, own.home / "jobs")
+            jobs = jobs_module.JobStore(ledger, own.home / "jobs")
             until = time.monotonic() + 10
             while jobs.get(broken["job_id"]).webhook_state == "waiting":
                 assert time.monotonic() < until
@@ -259,18 +275,20 @@ def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(tmp_path: Path
     kit = tmp_path / "brand.yaml"
     kit.write_text("name: x\n")
     cases: list[Callable[[], Any]] = [
-        lambda: folder._kind(plan),
+        lambda: folders._document_kind(plan),
         lambda: source._words_of(str(plan), plan.stat()),
         lambda: table.looks_like_table(feed),
-        lambda: variants.expand(BriefSource(plan, "brief", "c", "x", tmp_path)),
+        lambda: variants.expand_variants(BriefSource(plan, "brief", "c", "x", tmp_path)),
         lambda: brand_findings(presets, kit, fonts),
     ]
     with unreadable():
         without = [case() for case in cases]
     found = [case() for case in cases]
     assert without[:3] == ["brief", (), False] and found[:3] == [
-        "spec", ("segments", "media", "a.jpg"), True
-    ]  # fmt: skip
+        "spec",
+        ("segments", "media", "a.jpg"),
+        True,
+    ]
     assert [p.code for p in without[4]] == ["file.unreadable"]
     assert "file.unreadable" not in [p.code for p in found[4]]
 
@@ -279,7 +297,7 @@ def test_a_table_is_known_by_the_mapping_that_lies_beside_it_now(tmp_path: Path)
     feed, mapping = tmp_path / "feed.txt", tmp_path / "feed.mapping.yaml"
     feed.write_text("aaa\tbbb\nKettle\tx\n")
     assert not table.looks_like_table(feed)
-    mapping.write_text("fields:\n  hook: \"{aaa}\"\n")
+    mapping.write_text('fields:\n  hook: "{aaa}"\n')
     assert table.looks_like_table(feed)
 
 
@@ -303,12 +321,12 @@ def test_credentials_that_were_lacking_are_asked_for_again(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert s3._tools(None).credentials is None
+    assert s3_client.open_tools(None).credentials is None
     before = download_s3._s3_now(FetchLimits())
     assert before._request_signer._credentials is None
     login.write_text("[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
-    assert s3._tools(None).credentials.access_key == "a"
-    assert s3._tools(None) is s3._tools(None), "which is kept"
+    assert s3_client.open_tools(None).credentials.access_key == "a"
+    assert s3_client.open_tools(None) is s3_client.open_tools(None), "which is kept"
     after = download_s3._s3_now(FetchLimits())
     assert after._request_signer._credentials.access_key == "a"
     assert download_s3._s3_now(FetchLimits()) is after
@@ -316,10 +334,14 @@ def test_credentials_that_were_lacking_are_asked_for_again(
 
 # Callers that do not finish ----------------------------------------------------------------------
 
-QUICK = Bounds(
-    head_seconds=0.4, idle_seconds=1, drain_seconds=0.4, window_seconds=0.6, look_seconds=0.05,
+QUICK = ConnectionBounds(
+    head_seconds=0.4,
+    idle_seconds=1,
+    drain_seconds=0.4,
+    window_seconds=0.6,
+    look_seconds=0.05,
     slowest=1000,
-)  # fmt: skip
+)
 HALF = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-More: "
 
 
@@ -372,7 +394,7 @@ def refusal(answer: bytes) -> tuple[int, str]:
 
 
 def test_unfinished_requests_keep_nobody_out(settings: Settings):
-    bounds = Bounds(connections=60, per_address=40)
+    bounds = ConnectionBounds(connections=60, per_address=40)
     with serving(settings, bounds) as api, ExitStack() as stack:
         half = [stack.enter_context(connect(api)) for _ in range(300)]
         for number, connection in enumerate(half):
@@ -391,20 +413,23 @@ def test_unfinished_requests_keep_nobody_out(settings: Settings):
 
 def test_a_server_with_few_descriptors_answers(settings: Settings):
     code = (
-        "import sys; from pytoon_pipeline.service.server import serve;"
+        "import sys; from pytoon_pipeline.service.server import run_server;"
         "from pytoon_pipeline.settings import load_settings;"
-        "sys.exit(serve(load_settings(), port=0))"
+        "sys.exit(run_server(load_settings(), port=0))"
     )
     few = (200, 200)
     environment = {**os.environ, "PYTOON_HOME": str(settings.home), "PYTOON_TOKEN": TOKEN}
     with ExitStack() as stack:
         served = stack.enter_context(
             subprocess.Popen(
-                [sys.executable, "-c", code], env=environment, text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                [sys.executable, "-c", code],
+                env=environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few),
             )
-        )  # fmt: skip
+        )
         stack.callback(served.kill)
         port = int(re.search(r"http://127.0.0.1:(\d+)", served.stdout.readline())[1])
         most = 0
@@ -424,12 +449,15 @@ def test_a_server_with_few_descriptors_answers(settings: Settings):
 def test_descriptors_are_raised_as_far_as_they_may_be():
     code = "from pytoon_pipeline.service.server import raise_descriptors as r; print(r(), r())"
     said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1000)),
-    )  # fmt: skip
+    )
     assert said.stdout.split() == ["1000", "1000"]
-    assert Bounds().within(8192) == Bounds()
-    tight = Bounds().within(200)
+    assert ConnectionBounds().within_descriptors(8192) == ConnectionBounds()
+    tight = ConnectionBounds().within_descriptors(200)
     assert 3 * tight.connections + tight.backlog < 200 and tight.per_address < tight.connections
 
 
@@ -493,7 +521,7 @@ def test_an_answer_that_is_not_read_is_given_up(settings: Settings):
 
 
 def test_requests_at_work_are_not_given_up_for_new_ones(settings: Settings):
-    bounds = Bounds(connections=6, per_address=6)
+    bounds = ConnectionBounds(connections=6, per_address=6)
     with serving(settings, bounds) as api, ExitStack() as stack:
         begun = [stack.enter_context(connect(api)) for _ in range(6)]
         body = json.dumps(CARD).encode()

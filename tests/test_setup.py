@@ -17,9 +17,12 @@ SCRIPT = ROOT / "tests" / "ensure_programs.sh"
 def make(target: str, venv: Path) -> str:
     """The commands that `make` would run."""
     done = subprocess.run(
-        ["make", "--dry-run", target, f"VENV={venv}"], cwd=ROOT, capture_output=True, text=True,
+        ["make", "--dry-run", target, f"VENV={venv}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         check=True,
-    )  # fmt: skip
+    )
     return done.stdout
 
 
@@ -53,9 +56,13 @@ def machine(tmp_path: Path):
         for path in (own / "python", tools / "apt-get", tools / "id"):
             path.chmod(0o755)
         done = subprocess.run(
-            ["sh", str(SCRIPT), str(own), what], capture_output=True, text=True, check=False,
-            env={"PATH": str(tools), **environment}, cwd=ROOT,
-        )  # fmt: skip
+            ["sh", str(SCRIPT), str(own), what],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PATH": str(tools), **environment},
+            cwd=ROOT,
+        )
         asked = tmp_path / "asked"
         said = asked.read_text() if asked.exists() else ""
         asked.unlink(missing_ok=True)

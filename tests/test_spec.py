@@ -11,21 +11,23 @@ from conftest import picture
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytoon_pipeline.compiler.compile import CompiledPlan, compile_file
+from pytoon_pipeline.compiler.draft import CompileContext
+from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.plan.complete import Plan
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.segment import TRANSITIONS, Segment, Transition
+from pytoon_pipeline.plan.segment_jobs import segment_fingerprint, segment_jobs
+from pytoon_pipeline.plan.timeline import MIN_COPIED, build_timeline
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.compile import Compiled, compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.job import fingerprint, segment_jobs
-from pytoon_pipeline.spec.model import TRANSITIONS, RenderSpec, Segment, Transition
-from pytoon_pipeline.spec.presets import open_presets
-from pytoon_pipeline.spec.timeline import MIN_COPIED, timeline
 
 FIXTURES = Path(__file__).parent / "fixtures" / "briefs"
 PRESETS = open_presets(project_data("presets"))
-SHOP = Workshop(PRESETS, FontLibrary([project_data("presets") / "fonts"]))
+SHOP = CompileContext(PRESETS, FontLibrary([project_data("presets") / "fonts"]))
 
 
-def compile_in(folder: Path) -> Compiled:
+def compile_in(folder: Path) -> CompiledPlan:
     path = next(p for n in ("brief.yaml", "render_spec.json") if (p := folder / n).exists())
     kind = "brief" if path.suffix == ".yaml" else "spec"
     return compile_file(path, folder, kind, path.name, SHOP)
@@ -33,8 +35,8 @@ def compile_in(folder: Path) -> Compiled:
 
 def compiled(folder: Path) -> RenderSpec:
     result = compile_in(folder)
-    assert result.spec is not None, [str(p) for p in result.problems]
-    return result.spec
+    assert result.plan is not None, [str(p) for p in result.problems]
+    return result.plan
 
 
 def brief(folder: Path, text: str) -> Path:
@@ -57,18 +59,18 @@ def test_a_finished_spec_compiles_to_itself(tmp_path: Path) -> None:
     spec = compiled(folder)
     files = compile_in(folder).files
     stored = {a.key: files[a.id] for a in spec.assets}
-    shop = Workshop(SHOP.presets, SHOP.fonts, {}, stored.get)
+    shop = CompileContext(SHOP.presets, SHOP.fonts, {}, stored.get)
     plan = tmp_path / "render_spec.json"
     plan.write_text(spec.model_dump_json(by_alias=True), "utf-8")
     # From the store alone, or, where nothing was rendered yet, with its media beside it.
-    assert compile_file(plan, tmp_path, "spec", plan.name, shop).spec == spec
-    assert compile_file(plan, folder, "spec", plan.name, SHOP).spec == spec
+    assert compile_file(plan, tmp_path, "spec", plan.name, shop).plan == spec
+    assert compile_file(plan, folder, "spec", plan.name, SHOP).plan == spec
 
 
 def test_camel_and_snake_case_say_the_same() -> None:
     spec = compiled(FIXTURES / "spec_minimal")
     for by_alias in (True, False):
-        assert RenderSpec.model_validate_json(spec.model_dump_json(by_alias=by_alias)) == spec
+        assert Plan.model_validate_json(spec.model_dump_json(by_alias=by_alias)) == spec
 
 
 def test_brand_safe_is_one_flag_with_a_known_reach(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_all_problems_of_a_brief_come_at_once(tmp_path: Path) -> None:
             f"cta: {'word ' * 300}\n",
         )
     )
-    assert result.spec is None
+    assert result.plan is None
     found = {(p.code, p.field) for p in result.problems}
     assert found >= {
         ("preset.unknown", "preset"),
@@ -138,15 +140,17 @@ def test_all_problems_of_a_brief_come_at_once(tmp_path: Path) -> None:
         ("media: a.png\nhook: " + "'line\n\n" + "line\n\n" * 200 + "'\n", "caption.too_long"),
         ("media: a.png\nhook: " + "x" * 3000 + "\n", "caption.too_long"),
         ("media: a.png\nhook: กาแฟ\n", "font.missing_glyph"),
-        ("media: a.png\nduration: 5\n"
-         "beats: [" + ", ".join(f"'Beat {i} of many here'" for i in range(20)) + "]\n",
-         "duration.too_much"),
+        (
+            "media: a.png\nduration: 5\n"
+            "beats: [" + ", ".join(f"'Beat {i} of many here'" for i in range(20)) + "]\n",
+            "duration.too_much",
+        ),
     ],
 )
 def test_each_fault_has_its_code(tmp_path: Path, text: str, code: str) -> None:
     picture(tmp_path / "a.png", (36, 64))
     result = compile_in(brief(tmp_path, text))
-    assert result.spec is None
+    assert result.plan is None
     assert code in [p.code for p in result.problems], [str(p) for p in result.problems]
 
 
@@ -163,7 +167,7 @@ def test_too_much_material_is_shortened_evenly_and_said(tmp_path: Path) -> None:
 def test_every_cue_stays_inside_the_clear_box_and_outside_transitions() -> None:
     for folder in sorted(FIXTURES.iterdir()):
         spec = compiled(folder)
-        line = timeline(spec)
+        line = build_timeline(spec)
         x0, y0, x1, y1 = spec.constraints.clear_box
         for cue in spec.captions:
             assert x0 <= cue.box[0] < cue.box[2] <= x1 and y0 <= cue.box[1] < cue.box[3] <= y1
@@ -175,7 +179,7 @@ def test_every_cue_stays_inside_the_clear_box_and_outside_transitions() -> None:
 def test_a_fingerprint_follows_the_pixels_and_nothing_else(tmp_path: Path) -> None:
     def marks(text: str) -> list[str]:
         spec = compiled(brief(tmp_path, text))
-        return [fingerprint(j, {}, {}) for j in segment_jobs(spec, timeline(spec))]
+        return [segment_fingerprint(j, {}, {}) for j in segment_jobs(spec, build_timeline(spec))]
 
     picture(tmp_path / "a.png", (36, 64))
     picture(tmp_path / "b.png", (36, 64), (20, 90, 160))
@@ -208,17 +212,18 @@ def test_transitions_never_change_the_sum(parts, rate: int) -> None:
             for i, (d, k, t) in enumerate(parts)
         ],
     )
-    line = timeline(spec)
+    line = build_timeline(spec)
     assert abs(line.frames - sum(d for d, _, _ in parts) * rate) <= 0.51
     # Copied parts and windows tile the video without a gap.
     pieces = [
-        (span.first + span.copied[0], span.first + span.copied[1]) for span in line.spans
+        (span.first + span.copied_frames[0], span.first + span.copied_frames[1])
+        for span in line.spans
     ] + [(w.first, w.first + w.count) for w in line.windows]
     pieces.sort()
     assert pieces[0][0] == 0 and pieces[-1][1] == line.frames
     assert all(a[1] == b[0] for a, b in zip(pieces, pieces[1:], strict=False))
     for span in line.spans:
-        assert span.copied[1] - span.copied[0] >= min(MIN_COPIED, span.body)
+        assert span.copied_frames[1] - span.copied_frames[0] >= min(MIN_COPIED, span.body)
         assert span.head % 1 == 0 and all(0 <= k < span.count for k in span.keyframes)
 
 
@@ -246,7 +251,7 @@ def test_shortening_leaves_every_line_its_reading_time(tmp_path: Path) -> None:
 
 def test_a_cue_that_ends_at_a_cut_is_in_one_segment_only() -> None:
     spec = compiled(FIXTURES / "hero_three")
-    line = timeline(spec)
+    line = build_timeline(spec)
     window = next(w for w in line.windows if w.kind == "fade")
     cut = line.spans[window.left + 1].start
     cue = spec.captions[0].model_copy(
@@ -254,8 +259,6 @@ def test_a_cue_that_ends_at_a_cut_is_in_one_segment_only() -> None:
     )
     for moved, sides in ((0.0, [1, 0]), (1.0, [0, 1]), (0.4, [1, 1])):
         at = {"start": cue.start + moved * 20 / line.rate, "end": cue.end + moved * 20 / line.rate}
-        jobs = segment_jobs(
-            spec.model_copy(update={"captions": [cue.model_copy(update=at)]}), line
-        )
+        jobs = segment_jobs(spec.model_copy(update={"captions": [cue.model_copy(update=at)]}), line)
         found = [len(jobs[window.left + side].captions) for side in (0, 1)]
         assert found == sides, (moved, found)

@@ -19,31 +19,33 @@ from uuid import uuid4
 import pytest
 from conftest import clip
 from deployment import tiny
+from ledger_states import force_state
 from s3_server import S3Server, Trouble, s3_server, trouble
 from starlette.requests import Request
 
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.defs import metadata
-from pytoon_pipeline.engines.comfyui.sizes import Shape
-from pytoon_pipeline.engines.comfyui.takes import Take, keep, kept
+from pytoon_pipeline.engines.comfyui.generated_clips import GeneratedClip, find_kept_clip, keep_clip
+from pytoon_pipeline.engines.comfyui.sizes import ClipShape
 from pytoon_pipeline.errors import SettingsError, StoreError
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.report.write import write_report
 from pytoon_pipeline.service.files import file_response
 from pytoon_pipeline.settings import load_settings
 from pytoon_pipeline.store import (
     FolderStore,
-    Missing,
+    ObjectNotFoundError,
     S3Store,
     Store,
+    describe_location,
     open_store,
     s3,
+    s3_client,
     sums,
-    where,
 )
-from pytoon_pipeline.store.base import Damaged
-from pytoon_pipeline.store.cache import IN_USE, Cache
-from pytoon_pipeline.store.seen import still
+from pytoon_pipeline.store.base import DamagedObjectError
+from pytoon_pipeline.store.cache import IN_USE, ObjectCache
+from pytoon_pipeline.store.reuse import touch_if_present
 
 MB = 2**20
 
@@ -69,7 +71,7 @@ def s3_store(
     proxy.calm()
     for name, value in server.environ.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(s3, "_pause", lambda attempt: time.sleep(0.01))
+    monkeypatch.setattr(s3, "_pause_before_retry", lambda attempt: time.sleep(0.01))
     # botocore waits by itself between tries, up to 16 s.
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", _at_once)
     store = S3Store("shop", f"te am/{uuid4().hex[:8]}", tmp_path / "cache", endpoint=proxy.url)
@@ -117,16 +119,20 @@ def test_the_first_of_several_stays(store: Store, tmp_path: Path) -> None:
 
 
 def test_of_two_takes_the_first_stays_with_its_own_card(store: Store, tmp_path: Path) -> None:
-    one = Take(clip(tmp_path / "1.mp4", size=(64, 96), sound=False), Shape(64, 96, 25, 25), ("1",))
-    two = Take(clip(tmp_path / "2.mp4", size=(32, 48), sound=False), Shape(32, 48, 25, 25), ("2",))
-    first = keep(store, "a", one, {})
-    for found in (first, keep(store, "a", two, {}), kept(store, "a")):
+    one = GeneratedClip(
+        clip(tmp_path / "1.mp4", size=(64, 96), sound=False), ClipShape(64, 96, 25, 25), ("1",)
+    )
+    two = GeneratedClip(
+        clip(tmp_path / "2.mp4", size=(32, 48), sound=False), ClipShape(32, 48, 25, 25), ("2",)
+    )
+    first = keep_clip(store, "a", one, {})
+    for found in (first, keep_clip(store, "a", two, {}), find_kept_clip(store, "a")):
         assert (found.shape, found.notes) == (one.shape, one.notes)
         assert found.path.read_bytes() == one.path.read_bytes()
     # Whoever put the clip was killed before its card.
     store.put("takes/b.mp4", one.path)
-    assert kept(store, "b") is None
-    assert keep(store, "b", two, {}).shape == kept(store, "b").shape == one.shape
+    assert find_kept_clip(store, "b") is None
+    assert keep_clip(store, "b", two, {}).shape == find_kept_clip(store, "b").shape == one.shape
 
 
 def test_what_lies_there_is_told_and_deleted(store: Store) -> None:
@@ -144,7 +150,7 @@ def test_what_lies_there_is_told_and_deleted(store: Store) -> None:
 
 def test_what_is_absent_is_said(store: Store) -> None:
     for read in (store.local, store.read_bytes):
-        with pytest.raises(Missing, match="nowhere"):
+        with pytest.raises(ObjectNotFoundError, match="nowhere"):
             read("nowhere.mp4")
     assert store.keys("nothing") == [] and store.sweep(0) == []
 
@@ -155,7 +161,7 @@ def test_a_prefix_is_a_folder(store: Store) -> None:
         store.put_bytes(key, key.encode())
     assert store.keys("a") == sorted(odd[:3]) and store.keys("") == sorted(odd)
     assert all(store.local(key).read_bytes() == key.encode() for key in odd)
-    assert where(store, odd[0]).endswith(odd[0])
+    assert describe_location(store, odd[0]).endswith(odd[0])
 
 
 def test_what_was_read_from_stays_readable(store: Store, tmp_path: Path) -> None:
@@ -334,7 +340,7 @@ def test_a_copy_follows_its_object(s3_store: S3Store, tmp_path: Path) -> None:
     assert other.local(key).read_bytes() == b"newer"
     assert before.read_bytes() == b"first", "whoever has the path reads on"
     s3_store.delete(key)
-    with pytest.raises(Missing):
+    with pytest.raises(ObjectNotFoundError):
         other.local(key)
 
 
@@ -345,7 +351,7 @@ def test_a_copy_that_a_crash_cut_is_fetched_anew(s3_store: S3Store) -> None:
 
 
 def test_room_is_made_but_not_of_what_is_in_use(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, "shop", most=2500)
+    cache = ObjectCache(tmp_path, "shop", most=2500)
 
     def keep(key: str, version: str = "v", unused: float = 0) -> Path:
         with cache.draft() as draft:
@@ -396,7 +402,7 @@ def test_a_link_opens_without_credentials_and_ends(s3_store: S3Store, tmp_path: 
     assert "X-Amz-Expires=604800" in elsewhere(s3_store, tmp_path, link_seconds=10**7).url(key)
     public = elsewhere(s3_store, tmp_path, public="https://files.example.com")
     assert public.url(key).startswith("https://files.example.com/shop/te%20am/")
-    assert where(s3_store, key) == f"s3://shop/{s3_store.prefix}/{key}"
+    assert describe_location(s3_store, key) == f"s3://shop/{s3_store.prefix}/{key}"
 
 
 def test_a_session_token_is_in_no_link_that_is_written_down(
@@ -416,13 +422,13 @@ def test_a_session_token_is_in_no_link_that_is_written_down(
     ledger = Ledger(tmp_path / "ledger.db")
     folder = tmp_path / "briefs" / "spring" / "a"
     tiny(folder)
-    ledger.note(ledger.register(find_sources([folder])[0]), state="done")
+    force_state(ledger, ledger.register(find_sources([folder])[0]), state="done")
     made = write_report("spring", ledger, s3_store)
     for name in (made.page, made.table):
         text = s3_store.read_bytes(name).decode()
         assert token not in text and "X-Amz" not in text
         assert f"s3://shop/{s3_store.prefix}/" in text
-    assert token not in str(metadata.link(s3_store, key).value)
+    assert token not in str(metadata.object_link(s3_store, key).value)
     # With a lasting key for links they are signed as before.
     (tmp_path / "aws").write_text(
         "[reader]\naws_access_key_id = reader\naws_secret_access_key = word\n", "ascii"
@@ -448,7 +454,7 @@ def test_what_is_wrong_is_said_with_its_remedy(
 
     none = S3Store("no-such-bucket", "", tmp_path, endpoint=proxy.url)
     assert "no bucket no-such-bucket. Create it" in told(none)
-    assert list(none._at("a").values()) == ["no-such-bucket", "a"]
+    assert list(none._object_arguments("a").values()) == ["no-such-bucket", "a"]
     proxy.fail(1, 403)
     assert "no permission for it. Allow s3:PutObject" in told(s3_store)
     closed = S3Store("shop", "", tmp_path, endpoint="http://127.0.0.1:9")
@@ -497,7 +503,7 @@ def test_a_bucket_that_is_away_is_waited_for(
         if away:
             proxy.down = True
         else:
-            proxy.fail(3 * s3._ATTEMPTS)
+            proxy.fail(3 * s3_client._ATTEMPTS)
         threading.Timer(1.0, lambda back=back: vars(proxy).update(back)).start()
         assert s3_store.read_bytes("videos/a/b/metrics.json") == b"{}"
     proxy.fail(1, 403)
@@ -537,9 +543,9 @@ def test_a_damaged_object_is_taken_away_when_it_is_used(
     store.put_bytes(key, b"pixels" * 100)
     assert store.read_bytes(key) == b"pixels" * 100
     spoil(store.local(key), how)
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedObjectError):
         store.local(key)
-    assert not store.exists(key) and not still(store, key) and store.keys("") == []
+    assert not store.exists(key) and not touch_if_present(store, key) and store.keys("") == []
     assert "was damaged" in caplog.text and key in store.damaged
     assert store.put_bytes(key, b"made again", once=True)
     assert store.read_bytes(key) == b"made again"
@@ -573,8 +579,8 @@ def test_a_medium_has_the_hash_of_its_key(store: Store, tmp_path: Path) -> None:
     if isinstance(store, FolderStore):
         (store.root / other).write_bytes(b"pixels")
     else:
-        store._client.put_object(**store._at(other), Body=b"pixels")
-    with pytest.raises(Damaged):
+        store._client.put_object(**store._object_arguments(other), Body=b"pixels")
+    with pytest.raises(DamagedObjectError):
         store.local(other)
     assert store.keys("media") == [key]
 
@@ -614,7 +620,7 @@ def test_a_damaged_object_of_a_bucket_is_taken_away(
     server.client().put_object(**at, Body=b"pixelS", Metadata=good)
     other = elsewhere(s3_store, tmp_path / "other")
     other.patience = 0
-    with pytest.raises(Damaged, match="SHA-256 differs"):
+    with pytest.raises(DamagedObjectError, match="SHA-256 differs"):
         other.local(key)
     assert key in other.damaged and not s3_store.exists(key)
     assert s3_store.put_bytes(key, b"made again", once=True)
@@ -629,9 +635,7 @@ def test_a_copy_whose_bits_turned_is_fetched_anew(s3_store: S3Store) -> None:
     assert s3_store.read_bytes("segments/a.mp4") == b"pixels" * 100
 
 
-def test_what_has_a_name_was_synced_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_has_a_name_was_synced_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file before it gets its name, the folder after; folders that are made, too."""
     done: list[str] = []
     monkeypatch.setattr(

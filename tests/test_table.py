@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pytoon_pipeline.briefs import workbook
-from pytoon_pipeline.briefs.source import BriefSource, Document, content_hash, look
-from pytoon_pipeline.briefs.table import read_table
-from pytoon_pipeline.briefs.variants import expand
+from pytoon_pipeline.briefs.source import BriefSource, SourceDocument, content_hash, read_signature
+from pytoon_pipeline.briefs.variants import expand_variants
+from pytoon_pipeline.compiler.compile import compile_file
 from pytoon_pipeline.errors import Problem
-from pytoon_pipeline.spec.compile import compile_file
 from pytoon_pipeline.stages.services import Services
+from pytoon_pipeline.tables import workbook_archive
+from pytoon_pipeline.tables.table import read_table
 from tests.conftest import picture
 
 FIXTURES = Path(__file__).parent / "fixtures/tables"
@@ -49,7 +49,7 @@ def said(path: Path) -> dict[str, dict]:
     return {s.key: dict(document(s).data) for s in sources}
 
 
-def document(source: BriefSource) -> Document:
+def document(source: BriefSource) -> SourceDocument:
     assert source.document is not None
     return source.document
 
@@ -68,32 +68,81 @@ def test_columns_are_fields_however_they_are_spelled(tmp_path: Path, ending: str
     path = table(
         tmp_path / f"spring{ending}",
         [
-            ["Name", "MEDIA", "beat 2", "Beat 1", "Brand-Safe", "duration", "music", "Priority",
-             "music.volume_db", "metadata.Order No", "Hooks", "locales", "campaign", "badge"],
-            ["kettle", "a.jpg | b.jpg", "two", "one", "no", "12,5", "warm", "5", "-3", "A-1",
-             "Yes | No | Why|Not", "en, de", "", "[NEW] 50%"],
+            [
+                "Name",
+                "MEDIA",
+                "beat 2",
+                "Beat 1",
+                "Brand-Safe",
+                "duration",
+                "music",
+                "Priority",
+                "music.volume_db",
+                "metadata.Order No",
+                "Hooks",
+                "locales",
+                "campaign",
+                "badge",
+            ],
+            [
+                "kettle",
+                "a.jpg | b.jpg",
+                "two",
+                "one",
+                "no",
+                "12,5",
+                "warm",
+                "5",
+                "-3",
+                "A-1",
+                "Yes | No | Why|Not",
+                "en, de",
+                "",
+                "[NEW] 50%",
+            ],
             [],
-            ["lamp", '["c.jpg", {"path": "d.jpg", "text": "New"}]', "", "", "TRUE", "15.0", "FALSE",
-             "", "", "", "", "", "autumn", ""],
+            [
+                "lamp",
+                '["c.jpg", {"path": "d.jpg", "text": "New"}]',
+                "",
+                "",
+                "TRUE",
+                "15.0",
+                "FALSE",
+                "",
+                "",
+                "",
+                "",
+                "",
+                "autumn",
+                "",
+            ],
         ],
-    )  # fmt: skip
+    )
     assert said(path) == {
         "spring/kettle": {
-            "media": ["a.jpg", "b.jpg"], "beats": ["one", "two"], "brand_safe": False,
-            "duration": 12.5, "music": {"name": "warm", "volume_db": -3}, "priority": 5,
-            "metadata": {"Order No": "A-1"}, "badge": "[NEW] 50%",
+            "media": ["a.jpg", "b.jpg"],
+            "beats": ["one", "two"],
+            "brand_safe": False,
+            "duration": 12.5,
+            "music": {"name": "warm", "volume_db": -3},
+            "priority": 5,
+            "metadata": {"Order No": "A-1"},
+            "badge": "[NEW] 50%",
             "variants": {"hooks": ["Yes", "No", "Why|Not"], "locales": {"en": {}, "de": {}}},
         },
         "autumn/lamp": {
-            "media": ["c.jpg", {"path": "d.jpg", "text": "New"}], "brand_safe": True,
-            "duration": 15, "music": False,
+            "media": ["c.jpg", {"path": "d.jpg", "text": "New"}],
+            "brand_safe": True,
+            "duration": 15,
+            "music": False,
         },
-    }  # fmt: skip
+    }
     kettle, lamp = read_table(path)[0]
     assert document(kettle).place("beats[0]") == "row 2, column Beat 1"
     assert document(lamp).place("media[1].text") == "row 4, column MEDIA"
     assert document(lamp).place("hook") == "row 4, hook"
-    names = [s.name for s in expand(kettle)]
+    names = [s.name for s in expand_variants(kettle)]
     assert names == [f"kettle-{place}-h{n}" for place in ("en", "de") for n in (1, 2, 3)]
 
 
@@ -110,9 +159,13 @@ def test_what_a_workbook_holds_besides_text(tmp_path: Path):
     first, second = read_table(tmp_path / "spring.xlsx")[0]
     assert first.name == "4006381333931"
     assert document(first).data == {
-        "media": ["a.jpg"], "duration": 15, "badge": "50%", "metadata": {"day": "2026-04-01"},
-        "hook": "0.3", "cta": "TRUE",
-    }  # fmt: skip
+        "media": ["a.jpg"],
+        "duration": 15,
+        "badge": "50%",
+        "metadata": {"day": "2026-04-01"},
+        "hook": "0.3",
+        "cta": "TRUE",
+    }
     # No spreadsheet program has worked this one out; a video without it would be a wrong one.
     assert [p.field for p in document(second).problems] == ["row 3, column duration"]
 
@@ -124,7 +177,7 @@ def test_what_a_workbook_holds_besides_text(tmp_path: Path):
         ("a.csv", 4, "\n\nname;media;hook\nkettle;a.jpg;Schön\n".encode()),
         ("a.csv", 2, "sep=;\r\nname;media;hook\r\nkettle;a.jpg;Schön\r\n".encode("cp1252")),
         ("a.csv", 2, "name\tmedia\thook\rkettle\ta.jpg\tSchön\r".encode()),
-        ("a.csv", 2, "name,media,\"hook\",\"_a\nb, c\"\nkettle,a.jpg,Schön,x,,\n".encode()),
+        ("a.csv", 2, 'name,media,"hook","_a\nb, c"\nkettle,a.jpg,Schön,x,,\n'.encode()),
         ("a.tsv", 2, "name\tmedia\thook\r\nkettle\ta.jpg\tSchön\r\n".encode("utf-16")),
         ("a.tsv", 2, "name\tmedia\thook\r\nkettle\ta.jpg\tSchön\r\n".encode("utf-16-be")),
     ],
@@ -154,18 +207,24 @@ def test_problems_name_row_and_column(tmp_path: Path, services: Services):
 
     def errors(source: BriefSource) -> list[str]:
         found = compile_file(
-            source.path, source.folder, source.kind, source.shown, services.workshop,
+            source.path,
+            source.folder,
+            source.kind,
+            source.shown,
+            services.compile_context,
             source.document,
-        ).problems  # fmt: skip
+        ).problems
         return [str(p) for p in found if p.severity == "error"]
 
     good, bad, broken, wide = map(errors, sources)
     assert good == []
     for expected in (
-        "row 3, column archetype: \"herro\" is not one of", "row 3, column duration: \"long\"",
+        'row 3, column archetype: "herro" is not one of',
+        'row 3, column duration: "long"',
         "row 3, column hoook: 'hoook' is not a known field. Did you mean 'hook'?",
-        "row 3, column brand safe: \"perhaps\"", "row 3, column media: ",
-    ):  # fmt: skip
+        'row 3, column brand safe: "perhaps"',
+        "row 3, column media: ",
+    ):
         assert any(e.startswith(f"spring.csv: {expected}") for e in bad), (expected, bad)
     assert any(e.startswith("spring.csv: row 4, column media: begins like JSON") for e in broken)
     assert any(e.startswith("spring.csv: row 5: has more cells") for e in wide)
@@ -203,23 +262,30 @@ def test_a_changed_picture_changes_the_rows_that_name_it(tmp_path: Path):
     rows = [["sku", "media"], ["one", "a.jpg"], ["two", "b.jpg"]]
     path = table(tmp_path / "spring.csv", rows)
     one, two = read_table(path)[0]
-    before = [look(one), look(two)]
+    before = [read_signature(one), read_signature(two)]
     picture(tmp_path / "b.jpg", size=(80, 60))
-    assert [look(one) == before[0], look(two) == before[1]] == [True, False]
+    assert [read_signature(one) == before[0], read_signature(two) == before[1]] == [True, False]
 
 
 def test_two_rows_of_one_name(tmp_path: Path):
     path = table(
         tmp_path / "spring.csv",
         [
-            ["name", "media", "campaign"], ["cup", "a.jpg", ""], ["cup", "a.jpg", ""],
-            ["cup", "b.jpg", ""], ["cup", "b.jpg", "autumn"], ["", "c.jpg", ""],
+            ["name", "media", "campaign"],
+            ["cup", "a.jpg", ""],
+            ["cup", "a.jpg", ""],
+            ["cup", "b.jpg", ""],
+            ["cup", "b.jpg", "autumn"],
+            ["", "c.jpg", ""],
         ],
-    )  # fmt: skip
+    )
     sources, problems = read_table(path)
     assert [s.key for s in sources] == [
-        "spring/cup", "spring/cup~row-4", "autumn/cup", "spring/row-0006",
-    ]  # fmt: skip
+        "spring/cup",
+        "spring/cup~row-4",
+        "autumn/cup",
+        "spring/row-0006",
+    ]
     assert len({s.origin for s in sources}) == 4
     assert [(p.code, p.severity) for p in problems] == [("table.repeated", "info")]
     wrong = [p for s in sources for p in document(s).problems]
@@ -244,8 +310,10 @@ def test_a_shops_export_needs_nothing_beside_it():
     kettle, candle = found.values()
     assert list(found) == ["shopify_export/dawn-kettle", "shopify_export/tall-candle"]
     assert [m.rsplit("/", 1)[1] for m in kettle["media"]] == [
-        "kettle-front.jpg?v=1712", "kettle-side.jpg?v=1712", "kettle-pour.jpg?v=1712",
-    ]  # fmt: skip
+        "kettle-front.jpg?v=1712",
+        "kettle-side.jpg?v=1712",
+        "kettle-pour.jpg?v=1712",
+    ]
     assert kettle["hook"] == "Dawn Kettle" and kettle["metadata"]["price"] == "58.50"
     assert kettle["beats"] == ["Matte enamel, a wooden grip & a slow spout."]
     assert candle["beats"] == ["Forty hours of beeswax light."]
@@ -336,19 +404,18 @@ def test_a_table_that_is_none_is_one_problem(tmp_path: Path):
     assert read_table(tmp_path / "~$spring.xlsx") == ([], [])
 
 
-def test_too_much_is_refused_before_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(workbook, "MOST_UNPACKED", 20_000_000)
+def test_too_much_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workbook_archive, "MAX_UNPACKED", 20_000_000)
     (tmp_path / "long.csv").write_text("media\n" + "a.jpg\n" * 50_001)
     assert "50,000 rows" in only_problem(tmp_path / "long.csv").message
     with (tmp_path / "large.csv").open("wb") as file:
         file.truncate(50_000_001)
     assert "50 MB" in only_problem(tmp_path / "large.csv").message
     bomb = table(tmp_path / "bomb.xlsx", [["name", "media"]])
-    with zipfile.ZipFile(bomb, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(
-        "xl/worksheets/sheet2.xml", "w"
-    ) as part:
+    with (
+        zipfile.ZipFile(bomb, "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("xl/worksheets/sheet2.xml", "w") as part,
+    ):
         for _ in range(21):
             part.write(bytes(1_000_000))
     assert bomb.stat().st_size < 100_000
@@ -359,14 +426,45 @@ def test_too_much_is_refused_before_it_is_read(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    st.lists(st.sampled_from(["name", "media", "beat 1", "variants", "locales", "metadata.x",
-                              "music", "music.volume_db", "variants.locales.de.hook", "hoook",
-                              "duration"]) | st.text(max_size=8), min_size=1, max_size=8),
-    st.lists(st.lists(st.text(max_size=20) | st.sampled_from(
-        ['{"hooks": "x"}', '["\\ud800"]', "[" * 3000, '{"locales": ["en"]}', "1e999", "[1e999]"]
-    ), max_size=9), max_size=5),
+    st.lists(
+        st.sampled_from(
+            [
+                "name",
+                "media",
+                "beat 1",
+                "variants",
+                "locales",
+                "metadata.x",
+                "music",
+                "music.volume_db",
+                "variants.locales.de.hook",
+                "hoook",
+                "duration",
+            ]
+        )
+        | st.text(max_size=8),
+        min_size=1,
+        max_size=8,
+    ),
+    st.lists(
+        st.lists(
+            st.text(max_size=20)
+            | st.sampled_from(
+                [
+                    '{"hooks": "x"}',
+                    '["\\ud800"]',
+                    "[" * 3000,
+                    '{"locales": ["en"]}',
+                    "1e999",
+                    "[1e999]",
+                ]
+            ),
+            max_size=9,
+        ),
+        max_size=5,
+    ),
     st.sampled_from(["utf-8", "utf-16", "cp1252"]),
-)  # fmt: skip
+)
 @example(["media"], [['["\\ud800", "\\u0000a.jpg"]'], ["b\0.jpg"]], "utf-8")
 def test_any_text_is_read_or_refused_in_words(
     tmp_path: Path, header: list[str], rows: list[list[str]], encoding: str
@@ -377,9 +475,9 @@ def test_any_text_is_read_or_refused_in_words(
     path.write_bytes(lines.getvalue().encode(encoding, "replace"))
     sources, problems = read_table(path)
     for source in sources:
-        for each in expand(source):
+        for each in expand_variants(source):
             text = document(each).as_json()
-            assert Document.from_json(text) == each.document
+            assert SourceDocument.from_json(text) == each.document
             assert text.encode() and "\\u0000" not in text
             assert len(content_hash(each)) == 64 and each.key.encode()
     for problem in problems:

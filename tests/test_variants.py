@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import picture
 
-from pytoon_pipeline.briefs.folder import find_sources
-from pytoon_pipeline.briefs.source import BriefSource, Document, content_hash
-from pytoon_pipeline.briefs.variants import expand
+from pytoon_pipeline.briefs.source import BriefSource, SourceDocument, content_hash
+from pytoon_pipeline.briefs.variants import expand_variants
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.stages.compile import check_source, compile_source
 from pytoon_pipeline.stages.segments import render_segments
 
@@ -81,10 +81,13 @@ def test_a_changed_line_changes_its_own_videos_only(tmp_path: Path):
         ("{archetypes: [heroo]}", "variants.archetypes[0].archetype", "hero"),
         ("{presets: [bold], archetypes: [hero]}", "variants", "presets belong to archetypes"),
         ("{locales: [english please]}", "variants.locales.english please", ""),
-        (f"{{hooks: {[str(i) for i in range(30)]}, ctas: {[str(i) for i in range(30)]}}}",
-         "variants", "900 videos"),
+        (
+            f"{{hooks: {[str(i) for i in range(30)]}, ctas: {[str(i) for i in range(30)]}}}",
+            "variants",
+            "900 videos",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_variants_are_named_by_field(
     tmp_path: Path, services, variants: str, field: str, said: str
 ):
@@ -110,14 +113,14 @@ def test_a_cells_problem_names_where_its_words_stand(tmp_path: Path, services):
 
 
 def test_a_row_has_variants_too(tmp_path: Path):
-    document = Document(
+    document = SourceDocument(
         part="row cup",
         data={"media": ["a.jpg"], "variants": {"ctas": ["Buy", "Get it"]}},
         shown="shop.csv",
         places={"": "row 7", "variants": "row 7, column CTAs"},
     )
     row = BriefSource(tmp_path / "shop.csv", "brief", "shop", "cup", tmp_path, document)
-    cells = expand(row)
+    cells = expand_variants(row)
     assert [(c.name, c.document.part, c.document.of) for c in cells] == [
         ("cup-c1", "row cup-c1", "row cup"),
         ("cup-c2", "row cup-c2", "row cup"),

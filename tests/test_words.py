@@ -16,26 +16,32 @@ from PIL import Image
 from test_render import build, frames
 from test_spec import SHOP, brief, compile_in, compiled
 
+from pytoon_pipeline.compiler.brand_model import Brand
+from pytoon_pipeline.compiler.compile import compile_file
+from pytoon_pipeline.compiler.draft import CompileContext
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.picture.badge import TURN, draw_badge, fit_badge
-from pytoon_pipeline.picture.captions import MOST_OF_CUE, Timed, Words, draw_words, words_frames
-from pytoon_pipeline.picture.drawing import draw
-from pytoon_pipeline.picture.layers import Tile
-from pytoon_pipeline.picture.styles import BoxStyle, Shadow, TextStyle
-from pytoon_pipeline.picture.text import fit
-from pytoon_pipeline.picture.transitions import blend
+from pytoon_pipeline.picture.captions import (
+    MAX_OF_CUE,
+    CaptionText,
+    TimedTile,
+    draw_words,
+    words_frames,
+)
+from pytoon_pipeline.picture.drawing import draw_text
+from pytoon_pipeline.picture.layers import TextTile
+from pytoon_pipeline.picture.styles import TextBoxStyle, TextShadow, TextStyle
+from pytoon_pipeline.picture.text import fit_text
+from pytoon_pipeline.picture.transitions import blend_frames
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.spec.compile import compile_file
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.job import fingerprint, segment_jobs
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.presets import Brand
-from pytoon_pipeline.spec.timeline import timeline
-from pytoon_pipeline.stages.finish import _candidates
+from pytoon_pipeline.plan.model import RenderSpec
+from pytoon_pipeline.plan.segment_jobs import segment_fingerprint, segment_jobs
+from pytoon_pipeline.plan.timeline import build_timeline
+from pytoon_pipeline.stages.results import _thumbnail_candidates
 from pytoon_pipeline.stages.services import Services
 
 STYLE = TextStyle(
-    family="Montserrat", weight=800, max_px=40, min_px=12, color="#FFFFFF", shadow=Shadow()
+    family="Montserrat", weight=800, max_px=40, min_px=12, color="#FFFFFF", shadow=TextShadow()
 )
 
 
@@ -56,7 +62,7 @@ def grey(level: int, size: tuple[int, int] = (270, 480)) -> Planes:
 @pytest.mark.parametrize("kind", ["zoom", "wipe"])
 def test_a_transition_passes_from_side_to_side_without_a_flash_or_a_jerk(kind: str) -> None:
     left, right = waves((200, 110, 90)), waves((90, 130, 190))
-    line = [left, *(blend(kind, left, right, i, 14) for i in range(14)), right]
+    line = [left, *(blend_frames(kind, left, right, i, 14) for i in range(14)), right]
     low = min(left[0].min(), right[0].min())
     lights = [float(f[0].mean()) for f in line]
     between = sorted((lights[0], lights[-1]))
@@ -74,12 +80,12 @@ def test_a_transition_passes_from_side_to_side_without_a_flash_or_a_jerk(kind: s
 
 def test_a_wipe_uncovers_and_a_zoom_grows() -> None:
     dark, light = grey(60, (90, 160)), grey(200, (90, 160))
-    row = blend("wipe", dark, light, 6, 13)[0][80].astype(int)
+    row = blend_frames("wipe", dark, light, 6, 13)[0][80].astype(int)
     assert (np.diff(row) >= 0).all() and row[0] == dark[0][0, 0] and row[-1] == light[0][0, 0]
     y, x = np.mgrid[0:160, 0:90]
     ring = np.hypot(x - 44.5, y - 79.5)
     disc = rgb_to_planes(np.where(ring[..., None] < 20, 220, 60).astype(np.uint8).repeat(3, 2))
-    sizes = [int((blend("zoom", disc, disc, i, 14)[0] > 130).sum()) for i in range(4)]
+    sizes = [int((blend_frames("zoom", disc, disc, i, 14)[0] > 130).sum()) for i in range(4)]
     assert sizes == sorted(sizes) and sizes[-1] > sizes[0]
 
 
@@ -111,7 +117,10 @@ def test_logo_and_badge_stand_still_while_pictures_zoom_and_wipe(
         for n, kind in enumerate(("zoom", "wipe", "cut"))
     ]
     spec = {
-        "archetype": "hero", "resolution": "270x480", "brandSafe": False, "segments": segments,
+        "archetype": "hero",
+        "resolution": "270x480",
+        "brandSafe": False,
+        "segments": segments,
         "overlays": [
             {"src": "logo.png", "box": [100, 120, 160, 180], "opacity": 1.0},
             {"type": "badge", "text": "-30%", "box": [150, 200, 210, 260], "start": 0.1},
@@ -135,16 +144,18 @@ def test_logo_and_badge_stand_still_while_pictures_zoom_and_wipe(
 # --- entrances
 
 
-def set_words(text: str, style: TextStyle = STYLE) -> tuple[Tile, list[Tile], Tile | None]:
-    fitted = fit(text, style, 230, 160, SHOP.fonts)
+def set_words(
+    text: str, style: TextStyle = STYLE
+) -> tuple[TextTile, list[TextTile], TextTile | None]:
+    fitted = fit_text(text, style, 230, 160, SHOP.fonts)
     assert fitted is not None
-    whole = draw(fitted, SHOP.fonts)
+    whole = draw_text(fitted, SHOP.fonts)
     words, plate = draw_words(fitted, SHOP.fonts, 20, 100)
-    return Tile.from_rgba(whole.rgba, 20 + whole.x, 100 + whole.y), words, plate
+    return TextTile.from_rgba(whole.rgba, 20 + whole.x, 100 + whole.y), words, plate
 
 
-@pytest.mark.parametrize("box", [None, BoxStyle("#203040")])
-def test_the_words_of_a_text_are_together_the_text(box: BoxStyle | None) -> None:
+@pytest.mark.parametrize("box", [None, TextBoxStyle("#203040")])
+def test_the_words_of_a_text_are_together_the_text(box: TextBoxStyle | None) -> None:
     style = replace(STYLE, box=box, stroke=0.0 if box else 0.05)
     whole, words, plate = set_words("Slow mornings, gently and well poured", style)
     assert len(words) == 6 and (plate is None) == (box is None)
@@ -160,11 +171,15 @@ def test_the_words_of_a_text_are_together_the_text(box: BoxStyle | None) -> None
 def test_words_come_one_after_the_other_in_reading_order() -> None:
     whole, words, _ = set_words("one two three four five")
     enter, each = words_frames(5, 60, 90, 30)
-    assert enter <= MOST_OF_CUE * 90
-    timed = Timed(
-        whole, 0, 90, entrance="words", enter_frames=enter, rise=8, words=Words(
-            tuple(words), None, each
-        ),
+    assert enter <= MAX_OF_CUE * 90
+    timed = TimedTile(
+        whole,
+        0,
+        90,
+        entrance="words",
+        enter_frames=enter,
+        rise=8,
+        words=CaptionText(tuple(words), None, each),
     )
     ground, first_seen = grey(40), []
     settled = grey(40)
@@ -189,12 +204,12 @@ def test_words_come_one_after_the_other_in_reading_order() -> None:
 @given(st.integers(1, 30), st.integers(1, 120), st.integers(2, 200))
 def test_words_are_in_within_their_share_of_the_cue(count: int, wanted: int, shown: int) -> None:
     enter, each = words_frames(count, wanted, shown, 30)
-    assert 1 <= each <= enter <= max(1, min(wanted, MOST_OF_CUE * shown))
+    assert 1 <= each <= enter <= max(1, min(wanted, MAX_OF_CUE * shown))
 
 
 def test_a_text_slides_in_from_the_side_and_comes_to_rest() -> None:
     whole, _, _ = set_words("Hello")
-    timed = Timed(whole, 0, 60, entrance="slide", enter_frames=12, rise=18)
+    timed = TimedTile(whole, 0, 60, entrance="slide", enter_frames=12, rise=18)
     columns, middles = np.arange(270), []
     for index in range(14):
         frame = grey(16)
@@ -225,8 +240,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(
     badge=st.sampled_from(
-        ["50% OFF!", "New", "-30%", "Only $19.99", "Free shipping this week", "2 for 1",
-         "Limited edition, while stocks last"]
+        [
+            "50% OFF!",
+            "New",
+            "-30%",
+            "Only $19.99",
+            "Free shipping this week",
+            "2 for 1",
+            "Limited edition, while stocks last",
+        ]
     ),
     hook=st.sampled_from(["Hi", "Slow mornings, well poured", "A kettle for every long morning"]),
     cta=st.sampled_from(["", "Buy now", "Meet the Dawn kettle today"]),
@@ -241,32 +263,46 @@ def test_a_badge_covers_no_words_and_no_logo_and_stays_in_the_clear(
     folder: Path, badge, hook, cta, archetype, media, platform
 ) -> None:
     text = json.dumps(
-        {"archetype": archetype, "brand": "morrow", "media": media, "hook": hook, "badge": badge,
-         "platform": platform, **({"cta": cta} if cta else {})}
+        {
+            "archetype": archetype,
+            "brand": "morrow",
+            "media": media,
+            "hook": hook,
+            "badge": badge,
+            "platform": platform,
+            **({"cta": cta} if cta else {}),
+        }
     )
     result = compile_in(brief(folder, text))
-    if result.spec is None:
+    if result.plan is None:
         assert {p.code for p in result.problems if p.severity == "error"} == {"badge.no_room"}
         return
-    spec = result.spec
+    spec = result.plan
     sticker = next(o for o in spec.overlays if o.type == "badge")
     c = spec.constraints.clear_box
     x0, y0, x1, y1 = sticker.box
     assert c[0] <= x0 < x1 <= c[2] and c[1] <= y0 < y1 <= c[3]
     for other in spec.overlays:
         assert other is sticker or not overlap(sticker.box, other.box)
-    line = timeline(spec)
+    line = build_timeline(spec)
     for job, span in zip(segment_jobs(spec, line), line.spans, strict=True):
         for cue in job.captions:
             for b in job.badges:
                 if cue.first < b.end and cue.end > b.first:
-                    fitted = fit(
-                        cue.text, _style_of(cue, job), cue.box[2] - cue.box[0],
-                        cue.box[3] - cue.box[1], SHOP.fonts,
+                    fitted = fit_text(
+                        cue.text,
+                        _style_of(cue, job),
+                        cue.box[2] - cue.box[0],
+                        cue.box[3] - cue.box[1],
+                        SHOP.fonts,
                     )
                     for ink in (fitted.ink, *fitted.plates):
-                        moved = (cue.box[0] + ink[0], cue.box[1] + ink[1],
-                                 cue.box[0] + ink[2], cue.box[1] + ink[3])
+                        moved = (
+                            cue.box[0] + ink[0],
+                            cue.box[1] + ink[1],
+                            cue.box[0] + ink[2],
+                            cue.box[1] + ink[3],
+                        )
                         assert not overlap(b.box, moved), (cue.text, b.box, moved, span)
     hook_cue = min(spec.captions, key=lambda cue: cue.start)
     assert sticker.start >= hook_cue.start + spec.styles[hook_cue.style].entrance.seconds
@@ -277,21 +313,22 @@ def test_a_badge_covers_no_words_and_no_logo_and_stays_in_the_clear(
 
 
 def _style_of(cue, job):
-    from pytoon_pipeline.spec.typeset import text_style
+    from pytoon_pipeline.compiler.typeset import text_style
 
     return text_style(cue.style, cue.align_y, job.language)
 
 
 def _text(style):
-    from pytoon_pipeline.spec.typeset import text_style
+    from pytoon_pipeline.compiler.typeset import text_style
 
     return text_style(style, "middle")
 
 
 @pytest.mark.parametrize(("shape", "size"), [("round", (120, 120)), ("pill", (240, 92))])
 def test_a_badge_is_drawn_whole_within_its_box(shape: str, size: tuple[int, int]) -> None:
-    style = TextStyle(family="Montserrat", weight=800, max_px=60, min_px=12, max_lines=3,
-                      color="#FFFFFF")
+    style = TextStyle(
+        family="Montserrat", weight=800, max_px=60, min_px=12, max_lines=3, color="#FFFFFF"
+    )
     rgba = draw_badge("50% OFF!", style, shape, "#B8462F", TURN[shape], size, SHOP.fonts)
     assert rgba is not None and rgba.shape == (size[1], size[0], 4)
     alpha = rgba[..., 3].astype(int)
@@ -305,15 +342,17 @@ def test_a_badge_is_drawn_whole_within_its_box(shape: str, size: tuple[int, int]
     inner = rgba[size[1] // 4 : -size[1] // 4, size[0] // 4 : -size[0] // 4, :3]
     white = (inner.min(axis=2) > 240).mean()
     assert 0.08 < white < 0.6
-    assert draw_badge("No room for so many words", style, shape, "#B8462F", 5, (40, 30),
-                      SHOP.fonts) is None
+    assert (
+        draw_badge("No room for so many words", style, shape, "#B8462F", 5, (40, 30), SHOP.fonts)
+        is None
+    )
 
 
 def test_a_badge_is_part_of_its_segments_and_of_nothing_else(folder: Path) -> None:
     def marks(badge: str) -> list[str]:
         text = f"archetype: overlay\nmedia: [a.png, c.png]\nhook: Hello\nbadge: {badge}\n"
         spec = compiled(brief(folder, text))
-        return [fingerprint(j, {}, {}) for j in segment_jobs(spec, timeline(spec))]
+        return [segment_fingerprint(j, {}, {}) for j in segment_jobs(spec, build_timeline(spec))]
 
     assert all(a != b for a, b in zip(marks("50%"), marks("60%"), strict=True))
     assert marks("50%") == marks("50%")
@@ -323,8 +362,15 @@ def problems(folder: Path, data: dict) -> list[Problem]:
     (folder / "plan").mkdir(exist_ok=True)
     picture(folder / "plan" / "a.png", (180, 320))
     path = folder / "plan" / "render_spec.json"
-    path.write_text(json.dumps({"archetype": "hero", "segments": [
-        {"media": "a.png", "duration": 3, "text": "Hello"}], **data}))
+    path.write_text(
+        json.dumps(
+            {
+                "archetype": "hero",
+                "segments": [{"media": "a.png", "duration": 3, "text": "Hello"}],
+                **data,
+            }
+        )
+    )
     return compile_file(path, path.parent, "spec", path.name, SHOP).problems
 
 
@@ -359,7 +405,7 @@ def test_the_brand_closes_the_video_with_its_end_card(folder: Path) -> None:
     assert card.id == "end" and card.duration == 1.6 and spec.duration == 9
     assert spec.asset(card.media[0]).source == "morrow/logo_dark.png"
     assert scenes[-1].transition.kind == "fade"
-    span = timeline(spec).spans[-1]
+    span = build_timeline(spec).spans[-1]
     gone = round((span.start + span.head) / 30, 6)
     assert [o.end for o in spec.overlays] == [gone, gone]
     shown = {c.text: c for c in spec.captions}
@@ -370,7 +416,7 @@ def test_the_brand_closes_the_video_with_its_end_card(folder: Path) -> None:
     for box in (card.layout.box, end.box):
         assert c[0] <= box[0] < box[2] <= c[2] and c[1] <= box[1] < box[3] <= c[3]
         assert box[0] + box[2] == 1080, "in the middle of the frame"
-    jobs = segment_jobs(spec, timeline(spec))
+    jobs = segment_jobs(spec, build_timeline(spec))
     assert not jobs[-1].overlays and not jobs[-1].badges
     assert jobs[-2].overlays[0].end == jobs[-2].count, "the watermark fades with its picture"
 
@@ -387,13 +433,13 @@ def test_a_plan_with_badge_and_end_card_compiles_to_itself(
 ) -> None:
     text = "archetype: overlay\npreset: {}\nbrand: morrow\nmedia: c.png\nhook: Hello\nbadge: New\n"
     result = compile_in(brief(folder, text.format(preset)))
-    assert result.spec is not None
-    stored = {a.key: result.files[a.id] for a in result.spec.assets}
-    shop = Workshop(SHOP.presets, SHOP.fonts, {}, stored.get)
+    assert result.plan is not None
+    stored = {a.key: result.files[a.id] for a in result.plan.assets}
+    shop = CompileContext(SHOP.presets, SHOP.fonts, {}, stored.get)
     plan = tmp_path / "render_spec.json"
-    plan.write_text(result.spec.model_dump_json(by_alias=True), "utf-8")
+    plan.write_text(result.plan.model_dump_json(by_alias=True), "utf-8")
     again = compile_file(plan, tmp_path, "spec", plan.name, shop)
-    assert again.spec == result.spec, [str(p) for p in again.problems]
+    assert again.plan == result.plan, [str(p) for p in again.problems]
 
 
 def test_an_end_card_of_words_alone(folder: Path) -> None:
@@ -412,11 +458,11 @@ def test_an_end_card_of_words_alone(folder: Path) -> None:
 
 def test_no_thumbnail_shows_a_popping_badge_or_the_end_card(folder: Path) -> None:
     spec = compiled(brief(folder, "brand: morrow\nmedia: a.png\nhook: Hi\nbadge: New\n"))
-    line = timeline(spec)
+    line = build_timeline(spec)
     start = round(spec.overlays[-1].start * 30)
     for begins in (start, 20, 40, 60):
         spec.overlays[-1].start = begins / 30
-        found = _candidates(spec, line)
+        found = _thumbnail_candidates(spec, line)
         assert found and all(not begins <= f < begins + 13 for f in found)
         assert all(f < line.spans[-1].start for f in found)
 
@@ -449,5 +495,5 @@ def test_the_parts_of_a_long_hook_are_set_in_one_size(folder: Path) -> None:
     for cue in parts:
         style = _text(spec.styles[cue.style])
         box = cue.box
-        sizes.add(fit(cue.text, style, box[2] - box[0], box[3] - box[1], SHOP.fonts).size)
+        sizes.add(fit_text(cue.text, style, box[2] - box[0], box[3] - box[1], SHOP.fonts).size)
     assert len(sizes) == 1

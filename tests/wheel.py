@@ -68,9 +68,15 @@ def find_pythons() -> list[Python]:
 def run(*command: object, cwd: Path, env: dict[str, str], seconds: float = 1200) -> str:
     """What it prints. Raises Failed."""
     done = subprocess.run(
-        [str(c) for c in command], cwd=cwd, env=env, capture_output=True, text=True,
-        timeout=seconds, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        [str(c) for c in command],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise Failed("\n".join([f"{Path(str(command[0])).name} ...", *lines[-15:]]))
@@ -130,9 +136,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pytoon-wheel-") as name:
         folder = Path(name)
         run(
-            sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check",
-            "--no-deps", "--wheel-dir", folder, ROOT, cwd=folder, env=plain_environment(),
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--wheel-dir",
+            folder,
+            ROOT,
+            cwd=folder,
+            env=plain_environment(),
+        )
         [wheel] = folder.glob("*.whl")
         print(f"{wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB", flush=True)
         for python in pythons:

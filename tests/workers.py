@@ -23,9 +23,13 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pytoon_pipeline.cli", "worker", *options],
-                env=dict(environment), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                cwd=folder, start_new_session=True,
-            )  # fmt: skip
+                env=dict(environment),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=folder,
+                start_new_session=True,
+            )
 
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")

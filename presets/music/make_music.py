@@ -781,10 +781,15 @@ def render_warm(s: Score) -> np.ndarray:
     loop.buses["keys"] *= np.stack([1 + sway, 1 - sway])
     loop.buses["nylon"] = wow(loop.buses["nylon"], 11, 0.12)
     levels = {
-        "keys": (-21.0, -10), "nylon": (-25.0, -8), "lead": (-22.5, -7), "bass": (-25.0, -40),
-        "kick": (-28.0, -26), "brush": (-31.0, -10), "shaker": (-34.0, -14),
+        "keys": (-21.0, -10),
+        "nylon": (-25.0, -8),
+        "lead": (-22.5, -7),
+        "bass": (-25.0, -40),
+        "kick": (-28.0, -26),
+        "brush": (-31.0, -10),
+        "shaker": (-34.0, -14),
         "thumb": (-25.5, -12),
-    }  # fmt: skip
+    }
     return loop.mix(levels, room(loop.n, 71, 1.5, 0.018, 4800))
 
 
@@ -798,9 +803,8 @@ def score_drive() -> Score:
     loop = Loop("drive", "Up and Out", "upbeat, modern, confident", 120, 16, 2202)
     verse = ["F#m7", "Dmaj9", "Aadd9", "Eadd9"]
     chords = progression(
-        verse + verse
-        + ["Dmaj9", "Eadd9", "F#m7", "Aadd9/C#", "Dmaj9", "Eadd9", "Aadd9", "E7sus"]
-    )  # fmt: skip
+        verse + verse + ["Dmaj9", "Eadd9", "F#m7", "Aadd9/C#", "Dmaj9", "Eadd9", "Aadd9", "E7sus"]
+    )
     lead = melody(
         {
             5: "2.5 C#5 .5, 3 E5 1",
@@ -883,9 +887,15 @@ def render_drive(s: Score) -> np.ndarray:
     loop.duck("arp", kicks, 0.30, 0.10)
     loop.duck("lead", kicks, 0.20, 0.08)
     levels = {
-        "kick": (-22.5, -40), "bass": (-22.5, -40), "pad": (-23.0, -9), "arp": (-25.0, -9),
-        "lead": (-23.5, -9), "clap": (-28.5, -9), "hat": (-31.5, -18), "swell": (-37.0, -8),
-    }  # fmt: skip
+        "kick": (-22.5, -40),
+        "bass": (-22.5, -40),
+        "pad": (-23.0, -9),
+        "arp": (-25.0, -9),
+        "lead": (-23.5, -9),
+        "clap": (-28.5, -9),
+        "hat": (-31.5, -18),
+        "swell": (-37.0, -8),
+    }
     return loop.mix(levels, room(loop.n, 72, 1.7, 0.022, 5200))
 
 
@@ -899,12 +909,24 @@ def score_bounce() -> Score:
     loop = Loop("bounce", "Sidewalk Skip", "playful, cheeky, light", 120, 16, 3303, 0.28, 0.5)
     chords = progression(
         [
-            "C6", "A7", "Dm7", "G7",
-            "C6", "A7", "D7 G7", "C6",
-            "F6", "F#dim7", "C6/G", "A7",
-            "D7", "G7", "C6 A7", "Dm7 G7",
+            "C6",
+            "A7",
+            "Dm7",
+            "G7",
+            "C6",
+            "A7",
+            "D7 G7",
+            "C6",
+            "F6",
+            "F#dim7",
+            "C6/G",
+            "A7",
+            "D7",
+            "G7",
+            "C6 A7",
+            "Dm7 G7",
         ]
-    )  # fmt: skip
+    )
     pizz = melody(
         {
             1: "0 E5 .5, .5 G5 .5, 1 A5 .5, 1.5 G5 .5, 2.5 E5 .5, 3 C5 .5",
@@ -980,10 +1002,16 @@ def render_bounce(s: Score) -> np.ndarray:
             sound = puff(rng, loop.human(accent, 0.15), 2600, 6200, 0.012, 0.022)
             loop.add("shaker", b + step / 2, sound, -0.3, 4)
     levels = {
-        "tuba": (-22.5, -22), "marimba": (-23.5, -12), "stab": (-28.5, -10), "pizz": (-27.5, -9),
-        "whistle": (-24.3, -9), "double": (-28.0, -11), "snap": (-28.0, -8),
-        "thump": (-29.0, -26), "shaker": (-34.0, -14),
-    }  # fmt: skip
+        "tuba": (-22.5, -22),
+        "marimba": (-23.5, -12),
+        "stab": (-28.5, -10),
+        "pizz": (-27.5, -9),
+        "whistle": (-24.3, -9),
+        "double": (-28.0, -11),
+        "snap": (-28.0, -8),
+        "thump": (-29.0, -26),
+        "shaker": (-34.0, -14),
+    }
     return loop.mix(levels, room(loop.n, 73, 1.2, 0.014, 5600))
 
 
@@ -1037,9 +1065,12 @@ def render_still(s: Score) -> np.ndarray:
         pan = (note.pitch - 72) / 40
         loop.add("piano", note.start, felt_piano(rng, note.pitch, note.beats + 1.2, vel), pan, 14)
     levels = {
-        "pad": (-22.0, -5), "air": (-30.0, -3), "bass": (-27.5, -30), "piano": (-20.8, -5),
+        "pad": (-22.0, -5),
+        "air": (-30.0, -3),
+        "bass": (-27.5, -30),
+        "piano": (-20.8, -5),
         "wave": (-38.0, -4),
-    }  # fmt: skip
+    }
     return loop.mix(levels, room(loop.n, 74, 3.6, 0.03, 4600))
 
 
@@ -1115,12 +1146,38 @@ def encode(pcm: np.ndarray, loop: Loop, path: Path) -> None:
     import imageio_ffmpeg
 
     command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "s16le", "-ar", str(SR),
-        "-ac", "2", "-i", "-", "-map_metadata", "-1", "-metadata", f"title={loop.title}",
-        "-metadata", "artist=the Pytoon project", "-metadata", "license=CC0-1.0",
-        "-c:a", "flac", "-compression_level", "12", "-threads", "1",
-        "-fflags", "+bitexact", "-flags:a", "+bitexact", str(path),
-    ]  # fmt: skip
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-y",
+        "-v",
+        "error",
+        "-f",
+        "s16le",
+        "-ar",
+        str(SR),
+        "-ac",
+        "2",
+        "-i",
+        "-",
+        "-map_metadata",
+        "-1",
+        "-metadata",
+        f"title={loop.title}",
+        "-metadata",
+        "artist=the Pytoon project",
+        "-metadata",
+        "license=CC0-1.0",
+        "-c:a",
+        "flac",
+        "-compression_level",
+        "12",
+        "-threads",
+        "1",
+        "-fflags",
+        "+bitexact",
+        "-flags:a",
+        "+bitexact",
+        str(path),
+    ]
     subprocess.run(command, input=pcm.tobytes(), check=True)
 
 

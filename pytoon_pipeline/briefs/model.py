@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pytoon_pipeline.briefs.written import Drawn
+from pytoon_pipeline.briefs.scalars import DrawnText
 
 
-def _word(value: Any) -> Any:
+def _normalise_word(value: Any) -> Any:
     """A word to choose, whatever its capitals."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
-Archetype = Annotated[Literal["hero", "overlay", "meme"], BeforeValidator(_word)]
+Archetype = Annotated[Literal["hero", "overlay", "meme"], BeforeValidator(_normalise_word)]
 EnginePolicy = Annotated[
-    Literal["local_only", "local_preferred", "api_only"], BeforeValidator(_word)
+    Literal["local_only", "local_preferred", "api_only"], BeforeValidator(_normalise_word)
 ]
 
 _Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -28,7 +28,7 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Text = Annotated[str, Field(min_length=1, max_length=2000), BeforeValidator(_as_text), Drawn()]
+Text = Annotated[str, Field(min_length=1, max_length=2000), BeforeValidator(_as_text), DrawnText()]
 
 
 _SECONDS = re.compile(
@@ -54,11 +54,11 @@ def is_none(value: Any) -> bool:
     )
 
 
-class _Strict(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
-class BackgroundItem(_Strict):
+class BackgroundItem(_StrictModel):
     """What lies behind a product: a picture or clip of one's own, or one of the preset's kinds."""
 
     path: str | None = Field(None, min_length=1, description="Picture or clip that fills the frame")
@@ -68,14 +68,12 @@ class BackgroundItem(_Strict):
     colors: Annotated[
         list[Annotated[str, Field(min_length=1)]],
         BeforeValidator(lambda v: [v] if isinstance(v, str) else v),
-    ] = Field(
-        default_factory=list, max_length=2, description="Roles of the brand kit, or #RRGGBB."
-    )
+    ] = Field(default_factory=list, max_length=2, description="Roles of the brand kit, or #RRGGBB.")
     blur: _Fraction = Field(0, description="How far a picture or clip is out of focus.")
     darken: _Fraction | None = Field(None, description="How much darker it is made.")
 
     @model_validator(mode="after")
-    def _one(self) -> BackgroundItem:
+    def _require_one(self) -> BackgroundItem:
         if self.path and (self.kind or self.colors):
             raise ValueError("a background is either a file or a kind with its colours")
         if not (self.path or self.kind or self.colors):
@@ -83,7 +81,7 @@ class BackgroundItem(_Strict):
         return self
 
 
-def _background(value: Any) -> Any:
+def _normalise_background(value: Any) -> Any:
     """A string is a kind, a file (it has an ending), a colour, or a role of the brand kit."""
     if is_none(value):
         return None
@@ -95,26 +93,28 @@ def _background(value: Any) -> Any:
     return {"path": plain} if "." in plain else {"colors": [plain]}
 
 
-class MediaItem(_Strict):
+class MediaItem(_StrictModel):
     """A picture or a clip, several in one frame, or, with text alone, a card of text."""
 
     path: str | None = Field(None, min_length=1, description="File inside the brief's folder.")
     paths: list[Annotated[str, Field(min_length=1)]] | None = Field(
         None, min_length=2, max_length=4, description="Files that share one frame."
     )
-    arrange: Annotated[Literal["auto", "split", "stack", "pip"], BeforeValidator(_word)] = Field(
+    arrange: Annotated[
+        Literal["auto", "split", "stack", "pip"], BeforeValidator(_normalise_word)
+    ] = Field(
         "auto",
         description="Of `paths`: side by side, one above the other, or the second as a small card "
         "in a corner of the first; by their shapes if auto.",
     )
-    background: Annotated[BackgroundItem | None, BeforeValidator(_background)] = Field(
+    background: Annotated[BackgroundItem | None, BeforeValidator(_normalise_background)] = Field(
         None, description="What lies behind this picture, in place of the preset's."
     )
     text: Text | None = Field(None, description="Caption over this picture, or text of a card.")
     duration: Annotated[float | None, BeforeValidator(as_seconds)] = Field(
         None, gt=0, le=60, description="Seconds on screen."
     )
-    fit: Annotated[Literal["auto", "cover", "contain"], BeforeValidator(_word)] = Field(
+    fit: Annotated[Literal["auto", "cover", "contain"], BeforeValidator(_normalise_word)] = Field(
         "auto", description="Fill the frame, show the picture whole, or let the preset decide."
     )
     subject: tuple[_Fraction, _Fraction, _Fraction, _Fraction] | None = Field(
@@ -124,7 +124,7 @@ class MediaItem(_Strict):
     sound: bool = Field(True, description="Clips: keep the clip's own sound.")
 
     @model_validator(mode="after")
-    def _something(self) -> MediaItem:
+    def _require_content(self) -> MediaItem:
         if not self.path and not self.paths and not self.text:
             raise ValueError("a media item needs a path, or a text to make a card of")
         if self.path and self.paths:
@@ -137,7 +137,7 @@ class MediaItem(_Strict):
         return self
 
 
-class MusicItem(_Strict):
+class MusicItem(_StrictModel):
     """A track of one's own, or one of the project's by name."""
 
     path: str | None = Field(None, min_length=1, description="Audio file in the brief's folder.")
@@ -146,25 +146,26 @@ class MusicItem(_Strict):
     licence: str | None = Field(None, description="What allows the use of this track.")
 
     @model_validator(mode="after")
-    def _one(self) -> MusicItem:
+    def _require_one(self) -> MusicItem:
         if bool(self.path) == bool(self.name):
             raise ValueError("music needs either a path or a name")
         return self
 
 
-class VoiceItem(_Strict):
+class VoiceItem(_StrictModel):
     path: str = Field(min_length=1, description="Audio file in the brief's folder.")
     start: float = Field(0.3, ge=0, le=60, description="Second of the video it begins at.")
     volume_db: float = Field(0, ge=-40, le=12)
 
 
-class GenerateItem(_Strict):
+class GenerateItem(_StrictModel):
     """A prompt for footage made by a model. In short: the prompt."""
 
     prompt: Text
     negative_prompt: Text | None = Field(None, description="What is not to be seen.")
     from_media: str | None = Field(
-        None, min_length=1,
+        None,
+        min_length=1,
         description="A picture: stands unchanged before what the prompt makes; with "
         "`allow_regeneration`, the model begins with it and redraws it.",
     )
@@ -181,19 +182,19 @@ class GenerateItem(_Strict):
     )
 
 
-def _voice(value: Any) -> Any:
-    return None if is_none(value) else _item(value)
+def _normalise_voice(value: Any) -> Any:
+    return None if is_none(value) else _normalise_item(value)
 
 
-def _item(value: Any) -> Any:
+def _normalise_item(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-def _prompt(value: Any) -> Any:
+def _normalise_prompt(value: Any) -> Any:
     return {"prompt": value} if isinstance(value, str) else value
 
 
-def _music(value: Any) -> Any:
+def _normalise_music(value: Any) -> Any:
     """A string with a file ending is a file; without, it is the name of a track; no, false and
     none mean silence."""
     if is_none(value):
@@ -203,20 +204,18 @@ def _music(value: Any) -> Any:
     return value
 
 
-def _many(value: Any) -> Any:
+def _as_many(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
 
-class BudgetItem(_Strict):
+class BudgetItem(_StrictModel):
     """Limits of what is spent on a video elsewhere than on this machine's own CPU."""
 
     seconds: float | None = Field(None, gt=0, description="Of engines' time, all segments.")
-    cost: float | None = Field(
-        None, ge=0, description="In the currency of PYTOON_ENGINE_COSTS."
-    )
+    cost: float | None = Field(None, ge=0, description="In the currency of PYTOON_ENGINE_COSTS.")
 
 
-class ArchetypeCell(_Strict):
+class ArchetypeCell(_StrictModel):
     """An archetype with the look it has there."""
 
     archetype: Archetype
@@ -227,21 +226,21 @@ class ArchetypeCell(_Strict):
         return f"{self.archetype}-{self.preset}" if self.preset else self.archetype
 
 
-class LocaleWords(_Strict):
+class LocaleWords(_StrictModel):
     """What is said otherwise in one language. What is left out is said as in the brief."""
 
     hook: Text | None = None
-    hooks: Annotated[list[Text], BeforeValidator(_many)] = Field(
+    hooks: Annotated[list[Text], BeforeValidator(_as_many)] = Field(
         default_factory=list, description="In place of the variants' `hooks`, one for each."
     )
-    beats: Annotated[list[Text], BeforeValidator(_many)] = Field(default_factory=list)
+    beats: Annotated[list[Text], BeforeValidator(_as_many)] = Field(default_factory=list)
     cta: Text | None = None
-    ctas: Annotated[list[Text], BeforeValidator(_many)] = Field(default_factory=list)
+    ctas: Annotated[list[Text], BeforeValidator(_as_many)] = Field(default_factory=list)
     badge: Text | None = None
-    voice: Annotated[VoiceItem | None, BeforeValidator(_voice)] = None
+    voice: Annotated[VoiceItem | None, BeforeValidator(_normalise_voice)] = None
 
     @model_validator(mode="after")
-    def _one(self) -> LocaleWords:
+    def _require_one(self) -> LocaleWords:
         for one, many in (("hook", "hooks"), ("cta", "ctas")):
             if getattr(self, one) and getattr(self, many):
                 raise ValueError(f"a locale has either {one} or {many}")
@@ -251,7 +250,7 @@ class LocaleWords(_Strict):
 _LOCALE = r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$"
 
 
-class Variants(_Strict):
+class Variants(_StrictModel):
     """One video for each combination of what is listed here."""
 
     archetypes: Annotated[
@@ -261,24 +260,28 @@ class Variants(_Strict):
                 BeforeValidator(lambda v: {"archetype": v} if isinstance(v, str) else v),
             ]
         ],
-        BeforeValidator(_many),
+        BeforeValidator(_as_many),
     ] = Field(default_factory=list, description="hero, or {archetype: hero, preset: bold}.")
-    presets: Annotated[
-        list[Annotated[str, Field(min_length=1)]], BeforeValidator(_many)
-    ] = Field(default_factory=list, description="Looks of the brief's archetype.")
+    presets: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_many)] = (
+        Field(default_factory=list, description="Looks of the brief's archetype.")
+    )
     locales: Annotated[
         dict[Annotated[str, Field(pattern=_LOCALE)], LocaleWords],
         BeforeValidator(
-            lambda v: {n: {} for n in _many(v)}
-            if isinstance(v, str | list)
-            else {n: w or {} for n, w in v.items()} if isinstance(v, dict) else v
+            lambda v: (
+                {n: {} for n in _as_many(v)}
+                if isinstance(v, str | list)
+                else {n: w or {} for n, w in v.items()}
+                if isinstance(v, dict)
+                else v
+            )
         ),
     ] = Field(default_factory=dict, description="[en, de], or the words of each by its name.")
-    hooks: Annotated[list[Text], BeforeValidator(_many)] = Field(default_factory=list)
-    ctas: Annotated[list[Text], BeforeValidator(_many)] = Field(default_factory=list)
+    hooks: Annotated[list[Text], BeforeValidator(_as_many)] = Field(default_factory=list)
+    ctas: Annotated[list[Text], BeforeValidator(_as_many)] = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _together(self) -> Variants:
+    def _require_consistent(self) -> Variants:
         if self.presets and self.archetypes:
             raise ValueError("presets belong to archetypes: write {archetype: ..., preset: ...}")
         marks = [a.mark for a in self.archetypes]
@@ -293,8 +296,8 @@ class Variants(_Strict):
                         f"locale {name} has {len(own)} {axis}, the brief {len(common)}: "
                         "write one for each"
                     )
-        if self.count > MOST_VARIANTS:
-            raise ValueError(f"these are {self.count} videos; at most {MOST_VARIANTS} are made")
+        if self.count > MAX_VARIANTS:
+            raise ValueError(f"these are {self.count} videos; at most {MAX_VARIANTS} are made")
         return self
 
     @property
@@ -315,11 +318,11 @@ class Variants(_Strict):
         return [] if words.cta else words.ctas or self.ctas
 
 
-MOST_VARIANTS = 500
+MAX_VARIANTS = 500
 """Videos of one brief."""
 
 
-class Brief(_Strict):
+class Brief(_StrictModel):
     """One video, asked for: `brief.yaml`, or a row of a table. With `variants` it is several."""
 
     archetype: Archetype = "hero"
@@ -334,13 +337,13 @@ class Brief(_Strict):
         None, ge=3, le=60, description="Seconds of the whole video."
     )
     media: Annotated[
-        list[Annotated[MediaItem, BeforeValidator(_item)]], BeforeValidator(_many)
+        list[Annotated[MediaItem, BeforeValidator(_normalise_item)]], BeforeValidator(_as_many)
     ] = Field(default_factory=list, max_length=60)
-    background: Annotated[BackgroundItem | None, BeforeValidator(_background)] = Field(
+    background: Annotated[BackgroundItem | None, BeforeValidator(_normalise_background)] = Field(
         None, description="What lies behind every picture, in place of the preset's."
     )
     hook: Text | None = Field(None, description="The line that opens the video.")
-    beats: Annotated[list[Text], BeforeValidator(_many)] = Field(
+    beats: Annotated[list[Text], BeforeValidator(_as_many)] = Field(
         default_factory=list, max_length=40, description="The lines between hook and cta."
     )
     cta: Text | None = Field(None, description="The call to action that ends the video.")
@@ -356,10 +359,10 @@ class Brief(_Strict):
     logo: Annotated[str | None, BeforeValidator(lambda v: None if is_none(v) else v)] = Field(
         None, min_length=1, description="Watermark in place of the brand's."
     )
-    music: Annotated[MusicItem | Literal[False] | None, BeforeValidator(_music)] = None
-    voice: Annotated[VoiceItem | None, BeforeValidator(_voice)] = None
+    music: Annotated[MusicItem | Literal[False] | None, BeforeValidator(_normalise_music)] = None
+    voice: Annotated[VoiceItem | None, BeforeValidator(_normalise_voice)] = None
     generate: Annotated[
-        list[Annotated[GenerateItem, BeforeValidator(_prompt)]], BeforeValidator(_many)
+        list[Annotated[GenerateItem, BeforeValidator(_normalise_prompt)]], BeforeValidator(_as_many)
     ] = Field(default_factory=list, max_length=20)
     allow_regeneration: bool = False
     budget: BudgetItem | None = Field(

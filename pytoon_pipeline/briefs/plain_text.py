@@ -1,7 +1,7 @@
-"""Text as other programs leave it in tables -> the text that its author meant.
+"""Repairs of texts as other programs leave them in tables.
 
-Characters that can't be seen, UTF-8 that was read in another encoding and
-saved again, and what spreadsheets write where there is no value.
+Characters that can't be seen, UTF-8 that was read in another encoding and saved again, and what
+spreadsheets write where there is no value.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_MOST_TIMES = 3
+_MAX_TIMES = 3
 """Times that a text may have been saved in a wrong encoding."""
 
 
@@ -24,7 +24,7 @@ _AT_ENDS = re.compile(f"^[\\s{_BLANK}]+|[\\s{_BLANK}]+$")
 
 
 def strip_unseen(text: str) -> str:
-    """A text without blanks of any kind at its ends."""
+    """Return a text without blanks of any kind at its ends."""
     if text.isascii():
         return text.strip()
     # Twice a search from one end, for `+$` would be tried at every blank of a long text.
@@ -37,7 +37,7 @@ def strip_unseen(text: str) -> str:
 
 
 def clean_file_name(text: str) -> str:
-    """The name of a file or a column without characters that can't be seen.
+    """Return the name of a file or a column without characters that can't be seen.
 
     U+200C and U+200D stay inside of it: some scripts and emoji are not written without them.
     """
@@ -74,12 +74,12 @@ def _byte_of(encoding: str) -> dict[str, int]:
 
 
 def repair_saved_twice(text: str) -> str | None:
-    """A text of UTF-8 that was read as another encoding and saved again, set right, be it once or
-    several times; None where it is none such, or not wholly so."""
+    """Return a text of UTF-8 that was read as another encoding and saved again, once or several
+    times, as it was; None where it is no such text, or not wholly."""
     if text.isascii() or not _LEADS.search(text):
         return None
     new = text
-    for _ in range(_MOST_TIMES):
+    for _ in range(_MAX_TIMES):
         better = next((t for e in _MISREAD if (t := _read_anew(new, e)) is not None), None)
         if better is None:
             break
@@ -93,9 +93,7 @@ def _read_anew(text: str, encoding: str) -> str | None:
             data = text.encode("gbk")
         else:
             byte_of = _byte_of(encoding)
-            data = bytes(
-                ord(c) if ord(c) < 0x80 else byte_of.get(c, 0xFF) for c in text
-            )
+            data = bytes(ord(c) if ord(c) < 0x80 else byte_of.get(c, 0xFF) for c in text)
         new = data.decode("utf-8")
     except (UnicodeEncodeError, UnicodeDecodeError):
         return None
@@ -110,17 +108,28 @@ def _read_anew(text: str, encoding: str) -> str | None:
 def _is_usual(character: str) -> bool:
     code = ord(character)
     return (
-        0xA0 <= code < 0x250 or 0x370 <= code < 0x530 or 0x5D0 <= code < 0x5EB
-        or 0x620 <= code < 0x700 or 0x900 <= code < 0xE7F or 0x1E00 <= code < 0x2000
-        or 0x2010 <= code < 0x2028 or 0x2030 <= code < 0x205F or 0x20A0 <= code < 0x20C2
-        or 0x2100 <= code < 0x2800 or 0x3000 <= code < 0x3100 or 0x4E00 <= code < 0xA000
-        or 0xAC00 <= code < 0xD7A4 or code in (0x200D, 0xFE0F) or 0xFF00 <= code < 0xFFF0
+        0xA0 <= code < 0x250
+        or 0x370 <= code < 0x530
+        or 0x5D0 <= code < 0x5EB
+        or 0x620 <= code < 0x700
+        or 0x900 <= code < 0xE7F
+        or 0x1E00 <= code < 0x2000
+        or 0x2010 <= code < 0x2028
+        or 0x2030 <= code < 0x205F
+        or 0x20A0 <= code < 0x20C2
+        or 0x2100 <= code < 0x2800
+        or 0x3000 <= code < 0x3100
+        or 0x4E00 <= code < 0xA000
+        or 0xAC00 <= code < 0xD7A4
+        or code in (0x200D, 0xFE0F)
+        or 0xFF00 <= code < 0xFFF0
         or 0x1F000 <= code < 0x1FB00
-    )  # fmt: skip
+    )
 
 
 def looks_saved_twice(text: str) -> bool:
-    """Does a text show traces of UTF-8, or of another script, read as another encoding?"""
+    """Return whether a text shows traces of UTF-8, or of another script, read as another
+    encoding."""
     return not text.isascii() and bool(_TRACES.search(text) or _OTHER_SCRIPT.search(text))
 
 
@@ -150,7 +159,8 @@ _WAITING = re.compile(
 
 
 def find_error_value(text: str) -> str | None:
-    """The error of a spreadsheet that a cell holds instead of a value, if it holds one."""
+    """Return the error of a spreadsheet that a cell holds instead of a value; None where it holds
+    none."""
     if len(text) < 40:
         text = text.strip()
         if text.upper() in _ERRORS or re.fullmatch(r"(?i)err:\d{3}|#{3,}", text):
@@ -169,5 +179,5 @@ _EMPTY_WORDS = frozenset([*_NO_VALUE.split(), "[object object]"])
 
 
 def is_empty_word(text: str) -> bool:
-    """Is a text one that programs, or people, write where there is no value?"""
+    """Return whether a text is one that programs, or people, write where there is no value."""
     return len(text) < 20 and text.strip().lower() in _EMPTY_WORDS

@@ -1,4 +1,4 @@
-"""A brief's source: where it comes from, what it is called, and what it is made of."""
+"""Sources of briefs: where a brief comes from, what it is called, and which files it is made of."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from unicodedata import category, normalize
 
 import yaml
 
-from pytoon_pipeline.briefs.names import find_path, leads_out, spellings
-from pytoon_pipeline.briefs.written import decode_document, mend_yaml
+from pytoon_pipeline.briefs.file_names import find_path, leads_out, path_spellings
+from pytoon_pipeline.briefs.scalars import decode_document, repair_yaml
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.files import open_file, read_file
 
@@ -33,10 +33,12 @@ MAX_FILE_BYTES = 2_000_000_000
 """The compiler refuses larger files, so nobody need read them."""
 _SMALL = 1_000_000
 """Bytes of the largest file that is read for names of other files."""
+_HASHED_AT_ONCE = 1 << 18
+"""Bytes of a file that are in memory while it is hashed."""
 
 _DEEPEST = 60
 """Lists and mappings inside each other; the compiler refuses more."""
-_MOST_WORDS = 20_000
+_MAX_WORDS = 20_000
 """Texts of a file that are tried as names of files. The compiler refuses documents of more."""
 
 _ENDING = re.compile(r"\.\w{2,5}[^\w.]{0,3}$")
@@ -45,7 +47,7 @@ _EventLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
-class Document:
+class SourceDocument:
     """A brief that is no file of its own: a row of a table, a variant of a brief, a request."""
 
     part: str
@@ -67,12 +69,12 @@ class Document:
     until: str = ""
     """When what it says may be true no more (ISO 8601), as an offer that ends; empty for never."""
 
-    def holds(self, now: dt.datetime) -> bool:
-        """Whether what it says is still true."""
+    def is_current(self, now: dt.datetime) -> bool:
+        """Return whether what the document says is still true."""
         return not self.until or now < dt.datetime.fromisoformat(self.until)
 
     def place(self, name: str | None) -> str | None:
-        """Where a person finds the field of a problem."""
+        """Return where a person finds the field of a problem: `row 12, column Title`."""
         if not self.places:
             return name
         head = name or ""
@@ -84,15 +86,18 @@ class Document:
             return ", ".join(p for p in (place, rest) if p) or None
         return place
 
-    def locate(self, problem: Problem) -> Problem:
+    def locate_problem(self, problem: Problem) -> Problem:
+        """Return a problem with the place of its field."""
         return replace(problem, field=self.place(problem.field))
 
     def as_json(self) -> str:
+        """Return the document as JSON, for `from_json`."""
         values = {**self.__dict__, "problems": [p.as_dict() for p in self.problems]}
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Document:
+    def from_json(cls, text: str) -> SourceDocument:
+        """Return the document of a text that `as_json` returned."""
         values = json.loads(text)
         return cls(**{**values, "problems": tuple(Problem(**p) for p in values["problems"])})
 
@@ -111,7 +116,7 @@ class BriefSource:
     """Name of the brief."""
     folder: Path
     """Media are relative to this folder and may not leave it."""
-    document: Document | None = None
+    document: SourceDocument | None = None
     """What it says, where that does not stand in a file of its own."""
 
     @property
@@ -124,7 +129,7 @@ class BriefSource:
 
     @property
     def origin(self) -> str:
-        """Tells this source from all others, for ever."""
+        """Tells this source from all others, at any time."""
         if self.document is None:
             return str(self.path)
         return f"{self.document.whole or self.path}#{self.document.part}"
@@ -136,18 +141,18 @@ class BriefSource:
 
     @property
     def is_request(self) -> bool:
-        """Did it come whole, by HTTP, so that nothing of it changes any more?"""
+        """Whether the brief came whole, by HTTP, so that nothing of it changes any more."""
         return self.document is not None and not self.document.part
 
     @property
     def owns_folder(self) -> bool:
-        """Is everything in the folder this brief's?"""
+        """Whether everything in the folder belongs to this brief."""
         return self.path.name in (*BRIEF_FILES, *SPEC_FILES)
 
 
 @dataclass(frozen=True)
-class Stillness:
-    """All that lies around a brief, half-copied files included."""
+class FileStillness:
+    """The state of all files around a brief, half-copied ones included."""
 
     signature: str
     """Changes when any size or time does."""
@@ -156,7 +161,7 @@ class Stillness:
 
 
 def key_part(name: str) -> str:
-    """A name of any kind as one part of a key."""
+    """Return a name of any kind as one part of a key."""
     text = normalize("NFC", name).strip()
     text = "".join(
         "_" if c in "/\\" or category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text
@@ -168,18 +173,18 @@ def key_part(name: str) -> str:
     return text if len(data) <= _PART_BYTES else data[:_PART_BYTES].decode(errors="ignore").strip()
 
 
-def _strings(data: Any) -> Iterator[str]:
+def _iterate_strings(data: Any) -> Iterator[str]:
     if isinstance(data, str):
         yield data
     elif isinstance(data, Mapping):
         for value in data.values():
-            yield from _strings(value)
+            yield from _iterate_strings(value)
     elif isinstance(data, list):
         for value in data:
-            yield from _strings(value)
+            yield from _iterate_strings(value)
 
 
-def _scalars(events: Iterable[yaml.Event]) -> Iterator[str]:
+def _iterate_scalars(events: Iterable[yaml.Event]) -> Iterator[str]:
     """Texts among the events of a document. Raises ValueError for one that is nested too deeply:
     the parser's time grows with the square of the depth."""
     depth = 0
@@ -193,17 +198,17 @@ def _scalars(events: Iterable[yaml.Event]) -> Iterator[str]:
 
 
 @lru_cache(maxsize=32768)
-def _words(path: str, _size: int, _mtime_ns: int) -> tuple[str, ...]:
+def _file_words(path: str, _size: int, _mtime_ns: int) -> tuple[str, ...]:
     """Texts in a small YAML or JSON file that could be names of files. Raises OSError, which is not
     remembered: the file may be readable the next time without having changed."""
     try:
         text = decode_document(read_file(path, _SMALL))
         if path.lower().endswith(".json"):
-            words: Iterable[str] = _strings(json.loads(text))
+            words: Iterable[str] = _iterate_strings(json.loads(text))
         else:
             # Events, not values: nothing is built, so nothing can blow up.
-            words = _scalars(yaml.parse(mend_yaml(text), _EventLoader))
-        few = islice((w for w in words if len(w) < 1000), _MOST_WORDS)
+            words = _iterate_scalars(yaml.parse(repair_yaml(text), _EventLoader))
+        few = islice((w for w in words if len(w) < 1000), _MAX_WORDS)
         return tuple(dict.fromkeys(few))
     except (ValueError, RecursionError, yaml.YAMLError):
         return ()  # The compiler says what is wrong with it.
@@ -211,12 +216,12 @@ def _words(path: str, _size: int, _mtime_ns: int) -> tuple[str, ...]:
 
 def _words_of(path: str, info: os.stat_result) -> tuple[str, ...]:
     try:
-        return _words(path, info.st_size, info.st_mtime_ns)
+        return _file_words(path, info.st_size, info.st_mtime_ns)
     except OSError:
         return ()  # Not remembered: the next time it may be readable.
 
 
-def _file(path: str) -> os.stat_result | None:
+def _stat_file(path: str) -> os.stat_result | None:
     try:
         info = os.stat(path)
     except (OSError, ValueError):
@@ -224,7 +229,7 @@ def _file(path: str) -> os.stat_result | None:
     return info if stat.S_ISREG(info.st_mode) else None
 
 
-class Mention(NamedTuple):
+class FileMention(NamedTuple):
     """A place that a brief names, as a file or by chance."""
 
     root: str
@@ -237,49 +242,52 @@ class Mention(NamedTuple):
     """Of a file; None where none is there."""
 
 
-def _mention(
+def _resolve_mention(
     word: str, within: str, base: str, root: str = "", missing: bool = False
-) -> Mention | None:
+) -> FileMention | None:
     """The place that a word names in the folder `within` of a base; None where no file is there,
     unless those are asked for, too. Words that lead out of the base name none."""
     found = None
-    for form in spellings(word):
+    for form in path_spellings(word):
         if leads_out(form.replace("\\", "/")):
             continue
         path = f"{within}/{form}" if within else form
         at = f"{base}/{path}"
-        info = _file(at)
+        info = _stat_file(at)
         if info is not None:
-            return Mention(root, normpath(path), at, info)
+            return FileMention(root, normpath(path), at, info)
         if missing and found is None:
-            found = Mention(root, normpath(path), at, None)
+            found = FileMention(root, normpath(path), at, None)
     if _ENDING.search(word):
         # What the compiler takes for it: a name in other capitals.
         sought = find_path(f"{base}/{within}" if within else base, word)
         if sought.there and not sought.spelled:
             path = f"{within}/{sought.path}" if within else sought.path
-            info = _file(f"{base}/{path}")
+            info = _stat_file(f"{base}/{path}")
             if info is not None:
-                return Mention(root, normpath(path), f"{base}/{path}", info)
+                return FileMention(root, normpath(path), f"{base}/{path}", info)
     return found
 
 
-def mentions(
+def iterate_mentions(
     source: BriefSource, roots: Mapping[str, Path], missing: bool = False
-) -> Iterator[Mention]:
-    """The brief's file, where it has one of its own, and all files that it names and, of those
-    that are YAML, that they name; with `missing`, where none is, too. A place may come twice."""
-    pending: list[Mention] = []
+) -> Iterator[FileMention]:
+    """Yield the brief's file, where it has one of its own, and all files that it names and, of
+    those that are YAML, that they name. With `missing` places where there is no file are yielded,
+    too. A place may come twice."""
+    pending: list[FileMention] = []
     document, first = source.document, ""
     own = str(source.folder)
 
-    def take(words: Iterable[str], within: str, base: str, root: str) -> Iterator[Mention]:
+    def take_words(
+        words: Iterable[str], within: str, base: str, root: str
+    ) -> Iterator[FileMention]:
         for word in words:
             head, colon, rest = word.partition(":")
             if colon and head in roots:
-                found = _mention(rest, "", str(roots[head]), head, missing)
+                found = _resolve_mention(rest, "", str(roots[head]), head, missing)
             else:
-                found = _mention(word, within, base, root, missing)
+                found = _resolve_mention(word, within, base, root, missing)
             if found is None:
                 continue
             if found.info and found.at.lower().endswith(YAML):
@@ -289,11 +297,11 @@ def mentions(
 
     if document is None:
         first = os.path.relpath(source.path, own)
-        pending.append(Mention("", first, str(source.path), _file(str(source.path))))
+        pending.append(FileMention("", first, str(source.path), _stat_file(str(source.path))))
     else:
-        said = dict.fromkeys(_strings(document.data))
+        said = dict.fromkeys(_iterate_strings(document.data))
         words = dict.fromkeys([*(document.files.get(w, w) for w in said), *said])
-        yield from take((w for w in words if len(w) < 1000), "", own, "")
+        yield from take_words((w for w in words if len(w) < 1000), "", own, "")
     seen: set[str] = set()
     while pending:
         mention = pending.pop()
@@ -303,7 +311,7 @@ def mentions(
             continue
         seen.add(mention.at)
         base = str(roots[mention.root]) if mention.root else own
-        words = _words_of(mention.at, mention.info)
+        named = _words_of(mention.at, mention.info)
         within = os.path.dirname(mention.path)
         if mention.path != first and os.path.islink(mention.at):
             # What a brand kit names lies beside the kit itself.
@@ -311,12 +319,12 @@ def mentions(
             within = os.path.dirname(os.path.relpath(real, os.path.realpath(base)))
             if within.startswith(".."):
                 continue
-        yield from take(words, within, base, mention.root)
+        yield from take_words(named, within, base, mention.root)
 
 
-def _files(source: BriefSource, roots: Mapping[str, Path]) -> dict[str, os.stat_result]:
+def _mentioned_files(source: BriefSource, roots: Mapping[str, Path]) -> dict[str, os.stat_result]:
     """The files among what it names: path -> stat, in order."""
-    files = {m.at: m.info for m in mentions(source, roots) if m.info}
+    files = {m.at: m.info for m in iterate_mentions(source, roots) if m.info}
     return dict(sorted(files.items()))
 
 
@@ -328,60 +336,27 @@ def _own_words(source: BriefSource) -> bytes:
     return json.dumps(said, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-@dataclass(frozen=True)
-class Hints:
-    """What the queue wants to know of a brief before it is compiled."""
-
-    priority: int = 0
-    generates: bool = False
-    """Some footage is to be made by a model, which takes a GPU."""
-
-
-_GENERATES = re.compile(
-    r'^[ \t\xa0]*+"?(generate"?[ \t]*:|type"?[ \t]*:[ \t]*"?generated)', re.MULTILINE
-)
-"""Blanks of one line only: with line ends among them, blank lines would be read again and again."""
-_PRIORITY = re.compile(r"^priority[ \t]*:[ \t]*(-?\d{1,3})[ \t]*(#.*)?\r?$", re.MULTILINE)
-
-
-def hints(source: BriefSource) -> Hints:
-    """What a brief says of its place in the queue, as far as it can be read: it need not be right
-    yet, and the compiler says what is wrong."""
-    if source.document is not None:
-        data = source.document.data
-        said, generates = data.get("priority"), bool(data.get("generate"))
-    else:
-        try:
-            text = decode_document(read_file(source.path, _SMALL))
-        except (OSError, ValueError):
-            return Hints()
-        found = _PRIORITY.search(text)
-        said = int(found[1]) if found else 0
-        generates = bool(_GENERATES.search(text))
-    fits = isinstance(said, int) and -100 <= said <= 100
-    return Hints(said if fits else 0, generates)
-
-
-def look(source: BriefSource, roots: Mapping[str, Path] | None = None) -> str:
-    """A cheap signature of a brief and its media, from sizes and times; nothing large is read."""
+def read_signature(source: BriefSource, roots: Mapping[str, Path] | None = None) -> str:
+    """Return a cheap signature of a brief and its media, from sizes and times; nothing large is
+    read."""
     digest = hashlib.blake2b(_own_words(source), digest_size=16)
-    for path, info in _files(source, roots or {}).items():
+    for path, info in _mentioned_files(source, roots or {}).items():
         digest.update(os.fsencode(path) + f"\0{info.st_size}\0{info.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 
-def stillness(source: BriefSource, roots: Mapping[str, Path] | None = None) -> Stillness:
-    """Of the brief's files, and of everything in a folder of its own: copying tools write to
-    hidden or unfinished names there first."""
-    files = _files(source, roots or {})
-    whole = _file(str(source.path))
+def read_stillness(source: BriefSource, roots: Mapping[str, Path] | None = None) -> FileStillness:
+    """Return the state of the brief's files, and of everything in a folder of its own: copying
+    tools write to hidden or unfinished names there first."""
+    files = _mentioned_files(source, roots or {})
+    whole = _stat_file(str(source.path))
     if whole:
         files[str(source.path)] = whole
     if source.owns_folder:
         for folder, _, names in os.walk(source.folder):
             for name in names:
                 path = os.path.join(folder, name)
-                info = _file(path)
+                info = _stat_file(path)
                 if info:
                     files[path] = info
     digest = hashlib.blake2b(digest_size=16)
@@ -390,17 +365,21 @@ def stillness(source: BriefSource, roots: Mapping[str, Path] | None = None) -> S
         digest.update(os.fsencode(path) + f"\0{info.st_size}\0{info.st_mtime_ns}\0".encode())
         # A copy may keep the old time of its contents; the time of its status is the copy's own.
         newest = max(newest, info.st_mtime, info.st_ctime)
-    return Stillness(digest.hexdigest(), newest)
+    return FileStillness(digest.hexdigest(), newest)
 
 
 @lru_cache(maxsize=32768)
 def _file_hash(path: str, size: int, mtime_ns: int, ctime_ns: int, inode: int) -> str:
+    digest = hashlib.sha256()
     with open_file(path, MAX_FILE_BYTES) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(_HASHED_AT_ONCE):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def file_hash(path: str, info: os.stat_result) -> str:
-    """SHA-256 of a file, read again only when its times have changed, or why it is not read."""
+    """Return the SHA-256 of a file, read again only when its times have changed; or why it is not
+    read."""
     if info.st_size > MAX_FILE_BYTES:
         return f"too large: {info.st_size}"
     try:
@@ -410,14 +389,14 @@ def file_hash(path: str, info: os.stat_result) -> str:
 
 
 def content_hash(source: BriefSource, roots: Mapping[str, Path] | None = None) -> str:
-    """SHA-256 over what the brief says and every file it names, by content; touching or moving
-    them changes nothing. `roots` are the named media folders of the settings."""
-    files = _files(source, roots or {})
+    """Return the SHA-256 over what the brief says and every file it names, by content; touching or
+    moving them changes nothing. `roots` are the named media folders of the settings."""
+    files = _mentioned_files(source, roots or {})
     return hash_of(source, {path: file_hash(path, info) for path, info in files.items()})
 
 
 def hash_of(source: BriefSource, files: Mapping[str, str]) -> str:
-    """`content_hash` of a brief whose files are these: path -> `file_hash`."""
+    """Return the `content_hash` of a brief whose files are these: path -> `file_hash`."""
     name = "" if source.document else source.path.name
     digest = hashlib.sha256(f"{source.kind}\0{name}\0".encode() + _own_words(source))
     base = f"{source.folder}/"

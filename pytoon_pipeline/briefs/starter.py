@@ -1,4 +1,5 @@
-"""The words of the brief that `pytoon new` writes; whoever keeps them is told so."""
+"""The words of the brief that `pytoon new` writes. Whoever leaves them in a brief gets a
+warning."""
 
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ _FILLER = re.compile(r"\blorem\s+ipsum\b", re.IGNORECASE)
 
 
 def is_untouched(text: str) -> bool:
-    """Is it a sentence of the starter, or filler that stands for words to come?"""
+    """Return whether a text is a sentence of the starter, or filler that stands for words to
+    come."""
     plain = " ".join(text.split()).rstrip(".").casefold()
     return plain in _UNTOUCHED or bool(_FILLER.search(text))

@@ -1,27 +1,32 @@
-"""Variants: one brief, many videos. Each cell of hooks x CTAs x locales x archetypes x presets is a
-brief of its own; what they have in common is rendered once, since segments are named by content."""
+"""Variants: one brief, many videos.
+
+Each cell of hooks x CTAs x locales x archetypes x presets is a brief of its own; what they have in
+common is rendered once, since segments are named by content.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from pytoon_pipeline.briefs.model import ArchetypeCell, Brief, LocaleWords, Variants
-from pytoon_pipeline.briefs.reading import MAX_BYTES, could_not_read, read_document, validate
-from pytoon_pipeline.briefs.source import BriefSource, Document
+from pytoon_pipeline.briefs.reading import MAX_BYTES, could_not_read, read_document
+from pytoon_pipeline.briefs.source import BriefSource, SourceDocument
+from pytoon_pipeline.briefs.validation import validate_data
 from pytoon_pipeline.errors import Problem
 from pytoon_pipeline.files import read_file
 
 _MENTIONED = re.compile(b"v\0?a\0?r\0?i\0?a\0?n\0?t\0?s", re.IGNORECASE)
 """The field in a file, in UTF-8 or UTF-16."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Cell:
+class VariantCell:
     """One combination, each part with its place in the axis; None where there is no such axis."""
 
     look: ArchetypeCell | None = None
@@ -34,7 +39,8 @@ class Cell:
 
     @property
     def mark(self) -> str:
-        """Of its name and key. Lines are numbered: their words may change, their place stays."""
+        """Part of the cell's name and key. Lines are numbered: their words may change, their place
+        stays."""
         parts = [
             self.look and self.look.mark,
             self.preset,
@@ -45,7 +51,8 @@ class Cell:
         return "-".join(p for p in parts if p)
 
     def fields(self, rest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """The brief of this cell, and for each field that comes from the variants where there."""
+        """Return the brief of this cell, and for each field that comes from the variants where
+        there."""
         data, at = dict(rest), {}
         if self.look:
             if self.look.archetype != data.get("archetype", "hero"):
@@ -68,27 +75,32 @@ class Cell:
         return data, at
 
 
-def _each(variants: Variants) -> Iterator[Cell]:
+def _or_none(values: Sequence[T]) -> Sequence[T | None]:
+    """The values of an axis; a single None for an axis that a brief does not have."""
+    return values or [None]
+
+
+def _iterate_cells(variants: Variants) -> Iterator[VariantCell]:
+    locales: Iterable[tuple[str | None, LocaleWords]]
+    locales = variants.locales.items() or [(None, LocaleWords())]
     for look, preset, (locale, words) in product(
-        variants.archetypes or [None],
-        variants.presets or [None],
-        variants.locales.items() or [(None, LocaleWords())],
+        _or_none(variants.archetypes), _or_none(variants.presets), locales
     ):
         hooks = [(i, w, bool(words.hooks)) for i, w in enumerate(variants.hooks_of(words))]
         ctas = [(i, w, bool(words.ctas)) for i, w in enumerate(variants.ctas_of(words))]
-        for hook, cta in product(hooks or [None], ctas or [None]):
-            yield Cell(look, preset, locale, words, hook, cta)
+        for hook, cta in product(_or_none(hooks), _or_none(ctas)):
+            yield VariantCell(look, preset, locale, words, hook, cta)
 
 
-def expand(source: BriefSource) -> list[BriefSource]:
-    """The cells of a brief that has variants, in order; any other source as it is. A brief whose
-    variants are wrong stays one: compiling it says what is wrong."""
+def expand_variants(source: BriefSource) -> list[BriefSource]:
+    """Return the cells of a brief that has variants, in order; any other source as it is. A brief
+    whose variants are wrong stays one: compiling it reports what is wrong."""
     if source.kind != "brief":
         return [source]
     if source.document is not None:
         if not source.document.data.get("variants"):
             return [source]
-        return _cells(source, source.document.data, source.document)
+        return _expand_cells(source, source.document.data, source.document)
     try:
         info = source.path.stat()
         cells = _of_file(source, info.st_size, info.st_mtime_ns)
@@ -106,29 +118,29 @@ def _of_file(source: BriefSource, _size: int, _mtime_ns: int) -> tuple[BriefSour
         raise OSError(f"{source.path} can't be read now")  # Else this would be remembered.
     if not data or not data.get("variants"):
         return (source,)
-    return tuple(_cells(source, data, None, tuple(found)))
+    return tuple(_expand_cells(source, data, None, tuple(found)))
 
 
-def _cells(
+def _expand_cells(
     source: BriefSource,
     data: Mapping[str, Any],
-    whole: Document | None,
+    whole: SourceDocument | None,
     found: tuple[Problem, ...] = (),
 ) -> list[BriefSource]:
     wanted = data["variants"]
     if not isinstance(wanted, dict):
         return [source]
-    variants, problems = validate(Variants, wanted, source.shown)
+    variants, problems = validate_data(Variants, wanted, source.shown)
     if variants is None or problems:
         return [source]
     rest = {k: v for k, v in data.items() if k != "variants"}
     places = dict(whole.places) if whole else {}
     made = []
-    for cell in _each(variants):
+    for cell in _iterate_cells(variants):
         changed, at = cell.fields(rest)
-        moved = {k: _at(places, "variants", v) for k, v in at.items()}
+        moved = {k: _variant_place(places, "variants", v) for k, v in at.items()}
         part = "-".join(p for p in ((whole.part if whole else ""), cell.mark) if p)
-        document = Document(
+        document = SourceDocument(
             part=part,
             data=changed,
             shown=source.shown,
@@ -141,14 +153,18 @@ def _cells(
         )
         made.append(
             BriefSource(
-                source.path, "brief", source.campaign, f"{source.name}-{cell.mark}",
-                source.folder, document,
+                source.path,
+                "brief",
+                source.campaign,
+                f"{source.name}-{cell.mark}",
+                source.folder,
+                document,
             )
         )
     return made
 
 
-def _at(places: Mapping[str, str], field: str, inner: str) -> str:
+def _variant_place(places: Mapping[str, str], field: str, inner: str) -> str:
     """`variants.hooks[1]`, said of a column where the variants stand in one."""
     whole = f"{field}.{inner}"
     for name in (whole, whole.split("[")[0]):

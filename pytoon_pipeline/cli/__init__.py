@@ -34,27 +34,27 @@ Briefs = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
 
 
-def _command(
+def register_command(
     panel: str, name: str | None = None, **more: Any
 ) -> Callable[[Callable[..., int | None]], Any]:
     """Registers a function that returns an exit code (None is 0)."""
 
-    def register(function: Callable[..., int | None]) -> Callable[..., None]:
+    def register_function(function: Callable[..., int | None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def run(*args: Any, **kwargs: Any) -> None:
-            from pytoon_pipeline.cli.terminal import guarded
+        def run_function(*args: Any, **kwargs: Any) -> None:
+            from pytoon_pipeline.cli.terminal import exit_on_error
 
-            with guarded():
+            with exit_on_error():
                 code = function(*args, **kwargs)
                 if code:
                     raise typer.Exit(code)
 
-        return app.command(name, rich_help_panel=panel, **more)(run)
+        return app.command(name, rich_help_panel=panel, **more)(run_function)
 
-    return register
+    return register_function
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from pytoon_pipeline import __version__
 
@@ -63,10 +63,12 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _root(
+def _root_options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -76,7 +78,7 @@ _MAKE, _LOOK, _RUN = "Make videos", "Look things up", "Run and maintain"
 _REMOTE = "Work with a deployment"
 
 
-@_command(_MAKE)
+@register_command(_MAKE)
 def new(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder of the brief; pictures may lie there.")
@@ -86,12 +88,12 @@ def new(
     ] = "hero",
 ) -> int | None:
     """Write a brief to start from, with the pictures of the folder in it."""
-    from pytoon_pipeline.cli.new import new as run
+    from pytoon_pipeline.cli.new import write_new_brief as run
 
     return run(folder, archetype)
 
 
-@_command(_MAKE, "new-brand")
+@register_command(_MAKE, "new-brand")
 def new_brand(
     name: Annotated[str, typer.Argument(metavar="NAME", help="As briefs will call it.")],
     logo: Annotated[
@@ -108,19 +110,19 @@ def new_brand(
     return run(name, logo, force)
 
 
-@_command(_MAKE)
+@register_command(_MAKE)
 def check(
     briefs: Briefs,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
     as_json: Json = False,
 ) -> int | None:
     """Find every problem of briefs; nothing is rendered."""
-    from pytoon_pipeline.cli.check import check as run
+    from pytoon_pipeline.cli.check import check_briefs as run
 
     return run(briefs, strict=strict, as_json=as_json)
 
 
-@_command(_MAKE)
+@register_command(_MAKE)
 def render(
     briefs: Briefs,
     out: Annotated[
@@ -141,12 +143,12 @@ def render(
 
     Exit code: 0 all done; 2 when a brief was refused; 1 when one failed and none was refused.
     """
-    from pytoon_pipeline.cli.render import render as run
+    from pytoon_pipeline.cli.render import render_briefs as run
 
     return run(briefs, out=out, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
-@_command(_MAKE)
+@register_command(_MAKE)
 def spec(
     brief: Annotated[Path, typer.Argument(metavar="BRIEF", help="One brief.")],
     camel: Annotated[bool, typer.Option("--camel", help="Names in camelCase.")] = False,
@@ -157,7 +159,7 @@ def spec(
     return run(brief, camel=camel)
 
 
-@_command(_MAKE)
+@register_command(_MAKE)
 def sheet(
     video: Annotated[Path, typer.Argument(metavar="VIDEO", help="Any clip.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The JPEG to write.")] = Path(
@@ -171,12 +173,12 @@ def sheet(
     ] = None,
 ) -> int | None:
     """Lay frames of a video out on one picture, each with its time."""
-    from pytoon_pipeline.cli.sheet import sheet as run
+    from pytoon_pipeline.cli.sheet import write_contact_sheet as run
 
     return run(video, output, columns=columns, frames=frames, safe_zone=safe_zone)
 
 
-@_command(_MAKE)
+@register_command(_MAKE)
 def export(
     briefs: Briefs,
     out: Annotated[
@@ -189,66 +191,67 @@ def export(
 
     A folder that `render --out` wrote is taken too, with its finished video.
     """
-    from pytoon_pipeline.cli.export import export as run
+    from pytoon_pipeline.cli.export import export_briefs as run
 
     return run(briefs, out=out, as_json=as_json)
 
 
-@_command(_LOOK)
+@register_command(_LOOK)
 def report(
     campaigns: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="CAMPAIGN", help="Names; all when left out.", show_default=False
-        ),
+        typer.Argument(metavar="CAMPAIGN", help="Names; all when left out.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="DIR",
+            "--out",
+            "-o",
+            metavar="DIR",
             help="Write DIR/<campaign>/ with copies of the videos, to send.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> int | None:
     """Write the page of campaigns: their videos, checks and problems, to look at in a browser."""
-    from pytoon_pipeline.cli.report import report as run
+    from pytoon_pipeline.cli.report import write_reports as run
 
     return run(campaigns or [], out, as_json)
 
 
-@_command(_LOOK)
+@register_command(_LOOK)
 def presets(as_json: Json = False) -> int | None:
     """List presets, brands, platforms and music."""
-    from pytoon_pipeline.cli.listing import presets as run
+    from pytoon_pipeline.cli.listing import list_presets as run
 
     return run(as_json=as_json)
 
 
-@_command(_LOOK)
+@register_command(_LOOK)
 def engines(as_json: Json = False) -> int | None:
     """List the engines that make footage, and whether each is ready."""
-    from pytoon_pipeline.cli.listing import engines as run
+    from pytoon_pipeline.cli.listing import list_engines as run
 
     return run(as_json=as_json)
 
 
-@_command(_LOOK)
+@register_command(_LOOK)
 def doctor(as_json: Json = False) -> int | None:
     """Try out everything a render needs."""
-    from pytoon_pipeline.cli.doctor import doctor as run
+    from pytoon_pipeline.cli.doctor import run_doctor as run
 
     return run(as_json=as_json)
 
 
-@_command(_RUN)
+@register_command(_RUN)
 def dev(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
     at_once: Annotated[
         int | None,
         typer.Option(
-            min=0, max=64,
+            min=0,
+            max=64,
             help="Runs at a time of the worker that comes with it where PYTOON_BROKER is set; "
             "0 for none.",
         ),
@@ -257,14 +260,12 @@ def dev(
     """Start everything on this machine: the Dagster UI, and what watches the folder of briefs and
     renders them."""
     from pytoon_pipeline.cli.terminal import settings_and_logs
-    from pytoon_pipeline.defs.dev import dev as run
+    from pytoon_pipeline.runtime.dev_server import run_dev_server as run
 
     return run(settings_and_logs(), host=host, port=port, at_once=at_once)
 
 
-@_command(
-    _RUN, context_settings={"ignore_unknown_options": True, "help_option_names": []}
-)
+@register_command(_RUN, context_settings={"ignore_unknown_options": True, "help_option_names": []})
 def page(
     options: Annotated[
         list[str] | None,
@@ -273,13 +274,13 @@ def page(
 ) -> int | None:
     """Start Dagster's web server alone, with the options of `dagster-webserver`; it answers to its
     own pages and to programs only, not to other web sites."""
-    from pytoon_pipeline.defs.webserver import run_webserver as run
+    from pytoon_pipeline.runtime.webserver import run_webserver as run
     from pytoon_pipeline.settings import load_settings
 
     run(load_settings(), options or [])
 
 
-@_command(_RUN)
+@register_command(_RUN)
 def worker(
     at_once: Annotated[
         int | None,
@@ -302,13 +303,13 @@ def worker(
     Told to end (SIGTERM), it finishes what it renders; told twice, or by Ctrl-C, it leaves that to
     other workers.
     """
-    from pytoon_pipeline.cli.worker import ping as look
-    from pytoon_pipeline.cli.worker import worker as run
+    from pytoon_pipeline.cli.worker import ping_worker as look
+    from pytoon_pipeline.cli.worker import run_worker_command as run
 
     return look(name) if ping else run(at_once, queues, name)
 
 
-@_command(_RUN)
+@register_command(_RUN)
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8321,
@@ -318,28 +319,30 @@ def serve(
 ) -> int | None:
     """Take in briefs over HTTP; `pytoon dev` beside it makes the videos."""
     from pytoon_pipeline.cli.terminal import settings_and_logs
-    from pytoon_pipeline.service.server import serve as run
+    from pytoon_pipeline.service.server import run_server as run
 
     return run(settings_and_logs(), host=host, port=port, segments=segments)
 
 
-@_command(_RUN)
+@register_command(_RUN)
 def metrics(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE",
+            "--out",
+            "-o",
+            metavar="FILE",
             help="For the node exporter's textfile collector; stdout when left out.",
         ),
     ] = None,
 ) -> int | None:
     """Write the figures of this install in Prometheus' text format."""
-    from pytoon_pipeline.cli.metrics import metrics as run
+    from pytoon_pipeline.cli.metrics import write_metrics as run
 
     return run(out)
 
 
-@_command(_RUN)
+@register_command(_RUN)
 def tidy(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Only say what would be deleted.")
@@ -347,7 +350,9 @@ def tidy(
     forget: Annotated[
         list[str] | None,
         typer.Option(
-            "--forget", metavar="CAMPAIGN[/BRIEF]", show_default=False,
+            "--forget",
+            metavar="CAMPAIGN[/BRIEF]",
+            show_default=False,
             help="Delete videos, and all that is known of their briefs.",
         ),
     ] = None,
@@ -355,7 +360,7 @@ def tidy(
     as_json: Json = False,
 ) -> int | None:
     """Delete what is no longer needed: old intermediates, leftovers, records of old runs."""
-    from pytoon_pipeline.cli.tidy import tidy as run
+    from pytoon_pipeline.cli.tidy import tidy_install as run
 
     return run(dry_run, forget or [], yes, as_json)
 
@@ -365,7 +370,7 @@ Jobs = Annotated[
 ]
 
 
-@_command(_REMOTE)
+@register_command(_REMOTE)
 def submit(
     briefs: Briefs,
     campaign: Annotated[str | None, typer.Option(help="In place of the folder's name.")] = None,
@@ -376,12 +381,12 @@ def submit(
     as_json: Json = False,
 ) -> int | None:
     """Send briefs with their media to a `pytoon serve` (PYTOON_URL, PYTOON_TOKEN)."""
-    from pytoon_pipeline.cli.remote import submit as run
+    from pytoon_pipeline.cli.remote import submit_briefs as run
 
     return run(briefs, campaign=campaign, priority=priority, watch=watch, as_json=as_json)
 
 
-@_command(_REMOTE)
+@register_command(_REMOTE)
 def status(
     jobs: Annotated[
         list[str] | None,
@@ -391,12 +396,12 @@ def status(
     as_json: Json = False,
 ) -> int | None:
     """Say how far jobs are."""
-    from pytoon_pipeline.cli.remote import status as run
+    from pytoon_pipeline.cli.remote import print_status as run
 
     return run(jobs or [], watch=watch, as_json=as_json)
 
 
-@_command(_REMOTE)
+@register_command(_REMOTE)
 def fetch(
     jobs: Jobs,
     out: Annotated[
@@ -405,20 +410,20 @@ def fetch(
     as_json: Json = False,
 ) -> int | None:
     """Bring the videos of jobs here, with thumbnails and captions."""
-    from pytoon_pipeline.cli.remote import fetch as run
+    from pytoon_pipeline.cli.remote import fetch_videos as run
 
     return run(jobs, out=out, as_json=as_json)
 
 
-@_command(_REMOTE)
+@register_command(_REMOTE)
 def cancel(jobs: Jobs, as_json: Json = False) -> int | None:
     """Stop jobs that are not finished."""
-    from pytoon_pipeline.cli.remote import cancel as run
+    from pytoon_pipeline.cli.remote import cancel_jobs as run
 
     return run(jobs, as_json=as_json)
 
 
-@_command(_RUN)
+@register_command(_RUN)
 def schema(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")] = Path(
         "docs"
@@ -430,7 +435,7 @@ def schema(
     return run(out)
 
 
-def main() -> None:
+def run_program() -> None:
     """The `pytoon` program."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal that can't show a character gets a question mark, not a traceback.

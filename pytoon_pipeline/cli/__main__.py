@@ -1,6 +1,6 @@
 """`python -m pytoon_pipeline.cli`."""
 
-from pytoon_pipeline.cli import main
+from pytoon_pipeline.cli import run_program
 
 if __name__ == "__main__":
-    main()
+    run_program()

@@ -11,14 +11,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.reading import MAX_BYTES
 from pytoon_pipeline.briefs.source import BRIEF_FILES, SPEC_FILES, BriefSource
 from pytoon_pipeline.cli.terminal import (
     OK,
     REFUSED,
-    console,
-    plain,
+    make_visible,
+    open_console,
     print_json,
     settings_and_logs,
     show_problem,
@@ -26,6 +25,7 @@ from pytoon_pipeline.cli.terminal import (
 )
 from pytoon_pipeline.errors import BriefError, Problem, UserError
 from pytoon_pipeline.files import read_file
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.settings import Settings
 
 KIT_FILE = "brand.yaml"
@@ -33,7 +33,9 @@ PRESET_FOLDERS = ("hero", "overlay", "meme")
 """Folders of presets."""
 
 
-def gather(paths: Sequence[Path]) -> tuple[list[BriefSource], list[tuple[Path, list[Problem]]]]:
+def gather_briefs(
+    paths: Sequence[Path],
+) -> tuple[list[BriefSource], list[tuple[Path, list[Problem]]]]:
     """The briefs of what was named, each once, in the order they were named, and what could not
     be taken: one wrong path does not keep the others from being looked at."""
     found: dict[str, BriefSource] = {}
@@ -62,13 +64,13 @@ def shown_path(path: Path) -> str:
         return str(path)
 
 
-def counted(number: int, what: str) -> str:
+def count_of(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
-def _summary(problems: Sequence[Problem]) -> str:
+def _summarise(problems: Sequence[Problem]) -> str:
     kinds = [
-        counted(n, word)
+        count_of(n, word)
         for severity, word in (("error", "error"), ("warning", "warning"), ("info", "note"))
         if (n := sum(p.severity == severity for p in problems))
     ]
@@ -79,9 +81,9 @@ def show_brief(
     to: Console, name: str, path: Path, state: str, style: str, problems: Sequence[Problem]
 ) -> None:
     """A brief and what is to be said of it."""
-    row = Text().append(f"{state:<8} ", style).append(plain(name), "bold")
+    row = Text().append(f"{state:<8} ", style).append(make_visible(name), "bold")
     if str(path) != name:
-        row.append(f"  {plain(shown_path(path))}", "dim")
+        row.append(f"  {make_visible(shown_path(path))}", "dim")
     to.print(row, soft_wrap=True)
     own = (f"{name}/{path.name}", path.name, str(path))
     for problem in problems:
@@ -89,7 +91,7 @@ def show_brief(
 
 
 @dataclass
-class Shared:
+class SharedProblems:
     """What is wrong in the same way with several rows of a table, or variants of a brief, said once
     for all of them."""
 
@@ -137,13 +139,13 @@ def _number_in(message: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
+def check_briefs(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
     """Exit code 2 when there is an error, or with `strict` a warning."""
     settings = settings_and_logs()
     kits, paths = split_kits(paths)
-    sources, refused = gather(paths)
+    sources, refused = gather_briefs(paths)
     bad = {"error", "warning"} if strict else {"error"}
-    to = console()
+    to = open_console()
     everything: list[Problem] = []
     clean = 0
     said: set[Problem] = set()
@@ -155,15 +157,15 @@ def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
             _print_json(str(path), None, None, ok, problems)
         else:
             state, style = ("ok", "bold green") if ok else ("refused", "bold red")
-            show_brief(to, plain(path), path, state, style, problems)
-    shared = Shared()
+            show_brief(to, make_visible(path), path, state, style, problems)
+    shared = SharedProblems()
     for path, problems in refused:
         everything += problems
         if as_json:
             _print_json(str(path), None, None, False, problems)
         else:
-            show_brief(to, plain(path), path, "refused", "bold red", problems)
-    for source, spec, problems in _checked(sources, settings):
+            show_brief(to, make_visible(path), path, "refused", "bold red", problems)
+    for source, spec, problems in _check_sources(sources, settings):
         ok = spec is not None and not any(p.severity in bad for p in problems)
         if not as_json:
             # What is wrong with a kit or a preset is said once, not for each brief that uses it.
@@ -182,13 +184,17 @@ def check(paths: Sequence[Path], *, strict: bool, as_json: bool) -> int:
         everything += shared.show(to)  # Counted as they are shown: once.
         if everything or len(sources) > 1:
             to.print()
-        looked_at = [counted(n, what) for n, what in (
-            (len(sources) + len(refused), "brief"),
-            (sum(k.name == KIT_FILE for k in kits), "brand kit"),
-            (sum(k.name != KIT_FILE for k in kits), "preset file")) if n
-        ]  # fmt: skip
+        looked_at = [
+            count_of(n, what)
+            for n, what in (
+                (len(sources) + len(refused), "brief"),
+                (sum(k.name == KIT_FILE for k in kits), "brand kit"),
+                (sum(k.name != KIT_FILE for k in kits), "preset file"),
+            )
+            if n
+        ]
         to.print(
-            f"{' and '.join(looked_at)}: {clean} ok, {_summary(everything)}.", soft_wrap=True
+            f"{' and '.join(looked_at)}: {clean} ok, {_summarise(everything)}.", soft_wrap=True
         )
     return OK if clean == len(sources) + len(kits) and not refused else REFUSED
 
@@ -205,8 +211,10 @@ def split_kits(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         inside = path / KIT_FILE
         if path.name == KIT_FILE or inside.is_file():
             kits.append(path if path.name == KIT_FILE else inside)
-        elif path.suffix == ".yaml" and path.absolute().parent.name in PRESET_FOLDERS and (
-            path.name not in (*BRIEF_FILES, *SPEC_FILES) and _is_preset(path)
+        elif (
+            path.suffix == ".yaml"
+            and path.absolute().parent.name in PRESET_FOLDERS
+            and (path.name not in (*BRIEF_FILES, *SPEC_FILES) and _is_preset(path))
         ):
             kits.append(path)
         else:
@@ -225,8 +233,9 @@ def _is_preset(path: Path) -> bool:
 def _checked_kits(paths: Sequence[Path], settings: Settings):
     if not paths:
         return
-    from pytoon_pipeline.spec.kit_findings import brand_findings, preset_file_findings
-    from pytoon_pipeline.spec.presets import open_presets
+    from pytoon_pipeline.compiler.kit_findings import brand_findings
+    from pytoon_pipeline.compiler.preset_findings import preset_file_findings
+    from pytoon_pipeline.compiler.presets import open_presets
     from pytoon_pipeline.stages.services import open_fonts
 
     library, fonts = open_presets(*settings.presets_dirs), open_fonts(settings)
@@ -239,7 +248,7 @@ def _checked_kits(paths: Sequence[Path], settings: Settings):
         yield path, [replace(p, file=shown_path(Path(p.file))) if p.file else p for p in problems]
 
 
-def _checked(sources: Sequence[BriefSource], settings: Settings):
+def _check_sources(sources: Sequence[BriefSource], settings: Settings):
     if not sources:
         return
     from pytoon_pipeline.stages.compile import check_source
@@ -282,10 +291,10 @@ def print_spec(path: Path, *, camel: bool) -> int:
         )
     from pytoon_pipeline.stages.compile import spec_json
 
-    source, spec, problems = next(iter(_checked(sources, settings)))
+    source, spec, problems = next(iter(_check_sources(sources, settings)))
     if spec is None:
         raise BriefError(problems)
-    to = console(stderr=True)
+    to = open_console(stderr=True)
     for problem in problems:
         show_problem(to, problem)
     sys.stdout.write(spec_json(spec, camel=camel))

@@ -10,8 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -19,18 +18,26 @@ from uuid import uuid4
 from rich.text import Text
 
 from pytoon_pipeline import __version__
-from pytoon_pipeline.cli.terminal import FAILED, OK, REFUSED, console, hang, print_json
+from pytoon_pipeline.cli.doctor_findings import (
+    LITTLE_DISK,
+    REMEDIES,
+    TOO_LITTLE_DISK,
+    DoctorContext,
+    DoctorFinding,
+)
+from pytoon_pipeline.cli.terminal import (
+    FAILED,
+    OK,
+    REFUSED,
+    open_console,
+    print_json,
+    print_labelled,
+)
 from pytoon_pipeline.errors import FfmpegError, PytoonError, UserError
-from pytoon_pipeline.picture.fonts import FontLibrary
-from pytoon_pipeline.settings import Settings, load_settings
-from pytoon_pipeline.spec.presets import PresetLibrary, open_presets
-from pytoon_pipeline.stages.services import engine_states, open_fonts, open_services
+from pytoon_pipeline.stages.services import engine_states, open_services
 
 if TYPE_CHECKING:
     from pytoon_pipeline.store import S3Store
-
-LITTLE_DISK, TOO_LITTLE_DISK = 5e9, 3e8
-"""Bytes free: a video with its segments takes some 100 MB while it is made."""
 
 SCRIPTS = {
     "Latin": "Kaffeehaus",
@@ -48,38 +55,9 @@ SCRIPTS = {
 """Script -> a word to shape."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    name: str
-    state: str
-    """`ok`, `warn`, `fail`, or `off` for what is not set up and need not be."""
-    detail: str
-    remedy: str = ""
-
-
-class Patient:
-    """What the checks share."""
-
-    @cached_property
-    def settings(self) -> Settings:
-        return load_settings()
-
-    @cached_property
-    def library(self) -> PresetLibrary:
-        return open_presets(*self.settings.presets_dirs)
-
-    @cached_property
-    def own_fonts(self) -> FontLibrary:
-        return open_fonts(self.settings, system=False)
-
-    @cached_property
-    def fonts(self) -> FontLibrary:
-        return open_fonts(self.settings)
-
-
-def _python(_: Patient) -> Iterator[Finding]:
+def _check_python(_: DoctorContext) -> Iterator[DoctorFinding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding(
+    yield DoctorFinding(
         "pytoon",
         "ok" if sys.version_info >= (3, 11) else "fail",
         f"{__version__} on Python {platform.python_version()}, {platform.machine()}, {cores} cores",
@@ -87,119 +65,167 @@ def _python(_: Patient) -> Iterator[Finding]:
     )
 
 
-def _settings(p: Patient) -> Iterator[Finding]:
+def _check_settings(p: DoctorContext) -> Iterator[DoctorFinding]:
     s = p.settings
-    yield Finding("settings", "ok", f"home {s.home}, {s.workers} segments at a time")
+    yield DoctorFinding("settings", "ok", f"home {s.home}, {s.workers} segments at a time")
     if s.briefs_dir.is_dir():
-        yield Finding("briefs", "ok", f"the sensor watches {s.briefs_dir}")
+        yield DoctorFinding("briefs", "ok", f"the sensor watches {s.briefs_dir}")
     else:
-        yield Finding(
+        yield DoctorFinding(
             "briefs", "off", f"{s.briefs_dir} is not there: `pytoon dev` makes it and watches it"
         )
 
 
-def _ffmpeg(_: Patient) -> Iterator[Finding]:
+def _check_ffmpeg(_: DoctorContext) -> Iterator[DoctorFinding]:
     """A fifth of a second of picture and sound, encoded, read back and measured."""
     import av
 
     from pytoon_pipeline.media import ffmpeg
 
-    yield Finding("ffmpeg", "ok", f"{ffmpeg.version()} at {ffmpeg.exe()}")
+    yield DoctorFinding("ffmpeg", "ok", f"{ffmpeg.read_version()} at {ffmpeg.find_executable()}")
     with tempfile.TemporaryDirectory(prefix="pytoon-doctor-") as folder:
         made = Path(folder) / "try.mp4"
-        ffmpeg.run(
+        ffmpeg.run_ffmpeg(
             [
-                "-f", "lavfi", "-i", "testsrc2=size=270x480:rate=30:duration=0.2",
-                "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=0.2",
-                "-vf", "setparams=range=tv:colorspace=bt709,setsar=1,format=yuv420p",
-                "-af", "aresample=48000,aformat=channel_layouts=stereo",
-                "-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac", ffmpeg.url(made),
+                "-f",
+                "lavfi",
+                "-i",
+                "testsrc2=size=270x480:rate=30:duration=0.2",
+                "-f",
+                "lavfi",
+                "-i",
+                "sine=frequency=440:sample_rate=48000:duration=0.2",
+                "-vf",
+                "setparams=range=tv:colorspace=bt709,setsar=1,format=yuv420p",
+                "-af",
+                "aresample=48000,aformat=channel_layouts=stereo",
+                "-c:v",
+                "libx264",
+                "-preset",
+                "veryfast",
+                "-c:a",
+                "aac",
+                ffmpeg.to_ffmpeg_url(made),
             ],
             "encode H.264 and AAC",
             timeout=60,
         )
-        _, log = ffmpeg.run(
-            ["-i", ffmpeg.url(made), "-vn", "-af", "silencedetect=noise=-60dB,ebur128=peak=true",
-             "-f", "null", "-"],
+        log = ffmpeg.run_ffmpeg(
+            [
+                "-i",
+                ffmpeg.to_ffmpeg_url(made),
+                "-vn",
+                "-af",
+                "silencedetect=noise=-60dB,ebur128=peak=true",
+                "-f",
+                "null",
+                "-",
+            ],
             "measure loudness",
             timeout=60,
-        )
+        )[1]
         with av.open(f"file:{made}") as container:
             frames = sum(1 for _ in container.decode(video=0))
     heard = "Integrated loudness" in log
     if frames == 6 and heard:
-        yield Finding("encoding", "ok", "H.264, AAC and loudness measuring work")
+        yield DoctorFinding("encoding", "ok", "H.264, AAC and loudness measuring work")
     else:
         what = f"{frames} frames came back of 6" if frames != 6 else "ebur128 measured nothing"
-        yield Finding("encoding", "fail", what, REMEDIES["ffmpeg"])
+        yield DoctorFinding("encoding", "fail", what, REMEDIES["ffmpeg"])
 
 
-def _decoders(_: Patient) -> Iterator[Finding]:
+def _check_decoders(_: DoctorContext) -> Iterator[DoctorFinding]:
     import av
 
     known = av.codecs_available
     lacking = [c for c in ("h264", "hevc", "vp9", "prores", "aac", "mp3", "flac") if c not in known]
     detail = f"PyAV {av.__version__}"
     if lacking:
-        yield Finding("clips", "warn", f"{detail} can't read {', '.join(lacking)}",
-                      "Reinstall av from its wheel.")
+        yield DoctorFinding(
+            "clips",
+            "warn",
+            f"{detail} can't read {', '.join(lacking)}",
+            "Reinstall av from its wheel.",
+        )
     else:
-        yield Finding("clips", "ok", f"{detail} reads H.264, HEVC, VP9, ProRes, AAC, MP3, FLAC")
+        yield DoctorFinding(
+            "clips", "ok", f"{detail} reads H.264, HEVC, VP9, ProRes, AAC, MP3, FLAC"
+        )
 
 
-def _examining(p: Patient) -> Iterator[Finding]:
+def _check_examining(p: DoctorContext) -> Iterator[DoctorFinding]:
     """A picture, a clip and a sound, opened as those of briefs are: in the process apart."""
     from PIL import Image
 
     from pytoon_pipeline.media import ffmpeg
-    from pytoon_pipeline.media.probe import UnreadableMedia, probe
+    from pytoon_pipeline.media.probe import probe_media
+    from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
     with tempfile.TemporaryDirectory(prefix="pytoon-doctor-") as folder:
         still, moving = Path(folder, "picture.png"), Path(folder, "clip.mp4")
         Image.new("RGBA", (32, 18), (200, 90, 60, 128)).save(still)
         files = {"picture": (still, "image")}
         with suppress(FfmpegError):  # Which is said where ffmpeg is tried.
-            ffmpeg.run(
-                ["-f", "lavfi", "-i", "testsrc2=size=64x36:rate=25:duration=0.2",
-                 "-f", "lavfi", "-i", "sine=frequency=440:duration=0.2", "-pix_fmt", "yuv420p",
-                 "-c:v", "libx264", "-c:a", "aac", ffmpeg.url(moving)],
+            ffmpeg.run_ffmpeg(
+                [
+                    "-f",
+                    "lavfi",
+                    "-i",
+                    "testsrc2=size=64x36:rate=25:duration=0.2",
+                    "-f",
+                    "lavfi",
+                    "-i",
+                    "sine=frequency=440:duration=0.2",
+                    "-pix_fmt",
+                    "yuv420p",
+                    "-c:v",
+                    "libx264",
+                    "-c:a",
+                    "aac",
+                    ffmpeg.to_ffmpeg_url(moving),
+                ],
                 "make a clip to open",
                 timeout=60,
-            )  # fmt: skip
+            )
             files["clip"] = (moving, "video")
         tracks = sorted(p.library.tracks())
         if tracks:
             files["music"] = (p.library.track_file(tracks[0]), "audio")
         for what, (path, kind) in files.items():
             try:
-                found = probe(path)
-            except UnreadableMedia as error:
-                yield Finding(
-                    "files", "fail", f"a sound {what} can't be opened: {error.message}",
+                found = probe_media(path)
+            except UnreadableMediaError as error:
+                yield DoctorFinding(
+                    "files",
+                    "fail",
+                    f"a sound {what} can't be opened: {error.message}",
                     REMEDIES["files"],
                 )
                 return
             if found.kind != kind:
-                yield Finding("files", "fail", f"a {what} is taken for {found.kind}",
-                              REMEDIES["files"])
+                yield DoctorFinding(
+                    "files", "fail", f"a {what} is taken for {found.kind}", REMEDIES["files"]
+                )
                 return
-    yield Finding("files", "ok", f"{', '.join(files)}: opened as those of briefs are")
+    yield DoctorFinding("files", "ok", f"{', '.join(files)}: opened as those of briefs are")
 
 
-def _opencv(_: Patient) -> Iterator[Finding]:
+def _check_opencv(_: DoctorContext) -> Iterator[DoctorFinding]:
     import cv2
     import numpy as np
 
     ramp = np.tile(np.arange(0, 200, 10, dtype=np.uint8), (20, 1))
-    moved = cv2.warpAffine(ramp, np.float32([[1, 0, 0.5], [0, 1, 0]]), (20, 20))
+    moved = cv2.warpAffine(ramp, np.array([[1, 0, 0.5], [0, 1, 0]], np.float32), (20, 20))
     right = bool(abs(int(moved[10, 10]) - 95) <= 1)
-    yield Finding(
-        "pictures", "ok" if right else "fail", f"OpenCV {cv2.__version__}",
+    yield DoctorFinding(
+        "pictures",
+        "ok" if right else "fail",
+        f"OpenCV {cv2.__version__}",
         "Reinstall opencv-python-headless.",
     )
 
 
-def _presets(p: Patient) -> Iterator[Finding]:
+def _check_presets(p: DoctorContext) -> Iterator[DoctorFinding]:
     library = p.library
     looks = library.presets()
     library.facts()
@@ -217,16 +243,20 @@ def _presets(p: Patient) -> Iterator[Finding]:
         f" in {', '.join(map(str, library.folders))}"
     )
     if lost:
-        yield Finding("presets", "fail", f"files are missing: {', '.join(lost)}",
-                      "Restore them, or take their entries out.")
+        yield DoctorFinding(
+            "presets",
+            "fail",
+            f"files are missing: {', '.join(lost)}",
+            "Restore them, or take their entries out.",
+        )
     broken = library.problems()
     for problem in broken:
-        yield Finding("presets", "fail", str(replace(problem, remedy="")), problem.remedy)
+        yield DoctorFinding("presets", "fail", str(replace(problem, remedy="")), problem.remedy)
     if not lost and not broken:
-        yield Finding("presets", "ok", detail)
+        yield DoctorFinding("presets", "ok", detail)
 
 
-def _fonts(p: Patient) -> Iterator[Finding]:
+def _check_fonts(p: DoctorContext) -> Iterator[DoctorFinding]:
     library, fonts = p.library, p.fonts
     known = {f.casefold() for f in fonts.families()}
     needed = set()
@@ -240,22 +270,27 @@ def _fonts(p: Patient) -> Iterator[Finding]:
             needed |= {t.font for t in types} - {"heading", "body"}
     lacking = sorted(f for f in needed if f.casefold() not in known)
     if lacking:
-        yield Finding("fonts", "fail", f"no {', '.join(lacking)}",
-                      f"Put their files into {p.settings.presets_dir / 'fonts'}.")
+        yield DoctorFinding(
+            "fonts",
+            "fail",
+            f"no {', '.join(lacking)}",
+            f"Put their files into {p.settings.presets_dir / 'fonts'}.",
+        )
     else:
-        yield Finding("fonts", "ok", ", ".join(p.own_fonts.families()))
+        yield DoctorFinding("fonts", "ok", ", ".join(p.own_fonts.families()))
     for problem in p.own_fonts.skipped:
-        yield Finding("fonts", "warn", f"{problem.file}: {problem.message}", problem.remedy)
+        yield DoctorFinding("fonts", "warn", f"{problem.file}: {problem.message}", problem.remedy)
 
 
-def _shaping(p: Patient) -> Iterator[Finding]:
+def _check_shaping(p: DoctorContext) -> Iterator[DoctorFinding]:
     from importlib.metadata import version
 
     import freetype
     import uharfbuzz
 
     from pytoon_pipeline.errors import UserError
-    from pytoon_pipeline.picture.shaping import FontSpec, Paragraph
+    from pytoon_pipeline.picture.font_choice import FontSpec
+    from pytoon_pipeline.picture.shaping import ShapedParagraph
 
     libraries = (
         f"HarfBuzz {uharfbuzz.version_string()}, FreeType "
@@ -266,7 +301,7 @@ def _shaping(p: Patient) -> Iterator[Finding]:
     lacking = []
     for script, word in SCRIPTS.items():
         try:
-            line = Paragraph(word, spec, p.fonts).line(0, len(word))
+            line = ShapedParagraph(word, spec, p.fonts).line(0, len(word))
         except UserError:
             lacking.append(script)
             continue
@@ -275,43 +310,54 @@ def _shaping(p: Patient) -> Iterator[Finding]:
         else:
             lacking.append(script)
     latin = any("Latin" in scripts for scripts in drawn.values())
-    yield Finding(
-        "text", "ok" if latin else "fail", libraries if latin else f"{libraries}; no Latin font",
+    yield DoctorFinding(
+        "text",
+        "ok" if latin else "fail",
+        libraries if latin else f"{libraries}; no Latin font",
         "Restore the project's fonts.",
     )
     by_font = "; ".join(f"{', '.join(scripts)}: {font}" for font, scripts in drawn.items())
     if lacking:
-        yield Finding(
-            "scripts", "warn", f"{by_font}; no font here for {', '.join(lacking)}",
+        yield DoctorFinding(
+            "scripts",
+            "warn",
+            f"{by_font}; no font here for {', '.join(lacking)}",
             "Needed only for captions in them: put a Noto font into a folder of PYTOON_FONTS_DIR.",
         )
     else:
-        yield Finding("scripts", "ok", by_font)
+        yield DoctorFinding("scripts", "ok", by_font)
 
 
-def _store(p: Patient) -> Iterator[Finding]:
-    from pytoon_pipeline.store import S3Store, open_store
+def _check_store(p: DoctorContext) -> Iterator[DoctorFinding]:
+    from pytoon_pipeline.store import FolderStore, S3Store, open_store
 
     store = open_store(p.settings)
     store.patience = 0.0
     if isinstance(store, S3Store):
-        yield from _bucket(store, p.settings.store)
+        yield from _check_bucket(store, p.settings.store)
+        return
+    if not isinstance(store, FolderStore):
         return
     try:
         store.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=store.root) as file:
             file.write(b"pytoon")
     except OSError as error:
-        yield Finding("store", "fail", f"{store.root} can't be written: {error.strerror}",
-                      REMEDIES["store"])
+        yield DoctorFinding(
+            "store", "fail", f"{store.root} can't be written: {error.strerror}", REMEDIES["store"]
+        )
         return
     free = shutil.disk_usage(store.root).free
     state = "fail" if free < TOO_LITTLE_DISK else "warn" if free < LITTLE_DISK else "ok"
-    yield Finding("store", state, f"{store.root}, {free / 1e9:.1f} GB free", "Make room." if (
-        state != "ok") else "")
+    yield DoctorFinding(
+        "store",
+        state,
+        f"{store.root}, {free / 1e9:.1f} GB free",
+        "Make room." if (state != "ok") else "",
+    )
 
 
-def _bucket(store: S3Store, place: str) -> Iterator[Finding]:
+def _check_bucket(store: S3Store, place: str) -> Iterator[DoctorFinding]:
     """All that is asked of a bucket, tried on an object of its own."""
     key = f"doctor/{uuid4().hex}.txt"
     store.exists(key)  # The first question of a process takes longer: its client is made.
@@ -325,122 +371,137 @@ def _bucket(store: S3Store, place: str) -> Iterator[Finding]:
     finally:
         store.delete(key)
     if not same:
-        yield Finding("store", "fail", f"{place} does not give what it was given",
-                      REMEDIES["store"])
+        yield DoctorFinding(
+            "store", "fail", f"{place} does not give what it was given", REMEDIES["store"]
+        )
         return
-    yield Finding("store", "ok", f"{place} takes, gives, lists and deletes; a put takes "
-                                 f"{1000 * seconds:.0f} ms")
+    yield DoctorFinding(
+        "store",
+        "ok",
+        f"{place} takes, gives, lists and deletes; a put takes {1000 * seconds:.0f} ms",
+    )
     if not honest:
-        yield Finding(
-            "store writes", "warn", "the server passes over If-None-Match",
+        yield DoctorFinding(
+            "store writes",
+            "warn",
+            "the server passes over If-None-Match",
             "Of two machines that finish the same segment at once the last one stays, not the "
             "first. Take a server that knows conditional writes (docs/s3.md).",
         )
 
 
-def _dagster(p: Patient) -> Iterator[Finding]:
+def _check_dagster(p: DoctorContext) -> Iterator[DoctorFinding]:
     import dagster
 
-    from pytoon_pipeline.defs.run import open_instance
+    from pytoon_pipeline.runtime.brief_runs import open_instance
 
     with open_instance(p.settings) as instance:
         runs = instance.get_runs_count()
-    yield Finding(
-        "dagster", "ok",
+    yield DoctorFinding(
+        "dagster",
+        "ok",
         f"{dagster.__version__}, home {p.settings.dagster_home}, {runs} runs recorded",
     )
 
 
-def _engines(p: Patient) -> Iterator[Finding]:
+def _check_engines(p: DoctorContext) -> Iterator[DoctorFinding]:
     for name, ready, detail in engine_states(open_services(p.settings)):
         # The compositor renders what no other engine does; the others are a choice.
         bad = "fail" if name == "compositor" else "warn"
         state = "ok" if ready else "off" if ready is None else bad
-        yield Finding(f"engine {name}", state, detail)
+        yield DoctorFinding(f"engine {name}", state, detail)
 
 
-def _credentials(p: Patient) -> Iterator[Finding]:
-    from pytoon_pipeline.media.credentials import load_identity, ready
+def _check_credentials(p: DoctorContext) -> Iterator[DoctorFinding]:
+    from pytoon_pipeline.media.credentials import check_identity, load_identity
 
     identity = load_identity(p.settings.c2pa_certificate, p.settings.c2pa_key)
     if identity is None:
         state = "fail" if p.settings.c2pa_required else "ok"
         remedy = "Set PYTOON_C2PA_CERTIFICATE and PYTOON_C2PA_KEY." if state == "fail" else ""
-        yield Finding("credentials", state, "none; generated footage is marked, not signed", remedy)
+        yield DoctorFinding(
+            "credentials", state, "none; generated footage is marked, not signed", remedy
+        )
         return
-    ready(identity)
-    yield Finding("credentials", "ok", f"{identity.name}, until {identity.until:%Y-%m-%d}")
+    check_identity(identity)
+    yield DoctorFinding("credentials", "ok", f"{identity.name}, until {identity.until:%Y-%m-%d}")
 
 
-CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
-    _python, _settings, _ffmpeg, _decoders, _examining, _opencv, _presets, _fonts, _shaping, _store,
-    _dagster, _engines, _credentials,
-)  # fmt: skip
+CHECKS: tuple[Callable[[DoctorContext], Iterator[DoctorFinding]], ...] = (
+    _check_python,
+    _check_settings,
+    _check_ffmpeg,
+    _check_decoders,
+    _check_examining,
+    _check_opencv,
+    _check_presets,
+    _check_fonts,
+    _check_shaping,
+    _check_store,
+    _check_dagster,
+    _check_engines,
+    _check_credentials,
+)
 
 
-REMEDIES = {
-    "files": "Install Pytoon again with its own versions of av and pillow (constraints.txt).",
-    "examining": "Install Pytoon again with its own versions of av and pillow (constraints.txt).",
-    "ffmpeg": "Unset PYTOON_FFMPEG, or reinstall imageio-ffmpeg.",
-    "store": "Set PYTOON_HOME or PYTOON_STORE to a place that can be written to.",
-    "dagster": "Set PYTOON_HOME or DAGSTER_HOME to a folder that can be written to.",
-}
-"""What helps when a check breaks, where that is not said by what broke."""
-
-
-def examine(patient: Patient) -> Iterator[Finding]:
+def iterate_findings(patient: DoctorContext) -> Iterator[DoctorFinding]:
     """All findings; a check that breaks is one too."""
     for check in CHECKS:
-        name = check.__name__.strip("_")
+        name = check.__name__.removeprefix("_check_")
         try:
             yield from check(patient)
         except UserError as error:
             for problem in error.problems:
                 place = ": ".join(x for x in (problem.file, problem.field) if x)
-                yield Finding(
-                    name, "fail", f"{place}: {problem.message}" if place else problem.message,
+                yield DoctorFinding(
+                    name,
+                    "fail",
+                    f"{place}: {problem.message}" if place else problem.message,
                     problem.remedy,
                 )
         except PytoonError as error:
-            yield Finding(name, "fail", str(error), REMEDIES.get(name, ""))
+            yield DoctorFinding(name, "fail", str(error), REMEDIES.get(name, ""))
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
-            yield Finding(name, "fail", said, REMEDIES.get(name, "Reinstall Pytoon."))
+            yield DoctorFinding(name, "fail", said, REMEDIES.get(name, "Reinstall Pytoon."))
 
 
-def doctor(as_json: bool) -> int:
+def run_doctor(as_json: bool) -> int:
     """Exit code 1 when something that is needed fails, 2 when it is a setting."""
-    patient = Patient()
+    patient = DoctorContext()
     try:
         patient.settings  # noqa: B018 - without settings there is nothing to look at
     except UserError:
         if not as_json:
             raise
-        findings = [f for f in examine(patient) if f.name == "settings"]
+        findings = [f for f in iterate_findings(patient) if f.name == "settings"]
         print_json({"ok": False, "findings": [asdict(f) for f in findings]})
         return REFUSED
-    to = console()
+    to = open_console()
     findings = []
     styles = {
-        "ok": ("ok", "green"), "off": ("-", "dim"), "warn": ("warn", "bold yellow"),
+        "ok": ("ok", "green"),
+        "off": ("-", "dim"),
+        "warn": ("warn", "bold yellow"),
         "fail": ("FAIL", "bold red"),
-    }  # fmt: skip
-    for finding in examine(patient):
+    }
+    for finding in iterate_findings(patient):
         findings.append(finding)
         if as_json:
             continue
         label, style = styles[finding.state]
         head = Text().append(f"{label:<6}", style).append(finding.name, "bold")
-        hang(to, head, finding.detail, indent=28)
+        print_labelled(to, head, finding.detail, indent=28)
         if finding.remedy and finding.state != "ok":
-            hang(to, "", f"-> {finding.remedy}", indent=28)
+            print_labelled(to, "", f"-> {finding.remedy}", indent=28)
     failed = sum(f.state == "fail" for f in findings)
     if as_json:
         print_json({"ok": not failed, "findings": [asdict(f) for f in findings]})
     else:
         to.print()
         to.print(
-            f"{failed} of {len(findings)} fail: see the remedies above." if failed
+            f"{failed} of {len(findings)} fail: see the remedies above."
+            if failed
             else "Ready to render."
         )
     return FAILED if failed else OK

@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.cli.check import counted, gather, show_brief, shown_path
+from pytoon_pipeline.cli.check import count_of, gather_briefs, show_brief, shown_path
 from pytoon_pipeline.cli.files import writable_folder
 from pytoon_pipeline.cli.terminal import (
     FAILED,
     OK,
     REFUSED,
-    console,
-    hang,
-    plain,
+    make_visible,
+    open_console,
     print_json,
+    print_labelled,
     problem_of,
     settings_and_logs,
 )
 from pytoon_pipeline.errors import Problem, PytoonError, UserError
-from pytoon_pipeline.media.probe import sha256
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.media.probe import hash_file
+from pytoon_pipeline.plan.complete import Plan
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.stages.compile import compile_source, spec_json
 from pytoon_pipeline.stages.documents import MetricsDocument
 from pytoon_pipeline.stages.export import MEDIA, export_files, export_timeline
@@ -31,52 +31,58 @@ from pytoon_pipeline.stages.services import Services, open_services
 from pytoon_pipeline.store.publish import publish_folder
 
 
-def export(paths: Sequence[Path], *, out: Path, as_json: bool) -> int:
+def export_briefs(paths: Sequence[Path], *, out: Path, as_json: bool) -> int:
     """Exit code: 2 when a brief was refused, else 1 when one failed, else 0."""
     services = open_services(settings_and_logs())
-    to = console(stderr=as_json)
-    sources, refused = gather(paths)
+    to = open_console(stderr=as_json)
+    sources, refused = gather_briefs(paths)
     if sources:
         writable_folder(out)
     codes = []
 
-    def say(name: str, path: Path, file: Path | None, problems: Sequence[Problem]) -> None:
+    def print_result(name: str, path: Path, file: Path | None, problems: Sequence[Problem]) -> None:
         failed = any(p.code.startswith("failed.") for p in problems)
         code = OK if file else FAILED if failed else REFUSED
         codes.append(code)
         if as_json:
             print_json(
-                {"brief": str(path), "key": name, "ok": code == OK, "exit_code": code,
-                 "timeline": str(file) if file else None,
-                 "problems": [p.as_dict() for p in problems]}
+                {
+                    "brief": str(path),
+                    "key": name,
+                    "ok": code == OK,
+                    "exit_code": code,
+                    "timeline": str(file) if file else None,
+                    "problems": [p.as_dict() for p in problems],
+                }
             )
             return
         word, style = {
-            OK: ("done", "bold green"), FAILED: ("FAILED", "bold red"),
+            OK: ("done", "bold green"),
+            FAILED: ("FAILED", "bold red"),
             REFUSED: ("refused", "bold red"),
         }[code]
         show_brief(to, name, path, word, style, problems)
         if file:
-            hang(to, "timeline", shown_path(file))
+            print_labelled(to, "timeline", shown_path(file))
 
     for path, problems in refused:
-        say(plain(path), path, None, problems)
+        print_result(make_visible(path), path, None, problems)
     written: set[Path] = set()
     for source in sources:
         try:
-            target = _target(source, out, written)
-            file, notes = _export(source, services, target)
+            target = _target_folder(source, out, written)
+            file, notes = _export_brief(source, services, target)
         except PytoonError as error:
-            say(source.key, source.path, None, problem_of(error))
+            print_result(source.key, source.path, None, problem_of(error))
         else:
             written.add(target)
-            say(source.key, source.path, file, notes)
+            print_result(source.key, source.path, file, notes)
     if len(codes) > 1 and not as_json:
-        to.print(f"\n{counted(len(codes), 'brief')}: {codes.count(OK)} exported.")
+        to.print(f"\n{count_of(len(codes), 'brief')}: {codes.count(OK)} exported.")
     return max(codes, default=OK)
 
 
-def _target(source: BriefSource, out: Path, written: set[Path]) -> Path:
+def _target_folder(source: BriefSource, out: Path, written: set[Path]) -> Path:
     """`<out>/<campaign>/<brief>`. A folder there is replaced only if it is an earlier export, and
     not one of the same call. Raises UserError."""
     target = Path(os.path.abspath(out.joinpath(*source.key.split("/"))))
@@ -92,25 +98,30 @@ def _target(source: BriefSource, out: Path, written: set[Path]) -> Path:
     if message:
         raise UserError(
             Problem(
-                "out.taken", message, "Choose another folder for --out.", file=str(target),
+                "out.taken",
+                message,
+                "Choose another folder for --out.",
+                file=str(target),
                 field="--out",
             )
         )
     return target
 
 
-def _export(source: BriefSource, services: Services, target: Path) -> tuple[Path, list[Problem]]:
+def _export_brief(
+    source: BriefSource, services: Services, target: Path
+) -> tuple[Path, list[Problem]]:
     """The timeline's file, and what is to be said of it."""
     name = target.name
     spec = compile_source(source, services)
-    video, prints, notes = _finished(source, spec, services)
+    video, prints, notes = _find_finished(source, spec, services)
     made = export_timeline(spec, name, finished=video is not None, fingerprints=prints)
     publish_folder(target, export_files(made, spec, name, services, video))
     return target / f"{name}.otio", notes
 
 
-def _finished(
-    source: BriefSource, spec: RenderSpec, services: Services
+def _find_finished(
+    source: BriefSource, spec: Plan, services: Services
 ) -> tuple[Path | None, dict[str, str], list[Problem]]:
     """The finished video of this very plan, if there is one, beside it or in the store; the names
     of its segments; what is to be said."""
@@ -125,10 +136,10 @@ def _finished(
         return None, {}, []
     try:
         metrics = MetricsDocument.model_validate_json(written.read_bytes())
-        whole = sha256(video) == metrics.video.sha256
+        whole = hash_file(video) == metrics.video.sha256
     except (OSError, ValueError):
         whole = False
-    if not whole or metrics.video.frames != timeline(spec).frames:
+    if not whole or metrics.video.frames != build_timeline(spec).frames:
         return None, {}, [_left_out(f"{shown_path(video)} is not the video of this plan")]
     return video, {r.segment_id: r.fingerprint for r in metrics.segments}, []
 

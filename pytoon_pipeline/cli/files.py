@@ -15,7 +15,9 @@ def cannot_write(path: Path, error: OSError) -> UserError:
     reason = error.strerror or str(error)
     return UserError(
         Problem(
-            "call.unwritable", f"can't be written: {reason}.", "Choose another place.",
+            "call.unwritable",
+            f"can't be written: {reason}.",
+            "Choose another place.",
             file=str(path),
         )
     )

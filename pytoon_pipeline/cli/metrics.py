@@ -1,5 +1,4 @@
-"""`pytoon metrics`: the figures as text, for the node exporter's textfile collector or to look at.
-"""
+"""`pytoon metrics`: all metrics as text, for people and for the textfile collector."""
 
 from __future__ import annotations
 
@@ -14,12 +13,12 @@ from pytoon_pipeline.durable import replace_file
 from pytoon_pipeline.errors import Problem, UserError
 
 
-def metrics(out: Path | None) -> int:
+def write_metrics(out: Path | None) -> int:
     """To stdout, or to a file that is never seen half written. Raises UserError where it can't be
     written."""
-    from pytoon_pipeline.defs.gauges import figures_text
+    from pytoon_pipeline.runtime.metrics import format_metrics
 
-    text = figures_text(settings_and_logs())
+    text = format_metrics(settings_and_logs())
     if out is None:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -29,10 +28,12 @@ def metrics(out: Path | None) -> int:
     except OSError as error:
         raise UserError(
             Problem(
-                "metrics.out", f"{out} can't be written: {error.strerror}.",
-                "Name a file in a folder that exists and may be written to.", field="--out",
+                "metrics.out",
+                f"{out} can't be written: {error.strerror}.",
+                "Name a file in a folder that exists and may be written to.",
+                field="--out",
             )
-        ) from error  # fmt: skip
+        ) from error
     return OK
 
 

@@ -18,14 +18,16 @@ from pytoon_pipeline.cli.schema import schema_text
 from pytoon_pipeline.cli.terminal import (
     OK,
     REFUSED,
-    console,
-    plain,
+    make_visible,
+    open_console,
     settings_and_logs,
     show_problem,
 )
+from pytoon_pipeline.compiler.brand_model import Brand
+from pytoon_pipeline.compiler.preset_model import ROLES
+from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.durable import sync_folder, sync_tree
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.spec.presets import ROLES, Brand, open_presets
 
 if TYPE_CHECKING:
     from pytoon_pipeline.picture.logos import Logo
@@ -47,20 +49,23 @@ def new_brand(name: str, logo_file: Path, force: bool = False) -> int:
     if not _NAME.fullmatch(name):
         raise UserError(
             Problem(
-                "brand.name", f"{name!r} can't be a brand's name in a brief.",
+                "brand.name",
+                f"{name!r} can't be a brand's name in a brief.",
                 "Use letters, figures and hyphens; how it is written stands in the kit.",
                 field="NAME",
             )
-        )  # fmt: skip
+        )
     target = brands / name
     if target.exists() and not force:
         raise UserError(
             Problem(
-                "new.exists", "is there already; nothing was written.",
-                "Choose another name, or add --force to replace it.", file=str(target),
+                "new.exists",
+                "is there already; nothing was written.",
+                "Choose another name, or add --force to replace it.",
+                file=str(target),
             )
-        )  # fmt: skip
-    logo = _read(logo_file)
+        )
+    logo = _read_logo(logo_file)
 
     from pytoon_pipeline.picture.logos import propose_colours
 
@@ -73,10 +78,15 @@ def new_brand(name: str, logo_file: Path, force: bool = False) -> int:
             made.mkdir()
             files = _write_logos(made, logo, colours)
             (made / "brand.yaml").write_text(
-                kit_text(name, colours, files, fonts.heading if fonts else "Montserrat",
-                         fonts.body if fonts else "Inter"),
+                kit_text(
+                    name,
+                    colours,
+                    files,
+                    fonts.heading if fonts else "Montserrat",
+                    fonts.body if fonts else "Inter",
+                ),
                 encoding="utf-8",
-            )  # fmt: skip
+            )
             if target.exists():
                 shutil.rmtree(target)
             sync_tree(made)
@@ -85,33 +95,37 @@ def new_brand(name: str, logo_file: Path, force: bool = False) -> int:
         write_text(brands / SCHEMA, schema_text(Brand))
     except OSError as error:
         raise cannot_write(target, error) from error
-    return _tell(name, target, logo, files, settings)
+    return _print_result(name, target, logo, files, settings)
 
 
-def _read(path: Path) -> Logo:
+def _read_logo(path: Path) -> Logo:
     """Raises UserError for what is no picture that can be used."""
     from pytoon_pipeline.media.images import load_image
-    from pytoon_pipeline.media.probe import UnreadableMedia, probe
+    from pytoon_pipeline.media.probe import probe_media
+    from pytoon_pipeline.media.unreadable import UnreadableMediaError
     from pytoon_pipeline.picture.logos import read_logo
 
-    def refuse(code: str, message: str, remedy: str) -> UserError:
+    def refusal_error(code: str, message: str, remedy: str) -> UserError:
         return UserError(Problem(code, message, remedy, file=str(path), field="--logo"))
 
     if not path.is_file():
-        raise refuse("media.missing", "does not exist.", "Check the path.")
+        raise refusal_error("media.missing", "does not exist.", "Check the path.")
     if path.suffix.lower() in _VECTORS:
-        raise refuse(
-            "media.vector", f"is a drawing ({path.suffix[1:].upper()}), not a picture of pixels.",
+        raise refusal_error(
+            "media.vector",
+            f"is a drawing ({path.suffix[1:].upper()}), not a picture of pixels.",
             "Export it as PNG with a transparent ground, 1,200 pixels wide or more.",
-        )  # fmt: skip
+        )
     try:
-        if probe(path).kind != "image":
-            raise refuse("media.kind", "is no picture.", "Give a PNG.")
+        if probe_media(path).kind != "image":
+            raise refusal_error("media.kind", "is no picture.", "Give a PNG.")
         logo = read_logo(load_image(path))
-    except UnreadableMedia as error:
-        raise refuse(error.code, error.message, error.remedy) from error
+    except UnreadableMediaError as error:
+        raise refusal_error(error.code, error.message, error.remedy) from error
     if not logo.colours and not logo.opaque:
-        raise refuse("brand.logo", "shows nothing: all of it is transparent.", "Give another one.")
+        raise refusal_error(
+            "brand.logo", "shows nothing: all of it is transparent.", "Give another one."
+        )
     return logo
 
 
@@ -160,11 +174,11 @@ def kit_text(
     return "\n".join(lines) + "\n"
 
 
-def _tell(name: str, target: Path, logo: Logo, files: dict[str, str], settings) -> int:
-    from pytoon_pipeline.spec.kit_findings import brand_findings
+def _print_result(name: str, target: Path, logo: Logo, files: dict[str, str], settings) -> int:
+    from pytoon_pipeline.compiler.kit_findings import brand_findings
     from pytoon_pipeline.stages.services import open_fonts
 
-    to = console()
+    to = open_console()
     to.print(Text(f"Wrote {shown_path(target)}", "bold"), soft_wrap=True)
     if logo.ground:
         to.print(f"The logo was taken out of its plain ground {logo.ground}.", soft_wrap=True)
@@ -181,7 +195,7 @@ def _tell(name: str, target: Path, logo: Logo, files: dict[str, str], settings) 
         to.print("It can be used once that is corrected.")
         return REFUSED
     to.print(
-        Text(f"Next: look at its colours, then write  brand: {plain(name)}  in a brief."),
+        Text(f"Next: look at its colours, then write  brand: {make_visible(name)}  in a brief."),
         soft_wrap=True,
     )
     return OK

@@ -14,11 +14,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from pytoon_pipeline.cli.terminal import plain
-from pytoon_pipeline.defs.interrupt import StopSign
-from pytoon_pipeline.figures.lines import retry_fields, segment_fields
+from pytoon_pipeline.cli.terminal import make_visible
+from pytoon_pipeline.interrupts import InterruptFlag
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
+from pytoon_pipeline.telemetry.logs import retry_fields, segment_fields
 
 log = logging.getLogger("pytoon.render")
 
@@ -35,7 +35,7 @@ measures the file."""
 
 
 @dataclass
-class Work:
+class BriefProgress:
     """How far one brief is."""
 
     began: float
@@ -64,16 +64,16 @@ class Work:
         return self.rendered / (now - self.rendering_since)
 
 
-class Watch(Reporter):
+class ProgressWatch(Reporter):
     """Keeps count of the brief at work. Calls come from several threads; where the process was
     asked to stop, they raise KeyboardInterrupt, so that no thread renders on."""
 
     def __init__(self) -> None:
-        self.work: dict[str, Work] = {}
+        self.work: dict[str, BriefProgress] = {}
         self.lock = threading.RLock()
-        self.sign = StopSign()
+        self.sign = InterruptFlag()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> ProgressWatch:
         self.sign.__enter__()
         return self
 
@@ -83,30 +83,30 @@ class Watch(Reporter):
     def begin(self, name: str, place: str = "") -> None:
         """A brief is taken up. `place` says which one of how many."""
 
-    def end(self, key: str) -> Work:
+    def end(self, key: str) -> BriefProgress:
         """A brief is over, well or not; what is known of it."""
         with self.lock:
-            work = self._of(key)
+            work = self._progress_of(key)
             work.enter("", time.monotonic())
             return work
 
-    def _of(self, key: str) -> Work:
-        return self.work.setdefault(key, Work(began=time.monotonic()))
+    def _progress_of(self, key: str) -> BriefProgress:
+        return self.work.setdefault(key, BriefProgress(began=time.monotonic()))
 
     def stage(self, key: str, stage: str) -> None:
         self.sign.heed()
         with self.lock:
-            self._of(key).enter(stage, time.monotonic())
+            self._progress_of(key).enter(stage, time.monotonic())
 
     def segments(self, key: str, total_frames: int, segments: int) -> None:
         with self.lock:
-            work = self._of(key)
+            work = self._progress_of(key)
             work.frames, work.segments = total_frames, segments
 
     def progress(self, key: str, segment_id: str, frames: int) -> None:
         self.sign.heed()
         with self.lock:
-            work = self._of(key)
+            work = self._progress_of(key)
             work.done += frames
             work.rendered += frames
             if work.rendering_since is None:
@@ -114,7 +114,7 @@ class Watch(Reporter):
 
     def segment(self, key: str, record: SegmentRecord) -> None:
         with self.lock:
-            work = self._of(key)
+            work = self._progress_of(key)
             work.ready += 1
             if record.cached:
                 # Its frames came in one go; they say nothing of how fast frames are rendered.
@@ -136,41 +136,41 @@ def said_of(record: SegmentRecord) -> str:
     )
 
 
-class LineWatch(Watch):
+class LineWatch(ProgressWatch):
     """Plain lines, without times of day, so that two logs of the same work are alike."""
 
     def __init__(self, to: Console, quiet: bool, verbose: bool):
         super().__init__()
         self.to, self.quiet, self.verbose = to, quiet, verbose
 
-    def _say(self, key: str, text: str) -> None:
+    def _print_line(self, key: str, text: str) -> None:
         if not self.quiet:
-            self.to.print(Text(plain(f"{key}: {text}")), soft_wrap=True)
+            self.to.print(Text(make_visible(f"{key}: {text}")), soft_wrap=True)
 
     def stage(self, key: str, stage: str) -> None:
         super().stage(key, stage)
         if stage in ("render_spec", "assembled_video", "quality") or self.verbose:
-            self._say(key, STAGES.get(stage, stage))
+            self._print_line(key, STAGES.get(stage, stage))
 
     def segments(self, key: str, total_frames: int, segments: int) -> None:
         super().segments(key, total_frames, segments)
-        self._say(key, f"render {segments} segments, {total_frames} frames")
+        self._print_line(key, f"render {segments} segments, {total_frames} frames")
 
     def segment(self, key: str, record: SegmentRecord) -> None:
         super().segment(key, record)
-        self._say(key, said_of(record))
+        self._print_line(key, said_of(record))
 
     def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
         super().retry(key, segment_id, engine, reason)
-        self._say(key, f"segment {segment_id}: {engine} failed: {_first(reason)}")
+        self._print_line(key, f"segment {segment_id}: {engine} failed: {_first_line(reason)}")
 
 
-def _column(text: str, style: str = "", **column: Any) -> TextColumn:
+def _text_column(text: str, style: str = "", **column: Any) -> TextColumn:
     made = Column(no_wrap=True, **column)
     return TextColumn(text, style=style or "none", markup=False, table_column=made)
 
 
-class LiveWatch(Watch):
+class LiveWatch(ProgressWatch):
     """One line on a terminal: which brief, what is done to it, how far, how fast."""
 
     def __init__(self, to: Console, verbose: bool):
@@ -178,12 +178,12 @@ class LiveWatch(Watch):
         self.to, self.verbose = to, verbose
         self.bar = Progress(
             SpinnerColumn(style="cyan"),
-            _column("{task.description}", max_width=34, overflow="ellipsis"),
-            _column("{task.fields[stage]}", style="cyan", min_width=9),
+            _text_column("{task.description}", max_width=34, overflow="ellipsis"),
+            _text_column("{task.fields[stage]}", style="cyan", min_width=9),
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
-            _column("{task.fields[frames]}", justify="right"),
-            _column("{task.fields[rate]}", justify="right", min_width=5),
-            _column("{task.fields[parts]}", justify="right"),
+            _text_column("{task.fields[frames]}", justify="right"),
+            _text_column("{task.fields[rate]}", justify="right", min_width=5),
+            _text_column("{task.fields[parts]}", justify="right"),
             console=to,
             transient=True,
             refresh_per_second=8,
@@ -203,10 +203,10 @@ class LiveWatch(Watch):
     def begin(self, name: str, place: str = "") -> None:
         label = f"{name} ({place})" if place else name
         self.task = self.bar.add_task(
-            plain(label), total=None, stage="start", frames="", rate="", parts=""
+            make_visible(label), total=None, stage="start", frames="", rate="", parts=""
         )
 
-    def end(self, key: str) -> Work:
+    def end(self, key: str) -> BriefProgress:
         if self.task is not None:
             self.bar.remove_task(self.task)
             self.task = None
@@ -214,7 +214,7 @@ class LiveWatch(Watch):
             self.bar.refresh()
         return super().end(key)
 
-    def _update(self, key: str) -> None:
+    def _update_row(self, key: str) -> None:
         if self.task is None:
             return
         work = self.work[key]
@@ -225,47 +225,45 @@ class LiveWatch(Watch):
             fields["frames"] = f"{max(0, work.done)}/{work.frames} frames"
             fields["parts"] = f"{work.ready}/{work.segments} segments"
             # One more than there are, so that the spinner turns until the brief is over.
-            self.bar.update(
-                self.task, total=work.frames + 1, completed=max(0, work.done), **fields
-            )
+            self.bar.update(self.task, total=work.frames + 1, completed=max(0, work.done), **fields)
         else:
             self.bar.update(self.task, **fields)
 
-    def _say(self, text: str) -> None:
-        self.to.print(Text(plain(text), "dim"), soft_wrap=True)
+    def _print_line(self, text: str) -> None:
+        self.to.print(Text(make_visible(text), "dim"), soft_wrap=True)
 
     def stage(self, key: str, stage: str) -> None:
         with self.lock:
             super().stage(key, stage)
-            self._update(key)
+            self._update_row(key)
 
     def segments(self, key: str, total_frames: int, segments: int) -> None:
         with self.lock:
             super().segments(key, total_frames, segments)
-            self._update(key)
+            self._update_row(key)
 
     def progress(self, key: str, segment_id: str, frames: int) -> None:
         with self.lock:
             super().progress(key, segment_id, frames)
-            self._update(key)
+            self._update_row(key)
 
     def segment(self, key: str, record: SegmentRecord) -> None:
         with self.lock:
             super().segment(key, record)
-            self._update(key)
+            self._update_row(key)
         if self.verbose:
-            self._say(f"{key}: {said_of(record)}")
+            self._print_line(f"{key}: {said_of(record)}")
 
     def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
         super().retry(key, segment_id, engine, reason)
-        self._say(f"{key}: segment {segment_id}: {engine} failed: {_first(reason)}")
+        self._print_line(f"{key}: segment {segment_id}: {engine} failed: {_first_line(reason)}")
 
 
-class LogWatch(Watch):
+class LogWatch(ProgressWatch):
     """Log records with fields, for `PYTOON_LOG=json`. The run's own logger says how it begins, goes
     from stage to stage, and ends."""
 
-    def _log(
+    def _write_record(
         self, key: str, message: str, fields: dict[str, Any], level: int = logging.INFO
     ) -> None:
         campaign, slash, _ = key.partition("/")
@@ -274,25 +272,29 @@ class LogWatch(Watch):
 
     def segments(self, key: str, total_frames: int, segments: int) -> None:
         super().segments(key, total_frames, segments)
-        self._log(key, "segments to render", {"frames": total_frames, "segments": segments})
+        self._write_record(
+            key, "segments to render", {"frames": total_frames, "segments": segments}
+        )
 
     def segment(self, key: str, record: SegmentRecord) -> None:
         super().segment(key, record)
-        self._log(key, "segment finished", segment_fields(record))
+        self._write_record(key, "segment finished", segment_fields(record))
 
     def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
         super().retry(key, segment_id, engine, reason)
-        self._log(
-            key, f"{engine} failed: {reason}",
-            retry_fields(segment_id, engine, reason), logging.WARNING,
-        )  # fmt: skip
+        self._write_record(
+            key,
+            f"{engine} failed: {reason}",
+            retry_fields(segment_id, engine, reason),
+            logging.WARNING,
+        )
 
 
-def _first(reason: str) -> str:
+def _first_line(reason: str) -> str:
     return reason.strip().splitlines()[0] if reason.strip() else "no reason given"
 
 
-def watch(to: Console, *, log_format: str, quiet: bool, verbose: bool) -> Watch:
+def open_watch(to: Console, *, log_format: str, quiet: bool, verbose: bool) -> ProgressWatch:
     """The fitting way to show work going on."""
     if log_format == "json":
         return LogWatch()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +16,36 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pytoon_pipeline.briefs.file_names import find_path, is_address, leads_out, without_unseen
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.names import find_path, is_address, leads_out, without_unseen
-from pytoon_pipeline.briefs.reading import read_document, validate
+from pytoon_pipeline.briefs.reading import read_document
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.cli.check import gather, show_brief
-from pytoon_pipeline.cli.files import cannot_write
+from pytoon_pipeline.briefs.validation import validate_data
+from pytoon_pipeline.cli.check import gather_briefs, show_brief
+from pytoon_pipeline.cli.job_files import download_file, relative_path
+from pytoon_pipeline.cli.service_client import (
+    ServiceClient,
+    ServiceError,
+    _raise_settings,
+    open_service_client,
+    problem_of,
+    safe_job_id,
+)
 from pytoon_pipeline.cli.terminal import (
     FAILED,
     OK,
     REFUSED,
-    console,
-    hang,
-    plain,
+    make_visible,
+    open_console,
     print_json,
+    print_labelled,
     settings_and_logs,
     show_problem,
 )
-from pytoon_pipeline.durable import replace_file
-from pytoon_pipeline.errors import FetchRefused, Problem, PytoonError, StoreError, UserError
-from pytoon_pipeline.media.addresses import server_guard, shown
-from pytoon_pipeline.media.answers import AnswerRefused, parse_document, read_answer, without
-from pytoon_pipeline.media.client import checked_token, open_client
-from pytoon_pipeline.service.guard import tokens_of
+from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.service.request import named_files
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.store.base import checked_key
 
 ENDED = ("completed", "failed", "cancelled")
 FILES = {
@@ -56,136 +56,18 @@ FILES = {
 }
 """What a job's files are called here -> where they are below its address."""
 POLL_SECONDS = 1.0
-_MOST_ANSWER = 16 << 20
-"""Bytes of a document that is answered."""
-_MOST_FILE = 8 << 30
-_ANSWER_SECONDS = 300.0
-"""For a question and all of its answer."""
-_FILE_SECONDS = 4 * 3600.0
-"""The same where files go there or come from there."""
 _PATIENCE = 10
 """Looks in a row that may fail while a job is watched: a server may be started anew."""
 _STYLES = {"completed": "bold green", "failed": "bold red", "cancelled": "yellow"}
 
 
-class ServiceError(PytoonError):
-    """The deployment can't be reached, or failed to answer."""
-
-
 # The other side ----------------------------------------------------------------------------------
-
-
-@dataclass
-class Remote:
-    """A running `pytoon serve`. Calls raise UserError for what it refuses, with its problems, and
-    ServiceError where it can't be reached or fails."""
-
-    client: httpx.Client
-    url: str
-    """As it may be shown."""
-
-    def call(self, method: str, path: str, **more: Any) -> Any:
-        """The JSON of an answer."""
-        whole = _FILE_SECONDS if "files" in more else _ANSWER_SECONDS
-        with (
-            self.reaching(),
-            self.client.stream(method, path, extensions={"whole": whole}, **more) as answer,
-        ):
-            data = read_answer(answer, _MOST_ANSWER)
-        self.heed(answer, data)
-        try:
-            return parse_document(data)
-        except ValueError:
-            raise ServiceError(f"{self.url} does not answer as a `pytoon serve` does.") from None
-
-    def job(self, job_id: str) -> dict[str, Any]:
-        return self.call("GET", f"/render/{_safe(job_id)}")
-
-    @contextmanager
-    def reaching(self) -> Iterator[None]:
-        try:
-            yield
-        except AnswerRefused as error:
-            raise ServiceError(
-                f"{self.url} does not answer as a `pytoon serve` does: {error}."
-            ) from None
-        except (httpx.ConnectError, FetchRefused) as error:
-            raise ServiceError(
-                f"{self.url} can't be reached: {error}. Start `pytoon serve` there, and `pytoon "
-                "dev` beside it, or set PYTOON_URL."
-            ) from None
-        except httpx.HTTPError as error:
-            what = str(error) or type(error).__name__
-            raise ServiceError(f"{self.url} did not answer: {what}.") from error
-
-    def heed(self, answer: httpx.Response, data: bytes) -> None:
-        """Raises for an answer that is no success; `data` is what it holds."""
-        if answer.is_success:
-            return
-        try:
-            sent = self.client.headers.get("Authorization", "").rpartition(" ")[2]
-            said = parse_document(without([sent], data))
-            error = said["error"]
-            problems = [_problem(p) for p in said["problems"]]
-            problems = problems or [Problem(error["code"], error["message"], error["remedy"])]
-        except (ValueError, KeyError, TypeError):
-            raise ServiceError(f"{self.url} answered {answer.status_code}.") from None
-        if answer.status_code >= 500:
-            raise ServiceError(f"{self.url}: {error['message']} {error['remedy']}")
-        if answer.status_code == 401:
-            problems = [
-                Problem(
-                    "auth.token", f"{self.url} does not know this token.",
-                    "Set it to the one that `pytoon serve` was started with.", field="PYTOON_TOKEN",
-                )
-            ]  # fmt: skip
-        raise UserError(problems)
-
-
-def _problem(said: dict[str, Any]) -> Problem:
-    known = {k: v for k, v in said.items() if k in Problem.__dataclass_fields__}
-    return Problem(**known)
-
-
-def _safe(job_id: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", job_id):
-        raise UserError(
-            Problem("job.unknown", f"{plain(job_id)!r} is no job.", "`pytoon submit` prints them.")
-        )
-    return job_id
-
-
-def _raise_settings(error: UserError) -> None:
-    """Raises what is wrong for every job alike."""
-    if any(p.code in ("auth.token", "settings.url") for p in error.problems):
-        raise error
-
-
-@contextmanager
-def remote(settings: Settings) -> Iterator[Remote]:
-    tokens = tokens_of(settings.token)
-    token = checked_token(tokens[0], "PYTOON_TOKEN") if tokens else None
-    try:
-        guard = server_guard(settings.url, "PYTOON_URL")
-    except FetchRefused:
-        raise UserError(
-            Problem(
-                "settings.url", f"{shown(settings.url)!r} is not an http address.",
-                "Set it to where `pytoon serve` listens.", field="PYTOON_URL",
-            )
-        ) from None  # fmt: skip
-    with open_client(guard, connect=10.0, silence=120.0, whole=_ANSWER_SECONDS) as client:
-        client.base_url = httpx.URL(settings.url)
-        client.headers["Accept-Encoding"] = "identity"
-        if token:
-            client.headers["Authorization"] = f"Bearer {token}"
-        yield Remote(client, shown(settings.url))
 
 
 # Submit ------------------------------------------------------------------------------------------
 
 
-def submit(
+def submit_briefs(
     paths: Sequence[Path],
     *,
     campaign: str | None = None,
@@ -198,11 +80,11 @@ def submit(
     Exit code: 2 when a brief was refused; with `watch` also that of `status`.
     """
     settings = settings_and_logs()
-    sources, refused = gather(paths)
-    to = console(stderr=as_json)
+    sources, refused = gather_briefs(paths)
+    to = open_console(stderr=as_json)
     code, jobs = OK, []
 
-    def refuse(name: str, path: Path, problems: Sequence[Problem]) -> None:
+    def print_refusal(name: str, path: Path, problems: Sequence[Problem]) -> None:
         nonlocal code
         code = REFUSED
         show_brief(to, name, path, "refused", "bold red", problems)
@@ -210,39 +92,43 @@ def submit(
             print_json({"brief": str(path), "problems": [p.as_dict() for p in problems]})
 
     for path, problems in refused:
-        refuse(plain(path), path, problems)
-    with remote(settings) as there:
+        print_refusal(make_visible(path), path, problems)
+    with open_service_client(settings) as there:
         for source in sources:
             try:
-                job = _send(there, settings, source, campaign, priority)
+                job = _send_brief(there, settings, source, campaign, priority)
             except UserError as error:
                 _raise_settings(error)
-                refuse(source.key, source.path, error.problems)
+                print_refusal(source.key, source.path, error.problems)
                 continue
             jobs.append(job["job_id"])
             if as_json and not watch:
                 print_json(job)
             elif not as_json:
-                row = Text().append("sent     ", "bold green").append(plain(source.key), "bold")
+                row = (
+                    Text()
+                    .append("sent     ", "bold green")
+                    .append(make_visible(source.key), "bold")
+                )
                 to.print(row.append(f"  {job['job_id']}"), soft_wrap=True)
         if watch and jobs:
-            code = max(code, _watch(there, jobs, to, as_json))
+            code = max(code, _watch_jobs(there, jobs, to, as_json))
     return code
 
 
-def _send(
-    there: Remote,
+def _send_brief(
+    there: ServiceClient,
     settings: Settings,
     source: BriefSource,
     campaign: str | None,
     priority: int | None,
 ) -> dict[str, Any]:
     """One brief to the server. Raises UserError with its problems."""
-    data, files = _prepared(settings, source)
-    request = {
+    data, files = _prepare_brief(settings, source)
+    request: dict[str, Any] = {
         source.kind: data,
-        "campaign": _name(campaign or source.campaign),
-        "name": _name(source.name),
+        "campaign": _api_name(campaign or source.campaign),
+        "name": _api_name(source.name),
     }
     if priority is not None:
         request["priority"] = priority
@@ -251,9 +137,9 @@ def _send(
     headers = {"Idempotency-Key": secrets.token_urlsafe(16)}
     if not files:
         headers["Content-Type"] = "application/json"
-        return _twice(lambda: there.call("POST", "/render", content=text, headers=headers))
+        return _post_twice(lambda: there.call("POST", "/render", content=text, headers=headers))
 
-    def post() -> dict[str, Any]:
+    def post_brief() -> dict[str, Any]:
         with ExitStack() as stack:
             parts: list[Any] = [("brief", (None, text, "application/json"))]
             for name, path in files.items():
@@ -267,10 +153,10 @@ def _send(
                 parts.append(("media", (name, file, "application/octet-stream")))
             return there.call("POST", "/render", files=parts, headers=headers)
 
-    return _twice(post)
+    return _post_twice(post_brief)
 
 
-def _twice(post: Any) -> dict[str, Any]:
+def _post_twice(post: Any) -> dict[str, Any]:
     try:
         return post()
     except ServiceError as error:
@@ -279,12 +165,12 @@ def _twice(post: Any) -> dict[str, Any]:
         return post()
 
 
-def _name(text: str) -> str:
+def _api_name(text: str) -> str:
     """A name as the API takes it."""
     return "".join(c if ord(c) > 31 and ord(c) != 127 else "_" for c in text)[:100] or "_"
 
 
-def _prepared(
+def _prepare_brief(
     settings: Settings, source: BriefSource
 ) -> tuple[dict[str, Any], dict[str, Path]]:
     """What a brief says, as JSON, and the files of this machine that it names."""
@@ -298,8 +184,8 @@ def _prepared(
         problems = [p for p in document.problems if p.severity == "error"]
     if data is None or problems:
         raise UserError(problems)
-    model: Brief | RenderSpec | None
-    model, problems = validate(Brief if source.kind == "brief" else RenderSpec, data, source.shown)
+    kind_model: type[Brief] | type[RenderSpec] = Brief if source.kind == "brief" else RenderSpec
+    model, problems = validate_data(kind_model, data, source.shown)
     if isinstance(model, Brief) and not problems:
         # In JSON `"15"` is no number, as it is in YAML.
         data = model.model_dump(mode="json", exclude_unset=True)
@@ -309,7 +195,7 @@ def _prepared(
         if is_address(each.name) or (colon and root in settings.media_roots):
             continue  # The server takes these from there.
         known = document.files.get(each.name, each.name) if document else each.name
-        found = _inside(source.folder, known)
+        found = _file_inside(source.folder, known)
         if found is not None:
             files[each.name] = found
         elif each.needed:
@@ -318,15 +204,16 @@ def _prepared(
                     "media.missing",
                     f"{each.name} is no file in the folder of this brief.",
                     "Check the spelling, or copy the file there.",
-                    file=source.shown, field=each.field,
+                    file=source.shown,
+                    field=each.field,
                 )
-            )  # fmt: skip
+            )
     if problems:
-        raise UserError([document.locate(p) for p in problems] if document else problems)
+        raise UserError([document.locate_problem(p) for p in problems] if document else problems)
     return data, files
 
 
-def _inside(folder: Path, name: str) -> Path | None:
+def _file_inside(folder: Path, name: str) -> Path | None:
     """A file inside the folder of a brief; links that lead out are followed by nobody."""
     path = folder / find_path(folder, name).path
     try:
@@ -341,33 +228,33 @@ def _inside(folder: Path, name: str) -> Path | None:
 # Status ------------------------------------------------------------------------------------------
 
 
-def status(jobs: Sequence[str], *, watch: bool = False, as_json: bool = False) -> int:
+def print_status(jobs: Sequence[str], *, watch: bool = False, as_json: bool = False) -> int:
     """What became of jobs, or of the newest ones when none is named.
 
     Exit code: 2 for one that is unknown or whose brief was refused, else 1 for one that failed or
     was cancelled, else 0; of jobs that were not named 0.
     """
     settings = settings_and_logs()
-    to = console(stderr=as_json)
-    with remote(settings) as there:
+    to = open_console(stderr=as_json)
+    with open_service_client(settings) as there:
         if not jobs:
             found = there.call("GET", "/render", params={"limit": 50})["jobs"]
             if watch:
                 found = [j for j in found if j["state"] not in ENDED]
                 if found:
-                    return _watch(there, [j["job_id"] for j in found], to, as_json)
-            _show(found, to, as_json)
+                    return _watch_jobs(there, [j["job_id"] for j in found], to, as_json)
+            _print_jobs(found, to, as_json)
             if not found and not as_json:
                 to.print("No jobs." if not watch else "No jobs at work.")
             return OK
         if watch:
-            return _watch(there, list(dict.fromkeys(jobs)), to, as_json)
-        found, code = _ask(there, list(dict.fromkeys(jobs)))
-        _show(list(found.values()), to, as_json)
-    return max([code, *map(_code, found.values())])
+            return _watch_jobs(there, list(dict.fromkeys(jobs)), to, as_json)
+        found, code = _ask_jobs(there, list(dict.fromkeys(jobs)))
+        _print_jobs(list(found.values()), to, as_json)
+    return max([code, *map(_exit_code, found.values())])
 
 
-def _ask(there: Remote, jobs: Sequence[str]) -> tuple[dict[str, dict[str, Any]], int]:
+def _ask_jobs(there: ServiceClient, jobs: Sequence[str]) -> tuple[dict[str, dict[str, Any]], int]:
     """Jobs by id, and 2 where one of them is unknown, which is said."""
     found, code = {}, OK
     for job_id in jobs:
@@ -377,25 +264,25 @@ def _ask(there: Remote, jobs: Sequence[str]) -> tuple[dict[str, dict[str, Any]],
             _raise_settings(error)
             code = REFUSED
             for problem in error.problems:
-                row = Text().append("unknown  ", "bold red").append(plain(job_id), "bold")
-                console(stderr=True).print(row, soft_wrap=True)
-                show_problem(console(stderr=True), problem)
+                row = Text().append("unknown  ", "bold red").append(make_visible(job_id), "bold")
+                open_console(stderr=True).print(row, soft_wrap=True)
+                show_problem(open_console(stderr=True), problem)
     return found, code
 
 
-def _code(job: dict[str, Any]) -> int:
+def _exit_code(job: dict[str, Any]) -> int:
     if job["state"] == "failed":
         return REFUSED if job["problems"] else FAILED
     return FAILED if job["state"] == "cancelled" else OK
 
 
-def _show(jobs: Sequence[dict[str, Any]], to: Console, as_json: bool) -> None:
+def _print_jobs(jobs: Sequence[dict[str, Any]], to: Console, as_json: bool) -> None:
     if as_json:
         for job in jobs:
             print_json(job)
         return
     if jobs:
-        to.print(_table(jobs))
+        to.print(_jobs_table(jobs))
     for job in jobs:
         _show_end(job, to)
 
@@ -404,14 +291,16 @@ def _show_end(job: dict[str, Any], to: Console) -> None:
     """What a failed job is to be told of."""
     if job["state"] != "failed":
         return
-    to.print(Text(plain(job["job_id"]), "bold"), soft_wrap=True)
+    to.print(Text(make_visible(job["job_id"]), "bold"), soft_wrap=True)
     for problem in job["problems"]:
-        show_problem(to, _problem(problem))
+        show_problem(to, problem_of(problem))
     if not job["problems"]:
-        hang(to, "failed", plain(job["error"] or "It does not say why."), "bold red")
+        print_labelled(
+            to, "failed", make_visible(job["error"] or "It does not say why."), "bold red"
+        )
 
 
-def _table(jobs: Sequence[dict[str, Any]]) -> Table:
+def _jobs_table(jobs: Sequence[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("JOB", no_wrap=True)
     table.add_column("STATE", no_wrap=True)
@@ -421,16 +310,16 @@ def _table(jobs: Sequence[dict[str, Any]]) -> Table:
     for job in jobs:
         state = job["state"]
         table.add_row(
-            Text(plain(job["job_id"])),
-            Text(plain(state), _STYLES.get(state, "cyan")),
+            Text(make_visible(job["job_id"])),
+            Text(make_visible(state), _STYLES.get(state, "cyan")),
             Text(f"{job['progress']:.0%}"),
-            Text(plain(job["key"] or job["name"])),
-            Text(_remarks(job), "dim"),
+            Text(make_visible(job["key"] or job["name"])),
+            Text(_job_remarks(job), "dim"),
         )
     return table
 
 
-def _remarks(job: dict[str, Any]) -> str:
+def _job_remarks(job: dict[str, Any]) -> str:
     checks = job["checks"] or {"failed": 0, "warnings": 0}
     said = [
         f"{job['seconds']:.1f} s" if job["seconds"] else "",
@@ -440,9 +329,9 @@ def _remarks(job: dict[str, Any]) -> str:
     return ", ".join(s for s in said if s)
 
 
-def _watch(there: Remote, jobs: Sequence[str], to: Console, as_json: bool) -> int:
+def _watch_jobs(there: ServiceClient, jobs: Sequence[str], to: Console, as_json: bool) -> int:
     """Until all have ended: a table that moves on a terminal, else a line for each change."""
-    found, code = _ask(there, jobs)
+    found, code = _ask_jobs(there, jobs)
     live = None
     if to.is_terminal and not to.is_dumb_terminal and not as_json:
         live = Live(console=to, refresh_per_second=4, transient=True)
@@ -451,21 +340,23 @@ def _watch(there: Remote, jobs: Sequence[str], to: Console, as_json: bool) -> in
         while True:
             for job_id, job in found.items():
                 if told.get(job_id) != job["state"] and not live:
-                    label = f"{plain(job['key'] or job['name'])}: {plain(job['state'])}"
+                    label = (
+                        f"{make_visible(job['key'] or job['name'])}: {make_visible(job['state'])}"
+                    )
                     to.print(Text(label), soft_wrap=True)
                 told[job_id] = job["state"]
             if live:
-                live.update(_table(list(found.values())))
+                live.update(_jobs_table(list(found.values())))
             open_jobs = [i for i, j in found.items() if j["state"] not in ENDED]
             if not open_jobs:
                 break
             time.sleep(POLL_SECONDS)
-            found |= {i: _patiently(there, i) for i in open_jobs}
-    _show(list(found.values()), to, as_json)
-    return max([code, *map(_code, found.values())])
+            found |= {i: _fetch_job_retrying(there, i) for i in open_jobs}
+    _print_jobs(list(found.values()), to, as_json)
+    return max([code, *map(_exit_code, found.values())])
 
 
-def _patiently(there: Remote, job_id: str) -> dict[str, Any]:
+def _fetch_job_retrying(there: ServiceClient, job_id: str) -> dict[str, Any]:
     for left in reversed(range(_PATIENCE)):
         try:
             return there.job(job_id)
@@ -479,7 +370,7 @@ def _patiently(there: Remote, job_id: str) -> dict[str, Any]:
 # Fetch -------------------------------------------------------------------------------------------
 
 
-def fetch(jobs: Sequence[str], *, out: Path, as_json: bool = False) -> int:
+def fetch_videos(jobs: Sequence[str], *, out: Path, as_json: bool = False) -> int:
     """Bring the files of completed jobs to `<out>/<campaign>/<brief>/`. What was fetched in part
     is gone on with; what is there already is left.
 
@@ -487,134 +378,55 @@ def fetch(jobs: Sequence[str], *, out: Path, as_json: bool = False) -> int:
     completed, else 0.
     """
     settings = settings_and_logs()
-    to = console(stderr=as_json)
-    with remote(settings) as there:
-        found, code = _ask(there, list(dict.fromkeys(jobs)))
+    to = open_console(stderr=as_json)
+    with open_service_client(settings) as there:
+        found, code = _ask_jobs(there, list(dict.fromkeys(jobs)))
         for job in found.values():
             if job["state"] != "completed":
-                code = max(code, _code(job), FAILED)
+                code = max(code, _exit_code(job), FAILED)
                 row = Text().append(f"{job['state']:<11}", _STYLES.get(job["state"], "cyan"))
-                to.print(row.append(plain(job["job_id"]), "bold"), soft_wrap=True)
+                to.print(row.append(make_visible(job["job_id"]), "bold"), soft_wrap=True)
                 _show_end(job, to)
                 continue
-            folder = out / _place(job["key"])
+            folder = out / relative_path(job["key"])
             paths = {}
             for name, address in FILES.items():
                 path = folder / name
-                _download(there, f"/render/{_safe(job['job_id'])}/{address}", path)
+                download_file(there, f"/render/{safe_job_id(job['job_id'])}/{address}", path)
                 paths[name] = str(path)
             if as_json:
                 print_json({"job_id": job["job_id"], "key": job["key"], "files": paths})
             else:
-                row = Text().append("fetched    ", "bold green").append(plain(job["key"]), "bold")
+                row = (
+                    Text()
+                    .append("fetched    ", "bold green")
+                    .append(make_visible(job["key"]), "bold")
+                )
                 to.print(row.append(f"  {folder}"), soft_wrap=True)
     return code
-
-
-def _place(key: str) -> str:
-    """A key as a way below a folder: it comes from elsewhere and must not lead out of it."""
-    try:
-        return checked_key(key)
-    except StoreError as error:
-        raise ServiceError(f"The server calls a video {plain(key)!r}, which is no name.") from error
-
-
-def _download(there: Remote, address: str, path: Path) -> None:
-    """One file, whole or not at all. Its beginning is kept under a name that says of which
-    contents it is the beginning, so that it is gone on with only while they are the same."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        headers, part = {}, _part(path)
-        if path.is_file():
-            headers["If-None-Match"] = f'"{_sha256(path)[:32]}"'
-        if part is not None:
-            headers["Range"] = f"bytes={part.stat().st_size}-"
-            headers["If-Range"] = f'"{_mark(part)}"'
-        whole = {"whole": _FILE_SECONDS}
-        with (
-            there.reaching(),
-            there.client.stream("GET", address, headers=headers, extensions=whole) as answer,
-        ):
-            if answer.status_code == 304:
-                if part is not None:
-                    part.unlink()
-                return
-            if answer.status_code != 416:
-                if not answer.is_success:
-                    there.heed(answer, read_answer(answer, _MOST_ANSWER))
-                part = _receive(answer, path, part)
-            elif part is None:
-                raise ServiceError(f"{there.url} can't send {path.name}.")
-        # After a 416 there was nothing left to send.
-        if _sha256(part)[:32] != _mark(part):
-            part.unlink()
-            raise ServiceError(f"{path.name} came damaged. Fetch it again.")
-        part.chmod(0o644)
-        replace_file(part, path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def _receive(answer: httpx.Response, path: Path, part: Path | None) -> Path:
-    if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise ServiceError(f"The answer for {path.name} is packed: a proxy in between changes it.")
-    mark = answer.headers.get("etag", "").strip('"')
-    if not re.fullmatch("[0-9a-f]{32}", mark):
-        raise ServiceError(f"The answer for {path.name} does not say what it holds.")
-    going_on = answer.status_code == 206 and part is not None and _mark(part) == mark
-    if part is not None and not going_on:
-        part.unlink()
-    target = path.with_name(f".{path.name}.{mark}.part")
-    with target.open("ab" if going_on else "wb") as file:
-        for piece in answer.iter_raw():
-            if file.tell() + len(piece) > _MOST_FILE:
-                raise ServiceError(f"The answer for {path.name} has more than {_MOST_FILE} bytes.")
-            file.write(piece)
-    return target
-
-
-def _part(path: Path) -> Path | None:
-    """The beginning of a file that an earlier call fetched."""
-    parts = [
-        p for p in path.parent.iterdir()
-        if re.fullmatch(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.part", p.name)
-    ]  # fmt: skip
-    parts.sort(key=lambda p: p.stat().st_mtime)
-    for old in parts[:-1]:
-        old.unlink()
-    return parts[-1] if parts else None
-
-
-def _mark(part: Path) -> str:
-    return part.name.split(".")[-2]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # Cancel ------------------------------------------------------------------------------------------
 
 
-def cancel(jobs: Sequence[str], *, as_json: bool = False) -> int:
+def cancel_jobs(jobs: Sequence[str], *, as_json: bool = False) -> int:
     """Cancel jobs that have not ended.
 
     Exit code: 2 for one that is unknown, else 1 for one that had ended otherwise, else 0.
     """
     settings = settings_and_logs()
-    to = console(stderr=as_json)
+    to = open_console(stderr=as_json)
     code = OK
-    with remote(settings) as there:
+    with open_service_client(settings) as there:
         for job_id in dict.fromkeys(jobs):
             try:
-                job = there.call("DELETE", f"/render/{_safe(job_id)}")
+                job = there.call("DELETE", f"/render/{safe_job_id(job_id)}")
             except UserError as error:
                 _raise_settings(error)
                 late = any(p.code == "job.completed" for p in error.problems)
                 code = max(code, FAILED if late else REFUSED)
                 label = "completed  " if late else "unknown    "
-                row = Text().append(label, "bold red").append(plain(job_id), "bold")
+                row = Text().append(label, "bold red").append(make_visible(job_id), "bold")
                 to.print(row, soft_wrap=True)
                 for problem in error.problems:
                     show_problem(to, problem)
@@ -624,5 +436,5 @@ def cancel(jobs: Sequence[str], *, as_json: bool = False) -> int:
                 print_json(job)
             else:
                 row = Text().append(f"{job['state']:<11}", _STYLES.get(job["state"], "cyan"))
-                to.print(row.append(plain(job_id), "bold"), soft_wrap=True)
+                to.print(row.append(make_visible(job_id), "bold"), soft_wrap=True)
     return code

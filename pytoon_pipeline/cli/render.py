@@ -13,18 +13,18 @@ from rich.console import Console
 from rich.text import Text
 
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.cli.check import counted, gather, show_brief, shown_path
+from pytoon_pipeline.cli.check import count_of, gather_briefs, show_brief, shown_path
 from pytoon_pipeline.cli.files import writable_folder
-from pytoon_pipeline.cli.progress import STAGES, Watch, Work, log, watch
+from pytoon_pipeline.cli.progress import STAGES, BriefProgress, ProgressWatch, log, open_watch
 from pytoon_pipeline.cli.terminal import (
     FAILED,
     OK,
     REFUSED,
-    console,
     crash_line,
-    hang,
-    plain,
+    make_visible,
+    open_console,
     print_json,
+    print_labelled,
     problem_of,
     settings_and_logs,
     show_error,
@@ -34,21 +34,25 @@ from pytoon_pipeline.engines.base import NOBODY
 from pytoon_pipeline.errors import Problem, PytoonError, UserError
 from pytoon_pipeline.settings import Settings
 from pytoon_pipeline.stages.documents import MetricsDocument
-from pytoon_pipeline.store import Store, where
+from pytoon_pipeline.store import Store, describe_location
 from pytoon_pipeline.store.publish import publish_folder
 
 if TYPE_CHECKING:
-    from pytoon_pipeline.defs.run import BriefResult
+    from pytoon_pipeline.runtime.brief_runs import BriefResult
 
 RESULTS = (
-    "video.mp4", "thumbnail.jpg", "captions.srt", "captions.vtt", "render_spec.json",
+    "video.mp4",
+    "thumbnail.jpg",
+    "captions.srt",
+    "captions.vtt",
+    "render_spec.json",
     "metrics.json",
-)  # fmt: skip
+)
 """The files of a finished brief."""
 
 
 @dataclass
-class Outcome:
+class RenderOutcome:
     """What became of one brief, for people and for programs."""
 
     name: str
@@ -67,19 +71,19 @@ class Outcome:
     """Of the whole brief."""
 
 
-def render(
+def render_briefs(
     paths: Sequence[Path], *, out: Path | None, as_json: bool, quiet: bool, verbose: bool
 ) -> int:
     """Exit code: 2 when a brief was refused, else 1 when one failed, else 0."""
-    to = console(stderr=as_json)
+    to = open_console(stderr=as_json)
     settings = settings_and_logs(to, verbose)
-    sources, refused = gather(paths)
+    sources, refused = gather_briefs(paths)
     if out is not None and sources:
         writable_folder(out)
     began = time.monotonic()
-    outcomes: list[Outcome] = []
+    outcomes: list[RenderOutcome] = []
 
-    def done(outcome: Outcome) -> None:
+    def note_outcome(outcome: RenderOutcome) -> None:
         if outcomes and not quiet:
             to.print()
         outcomes.append(outcome)
@@ -89,9 +93,12 @@ def render(
             "brief ended",
             extra={
                 "fields": {
-                    "partition": said["key"], "campaign": said["campaign"],
-                    "run_id": said["run_id"], "degraded": said["degraded"],
-                    "cached": said["cached"], "seconds": said["seconds_spent"]["total"],
+                    "partition": said["key"],
+                    "campaign": said["campaign"],
+                    "run_id": said["run_id"],
+                    "degraded": said["degraded"],
+                    "cached": said["cached"],
+                    "seconds": said["seconds_spent"]["total"],
                 }
             },
         )
@@ -99,12 +106,12 @@ def render(
             print_json(said)
 
     for path, problems in refused:
-        done(Outcome(plain(path), path, exit_code=REFUSED, problems=problems))
+        note_outcome(RenderOutcome(make_visible(path), path, exit_code=REFUSED, problems=problems))
     if sources:
-        _render_all(sources, settings, to, out, quiet, verbose, done)
+        _render_all(sources, settings, to, out, quiet, verbose, note_outcome)
     if len(outcomes) > 1 and not quiet:
         to.print()
-        to.print(_summary(outcomes, time.monotonic() - began), soft_wrap=True)
+        to.print(_summarise(outcomes, time.monotonic() - began), soft_wrap=True)
     codes = {o.exit_code for o in outcomes}
     return REFUSED if REFUSED in codes else FAILED if FAILED in codes else OK
 
@@ -116,19 +123,19 @@ def _render_all(
     out: Path | None,
     quiet: bool,
     verbose: bool,
-    done: Callable[[Outcome], None],
+    done: Callable[[RenderOutcome], None],
 ) -> None:
-    with watch(to, log_format=settings.log, quiet=quiet, verbose=verbose) as eye:
+    with open_watch(to, log_format=settings.log, quiet=quiet, verbose=verbose) as eye:
         # These imports take seconds, so something is seen before them.
         eye.begin(sources[0].key)
-        from pytoon_pipeline.defs.run import open_instance, run_brief
+        from pytoon_pipeline.runtime.brief_runs import open_instance, run_brief
         from pytoon_pipeline.stages.services import open_services
 
         services = open_services(settings)
         with open_instance(settings) as instance:
             eye.end(sources[0].key)
             for number, source in enumerate(sources, 1):
-                outcome = Outcome(source.key, source.path, source)
+                outcome = RenderOutcome(source.key, source.path, source)
                 place = f"{number} of {len(sources)}" if len(sources) > 1 else ""
                 started = time.monotonic()
                 try:
@@ -142,7 +149,7 @@ def _render_all(
                     # Dagster takes being stopped for a failed run.
                     eye.sign.heed()
                     outcome.seconds = time.monotonic() - started
-                    _take(outcome, result, eye, services.store, out)
+                    _take_result(outcome, result, eye, services.store, out)
                 except PytoonError as error:
                     outcome.exit_code = REFUSED if isinstance(error, UserError) else FAILED
                     outcome.problems += problem_of(error)
@@ -153,12 +160,12 @@ def _render_all(
                 done(outcome)
 
 
-def _take(
-    outcome: Outcome, result: BriefResult, eye: Watch, store: Store, out: Path | None
+def _take_result(
+    outcome: RenderOutcome, result: BriefResult, eye: ProgressWatch, store: Store, out: Path | None
 ) -> None:
     """What came of a run."""
     outcome.name, outcome.run_id = result.key, result.run_id
-    outcome.problems = [Problem(**p) for p in _warnings(result)] + list(result.problems)
+    outcome.problems = [Problem(**p) for p in _list_warnings(result)] + list(result.problems)
     outcome.error, outcome.metrics = result.error, result.metrics
     if result.traceback:
         outcome.error = crash_line(result.error or "", result.traceback)
@@ -174,7 +181,7 @@ def _take(
     broken = [v for v in metrics.verdicts if not v.passed and v.severity == "error"]
     outcome.exit_code = OK if result.ok and not broken else FAILED
     outcome.files = {
-        name: where(store, f"videos/{result.key}/{name}")
+        name: describe_location(store, f"videos/{result.key}/{name}")
         for name in RESULTS
         if store.exists(f"videos/{result.key}/{name}")
     }
@@ -182,24 +189,22 @@ def _take(
     if out is not None and outcome.exit_code != OK:
         outcome.problems.append(
             Problem(
-                "out.withheld", f"The video was not copied to {out}, because it failed a check.",
-                "Look at it in the store, named below.", "info",
+                "out.withheld",
+                f"The video was not copied to {out}, because it failed a check.",
+                "Look at it in the store, named below.",
+                "info",
             )
         )
     elif out is not None:
         assert outcome.source is not None
         target = _may_publish(out, outcome.source, result.key)
-        publish_folder(
-            target, {n: store.local(f"videos/{result.key}/{n}") for n in outcome.files}
-        )
+        publish_folder(target, {n: store.local(f"videos/{result.key}/{n}") for n in outcome.files})
         outcome.files = {n: str(target / n) for n in outcome.files}
 
 
-def _warnings(result: BriefResult) -> list[dict[str, Any]]:
+def _list_warnings(result: BriefResult) -> list[dict[str, Any]]:
     found = result.spec.metadata.get("warnings", []) if result.spec else []
-    return [
-        {k: tuple(v) if isinstance(v, list) else v for k, v in w.items()} for w in found
-    ]
+    return [{k: tuple(v) if isinstance(v, list) else v for k, v in w.items()} for w in found]
 
 
 def _may_publish(out: Path, source: BriefSource, key: str) -> Path:
@@ -210,23 +215,26 @@ def _may_publish(out: Path, source: BriefSource, key: str) -> Path:
     """
     target = Path(os.path.abspath(out.joinpath(*key.split("/"))))
 
-    def refuse(message: str) -> UserError:
+    def refusal_error(message: str) -> UserError:
         return UserError(
             Problem(
-                "out.taken", message, "Choose another folder for --out.", file=str(target),
+                "out.taken",
+                message,
+                "Choose another folder for --out.",
+                file=str(target),
                 field="--out",
             )
         )
 
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise refuse("is there already and is not a folder.")
+        raise refusal_error("is there already and is not a folder.")
     if target.is_dir():
         if source.folder.resolve().is_relative_to(target.resolve()):
-            raise refuse("holds the brief itself, which would be lost.")
+            raise refusal_error("holds the brief itself, which would be lost.")
         names = {p.name for p in target.iterdir()}
         other = sorted(names - set(RESULTS))
         if other or (names and "video.mp4" not in names):
-            raise refuse(
+            raise refusal_error(
                 f"holds files that are no earlier result ({', '.join(other or sorted(names))})."
             )
     return target
@@ -236,15 +244,22 @@ def _may_publish(out: Path, source: BriefSource, key: str) -> Path:
 
 
 PARTS = (
-    "compile", "segments", "assemble", "transitions", "sound", "link", "check", "thumbnail",
+    "compile",
+    "segments",
+    "assemble",
+    "transitions",
+    "sound",
+    "link",
+    "check",
+    "thumbnail",
     "dagster",
-)  # fmt: skip
+)
 """Parts of the work in the order of the pipeline. `assemble` stands for the three after it where
 they were not done anew."""
 
 
 def time_spent(
-    work: Work, metrics: MetricsDocument | None, whole: float
+    work: BriefProgress, metrics: MetricsDocument | None, whole: float
 ) -> dict[str, float]:
     """Part of the work -> seconds, of this run. What the stages did not take, Dagster did."""
     spent: dict[str, float] = {}
@@ -273,7 +288,7 @@ def _time_line(spent: Mapping[str, float], whole: float) -> str:
 # For programs ------------------------------------------------------------------------------------
 
 
-def as_object(o: Outcome) -> dict[str, Any]:
+def as_object(o: RenderOutcome) -> dict[str, Any]:
     """One brief as one JSON object; every key is always there."""
     m = o.metrics
     problems = [p.as_dict() for p in o.problems]
@@ -304,7 +319,7 @@ def as_object(o: Outcome) -> dict[str, Any]:
 # For people --------------------------------------------------------------------------------------
 
 
-def show_outcome(to: Console, o: Outcome, quiet: bool) -> None:
+def show_outcome(to: Console, o: RenderOutcome, quiet: bool) -> None:
     state, style = {
         OK: ("done", "bold green"),
         FAILED: ("FAILED", "bold red"),
@@ -319,40 +334,56 @@ def show_outcome(to: Console, o: Outcome, quiet: bool) -> None:
     m = o.metrics
     if m is None:
         return
-    for label, name in (("video", "video.mp4"), ("thumbnail", "thumbnail.jpg"),
-                        ("captions", "captions.srt")):
+    for label, name in (
+        ("video", "video.mp4"),
+        ("thumbnail", "thumbnail.jpg"),
+        ("captions", "captions.srt"),
+    ):
         if name in o.files:
-            hang(to, label, shown_path(Path(o.files[name])) if "://" not in o.files[name]
-                 else o.files[name])
-    hang(to, "length", _about(m))
+            print_labelled(
+                to,
+                label,
+                shown_path(Path(o.files[name])) if "://" not in o.files[name] else o.files[name],
+            )
+    print_labelled(to, "length", _describe_metrics(m))
     for segment in m.segments:
         if segment.degraded or segment.used_fallback:
             reasons = "; ".join(
-                t.reason.splitlines()[0] if t.engine == NOBODY
+                t.reason.splitlines()[0]
+                if t.engine == NOBODY
                 else f"{t.engine}: {t.reason.splitlines()[0]}"
-                for t in segment.tries if t.reason
+                for t in segment.tries
+                if t.reason
             )
             word = "degraded to a plain still" if segment.degraded else f"by {segment.engine}"
-            hang(to, "warning", f"segment {segment.segment_id} {word}"
-                 + (f" ({reasons})" if reasons else ""), "bold yellow")
+            print_labelled(
+                to,
+                "warning",
+                f"segment {segment.segment_id} {word}" + (f" ({reasons})" if reasons else ""),
+                "bold yellow",
+            )
     failed = [v for v in m.verdicts if not v.passed]
     passed = len(m.verdicts) - len(failed)
-    hang(to, "quality", f"{passed} of {len(m.verdicts)} checks passed", "" if not failed else
-         "bold yellow" if o.exit_code == OK else "bold red")
+    print_labelled(
+        to,
+        "quality",
+        f"{passed} of {len(m.verdicts)} checks passed",
+        "" if not failed else "bold yellow" if o.exit_code == OK else "bold red",
+    )
     for verdict in failed:
         show_problem(
             to,
             Problem(verdict.name, verdict.message, verdict.remedy, verdict.severity),
         )
-    from pytoon_pipeline.spec.passes.brand_safety import REVIEWED
+    from pytoon_pipeline.compiler.passes.brand_safety import REVIEWED
 
     for note in m.notes:
         if not note.startswith(REVIEWED):  # said above, with its field and remedy
-            hang(to, "note", note, "cyan")
-    hang(to, "time", _time_line(o.spent, o.seconds), "dim")
+            print_labelled(to, "note", note, "cyan")
+    print_labelled(to, "time", _time_line(o.spent, o.seconds), "dim")
 
 
-def _about(m: MetricsDocument) -> str:
+def _describe_metrics(m: MetricsDocument) -> str:
     ready = sum(s.cached for s in m.segments)
     reuse = ""
     if m.video.cached:
@@ -365,9 +396,9 @@ def _about(m: MetricsDocument) -> str:
     )
 
 
-def _summary(outcomes: Sequence[Outcome], seconds: float) -> str:
+def _summarise(outcomes: Sequence[RenderOutcome], seconds: float) -> str:
     words = ((OK, "done"), (FAILED, "failed"), (REFUSED, "refused"))
     counts = [
         f"{n} {word}" for code, word in words if (n := sum(o.exit_code == code for o in outcomes))
     ]
-    return f"{counted(len(outcomes), 'brief')}: {', '.join(counts)}, in {seconds:.1f} s."
+    return f"{count_of(len(outcomes), 'brief')}: {', '.join(counts)}, in {seconds:.1f} s."

@@ -7,22 +7,29 @@ from pathlib import Path
 
 from rich.text import Text
 
-from pytoon_pipeline.briefs.deleted import mark_deleted
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.cli.check import counted, shown_path
+from pytoon_pipeline.cli.check import count_of, shown_path
 from pytoon_pipeline.cli.files import writable_folder
-from pytoon_pipeline.cli.render import where
-from pytoon_pipeline.cli.terminal import OK, console, hang, plain, print_json, settings_and_logs
+from pytoon_pipeline.cli.render import describe_location
+from pytoon_pipeline.cli.terminal import (
+    OK,
+    make_visible,
+    open_console,
+    print_json,
+    print_labelled,
+    settings_and_logs,
+)
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.intake.deletions import mark_deleted
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.report import export_report, write_report
 from pytoon_pipeline.report.write import ReportDocument, find_campaign, folder_name
 from pytoon_pipeline.store import open_store
 
 
-def report(campaigns: list[str], out: Path | None, as_json: bool) -> int:
+def write_reports(campaigns: list[str], out: Path | None, as_json: bool) -> int:
     """Write the pages of some campaigns, or of all; with `out` as folders `<out>/<campaign>` with
     copies of the videos. Raises UserError for an unknown campaign, before anything is written."""
-    to = console(stderr=as_json)
+    to = open_console(stderr=as_json)
     settings = settings_and_logs(to)
     ledger, store = Ledger(settings.ledger), open_store(settings)
     mark_deleted(ledger)
@@ -39,7 +46,7 @@ def report(campaigns: list[str], out: Path | None, as_json: bool) -> int:
     for name in wanted:
         if out is None:
             made = write_report(name, ledger, store)
-            page, table = where(store, made.page), where(store, made.table)
+            page, table = describe_location(store, made.page), describe_location(store, made.table)
             # No browser opens s3://; a private store gives links that do, for a while.
             link = store.link(made.page) if page.startswith("s3://") else None
         else:
@@ -49,21 +56,26 @@ def report(campaigns: list[str], out: Path | None, as_json: bool) -> int:
             more = {"link": link} if link else {}
             print_json({**made.model_dump(), "page": page, "table": table, **more})
             continue
-        to.print(Text(plain(name), "bold").append(f"  {_about(made)}", "dim"), soft_wrap=True)
+        to.print(
+            Text(make_visible(name), "bold").append(f"  {_describe_report(made)}", "dim"),
+            soft_wrap=True,
+        )
         for label, place in (("page", page), ("table", table)):
             local = "://" not in place
-            hang(to, label, shown_path(Path(os.path.abspath(place))) if local else place)
+            print_labelled(to, label, shown_path(Path(os.path.abspath(place))) if local else place)
         if link:
-            hang(to, "link", link)
+            print_labelled(to, "link", link)
     return OK
 
 
-def _about(made: ReportDocument) -> str:
-    said = [counted(made.briefs, "brief"), counted(made.videos, "video")]
+def _describe_report(made: ReportDocument) -> str:
+    said = [count_of(made.briefs, "brief"), count_of(made.videos, "video")]
     for number, word in (
-        (made.failed_checks, "with a check not passed"), (made.degraded, "degraded"),
-        (made.counts.get("refused", 0), "refused"), (made.counts.get("failed", 0), "failed"),
+        (made.failed_checks, "with a check not passed"),
+        (made.degraded, "degraded"),
+        (made.counts.get("refused", 0), "refused"),
+        (made.counts.get("failed", 0), "failed"),
         (made.counts.get("deleted", 0), "deleted"),
-    ):  # fmt: skip
+    ):
         said += [f"{number} {word}"] if number else []
     return ", ".join(said)

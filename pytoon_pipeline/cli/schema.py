@@ -13,9 +13,10 @@ from rich.text import Text
 
 from pytoon_pipeline.briefs import model as briefs
 from pytoon_pipeline.cli.files import write_text
-from pytoon_pipeline.cli.terminal import OK, console
-from pytoon_pipeline.spec.model import RenderSpec
-from pytoon_pipeline.spec.presets import Brand, Preset
+from pytoon_pipeline.cli.terminal import OK, open_console
+from pytoon_pipeline.compiler.brand_model import Brand
+from pytoon_pipeline.compiler.preset_model import Preset
+from pytoon_pipeline.plan.model import RenderSpec
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "brief.schema.json": briefs.Brief,
@@ -27,11 +28,11 @@ SCHEMAS: dict[str, type[BaseModel]] = {
 
 SHORT_FORMS: dict[Callable[[Any], Any], dict[str, Any]] = {
     briefs._as_text: {"type": "number"},
-    briefs._item: {"type": "string"},
-    briefs._voice: {"type": "string"},
-    briefs._prompt: {"type": "string"},
-    briefs._music: {"type": "string"},
-    briefs._many: {"type": ["string", "object"]},
+    briefs._normalise_item: {"type": "string"},
+    briefs._normalise_voice: {"type": "string"},
+    briefs._normalise_prompt: {"type": "string"},
+    briefs._normalise_music: {"type": "string"},
+    briefs._as_many: {"type": ["string", "object"]},
 }
 """What a brief may say in short: the function that spells it out -> what it takes. An editor that
 checks a brief by the schema must not mark these as wrong."""
@@ -40,7 +41,7 @@ checks a brief by the schema must not mark these as wrong."""
 _FROM_PLACE: dict[type[BaseModel], tuple[str, ...]] = {Brand: ("folder",), Preset: ("name",)}
 
 
-class _AsWritten(GenerateJsonSchema):
+class _InputSchema(GenerateJsonSchema):
     def function_before_schema(self, schema: Any) -> JsonSchemaValue:
         full = super().function_before_schema(schema)
         short = SHORT_FORMS.get(schema["function"]["function"])
@@ -51,7 +52,7 @@ def schema_text(model: type[BaseModel]) -> str:
     """The JSON Schema of a document, names in snake_case, as a file's text."""
     schema: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **model.model_json_schema(by_alias=False, schema_generator=_AsWritten),
+        **model.model_json_schema(by_alias=False, schema_generator=_InputSchema),
     }
     # Known from where the file lies, and not written in it.
     for name in _FROM_PLACE.get(model, ()):
@@ -61,7 +62,7 @@ def schema_text(model: type[BaseModel]) -> str:
 
 
 def write_schemas(folder: Path) -> int:
-    to = console()
+    to = open_console()
     for name, model in SCHEMAS.items():
         write_text(folder / name, schema_text(model))
         to.print(Text(str(folder / name)), soft_wrap=True)

@@ -11,13 +11,13 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.text import Text
 
 from pytoon_pipeline.cli.files import cannot_write
-from pytoon_pipeline.cli.terminal import OK, console, settings_and_logs
+from pytoon_pipeline.cli.terminal import OK, open_console, settings_and_logs
+from pytoon_pipeline.compiler.presets import open_presets
 from pytoon_pipeline.errors import MediaError, Problem, UserError
 from pytoon_pipeline.media.clips import ClipFrames
 from pytoon_pipeline.media.images import save_jpeg
-from pytoon_pipeline.media.probe import probe
-from pytoon_pipeline.picture.yuv import planes_to_rgb
-from pytoon_pipeline.spec.presets import open_presets
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.picture.yuv import make_planes, planes_to_rgb
 from pytoon_pipeline.stages.services import open_fonts
 
 FRAME_WIDTH, MARGIN, BAND = 270, 10, 26
@@ -29,9 +29,9 @@ def frames_at(path: Path, count: int) -> Iterator[tuple[Fraction, int, np.ndarra
     """`count` frames spread evenly over a clip, first and last among them, or all where it has
     fewer: second, number, RGB picture `FRAME_WIDTH` wide.
 
-    Raises UnreadableMedia, or MediaError when there is nothing to see.
+    Raises UnreadableMediaError, or MediaError when there is nothing to see.
     """
-    info = probe(path)
+    info = probe_media(path)
     if info.kind != "video" or not info.width or not info.height:
         raise MediaError(f"{path.name} is {'a picture' if info.kind == 'image' else 'sound only'}.")
     rate = info.frame_rate or Fraction(30)
@@ -40,11 +40,11 @@ def frames_at(path: Path, count: int) -> Iterator[tuple[Fraction, int, np.ndarra
     count = min(count, frames)
     for i in range(count):
         number = (frames - 1) * i // max(1, count - 1)
-        planes = next(iter(ClipFrames(path, size, rate, start=number, count=1, loop=False)))
-        yield number / rate, number, planes_to_rgb(planes)
+        found = next(iter(ClipFrames(path, size, rate, start=number, count=1, loop=False)))
+        yield number / rate, number, planes_to_rgb(make_planes(found))
 
 
-def sheet(
+def write_contact_sheet(
     video: Path, output: Path, *, columns: int, frames: int, safe_zone: str | None
 ) -> int:
     """Write the sheet as a JPEG. Raises UserError for a wrong call."""
@@ -53,18 +53,24 @@ def sheet(
     profiles = library.facts().profiles
     if safe_zone is not None and safe_zone not in profiles:
         raise UserError(
-            Problem("call.platform", f"{safe_zone!r} is not a platform.",
-                    f"Known: {', '.join(profiles)}.", field="--safe-zone")
+            Problem(
+                "call.platform",
+                f"{safe_zone!r} is not a platform.",
+                f"Known: {', '.join(profiles)}.",
+                field="--safe-zone",
+            )
         )
     if output.suffix.lower() not in (".jpg", ".jpeg"):
         raise UserError(
-            Problem("call.kind", f"{output} does not end in .jpg.", "A sheet is a JPEG.",
-                    field="--output")
+            Problem(
+                "call.kind",
+                f"{output} does not end in .jpg.",
+                "A sheet is a JPEG.",
+                field="--output",
+            )
         )
     if not video.is_file():
-        raise UserError(
-            Problem("call.missing", "is not a file.", "Name a video.", file=str(video))
-        )
+        raise UserError(Problem("call.missing", "is not a file.", "Name a video.", file=str(video)))
     try:
         taken = list(frames_at(video, frames))
     except MediaError as error:
@@ -79,8 +85,13 @@ def sheet(
     height, width = taken[0][2].shape[:2]
     if safe_zone and abs(width / height - 9 / 16) > 0.01:
         raise UserError(
-            Problem("call.shape", "is not 9:16, and safe zones are those of vertical videos.",
-                    "Leave --safe-zone out.", file=str(video), field="--safe-zone")
+            Problem(
+                "call.shape",
+                "is not 9:16, and safe zones are those of vertical videos.",
+                "Leave --safe-zone out.",
+                file=str(video),
+                field="--safe-zone",
+            )
         )
     box = profiles[safe_zone].clear_box if safe_zone else None
     face = open_fonts(settings, system=False).require("Inter", 500)
@@ -90,7 +101,7 @@ def sheet(
         save_jpeg(np.asarray(made), output)
     except OSError as error:
         raise cannot_write(output, error) from error
-    console().print(Text(f"Wrote {output}: {len(taken)} frames"), soft_wrap=True)
+    open_console().print(Text(f"Wrote {output}: {len(taken)} frames"), soft_wrap=True)
     return OK
 
 

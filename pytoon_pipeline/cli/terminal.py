@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.text import Text
 
 from pytoon_pipeline.errors import FfmpegError, Problem, PytoonError, UserError
-from pytoon_pipeline.figures.lines import setup_logging
 from pytoon_pipeline.settings import Settings, load_settings
+from pytoon_pipeline.telemetry.logs import setup_logging
 
 OK, FAILED, REFUSED, STOPPED = 0, 1, 2, 130
 """Exit codes."""
@@ -38,7 +38,7 @@ _LABELS = {
 _INDENT = 13
 
 
-def console(stderr: bool = False) -> Console:
+def open_console(stderr: bool = False) -> Console:
     """For words meant for people. Nothing is read as markup, numbers are not coloured."""
     made = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=False)
     if not made.is_terminal:
@@ -46,7 +46,7 @@ def console(stderr: bool = False) -> Console:
     return made
 
 
-def plain(text: object) -> str:
+def make_visible(text: object) -> str:
     """Text from outside with control characters made visible: a file's name or an engine's answer
     must not steer the terminal."""
     return "".join(
@@ -63,11 +63,11 @@ def print_json(data: Mapping[str, Any] | list[Any], pretty: bool = False) -> Non
     sys.stdout.flush()
 
 
-def hang(
+def print_labelled(
     to: Console, label: str | Text, body: Text | str, style: str = "", indent: int = _INDENT
 ) -> None:
     """A label in a column of its own, and beside it the body, wrapped where a terminal ends."""
-    text = body if isinstance(body, Text) else Text(plain(body))
+    text = body if isinstance(body, Text) else Text(make_visible(body))
     head = label.copy() if isinstance(label, Text) else Text().append(label, style)
     head.pad_right(max(1, indent - 2 - len(head)))
     for number, line in enumerate(text.wrap(to, max(20, to.width - indent - 2))):
@@ -78,7 +78,7 @@ def hang(
         to.print(row.append_text(line), soft_wrap=True)
 
 
-def _seconds(time: tuple[float, float]) -> str:
+def _format_seconds(time: tuple[float, float]) -> str:
     return f"{time[0]:.1f}-{time[1]:.1f} s"
 
 
@@ -87,23 +87,23 @@ def show_problem(to: Console, problem: Problem, with_file: bool = True) -> None:
     label, style = _LABELS.get(problem.severity, (problem.severity, ""))
     places = [problem.file] if with_file and problem.file else []
     places += [problem.field] if problem.field else []
-    places += [_seconds(problem.time)] if problem.time else []
+    places += [_format_seconds(problem.time)] if problem.time else []
     if problem.box:
         x0, y0, x1, y1 = problem.box
         places.append(f"x {x0}-{x1}, y {y0}-{y1}")
     body = Text()
     if places:
-        body.append(plain(": ".join(places)), "bold").append(": ")
-    body.append(plain(problem.message))
+        body.append(make_visible(": ".join(places)), "bold").append(": ")
+    body.append(make_visible(problem.message))
     body.append(f"  [{problem.code}]", "dim")
-    hang(to, label, body, style)
+    print_labelled(to, label, body, style)
     if problem.remedy:
-        hang(to, "", Text(f"-> {plain(problem.remedy)}"))
+        print_labelled(to, "", Text(f"-> {make_visible(problem.remedy)}"))
 
 
 def show_problems(problems: Iterable[Problem], to: Console | None = None) -> None:
     """Problems of the call itself, on stderr."""
-    to = to or console(stderr=True)
+    to = to or open_console(stderr=True)
     for problem in problems:
         show_problem(to, problem)
 
@@ -119,9 +119,9 @@ def problem_of(error: PytoonError) -> list[Problem]:
 def show_error(to: Console, error: PytoonError | str) -> None:
     """A failure: its first line, then the last lines of what failed."""
     first, _, rest = str(error).partition("\n")
-    hang(to, "failed", Text(plain(first)), "bold red")
+    print_labelled(to, "failed", Text(make_visible(first)), "bold red")
     for line in rest.splitlines():
-        hang(to, "", Text(plain(line), "dim"))
+        print_labelled(to, "", Text(make_visible(line), "dim"))
     if isinstance(error, FfmpegError):
         logging.getLogger("pytoon.ffmpeg").debug("command: %s", " ".join(error.argv))
 
@@ -129,7 +129,7 @@ def show_error(to: Console, error: PytoonError | str) -> None:
 # Logs --------------------------------------------------------------------------------------------
 
 
-class _ToConsole(logging.Handler):
+class _ConsoleHandler(logging.Handler):
     """Through the console, so that a line does not tear the progress display."""
 
     def __init__(self, to: Console):
@@ -137,7 +137,9 @@ class _ToConsole(logging.Handler):
         self.to = to
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.to.print(Text(plain(f"{record.name}: {record.getMessage()}"), "dim"), soft_wrap=True)
+        self.to.print(
+            Text(make_visible(f"{record.name}: {record.getMessage()}"), "dim"), soft_wrap=True
+        )
 
 
 def set_up_logs(settings: Settings, to: Console, verbose: bool = False) -> None:
@@ -147,7 +149,7 @@ def set_up_logs(settings: Settings, to: Console, verbose: bool = False) -> None:
         return
     for name in ("pytoon", "pytoon_pipeline"):
         logger = logging.getLogger(name)
-        logger.handlers[:] = [_ToConsole(to)]
+        logger.handlers[:] = [_ConsoleHandler(to)]
         logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
         logger.propagate = False
 
@@ -155,7 +157,7 @@ def set_up_logs(settings: Settings, to: Console, verbose: bool = False) -> None:
 def settings_and_logs(to: Console | None = None, verbose: bool = False) -> Settings:
     """What nearly every command begins with."""
     settings = load_settings()
-    set_up_logs(settings, to or console(stderr=True), verbose)
+    set_up_logs(settings, to or open_console(stderr=True), verbose)
     return settings
 
 
@@ -163,20 +165,22 @@ def settings_and_logs(to: Console | None = None, verbose: bool = False) -> Setti
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Turns what a command raises into words on stderr and an exit code; never a traceback."""
     try:
         yield
     except (typer.Exit, typer.Abort, BrokenPipeError):
         raise
     except KeyboardInterrupt:
-        console(stderr=True).print("Stopped. What was finished is kept; run it again to go on.")
+        open_console(stderr=True).print(
+            "Stopped. What was finished is kept; run it again to go on."
+        )
         raise typer.Exit(STOPPED) from None
     except UserError as error:
         show_problems(error.problems)
         raise typer.Exit(REFUSED) from None
     except PytoonError as error:
-        show_error(console(stderr=True), error)
+        show_error(open_console(stderr=True), error)
         raise typer.Exit(FAILED) from None
     except Exception as error:
         report_crash(error)
@@ -186,8 +190,8 @@ def guarded() -> Iterator[None]:
 def report_crash(error: BaseException) -> None:
     """Writes the traceback of a fault of ours to a file and says in a line where it is."""
     text = "".join(traceback.format_exception(error))
-    to = console(stderr=True)
-    hang(to, "failed", crash_line(f"{type(error).__name__}: {error}", text), "bold red")
+    to = open_console(stderr=True)
+    print_labelled(to, "failed", crash_line(f"{type(error).__name__}: {error}", text), "bold red")
 
 
 def crash_line(message: str, text: str) -> str:

@@ -1,0 +1,1 @@
+"""Dagster definitions, by domain. How runs are executed is in `runtime`."""

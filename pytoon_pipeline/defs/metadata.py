@@ -18,15 +18,15 @@ from pytoon_pipeline.stages.documents import (
 )
 
 if TYPE_CHECKING:
+    from pytoon_pipeline.plan.complete import Plan
     from pytoon_pipeline.report.write import ReportDocument
-    from pytoon_pipeline.spec.model import RenderSpec
     from pytoon_pipeline.store import Store
 
 Metadata = dict[str, Any]
 _Row = dict[str, str | int | float | bool | None]
 
 
-def table(rows: Sequence[_Row], types: dict[str, str]) -> dg.TableMetadataValue:
+def metadata_table(rows: Sequence[_Row], types: dict[str, str]) -> dg.TableMetadataValue:
     """`types` gives name -> `string`, `int`, `float` or `bool`, in the order of the columns."""
     return dg.MetadataValue.table(
         records=[dg.TableRecord(row) for row in rows],
@@ -34,16 +34,16 @@ def table(rows: Sequence[_Row], types: dict[str, str]) -> dg.TableMetadataValue:
     )
 
 
-def bullets(lines: Iterable[str]) -> dg.MarkdownMetadataValue:
-    return dg.MetadataValue.md("\n".join(f"- {_plain(line)}" for line in lines))
+def bullet_list(lines: Iterable[str]) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md("\n".join(f"- {_escape_markdown(line)}" for line in lines))
 
 
-def _plain(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is."""
     return "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in " ".join(text.split()))
 
 
-def link(store: Store, key: str) -> dg.MetadataValue:
+def object_link(store: Store, key: str) -> dg.MetadataValue:
     """The address of an object: of one in a bucket signed and good for a while, or plain where a
     signed one would hold a secret; for a file its path, which can be copied: browsers don't follow
     a page's link to a file."""
@@ -53,7 +53,7 @@ def link(store: Store, key: str) -> dg.MetadataValue:
     return dg.MetadataValue.url(url) if url.startswith("http") else dg.MetadataValue.text(url)
 
 
-def picture(data_uri: str) -> dg.MarkdownMetadataValue:
+def inline_picture(data_uri: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![thumbnail]({data_uri})")
 
 
@@ -69,13 +69,13 @@ def problems_table(problems: Sequence[Problem]) -> dg.TableMetadataValue:
         }
         for p in problems
     ]
-    return table(rows, dict.fromkeys(rows[0], "string") if rows else {"what": "string"})
+    return metadata_table(rows, dict.fromkeys(rows[0], "string") if rows else {"what": "string"})
 
 
 # Numbers under names that stay: Dagster plots them over an asset's partitions and runs.
 
 
-def of_spec(spec: RenderSpec) -> Metadata:
+def spec_metadata(spec: Plan) -> Metadata:
     rows: list[_Row] = [
         {
             "segment": s.id,
@@ -98,14 +98,14 @@ def of_spec(spec: RenderSpec) -> Metadata:
     found: Metadata = {
         "look": f"{spec.archetype} / {spec.preset or 'default'} / {spec.brand}",
         "seconds": float(spec.duration or sum(s.duration or 0 for s in spec.segments)),
-        "segments": table(rows, types),
+        "segments": metadata_table(rows, types),
         "segment_count": len(spec.segments),
         "caption_count": len(spec.captions),
         "engine_policy": spec.engine_policy,
         "brand_safe": spec.brand_safe,
     }
     if spec.captions:
-        found["captions"] = table(
+        found["captions"] = metadata_table(
             [
                 {
                     "role": c.role,
@@ -118,14 +118,14 @@ def of_spec(spec: RenderSpec) -> Metadata:
             {"role": "string", "from": "float", "to": "float", "text": "string"},
         )
     if spec.notes:
-        found["notes"] = bullets(spec.notes)
+        found["notes"] = bullet_list(spec.notes)
     warnings = spec.metadata.get("warnings") or []
     if warnings:
-        found["warnings"] = bullets(str(Problem(**w)) for w in warnings)
+        found["warnings"] = bullet_list(str(Problem(**w)) for w in warnings)
     return found
 
 
-def _source_name(spec: RenderSpec, asset_id: str) -> str:
+def _source_name(spec: Plan, asset_id: str) -> str:
     return next((a.source for a in spec.assets if a.id == asset_id), asset_id)
 
 
@@ -164,10 +164,10 @@ def segments_table(
         {**dict.fromkeys(_SEGMENT_COLUMNS), "segment": name, "remarks": f"FAILED: {reason}"}
         for name, reason in (failed or {}).items()
     ]
-    return table(rows, _SEGMENT_COLUMNS)
+    return metadata_table(rows, _SEGMENT_COLUMNS)
 
 
-def of_segments(document: SegmentsDocument) -> Metadata:
+def segments_metadata(document: SegmentsDocument) -> Metadata:
     records = document.segments
     fresh = [r for r in records if not r.cached]
     found: Metadata = {
@@ -186,13 +186,13 @@ def of_segments(document: SegmentsDocument) -> Metadata:
         found["seconds_per_segment"] = round(sum(r.seconds for r in fresh) / len(fresh), 2)
     degraded = [r for r in records if r.degraded]
     if degraded:
-        found["degraded"] = bullets(
+        found["degraded"] = bullet_list(
             f"{r.segment_id} is a plain still: "
             + ("; ".join(t.reason for t in r.tries if t.reason) or "no engine could render it")
             for r in degraded
         )
     elif any(r.used_fallback for r in records):
-        found["fallback"] = bullets(
+        found["fallback"] = bullet_list(
             f"{r.segment_id} was rendered by {r.engine}, not the first choice"
             for r in records
             if r.used_fallback
@@ -200,9 +200,9 @@ def of_segments(document: SegmentsDocument) -> Metadata:
     return found
 
 
-def of_video(video: VideoDocument, spec: RenderSpec, store: Store) -> Metadata:
+def video_metadata(video: VideoDocument, spec: Plan, store: Store) -> Metadata:
     found: Metadata = {
-        "video": link(store, video.key),
+        "video": object_link(store, video.key),
         "seconds": round(video.seconds, 3),
         "megabytes": round(video.bytes / 1e6, 2),
         "megabits_per_second": round(video.bytes * 8 / 1e6 / video.seconds, 2),
@@ -219,16 +219,16 @@ def of_video(video: VideoDocument, spec: RenderSpec, store: Store) -> Metadata:
         found["true_peak_db"] = round(sound.true_peak_db, 1)
     found["gain_db"] = round(sound.gain_db, 1)
     if video.seconds_spent:
-        found["time_spent"] = table(
+        found["time_spent"] = metadata_table(
             [{"part": k, "seconds": round(v, 2)} for k, v in video.seconds_spent.items()],
             {"part": "string", "seconds": "float"},
         )
     if spec.notes:
-        found["notes"] = bullets(spec.notes)
+        found["notes"] = bullet_list(spec.notes)
     return found
 
 
-def of_metrics(document: MetricsDocument, store: Store) -> Metadata:
+def metrics_metadata(document: MetricsDocument, store: Store) -> Metadata:
     """The page to look at a finished video on."""
     failed = [v for v in document.verdicts if not v.passed]
     errors = [v for v in failed if v.severity == "error"]
@@ -236,7 +236,7 @@ def of_metrics(document: MetricsDocument, store: Store) -> Metadata:
     spent = sum(document.video.seconds_spent.values()) + sum(s.seconds for s in fresh)
     video, segments = document.video, document.segments
     found: Metadata = {
-        "video": link(store, document.video.key),
+        "video": object_link(store, document.video.key),
         "checks": f"{len(document.verdicts) - len(failed)} of {len(document.verdicts)} passed",
         "failed_checks": len(failed),
         "failed_errors": len(errors),
@@ -254,27 +254,27 @@ def of_metrics(document: MetricsDocument, store: Store) -> Metadata:
     if video.sound.lufs is not None and math.isfinite(video.sound.lufs):
         found["loudness_lufs"] = round(video.sound.lufs, 1)
     if failed:
-        found["what_failed"] = bullets(
+        found["what_failed"] = bullet_list(
             f"{v.severity}: {v.name}: {v.message} {v.remedy}".rstrip() for v in failed
         )
     if document.notes:
-        found["notes"] = bullets(document.notes)
+        found["notes"] = bullet_list(document.notes)
     if document.music:
-        found["music"] = dg.MetadataValue.json(_finite(document.music))
-    found["measurement"] = dg.MetadataValue.json(_finite(document.measurement))
+        found["music"] = dg.MetadataValue.json(_finite_value(document.music))
+    found["measurement"] = dg.MetadataValue.json(_finite_value(document.measurement))
     return found
 
 
-def of_run(queue_seconds: float | None, run_seconds: float | None) -> Metadata:
+def run_metadata(queue_seconds: float | None, run_seconds: float | None) -> Metadata:
     """Of the run that made it; what is not known is left out."""
     times = {"queue_seconds": queue_seconds, "run_seconds": run_seconds}
     return {name: round(value, 2) for name, value in times.items() if value is not None}
 
 
-def of_report(document: ReportDocument, store: Store) -> Metadata:
+def report_metadata(document: ReportDocument, store: Store) -> Metadata:
     return {
-        "page": link(store, document.page),
-        "table": link(store, document.table),
+        "page": object_link(store, document.page),
+        "table": object_link(store, document.table),
         "briefs": document.briefs,
         "videos": document.videos,
         "failed_checks": document.failed_checks,
@@ -285,12 +285,12 @@ def of_report(document: ReportDocument, store: Store) -> Metadata:
     }
 
 
-def of_failure(error: PytoonError) -> Metadata:
+def failure_metadata(error: PytoonError) -> Metadata:
     """What stands beside the message of a failed step."""
-    from pytoon_pipeline.stages.segments import SegmentsFailed
+    from pytoon_pipeline.stages.segments import SegmentsFailedError
 
     found: Metadata = {"error": type(error).__name__}
-    if isinstance(error, SegmentsFailed):
+    if isinstance(error, SegmentsFailedError):
         found["finished_segments"] = len(error.done)
         found["segments"] = segments_table(error.done, error.failed)
     tail = log_tail(error)
@@ -307,7 +307,7 @@ def code_block(text: str) -> str:
     return f"{fence}\n{text}\n{fence}"
 
 
-def measured(values: dict[str, Any]) -> Metadata:
+def measured_values(values: dict[str, Any]) -> Metadata:
     """What a check measured; numbers stay numbers, so that they are plotted."""
     found: Metadata = {}
     for name, value in values.items():
@@ -318,17 +318,17 @@ def measured(values: dict[str, Any]) -> Metadata:
         elif isinstance(value, float):
             found[name] = value if math.isfinite(value) else str(value)
         else:
-            found[name] = dg.MetadataValue.json(_finite(value))
+            found[name] = dg.MetadataValue.json(_finite_value(value))
     return found
 
 
-def _finite(value: Any) -> Any:
+def _finite_value(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): _finite_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [_finite_value(v) for v in value]
     return value
 
 

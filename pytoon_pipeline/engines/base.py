@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytoon_pipeline.picture.yuv import Planes
-from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 Media = Mapping[str, Path]
 """Asset id -> local file."""
@@ -22,7 +22,7 @@ NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
-class Health:
+class EngineHealth:
     ok: bool
     detail: str
 
@@ -61,8 +61,9 @@ class Engine(ABC):
     """On this machine or its own network, by the policy's meaning."""
     spends: bool = False
     """Its time is somebody's GPU or money, and counts against a brief's budget."""
+
     @abstractmethod
-    def health(self) -> Health:
+    def health(self) -> EngineHealth:
         """Can it render now? Never raises."""
 
     @abstractmethod
@@ -78,7 +79,7 @@ class Engine(ABC):
     def render(
         self, job: SegmentJob, media: Media, workdir: Path, progress: Progress
     ) -> Footage | FinishedSegment:
-        """Make the footage. Raises EngineUnavailable, EngineTimeout or EngineFailed.
+        """Make the footage. Raises EngineUnavailableError, EngineTimeoutError or EngineFailedError.
 
         One that waits for somebody else calls `progress(0)` every second or so: what that raises
         (KeyboardInterrupt, when the run is cancelled) ends the wait, and what was begun elsewhere

@@ -13,24 +13,30 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline.engines.base import Footage, Media, Progress
-from pytoon_pipeline.engines.compositor import clips, drawn
+from pytoon_pipeline.engines.compositor import clips, draw_layers
 from pytoon_pipeline.engines.compositor import layers_of as compositor_layers
 from pytoon_pipeline.engines.compositor.windows import cover_size
-from pytoon_pipeline.errors import EngineFailed, MediaError
+from pytoon_pipeline.errors import EngineFailedError, MediaError
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.media.retime import Retimed, retime
-from pytoon_pipeline.picture import grounds
-from pytoon_pipeline.picture.contrast import TARGET, behind, contrast, relative_luminance
-from pytoon_pipeline.picture.layers import Layer, Tile, new_frame, shade
+from pytoon_pipeline.media.retime import RetimedClip, retime_clip
+from pytoon_pipeline.picture import backgrounds
+from pytoon_pipeline.picture.contrast import (
+    TARGET,
+    contrast_ratio,
+    measure_luminance_behind,
+    relative_luminance,
+)
+from pytoon_pipeline.picture.layers import Layer, TextTile, make_scrim, new_frame
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.spec.job import JobOverlay, SegmentJob
-from pytoon_pipeline.spec.model import Asset, Box
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment_jobs import JobOverlay, SegmentJob
 
 ON_VEIL = 6.0
 """Contrast of words on a veil: one that makes them merely legible looks like fog."""
 LOGO, LOGO_ON_VEIL = 2.0, 3.0
 """Least contrast of a logo that was chosen for the preset's own ground, and the same on a veil."""
-MOST_VEIL = 0.9
+MAX_VEIL = 0.9
 SAMPLES = 5
 """Frames of a take that are looked at to see what words stand on."""
 _GROUND = "generated"
@@ -40,30 +46,29 @@ def generated_footage(job: SegmentJob, clip: Path, media: Media, progress: Progr
     """The footage of a segment from the clip that a model made for it, of any size, rate and
     length. What is drawn between its frames lies in files without a name beside it.
 
-    `progress(0)` is called while the take is brought to the video's rate. Raises EngineFailed when
-    the clip, or a file of the segment, can't be read, or the disk is full.
-    """
+    `progress(0)` is called while the take is brought to the video's rate. Raises EngineFailedError
+    when the clip, or a file of the segment, can't be read, or the disk is full."""
     generate = job.generate
     stretch = generate.stretch if generate and generate.stretch else "ping_pong"
     try:
-        take = retime(clip, job.rate, job.count, stretch, clip.parent, lambda: progress(0))
-        layers: list[Layer | clips.Moving] = [_Take(job, take)]
-        layers += _veils(job, media, layers[0])  # type: ignore[arg-type]
+        take = retime_clip(clip, job.rate, job.count, stretch, clip.parent, lambda: progress(0))
+        layers: list[Layer | clips.MovingLayer] = [_GeneratedLayer(job, take)]
+        layers += _make_scrims(job, media, layers[0])  # type: ignore[arg-type]
         if generate and generate.role == "background":
-            layers += _before(job, media, clip, take.size)
+            layers += _foreground_layers(job, media, clip, take.size)
     except (MediaError, OSError) as error:
-        raise EngineFailed(str(error)) from error
-    return drawn(job, layers, progress)
+        raise EngineFailedError(str(error)) from error
+    return draw_layers(job, layers, progress)
 
 
 # --- the take
 
 
-class _Take:
+class _GeneratedLayer:
     """A take that covers the frame, cropped evenly. It stays as bright as it was asked for: what a
     preset does to blurred copies is not done to it."""
 
-    def __init__(self, job: SegmentJob, take: Retimed):
+    def __init__(self, job: SegmentJob, take: RetimedClip):
         self.take, self.frame = take, (job.width, job.height)
         self.size = cover_size(*take.size, *self.frame)
         self.smaller = self.size[0] < take.size[0]
@@ -77,9 +82,9 @@ class _Take:
         height, width = frame[0].shape
         np.copyto(frame[0], luma[self.top : self.top + height, self.left : self.left + width])
         for target, source in zip(frame[1:], planes[1:], strict=True):
-            self._chroma(target, source)
+            self._copy_chroma(target, source)
 
-    def _chroma(self, target: np.ndarray, source: np.ndarray) -> None:
+    def _copy_chroma(self, target: np.ndarray, source: np.ndarray) -> None:
         height, width = target.shape
         if self.smaller:
             size = self.size[0] // 2, self.size[1] // 2
@@ -102,9 +107,9 @@ class _Take:
         np.copyto(target, warped)
 
 
-def _before(
+def _foreground_layers(
     job: SegmentJob, media: Media, clip: Path, size: tuple[int, int]
-) -> list[Layer | clips.Moving]:
+) -> list[Layer | clips.MovingLayer]:
     """The segment's own media, with the shadows that they cast, as the compositor draws them before
     a clip: all but the clip itself."""
     asset = Asset(
@@ -115,14 +120,14 @@ def _before(
     )
     posed = job.model_copy(update={"background": ground, "background_asset": asset})
     layers = compositor_layers(posed, {**media, _GROUND: clip})
-    return [layer for layer in layers if not isinstance(layer, clips.ClipGround)]
+    return [layer for layer in layers if not isinstance(layer, clips.ClipBackground)]
 
 
 # --- words on what nobody has seen yet
 
 
 @dataclass(frozen=True)
-class _Mark:
+class _DrawnMark:
     """Words or a logo with nothing of their own behind them."""
 
     box: Box
@@ -133,25 +138,25 @@ class _Mark:
     on_veil: float
 
 
-class _Veil:
+class _Scrim:
     """A soft veil of a colour over whole rows, which stays."""
 
-    def __init__(self, tile: Tile):
+    def __init__(self, tile: TextTile):
         self.tile = tile
 
     def draw(self, frame: Planes, index: int) -> None:
         self.tile.draw(frame)
 
 
-def _veils(job: SegmentJob, media: Media, take: Layer) -> list[Layer]:
+def _make_scrims(job: SegmentJob, media: Media, take: Layer) -> list[Layer]:
     """The ground's own colour over the rows where words and logo stand that were made for it and
     bring nothing of their own to stand on: as much of it as they need to be read on this take."""
     marks = [
-        _Mark(cue.box, relative_luminance(cue.style.color), TARGET, ON_VEIL)
+        _DrawnMark(cue.box, relative_luminance(cue.style.color), TARGET, ON_VEIL)
         for cue in job.captions
         if not (cue.style.box or cue.style.stroke or cue.style.scrim)
     ] + [
-        _Mark(overlay.box, _logo_light(overlay, media), LOGO, LOGO_ON_VEIL)
+        _DrawnMark(overlay.box, _logo_light(overlay, media), LOGO, LOGO_ON_VEIL)
         for overlay in job.overlays
         if not overlay.shadow
     ]
@@ -164,28 +169,35 @@ def _veils(job: SegmentJob, media: Media, take: Layer) -> list[Layer]:
         samples.append(frame)
     ground = (job.background.colors or ["#000000"])[0]
     # One veil for what stands above the middle, one for what stands below it.
-    veils = []
+    scrims: list[Layer] = []
     for high in (True, False):
         stand = [m for m in marks if (m.box[1] + m.box[3] < job.height) is high]
         if not stand:
             continue
-        colour = _colour(ground, stand[0])
+        colour = _scrim_colour(ground, stand[0])
         light = relative_luminance(colour)
-        strength = max(_strength(mark, *behind(samples, mark.box), light) for mark in stand)
+        strength = max(
+            _scrim_strength(mark, *measure_luminance_behind(samples, mark.box), light)
+            for mark in stand
+        )
         if strength:
             top, bottom = min(m.box[1] for m in stand), max(m.box[3] for m in stand)
-            veils.append(_veil(job, colour, strength, top, bottom, high))
-    return veils
+            scrims.append(_make_scrim(job, colour, strength, top, bottom, high))
+    return scrims
 
 
-def _colour(ground: str, mark: _Mark) -> str:
+def _scrim_colour(ground: str, mark: _DrawnMark) -> str:
     """The ground's, where the mark can be read on it, as it mostly can."""
-    if contrast(mark.light, relative_luminance(ground)) >= mark.least:
+    if contrast_ratio(mark.light, relative_luminance(ground)) >= mark.least:
         return ground
-    return "#000000" if contrast(mark.light, 0.0) > contrast(mark.light, 1.0) else "#FFFFFF"
+    return (
+        "#000000"
+        if contrast_ratio(mark.light, 0.0) > contrast_ratio(mark.light, 1.0)
+        else "#FFFFFF"
+    )
 
 
-def _strength(mark: _Mark, low: float, high: float, colour: float) -> float:
+def _scrim_strength(mark: _DrawnMark, low: float, high: float, colour: float) -> float:
     """Least share of a colour that takes everything between two luminances far enough from that of
     the mark; 0 where it is legible without."""
     for step in range(19):
@@ -197,23 +209,23 @@ def _strength(mark: _Mark, low: float, high: float, colour: float) -> float:
         # All on one side of the mark, or some of it is as light as the mark is.
         apart = ends[1] < mark.light or ends[0] > mark.light
         least = mark.on_veil if step else mark.least
-        if apart and all(contrast(mark.light, end) >= least for end in ends):
+        if apart and all(contrast_ratio(mark.light, end) >= least for end in ends):
             return share
-    return MOST_VEIL
+    return MAX_VEIL
 
 
-def _veil(
+def _make_scrim(
     job: SegmentJob, colour: str, strength: float, top: int, bottom: int, high: bool
-) -> _Veil:
+) -> _Scrim:
     # From the nearer edge of the frame, fading out beyond the words, as finishing lays its shades.
     rows = (0, bottom) if high else (top, job.height)
-    tile = shade(job.width, job.height, *rows, strength, job.height // 6)
+    tile = make_scrim(job.width, job.height, *rows, strength, job.height // 6)
     assert tile is not None, "it has some strength"
-    planes = rgb_to_planes(grounds.flat(2, 2, colour))
+    planes = rgb_to_planes(backgrounds.draw_flat(2, 2, colour))
     coloured = tuple(
         np.full_like(own, plane[0, 0]) for own, plane in zip(tile.planes, planes, strict=True)
     )
-    return _Veil(Tile(coloured, tile.alpha, tile.x, tile.y))  # type: ignore[arg-type]
+    return _Scrim(TextTile(coloured, tile.alpha, tile.x, tile.y))  # type: ignore[arg-type]
 
 
 def _logo_light(overlay: JobOverlay, media: Media) -> float:

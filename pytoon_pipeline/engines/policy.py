@@ -17,14 +17,14 @@ from pytoon_pipeline.engines.base import (
     Media,
     Progress,
 )
-from pytoon_pipeline.errors import BudgetExhausted, EngineError
-from pytoon_pipeline.spec.job import SegmentJob
+from pytoon_pipeline.errors import BudgetExhaustedError, EngineError
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 LAST_RESORT = "still"
 
 
 @dataclass(frozen=True)
-class Try:
+class EngineAttempt:
     """One engine's attempt."""
 
     engine: str
@@ -33,7 +33,7 @@ class Try:
 
 
 @dataclass
-class Engines:
+class EngineSet:
     """The engines of this install, in order of preference, and the last resort: an engine that
     renders anything, plainly."""
 
@@ -56,7 +56,7 @@ class Engines:
         """Engines to ask, by policy: local ones first, local ones only, or remote ones only. None
         may redraw a product or a person unless the brief says so in words: the compiler plans for
         that, and here it is held."""
-        if job.redrawn and not job.allow_regeneration:
+        if job.is_redrawn and not job.allow_regeneration:
             return []
         asked = [e for e in self.engines if e.name not in self.off]
         if self.only:
@@ -68,7 +68,7 @@ class Engines:
 
 
 @dataclass
-class Budget:
+class RenderBudget:
     """What engines that spend may still take for a video. Shared by the threads of its segments."""
 
     seconds: float | None = None
@@ -82,7 +82,7 @@ class Budget:
             self.used_seconds += seconds
             self.used_cost += seconds * rate
 
-    def exhausted(self, seconds: float = 0.0, rate: float = 0.0) -> str:
+    def exhausted_reason(self, seconds: float = 0.0, rate: float = 0.0) -> str:
         """Why no more may be spent, `seconds` of a try under way counted; empty when some may."""
         if self.seconds is not None and self.used_seconds + seconds >= self.seconds:
             return f"the video's budget of {self.seconds:g} s of engines' time is used up"
@@ -91,9 +91,9 @@ class Budget:
         return ""
 
 
-def why_nobody(engines: Engines, policy: str, job: SegmentJob) -> str:
-    """Why `order` is empty, in words for a person."""
-    if job.redrawn and not job.allow_regeneration:
+def why_nobody(engines: EngineSet, policy: str, job: SegmentJob) -> str:
+    """Why `order_engines` is empty, in words for a person."""
+    if job.is_redrawn and not job.allow_regeneration:
         return "its own picture would be redrawn, and the brief has no `allow_regeneration: true`"
     set_up = [e for e in engines.engines if e.can_render(job)]
     if policy == "api_only":
@@ -108,44 +108,48 @@ def why_nobody(engines: Engines, policy: str, job: SegmentJob) -> str:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenFootage:
     """What came of a segment's tries."""
 
     engine: Engine
     footage: Footage | FinishedSegment
-    tries: tuple[Try, ...]
+    tries: tuple[EngineAttempt, ...]
     degraded: bool
     used_fallback: bool
 
 
 @contextmanager
-def _spending(
-    engine: Engine, engines: Engines, budget: Budget | None, progress: Progress, started: float
+def _watch_budget(
+    engine: Engine,
+    engines: EngineSet,
+    budget: RenderBudget | None,
+    progress: Progress,
+    started: float,
 ) -> Iterator[Progress]:
-    """Progress that ends a try whose budget is used up, by BudgetExhausted; the try's time is taken
-    from the budget however it ends."""
+    """Progress that ends a try whose budget is used up, by BudgetExhaustedError; the try's time is
+    taken from the budget however it ends."""
     if budget is None or not engine.spends:
         yield progress
         return
     rate = engines.costs.get(engine.name, 0.0)
-    reason = budget.exhausted(rate=rate)
+    reason = budget.exhausted_reason(rate=rate)
     if reason:
-        raise BudgetExhausted(reason)
+        raise BudgetExhaustedError(reason)
 
-    def watched(frames: int) -> None:
-        over = budget.exhausted(time.monotonic() - started, rate)
+    def watch_progress(frames: int) -> None:
+        over = budget.exhausted_reason(time.monotonic() - started, rate)
         if over:
-            raise BudgetExhausted(over)
+            raise BudgetExhaustedError(over)
         progress(frames)
 
     try:
-        yield watched
+        yield watch_progress
     finally:
         budget.take(time.monotonic() - started, rate)
 
 
-def obtain(
-    engines: Engines,
+def obtain_footage(
+    engines: EngineSet,
     policy: str,
     job: SegmentJob,
     finish: Callable[[Engine, Footage | FinishedSegment], None],
@@ -153,38 +157,38 @@ def obtain(
     workdir: Path,
     progress: Progress,
     on_failure: Callable[[str, str], None] = lambda engine, reason: None,
-    budget: Budget | None = None,
-) -> Chosen:
+    budget: RenderBudget | None = None,
+) -> ChosenFootage:
     """Footage of a segment, carried through `finish`, from the first engine that manages it.
 
     Footage is a promise until its frames are drawn, so an engine counts as failed when finishing
     its footage raises an EngineError too. Every try is recorded. When all fail the last resort
     renders, and the segment is marked degraded; only its own failure is raised.
     """
-    done: list[Try] = []
+    done: list[EngineAttempt] = []
     order = engines.order(policy, job)
     for place, engine in enumerate(order):
         for attempt in range(engines.tries):
             started = time.monotonic()
             try:
-                with _spending(engine, engines, budget, progress, started) as watched:
+                with _watch_budget(engine, engines, budget, progress, started) as watched:
                     footage = engine.render(job, media, workdir, watched)
                     finish(engine, footage)
             except EngineError as error:
                 reason = str(error) or type(error).__name__
-                done.append(Try(engine.name, time.monotonic() - started, reason))
+                done.append(EngineAttempt(engine.name, time.monotonic() - started, reason))
                 on_failure(engine.name, reason)
                 if not error.transient or attempt + 1 == engines.tries:
                     break
                 engines.pause(min(8.0, 0.5 * 2**attempt))
             else:
-                done.append(Try(engine.name, time.monotonic() - started))
-                return Chosen(engine, footage, tuple(done), False, place > 0)
+                done.append(EngineAttempt(engine.name, time.monotonic() - started))
+                return ChosenFootage(engine, footage, tuple(done), False, place > 0)
     if not order:
-        done.append(Try(NOBODY, 0.0, why_nobody(engines, policy, job)))
+        done.append(EngineAttempt(NOBODY, 0.0, why_nobody(engines, policy, job)))
     started = time.monotonic()
     last = engines.last_resort
     footage = last.render(job, media, workdir, progress)
     finish(last, footage)
-    done.append(Try(last.name, time.monotonic() - started))
-    return Chosen(last, footage, tuple(done), True, True)
+    done.append(EngineAttempt(last.name, time.monotonic() - started))
+    return ChosenFootage(last, footage, tuple(done), True, True)

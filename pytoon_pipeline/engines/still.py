@@ -10,23 +10,23 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pytoon_pipeline.engines.base import Engine, Footage, Health, Media, Progress
+from pytoon_pipeline.engines.base import Engine, EngineHealth, Footage, Media, Progress
 from pytoon_pipeline.engines.compositor.windows import fit_box
 from pytoon_pipeline.errors import PytoonError
-from pytoon_pipeline.media.clips import ClipFrames, lay_over
+from pytoon_pipeline.media.clips import ClipFrames, draw_over
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.picture import grounds
+from pytoon_pipeline.picture import backgrounds
 from pytoon_pipeline.picture.layers import new_frame
-from pytoon_pipeline.picture.yuv import Planes, planes_to_rgb, rgb_to_planes
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Box
+from pytoon_pipeline.picture.yuv import Planes, make_planes, planes_to_rgb, rgb_to_planes
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 
-class Still(Engine):
+class StillEngine(Engine):
     name = "still"
 
-    def health(self) -> Health:
-        return Health(True, "always there")
+    def health(self) -> EngineHealth:
+        return EngineHealth(True, "always there")
 
     def can_render(self, job: SegmentJob) -> bool:
         return True
@@ -35,9 +35,9 @@ class Still(Engine):
         return {"name": self.name}
 
     def render(self, job: SegmentJob, media: Media, workdir: Path, progress: Progress) -> Footage:
-        still = rgb_to_planes(_picture(job, media))
+        still = rgb_to_planes(_first_readable_picture(job, media))
 
-        def frames() -> Iterator[Planes]:
+        def repeat_frame() -> Iterator[Planes]:
             frame = new_frame(job.width, job.height)
             for _ in range(job.count):
                 for plane, own in zip(frame, still, strict=True):
@@ -45,32 +45,40 @@ class Still(Engine):
                 yield frame
                 progress(1)
 
-        return Footage(job.width, job.height, job.rate, job.count, frames, lambda index: still)
+        return Footage(
+            job.width, job.height, job.rate, job.count, repeat_frame, lambda index: still
+        )
 
 
-def _picture(job: SegmentJob, media: Media) -> np.ndarray:
+def _first_readable_picture(job: SegmentJob, media: Media) -> np.ndarray:
     """The first of the segment's media that can be read, whole, over its own blur, or over the
     ground where it has transparency; else the ground alone."""
     width, height = job.width, job.height
-    ground = grounds.gradient(width, height, job.background.colors or ["#000000"])
+    ground = backgrounds.draw_gradient(width, height, job.background.colors or ["#000000"])
     for asset in job.media:
         try:
             if asset.kind == "video" and asset.has_alpha:
                 return _clip_before(ground, job, media[asset.id])
             if asset.kind == "video":
                 clip = ClipFrames(
-                    media[asset.id], None, job.rate, start=job.clip_start, count=1,
+                    media[asset.id],
+                    None,
+                    job.rate,
+                    start=job.clip_start,
+                    count=1,
                     ground=(job.background.colors or ["#000000"])[0],
                 )
-                rgb = planes_to_rgb(next(iter(clip)))
+                rgb = planes_to_rgb(make_planes(next(iter(clip))))
             else:
                 picture = load_image(media[asset.id], min_side=max(width, height))
                 if picture.shape[2] == 4:
-                    return _before(ground, picture, job.layout.box or (0, 0, width, height))
+                    return _lay_over_background(
+                        ground, picture, job.layout.box or (0, 0, width, height)
+                    )
                 rgb = picture
         except (PytoonError, OSError, KeyError):
             continue
-        return _whole(rgb, width, height)
+        return _fit_whole(rgb, width, height)
     return ground
 
 
@@ -86,11 +94,11 @@ def _clip_before(ground: np.ndarray, job: SegmentJob, path: Path) -> np.ndarray:
     planes = rgb_to_planes(ground)
     y, u, v = planes
     half = slice(y0 // 2, y1 // 2), slice(x0 // 2, x1 // 2)
-    lay_over(next(iter(clip)), (y[y0:y1, x0:x1], u[half], v[half]))
+    draw_over(next(iter(clip)), (y[y0:y1, x0:x1], u[half], v[half]))
     return planes_to_rgb(planes)
 
 
-def _before(ground: np.ndarray, picture: np.ndarray, box: Box) -> np.ndarray:
+def _lay_over_background(ground: np.ndarray, picture: np.ndarray, box: Box) -> np.ndarray:
     """A picture with transparency, whole and as large as it can be in a box."""
     x0, y0, x1, y1 = box
     h, w = picture.shape[:2]
@@ -107,8 +115,8 @@ def _before(ground: np.ndarray, picture: np.ndarray, box: Box) -> np.ndarray:
     return ground
 
 
-def _whole(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
-    picture = grounds.blurred(rgb, width, height, 0.4)
+def _fit_whole(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
+    picture = backgrounds.draw_blurred(rgb, width, height, 0.4)
     h, w = rgb.shape[:2]
     scale = min(width / w, height / h)
     sized = cv2.resize(

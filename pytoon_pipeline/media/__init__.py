@@ -1,1 +1,2 @@
-"""Media files: probing, decoding, encoding, linking, sound and measuring. Knows no spec."""
+"""Media files: fetching, probing, decoding, encoding, linking, sound and measuring. The package
+knows nothing of plans."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pytoon_pipeline.errors import FetchRefused, Problem, SettingsError
+from pytoon_pipeline.errors import FetchRefusedError, Problem, SettingsError
 
 if TYPE_CHECKING:
     import httpx
@@ -37,9 +37,9 @@ _SHOWN = 200
 # Addresses as text --------------------------------------------------------------------------------
 
 
-def shown(address: str) -> str:
-    """An address for messages and logs: without its query, which is where links that are signed
-    carry their key, without a password, and on one line."""
+def strip_query(address: str) -> str:
+    """Return an address for messages and logs: without its query, which is where links that are
+    signed carry their key, without a password, and on one line."""
     text = "".join(c if c.isprintable() else "?" for c in address[:_READ])
     if not text.lower().startswith("s3://"):  # There it is a part of the key.
         secret = "@" in text
@@ -52,9 +52,11 @@ def shown(address: str) -> str:
 
 
 def without_secrets(text: object) -> str:
-    """A library's words with the addresses in them as they may be shown, on one line."""
+    """Return a library's words with the addresses in them as they may be shown, on one line."""
     line = " ".join(str(text).split())
-    return re.sub(r"[A-Za-z][A-Za-z0-9+]{0,20}://[^\s\"'<>]+", lambda found: shown(found[0]), line)
+    return re.sub(
+        r"[A-Za-z][A-Za-z0-9+]{0,20}://[^\s\"'<>]+", lambda found: strip_query(found[0]), line
+    )
 
 
 # What is public -----------------------------------------------------------------------------------
@@ -67,15 +69,19 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _NOT_PUBLIC = [
     ipaddress.ip_network(text)
     for text in (
-        "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20",
+        "100.64.0.0/10",
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "168.63.129.16/32",
+        "3fff::/20",
         "2001::/23",
     )
 ]
 
 
 def is_public(text: str) -> bool:
-    """Is this IP address one of the public internet? IPv4 inside IPv6 (mapped, 6to4, NAT64) counts
-    as what it leads to."""
+    """Return whether this IP address is one of the public internet. IPv4 inside IPv6 (mapped, 6to4,
+    NAT64) counts as what it leads to."""
     try:
         ip = ipaddress.ip_address(text)
     except ValueError:
@@ -93,8 +99,9 @@ def is_public(text: str) -> bool:
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
-def resolve(host: str, port: int) -> list[str]:
-    """The addresses that this machine finds for a host, each once, in the order to try them."""
+def resolve_host(host: str, port: int) -> list[str]:
+    """Return the addresses that this machine finds for a host, each once, in the order to try
+    them."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
@@ -103,7 +110,7 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _AllowedHost:
     """One of the allowed hosts."""
 
     host: str
@@ -116,17 +123,17 @@ class _Entry:
         return named and (port in USUAL_PORTS.values() if self.port is None else port == self.port)
 
 
-def _entry(text: str, setting: str) -> _Entry:
+def _parse_allowed_host(text: str, setting: str) -> _AllowedHost:
     below = text.startswith("*.")
     name, port = text.removeprefix("*.").lower().rstrip("."), None
     found = re.fullmatch(r"(\[.*\]|[^:]*):(\d{1,5})", name)
     if found:
         name, port = found[1], int(found[2])
-    name = _ascii(name)
+    name = _encode_hostname(name)
     try:
         plain = name[1:-1] if name.startswith("[") and name.endswith("]") else ""
         name = str(ipaddress.IPv6Address(plain)) if plain else name
-        known = bool(plain) or _HOST.fullmatch(name)
+        known = bool(plain) or _HOST.fullmatch(name) is not None
     except ValueError:
         known = False
     if not known or (port is not None and not 0 < port < 65536):
@@ -139,10 +146,10 @@ def _entry(text: str, setting: str) -> _Entry:
                 field=setting,
             )
         )
-    return _Entry(name, below, port)
+    return _AllowedHost(name, below, port)
 
 
-def _ascii(host: str) -> str:
+def _encode_hostname(host: str) -> str:
     """A host's name as it is looked up; itself where it has no such form."""
     if host.isascii():
         return host
@@ -154,7 +161,7 @@ def _ascii(host: str) -> str:
         return host
 
 
-class Guard:
+class AddressGuard:
     """Who may be asked over http(s): `host`, `*.example.com` (all below it), each with or without
     `:port`. Without one the usual ports of both schemes are meant, with one that port alone.
 
@@ -169,41 +176,42 @@ class Guard:
         setting: str = "PYTOON_MEDIA_HOSTS",
         *,
         allow_private: bool = False,
-        resolver: Resolver = resolve,
+        resolver: Resolver = resolve_host,
     ):
         self.setting, self.allow_private, self._resolver = setting, allow_private, resolver
-        self._entries = [_entry(text, setting) for text in hosts]
+        self._entries = [_parse_allowed_host(text, setting) for text in hosts]
 
     def check(self, address: str | httpx.URL) -> httpx.URL:
-        """The address, if it may be asked by all that can be read in it; nothing is looked up.
+        """Return the address, if it may be asked by all that can be read in it; nothing is looked
+        up.
 
-        Raises FetchRefused: `media.address`, `media.scheme`, `media.host`.
+        Raises FetchRefusedError: `media.address`, `media.scheme`, `media.host`.
         """
         import httpx
 
-        said = shown(str(address))
+        said = strip_query(str(address))
         try:
             url = httpx.URL(address)
             host = url.raw_host.decode("ascii").rstrip(".")
             host = str(ipaddress.IPv6Address(host)) if ":" in host else host
             _ = url.host  # httpx reads a name that begins with xn--, and fails where it is none.
         except (httpx.InvalidURL, ValueError):
-            raise _unreadable(said) from None
+            raise _unreadable_address_error(said) from None
         if url.scheme not in USUAL_PORTS:
-            raise FetchRefused(
+            raise FetchRefusedError(
                 "media.scheme",
                 f"{said} is not an http or https address.",
                 "Give an https:// or s3:// address, or a file.",
             )
         if url.userinfo:
-            raise FetchRefused(
+            raise FetchRefusedError(
                 "media.address",
                 f"{said} comes with a user name or password in it.",
                 "Use a link that works without them, or a signed one.",
             )
         port = USUAL_PORTS[url.scheme] if url.port is None else url.port
         if not 0 < len(host) <= _LONGEST_HOST or not 0 < port < 65536:
-            raise FetchRefused(
+            raise FetchRefusedError(
                 "media.address",
                 f"{said} names no host, or an impossible port.",
                 "Copy the address again, whole.",
@@ -214,36 +222,36 @@ class Guard:
             "" if port in USUAL_PORTS.values() else f":{port}"
         )
         if not self._entries:
-            raise FetchRefused(
+            raise FetchRefusedError(
                 "media.host",
                 f"{said}: no host may be asked, because {self.setting} is not set.",
                 f"Whoever runs Pytoon can set {self.setting}={name} .",
             )
-        raise FetchRefused(
+        raise FetchRefusedError(
             "media.host",
             f"{said}: the host {name} is not among those that may be asked.",
             f"Use one that is, or have {name} added to {self.setting}.",
         )
 
     def addresses(self, host: str, port: int, said: str) -> list[str]:
-        """The IP addresses to connect to, looked up once and every one of them checked. `said` is
-        the address in messages.
+        """Return the IP addresses to connect to, looked up once and every one of them checked.
+        `said` is the address in messages.
 
-        Raises FetchRefused: `media.unreachable`, `media.private`.
+        Raises FetchRefusedError: `media.unreachable`, `media.private`.
         """
         try:
             found = list(self._resolver(host, port))
         except (OSError, UnicodeError):
             found = []
         if not found:
-            raise FetchRefused(
+            raise FetchRefusedError(
                 "media.unreachable",
                 f"{said}: the host {host} is not found.",
                 "Check its spelling, and this machine's network.",
             )
         if not self.allow_private and not all(is_public(ip) for ip in found):
             # What exactly it leads to is no business of whoever wrote the address.
-            raise FetchRefused(
+            raise FetchRefusedError(
                 "media.private",
                 f"{said}: the host {host} leads into a private network.",
                 "Only hosts of the public internet are asked; take private media from a folder "
@@ -253,49 +261,50 @@ class Guard:
 
 
 def server_guard(
-    url: str, setting: str, *, allow_private: bool = True, resolver: Resolver = resolve
-) -> Guard:
-    """A guard that lets one server pass, the one of an address: by its name and port. FetchRefused
-    for what is no http address."""
+    url: str, setting: str, *, allow_private: bool = True, resolver: Resolver = resolve_host
+) -> AddressGuard:
+    """Return a guard that lets one server pass, the one of an address: by its name and port.
+    FetchRefusedError for what is no http address."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or USUAL_PORTS.get(parts.scheme, 0)
         named = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        guard = Guard([named], setting, allow_private=allow_private, resolver=resolver)
+        guard = AddressGuard([named], setting, allow_private=allow_private, resolver=resolver)
     except (ValueError, SettingsError):
-        raise _unreadable(shown(url)) from None
+        raise _unreadable_address_error(strip_query(url)) from None
     guard.check(url)
     return guard
 
 
 def redirect_target(url: httpx.URL, location: str) -> httpx.URL:
-    """Where an answer from `url` leads on to, by the text of its `Location`; nothing is checked yet
-    but that it is an address. Raises FetchRefused `media.address`."""
+    """Return where an answer from `url` leads on to, by the text of its `Location`; nothing is
+    checked yet but that it is an address. Raises FetchRefusedError `media.address`."""
     import httpx
 
     try:
         return url.join(location.strip())
     except (httpx.InvalidURL, ValueError):
-        raise _unreadable(shown(location)) from None
+        raise _unreadable_address_error(strip_query(location)) from None
 
 
-def _unreadable(said: str) -> FetchRefused:
-    return FetchRefused(
+def _unreadable_address_error(said: str) -> FetchRefusedError:
+    return FetchRefusedError(
         "media.address", f"{said} can't be read as an address.", "Copy it again, whole."
     )
 
 
 def check_bucket(address: str, buckets: Sequence[str]) -> tuple[str, str]:
-    """Bucket and key of an `s3://` address whose bucket is listed, as `bucket` or `bucket/prefix`.
+    """Return bucket and key of an `s3://` address whose bucket is listed, as `bucket` or
+    `bucket/prefix`.
 
-    Raises FetchRefused: `media.address`, `media.host`.
+    Raises FetchRefusedError: `media.address`, `media.host`.
     """
-    said = shown(address)
+    said = strip_query(address)
     bucket, _, key = address[len("s3://") :].partition("/")
     parts = key.split("/")
     # Some servers make a path of a key, and walk up where it says so.
     if not _BUCKET.fullmatch(bucket) or not key.isprintable() or {"", ".", ".."} & set(parts):
-        raise FetchRefused(
+        raise FetchRefusedError(
             "media.address", f"{said} names no object.", "Write s3://bucket/path/to/file.jpg ."
         )
     for entry in buckets:
@@ -303,12 +312,12 @@ def check_bucket(address: str, buckets: Sequence[str]) -> tuple[str, str]:
         if bucket == name and (not prefix or f"{key}/".startswith(f"{prefix}/")):
             return bucket, key
     if not buckets:
-        raise FetchRefused(
+        raise FetchRefusedError(
             "media.host",
             f"{said}: no bucket may be read, because PYTOON_MEDIA_BUCKETS is not set.",
             f"Whoever runs Pytoon can set PYTOON_MEDIA_BUCKETS={bucket} .",
         )
-    raise FetchRefused(
+    raise FetchRefusedError(
         "media.host",
         f"{said}: this place in the bucket {bucket} is not among those that may be read.",
         f"Use one that is, or have {bucket} added to PYTOON_MEDIA_BUCKETS.",

@@ -15,29 +15,30 @@ from pytoon_pipeline.errors import PytoonError
 if TYPE_CHECKING:
     import httpx
 
-MOST_VALUES = 2_000_000
+MAX_VALUES = 2_000_000
 """Of a document. The nodes of a ComfyUI server with many extensions are some 200,000; each takes
 about 100 bytes once it is read."""
-MOST_LEVELS = 100
+MAX_LEVELS = 100
 _CHUNK = 1 << 16
 
 
-class AnswerRefused(PytoonError):
+class AnswerRefusedError(PytoonError):
     """An answer is too large, or packed in a way that was not asked for."""
 
 
 def declared_length(answer: httpx.Response) -> int | None:
-    """The bytes that an answer says it has; None where it does not say so."""
+    """Return the bytes that an answer says it has; None where it does not say so."""
     text = answer.headers.get("content-length", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
 def read_answer(answer: httpx.Response, most: int) -> bytes:
-    """The body of a streamed answer, unpacked. Raises AnswerRefused where it has, or says that it
-    has, more than `most` bytes, before or after it is unpacked; httpx's own errors otherwise."""
+    """Return the body of a streamed answer, unpacked. Raises AnswerRefusedError where it has, or
+    says that it has, more than `most` bytes, before or after it is unpacked; httpx's own errors
+    otherwise."""
     if (declared_length(answer) or 0) > most:
         raise _too_large(most)
-    unpack = _unpacker(answer.headers.get("content-encoding", ""))
+    unpack = _make_unpacker(answer.headers.get("content-encoding", ""))
     found = bytearray()
     for piece in answer.iter_raw(_CHUNK):
         found += unpack(piece, most + 1 - len(found))
@@ -46,50 +47,50 @@ def read_answer(answer: httpx.Response, most: int) -> bytes:
     return bytes(found)
 
 
-def without(secrets: Iterable[str], data: bytes) -> bytes:
-    """An answer that is no success, without what was sent with the request: some hold all of it
-    again, and their words are quoted."""
+def remove_secrets(secrets: Iterable[str], data: bytes) -> bytes:
+    """Return an answer that is no success, without what was sent with the request: some hold all of
+    it again, and their words are quoted."""
     for secret in filter(None, secrets):
         data = data.replace(secret.encode("utf-8", "surrogateescape"), b"***")
     return data
 
 
-def _too_large(most: int) -> AnswerRefused:
-    return AnswerRefused(f"its answer has more than the {most:,} bytes that are read")
+def _too_large(most: int) -> AnswerRefusedError:
+    return AnswerRefusedError(f"its answer has more than the {most:,} bytes that are read")
 
 
-def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
+def _make_unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
     """Unpacks the next piece to no more than so many bytes."""
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return lambda piece, _: piece
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise AnswerRefused("its answer is packed, though it was asked for as it is")
+        raise AnswerRefusedError("its answer is packed, though it was asked for as it is")
     inflate = zlib.decompressobj(wbits=47)  # The header says which of the two it is.
 
-    def unpack(piece: bytes, most: int) -> bytes:
+    def unpack_piece(piece: bytes, most: int) -> bytes:
         try:
             # What goes beyond `most` is not unpacked, and the caller gives up.
             return inflate.decompress(piece, most)
         except zlib.error as error:
-            raise AnswerRefused(f"its answer can't be unpacked ({error})") from None
+            raise AnswerRefusedError(f"its answer can't be unpacked ({error})") from None
 
-    return unpack
+    return unpack_piece
 
 
 def parse_document(data: bytes) -> Any:
-    """The JSON of an answer. ValueError for what is none, or has too many values or levels: what
-    is read here is copied, compared and printed, each with a call for each level."""
+    """Return the JSON of an answer. Raises ValueError for what is none, or has too many values or
+    levels: what is read here is copied, compared and printed, each with a call for each level."""
     # No value without one of these before or after it; those inside of texts count as well.
-    if sum(data.count(sign) for sign in (b",", b"[", b"{")) > MOST_VALUES:
-        raise ValueError(f"more than {MOST_VALUES:,} values")
-    too_deep = ValueError(f"more than {MOST_LEVELS} levels inside each other")
+    if sum(data.count(sign) for sign in (b",", b"[", b"{")) > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES:,} values")
+    too_deep = ValueError(f"more than {MAX_LEVELS} levels inside each other")
     try:
         found = json.loads(data)
     except RecursionError:
         raise too_deep from None
     level = [found] if isinstance(found, (dict, list)) else []
-    for _ in range(MOST_LEVELS):
+    for _ in range(MAX_LEVELS):
         level = [
             inner
             for value in level
@@ -102,7 +103,7 @@ def parse_document(data: bytes) -> Any:
 
 
 def retry_after(text: str) -> float | None:
-    """Seconds of a header `Retry-After`, which has seconds or a date."""
+    """Return the seconds of a header `Retry-After`, which has seconds or a date."""
     if text.isascii() and text.isdecimal():
         return float(text[:9])
     try:

@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from pytoon_pipeline.errors import FetchRefused, Problem, SettingsError
-from pytoon_pipeline.media.addresses import Guard, shown
+from pytoon_pipeline.errors import FetchRefusedError, Problem, SettingsError
+from pytoon_pipeline.media.addresses import AddressGuard, strip_query
 
 # They write whole addresses to the log, and the keys of signed links with them.
 for _name in ("httpx", "httpcore"):
@@ -48,7 +48,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def open_client(
-    guard: Guard,
+    guard: AddressGuard,
     *,
     connect: float = 10.0,
     silence: float = 20.0,
@@ -56,16 +56,16 @@ def open_client(
     tls: ssl.SSLContext | None = None,
     proxy: str | None = None,
 ) -> httpx.Client:
-    """A client whose every request the guard checks; safe to share between threads.
+    """Return a client whose every request the guard checks; safe to share between threads.
 
-    Seconds: to `connect`, shared by a host's IP addresses, of `silence` while data are awaited,
-    and for the `whole` of a request and its answer; a request may have another `whole` by its
-    extension of that name. After an answer 101 the time is the caller's. `tls` is for tests. No
-    redirects, no passwords of this machine, no proxy but the one that is given; it looks names up
-    itself. Requests raise FetchRefused where the guard says no, and httpx's own errors otherwise.
+    Seconds: to `connect`, shared by a host's IP addresses, of `silence` while data are awaited, and
+    for the `whole` of a request and its answer; a request may have another `whole` by its extension
+    of that name. After an answer 101 the time is the caller's. `tls` is for tests. No redirects, no
+    passwords of this machine, no proxy but the one that is given; it looks names up itself.
+    Requests raise FetchRefusedError where the guard says no, and httpx's own errors otherwise.
     """
     return httpx.Client(
-        transport=_Transport(guard, whole, tls or certificates(), proxy),
+        transport=_GuardedTransport(guard, whole, tls or load_certificates(), proxy),
         timeout=httpx.Timeout(silence, connect=connect),
         follow_redirects=False,
         trust_env=False,
@@ -73,8 +73,8 @@ def open_client(
 
 
 def checked_token(token: str | None, setting: str) -> str | None:
-    """A token as it can be sent in a header, without the line end that files add. SettingsError,
-    never with the token, for one that can't: libraries would quote it."""
+    """Return a token as it can be sent in a header, without the line end that files add. Raises
+    SettingsError, never with the token, for one that can't: libraries would quote it."""
     token = (token or "").strip()
     if token.isascii() and token.isprintable():
         return token or None
@@ -89,7 +89,8 @@ def checked_token(token: str | None, setting: str) -> str | None:
 
 
 def environment_proxy(url: str) -> str | None:
-    """The proxy that the environment (`HTTPS_PROXY`, `NO_PROXY` and so on) names for an address."""
+    """Return the proxy that the environment (`HTTPS_PROXY`, `NO_PROXY` and so on) names for an
+    address."""
     parts = urlsplit(url)
     if urllib.request.proxy_bypass(parts.hostname or ""):
         return None
@@ -99,27 +100,27 @@ def environment_proxy(url: str) -> str | None:
 
 
 @lru_cache
-def certificates() -> ssl.SSLContext:
-    """The usual authorities, or those that SSL_CERT_FILE names."""
+def load_certificates() -> ssl.SSLContext:
+    """Return the usual authorities, or those that SSL_CERT_FILE names."""
     try:
         return httpx.create_ssl_context()
     except OSError as error:
-        raise FetchRefused(
+        raise FetchRefusedError(
             "media.unreachable",
             f"The certificates of this machine's authorities can't be read: {error}.",
             "Check SSL_CERT_FILE and SSL_CERT_DIR.",
         ) from error
 
 
-class _Transport(httpx.BaseTransport):
-    def __init__(self, guard: Guard, whole: float, tls: ssl.SSLContext, proxy: str | None):
+class _GuardedTransport(httpx.BaseTransport):
+    def __init__(self, guard: AddressGuard, whole: float, tls: ssl.SSLContext, proxy: str | None):
         self._guard, self._whole, self._tls, self._proxy = guard, whole, tls, proxy
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = self._guard.check(request.url)
         until = time.monotonic() + request.extensions.get("whole", self._whole)
-        network = _Network(None if self._proxy else self._guard, url, until)
-        pool = self._pool(network)
+        network = _GuardedNetwork(None if self._proxy else self._guard, url, until)
+        pool = self._pool_for(network)
         asked = httpcore.Request(
             method=request.method,
             url=httpcore.URL(
@@ -144,21 +145,23 @@ class _Transport(httpx.BaseTransport):
             named = [value for name, value in headers if name.lower() == b"location"]
             headers = [(name, value) for name, value in headers if name.lower() != b"location"]
             if named:
-                extensions["location"] = _text(named[0])
+                extensions["location"] = _decode_header(named[0])
         if answer.status == 101:
             network.until = math.inf
         return httpx.Response(
             status_code=answer.status,
             headers=headers,
-            stream=_Body(answer.stream, pool),
+            stream=_ResponseBody(answer.stream, pool),
             extensions=extensions,
         )
 
-    def _pool(self, network: _Network) -> httpcore.ConnectionPool:
+    def _pool_for(self, network: _GuardedNetwork) -> httpcore.ConnectionPool:
         more: dict[str, Any] = {
-            "ssl_context": self._tls, "max_connections": 1, "max_keepalive_connections": 0,
+            "ssl_context": self._tls,
+            "max_connections": 1,
+            "max_keepalive_connections": 0,
             "network_backend": network,
-        }  # fmt: skip
+        }
         if self._proxy is None:
             return httpcore.ConnectionPool(**more)
         try:
@@ -166,30 +169,33 @@ class _Transport(httpx.BaseTransport):
             if proxy.url.scheme not in ("http", "https") or not proxy.url.host:
                 raise ValueError
         except (httpx.InvalidURL, ValueError):
-            raise FetchRefused(
+            raise FetchRefusedError(
                 "media.unreachable",
                 "The proxy that the environment names is no http or https address.",
                 "Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
             ) from None
         address = httpcore.URL(
-            scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port,
+            scheme=proxy.url.raw_scheme,
+            host=proxy.url.raw_host,
+            port=proxy.url.port,
             target=b"/",
-        )  # fmt: skip
+        )
         return httpcore.HTTPProxy(
-            proxy_url=address, proxy_auth=proxy.raw_auth, proxy_ssl_context=(
-                self._tls if proxy.url.scheme == "https" else None
-            ), **more,
-        )  # fmt: skip
+            proxy_url=address,
+            proxy_auth=proxy.raw_auth,
+            proxy_ssl_context=(self._tls if proxy.url.scheme == "https" else None),
+            **more,
+        )
 
 
-def _text(header: bytes) -> str:
+def _decode_header(header: bytes) -> str:
     try:
         return header.decode("utf-8")
     except UnicodeDecodeError:
         return header.decode("latin-1")
 
 
-class _Body(httpx.SyncByteStream):
+class _ResponseBody(httpx.SyncByteStream):
     """An answer's body; its connection is closed with it."""
 
     def __init__(self, stream: Any, pool: httpcore.ConnectionPool):
@@ -208,7 +214,7 @@ class _Body(httpx.SyncByteStream):
 
 @contextmanager
 def _as_httpx() -> Iterator[None]:
-    """httpx has errors of the same names. Where the text of one quotes what came or was to be sent
+    """Httpx has errors of the same names. Where the text of one quotes what came or was to be sent
     (an answer may hold the request again, with its token), it is left out."""
     try:
         yield
@@ -221,13 +227,13 @@ def _as_httpx() -> Iterator[None]:
         raise kind(str(error)) from error
 
 
-class _Network(httpcore.NetworkBackend):
+class _GuardedNetwork(httpcore.NetworkBackend):
     """Connects a host's name to the addresses that the guard lets pass, the first that answers.
     Without a guard it is a proxy's name, which the environment gives. `until`: when all that goes
     over its connections has to be done."""
 
-    def __init__(self, guard: Guard | None, url: httpx.URL, until: float):
-        self._guard, self._said, self.until = guard, shown(str(url)), until
+    def __init__(self, guard: AddressGuard | None, url: httpx.URL, until: float):
+        self._guard, self._said, self.until = guard, strip_query(str(url)), until
         self._sockets = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -244,35 +250,35 @@ class _Network(httpcore.NetworkBackend):
             found = self._guard.addresses(host, port, self._said)[:_TRIED]
         share = None if timeout is None else timeout / len(found)
         for ip in found:
-            left = _left(self.until, share, httpcore.ConnectTimeout)
+            left = _remaining_seconds(self.until, share, httpcore.ConnectTimeout)
             try:
                 # An IP address: nothing is looked up again.
                 stream = self._sockets.connect_tcp(ip, port, left, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
-                return _Stream(stream, self)
+                return _TimedStream(stream, self)
         raise failure
 
     def sleep(self, seconds: float) -> None:
         self._sockets.sleep(seconds)
 
 
-class _Stream(httpcore.NetworkStream):
+class _TimedStream(httpcore.NetworkStream):
     """A connection that ends at its network's time, even while it trickles."""
 
-    def __init__(self, stream: httpcore.NetworkStream, network: _Network):
+    def __init__(self, stream: httpcore.NetworkStream, network: _GuardedNetwork):
         self._stream, self._network = stream, network
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        left = _left(self._network.until, timeout, httpcore.ReadTimeout)
+        left = _remaining_seconds(self._network.until, timeout, httpcore.ReadTimeout)
         return self._stream.read(max_bytes, left)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # In pieces: sending all of a large buffer, a bit at a time, would be one step.
         view = memoryview(buffer)
         while view:
-            left = _left(self._network.until, timeout, httpcore.WriteTimeout)
+            left = _remaining_seconds(self._network.until, timeout, httpcore.WriteTimeout)
             self._stream.write(bytes(view[:_PIECE]), left)
             view = view[_PIECE:]
 
@@ -285,8 +291,8 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left(self._network.until, timeout, httpcore.ConnectTimeout)
-        return _Stream(
+        left = _remaining_seconds(self._network.until, timeout, httpcore.ConnectTimeout)
+        return _TimedStream(
             self._stream.start_tls(ssl_context, server_hostname, left), self._network
         )
 
@@ -294,7 +300,9 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-def _left(until: float, timeout: float | None, over: Callable[[str], Exception]) -> float:
+def _remaining_seconds(
+    until: float, timeout: float | None, over: Callable[[str], Exception]
+) -> float:
     """Seconds that one step may take; raises `over` when the whole time is used up."""
     left = until - time.monotonic()
     if left <= 0:

@@ -1,4 +1,4 @@
-"""A user's clip as frames at the video's own rate, size and colours."""
+"""Decode a user's clip to frames at the rate, size and colours of the video."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ import av
 import av.filter
 import numpy as np
 
+from pytoon_pipeline.media.clip_file import frame_has_alpha, open_clip, tick_of
+from pytoon_pipeline.media.decoding import decode_frames
+from pytoon_pipeline.media.planes import view_plane
 from pytoon_pipeline.media.playback import (
     LEAP,
     STARTS_AGAIN,
-    Shown,
+    PlayedFrame,
     clip_origin,
     clock_may_leap,
     one_thread_graph,
     picture_stream,
     play_clip,
 )
-from pytoon_pipeline.media.probe import (
-    UnreadableMedia,
-    decoded,
-    frame_has_alpha,
-    open_clip,
-)
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.media.webp import is_animated_webp
 
 Planes = tuple[np.ndarray, ...]
@@ -51,7 +49,7 @@ class ClipFrames:
 
     Frame n is the source frame that is on the screen at (start + n) / rate seconds, that is, the
     last that has begun by then; before the first one has, the first. `start` counts frames at
-    `rate` and may be negative. After the clip's end it begins anew, or with `loop` off its last
+    `rate` and may be negative. After the clip's end it begins again, or with `loop` off its last
     frame stays. Where decoding fails part way, the clip ends there. Where its clock starts again,
     what follows is shown right after what was before.
 
@@ -68,7 +66,7 @@ class ClipFrames:
     none), and that coverage, 0 to 255, at the size of Y.
 
     Equal neighbours are the same arrays, yielded again. One frame is held at a time. Each iteration
-    decodes anew. Iterating raises UnreadableMedia when not one frame decodes.
+    decodes again. Iterating raises UnreadableMediaError when not one frame decodes.
     """
 
     def __init__(
@@ -92,15 +90,15 @@ class ClipFrames:
         return self.count
 
     def __iter__(self) -> Iterator[Planes]:
-        convert = _Converter(self.size, self.ground, self.transparent)
+        convert = _FrameConverter(self.size, self.ground, self.transparent)
         n = 0
         base = Fraction(0)  # when the present pass over the clip began
         skip_to: Fraction | None = self.start / self.rate
         while n < self.count:
-            held: Shown | None = None
+            held: PlayedFrame | None = None
             planes: Planes | None = None
             for following in play_clip(self.path, self._seek(skip_to) if skip_to else None):
-                while n < self.count and held and self._time(n) < base + following.begins:
+                while n < self.count and held and self._time_of_frame(n) < base + following.begins:
                     planes = planes or convert(held)
                     yield planes
                     n += 1
@@ -108,19 +106,19 @@ class ClipFrames:
                     return
                 held, planes = following, None
             if held is None:
-                raise UnreadableMedia(
+                raise UnreadableMediaError(
                     "media.corrupt",
                     f"{self.path.name}: no frame of it decodes.",
                     "Copy or export it again.",
                 )
             base += held.begins + (held.lasts or 1 / self.rate)
-            while n < self.count and (not self.loop or self._time(n) < base):
+            while n < self.count and (not self.loop or self._time_of_frame(n) < base):
                 planes = planes or convert(held)
                 yield planes
                 n += 1
             skip_to = None
 
-    def _time(self, n: int) -> Fraction:
+    def _time_of_frame(self, n: int) -> Fraction:
         return (self.start + n) / self.rate + _ROUNDING
 
     def _seek(self, to: Fraction) -> int | None:
@@ -130,71 +128,82 @@ class ClipFrames:
             return None
         try:
             with open_clip(self.path) as container:
-                if clock_may_leap(container) and self._leaps(container):
+                if clock_may_leap(container) and self._clock_leaps(container):
                     return None
             with open_clip(self.path) as container:
                 stream = picture_stream(container, self.path)
-                known = stream.duration and stream.duration * stream.time_base
+                tick = tick_of(stream)
+                known = stream.duration and stream.duration * tick
                 if not known or to >= known - 1:
                     return None
                 origin = clip_origin(container, stream)
-                target = int((origin + to) / stream.time_base)
+                target = int((origin + to) / tick)
                 container.seek(target, stream=stream, backward=True)
-                landed = next(decoded(container, stream), None)
+                landed = next(decode_frames(container, stream), None)
                 if landed is None or landed.pts is None or landed.pts > target:
                     return None
                 return target
         except av.FFmpegError:
             return None
 
-    def _leaps(self, container: av.container.InputContainer) -> bool:
+    def _clock_leaps(self, container: av.container.InputContainer) -> bool:
         """Does the clock of a stream start again or leap? Then a time names no one place in it."""
         stream = picture_stream(container, self.path)
+        tick = tick_of(stream)
         last: int | None = None
         for packet in container.demux(stream):
             if packet.dts is None:
                 continue
             if last is not None:
-                ahead = (packet.dts - last) * stream.time_base
+                ahead = (packet.dts - last) * tick
                 if ahead < -STARTS_AGAIN or ahead > LEAP:
                     return True
             last = packet.dts
         return False
 
 
-class _Converter:
+class _FrameConverter:
     """Decoded frames to planes; the scaler is made once for each kind of frame."""
 
     def __init__(self, size: tuple[int, int] | None, ground: str, transparent: bool):
         self.size, self.transparent = size, transparent
-        self.ground = _limited(ground)
+        self.ground = _colour_to_yuv(ground)
         self._key: tuple[object, ...] | None = None
         self._graph: av.filter.Graph | None = None
 
-    def __call__(self, shown: Shown) -> Planes:
+    def __call__(self, shown: PlayedFrame) -> Planes:
         frame = shown.frame
         orientation = shown.orientation
         if self.size is None:
             width, height = shown.size
             self.size = max(2, width & ~1), max(2, height & ~1)
-        inner = _inside(shown.size, self.size)
+        inner = _fit_inside(shown.size, self.size)
         stored = orientation.shown_size(*inner)
         alpha = frame_has_alpha(frame)
-        key = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range,
-               shown.transfer, shown.primaries, stored, orientation)
+        key = (
+            frame.width,
+            frame.height,
+            frame.format.name,
+            frame.colorspace,
+            frame.color_range,
+            shown.transfer,
+            shown.primaries,
+            stored,
+            orientation,
+        )
         if key != self._key:
             options = scale_options(shown, stored)
-            self._graph, self._key = _graph(frame, options, alpha), key
+            self._graph, self._key = _make_filter_graph(frame, options, alpha), key
         assert self._graph is not None
         frame.pts = None  # frames are taken out of order of the graph's clock when the clip loops
         self._graph.push(frame)
-        scaled = self._graph.pull()
-        planes = [orientation.turn_array(_stored(p)) for p in scaled.planes]
+        scaled = self._graph.vpull()
+        planes = [orientation.turn_array(view_plane(p)) for p in scaled.planes]
         assert len(planes) == (4 if alpha else 3)
         if not alpha and self.transparent:
             planes.append(np.full(planes[0].shape, 255, np.uint8))
         if inner != self.size:
-            planes = self._placed(planes)
+            planes = self._centre_planes(planes)
         if len(planes) == 4 and not self.transparent:
             planes = self._on_ground(planes)
         # The decoder takes its buffers back: what is handed out are copies.
@@ -203,7 +212,7 @@ class _Converter:
             copy.setflags(write=False)
         return copies
 
-    def _placed(self, planes: list[np.ndarray]) -> list[np.ndarray]:
+    def _centre_planes(self, planes: list[np.ndarray]) -> list[np.ndarray]:
         """Smaller planes in the middle of the size that is wanted."""
         assert self.size is not None
         height, width = planes[0].shape
@@ -223,12 +232,13 @@ class _Converter:
             np.full(plane.shape, value, np.uint8)
             for plane, value in zip(planes[:3], self.ground, strict=True)
         )
-        lay_over(tuple(planes), flat)
+        draw_over(tuple(planes), flat)
         return list(flat)
 
 
-def lay_over(planes: Planes, under: Planes) -> None:
-    """Draw the four planes of a transparent frame over three of the same size, in place."""
+def draw_over(planes: Planes, under: Planes) -> None:
+    """Blend the four planes of a transparent frame over three planes of the same size, which are
+    changed in place."""
     alpha = planes[3].astype(np.float32)
     h, w = alpha.shape
     small = alpha.reshape(h // 2, 2, w // 2, 2).mean(axis=(1, 3))
@@ -239,7 +249,7 @@ def lay_over(planes: Planes, under: Planes) -> None:
         plane[...] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
-def _limited(colour: str) -> tuple[int, int, int]:
+def _colour_to_yuv(colour: str) -> tuple[int, int, int]:
     """#RRGGBB as Y, U and V of BT.709, limited range."""
     r, g, b = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     luma = 0.2126 * r + 0.7152 * g + 0.0722 * b
@@ -250,7 +260,7 @@ def _limited(colour: str) -> tuple[int, int, int]:
     )
 
 
-def _inside(shape: tuple[int, int], place: tuple[int, int]) -> tuple[int, int]:
+def _fit_inside(shape: tuple[int, int], place: tuple[int, int]) -> tuple[int, int]:
     """The even size at which a shape is wholly inside a place; the place's own where it differs by
     what rounding makes."""
     scale = min(place[0] / shape[0], place[1] / shape[1])
@@ -263,8 +273,9 @@ def _inside(shape: tuple[int, int], place: tuple[int, int]) -> tuple[int, int]:
     )
 
 
-def scale_options(shown: Shown, size: tuple[int, int]) -> dict[str, str]:
-    """Options of ffmpeg's `scale` for a decoded frame, to a size as it is stored. Pure."""
+def scale_options(shown: PlayedFrame, size: tuple[int, int]) -> dict[str, str]:
+    """Return the options of ffmpeg's `scale` that bring a decoded frame to a size, as the frame is
+    stored (before it is turned). This function reads and writes nothing."""
     frame, turn = shown.frame, shown.orientation.degrees
     width, height = size
     shrink = max(frame.width / width, frame.height / height)
@@ -290,7 +301,9 @@ def scale_options(shown: Shown, size: tuple[int, int]) -> dict[str, str]:
     return options
 
 
-def _graph(frame: av.VideoFrame, options: dict[str, str], alpha: bool) -> av.filter.Graph:
+def _make_filter_graph(
+    frame: av.VideoFrame, options: dict[str, str], alpha: bool
+) -> av.filter.Graph:
     graph = one_thread_graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
@@ -300,9 +313,14 @@ def _graph(frame: av.VideoFrame, options: dict[str, str], alpha: bool) -> av.fil
         # the edges when it is scaled.
         own = options | {"w": str(frame.width), "h": str(frame.height)}
         sized = {k: options[k] for k in ("w", "h", "flags", "out_chroma_loc")}
-        chain = [source, graph.add("scale", **own), graph.add("format", "yuva444p"),
-                 graph.add("premultiply", inplace="1"), graph.add("scale", **sized),
-                 graph.add("format", "yuva420p")]  # fmt: skip
+        chain = [
+            source,
+            graph.add("scale", **own),
+            graph.add("format", "yuva444p"),
+            graph.add("premultiply", inplace="1"),
+            graph.add("scale", **sized),
+            graph.add("format", "yuva420p"),
+        ]
     else:
         chain = [source, graph.add("scale", **options), graph.add("format", "yuv420p")]
     chain.append(graph.add("buffersink"))
@@ -310,9 +328,3 @@ def _graph(frame: av.VideoFrame, options: dict[str, str], alpha: bool) -> av.fil
         a.link_to(b)
     graph.configure()
     return graph
-
-
-def _stored(plane: av.video.plane.VideoPlane) -> np.ndarray:
-    """A view of a plane's pixels."""
-    stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return stored[: plane.height, : plane.width]

@@ -1,8 +1,8 @@
-"""Colours of pictures that are described elsewhere than in an ICC profile, brought to sRGB.
+"""Read colour descriptions that are not ICC profiles, and convert pictures with them to sRGB.
 
 Numbers of primaries and transfer characteristics are those of ITU-T H.273, tables 2 and 3, as PNG
-(cICP), AVIF and HEIC (nclx) write them. HDR is brought down as clips are (`media.clips`): diffuse
-white, 203 cd/m2 (BT.2408), becomes white, and highlights above it are clipped.
+(cICP), AVIF and HEIC (nclx) write them. HDR is reduced in the same way as in clips (`media.clips`):
+diffuse white, 203 cd/m2 (BT.2408), becomes white, and highlights above it are clipped.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ROWS = 256
 
 
 @dataclass(frozen=True)
-class Encoding:
+class ColourEncoding:
     """What the numbers of an RGB picture mean."""
 
     primaries: Chromaticities = _BT709
@@ -63,23 +63,28 @@ class Encoding:
 
     @property
     def is_srgb(self) -> bool:
+        """Return whether the numbers mean sRGB, so that nothing has to be converted."""
         near = max(
             abs(a - b)
             for mine, own in zip(self.primaries, _BT709, strict=True)
             for a, b in zip(mine, own, strict=True)
         )
-        return near < 0.003 and not self.is_hdr and self._power() is None and not self.narrow
+        return (
+            near < 0.003 and not self.is_hdr and self._decoding_power() is None and not self.narrow
+        )
 
     @property
     def is_hdr(self) -> bool:
+        """Return whether the transfer characteristics are those of HDR (PQ or HLG)."""
         return self.power is None and self.transfer in (PQ, HLG)
 
-    def _power(self) -> float | None:
+    def _decoding_power(self) -> float | None:
         return self.power if self.power is not None else _POWERS.get(self.transfer)
 
     def light(self, signal: np.ndarray) -> np.ndarray:
-        """Light of each signal, float32 0..1: diffuse white is 1; of HLG that of the scene."""
-        power = self._power()
+        """Return the light of each signal, float32 0..1: diffuse white is 1; of HLG that of the
+        scene."""
+        power = self._decoding_power()
         if power is not None:
             return np.power(signal, np.float32(power))
         if self.transfer == PQ:
@@ -95,13 +100,13 @@ class Encoding:
         return np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
 
 
-def coded(primaries: int, transfer: int, *, narrow: bool = False) -> Encoding:
-    """The encoding of two numbers of H.273; what is unknown is taken as BT.709 and sRGB."""
-    return Encoding(_PRIMARIES.get(primaries, _BT709), transfer, narrow=narrow)
+def encoding_from_codes(primaries: int, transfer: int, *, narrow: bool = False) -> ColourEncoding:
+    """Return the encoding of two numbers of H.273; what is unknown is taken as BT.709 and sRGB."""
+    return ColourEncoding(_PRIMARIES.get(primaries, _BT709), transfer, narrow=narrow)
 
 
-def convert_to_srgb(pixels: np.ndarray, encoding: Encoding) -> np.ndarray:
-    """An RGB picture, uint8 or uint16 (h, w, 3), in sRGB, uint8."""
+def convert_to_srgb(pixels: np.ndarray, encoding: ColourEncoding) -> np.ndarray:
+    """Return an RGB picture, uint8 or uint16 (h, w, 3), in sRGB, uint8."""
     most = np.iinfo(pixels.dtype).max
     signal = np.arange(most + 1, dtype=np.float32) / most
     if encoding.narrow:
@@ -145,13 +150,13 @@ def _matrix_between(source: Chromaticities, target: Chromaticities) -> np.ndarra
 # --- where files say it
 
 
-def png_encoding(path: Path, has_profile: bool) -> Encoding | None:
-    """What the chunks of a PNG say, in the order in which they count (PNG, third edition, 4.3):
-    cICP, then a profile or sRGB (None, for they are read elsewhere), then gAMA and cHRM."""
+def png_encoding(path: Path, has_profile: bool) -> ColourEncoding | None:
+    """Return what the chunks of a PNG say, in the order in which they count (PNG, third edition,
+    4.3): cICP, then a profile or sRGB (None, for they are read elsewhere), then gAMA and cHRM."""
     found = dict(_png_chunks(path))
     code = found.get(b"cICP", b"")
     if len(code) == 4:
-        return coded(code[0], code[1], narrow=code[3] == 0)
+        return encoding_from_codes(code[0], code[1], narrow=code[3] == 0)
     if has_profile or b"sRGB" in found:
         return None
     gamma, white = found.get(b"gAMA", b""), found.get(b"cHRM", b"")
@@ -164,9 +169,9 @@ def png_encoding(path: Path, has_profile: bool) -> Encoding | None:
             primaries = given
     if len(gamma) == 4 and (value := int.from_bytes(gamma, "big")):
         # 0.45455 is how sRGB has been written since before it had a chunk of its own.
-        srgb = 44000 <= value <= 46500 and Encoding(primaries).is_srgb
+        srgb = 44000 <= value <= 46500 and ColourEncoding(primaries).is_srgb
         power = None if srgb else 100000 / value
-    encoding = Encoding(primaries, power=power if power is None or 0.1 < power < 10 else None)
+    encoding = ColourEncoding(primaries, power=power if power is None or 0.1 < power < 10 else None)
     return None if encoding.is_srgb else encoding
 
 
@@ -190,17 +195,18 @@ def _png_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
             file.seek(4, 1)
 
 
-def movie_encoding(path: Path) -> Encoding | None:
-    """What the first `nclx` box of an AVIF or HEIC picture says; None where there is none."""
-    for body in _boxes(path, (b"meta", b"iprp", b"ipco", b"colr")):
+def movie_encoding(path: Path) -> ColourEncoding | None:
+    """Return what the first `nclx` box of an AVIF or HEIC picture says; None where there is
+    none."""
+    for body in _iterate_boxes(path, (b"meta", b"iprp", b"ipco", b"colr")):
         if body[:4] == b"nclx" and len(body) >= 10:
-            return coded(*struct.unpack(">HH", body[4:8]))
+            return encoding_from_codes(*struct.unpack(">HH", body[4:8]))
     return None
 
 
 def jp2_profile(path: Path) -> bytes | None:
-    """The ICC profile of a JPEG 2000 picture, which Pillow passes over."""
-    for body in _boxes(path, (b"jp2h", b"colr")):
+    """Return the ICC profile of a JPEG 2000 picture, which Pillow passes over."""
+    for body in _iterate_boxes(path, (b"jp2h", b"colr")):
         if body[:1] == b"\x02":
             return body[3:]
     return None
@@ -209,16 +215,14 @@ def jp2_profile(path: Path) -> bytes | None:
 _LARGEST_BOX = 4_000_000
 
 
-def _boxes(path: Path, names: tuple[bytes, ...]) -> Iterator[bytes]:
+def _iterate_boxes(path: Path, names: tuple[bytes, ...]) -> Iterator[bytes]:
     """Contents of the boxes found by following their names inwards (ISO 14496-12, 4.2)."""
     with open(path, "rb") as file:
         end = file.seek(0, 2)
         yield from _boxes_between(file, 0, end, names)
 
 
-def _boxes_between(
-    file: BinaryIO, at: int, end: int, names: tuple[bytes, ...]
-) -> Iterator[bytes]:
+def _boxes_between(file: BinaryIO, at: int, end: int, names: tuple[bytes, ...]) -> Iterator[bytes]:
     while at + 8 <= end:
         file.seek(at)
         head = file.read(16)
@@ -240,27 +244,28 @@ def _boxes_between(
         at += size
 
 
-def profile_encoding(icc: bytes, description: str) -> Encoding | None:
-    """What an ICC profile for HDR means: converted as a profile it would come out dark and grey.
-    Such a profile has a `cicp` tag (ICC.1:2022, 9.2.17), or names BT.2100 in its description."""
+def profile_encoding(icc: bytes, description: str) -> ColourEncoding | None:
+    """Return what an ICC profile for HDR means: converted as a profile it would come out dark and
+    grey. Such a profile has a `cicp` tag (ICC.1:2022, 9.2.17), or names BT.2100 in its description.
+    """
     count = int.from_bytes(icc[128:132], "big") if len(icc) > 132 else 0
     for n in range(min(count, 100)):
         entry = icc[132 + 12 * n : 144 + 12 * n]
         if entry[:4] == b"cicp":
             data = icc[int.from_bytes(entry[4:8], "big") :][:12]
             if len(data) == 12 and data[9] in (PQ, HLG):
-                return coded(data[8], data[9])
+                return encoding_from_codes(data[8], data[9])
     if re.search(r"2100|2084|2020|\bHDR", description):
         if re.search(r"PQ|2084", description):
-            return coded(9, PQ)
+            return encoding_from_codes(9, PQ)
         if "HLG" in description:
-            return coded(9, HLG)
+            return encoding_from_codes(9, HLG)
     return None
 
 
-def exif_encoding(exif: object) -> Encoding | None:
-    """Adobe RGB, as cameras write it without a profile (Exif 2.32, 4.6.6: ColorSpace 0xFFFF, with
-    index R03 of interoperability)."""
+def exif_encoding(exif: object) -> ColourEncoding | None:
+    """Return Adobe RGB, as cameras write it without a profile (Exif 2.32, 4.6.6: ColorSpace 0xFFFF,
+    with index R03 of interoperability)."""
     get_ifd = getattr(exif, "get_ifd", None)
     if get_ifd is None:
         return None
@@ -269,4 +274,4 @@ def exif_encoding(exif: object) -> Encoding | None:
     except Exception:
         return None  # A broken directory says nothing.
     named = str(index).startswith("R03") and space != 1
-    return Encoding(_ADOBE, power=_ADOBE_GAMMA) if named else None
+    return ColourEncoding(_ADOBE, power=_ADOBE_GAMMA) if named else None

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pytoon_pipeline.errors import MediaError, Problem, PytoonError, SettingsError
-from pytoon_pipeline.media.probe import sha256, sniff
+from pytoon_pipeline.media.probe import hash_file
+from pytoon_pipeline.media.sniff import sniff_kind
 
 CERTIFICATE, KEY = "PYTOON_C2PA_CERTIFICATE", "PYTOON_C2PA_KEY"
 
@@ -36,8 +37,12 @@ _SETTINGS = {
     "builder": {"thumbnail": {"enabled": False}},
 }
 _TYPES = {
-    "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "AVIF": "image/avif",
-    "TIFF": "image/tiff", "GIF": "image/gif",
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "AVIF": "image/avif",
+    "TIFF": "image/tiff",
+    "GIF": "image/gif",
 }
 _OTHER = "application/octet-stream"
 _UNTRUSTED = "signingCredential.untrusted"
@@ -49,7 +54,7 @@ class CredentialsError(PytoonError):
 
 
 @dataclass(frozen=True)
-class Identity:
+class SigningIdentity:
     """Who signs."""
 
     certificates: str
@@ -66,7 +71,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Ingredient:
+class ContentIngredient:
     """A file that the video is made of."""
 
     id: str
@@ -78,7 +83,7 @@ class Ingredient:
 
 
 @dataclass(frozen=True)
-class Credentials:
+class FileCredentials:
     """What was read of a file's Content Credentials."""
 
     valid: bool
@@ -92,21 +97,23 @@ class Credentials:
     """The certificate ran out since, and no time authority said when the file was signed."""
 
 
-def _refused(name: str, message: str, remedy: str) -> SettingsError:
+def _credentials_setting_error(name: str, message: str, remedy: str) -> SettingsError:
     return SettingsError(Problem("settings.c2pa", message, remedy, field=name))
 
 
-def load_identity(certificate: Path | None, key: Path | None) -> Identity | None:
-    """The signer of this install; None where none is set.
+def load_identity(certificate: Path | None, key: Path | None) -> SigningIdentity | None:
+    """Return the signer of this install; None where none is set.
 
     Raises SettingsError, naming the variable and the remedy, when only one of the two is set, one
-    can't be read, or they don't belong together. Dates are `ready`'s to look at.
+    can't be read, or they don't belong together. Dates are `check_identity`'s to look at.
     """
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
         missing, there = (CERTIFICATE, KEY) if certificate is None else (KEY, CERTIFICATE)
-        raise _refused(missing, f"it is not set, but {there} is.", "Set both, or neither.")
+        raise _credentials_setting_error(
+            missing, f"it is not set, but {there} is.", "Set both, or neither."
+        )
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
@@ -115,34 +122,39 @@ def load_identity(certificate: Path | None, key: Path | None) -> Identity | None
     try:
         chain = x509.load_pem_x509_certificates(certificate.read_bytes())
     except (OSError, ValueError) as error:
-        raise _refused(
-            CERTIFICATE, f"{certificate.name} can't be read as certificates in PEM: {error}.",
+        raise _credentials_setting_error(
+            CERTIFICATE,
+            f"{certificate.name} can't be read as certificates in PEM: {error}.",
             "Give the signer's certificate and those between it and its authority, in that order.",
         ) from error
     try:
         private = serialization.load_pem_private_key(key.read_bytes(), None)
     except TypeError as error:
-        raise _refused(
-            KEY, f"{key.name} is locked with a passphrase.",
+        raise _credentials_setting_error(
+            KEY,
+            f"{key.name} is locked with a passphrase.",
             "Unlock it (`openssl pkcs8 -topk8 -nocrypt`) and let only Pytoon read the file.",
         ) from error
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
-        raise _refused(
-            KEY, f"{key.name} can't be read as a private key in PEM.",
+        raise _credentials_setting_error(
+            KEY,
+            f"{key.name} can't be read as a private key in PEM.",
             "Give the key that belongs to the certificate.",
         ) from error
 
-    def public(part: Any) -> bytes:
+    def public_numbers(part: Any) -> bytes:
         return part.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
 
     own = chain[0]
-    if public(own) != public(private):
-        later = any(public(c) == public(private) for c in chain[1:])
-        raise _refused(
-            KEY, f"{key.name} is not the key of the first certificate of {certificate.name}.",
-            "Put the signer's own certificate first in the file." if later
+    if public_numbers(own) != public_numbers(private):
+        later = any(public_numbers(c) == public_numbers(private) for c in chain[1:])
+        raise _credentials_setting_error(
+            KEY,
+            f"{key.name} is not the key of the first certificate of {certificate.name}.",
+            "Put the signer's own certificate first in the file."
+            if later
             else "Give the key that belongs to the certificate.",
         )
     names = [
@@ -152,12 +164,12 @@ def load_identity(certificate: Path | None, key: Path | None) -> Identity | None
     name = next((str(found[0].value) for found in names if found), "unnamed")
     pem = serialization.Encoding.PEM
     certificates = "".join(c.public_bytes(pem).decode() for c in chain)
-    return Identity(
+    return SigningIdentity(
         certificates=certificates,
         key=private.private_bytes(
             pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode(),
-        algorithm=_algorithm(private, key),
+        algorithm=_choose_algorithm(private, key),
         name=name,
         fingerprint=hashlib.sha256(certificates.encode()).hexdigest(),
         since=own.not_valid_before_utc,
@@ -165,7 +177,7 @@ def load_identity(certificate: Path | None, key: Path | None) -> Identity | None
     )
 
 
-def _algorithm(private: Any, key: Path) -> str:
+def _choose_algorithm(private: Any, key: Path) -> str:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     if isinstance(private, ec.EllipticCurvePrivateKey):
@@ -176,15 +188,16 @@ def _algorithm(private: Any, key: Path) -> str:
         return "ps256"
     if isinstance(private, ed25519.Ed25519PrivateKey):
         return "ed25519"
-    raise _refused(
-        KEY, f"{key.name} is of a kind that C2PA does not sign with.",
+    raise _credentials_setting_error(
+        KEY,
+        f"{key.name} is of a kind that C2PA does not sign with.",
         "Use a key on the curve P-256, P-384 or P-521, Ed25519, or RSA of at least 2048 bits.",
     )
 
 
-def ready(identity: Identity) -> None:
-    """Would what is signed now be valid? Signs one pixel, so that it is known before anything else
-    is done. Raises SettingsError naming the variable and the remedy."""
+def check_identity(identity: SigningIdentity) -> None:
+    """Check that what is signed now would be valid. This signs one pixel, so that it is known
+    before anything else is done. Raises SettingsError naming the variable and the remedy."""
     import c2pa
     from PIL import Image
 
@@ -192,8 +205,9 @@ def ready(identity: Identity) -> None:
     if not identity.since <= now <= identity.until:
         word = "is not valid before" if now < identity.since else "ran out on"
         date = identity.since if now < identity.since else identity.until
-        raise _refused(
-            CERTIFICATE, f"the certificate of {identity.name} {word} {date:%Y-%m-%d}.",
+        raise _credentials_setting_error(
+            CERTIFICATE,
+            f"the certificate of {identity.name} {word} {date:%Y-%m-%d}.",
             "Renew it, or unset both variables to leave videos unsigned.",
         )
     pixel = io.BytesIO()
@@ -203,33 +217,33 @@ def ready(identity: Identity) -> None:
     trial = {"assertions": [{"label": "c2pa.actions", "data": {"actions": [made]}}]}
     signed = io.BytesIO()
     try:
-        _sign(pixel, signed, "image/png", identity, trial, ())
-        state = _read(signed, "image/png")
+        _sign_file(pixel, signed, "image/png", identity, trial, ())
+        state = _read_credentials(signed, "image/png")
     except c2pa.C2paError as error:
         reason = str(error).split(" (self#")[0]
-        raise _unfit(identity, " ".join(reason.split())) from error
+        raise _unfit_identity_error(identity, " ".join(reason.split())) from error
     if not state.valid:
-        raise _unfit(identity, "; ".join(state.faults))
+        raise _unfit_identity_error(identity, "; ".join(state.faults))
 
 
-def _unfit(identity: Identity, reason: str) -> SettingsError:
-    return _refused(
-        CERTIFICATE, f"the certificate of {identity.name} can't sign Content Credentials: "
-        f"{reason}.",
+def _unfit_identity_error(identity: SigningIdentity, reason: str) -> SettingsError:
+    return _credentials_setting_error(
+        CERTIFICATE,
+        f"the certificate of {identity.name} can't sign Content Credentials: {reason}.",
         "Use one that an authority issued for digital signatures, with the extended key usage "
         "C2PA claim signing, document signing or email protection.",
     )
 
 
-def sign(
+def sign_video(
     video: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    identity: Identity,
+    identity: SigningIdentity,
     manifest: dict[str, Any],
-    ingredients: Sequence[Ingredient],
+    ingredients: Sequence[ContentIngredient],
 ) -> None:
-    """`video`, an MP4, with a signed manifest in it; ingredients are named in the manifest's
-    actions by their `id`. `out` appears whole and valid, or not at all.
+    """Write `video`, an MP4, to `out` with a signed manifest in it; ingredients are named in the
+    manifest's actions by their `id`. `out` appears whole and valid, or not at all.
 
     Raises CredentialsError.
     """
@@ -239,7 +253,7 @@ def sign(
     temporary = out.with_name(f".{out.name}.part")
     try:
         with open(video, "rb") as source, open(temporary, "w+b") as target:
-            _sign(source, target, "video/mp4", identity, manifest, ingredients)
+            _sign_file(source, target, "video/mp4", identity, manifest, ingredients)
         read = read_credentials(temporary)
         if not read.valid:
             raise CredentialsError(f"{out.name} can't be signed: {'; '.join(read.faults)}.")
@@ -250,13 +264,13 @@ def sign(
         temporary.unlink(missing_ok=True)
 
 
-def _sign(
+def _sign_file(
     source: Any,
     target: Any,
     kind: str,
-    identity: Identity,
+    identity: SigningIdentity,
     manifest: dict[str, Any],
-    ingredients: Sequence[Ingredient],
+    ingredients: Sequence[ContentIngredient],
 ) -> None:
     import c2pa
 
@@ -269,11 +283,11 @@ def _sign(
         c2pa.Builder(manifest, context) as builder,
     ):
         for ingredient in ingredients:
-            _add(builder, ingredient)
+            _add_ingredient(builder, ingredient)
         builder.sign(signer, kind, source, target)
 
 
-def _add(builder: Any, ingredient: Ingredient) -> None:
+def _add_ingredient(builder: Any, ingredient: ContentIngredient) -> None:
     """An ingredient by its hash. Where it has Content Credentials of its own they are kept."""
     import c2pa
 
@@ -281,12 +295,12 @@ def _add(builder: Any, ingredient: Ingredient) -> None:
         "title": ingredient.title,
         "label": ingredient.id,
         "relationship": ingredient.relationship,
-        "instance_id": f"urn:sha256:{sha256(ingredient.path)}",
+        "instance_id": f"urn:sha256:{hash_file(ingredient.path)}",
     }
     if ingredient.description:
         said["description"] = ingredient.description
     with open(ingredient.path, "rb") as file:
-        kind = _kind(file.read(4096))
+        kind = _sniff_kind(file.read(4096))
         file.seek(0)
         try:
             builder.add_ingredient(json.dumps(said), kind, file)
@@ -296,25 +310,25 @@ def _add(builder: Any, ingredient: Ingredient) -> None:
             builder.add_ingredient(json.dumps(said), _OTHER, file)
 
 
-def _kind(head: bytes) -> str:
-    if head[4:8] == b"ftyp" and sniff(head) not in _TYPES:
+def _sniff_kind(head: bytes) -> str:
+    if head[4:8] == b"ftyp" and sniff_kind(head) not in _TYPES:
         return "video/mp4"
-    return _TYPES.get(sniff(head) or "", _OTHER)
+    return _TYPES.get(sniff_kind(head) or "", _OTHER)
 
 
-def read_credentials(path: str | os.PathLike[str]) -> Credentials:
-    """The Content Credentials of an MP4 that has some. What is damaged is no error here: it is
-    said in `faults`."""
+def read_credentials(path: str | os.PathLike[str]) -> FileCredentials:
+    """Return the Content Credentials of an MP4 that has some. What is damaged is no error here: it
+    is said in `faults`."""
     import c2pa
 
     try:
         with open(path, "rb") as file:
-            return _read(file, "video/mp4")
+            return _read_credentials(file, "video/mp4")
     except (c2pa.C2paError, MediaError, OSError, ValueError, KeyError) as error:
-        return Credentials(False, faults=(f"they can't be read: {error}",))
+        return FileCredentials(False, faults=(f"they can't be read: {error}",))
 
 
-def _read(file: Any, kind: str) -> Credentials:
+def _read_credentials(file: Any, kind: str) -> FileCredentials:
     import c2pa
 
     file.seek(0)
@@ -339,11 +353,12 @@ def _read(file: Any, kind: str) -> Credentials:
         for action in assertion["data"]["actions"]
     ]
     signature = manifest.get("signature_info", {})
-    return Credentials(
+    return FileCredentials(
         valid=whole and not failures,
         signer=signature.get("issuer") or signature.get("common_name"),
         source_types=tuple(
-            a["digitalSourceType"].removeprefix(VOCABULARY) for a in actions
+            a["digitalSourceType"].removeprefix(VOCABULARY)
+            for a in actions
             if a["action"] == "c2pa.created" and "digitalSourceType" in a
         ),
         ingredients=tuple(i.get("title", "") for i in manifest.get("ingredients", [])),

@@ -1,4 +1,4 @@
-"""A file over http(s): redirects, retries, and what the answers mean."""
+"""Download a file over http(s): redirects, retries, and what the answers mean."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pytoon_pipeline import __version__
-from pytoon_pipeline.errors import FetchRefused
-from pytoon_pipeline.media.addresses import Guard, redirect_target, shown
+from pytoon_pipeline.errors import FetchRefusedError
+from pytoon_pipeline.media.addresses import AddressGuard, redirect_target, strip_query
 from pytoon_pipeline.media.answers import declared_length, retry_after
 from pytoon_pipeline.media.download import (
     CHUNK,
-    Download,
-    Limits,
-    Sink,
-    Version,
+    DownloadLimits,
+    DownloadSink,
+    FileDownload,
+    FileVersion,
+    address_digest,
     check_type,
-    digest,
     too_slow,
 )
 
@@ -35,31 +35,33 @@ _LATER = (429, 502, 503, 504)
 """Statuses after which it is worth asking again."""
 
 
-class _Again(Exception):
+class _RetryError(Exception):
     """It failed, but may not the next time. Holds what to say when it does."""
 
-    def __init__(self, refusal: FetchRefused, pause: float | None = None):
+    def __init__(self, refusal: FetchRefusedError, pause: float | None = None):
         self.refusal, self.pause = refusal, pause
 
 
 def download_http(
     address: str,
     target: Path,
-    guard: Guard,
-    limits: Limits,
-    known: Version | None = None,
+    guard: AddressGuard,
+    limits: DownloadLimits,
+    known: FileVersion | None = None,
     tls: ssl.SSLContext | None = None,
-) -> Download | None:
-    """The file at an address, written to `target`; None when it still is the `known` version.
+) -> FileDownload | None:
+    """Download the file at an address to `target`, and return what it is, or None when it still is
+    the `known` version.
 
-    Raises FetchRefused: all that `Guard` raises, `media.status`, `media.type`, `media.too_large`,
-    `media.timeout`, `media.unreachable`. OSError when the target can't be written.
+    Raises FetchRefusedError: all that `AddressGuard` raises, `media.status`, `media.type`,
+    `media.too_large`, `media.timeout`, `media.unreachable`. Raises OSError when the target can't be
+    written.
     """
     until = time.monotonic() + limits.whole
     for n in range(limits.retries + 1):
         try:
-            return _follow(address, target, guard, limits, known, until, tls)
-        except _Again as failed:
+            return _follow_redirects(address, target, guard, limits, known, until, tls)
+        except _RetryError as failed:
             pause = limits.pause * 2**n if failed.pause is None else failed.pause
             late = time.monotonic() + pause >= until or pause > limits.longest_pause
             if n == limits.retries or late:
@@ -69,26 +71,26 @@ def download_http(
     raise AssertionError("the last try returns or raises")
 
 
-def _follow(
+def _follow_redirects(
     address: str,
     target: Path,
-    guard: Guard,
-    limits: Limits,
-    known: Version | None,
+    guard: AddressGuard,
+    limits: DownloadLimits,
+    known: FileVersion | None,
     until: float,
     tls: ssl.SSLContext | None,
-) -> Download | None:
+) -> FileDownload | None:
     """One try, through all redirects; each is checked as if it had been written in the brief."""
     import httpx
 
     from pytoon_pipeline.media.client import open_client
 
-    said, url = shown(address), guard.check(address)
+    said, url = strip_query(address), guard.check(address)
     for _ in range(limits.redirects + 1):
         left = until - time.monotonic()
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         headers["User-Agent"] = f"pytoon/{__version__}"
-        same = known if known and known.asked == digest(str(url)) else None
+        same = known if known and known.asked == address_digest(str(url)) else None
         if same and same.etag:
             headers["If-None-Match"] = same.etag
         if same and same.modified:
@@ -103,60 +105,67 @@ def _follow(
                 location = answer.extensions.get("location")
                 if location is not None:
                     # Checked before the client sees it: httpx takes some for relative.
-                    url = _following(url, guard.check(redirect_target(url, location)))
+                    url = _redirect_target(url, guard.check(redirect_target(url, location)))
                     continue
                 if answer.status_code == 304 and same:
                     return None
                 if answer.status_code != 200:
                     _refuse_status(said, answer)
-                return _take(said, answer, target, limits, until, digest(str(url)))
-        except FetchRefused as error:
+                return _take_answer(said, answer, target, limits, until, address_digest(str(url)))
+        except FetchRefusedError as error:
             # Where a redirect led there, the address of the brief is named, too.
             led = "" if said in error.message else f"{said} leads on: "
-            refusal = FetchRefused(error.code, led + error.message, error.remedy)
-            raise _Again(refusal) if error.code == "media.unreachable" else refusal from error
+            refusal = FetchRefusedError(error.code, led + error.message, error.remedy)
+            raise _RetryError(refusal) if error.code == "media.unreachable" else refusal from error
         except httpx.TimeoutException as error:
             raise too_slow(said, limits) from error
         except httpx.HTTPError as error:
-            raise _unreachable(said, error) from error
-    raise FetchRefused(
+            raise _unreachable_error(said, error) from error
+    raise FetchRefusedError(
         "media.status",
         f"{said} leads on to other addresses more than {limits.redirects} times.",
         "Give the address at its end.",
     )
 
 
-def _following(url: httpx.URL, to: httpx.URL) -> httpx.URL:
+def _redirect_target(url: httpx.URL, to: httpx.URL) -> httpx.URL:
     """Where a redirect leads; the client checks it when it is asked."""
     if url.scheme == "https" and to.scheme == "http":
-        raise FetchRefused(
+        raise FetchRefusedError(
             "media.scheme",
-            f"{shown(str(to))} is not encrypted, though the address before it is.",
+            f"{strip_query(str(to))} is not encrypted, though the address before it is.",
             "Give an https address that stays so.",
         )
     return to
 
 
-def _take(
-    said: str, answer: httpx.Response, target: Path, limits: Limits, until: float, asked: str
-) -> Download:
+def _take_answer(
+    said: str,
+    answer: httpx.Response,
+    target: Path,
+    limits: DownloadLimits,
+    until: float,
+    asked: str,
+) -> FileDownload:
     check_type(said, answer.headers.get("content-type", ""))
     if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise FetchRefused(
+        raise FetchRefusedError(
             "media.type",
             f"{said} comes packed, though it was asked for as it is.",
             "Have the server send media without Content-Encoding.",
         )
-    with Sink(target, said, limits, until) as sink:
+    with DownloadSink(target, said, limits, until) as sink:
         sink.expect(declared_length(answer))
         for chunk in answer.iter_raw(CHUNK):
             sink.write(chunk)
         return sink.finish(
-            Version(asked, _mark(answer, "etag"), _mark(answer, "last-modified"))
+            FileVersion(
+                asked, _read_validator(answer, "etag"), _read_validator(answer, "last-modified")
+            )
         )
 
 
-def _mark(answer: httpx.Response, name: str) -> str | None:
+def _read_validator(answer: httpx.Response, name: str) -> str | None:
     """A header that is to be sent back as it is, unless it is one that can't be."""
     text = answer.headers.get(name, "")
     fine = text.isascii() and text.isprintable() and 0 < len(text) <= _LONGEST_MARK
@@ -174,25 +183,25 @@ def _refuse_status(said: str, answer: httpx.Response) -> NoReturn:
     }.get(status, "Try again later." if status >= 500 else "Give another address.")
     # The usual words for it: the server's own could say anything.
     phrase = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else status
-    refusal = FetchRefused("media.status", f"{said}: the server answers {phrase}.", remedy)
+    refusal = FetchRefusedError("media.status", f"{said}: the server answers {phrase}.", remedy)
     if status in _LATER:
-        raise _Again(refusal, retry_after(answer.headers.get("retry-after", "")))
+        raise _RetryError(refusal, retry_after(answer.headers.get("retry-after", "")))
     raise refusal
 
 
-def _unreachable(said: str, error: httpx.HTTPError) -> Exception:
+def _unreachable_error(said: str, error: httpx.HTTPError) -> Exception:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return FetchRefused(
+            return FetchRefusedError(
                 "media.unreachable",
                 f"{said}: the server has no valid certificate: {cause.verify_message}.",
                 "Correct the address, or the server's certificate.",
             )
         cause = cause.__cause__ or cause.__context__
     reason = (str(error).partition("] ")[2] or str(error))[:200]
-    return _Again(
-        FetchRefused(
+    return _RetryError(
+        FetchRefusedError(
             "media.unreachable",
             f"{said} can't be reached, or breaks off: {reason or type(error).__name__}.",
             "Try again; check the address, and this machine's network.",

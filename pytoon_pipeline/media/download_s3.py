@@ -1,4 +1,4 @@
-"""An object out of a bucket, with AWS's own settings, and what its errors mean in plain words."""
+"""Download an object from a bucket, with AWS's own settings, and explain its errors plainly."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pytoon_pipeline.errors import FetchRefused
-from pytoon_pipeline.media.addresses import shown, without_secrets
+from pytoon_pipeline.errors import FetchRefusedError
+from pytoon_pipeline.media.addresses import strip_query, without_secrets
 from pytoon_pipeline.media.download import (
     CHUNK,
-    Download,
-    Limits,
-    Sink,
-    Version,
+    DownloadLimits,
+    DownloadSink,
+    FileDownload,
+    FileVersion,
+    address_digest,
     check_type,
-    digest,
     too_slow,
 )
 
@@ -34,26 +34,32 @@ for _name in ("boto3", "botocore", "urllib3"):
 
 
 def download_s3(
-    address: str, bucket: str, key: str, target: Path, limits: Limits, known: Version | None = None
-) -> Download | None:
-    """The object, written to `target`; None when it still is the `known` version. Where the server
-    is and who asks is up to AWS's own settings. Raises like `download_http`."""
+    address: str,
+    bucket: str,
+    key: str,
+    target: Path,
+    limits: DownloadLimits,
+    known: FileVersion | None = None,
+) -> FileDownload | None:
+    """Download the object to `target`, and return what it is, or None when it still is the `known`
+    version. Where the server is and who asks is up to AWS's own settings. Raises like
+    `download_http`."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    said, until = shown(address), time.monotonic() + limits.whole
+    said, until = strip_query(address), time.monotonic() + limits.whole
     same = {"IfNoneMatch": known.etag} if known and known.etag else {}
     try:
         answer = _s3_now(limits).get_object(Bucket=bucket, Key=key, **same)
         with (
             closing(answer["Body"]) as body,
             _in_time(body, until),
-            Sink(target, said, limits, until) as sink,
+            DownloadSink(target, said, limits, until) as sink,
         ):
             check_type(said, answer.get("ContentType", ""))
             sink.expect(answer.get("ContentLength"))
             for chunk in body.iter_chunks(CHUNK):
                 sink.write(chunk)
-            return sink.finish(Version(digest(address), answer.get("ETag")))
+            return sink.finish(FileVersion(address_digest(address), answer.get("ETag")))
     except ClientError as error:
         if same and error.response["ResponseMetadata"].get("HTTPStatusCode") == 304:
             return None
@@ -75,14 +81,14 @@ def _in_time(body: Any, until: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _aws() -> tuple[tuple[str, str], ...]:
+def _read_aws_settings() -> tuple[tuple[str, str], ...]:
     """AWS's own settings as they stand, and the process: its connections are not to be shared."""
     said = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     return tuple(sorted(said.items())) + (("pid", str(os.getpid())),)
 
 
 @lru_cache(maxsize=4)
-def _s3(limits: Limits, aws: tuple[tuple[str, str], ...]) -> Any:
+def _open_client(limits: DownloadLimits, aws: tuple[tuple[str, str], ...]) -> Any:
     """A client, kept: to make one takes longer than most pictures do. Safe between threads."""
     import boto3
     from botocore.config import Config
@@ -99,18 +105,18 @@ def _s3(limits: Limits, aws: tuple[tuple[str, str], ...]) -> Any:
     client = session.client("s3", config=config)
     if session.get_credentials() is None:
         # Whoever gives them out may be away for a moment: a client without them is not kept.
-        raise _NoCredentials(client)
+        raise _NoCredentialsError(client)
     return client
 
 
-class _NoCredentials(Exception):
+class _NoCredentialsError(Exception):
     """Carries a client that will say itself that it has none."""
 
 
-def _s3_now(limits: Limits) -> Any:
+def _s3_now(limits: DownloadLimits) -> Any:
     try:
-        return _s3(limits, _aws())
-    except _NoCredentials as found:
+        return _open_client(limits, _read_aws_settings())
+    except _NoCredentialsError as found:
         return found.args[0]
 
 
@@ -133,19 +139,19 @@ def _refuse_object(said: str, bucket: str, error: Any) -> NoReturn:
     if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"):
         what, remedy = f"the credentials for it are not accepted ({code})", _S3_LOGIN
     what = what.replace("{bucket}", bucket)
-    raise FetchRefused("media.status", f"{said}: {what}.", remedy) from error
+    raise FetchRefusedError("media.status", f"{said}: {what}.", remedy) from error
 
 
-def _refuse_s3(said: str, limits: Limits, error: Exception) -> NoReturn:
+def _refuse_s3(said: str, limits: DownloadLimits, error: Exception) -> NoReturn:
     from botocore import exceptions as known
 
     if isinstance(error, (known.NoCredentialsError, known.PartialCredentialsError)):
-        raise FetchRefused(
+        raise FetchRefusedError(
             "media.status", f"{said}: there are no credentials to read it with.", _S3_LOGIN
         ) from error
     if isinstance(error, (known.ReadTimeoutError, known.ConnectTimeoutError)):
         raise too_slow(said, limits) from error
-    raise FetchRefused(
+    raise FetchRefusedError(
         "media.unreachable",
         # It quotes the address of the endpoint, with what may stand in front of the host.
         f"{said} can't be reached: {without_secrets(error)[:300].rstrip('.')}.",

@@ -1,4 +1,4 @@
-"""Frames to H.264, down a pipe to one x264."""
+"""Encode frames to H.264 with one x264 process."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def encode_video(
     shapes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
     try:
         done = 0
-        with ffmpeg.Pipe(stream, f"encode {path.name}") as pipe:
+        with ffmpeg.FfmpegPipe(stream, f"encode {path.name}") as pipe:
             for planes in frames:
                 if done == count:
                     raise RenderError(f"{path.name}: more than the {count} frames it should have.")
@@ -101,7 +101,7 @@ def encode_graph(
     keyframes: Sequence[int] = (),
     settings: VideoSettings,
 ) -> Any:
-    """The ffmpeg-python stream of `encode_video`. Pure."""
+    """Return the ffmpeg-python stream of `encode_video`. Pure."""
     rate = Fraction(rate)
     source = ffmpeg_python.input(
         "pipe:0",
@@ -142,4 +142,4 @@ def encode_graph(
     }
     if forced:
         options["force_key_frames"] = ",".join(forced)
-    return ffmpeg_python.output(tagged, ffmpeg.url(path), format="mp4", **options)
+    return ffmpeg_python.output(tagged, ffmpeg.to_ffmpeg_url(path), format="mp4", **options)

@@ -3,9 +3,9 @@
     <cache>/<sha256 of the address>/copy.json      what is kept, and what the server said of it
     <cache>/<sha256 of the address>/<sha256>.jpg   the file, named by its content; never written to
     <cache>/<sha256 of the address>/lock           held by the process that asks
-    <cache>/swept                                  its time is when old copies were last taken away
+    <cache>/swept                                  its time is when old copies were last removed
 
-`media.fetched` takes away what nobody needs: at most 10 GB and 20,000 addresses stay, apart from
+`media.fetch_cache` removes what nobody needs: at most 10 GB and 20,000 addresses stay, apart from
 what was asked for in the last hour.
 """
 
@@ -22,14 +22,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pytoon_pipeline.durable import replace_file
-from pytoon_pipeline.errors import FetchRefused
-from pytoon_pipeline.locks import held
-from pytoon_pipeline.media import fetched
-from pytoon_pipeline.media.addresses import Guard, Resolver, check_bucket, resolve, shown
-from pytoon_pipeline.media.download import Download, Limits, digest
+from pytoon_pipeline.errors import FetchRefusedError
+from pytoon_pipeline.locks import lock_file
+from pytoon_pipeline.media import fetch_cache
+from pytoon_pipeline.media.addresses import (
+    AddressGuard,
+    Resolver,
+    check_bucket,
+    resolve_host,
+    strip_query,
+)
+from pytoon_pipeline.media.download import DownloadLimits, FileDownload, address_digest
 from pytoon_pipeline.media.download_http import download_http
 from pytoon_pipeline.media.download_s3 import download_s3
-from pytoon_pipeline.media.fetched import Copy, read_copy
+from pytoon_pipeline.media.fetch_cache import FetchedCopy, read_copy
 
 _KEPT = 3600.0
 """Seconds for which a file that has been replaced stays, for those who still read it."""
@@ -37,15 +43,15 @@ _SWEEP = 3600.0
 """Seconds between two looks for copies that nobody needs."""
 
 
-class Fetcher:
+class MediaFetcher:
     """Files at addresses: `https://cdn.example.com/a.jpg`, `s3://bucket/path/a.jpg`.
 
-    `hosts` and `buckets` are what may be asked (`Guard`, `check_bucket`); none means nothing may.
-    An address that was asked in the last five minutes (`limits.fresh`) is not asked again; after
-    that the server is asked whether its file is still the same one. When it can't be asked, the
-    copy is not used: nobody could say whether it still shows today's price. Safe between threads
-    and processes: one of them downloads, the others wait for it. Of all copies `most_bytes` and
-    `most_addresses` are kept.
+    `hosts` and `buckets` are what may be asked (`AddressGuard`, `check_bucket`); none means nothing
+    may. An address that was asked in the last five minutes (`limits.fresh`) is not asked again;
+    after that the server is asked whether its file is still the same one. When it can't be asked,
+    the copy is not used: nobody could say whether it still shows today's price. Safe between
+    threads and processes: one of them downloads, the others wait for it. Of all copies `most_bytes`
+    and `most_addresses` are kept.
 
     `allow_private`, `resolver` and `tls` are for tests. Raises SettingsError for an entry of
     `hosts` that is none.
@@ -57,64 +63,68 @@ class Fetcher:
         *,
         hosts: Sequence[str] = (),
         buckets: Sequence[str] = (),
-        limits: Limits | None = None,
-        most_bytes: int = fetched.MOST_BYTES,
-        most_addresses: int = fetched.MOST_ADDRESSES,
+        limits: DownloadLimits | None = None,
+        most_bytes: int = fetch_cache.MAX_BYTES,
+        most_addresses: int = fetch_cache.MAX_ADDRESSES,
         allow_private: bool = False,
-        resolver: Resolver = resolve,
+        resolver: Resolver = resolve_host,
         tls: ssl.SSLContext | None = None,
     ):
-        self.cache, self.buckets, self.limits = Path(cache), tuple(buckets), limits or Limits()
+        self.cache, self.buckets, self.limits = (
+            Path(cache),
+            tuple(buckets),
+            limits or DownloadLimits(),
+        )
         self.most_bytes, self.most_addresses = most_bytes, most_addresses
-        self._guard = Guard(hosts, allow_private=allow_private, resolver=resolver)
+        self._guard = AddressGuard(hosts, allow_private=allow_private, resolver=resolver)
         self._tls = tls
 
     def fetch(self, address: str) -> Path:
-        """A local file with what lies at the address, its suffix by what it really is; not to be
-        written to, and good to read for an hour at least.
+        """Return a local file with what lies at the address, its suffix by what it really is; not
+        to be written to, and good to read for an hour at least.
 
-        Raises FetchRefused with a stable code: `media.address`, `media.scheme`, `media.host`,
+        Raises FetchRefusedError with a stable code: `media.address`, `media.scheme`, `media.host`,
         `media.private`, `media.unreachable`, `media.timeout`, `media.status`, `media.type`,
         `media.too_large`, `media.cache`.
         """
-        place = self._check(address)
-        folder = self.cache / digest(address)
+        place = self._check_address(address)
+        folder = self.cache / address_digest(address)
         try:
             known = read_copy(folder)
             if known and self._is_fresh(known):
                 return folder / known.file
             try:
-                with self._alone(folder, shown(address)):
+                with self._hold_address(folder, strip_query(address)):
                     known = read_copy(folder)  # Another one may have been here meanwhile.
                     if known is None or not self._is_fresh(known):
-                        known = self._ask(address, place, folder, known)
+                        known = self._fetch_current(address, place, folder, known)
                     return folder / known.file
             finally:
-                self._sweep()  # Addresses that fail leave folders, too.
+                self._sweep_cache()  # Addresses that fail leave folders, too.
         except OSError as error:
-            raise FetchRefused(
+            raise FetchRefusedError(
                 "media.cache",
-                f"{shown(address)} can't be kept in {self.cache}: {error.strerror or error}.",
+                f"{strip_query(address)} can't be kept in {self.cache}: {error.strerror or error}.",
                 "Make room there, or check its rights.",
             ) from error
 
-    def _check(self, address: str) -> tuple[str, str] | None:
+    def _check_address(self, address: str) -> tuple[str, str] | None:
         """Bucket and key, or None for an address of the web. Nothing is looked up or written."""
         if address[:5].lower() == "s3://":
             return check_bucket(address, self.buckets)
         self._guard.check(address)
         return None
 
-    def _ask(
-        self, address: str, place: tuple[str, str] | None, folder: Path, known: Copy | None
-    ) -> Copy:
+    def _fetch_current(
+        self, address: str, place: tuple[str, str] | None, folder: Path, known: FetchedCopy | None
+    ) -> FetchedCopy:
         """The file as the server has it now, kept. `place` is its bucket and key."""
         handle, name = tempfile.mkstemp(prefix=".tmp-", dir=folder)
         os.close(handle)
         temporary = Path(name)
         version = known.version if known else None
         try:
-            found: Download | None
+            found: FileDownload | None
             if place:
                 found = download_s3(address, *place, temporary, self.limits, version)
             else:
@@ -123,10 +133,10 @@ class Fetcher:
                 )
             if found is None:
                 assert known is not None
-                copy = Copy(**{**asdict(known), "checked": time.time()})
+                copy = FetchedCopy(**{**asdict(known), "checked": time.time()})
             else:
-                copy = Copy(
-                    address=shown(address),
+                copy = FetchedCopy(
+                    address=strip_query(address),
                     file=found.sha256 + found.suffix,
                     sha256=found.sha256,
                     bytes=found.bytes,
@@ -143,14 +153,14 @@ class Fetcher:
             replace_file(temporary, folder / "copy.json")
         finally:
             temporary.unlink(missing_ok=True)
-        self._tidy(folder, copy)
+        self._tidy_folder(folder, copy)
         return copy
 
-    def _is_fresh(self, copy: Copy) -> bool:
+    def _is_fresh(self, copy: FetchedCopy) -> bool:
         # A clock that was set back makes nothing fresh for ever.
         return 0 <= time.time() - copy.checked < self.limits.fresh
 
-    def _tidy(self, folder: Path, copy: Copy) -> None:
+    def _tidy_folder(self, folder: Path, copy: FetchedCopy) -> None:
         """Take away what has been replaced for a while, and what a process left that was ended.
         Whoever calls holds the lock, so nobody else is writing here."""
         for path in folder.iterdir():
@@ -160,7 +170,7 @@ class Fetcher:
             ):
                 path.unlink(missing_ok=True)
 
-    def _sweep(self) -> None:
+    def _sweep_cache(self) -> None:
         """Once an hour, keep the cache within its bounds."""
         mark = self.cache / "swept"
         # A tidier cache is not worth a failure.
@@ -168,24 +178,24 @@ class Fetcher:
             if mark.exists() and 0 <= time.time() - mark.stat().st_mtime < _SWEEP:
                 return
             mark.touch()
-            fetched.tidy(
+            fetch_cache.tidy_cache(
                 self.cache, most_bytes=self.most_bytes, most_addresses=self.most_addresses
             )
 
     @contextmanager
-    def _alone(self, folder: Path, said: str, wait: float | None = None) -> Iterator[None]:
-        """Only one thread of one process at a time asks for an address. FetchRefused after waiting
-        so many seconds, when none are given, longer than a download can take."""
+    def _hold_address(self, folder: Path, said: str, wait: float | None = None) -> Iterator[None]:
+        """Only one thread of one process at a time asks for an address. FetchRefusedError after
+        waiting so many seconds, when none are given, longer than a download can take."""
         longest = self.limits.whole + self.limits.connect if wait is None else wait
         until = time.monotonic() + longest
 
-        def waiting() -> None:
+        def raise_if_waited_out() -> None:
             if time.monotonic() >= until:
-                raise FetchRefused(
+                raise FetchRefusedError(
                     "media.timeout",
                     f"{said} is being fetched by another process, for too long.",
                     "Try again.",
                 )
 
-        with held(folder / "lock", waiting):
+        with lock_file(folder / "lock", raise_if_waited_out):
             yield

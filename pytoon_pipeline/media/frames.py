@@ -1,4 +1,5 @@
-"""Exact frames of files that Pytoon encoded: constant rate, short GOPs, planes as they are."""
+"""Read exact frames of files that Pytoon encoded: constant rate, short groups of pictures, planes
+as they are."""
 
 from __future__ import annotations
 
@@ -10,13 +11,15 @@ import av
 import numpy as np
 
 from pytoon_pipeline.errors import MediaError
-from pytoon_pipeline.media.probe import open_clip, video_stream
+from pytoon_pipeline.media.clip_file import open_clip, video_stream
+from pytoon_pipeline.media.planes import view_plane
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def read_frames(path: str | os.PathLike[str], first: int, count: int) -> Iterator[Planes]:
-    """Frames first, first + 1, ... of a file, decoded from the keyframe before them, as copies.
+    """Yield `count` frames of a file from number `first` on, decoded from the keyframe before them,
+    each as three uint8 planes (copies).
 
     Raises MediaError when the file is not 8-bit 4:2:0 or ends too early.
     """
@@ -33,12 +36,15 @@ def read_frames(path: str | os.PathLike[str], first: int, count: int) -> Iterato
         wanted = first
         try:
             for frame in container.decode(stream):
+                if frame.pts is None:
+                    break
                 index = round((frame.pts - origin) / ticks)
                 if index < wanted:
                     continue
                 if index > wanted or frame.format.name != "yuv420p":
                     break
-                yield tuple(_plane(p) for p in frame.planes)  # type: ignore[misc]
+                luma, u, v = frame.planes
+                yield _copy_plane(luma), _copy_plane(u), _copy_plane(v)
                 wanted += 1
                 if wanted == first + count:
                     return
@@ -47,7 +53,6 @@ def read_frames(path: str | os.PathLike[str], first: int, count: int) -> Iterato
     raise MediaError(f"{name}: frame {wanted} is not there, or not 8-bit 4:2:0.")
 
 
-def _plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
-    stored = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+def _copy_plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
     # The decoder takes its buffer back: what is handed out is a copy.
-    return np.array(stored[: plane.height, : plane.width], order="C")
+    return np.array(view_plane(plane), order="C")

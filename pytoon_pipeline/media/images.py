@@ -1,4 +1,4 @@
-"""Pictures in and out, as arrays."""
+"""Load pictures as arrays in sRGB, and save arrays as JPEG."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pillow_heif
 from PIL import Image, ImageCms
 
 from pytoon_pipeline.media.colours import (
-    Encoding,
+    ColourEncoding,
     convert_to_srgb,
     exif_encoding,
     jp2_profile,
@@ -24,20 +24,25 @@ from pytoon_pipeline.media.colours import (
     png_encoding,
     profile_encoding,
 )
+from pytoon_pipeline.media.image_file import image_orientation, open_image
 from pytoon_pipeline.media.limits import MAX_IMAGE_PIXELS, MAX_PROFILE_BYTES
 from pytoon_pipeline.media.orientation import UPRIGHT
-from pytoon_pipeline.media.probe import image_orientation, open_image
 
 _SRGB = ImageCms.createProfile("sRGB")
 # Which colour space a profile must be of to be meant for pixels of a mode.
 _PROFILE_SPACE = {
-    "RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK", "L": "GRAY", "LA": "GRAY", "LAB": "Lab",
+    "RGB": "RGB",
+    "RGBA": "RGB",
+    "CMYK": "CMYK",
+    "L": "GRAY",
+    "LA": "GRAY",
+    "LAB": "Lab",
 }
 
 
 def load_image(path: str | os.PathLike[str], *, min_side: int | None = None) -> np.ndarray:
-    """The picture as displayed, sRGB: uint8 (h, w, 3), or (h, w, 4) with straight alpha where some
-    pixel is not opaque. The array is read-only.
+    """Return the picture as displayed, sRGB: uint8 (h, w, 3), or (h, w, 4) with straight alpha
+    where some pixel is not opaque. The array is read-only.
 
     It is turned and mirrored as its EXIF data or its boxes say, an embedded colour profile is
     converted to sRGB, 16-bit pictures are scaled to 8. HDR and wide gamuts that a PNG, AVIF or HEIC
@@ -47,17 +52,18 @@ def load_image(path: str | os.PathLike[str], *, min_side: int | None = None) -> 
     of its size, still with at least `min_side`; for a large JPEG that saves most of the time and
     memory.
 
-    Raises UnreadableMedia.
+    Raises UnreadableMediaError.
     """
     with open_image(path) as image:
         if min_side is not None:
             scale = min(1.0, min_side / min(image.size))
-            image.draft(None, tuple(math.ceil(side * scale) for side in image.size))
+            width, height = image.size
+            image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
         image.load()
-        profile, encoding = _described(Path(path), image)
+        profile, encoding = _read_colour_description(Path(path), image)
         # Pillow turns a TIFF by itself.
         orientation = UPRIGHT if image.format == "TIFF" else image_orientation(image)
-        plain = _plain(image)
+        plain = _to_plain_mode(image)
         if encoding is not None:
             plain = _from_encoding(Path(path), image, plain, encoding)
         factor = min(plain.size) // min_side if min_side else 1
@@ -71,7 +77,9 @@ def load_image(path: str | os.PathLike[str], *, min_side: int | None = None) -> 
         return shown
 
 
-def _described(path: Path, image: Image.Image) -> tuple[bytes | None, Encoding | None]:
+def _read_colour_description(
+    path: Path, image: Image.Image
+) -> tuple[bytes | None, ColourEncoding | None]:
     """The profile to be converted from, or else the encoding, of a picture."""
     profile = image.info.get("icc_profile") or None
     if image.format == "JPEG2000":
@@ -102,7 +110,7 @@ def _profile_name(icc: bytes) -> str:
 
 
 def _from_encoding(
-    path: Path, image: Image.Image, plain: Image.Image, encoding: Encoding
+    path: Path, image: Image.Image, plain: Image.Image, encoding: ColourEncoding
 ) -> Image.Image:
     """The picture in sRGB, from numbers as deep as the file has them: 8 bits are too few for HDR,
     where they span fifty times the light."""
@@ -140,8 +148,11 @@ def _deep_pixels(path: Path, image: Image.Image) -> np.ndarray | None:
 
 def _deep_avif(path: Path) -> np.ndarray | None:
     """An AVIF that is not made of tiles, by ffmpeg's decoder."""
-    options = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2",
-               "max_pixels": str(MAX_IMAGE_PIXELS)}  # fmt: skip
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2",
+        "max_pixels": str(MAX_IMAGE_PIXELS),
+    }
     with av.open(f"file:{path}", options=options) as container:
         stream = container.streams.video[0]
         stream.codec_context.options = {"max_pixels": str(MAX_IMAGE_PIXELS)}
@@ -150,20 +161,24 @@ def _deep_avif(path: Path) -> np.ndarray | None:
         return None
     graph = av.filter.Graph()
     chain = [
-        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format,
-                         time_base=Fraction(1, 1000)),
-        graph.add("scale", flags="bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact",
-                  out_range="pc"),
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+        ),
+        graph.add(
+            "scale",
+            flags="bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact",
+            out_range="pc",
+        ),
         graph.add("format", "gbrp16le"),
         graph.add("buffersink"),
-    ]  # fmt: skip
+    ]
     for a, b in zip(chain, chain[1:], strict=False):
         a.link_to(b)
     graph.configure()
     graph.push(frame)
     green, blue, red = (
-        np.frombuffer(p, np.uint16).reshape(p.height, -1)[:, : p.width]
-        for p in graph.pull().planes
+        np.frombuffer(memoryview(p), np.uint16).reshape(p.height, -1)[:, : p.width]
+        for p in graph.vpull().planes
     )
     return np.stack([red, green, blue], axis=-1)
 
@@ -184,7 +199,7 @@ def save_jpeg(rgb: np.ndarray, path: str | os.PathLike[str], quality: int = 90) 
         temporary.unlink(missing_ok=True)
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _to_plain_mode(image: Image.Image) -> Image.Image:
     """The picture in one of the modes of `_PROFILE_SPACE`, nothing clipped."""
     if image.mode.startswith(("I", "F")):
         # 16-bit grey and what is wider. Pillow's own conversion to L clips at 255.
@@ -211,14 +226,15 @@ def _scale_to_bytes(grey: np.ndarray) -> np.ndarray:
 
 
 def convert_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """RGB or RGBA in sRGB. A profile that is broken or of another colour space is left out."""
+    """Return the picture as RGB or RGBA in sRGB. A profile that is broken or of another colour
+    space is ignored."""
     alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
     target = "RGB" if alpha is None else "RGBA"
     if image.mode == "LAB":
         # Its numbers have a meaning of their own; Pillow has no plain conversion for them.
         lab = ImageCms.createProfile("LAB")
         made = ImageCms.profileToProfile(image, lab, _SRGB, outputMode="RGB")
-        assert made is not None
+        assert made is not None  # It is only where a picture is converted in place.
         return made
     if not icc:
         return image.convert(target)
@@ -229,10 +245,10 @@ def convert_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
         if space != _PROFILE_SPACE[image.mode] or "srgb" in name.lower():
             return image.convert(target)
         colour = image if alpha is None else image.convert("L" if space == "GRAY" else "RGB")
-        colour = ImageCms.profileToProfile(colour, profile, _SRGB, outputMode="RGB")
+        converted = ImageCms.profileToProfile(colour, profile, _SRGB, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image.convert(target)
-    assert colour is not None
+    assert converted is not None  # It is only where a picture is converted in place.
     if alpha is not None:
-        colour.putalpha(alpha)
-    return colour
+        converted.putalpha(alpha)
+    return converted

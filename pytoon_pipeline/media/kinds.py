@@ -1,4 +1,4 @@
-"""What a file from elsewhere is, by its first bytes; never by its name."""
+"""Tell the kind of a downloaded file by its first bytes, never by its name."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ HEAD_BYTES = 4096
 """As much of a file as is looked at."""
 
 _MAGIC = (
-    (b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF87a", ".gif"),
-    (b"GIF89a", ".gif"), (b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"),
-    (b"II*\0", ".tif"), (b"MM\0*", ".tif"), (b"FLV\x01", ".flv"), (b"\x00\x00\x01\xba", ".mpg"),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", ".wmv"), (b"\x06\x0e\x2b\x34\x02\x05\x01\x01", ".mxf"),
+    (b"\xff\xd8\xff", ".jpg"),
+    (b"\x89PNG\r\n\x1a\n", ".png"),
+    (b"GIF87a", ".gif"),
+    (b"GIF89a", ".gif"),
+    (b"fLaC", ".flac"),
+    (b"OggS", ".ogg"),
+    (b"ID3", ".mp3"),
+    (b"II*\0", ".tif"),
+    (b"MM\0*", ".tif"),
+    (b"FLV\x01", ".flv"),
+    (b"\x00\x00\x01\xba", ".mpg"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", ".wmv"),
+    (b"\x06\x0e\x2b\x34\x02\x05\x01\x01", ".mxf"),
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", ".jp2"),
 )
 
 
 def suffix_of(head: bytes) -> str | None:
-    """The suffix that fits the first bytes of a picture, clip or sound; None for all else."""
+    """Return the suffix that fits the first bytes of a picture, clip or sound; None for all
+    else."""
     for magic, suffix in _MAGIC:
         if head.startswith(magic):
             return suffix
@@ -47,7 +57,8 @@ def suffix_of(head: bytes) -> str | None:
 
 
 def may_be_joined(path: Path) -> bool:
-    """Is it an MPEG stream, of the kind that recordings are joined in end to end?"""
+    """Return whether the file is an MPEG stream, of the kind that recordings are joined in end to
+    end?"""
     try:
         with open(path, "rb") as file:
             head = file.read(189)
@@ -60,15 +71,24 @@ def may_be_joined(path: Path) -> bool:
 
 _MOV = "mov,mp4,m4a,3gp,3g2,mj2"
 _DEMUXERS = (
-    (b"\x1a\x45\xdf\xa3", "matroska,webm"), (b"GIF8", "gif"), (b"\x89PNG", "apng"),
-    (b"fLaC", "flac"), (b"OggS", "ogg"), (b"FLV\x01", "flv"), (b"DKIF", "ivf"),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"), (b"caff", "caf"), (b"FORM", "aiff"),
-    (b"riff", "w64"), (b"#!AMR", "amr"), (b"\x00\x00\x01\xba", "mpeg"),
+    (b"\x1a\x45\xdf\xa3", "matroska,webm"),
+    (b"GIF8", "gif"),
+    (b"\x89PNG", "apng"),
+    (b"fLaC", "flac"),
+    (b"OggS", "ogg"),
+    (b"FLV\x01", "flv"),
+    (b"DKIF", "ivf"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
+    (b"caff", "caf"),
+    (b"FORM", "aiff"),
+    (b"riff", "w64"),
+    (b"#!AMR", "amr"),
+    (b"\x00\x00\x01\xba", "mpeg"),
 )
 
 
 def demuxers_of(head: bytes) -> str | None:
-    """The only ones of ffmpeg's demuxers that fit the first bytes of a clip or sound, comma
+    """Return the only ones of ffmpeg's demuxers that fit the first bytes of a clip or sound, comma
     separated; None where they say nothing definite."""
     for magic, names in _DEMUXERS:
         if head.startswith(magic):

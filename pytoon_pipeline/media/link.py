@@ -1,21 +1,21 @@
-"""The linker: encoded parts and a sound track to one MP4, packet for packet, nothing decoded."""
+"""Link encoded parts and a sound track to one MP4. Packets are copied and nothing is decoded."""
 
 from __future__ import annotations
 
 import heapq
 import os
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 import av.container
 
-from pytoon_pipeline.errors import LinkError, MediaError
-from pytoon_pipeline.media.probe import UnreadableMedia, open_clip, reason
+from pytoon_pipeline.errors import LinkError
+from pytoon_pipeline.media.clip_file import open_clip, shorten_reason, tick_of
+from pytoon_pipeline.media.mp4_boxes import edit_lists, is_faststart
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
 AAC_PRIMING = 1024
 """Samples that ffmpeg's AAC encoder puts before the sound: the first packet of its output."""
@@ -26,7 +26,7 @@ _TICKS = 512  # of the video track's clock, per frame
 
 
 @dataclass(frozen=True)
-class Part:
+class LinkPart:
     """Frames [first, first + count) of an encoded file. Both ends lie on a keyframe, or the end."""
 
     path: Path
@@ -34,8 +34,11 @@ class Part:
     count: int
 
 
-def link(
-    parts: Sequence[Part], audio: str | os.PathLike[str] | None, out: str | os.PathLike[str], *,
+def link_video(
+    parts: Sequence[LinkPart],
+    audio: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    *,
     rate: Fraction | int,
 ) -> None:
     """Join `parts` to one MP4 at a constant `rate`, with the AAC-LC file `audio` beside it.
@@ -62,20 +65,20 @@ def link(
     rate = Fraction(rate)
     temporary = out.with_name(f".{out.name}.part")
     try:
-        _write(parts, audio, temporary, rate)
+        _write_parts(parts, audio, temporary, rate)
         if not is_faststart(temporary) or edit_lists(temporary):
             raise LinkError(f"{out.name}: the muxer wrote an edit list or put the index last.")
         os.replace(temporary, out)
-    except (av.FFmpegError, UnreadableMedia) as e:
-        raise LinkError(f"{out.name} can't be linked: {reason(e)}") from e
+    except (av.FFmpegError, UnreadableMediaError) as e:
+        raise LinkError(f"{out.name} can't be linked: {shorten_reason(e)}") from e
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _write(
-    parts: Sequence[Part], audio: str | os.PathLike[str] | None, path: Path, rate: Fraction
+def _write_parts(
+    parts: Sequence[LinkPart], audio: str | os.PathLike[str] | None, path: Path, rate: Fraction
 ) -> None:
-    plans = [_plan(part, rate) for part in parts]
+    plans = [_plan_packets(part, rate) for part in parts]
     for part, plan in zip(parts, plans, strict=True):
         if plan.extradata != plans[0].extradata:
             raise LinkError(
@@ -100,7 +103,7 @@ def _write(
         video.metadata.clear()
         tracks = [_video_packets(parts, plans, video, tick, delay)]
         if audio is None:
-            _mux(target, tracks)
+            _mux_tracks(target, tracks)
             return
         with open_clip(audio) as source:
             stream = next(iter(source.streams.audio), None)
@@ -110,16 +113,17 @@ def _write(
             track.metadata.clear()
             samples = int(Fraction(total * stream.rate) / rate)
             tracks.append(_audio_packets(Path(audio), source, stream, track, samples, rate))
-            _mux(target, tracks)
+            _mux_tracks(target, tracks)
 
 
-def _mux(target: av.container.OutputContainer, tracks: list[Iterator[av.Packet]]) -> None:
-    for packet in heapq.merge(*tracks, key=lambda p: p.dts * p.time_base):
+def _mux_tracks(target: av.container.OutputContainer, tracks: list[Iterator[av.Packet]]) -> None:
+    # Every packet of the tracks has its time: `_video_packets` and `_audio_packets` set it.
+    for packet in heapq.merge(*tracks, key=lambda p: (p.dts or 0) * p.time_base):
         target.mux_one(packet)
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _PacketPlan:
     """Of one part: which packets of its file to take, in decoding order."""
 
     start: int
@@ -131,7 +135,7 @@ class _Plan:
     extradata: bytes
 
 
-def _plan(part: Part, rate: Fraction) -> _Plan:
+def _plan_packets(part: LinkPart, rate: Fraction) -> _PacketPlan:
     """Find the part's packets, and prove that they are the part and nothing else."""
     name = Path(part.path).name
     with open_clip(part.path) as source:
@@ -139,16 +143,20 @@ def _plan(part: Part, rate: Fraction) -> _Plan:
         if stream is None or stream.codec_context.name != "h264":
             raise LinkError(f"{name} has no H.264 video.")
         packets = [(p.pts, p.is_keyframe) for p in source.demux(stream) if p.size]
-        step = 1 / (rate * stream.time_base)
+        step = 1 / (rate * tick_of(stream))
         extradata = bytes(stream.codec_context.extradata or b"")
-    if any(pts is None for pts, _ in packets):
+    times = [pts for pts, _ in packets if pts is not None]
+    if len(times) != len(packets):
         raise LinkError(f"{name} has frames without a time.")
-    origin = min((pts for pts, _ in packets), default=0)
-    frames = [(pts - origin) / step for pts, _ in packets]
+    origin = min(times, default=0)
+    frames = [(pts - origin) / step for pts in times]
     if sorted(frames) != list(range(len(frames))):
         raise LinkError(f"{name} does not have {rate} frames a second, all of them.")
-    keys = {int(frame): i for i, (frame, (_, key)) in enumerate(zip(frames, packets, strict=True))
-            if key}
+    keys = {
+        int(frame): i
+        for i, (frame, (_, key)) in enumerate(zip(frames, packets, strict=True))
+        if key
+    }
     end = part.first + part.count
     if part.count < 1 or part.first < 0 or end > len(frames):
         raise LinkError(f"{name} has {len(frames)} frames, not {part.first} to {end - 1}.")
@@ -160,12 +168,12 @@ def _plan(part: Part, rate: Fraction) -> _Plan:
     if sorted(taken) != list(range(part.count)):
         raise LinkError(f"{name}: its groups of pictures are not closed at frame {part.first}.")
     delay = max(i - frame for i, frame in enumerate(taken))
-    return _Plan(start, taken, delay, extradata)
+    return _PacketPlan(start, taken, delay, extradata)
 
 
 def _video_packets(
-    parts: Sequence[Part],
-    plans: list[_Plan],
+    parts: Sequence[LinkPart],
+    plans: list[_PacketPlan],
     stream: av.VideoStream,
     tick: Fraction,
     delay: int,
@@ -215,101 +223,3 @@ def _audio_packets(
         raise LinkError(
             f"{path.name} is {at / stream.rate:.3f} s long, the video {samples / stream.rate:.3f}."
         )
-
-
-# ------------------------------------------------------------------------------------- MP4 boxes
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box of an MP4 (ISO 14496-12), its place in the file and in the tree."""
-
-    path: str
-    """From the top: `moov/trak/edts/elst`."""
-    start: int
-    """Byte at which its header begins."""
-    size: int
-    """Bytes, header included."""
-    header: int
-    """Bytes of the header."""
-    track: int | None
-    """Number of the `trak` it is in, from 0."""
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One entry of an edit list."""
-
-    track: int
-    duration: int
-    """In ticks of the movie's clock."""
-    media_time: int
-    """In ticks of the track's clock; -1: nothing is shown for `duration`."""
-    rate: float
-
-
-_MOST_BOXES = 20_000
-_DEEPEST = 12
-"""Boxes inside each other; the standard's own go down to seven."""
-_PARENTS = {b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl"}
-
-
-def boxes(path: str | os.PathLike[str]) -> list[Box]:
-    """The boxes of an MP4 in file order, those inside `moov` included.
-
-    Raises MediaError when the file is no chain of boxes.
-    """
-    found: list[Box] = []
-    tracks = iter(range(1 << 16))
-
-    def walk(f: BinaryIO, start: int, end: int, parent: str, track: int | None) -> None:
-        while start < end:
-            f.seek(start)
-            head = f.read(16)
-            size, header = int.from_bytes(head[:4], "big"), 8
-            if size == 1:
-                size, header = int.from_bytes(head[8:16], "big"), 16
-            elif size == 0:
-                size = end - start
-            if len(found) == _MOST_BOXES or parent.count("/") > _DEEPEST:
-                raise MediaError(f"{Path(path).name} has more boxes than any MP4 needs.")
-            if len(head) < 8 or size < header or start + size > end:
-                raise MediaError(f"{Path(path).name} is no whole MP4: a box breaks at {start}.")
-            kind = head[4:8]
-            inside = next(tracks) if kind == b"trak" else track
-            name = parent + kind.decode("latin-1")
-            found.append(Box(name, start, size, header, inside))
-            if kind in _PARENTS:
-                walk(f, start + header, start + size, f"{name}/", inside)
-            start += size
-
-    with open(path, "rb") as f:
-        walk(f, 0, os.fstat(f.fileno()).st_size, "", None)
-    return found
-
-
-def is_faststart(path: str | os.PathLike[str]) -> bool:
-    """The index (`moov`) comes before the media data: playing can begin while the file loads."""
-    order = [box.path for box in boxes(path) if box.path in ("moov", "mdat")]
-    return order[:1] == ["moov"] and "mdat" in order
-
-
-def edit_lists(path: str | os.PathLike[str]) -> list[Edit]:
-    """All entries of all edit lists of an MP4. A player may or may not obey them."""
-    edits = []
-    with open(path, "rb") as f:
-        for box in boxes(path):
-            if not box.path.endswith("/elst"):
-                continue
-            f.seek(box.start + box.header)
-            body = f.read(min(box.size - box.header, 1 << 20))
-            layout = ">Qqhh" if body[:1] == b"\1" else ">Iihh"
-            count = int.from_bytes(body[4:8], "big")
-            try:
-                for i in range(count):
-                    at = 8 + i * struct.calcsize(layout)
-                    duration, time, whole, part = struct.unpack_from(layout, body, at)
-                    edits.append(Edit(box.track or 0, duration, time, whole + part / 65536))
-            except struct.error as e:
-                raise MediaError(f"{Path(path).name}: its edit list breaks off.") from e
-    return edits

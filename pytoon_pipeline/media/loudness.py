@@ -41,7 +41,8 @@ def _k_response() -> np.ndarray:
 
 
 def weigh_energy(samples: np.ndarray) -> np.ndarray:
-    """K-weighted energy (sum of squares over both channels) of each 100 ms; the last may be part.
+    """Return the K-weighted energy (sum of squares over both channels) of each 100 ms; the last may
+    be part.
 
     Overlap-save: a chunk is filtered with the 100 ms before it, in which the filter's response has
     died away to 1e-10, so the circular convolution equals the recursive filter.
@@ -61,7 +62,7 @@ def weigh_energy(samples: np.ndarray) -> np.ndarray:
 
 
 def measure_lufs(samples: np.ndarray) -> float:
-    """Gated loudness of BS.1770-4 in LUFS, `SILENCE_LUFS` at the least.
+    """Return the gated loudness of BS.1770-4 in LUFS, `SILENCE_LUFS` at the least.
 
     Sound shorter than one block of 400 ms has no gated loudness; it is measured whole.
     """
@@ -81,7 +82,7 @@ def measure_lufs(samples: np.ndarray) -> float:
 
 
 @lru_cache
-def _interpolation() -> np.ndarray:
+def _interpolation_matrix() -> np.ndarray:
     """Matrix (inputs, outputs) from 1 ms of samples and their neighbours to 4x oversampled ones."""
     offset = np.arange(_TAPS) - (_TAPS // 2 - 1)
     matrix = np.zeros((PEAK_HOP + _TAPS - 1, 4 * PEAK_HOP), np.float32)
@@ -96,7 +97,8 @@ def _interpolation() -> np.ndarray:
 
 
 def find_peaks(samples: np.ndarray) -> np.ndarray:
-    """The highest magnitude, of both channels and 4x oversampled, within each millisecond."""
+    """Return the highest magnitude, of both channels and 4x oversampled, within each
+    millisecond."""
     blocks = -(-len(samples) // PEAK_HOP)
     rows = max(-(-blocks // _PEAK_ROWS), 1) * _PEAK_ROWS
     before = _TAPS // 2 - 1
@@ -107,15 +109,17 @@ def find_peaks(samples: np.ndarray) -> np.ndarray:
         windows = sliding_window_view(padded, PEAK_HOP + _TAPS - 1)[::PEAK_HOP]
         for i in range(0, rows, 64 * _PEAK_ROWS):
             near = np.ascontiguousarray(windows[i : i + 64 * _PEAK_ROWS])
-            fine = near.reshape(-1, _PEAK_ROWS, near.shape[1]) @ _interpolation()
+            fine = near.reshape(-1, _PEAK_ROWS, near.shape[1]) @ _interpolation_matrix()
             highest = np.maximum(fine.max(2), -fine.min(2)).ravel()
             np.maximum(peaks[i : i + len(near)], highest, out=peaks[i : i + len(near)])
     return peaks[:blocks]
 
 
 def to_db(level: float) -> float:
+    """Return a level (1.0 is full scale) in dB, `SILENCE_PEAK_DB` at least."""
     return max(20 * math.log10(level), SILENCE_PEAK_DB) if level > 0 else SILENCE_PEAK_DB
 
 
 def to_gain(db: float) -> np.float32:
+    """Return the factor of a gain in dB."""
     return np.float32(10 ** (db / 20))

@@ -1,7 +1,7 @@
-"""The frames of a clip, decoded, at the times at which they are to be shown.
+"""Decode the frames of a clip, with the times at which they are to be shown.
 
-What lies between a file and its pictures is settled here: the decoder that keeps transparency,
-interlaced pictures made whole, and a clock that jumps made continuous.
+The differences between files are handled here: a decoder that keeps transparency, interlaced
+pictures that are made whole, and a clock that jumps and is made continuous.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ import av
 import av.container
 import av.filter
 
-from pytoon_pipeline.media.orientation import UPRIGHT, Orientation
-from pytoon_pipeline.media.probe import (
+from pytoon_pipeline.media.clip_file import (
     MAY_BE_JOINED,
-    UnreadableMedia,
     clip_orientation,
-    decoded,
     display_size,
     open_clip,
+    tick_of,
     video_stream,
 )
+from pytoon_pipeline.media.decoding import decode_frames
+from pytoon_pipeline.media.orientation import UPRIGHT, Orientation
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.media.webp import is_animated_webp, webp_frames
 
 STARTS_AGAIN = Fraction(1, 10)
@@ -37,7 +38,7 @@ _THREADS = 2
 
 
 @dataclass(frozen=True)
-class Shown:
+class PlayedFrame:
     """A frame, and when and how it is shown."""
 
     frame: av.VideoFrame
@@ -54,12 +55,15 @@ class Shown:
     """Of H.273, table 2."""
 
 
-def play_clip(path: Path, seek: int | None = None) -> Iterator[Shown]:
-    """One pass over the clip, from its first frame or from the keyframe that `seek`, in ticks,
-    finds. Where decoding fails, it ends. Raises UnreadableMedia."""
+def play_clip(path: Path, seek: int | None = None) -> Iterator[PlayedFrame]:
+    """Yield the frames of one pass over the clip, from its first frame or from the keyframe found
+    by seeking to `seek`, in ticks. The pass ends where decoding fails.
+
+    Raises UnreadableMediaError.
+    """
     if is_animated_webp(path):
-        for frame, begins, lasts in webp_frames(path):
-            yield Shown(frame, begins, lasts, (frame.width, frame.height), UPRIGHT)
+        for frame, start, lasts in webp_frames(path):
+            yield PlayedFrame(frame, start, lasts, (frame.width, frame.height), UPRIGHT)
         return
     with open_clip(path) as container:
         stream = picture_stream(container, path)
@@ -67,26 +71,31 @@ def play_clip(path: Path, seek: int | None = None) -> Iterator[Shown]:
         stream.thread_type = "AUTO"
         if seek is not None:
             container.seek(seek, stream=stream, backward=True)
-        clock = Clock(stream, clip_origin(container, stream), clock_may_leap(container))
-        turn, last = UPRIGHT, None
+        clock = FrameClock(stream, clip_origin(container, stream), clock_may_leap(container))
+        turn = UPRIGHT
+        last: PlayedFrame | None = None
         repeats: list[int] = []
-        for frame, pts, duration in _whole_frames(stream, _readable(container, stream, repeats)):
+        for frame, pts, duration in _whole_frames(
+            stream, _iterate_readable(container, stream, repeats)
+        ):
             turn = clip_orientation(frame, turn)
             begins = clock.place(pts, duration)
             if begins is None:
                 continue
-            lasts = duration * stream.time_base if duration else clock.step
+            stays = duration * clock.tick if duration else clock.step
             size = display_size(stream, frame, turn)
-            last = Shown(frame, begins, lasts, size, turn, *_colours(stream, frame))
+            last = PlayedFrame(
+                frame, begins, stays, size, turn, *_read_frame_colours(stream, frame)
+            )
             yield last
         if last is not None and repeats:
-            begins = last.begins + last.lasts
-            stays = max(repeats) * clock.tick - clock.origin - begins
+            end = last.begins + last.lasts
+            stays = max(repeats) * clock.tick - clock.origin - end
             if stays > 0:
-                yield replace(last, begins=begins, lasts=stays)
+                yield replace(last, begins=end, lasts=stays)
 
 
-def _colours(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
+def _read_frame_colours(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
     """Transfer and primaries; frames of PyAV before 17 don't have them, their decoder does."""
     context = stream.codec_context
     return (
@@ -96,39 +105,40 @@ def _colours(stream: av.VideoStream, frame: av.VideoFrame) -> tuple[int, int]:
 
 
 def picture_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """Return the stream that moves. Raises UnreadableMediaError where the file has none."""
     stream = video_stream(container)
     if stream is None:
-        raise UnreadableMedia(
+        raise UnreadableMediaError(
             "media.not_media", f"{path.name} has no picture.", "Give a clip with one."
         )
     return stream
 
 
 def clip_origin(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction:
-    """The clip's zero, in seconds: where the earliest stream begins, so that picture and sound stay
-    together."""
+    """Return the clip's zero, in seconds: the begin of its earliest stream, so that picture and
+    sound stay together."""
     if container.start_time is not None:
         return Fraction(container.start_time, av.time_base)
-    return (stream.start_time or 0) * stream.time_base
+    return (stream.start_time or 0) * tick_of(stream)
 
 
 def clock_may_leap(container: av.container.InputContainer) -> bool:
-    """Is the container of a kind that recordings are joined in, end to end?"""
+    """Return whether the container is of a kind in which recordings are joined end to end."""
     return bool(container.format.flags & MAY_BE_JOINED)
 
 
-class Clock:
+class FrameClock:
     """Times of frames, as the file has them, to seconds that only go forward."""
 
     def __init__(self, stream: av.VideoStream, origin: Fraction, leaps: bool):
-        self.tick, self.origin, self.leaps = stream.time_base, origin, leaps
+        self.tick, self.origin, self.leaps = tick_of(stream), origin, leaps
         rate = stream.average_rate or stream.guessed_rate
         self.step = 1 / Fraction(rate) if rate else Fraction(0)
         self._last: Fraction | None = None
 
     def place(self, pts: int | None, duration: int) -> Fraction | None:
-        """When the frame with this time and length, in ticks, begins; None where it is to be left
-        out, for another one begins then."""
+        """Return the second at which the frame with this time and length, in ticks, begins; None
+        where it is to be left out, because another one begins then."""
         last = self._last
         if pts is None:
             # A bare stream: its frames follow one another.
@@ -150,10 +160,10 @@ class Clock:
         return begins
 
 
-def _readable(
+def _iterate_readable(
     container: av.container.InputContainer, stream: av.VideoStream, repeats: list[int]
 ) -> Iterator[av.VideoFrame]:
-    frames = decoded(container, stream, repeats)
+    frames = decode_frames(container, stream, repeats)
     while True:
         try:
             frame = next(frames, None)
@@ -182,41 +192,46 @@ def _whole_frames(stream: av.VideoStream, frames: Iterator[av.VideoFrame]) -> It
     key: tuple[object, ...] = ()
     waiting: deque[tuple[int | None, int]] = deque()
 
-    def finished() -> Iterator[_Timed]:
+    def drain_graph() -> Iterator[_Timed]:
         nonlocal graph
         if graph is not None:
             graph.push(None)
-            yield from _pull(graph, waiting)
+            yield from _pull_frames(graph, waiting)
         graph = None
         waiting.clear()
 
     for frame in frames:
         times = frame.pts, getattr(frame, "duration", 0) or 0
         if not (frame.interlaced_frame or parity):
-            yield from finished()
+            yield from drain_graph()
             yield frame, *times
             continue
         shape = frame.width, frame.height, frame.format.name
         if graph is None or shape != key:
-            yield from finished()
-            graph, key = _deinterlacer(frame, parity if not frame.interlaced_frame else None), shape
+            yield from drain_graph()
+            graph, key = (
+                _make_deinterlacer(frame, parity if not frame.interlaced_frame else None),
+                shape,
+            )
         waiting.append(times)
         graph.push(frame)
-        yield from _pull(graph, waiting)
-    yield from finished()
+        yield from _pull_frames(graph, waiting)
+    yield from drain_graph()
 
 
-def _pull(graph: av.filter.Graph, waiting: deque[tuple[int | None, int]]) -> Iterator[_Timed]:
+def _pull_frames(
+    graph: av.filter.Graph, waiting: deque[tuple[int | None, int]]
+) -> Iterator[_Timed]:
     while waiting:
         try:
-            frame = graph.pull()
+            frame = graph.vpull()
         except (av.BlockingIOError, av.EOFError):
             return
         yield frame, *waiting.popleft()
 
 
 def one_thread_graph() -> av.filter.Graph:
-    """An empty graph of filters that starts no threads, as far as this PyAV lets one say so:
+    """Return an empty graph of filters that starts no threads, as far as this PyAV lets one say so:
     segments run side by side."""
     graph = av.filter.Graph()
     if hasattr(graph, "threads"):
@@ -224,14 +239,15 @@ def one_thread_graph() -> av.filter.Graph:
     return graph
 
 
-def _deinterlacer(frame: av.VideoFrame, parity: str | None) -> av.filter.Graph:
+def _make_deinterlacer(frame: av.VideoFrame, parity: str | None) -> av.filter.Graph:
     graph = one_thread_graph()
     chain = [
-        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format,
-                         time_base=Fraction(1, 1000)),
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+        ),
         graph.add("bwdif", mode="send_frame", parity=parity or "auto", deint="all"),
         graph.add("buffersink"),
-    ]  # fmt: skip
+    ]
     for a, b in zip(chain, chain[1:], strict=False):
         a.link_to(b)
     graph.configure()

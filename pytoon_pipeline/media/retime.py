@@ -1,7 +1,7 @@
-"""A model's take brought to the video's own rate and length.
+"""A generated clip brought to the video's own rate and length.
 
-A take is short (five seconds or so) and comes at the model's own rate, 16 or 24 frames a second.
-What lies between two of its frames is drawn along the movement from one to the other, at the take's
+A clip is short (five seconds or so) and comes at the model's own rate, 16 or 24 frames a second.
+What lies between two of its frames is drawn along the movement from one to the other, at the clip's
 own small size; where the movement can't be followed, the two are blended.
 """
 
@@ -20,25 +20,26 @@ import cv2
 import numpy as np
 
 from pytoon_pipeline.media.clips import ClipFrames
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 SLOWEST = 2
-"""`slow_down` makes a take at most so many times slower."""
+"""`slow_down` makes a clip at most so many times slower."""
 FLOW_SIDE = 640
 """Pixels of the longer side that movement is measured at."""
 TURN_SECONDS = Fraction(1, 5)
-"""A take that goes back and forth takes this long to come to rest before it turns."""
+"""A clip that goes back and forth takes this long to come to rest before it turns."""
 TRUSTED, DOUBTED = 8.0, 24.0
 """Levels of 255 by which two frames differ along a movement that is followed wholly, and not at
 all."""
-LEAST_ALIKE = 0.35
+MIN_ALIKE = 0.35
 """Share of the picture whose movement can be followed, below which it is a cut."""
 
 
-class Retimed(Sequence[Planes]):
-    """The frames of a take at the video's rate, as many as were asked for, at the take's own size
+class RetimedClip(Sequence[Planes]):
+    """The frames of a clip at the video's rate, as many as were asked for, at the clip's own size
     (made even): planes, any of them at any time. They lie in a file without a name, which is gone
     when this is."""
 
@@ -48,6 +49,7 @@ class Retimed(Sequence[Planes]):
     def __len__(self) -> int:
         return len(self._order)
 
+    # Whoever reads the frames takes one at a time, so the slices of a sequence are left out.
     def __getitem__(self, index: int) -> Planes:  # type: ignore[override]
         """Frame `index`; slices are not made."""
         width, height = self.size
@@ -65,48 +67,48 @@ class Retimed(Sequence[Planes]):
         self._pictures.close()
 
 
-def retime(
+def retime_clip(
     clip: str | os.PathLike[str],
     rate: int,
     count: int,
     stretch: str,
     folder: Path,
     waiting: Callable[[], None] = lambda: None,
-) -> Retimed:
-    """`count` frames at `rate` of a take, stretched as `moments` says. Working files lie in
-    `folder`; `waiting` is called before each picture is drawn.
+) -> RetimedClip:
+    """Return `count` frames at `rate` of a clip, stretched as `list_moments` says. Working files
+    lie in `folder`; `waiting` is called before each picture is drawn.
 
-    The same file gives the same pixels. Raises UnreadableMedia.
+    The same file gives the same pixels. Raises UnreadableMediaError.
     """
-    info = probe(clip)
+    info = probe_media(clip)
     source_rate = info.frame_rate
     if info.kind != "video" or not source_rate:
-        raise UnreadableMedia(
+        raise UnreadableMediaError(
             "media.not_media", f"{Path(clip).name} is no clip.", "Give a clip with a picture."
         )
     frames = info.frames or max(1, int((info.seconds or 0) * source_rate + Fraction(1, 2)))
-    shown = moments(frames, source_rate, rate, count, stretch)
+    shown = list_moments(frames, source_rate, rate, count, stretch)
     wanted = sorted(set(shown))
     places = {moment: n for n, moment in enumerate(wanted)}
-    # As many of the take's own frames as are needed; the last once more, to have a neighbour.
+    # As many of the clip's own frames as are needed; the last once more, to have a neighbour.
     source = ClipFrames(clip, None, source_rate, count=int(wanted[-1]) + 2, loop=False)
     size = 0, 0
     with ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        for planes in _pictures(iter(source), wanted):
+        for planes in _iterate_pictures(((y, u, v) for y, u, v in source), wanted):
             waiting()
             size = planes[0].shape[1], planes[0].shape[0]
             for plane in planes:
                 file.write(plane.data)
         file.flush()
         stack.pop_all()  # It is whole: whoever has it closes it.
-    return Retimed(size, [places[moment] for moment in shown], file)
+    return RetimedClip(size, [places[moment] for moment in shown], file)
 
 
-def _pictures(source: Iterator[Planes], wanted: Sequence[Fraction]) -> Iterator[Planes]:
-    """The take at rising moments."""
+def _iterate_pictures(source: Iterator[Planes], wanted: Sequence[Fraction]) -> Iterator[Planes]:
+    """The clip at rising moments."""
     at, a, b = 0, next(source), next(source)
-    between: Between | None = None
+    between: FrameInterpolator | None = None
     for moment in wanted:
         whole = int(moment)
         while at < whole:
@@ -114,20 +116,20 @@ def _pictures(source: Iterator[Planes], wanted: Sequence[Fraction]) -> Iterator[
         if moment == whole:
             yield a
             continue
-        between = between or Between(a, b)
+        between = between or FrameInterpolator(a, b)
         yield between.at(float(moment - whole))
 
 
-# --- which moment of the take each frame shows
+# --- which moment of the clip each frame shows
 
 
-def moments(
+def list_moments(
     frames: int, source_rate: Fraction, rate: int, count: int, stretch: str
 ) -> list[Fraction]:
-    """The moment that each of `count` frames at `rate` shows, in frames of a take of `frames` at
-    `source_rate`; 0 is its first frame, and none lies beyond its last.
+    """Return the moment that each of `count` frames at `rate` shows, in frames of a clip of
+    `frames` at `source_rate`; 0 is its first frame, and none lies beyond its last.
 
-    A take that is long enough is cut. A shorter one is slowed down as far as needed and allowed
+    A clip that is long enough is cut. A shorter one is slowed down as far as needed and allowed
     (`slow_down`), and goes back and forth (`ping_pong`, or slowed down all it may be): it comes to
     rest, shows the turning frame once, and goes back over the moments it came by.
     """
@@ -170,7 +172,7 @@ def _back_and_forth(way: int, count: int, ease: int) -> list[Fraction]:
 # --- between two frames
 
 
-class Between:
+class FrameInterpolator:
     """What is seen between two frames that follow one another."""
 
     def __init__(self, a: Planes, b: Planes):
@@ -179,78 +181,95 @@ class Between:
         scale = min(1.0, FLOW_SIDE / max(height, width))
         size = max(16, round(width * scale)), max(16, round(height * scale))
         self.grey = tuple(cv2.resize(p[0], size, interpolation=cv2.INTER_AREA) for p in (a, b))
-        flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        self.forth = flow.calc(self.grey[0], self.grey[1], None)
-        self.back = flow.calc(self.grey[1], self.grey[0], None)
+        flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self.forth = _measure_flow(flow, self.grey[0], self.grey[1])
+        self.back = _measure_flow(flow, self.grey[1], self.grey[0])
 
     def at(self, t: float) -> Planes:
-        """The picture at 0 < t < 1 of the way from the first to the second."""
-        speed, trust = self._speed(t)
-        if float(trust.mean()) < LEAST_ALIKE:
+        """Return the picture at 0 < t < 1 of the way from the first to the second."""
+        speed, trust = self._movement_at(t)
+        if float(trust.mean()) < MIN_ALIKE:
             return self.a if t < 0.5 else self.b  # A cut stays one.
-        luma = self._plane(0, t, speed, trust)
+        luma = self._interpolate_plane(0, t, speed, trust)
         small = self.a[1].shape[::-1]
-        speed, trust = _sized(speed, trust, small)
-        return luma, self._plane(1, t, speed, trust), self._plane(2, t, speed, trust)
+        speed, trust = _resize_movement(speed, trust, small)
+        return (
+            luma,
+            self._interpolate_plane(1, t, speed, trust),
+            self._interpolate_plane(2, t, speed, trust),
+        )
 
-    def _speed(self, t: float) -> tuple[np.ndarray, np.ndarray]:
+    def _movement_at(self, t: float) -> tuple[np.ndarray, np.ndarray]:
         """Movement from the first to the second of what is seen at t, float32 (h, w, 2), and how
         far it is to be trusted, float32 (h, w), 0..1."""
-        forth, back = self._moved(self.forth, t), -self._moved(self.back, 1 - t)
-        errors = self._error(forth, t), self._error(back, t)
+        forth, back = self._move_flow(self.forth, t), -self._move_flow(self.back, 1 - t)
+        errors = self._movement_error(forth, t), self._movement_error(back, t)
         cv2.copyTo(forth, cv2.compare(errors[0], errors[1], cv2.CMP_LE), back)
         error = cv2.min(*errors)
         return back, np.clip((DOUBTED - error) / (DOUBTED - TRUSTED), 0, 1)
 
-    def _moved(self, flow: np.ndarray, t: float) -> np.ndarray:
+    def _move_flow(self, flow: np.ndarray, t: float) -> np.ndarray:
         """The movement of what has come to each place by then, from that of what was there before:
         looked for by going back along it."""
         speed = flow
         for _ in range(3):
-            speed = _warped(flow, speed, -t, cv2.INTER_LINEAR)
+            speed = _warp_picture(flow, speed, -t, cv2.INTER_LINEAR)
         return speed
 
-    def _error(self, speed: np.ndarray, t: float) -> np.ndarray:
+    def _movement_error(self, speed: np.ndarray, t: float) -> np.ndarray:
         """How unlike the two frames are along a movement, in levels, smoothed."""
-        one = _warped(self.grey[0], speed, -t, cv2.INTER_LINEAR)
-        two = _warped(self.grey[1], speed, 1 - t, cv2.INTER_LINEAR)
+        one = _warp_picture(self.grey[0], speed, -t, cv2.INTER_LINEAR)
+        two = _warp_picture(self.grey[1], speed, 1 - t, cv2.INTER_LINEAR)
         return cv2.GaussianBlur(cv2.absdiff(one, two).astype(np.float32), (0, 0), 2.0)
 
-    def _plane(self, n: int, t: float, speed: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    def _interpolate_plane(
+        self, n: int, t: float, speed: np.ndarray, trust: np.ndarray
+    ) -> np.ndarray:
         one, two = self.a[n], self.b[n]
-        speed, trust = _sized(speed, trust, one.shape[::-1])
+        speed, trust = _resize_movement(speed, trust, one.shape[::-1])
         moved = cv2.addWeighted(
-            _warped(one, speed, -t, cv2.INTER_CUBIC), 1 - t,
-            _warped(two, speed, 1 - t, cv2.INTER_CUBIC), t, 0,
+            _warp_picture(one, speed, -t, cv2.INTER_CUBIC),
+            1 - t,
+            _warp_picture(two, speed, 1 - t, cv2.INTER_CUBIC),
+            t,
+            0,
         )
         plain = cv2.addWeighted(one, 1 - t, two, t, 0)
         return cv2.blendLinear(moved, plain, trust, 1 - trust)
 
 
+def _measure_flow(flow: cv2.DISOpticalFlow, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Movement of each pixel from `one` to `two`, float32 (h, w, 2)."""
+    # OpenCV's types leave out that the flow may be None; an array would be a flow to start from.
+    return flow.calc(one, two, None)  # type: ignore[call-overload]
+
+
 @lru_cache(maxsize=8)
-def _grid(width: int, height: int) -> np.ndarray:
+def _pixel_grid(width: int, height: int) -> np.ndarray:
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     grid = np.dstack([x, y])
     grid.setflags(write=False)
     return grid
 
 
-def _sized(
+def _resize_movement(
     speed: np.ndarray, trust: np.ndarray, size: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both for a picture of another width and height."""
     height, width = trust.shape
     if size == (width, height):
         return speed, trust
-    ratio = size[0] / width, size[1] / height, 0, 0
+    ratio = np.array([size[0] / width, size[1] / height, 0, 0])
     return (
         cv2.multiply(cv2.resize(speed, size, interpolation=cv2.INTER_LINEAR), ratio),
         cv2.resize(trust, size, interpolation=cv2.INTER_LINEAR),
     )
 
 
-def _warped(picture: np.ndarray, speed: np.ndarray, part: float, filter: int) -> np.ndarray:
+def _warp_picture(picture: np.ndarray, speed: np.ndarray, part: float, filter: int) -> np.ndarray:
     """The picture as looked up at `part` of a movement from each place."""
     height, width = speed.shape[:2]
-    at = cv2.scaleAdd(speed, part, _grid(width, height))
-    return cv2.remap(picture, at, None, filter, borderMode=cv2.BORDER_REPLICATE)
+    at = cv2.scaleAdd(speed, part, _pixel_grid(width, height))
+    # OpenCV's types leave out that the second map may be None. An empty array in its place is
+    # computed in another way, with other pixels.
+    return cv2.remap(picture, at, None, filter, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]

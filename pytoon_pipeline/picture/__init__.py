@@ -1,1 +1,2 @@
-"""How a frame is drawn: layout, text, motion, overlays. Knows NumPy and OpenCV, no ffmpeg."""
+"""Draw frames: layers, text, movement and transitions. The package uses NumPy and OpenCV, not
+ffmpeg."""

@@ -16,7 +16,7 @@ _REMOVED = frozenset({"RLE", "LRE", "RLO", "LRO", "PDF", "BN"})
 _LEVEL_CHANGING = frozenset({"R", "AL", "AN"}) | _ISOLATES | set(_EMBEDDINGS)
 _NEUTRAL = frozenset({"B", "S", "WS", "ON", "FSI", "LRI", "RLI", "PDI"})
 _BLANK = frozenset({"WS", "FSI", "LRI", "RLI", "PDI"}) | _REMOVED
-_MOST_BRACKETS = 63
+_MAX_BRACKETS = 63
 
 
 def _bracket_pairs() -> dict[str, str]:
@@ -38,7 +38,7 @@ _CLOSING = frozenset(_PAIRS.values())
 
 
 def base_level(text: str) -> int:
-    """0 or 1, by the first strong letter outside of isolates (P2, P3)."""
+    """Return 0 or 1, by the first strong letter outside of isolates (P2, P3)."""
     depth = 0
     for char in text:
         kind = unicodedata.bidirectional(char)
@@ -51,9 +51,9 @@ def base_level(text: str) -> int:
     return 0
 
 
-def levels(text: str, base: int | None = None) -> list[int]:
-    """Embedding level of each character (odd is right-to-left); `base` is the paragraphs' level, by
-    the first strong letter where None. Paragraphs end at newlines.
+def resolve_levels(text: str, base: int | None = None) -> list[int]:
+    """Return the embedding level of each character (odd is right-to-left); `base` is the
+    paragraphs' level, by the first strong letter where None. Paragraphs end at newlines.
 
     What the algorithm removes (X9) takes the level of what stands before it.
     """
@@ -61,21 +61,21 @@ def levels(text: str, base: int | None = None) -> list[int]:
     resolved: list[int] = []
     paragraphs = text.split("\n")
     for number, paragraph in enumerate(paragraphs):
-        resolved += _paragraph(paragraph, base)
+        resolved += _assign_paragraph_levels(paragraph, base)
         if number + 1 < len(paragraphs):
             resolved.append(base)
     return resolved
 
 
-def _paragraph(text: str, base: int) -> list[int]:
+def _assign_paragraph_levels(text: str, base: int) -> list[int]:
     kinds = [unicodedata.bidirectional(c) or "L" for c in text]
     if base == 0 and set(kinds).isdisjoint(_LEVEL_CHANGING):
         return [0] * len(text)
     first = list(kinds)
-    found, kinds = _explicit(text, kinds, base)
+    found, kinds = _resolve_explicit_levels(text, kinds, base)
     embedded = list(found)
-    for sequence in _sequences(first, embedded):
-        resolved = _resolve(text, first, kinds, embedded, base, sequence)
+    for sequence in _iterate_run_sequences(first, embedded):
+        resolved = _resolve_sequence(text, first, kinds, embedded, base, sequence)
         for i, level in zip(sequence, resolved, strict=True):
             found[i] = level
     _level_blanks(first, found, base)
@@ -85,62 +85,87 @@ def _paragraph(text: str, base: int) -> list[int]:
     return found
 
 
-def _explicit(text: str, kinds: list[str], base: int) -> tuple[list[int], list[str]]:
+class _EmbeddingStack:
+    """The directional status stack of UAX 9 (X1), with its counters of what overflowed."""
+
+    def __init__(self, base: int):
+        self._entries: list[tuple[int, str | None, bool]] = [(base, None, False)]
+        self._lost_isolates = self._lost_embeddings = self._valid_isolates = 0
+
+    @property
+    def level(self) -> int:
+        return self._entries[-1][0]
+
+    @property
+    def override(self) -> str | None:
+        """The class that characters are treated as; None where they keep their own."""
+        return self._entries[-1][1]
+
+    def push(self, odd: int, override: str | None, isolate: bool) -> None:
+        """Begin an embedding, override or isolate at the next odd (1) or even (0) level (X2 to
+        X5c)."""
+        new = self.level + 1 if (self.level + 1) % 2 == odd else self.level + 2
+        if new <= _MAX_DEPTH and not self._lost_isolates and not self._lost_embeddings:
+            self._valid_isolates += isolate
+            self._entries.append((new, override, isolate))
+        elif isolate:
+            self._lost_isolates += 1
+        elif not self._lost_isolates:
+            self._lost_embeddings += 1
+
+    def pop_isolate(self) -> None:
+        """End the last isolate, and what was begun and not ended in it (X6a)."""
+        if self._lost_isolates:
+            self._lost_isolates -= 1
+        elif self._valid_isolates:
+            self._lost_embeddings = 0
+            while not self._entries[-1][2]:
+                self._entries.pop()
+            self._entries.pop()
+            self._valid_isolates -= 1
+
+    def pop_embedding(self) -> None:
+        """End the last embedding or override (X7)."""
+        if self._lost_isolates:
+            return
+        if self._lost_embeddings:
+            self._lost_embeddings -= 1
+        elif not self._entries[-1][2] and len(self._entries) > 1:
+            self._entries.pop()
+
+
+def _resolve_explicit_levels(text: str, kinds: list[str], base: int) -> tuple[list[int], list[str]]:
     """Levels by embeddings, overrides and isolates, and the classes they leave (X1 to X8)."""
-    matching = _matching(kinds)
+    matching = _match_isolates(kinds)
     out = list(kinds)
     found = [base] * len(kinds)
-    stack: list[tuple[int, str | None, bool]] = [(base, None, False)]
-    lost_isolates = lost_embeddings = valid_isolates = 0
+    stack = _EmbeddingStack(base)
     for i, kind in enumerate(kinds):
-        level, override, _ = stack[-1]
-        if kind in _EMBEDDINGS or kind in _ISOLATES:
-            isolate = kind in _ISOLATES
-            if isolate:
-                found[i] = level
-                out[i] = override or kind
-                end = matching.get(i, len(kinds))
-                odd = base_level(text[i + 1 : end]) if kind == "FSI" else int(kind == "RLI")
-                sets = None
-            else:
-                odd, sets = _EMBEDDINGS[kind]
-            new = level + 1 if (level + 1) % 2 == odd else level + 2
-            if new <= _MAX_DEPTH and not lost_isolates and not lost_embeddings:
-                valid_isolates += isolate
-                stack.append((new, sets, isolate))
-            elif isolate:
-                lost_isolates += 1
-            elif not lost_isolates:
-                lost_embeddings += 1
-            if not isolate:
-                found[i] = level
+        if kind in _ISOLATES:
+            found[i] = stack.level
+            out[i] = stack.override or kind
+            end = matching.get(i, len(kinds))
+            odd = base_level(text[i + 1 : end]) if kind == "FSI" else int(kind == "RLI")
+            stack.push(odd, None, isolate=True)
+        elif kind in _EMBEDDINGS:
+            found[i] = stack.level
+            stack.push(*_EMBEDDINGS[kind], isolate=False)
         elif kind == "PDI":
-            if lost_isolates:
-                lost_isolates -= 1
-            elif valid_isolates:
-                lost_embeddings = 0
-                while not stack[-1][2]:
-                    stack.pop()
-                stack.pop()
-                valid_isolates -= 1
-            found[i] = stack[-1][0]
-            out[i] = stack[-1][1] or kind
+            stack.pop_isolate()
+            found[i] = stack.level
+            out[i] = stack.override or kind
         elif kind == "PDF":
-            if not lost_isolates:
-                if lost_embeddings:
-                    lost_embeddings -= 1
-                elif not stack[-1][2] and len(stack) > 1:
-                    stack.pop()
-            found[i] = stack[-1][0]
+            stack.pop_embedding()
+            found[i] = stack.level
         elif kind == "B":
             found[i] = base
         elif kind != "BN":
-            found[i] = level
-            out[i] = override or kind
+            found[i] = stack.level
+            out[i] = stack.override or kind
     return found, out
 
 
-def _matching(kinds: list[str]) -> dict[int, int]:
+def _match_isolates(kinds: list[str]) -> dict[int, int]:
     """The PDI of each isolate initiator that has one (BD9)."""
     opened: list[int] = []
     pairs = {}
@@ -152,7 +177,7 @@ def _matching(kinds: list[str]) -> dict[int, int]:
     return pairs
 
 
-def _sequences(first: list[str], found: list[int]) -> Iterator[list[int]]:
+def _iterate_run_sequences(first: list[str], found: list[int]) -> Iterator[list[int]]:
     """Isolating run sequences: runs of one level, continued behind the isolates in them (BD13)."""
     kept = [i for i, kind in enumerate(first) if kind not in _REMOVED]
     runs: list[list[int]] = []
@@ -161,7 +186,7 @@ def _sequences(first: list[str], found: list[int]) -> Iterator[list[int]]:
             runs[-1].append(i)
         else:
             runs.append([i])
-    matching = _matching(first)
+    matching = _match_isolates(first)
     closing = set(matching.values())
     at_start = {run[0]: run for run in runs}
     for run in runs:
@@ -173,7 +198,7 @@ def _sequences(first: list[str], found: list[int]) -> Iterator[list[int]]:
         yield sequence
 
 
-def _resolve(
+def _resolve_sequence(
     text: str, first: list[str], kinds: list[str], found: list[int], base: int, at: list[int]
 ) -> list[int]:
     """Levels within one sequence of indices `at` (W1 to W7, N0 to N2, I1 and I2)."""
@@ -196,8 +221,8 @@ def _resolve(
         stop = n
         while stop < len(now) and now[stop] in _NEUTRAL:
             stop += 1
-        left = _direction(now[n - 1]) if n else start
-        right = _direction(now[stop]) if stop < len(now) else end
+        left = _strong_direction(now[n - 1]) if n else start
+        right = _strong_direction(now[stop]) if stop < len(now) else end
         now[n:stop] = [left if left == right else inside] * (stop - n)  # N1, N2
         n = stop
     if level % 2:
@@ -242,7 +267,7 @@ def _resolve_weak(now: list[str], start: str) -> None:
             now[n] = "L"
 
 
-def _direction(kind: str) -> str:
+def _strong_direction(kind: str) -> str:
     return "R" if kind in ("EN", "AN", "R") else kind
 
 
@@ -252,12 +277,12 @@ def _resolve_brackets(
     """Both brackets of a pair run the same way: as the sequence does, if something between them
     does; else as what is between them and before them (N0)."""
     for opening, closing in _pairs_of_brackets(chars, now):
-        between = {_direction(k) for k in now[opening + 1 : closing]} & {"L", "R"}
+        between = {_strong_direction(k) for k in now[opening + 1 : closing]} & {"L", "R"}
         if not between:
             continue
         way = inside
         if inside not in between:
-            before = (_direction(k) for k in reversed(now[:opening]))
+            before = (_strong_direction(k) for k in reversed(now[:opening]))
             context = next((k for k in before if k in ("L", "R")), start)
             way = context if context != inside else inside
         for place in (opening, closing):
@@ -277,7 +302,7 @@ def _pairs_of_brackets(chars: list[str], now: list[str]) -> list[tuple[int, int]
             continue
         char = unicodedata.normalize("NFC", char)
         if char in _PAIRS:
-            if len(opened) == _MOST_BRACKETS:
+            if len(opened) == _MAX_BRACKETS:
                 return []
             opened.append((_PAIRS[char], n))
         elif char in _CLOSING:

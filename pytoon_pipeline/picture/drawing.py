@@ -1,4 +1,4 @@
-"""A text that was set in lines, drawn: letters, strokes, shadows, plates and emoji."""
+"""Draw a text that was set in lines: letters, strokes, shadows, plates and emoji."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import cv2
 import freetype
 import numpy as np
 
-from .fonts import FontLibrary
-from .styles import BoxStyle, Shadow, TextStyle, parse_color
-from .text import (
+from pytoon_pipeline.picture.fitted_text import (
     SLACK_PX,
-    Fitted,
+    FittedText,
+    FittedWord,
     PlacedWord,
     Rect,
-    Word,
     padding_px,
     placed_words,
     plate_reach,
     union_of,
 )
+from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.picture.styles import TextBoxStyle, TextShadow, TextStyle, parse_color
 
 _MARGIN_PX = 2
 _FINE_ROWS = 8
@@ -37,7 +37,7 @@ _FREETYPE = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Tile:
+class TextPicture:
     """A drawn text. Nothing is clipped: the outermost pixels are fully transparent."""
 
     rgba: np.ndarray
@@ -48,24 +48,29 @@ class Tile:
     plates stand out."""
     ink: Rect
     """The pixels of letters and strokes, relative to the box."""
-    words: list[Word]
+    words: list[FittedWord]
     plates: list[Rect]
 
 
-def draw(fitted: Fitted, library: FontLibrary, highlight: Collection[int] = ()) -> Tile:
-    """The fitted text as a picture. `highlight` holds the `Word.index` of words that are drawn as
-    the style's `highlight` says."""
+def draw_text(
+    fitted: FittedText, library: FontLibrary, highlight: Collection[int] = ()
+) -> TextPicture:
+    """Return the fitted text as a picture. `highlight` holds the `FittedWord.index` of the words
+    that are drawn as `style.highlight` says. Raises ValueError for a highlight that the style does
+    not have."""
     style, size = fitted.style, fitted.size
     if highlight and style.highlight is None:
         raise ValueError("the style has no highlight")
     words = placed_words(fitted)
     lit_words = [placed for placed in words if placed.word.index in highlight]
     lit = {i for placed in lit_words for i in range(placed.start, placed.end)}
-    pictures = list(_pictures(fitted, library))
+    pictures = list(_iterate_emoji(fitted, library))
     with _FREETYPE:
-        strokes = list(_bitmaps(fitted, library, style.stroke * size)) if style.stroke else []
-        fills = list(_bitmaps(fitted, library, 0.0))
-    drawn = union_of([b.rect for b in (*strokes, *fills, *pictures)])
+        strokes = (
+            list(_iterate_bitmaps(fitted, library, style.stroke * size)) if style.stroke else []
+        )
+        fills = list(_iterate_bitmaps(fitted, library, 0.0))
+    drawn = union_of([b.rect for b in strokes + fills] + [p.rect for p in pictures])
     plates = fitted.plates
     lit_plates = _lit_plates(fitted, lit_words)
     solid = union_of([r for r in (drawn, *plates, *lit_plates) if r[2] > r[0]])
@@ -94,7 +99,7 @@ def draw(fitted: Fitted, library: FontLibrary, highlight: Collection[int] = ()) 
         if plate is not None:
             shade *= 1.0 - plate / np.float32(255)  # as in CSS: none below the box itself
         canvas.paint(shade, style.shadow.color, style.shadow.opacity)
-    if plate is not None:
+    if plate is not None and style.box is not None:
         canvas.paint(plate, style.box.color, style.box.opacity)
     if style.highlight and style.highlight.box:
         for rect in lit_plates:
@@ -103,12 +108,12 @@ def draw(fitted: Fitted, library: FontLibrary, highlight: Collection[int] = ()) 
     if stroke is not None:
         canvas.paint(stroke, style.stroke_color)
     canvas.paint(fill, style.color)
-    if lit_fill is not None:
+    if lit_fill is not None and style.highlight is not None:
         canvas.paint(lit_fill, style.highlight.color)
     for picture in pictures:
         canvas.lay(picture)
     ink = canvas.bounds(seen)
-    return Tile(canvas.rgba(), x0, y0, ink, [placed.word for placed in words], plates)
+    return TextPicture(canvas.rgba(), x0, y0, ink, [placed.word for placed in words], plates)
 
 
 class _Bitmap(NamedTuple):
@@ -117,7 +122,7 @@ class _Bitmap(NamedTuple):
     cluster: int
 
 
-class _Picture(NamedTuple):
+class _EmojiPicture(NamedTuple):
     rgba: np.ndarray
     """(h, w, 4) float32, premultiplied; colours of 0 to 255, alpha of 0 to 1."""
     rect: Rect
@@ -156,7 +161,7 @@ class _Canvas:
         self._alpha[part] *= keep
         self._alpha[part] += alpha
 
-    def lay(self, picture: _Picture) -> None:
+    def lay(self, picture: _EmojiPicture) -> None:
         """Lays a picture over what is there."""
         part = self.part(picture.rect)
         alpha = picture.rgba[..., 3]
@@ -172,7 +177,7 @@ class _Canvas:
 
     def bounds(self, mask: np.ndarray) -> Rect:
         """The rectangle of what is not 0. (A bitmap's own may be larger: FreeType allots it by the
-        control points of the curves.)"""
+        control points of the curves.)."""
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         x, y = self.x, self.y
         if not rows.size:
@@ -205,7 +210,7 @@ def _tile_bounds(style: TextStyle, size: int, solid: Rect) -> Rect:
     return x0, y0, x1, y1
 
 
-def _bitmaps(fitted: Fitted, library: FontLibrary, stroke: float) -> Iterator[_Bitmap]:
+def _iterate_bitmaps(fitted: FittedText, library: FontLibrary, stroke: float) -> Iterator[_Bitmap]:
     """Each glyph's coverage, unhinted, placed to 1/64 px; stroked by so many pixels on each side
     where `stroke` is not 0. Baselines lie on whole pixels, so feet are sharp."""
     size = fitted.size
@@ -222,7 +227,7 @@ def _bitmaps(fitted: Fitted, library: FontLibrary, stroke: float) -> Iterator[_B
         for glyph in line.shaped.glyphs:
             if glyph.ink is None or glyph.picture:
                 continue
-            face = library.outlines(glyph.face)
+            face = library.open_outlines(glyph.face)
             face.set_pixel_sizes(0, size)
             face.load_glyph(glyph.id, freetype.FT_LOAD_NO_HINTING | freetype.FT_LOAD_NO_BITMAP)
             outline = face.glyph.get_glyph()
@@ -244,7 +249,7 @@ def _bitmaps(fitted: Fitted, library: FontLibrary, stroke: float) -> Iterator[_B
             yield _Bitmap(coverage, rect, glyph.cluster)
 
 
-def _pictures(fitted: Fitted, library: FontLibrary) -> Iterator[_Picture]:
+def _iterate_emoji(fitted: FittedText, library: FontLibrary) -> Iterator[_EmojiPicture]:
     """The emoji: what is seen of each, scaled from the size that the font has it in to whole
     pixels. They get no stroke: they bring their own outlines."""
     size = fitted.size
@@ -259,11 +264,11 @@ def _pictures(fitted: Fitted, library: FontLibrary) -> Iterator[_Picture]:
             y0, y1 = round(line.baseline - top), round(line.baseline - bottom)
             if x1 > x0 and y1 > y0:
                 a, b, c, d = picture.ink
-                scaled = _scaled(picture.rgba[b:d, a:c], x1 - x0, y1 - y0)
-                yield _Picture(scaled, (x0, y0, x1, y1), glyph.cluster)
+                scaled = _scale_premultiplied(picture.rgba[b:d, a:c], x1 - x0, y1 - y0)
+                yield _EmojiPicture(scaled, (x0, y0, x1, y1), glyph.cluster)
 
 
-def _scaled(rgba: np.ndarray, width: int, height: int) -> np.ndarray:
+def _scale_premultiplied(rgba: np.ndarray, width: int, height: int) -> np.ndarray:
     """Premultiplied, so that nothing of what is transparent bleeds in."""
     alpha = rgba[..., 3:].astype(np.float32) / 255
     whole = np.concatenate([rgba[..., :3].astype(np.float32) * alpha, alpha], axis=2)
@@ -290,11 +295,11 @@ def _stroke_core(letters: np.ndarray, radius: float) -> np.ndarray:
     return cv2.resize(inside, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def _shadow_px(shadow: Shadow, size: int) -> tuple[int, int, float]:
+def _shadow_px(shadow: TextShadow, size: int) -> tuple[int, int, float]:
     return round(shadow.dx * size), round(shadow.dy * size), shadow.blur * size / 2
 
 
-def _shadow_mask(cast: np.ndarray, shadow: Shadow, size: int) -> np.ndarray:
+def _shadow_mask(cast: np.ndarray, shadow: TextShadow, size: int) -> np.ndarray:
     """The mask moved and blurred, float32 of 0 to 1. The canvas has room for all of it."""
     dx, dy, sigma = _shadow_px(shadow, size)
     height, width = cast.shape
@@ -310,7 +315,7 @@ def _shadow_mask(cast: np.ndarray, shadow: Shadow, size: int) -> np.ndarray:
     return np.clip(blurred, 0, 1)
 
 
-def _lit_plates(fitted: Fitted, lit: list[PlacedWord]) -> list[Rect]:
+def _lit_plates(fitted: FittedText, lit: list[PlacedWord]) -> list[Rect]:
     style, size = fitted.style, fitted.size
     if style.highlight is None or style.highlight.box is None:
         return []
@@ -323,14 +328,14 @@ def _lit_plates(fitted: Fitted, lit: list[PlacedWord]) -> list[Rect]:
     ]
 
 
-def _plate_mask(canvas: _Canvas, rects: list[Rect], box: BoxStyle, size: int) -> np.ndarray:
+def _plate_mask(canvas: _Canvas, rects: list[Rect], box: TextBoxStyle, size: int) -> np.ndarray:
     """Coverage of the rectangles with round corners, grown together where they touch: in each of
     eight rows to the pixel, the exact length between the left and the right side."""
     mask = np.zeros(canvas.shape, np.uint8)
-    for group in _touching(rects):
+    for group in _group_touching(rects):
         x0, y0, x1, y1 = union_of(group)
         rows = y0 + (np.arange((y1 - y0) * _FINE_ROWS) + 0.5) / _FINE_ROWS
-        left, right = (_side(group, side, box.radius * size) for side in (0, 2))
+        left, right = (_trace_side(group, side, box.radius * size) for side in (0, 2))
         starts = np.interp(rows, left[:, 1], left[:, 0])[:, None]
         ends = np.interp(rows, right[:, 1], right[:, 0])[:, None]
         columns = np.arange(x0, x1)
@@ -341,7 +346,7 @@ def _plate_mask(canvas: _Canvas, rects: list[Rect], box: BoxStyle, size: int) ->
     return mask
 
 
-def _touching(rects: list[Rect]) -> list[list[Rect]]:
+def _group_touching(rects: list[Rect]) -> list[list[Rect]]:
     """Neighbours (from top to bottom) that overlap go together."""
     groups: list[list[Rect]] = []
     for rect in rects:
@@ -353,7 +358,7 @@ def _touching(rects: list[Rect]) -> list[list[Rect]]:
     return groups
 
 
-def _side(rects: list[Rect], side: int, radius: float) -> np.ndarray:
+def _trace_side(rects: list[Rect], side: int, radius: float) -> np.ndarray:
     """The left (0) or right (2) side of rectangles stacked from top to bottom: x and y of points
     from the middle of the top to the middle of the bottom."""
     first, last = rects[0], rects[-1]
@@ -366,10 +371,10 @@ def _side(rects: list[Rect], side: int, radius: float) -> np.ndarray:
             corners += [(above[side], y), (below[side], y)]
     corners.append((last[side], last[3]))
     corners.append(((last[0] + last[2]) / 2, last[3]))
-    return _rounded(corners, radius)
+    return _round_corners(corners, radius)
 
 
-def _rounded(corners: list[tuple[float, float]], radius: float) -> np.ndarray:
+def _round_corners(corners: list[tuple[float, float]], radius: float) -> np.ndarray:
     """A line of right angles with each angle replaced by a quarter circle. Two circles share an
     edge's length where it is too short for both."""
     ring = [np.array(c, np.float64) for c in corners]

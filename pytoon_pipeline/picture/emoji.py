@@ -11,8 +11,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .breaks import AS_PICTURE, KEYCAP, grapheme_starts, is_emoji
-from .fonts import FontLibrary
+from pytoon_pipeline.picture.fonts import FontLibrary
+from pytoon_pipeline.picture.line_breaks import AS_PICTURE, KEYCAP, grapheme_starts, is_emoji
 
 _MAY_BE_EMOJI = re.compile("[\u20e3\ufe0f\u2300-\u2bff\u3030-\u3299\U0001f000-\U0001faff]")
 _JOINER = "\u200d"
@@ -26,7 +26,7 @@ _NO_REGION_TAGS = "\U0001f3f4\U000e0078\U000e0078\U000e0078\U000e0078\U000e007f"
 
 
 @dataclass(frozen=True)
-class Replaced:
+class ReplacedEmoji:
     """An emoji of a text and what is drawn in its place; nothing where `drawn` is empty."""
 
     written: str
@@ -35,9 +35,9 @@ class Replaced:
 
 def replace_unknown_emoji(
     text: str, library: FontLibrary
-) -> tuple[str, list[int], list[Replaced]]:
-    """The text with emoji that no font has replaced by their parts that one has: without skin
-    tones, else without joins, else the flag's letters, else left out.
+) -> tuple[str, list[int], list[ReplacedEmoji]]:
+    """Return the text with emoji that no font has replaced by their parts that one has: without
+    skin tones, else without joins, else the flag's letters, else left out.
 
     Also returns, for each index of the new text (its end too), that of the old one, and what was
     replaced. A text is returned as it is where the library has no pictures at all, or where nothing
@@ -46,13 +46,15 @@ def replace_unknown_emoji(
     if not _MAY_BE_EMOJI.search(text):
         return text, list(range(len(text) + 1)), []
     starts = grapheme_starts(text)
-    shown, origin, replaced = "", [], []
+    shown = ""
+    origin: list[int] = []
+    replaced: list[ReplacedEmoji] = []
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         cluster = text[start:end]
         drawn = cluster
         if is_emoji(cluster) and not _is_known(cluster, library):
-            drawn = _nearest(cluster, library)
-            replaced.append(Replaced(cluster, drawn.replace(_WORD_JOINER, "")))
+            drawn = _find_nearest(cluster, library)
+            replaced.append(ReplacedEmoji(cluster, drawn.replace(_WORD_JOINER, "")))
         shown += drawn
         if drawn == cluster:
             origin += range(start, end)
@@ -62,7 +64,8 @@ def replace_unknown_emoji(
     if not replaced or not library.has_pictures() or nothing_left:
         return text, list(range(len(text) + 1)), []
     kept = [
-        i for i, char in enumerate(shown)
+        i
+        for i, char in enumerate(shown)
         if not char.isspace() or _parts_words(shown[:i].rstrip(" "), shown[i:])
     ]
     shown = "".join(shown[i] for i in kept)
@@ -77,17 +80,17 @@ def _parts_words(before: str, blank: str) -> bool:
 
 
 def describe_emoji(cluster: str) -> str:
-    """The emoji and its code points, for a message."""
+    """Return the emoji and its code points, for a message."""
     return f"{cluster} ({' '.join(f'U+{ord(c):04X}' for c in cluster)})"
 
 
 def _is_known(cluster: str, library: FontLibrary) -> bool:
     """Whether it is drawn as it was meant: one picture that is not just that of its first sign."""
-    face = library.picturing(cluster)
+    face = library.find_emoji_face(cluster)
     if face is None:
         # Figures, letters and signs of text fonts that were asked for as pictures.
         bare = cluster.replace(AS_PICTURE, "")
-        return len(bare) == 1 and library.picturing(bare) is not None
+        return len(bare) == 1 and library.find_emoji_face(bare) is not None
     # Fonts draw a flag with a question mark for what is no flag that they know.
     unlike = {_NO_REGION, _NO_REGION_TAGS}
     if any("\U000e0020" <= c <= "\U000e007f" for c in cluster):
@@ -98,14 +101,14 @@ def _is_known(cluster: str, library: FontLibrary) -> bool:
     return all(library.picture_id(face, other) != glyph for other in unlike)
 
 
-def _nearest(cluster: str, library: FontLibrary) -> str:
+def _find_nearest(cluster: str, library: FontLibrary) -> str:
     """The first of the ways to write it with fewer parts of which every part is known."""
-    for parts in _simpler(cluster):
+    for parts in _iterate_simpler(cluster):
         known = [part for part in parts if _is_drawable(part, library)]
         if known and len(known) == len(parts):
             # Joined by nothing, but never parted over two lines.
             return _WORD_JOINER.join(known)
-    known = [part for part in _parts(_without_tones(cluster)) if _is_drawable(part, library)]
+    known = [part for part in _split_parts(_without_tones(cluster)) if _is_drawable(part, library)]
     if not known and not is_emoji(cluster[0]):
         return cluster[0]
     return _WORD_JOINER.join(known)
@@ -115,7 +118,7 @@ def _is_drawable(part: str, library: FontLibrary) -> bool:
     return not is_emoji(part) and part.isalnum() or _is_known(part, library)
 
 
-def _simpler(cluster: str) -> Iterator[list[str]]:
+def _iterate_simpler(cluster: str) -> Iterator[list[str]]:
     plain = cluster.replace(AS_PICTURE, "")
     yield [plain]
     if (unmarked := _without_accents(plain)) != plain:
@@ -127,16 +130,17 @@ def _simpler(cluster: str) -> Iterator[list[str]]:
     if toneless != plain:
         yield [toneless]
         yield [_with_picture_marks(toneless)]
-    yield _parts(plain)
-    yield _parts(toneless)
+    yield _split_parts(plain)
+    yield _split_parts(toneless)
 
 
-def _parts(cluster: str) -> list[str]:
+def _split_parts(cluster: str) -> list[str]:
     """What was joined, one by one, without the signs of gender, tags and marks."""
     found = []
     for part in cluster.split(_JOINER):
         bare = "".join(
-            c for c in part
+            c
+            for c in part
             if not "\U000e0020" <= c <= "\U000e007f" and c not in (AS_PICTURE, KEYCAP)
         )
         if bare and all(_is_flag_letter(c) for c in bare):

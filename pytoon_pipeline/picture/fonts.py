@@ -21,7 +21,7 @@ import freetype
 import numpy as np
 import uharfbuzz as hb
 
-from ..errors import PresetError, Problem
+from pytoon_pipeline.errors import PresetError, Problem
 
 SYSTEM_FONT_FOLDERS: tuple[Path, ...] = (
     Path("/usr/share/fonts"),
@@ -47,7 +47,7 @@ _NARROW_LOOKS = 250
 
 
 @dataclass(frozen=True)
-class Face:
+class FontFace:
     """One font of a file: its family, its weight, and where it lies."""
 
     family: str
@@ -70,11 +70,11 @@ class Face:
     def sha256(self) -> str:
         """Hash of the file's bytes: what a picture's fingerprint holds of a font."""
         info = self.path.stat()
-        return _sha256(self.path, info.st_size, info.st_mtime_ns)
+        return _hash_font_file(self.path, info.st_size, info.st_mtime_ns)
 
 
 @dataclass(frozen=True)
-class Metrics:
+class FontMetrics:
     """Heights above the baseline, in em."""
 
     cap_height: float
@@ -82,7 +82,7 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class Picture:
+class GlyphPicture:
     """A colour glyph as the font has it, at the largest of its sizes."""
 
     rgba: np.ndarray
@@ -92,7 +92,7 @@ class Picture:
 
 
 @lru_cache(maxsize=512)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+def _hash_font_file(path: Path, _size: int, _mtime_ns: int) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):
@@ -123,38 +123,39 @@ class FontLibrary:
     def __init__(self, folders: Sequence[Path | str | tuple[Path, ...]]):
         self.folders = tuple(f if isinstance(f, tuple) else (Path(f),) for f in folders)
         self.skipped: list[Problem] = []
-        self._scanned: list[list[Face]] = []
-        self._fonts: dict[Face, hb.Font] = {}
+        self._scanned: list[list[FontFace]] = []
+        self._fonts: dict[FontFace, hb.Font] = {}
         self._covered: dict[tuple[Path, int], frozenset[int]] = {}
-        self._outlines: dict[Face, freetype.Face] = {}
-        self._picture_ids: dict[tuple[Face, str], int | None] = {}
-        self._pictures: dict[tuple[Face, int], Picture | None] = {}
+        self._outlines: dict[FontFace, freetype.Face] = {}
+        self._picture_ids: dict[tuple[FontFace, str], int | None] = {}
+        self._pictures: dict[tuple[FontFace, int], GlyphPicture | None] = {}
         self._lock = threading.RLock()
 
     def families(self) -> list[str]:
-        """The names of all families that type is drawn from, sorted."""
+        """Return the names of all families that type is drawn from, sorted."""
         return sorted(
-            {face.family for faces in self._folders() for face in faces if not face.color}
+            {face.family for faces in self._iterate_folders() for face in faces if not face.color}
         )
 
-    def find(self, family: str, weight: int = 400, italic: bool = False) -> Face | None:
-        """The family's face nearest in weight, from the first folder that has the family."""
+    def find(self, family: str, weight: int = 400, italic: bool = False) -> FontFace | None:
+        """Return the family's face nearest in weight, from the first folder that has the family."""
         key = family.strip().casefold()
-        for faces in self._folders():
+        for faces in self._iterate_folders():
             named = [f for f in faces if f.family.casefold() == key and not f.color]
             if named:
-                return _nearest(named, weight, italic)
+                return _nearest_face(named, weight, italic)
         return None
 
-    def covering(
+    def find_covering_face(
         self,
         char: str,
         weight: int = 400,
         preferred: Sequence[str] = (),
         pictures: bool = False,
         narrow: bool = False,
-    ) -> Face | None:
-        """A face with outlines for every character of `char`, from the first folder that has one.
+    ) -> FontFace | None:
+        """Return a face with outlines for every character of `char`, from the first folder that has
+        one.
 
         `char` may be a whole cluster (a letter with its marks) or all letters of a text. Families
         with one of the `preferred` words in their name (a region: "JP") are taken first, then
@@ -163,10 +164,10 @@ class FontLibrary:
         a folder without outlines may have it as a picture.
         """
         wanted = {word.casefold() for word in preferred}
-        for faces in self._folders():
-            fitting: dict[str, list[Face]] = {}
+        for faces in self._iterate_folders():
+            fitting: dict[str, list[FontFace]] = {}
             for face in faces:
-                if not face.color and self.covers(face, char):
+                if not face.color and self.covers_characters(face, char):
                     fitting.setdefault(face.family, []).append(face)
             if fitting:
                 family = min(
@@ -174,35 +175,36 @@ class FontLibrary:
                     key=lambda name: (
                         wanted.isdisjoint(name.casefold().split()),
                         narrow and not any(self.is_narrow(f) for f in fitting[name]),
-                        _plainness(name),
-                        weight - _nearest(fitting[name], weight, False).weight > 200,
+                        _rate_plainness(name),
+                        weight - _nearest_face(fitting[name], weight, False).weight > 200,
                         name,
                     ),
                 )
-                return _nearest(fitting[family], weight, False)
-            if pictures and (face := self._picturing(faces, char)):
-                return face
+                return _nearest_face(fitting[family], weight, False)
+            if pictures and (emoji_face := self._find_emoji_face_in(faces, char)):
+                return emoji_face
         return None
 
-    def picturing(self, cluster: str) -> Face | None:
-        """A face that has the cluster (an emoji with all that is joined to it) as one picture."""
-        for faces in self._folders():
-            if face := self._picturing(faces, cluster):
+    def find_emoji_face(self, cluster: str) -> FontFace | None:
+        """Return a face that has the cluster (an emoji with all that is joined to it) as one
+        picture."""
+        for faces in self._iterate_folders():
+            if face := self._find_emoji_face_in(faces, cluster):
                 return face
         return None
 
     def has_pictures(self) -> bool:
-        """Whether there is any font that emoji are drawn from."""
-        return any(face.pictures for faces in self._folders() for face in faces)
+        """Return whether there is any font that emoji are drawn from."""
+        return any(face.pictures for faces in self._iterate_folders() for face in faces)
 
-    def _picturing(self, faces: list[Face], cluster: str) -> Face | None:
+    def _find_emoji_face_in(self, faces: list[FontFace], cluster: str) -> FontFace | None:
         return next(
             (f for f in faces if f.pictures and self.picture_id(f, cluster) is not None), None
         )
 
-    def picture_id(self, face: Face, cluster: str) -> int | None:
-        """The one glyph that is the whole cluster's picture; None where the face has none, or
-        would set several pictures in a row."""
+    def picture_id(self, face: FontFace, cluster: str) -> int | None:
+        """Return the one glyph that is the whole cluster's picture; None where the face has none,
+        or would set several pictures in a row."""
         key = (face, cluster)
         if key not in self._picture_ids:
             buffer = hb.Buffer()
@@ -223,16 +225,16 @@ class FontLibrary:
             self._picture_ids[key] = shown[0] if found else None
         return self._picture_ids[key]
 
-    def picture(self, face: Face, glyph: int) -> Picture | None:
-        """The glyph's picture; None of a glyph without one, or with an empty one."""
+    def picture(self, face: FontFace, glyph: int) -> GlyphPicture | None:
+        """Return the glyph's picture; None of a glyph without one, or with an empty one."""
         key = (face, glyph)
         if key not in self._pictures:
-            self._pictures[key] = _picture(self.font(face), glyph)
+            self._pictures[key] = _read_glyph_picture(self.font(face), glyph)
         return self._pictures[key]
 
-    def heaviness(self, face: Face) -> int:
-        """The weight as it looks, by the width of upright strokes: display faces of a single weight
-        call themselves regular (400), however black they are."""
+    def measure_heaviness(self, face: FontFace) -> int:
+        """Return the weight as it looks, by the width of upright strokes: display faces of a single
+        weight call themselves regular (400), however black they are."""
         font = self.font(face)
         widths = []
         for char, share in (("I", 1.0), ("l", 1.0), ("|", 1.07)):
@@ -246,8 +248,9 @@ class FontLibrary:
         # The same stroke makes a narrow letter blacker.
         return min(looks + _NARROW_LOOKS, 900) if self.is_narrow(face) else looks
 
-    def is_narrow(self, face: Face) -> bool:
-        """Whether its capitals are much narrower than high, as those of headline faces are."""
+    def is_narrow(self, face: FontFace) -> bool:
+        """Return whether its capitals are much narrower than high, as those of headline faces
+        are."""
         font = self.font(face)
         glyphs = [glyph for c in "HNOE" if (glyph := font.get_nominal_glyph(ord(c)))]
         height = font.get_metric_position_with_fallback(hb.OTMetricsTag.CAP_HEIGHT)
@@ -256,8 +259,9 @@ class FontLibrary:
         width = sum(font.get_glyph_h_advance(glyph) for glyph in glyphs) / len(glyphs)
         return width / height < _NARROW
 
-    def require(self, family: str, weight: int = 400) -> Face:
-        """`find`, or a `PresetError` that names the families there are."""
+    def require(self, family: str, weight: int = 400) -> FontFace:
+        """Return what `find` does. Raises a `PresetError` that names the existing families where
+        there is no such face."""
         face = self.find(family, weight)
         if face is None:
             raise PresetError(
@@ -271,8 +275,8 @@ class FontLibrary:
             )
         return face
 
-    def covers(self, face: Face, chars: str) -> bool:
-        """Whether the face has a glyph for each of these characters."""
+    def covers_characters(self, face: FontFace, chars: str) -> bool:
+        """Return whether the face has a glyph for each of these characters."""
         key = (face.path, face.index)
         covered = self._covered.get(key)
         if covered is None:
@@ -280,18 +284,19 @@ class FontLibrary:
             self._covered[key] = covered
         return all(ord(c) in covered for c in chars)
 
-    def metrics(self, face: Face) -> Metrics:
-        """Cap height and x-height from OS/2, or measured on H and x where the font has none."""
+    def metrics(self, face: FontFace) -> FontMetrics:
+        """Return cap height and x-height from OS/2, or measured on H and x where the font has
+        none."""
         font = self.font(face)
         upem = font.face.upem
         tags = hb.OTMetricsTag
-        return Metrics(
+        return FontMetrics(
             cap_height=font.get_metric_position_with_fallback(tags.CAP_HEIGHT) / upem,
             x_height=font.get_metric_position_with_fallback(tags.X_HEIGHT) / upem,
         )
 
-    def font(self, face: Face) -> hb.Font:
-        """The face for shaping, in font units."""
+    def font(self, face: FontFace) -> hb.Font:
+        """Return the face for shaping, in font units."""
         with self._lock:
             font = self._fonts.get(face)
             if font is None:
@@ -301,8 +306,8 @@ class FontLibrary:
                 self._fonts[face] = font
             return font
 
-    def outlines(self, face: Face) -> freetype.Face:
-        """The face for drawing. FreeType is not thread-safe: hold a lock while using it."""
+    def open_outlines(self, face: FontFace) -> freetype.Face:
+        """Return the face for drawing. FreeType is not thread-safe: hold a lock while using it."""
         with self._lock:
             outlines = self._outlines.get(face)
             if outlines is None:
@@ -315,19 +320,19 @@ class FontLibrary:
                 self._outlines[face] = outlines
             return outlines
 
-    def _folders(self) -> Iterator[list[Face]]:
+    def _iterate_folders(self) -> Iterator[list[FontFace]]:
         for number, together in enumerate(self.folders):
             with self._lock:
                 if number == len(self._scanned):
-                    self._scanned.append([face for f in together for face in self._scan(f)])
+                    self._scanned.append([face for f in together for face in self._scan_folder(f)])
             yield self._scanned[number]
 
-    def _scan(self, folder: Path) -> list[Face]:
-        faces: list[Face] = []
+    def _scan_folder(self, folder: Path) -> list[FontFace]:
+        faces: list[FontFace] = []
         found = (p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
         for path in sorted(found, key=str):
             try:
-                faces.extend(_read(path))
+                faces.extend(_read_font_file(path))
             except (OSError, ValueError, hb.HarfBuzzError, struct.error) as error:
                 self.skipped.append(
                     Problem(
@@ -341,23 +346,23 @@ class FontLibrary:
         return faces
 
 
-def _nearest(faces: list[Face], weight: int, italic: bool) -> Face:
+def _nearest_face(faces: list[FontFace], weight: int, italic: bool) -> FontFace:
     """The match by style, then weight, the first of several; of a variable font, the instance of
     the weight."""
 
-    def at(face: Face) -> Face:
+    def face_at(face: FontFace) -> FontFace:
         if face.weights is None:
             return face
         low, high = face.weights
         return replace(face, weight=min(max(weight, low), high))
 
     return min(
-        (at(f) for f in faces),
+        (face_at(f) for f in faces),
         key=lambda f: (f.italic != italic, _rank_weight(weight, f.weight)),
     )
 
 
-def _picture(font: hb.Font, glyph: int) -> Picture | None:
+def _read_glyph_picture(font: hb.Font, glyph: int) -> GlyphPicture | None:
     blob = font.get_glyph_color_png(glyph)
     if blob is None or not len(blob.data):
         return None
@@ -369,16 +374,16 @@ def _picture(font: hb.Font, glyph: int) -> Picture | None:
         return None
     columns, rows = np.flatnonzero(seen.any(axis=0)), np.flatnonzero(seen.any(axis=1))
     ink = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    return Picture(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA), ink)
+    return GlyphPicture(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA), ink)
 
 
-def _plainness(family: str) -> int:
+def _rate_plainness(family: str) -> int:
     words = set(family.casefold().split())
     odd = {"mono", "serif", "condensed", "narrow", "math", "display", "looped", "symbols"}
     return len(words & odd)
 
 
-def _read(path: Path) -> list[Face]:
+def _read_font_file(path: Path) -> list[FontFace]:
     """The faces of a file. Condensed and expanded ones belong to families of their own."""
     blob = hb.Blob.from_file_path(str(path))
     faces = []
@@ -400,7 +405,7 @@ def _read(path: Path) -> list[Face]:
         style = (face.get_name(_NAME_SUBFAMILY) or "").casefold()
         axis = next((a for a in face.axis_infos if a.tag == "wght"), None)
         faces.append(
-            Face(
+            FontFace(
                 family=family.strip(),
                 weight=round(font.get_style_value(hb.StyleTag.WEIGHT)),
                 path=path,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from .breaks import script_of
+from pytoon_pipeline.picture.line_breaks import script_of
 
 _SCRIPT_LANGUAGES = {
     "Cyrl": ("ru", "uk", "be", "bg", "sr", "mk", "mn"),
@@ -22,26 +22,41 @@ _SCRIPT_LANGUAGES = {
     "Knda": ("kn",),
 }
 _CYRILLIC_HINTS = (
-    ("uk", "[іїєґ]"), ("be", "ў"), ("sr", "[ћђјљњџ]"), ("mk", "[ѓќѕ]"), ("mn", "[өү]"),
-)  # fmt: skip
+    ("uk", "[іїєґ]"),
+    ("be", "ў"),
+    ("sr", "[ћђјљњџ]"),
+    ("mk", "[ѓќѕ]"),
+    ("mn", "[өү]"),
+)
 
 # Language, letters and endings that tell, small words. Each find of the letters counts 2, each of
 # the small words 2; letters in capitals here are rare elsewhere and count 5.
 _LATIN_HINTS: dict[str, tuple[str, str, str]] = {
-    "de": ("ß", r"[äöü]|sch|ungs?\b|ungen\b|keit|heit|schaft|tz|pf|cht|ck|eu|isch|lich"
-           r"|[^aeiou]ts[^aeiou]|dienst|stellung|werk|haus|zeug",
-           "der die das und für mit ist nicht ein eine auf von zu den im aus bei alle"),
-    "nl": ("ij", r"aa|ee|oo|uu|heid|lijk|schap|kken|tten\b|ingen?\b|oe",
-           "het een van voor en met niet de op zijn je"),
-    "fi": ("yö|äy|öy", r"aa|ii|ää|yy|uu|oo|kk|tt|pp|ll|[aeiouyäö]i[nkh]|inen\b"
-           r"|[ns][ae]n\b|ssa|lla|uo|ie|yt",
-           "ja on ei se kun tai sekä"),
-    "sv": ("å", r"[äö]|sjö|ning|het\b|skap|ande\b",
-           "och att det som för en är med till på"),
+    "de": (
+        "ß",
+        r"[äöü]|sch|ungs?\b|ungen\b|keit|heit|schaft|tz|pf|cht|ck|eu|isch|lich"
+        r"|[^aeiou]ts[^aeiou]|dienst|stellung|werk|haus|zeug",
+        "der die das und für mit ist nicht ein eine auf von zu den im aus bei alle",
+    ),
+    "nl": (
+        "ij",
+        r"aa|ee|oo|uu|heid|lijk|schap|kken|tten\b|ingen?\b|oe",
+        "het een van voor en met niet de op zijn je",
+    ),
+    "fi": (
+        "yö|äy|öy",
+        r"aa|ii|ää|yy|uu|oo|kk|tt|pp|ll|[aeiouyäö]i[nkh]|inen\b"
+        r"|[ns][ae]n\b|ssa|lla|uo|ie|yt",
+        "ja on ei se kun tai sekä",
+    ),
+    "sv": ("å", r"[äö]|sjö|ning|het\b|skap|ande\b", "och att det som för en är med till på"),
     "da": ("", r"[æøå]|hed\b|ning|sk|lse\b|ende\b", "og det er en til med ikke af på"),
     "nb": ("", r"[æøå]|het\b|ning|sjon|sk|else\b", "og det er en til med ikke av på"),
-    "hu": ("ő|ű", r"sz|gy|ny|zs|ság|ség|nak\b|nek\b|ban\b|ben\b|[áéíóú]|kért|ok\b|ek\b",
-           "és az egy nem hogy is"),
+    "hu": (
+        "ő|ű",
+        r"sz|gy|ny|zs|ság|ség|nak\b|nek\b|ban\b|ben\b|[áéíóú]|kért|ok\b|ek\b",
+        "és az egy nem hogy is",
+    ),
     "pl": ("ł|ą|ę|ż|ź|ś", r"cz|rz|sz|[ćńó]|ów\b|ego\b|ych\b", "i na z do się nie dla"),
     "cs": ("ř|ě|ů", r"[čšžýáíé]|ost|ní\b|ých\b", "a na se je pro"),
     "sk": ("ľ|ĺ|ŕ", r"[čšžýáíéôť]|ost|ých\b", "a na sa je pre"),
@@ -59,16 +74,20 @@ _LATIN_HINTS: dict[str, tuple[str, str, str]] = {
     "et": ("", r"õ|aa|ii|uu|ää|öö|üü|[äöü]|mine\b|sse\b", "ja on ei see"),
     "is": ("þ|ð", r"[áéíóúýæö]", "og er að ekki"),
     "cy": ("", r"ll|dd|wy|gwy|wll|yn|[ŵŷ]|w[^aeiouy]", "yn y yr a ac ar"),
-    "en": ("", r"tions?\b|sh|th|ness\b|ments?\b|ck|ally\b|ing\b|ght|ity\b|ph|able\b"
-           r"|i[sz]ation|ize|ational",
-           "the and for with your of to in is all you"),
-}  # fmt: skip
+    "en": (
+        "",
+        r"tions?\b|sh|th|ness\b|ments?\b|ck|ally\b|ing\b|ght|ity\b|ph|able\b"
+        r"|i[sz]ation|ize|ational",
+        "the and for with your of to in is all you",
+    ),
+}
 _SURE = 4
 """Points that a language must have to be taken against the brief's."""
 
 
 def language_of(word: str, text: str = "", declared: str = "") -> str:
-    """The language of a word that stands in `text`: a two-letter code, empty where nothing tells.
+    """Return the language of a word that stands in `text`: a two-letter code, empty where nothing
+    tells.
 
     `declared` is what the author says (BCP 47). It holds where the word is in its script; English,
     which is what a brief says that says nothing, gives way to clear signs of another language.

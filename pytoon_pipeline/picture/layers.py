@@ -9,24 +9,27 @@ a chroma plane's own continuous coordinates.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
 import numpy as np
 
-from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
+from pytoon_pipeline.picture.yuv import Planes, make_planes, rgb_to_planes
 
 _WARP = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 class Layer(Protocol):
+    """Anything that is drawn into the planes of a frame."""
+
     def draw(self, frame: Planes, index: int) -> None:
         """Draw this layer as it is at frame `index` into the planes of `frame`."""
 
 
 def new_frame(width: int, height: int) -> Planes:
-    """An empty frame (undefined content)."""
+    """Return an empty frame of this size; its content is undefined."""
     return (
         np.empty((height, width), np.uint8),
         np.empty((height // 2, width // 2), np.uint8),
@@ -35,12 +38,13 @@ def new_frame(width: int, height: int) -> Planes:
 
 
 @dataclass(frozen=True)
-class Fill:
+class FillLayer:
     """A whole frame that does not move."""
 
     planes: Planes
 
     def draw(self, frame: Planes, index: int) -> None:
+        """Copy the frame into `frame`."""
         for plane, still in zip(frame, self.planes, strict=True):
             np.copyto(plane, still)
 
@@ -57,13 +61,13 @@ class Placement:
     scale: float
 
     def rect(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Edges x0, y0, x1, y1 on the frame of a picture of this size."""
+        """Return the edges x0, y0, x1, y1 on the frame of a picture of this size."""
         x0, y0 = self.x - self.sx * self.scale, self.y - self.sy * self.scale
         return x0, y0, x0 + width * self.scale, y0 + height * self.scale
 
     def matrix(self, left: int, top: int, chroma: bool) -> np.ndarray:
-        """Inverse affine for `cv2.warpAffine` (destination index -> source index) of a region that
-        begins at index (left, top) of its plane."""
+        """Return the inverse affine for `cv2.warpAffine` (destination index -> source index) of a
+        region that begins at index (left, top) of its plane."""
         k = 1.0 / self.scale
         if not chroma:
             dx, dy = left + 0.5, top + 0.5
@@ -82,15 +86,15 @@ class Placement:
         )
 
 
-class Placing(Protocol):
-    def __call__(self, index: int) -> Placement: ...
+Placing = Callable[[int], Placement]
+"""A function that returns where a picture stands at a frame."""
 
 
-def _clip(low: float, high: float, size: int) -> tuple[int, int]:
+def _clip_span(low: float, high: float, size: int) -> tuple[int, int]:
     return max(0, math.floor(low + 1e-6)), min(size, math.ceil(high - 1e-6))
 
 
-def _warp(source: np.ndarray, target: np.ndarray, matrix: np.ndarray) -> None:
+def _warp_plane(source: np.ndarray, target: np.ndarray, matrix: np.ndarray) -> None:
     height, width = target.shape
     out = cv2.warpAffine(
         source, matrix, (width, height), dst=target, flags=_WARP, borderMode=cv2.BORDER_REPLICATE
@@ -100,7 +104,7 @@ def _warp(source: np.ndarray, target: np.ndarray, matrix: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureLayer:
     """An opaque picture that moves, seen through a window that does not.
 
     The window (x0, y0, x1, y1 in even pixels) clips it; with a radius its corners are round. The
@@ -113,12 +117,13 @@ class Picture:
     radius: int = 0
 
     def draw(self, frame: Planes, index: int) -> None:
+        """Draw the picture as it is at frame `index`."""
         placement = self.place(index)
         corners = self._keep_corners(frame)
         for n, (plane, source) in enumerate(zip(frame, self.planes, strict=True)):
             half = 2 if n else 1
             left, top, right, bottom = (v // half for v in self.window)
-            _warp(source, plane[top:bottom, left:right], placement.matrix(left, top, bool(n)))
+            _warp_plane(source, plane[top:bottom, left:right], placement.matrix(left, top, bool(n)))
         self._round_corners(frame, corners)
 
     def _keep_corners(self, frame: Planes) -> list[np.ndarray]:
@@ -154,7 +159,8 @@ class Picture:
 
 
 def corner_mask(radius: float) -> np.ndarray:
-    """Coverage, float32 (ceil(r), ceil(r)), of the top-left corner of a rounded rectangle."""
+    """Return the coverage, float32 (ceil(r), ceil(r)), of the top-left corner of a rounded
+    rectangle."""
     n = math.ceil(radius)
     grid = np.arange(n * 4, dtype=np.float32) / 4 + 0.125
     inside = (grid[:, None] - radius) ** 2 + (grid[None, :] - radius) ** 2 <= radius**2
@@ -164,7 +170,7 @@ def corner_mask(radius: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class CutOut:
+class CutoutLayer:
     """A picture with transparency that moves over what lies under it.
 
     `planes` carry colour out beyond the edge of the shape (no fringe of whatever lay under it);
@@ -176,14 +182,17 @@ class CutOut:
     place: Placing
 
     def draw(self, frame: Planes, index: int) -> None:
+        """Draw the picture as it is at frame `index` over what is there."""
         placement = self.place(index)
         height, width = self.planes[0].shape
         rect = placement.rect(width, height)
         weights: dict[bool, tuple[np.ndarray, np.ndarray]] = {}
         for n, (plane, source) in enumerate(zip(frame, self.planes, strict=True)):
             half, chroma = (2, True) if n else (1, False)
-            left, right = _clip(rect[0] / half, rect[2] / half + (0.25 if n else 0), plane.shape[1])
-            top, bottom = _clip(rect[1] / half, rect[3] / half, plane.shape[0])
+            left, right = _clip_span(
+                rect[0] / half, rect[2] / half + (0.25 if n else 0), plane.shape[1]
+            )
+            top, bottom = _clip_span(rect[1] / half, rect[3] / half, plane.shape[0])
             if left >= right or top >= bottom:
                 continue
             size = (right - left, bottom - top)
@@ -206,11 +215,8 @@ class CutOut:
 
 
 def cut_out_planes(rgba: np.ndarray) -> tuple[Planes, tuple[np.ndarray, np.ndarray]]:
-    """Planes and alphas of a picture with straight alpha, uint8 (h, w, 4) with even h and w.
-
-    Colour is spread a few pixels outwards from the shape into what is transparent, as far as linear
-    sampling and chroma subsampling reach, so that they never mix in what was hidden there.
-    """
+    """Return the planes and alphas of a picture with straight alpha, uint8 (h, w, 4) with even h
+    and w."""
     rgb, alpha = rgba[..., :3].astype(np.float32), rgba[..., 3].astype(np.float32) / 255
     colour, known = rgb * alpha[..., None], alpha.copy()
     filled = rgb.copy()
@@ -230,19 +236,19 @@ def cut_out_planes(rgba: np.ndarray) -> tuple[Planes, tuple[np.ndarray, np.ndarr
     return planes, (alpha, small)
 
 
-class Tile:
+class TextTile:
     """A drawn picture with transparency (a caption, a logo, a shade) at a place of the frame,
     blended with a strength, shifted and scaled about its centre when it enters."""
 
     def __init__(self, planes: Planes, alpha: tuple[np.ndarray, np.ndarray], x: int, y: int):
-        """As `CutOut`; its top-left pixel stands at x, y of the frame, both even, so that its
+        """As `CutoutLayer`; its top-left pixel stands at x, y of the frame, both even, so that its
         chroma samples lie where the frame's do."""
         self.planes, self.alpha, self.x, self.y = planes, alpha, x, y
         self._inverse = tuple(1 - a for a in alpha)
 
     @classmethod
-    def from_rgba(cls, rgba: np.ndarray, x: int, y: int, opacity: float = 1.0) -> Tile:
-        """A tile of a uint8 picture (h, w, 4) with straight alpha, of any size and place."""
+    def from_rgba(cls, rgba: np.ndarray, x: int, y: int, opacity: float = 1.0) -> TextTile:
+        """Return a tile of a uint8 picture (h, w, 4) with straight alpha, of any size and place."""
         left, top = x & 1, y & 1
         h, w = rgba.shape[:2]
         rgba = np.pad(rgba, ((top, (top + h) & 1), (left, (left + w) & 1), (0, 0)))
@@ -263,6 +269,7 @@ class Tile:
         dy: float = 0.0,
         scale: float = 1.0,
     ) -> None:
+        """Blend the tile over what is there, at `strength` of 0 to 1, shifted and scaled."""
         if strength <= 0:
             return
         if dx or dy or scale != 1.0:
@@ -290,13 +297,17 @@ class Tile:
     ) -> None:
         w, h = self.size
         moved = Placement(w / 2, h / 2, self.x + w / 2 + dx, self.y + h / 2 + dy, scale)
-        alpha = tuple(a * np.float32(strength) for a in self.alpha) if strength < 1 else self.alpha
-        CutOut(self.planes, alpha, lambda index: moved).draw(frame, 0)  # type: ignore[arg-type]
+        alpha = self.alpha
+        if strength < 1:
+            alpha = alpha[0] * np.float32(strength), alpha[1] * np.float32(strength)
+        CutoutLayer(self.planes, alpha, lambda index: moved).draw(frame, 0)
 
 
-def shade(width: int, height: int, y0: int, y1: int, strength: float, reach: int) -> Tile | None:
-    """A soft darkening of whole rows behind text: black, at most `strength`, full over the rows y0
-    to y1 and gone `reach` pixels beyond them. None where there would be nothing to see."""
+def make_scrim(
+    width: int, height: int, y0: int, y1: int, strength: float, reach: int
+) -> TextTile | None:
+    """Return a soft darkening of whole rows behind text: black, at most `strength`, full over the
+    rows y0 to y1 and gone `reach` pixels beyond them. None where there would be nothing to see."""
     rows = np.arange(height, dtype=np.float32)
     beyond = np.maximum(np.maximum(y0 - rows, rows - y1), 0) / max(1, reach)
     fall = np.clip(1 - beyond, 0, 1)
@@ -309,8 +320,7 @@ def shade(width: int, height: int, y0: int, y1: int, strength: float, reach: int
     part = darkness[top:bottom]
     alpha = np.repeat(part[:, None], width, axis=1)
     small = np.repeat(part.reshape(-1, 2).mean(axis=1)[:, None], width // 2, axis=1)
-    planes = tuple(
-        np.full(a.shape, value, np.uint8)
-        for a, value in ((alpha, 16), (small, 128), (small, 128))
+    planes = make_planes(
+        np.full(a.shape, value, np.uint8) for a, value in ((alpha, 16), (small, 128), (small, 128))
     )
-    return Tile(planes, (alpha, small), 0, top)  # type: ignore[arg-type]
+    return TextTile(planes, (alpha, small), 0, top)

@@ -1,4 +1,4 @@
-"""Camera movement: where the picture stands at each frame, eased and to a fraction of a pixel."""
+"""Move the camera: where the picture stands at each frame, eased and to a fraction of a pixel."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import math
 from dataclasses import dataclass
 
 
-def ease(t: float) -> float:
-    """0..1 -> 0..1, soft at both ends but never at rest: half straight, half smoothstep, so that
-    a movement still lives at its first and last frame, where transitions lie."""
+def ease_in_out(t: float) -> float:
+    """Ease 0..1 to 0..1, soft at both ends but never at rest: half straight, half smoothstep, so
+    that a movement still lives at its first and last frame, where transitions lie."""
     t = min(1.0, max(0.0, t))
     return 0.5 * t + 0.5 * t * t * (3 - 2 * t)
 
 
 def ease_out(t: float) -> float:
-    """Fast, then settling: what enters comes to rest (cubic)."""
+    """Ease 0..1 to 0..1, fast and then settling: what enters comes to rest (cubic)."""
     t = min(1.0, max(0.0, t))
     return 1 - (1 - t) ** 3
 
 
-def overshoot(t: float, amount: float = 1.2) -> float:
-    """0 -> 1 with one small overshoot ("back" easing): a pop."""
+def ease_with_overshoot(t: float, amount: float = 1.2) -> float:
+    """Ease 0..1 to 0..1 with one small overshoot ("back" easing): a pop."""
     t = min(1.0, max(0.0, t)) - 1
     return 1 + (amount + 1) * t**3 + amount * t**2
 
 
 @dataclass(frozen=True)
-class Pose:
+class CameraPose:
     """Where the camera stands: zoom relative to the fitted size, and the point of the picture
     (0..1 across its free play, 0.5 in the middle) that it looks at; `dy` in heights of the fitted
     picture is a shift of the picture itself."""
@@ -40,33 +40,33 @@ class Pose:
 FLOAT_SECONDS = 4.0
 
 
-def pose(
+def compute_pose(
     kind: str, amount: float, focus: tuple[float, float], frame: int, frames: int, rate: int
-) -> Pose:
-    """The camera of a motion at a frame of `frames`, at `rate` frames per second.
+) -> CameraPose:
+    """Return the camera of a motion at a frame of `frames`, at `rate` frames per second.
 
     Zoom runs from 1 to 1 + amount. Pans hold 1 + amount and travel through the play that this
     gives, and at most as far again where the picture is larger than the frame.
     """
-    t = ease(frame / (frames - 1)) if frames > 1 else 0.0
+    t = ease_in_out(frame / (frames - 1)) if frames > 1 else 0.0
     fx, fy = focus
     if kind == "push_in":
-        return Pose(1 + amount * t, fx, fy)
+        return CameraPose(1 + amount * t, fx, fy)
     if kind == "pull_out":
-        return Pose(1 + amount * (1 - t), fx, fy)
+        return CameraPose(1 + amount * (1 - t), fx, fy)
     if kind == "float":
         # A whole number of half swings would end at rest on the cut; time drives it instead.
         swing = math.sin(2 * math.pi * frame / (FLOAT_SECONDS * rate))
-        return Pose(1 + 0.5 * amount * t, fx, fy, dy=0.22 * amount * swing)
+        return CameraPose(1 + 0.5 * amount * t, fx, fy, dy=0.22 * amount * swing)
     if kind.startswith("pan_"):
         forward = kind in ("pan_right", "pan_down")
         travel = t if forward else 1 - t
         if kind in ("pan_left", "pan_right"):
-            return Pose(1 + amount, travel, fy)
-        return Pose(1 + amount, fx, travel)
-    return Pose(1.0, fx, fy)
+            return CameraPose(1 + amount, travel, fy)
+        return CameraPose(1 + amount, fx, travel)
+    return CameraPose(1.0, fx, fy)
 
 
 def largest_zoom(kind: str, amount: float) -> float:
-    """The most a motion magnifies the fitted picture."""
+    """Return the most a motion magnifies the fitted picture."""
     return {"still": 1.0, "float": 1 + 0.5 * amount}.get(kind, 1 + amount)

@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import PresetError, Problem
-from .shaping import FontSpec
+from pytoon_pipeline.errors import PresetError, Problem
+from pytoon_pipeline.picture.font_choice import FontSpec
+
+Breaking = Literal["words", "parts", "letters"]
+"""How far a text may be broken: between words, between parts of words, anywhere."""
 
 
 @dataclass(frozen=True)
-class Shadow:
+class TextShadow:
+    """The shadow of letters or of the plate behind them."""
+
     dx: float = 0.0
     """Em to the right."""
     dy: float = 0.04
@@ -24,7 +29,9 @@ class Shadow:
 
 
 @dataclass(frozen=True)
-class BoxStyle:
+class TextBoxStyle:
+    """The plate behind a text."""
+
     color: str = "#000000"
     opacity: float = 1.0
     pad_x: float = 0.34
@@ -39,13 +46,13 @@ class BoxStyle:
 
 
 @dataclass(frozen=True)
-class Highlight:
-    """How the words that `draw` is told to highlight differ."""
+class WordHighlight:
+    """How the words that `draw_text` highlights differ."""
 
     color: str = "#FFFFFF"
-    box: BoxStyle | None = None
-    """A plate behind each highlighted word (its `per_line` has no meaning). Not part of what `fit`
-    keeps inside the box: it may stand out by its padding."""
+    box: TextBoxStyle | None = None
+    """A plate behind each highlighted word (its `per_line` has no meaning). Not part of what
+    `fit_text` keeps inside the box: it may stand out by its padding."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class TextStyle:
     align: Literal["left", "center", "right"] = "center"
     """`left` is where lines begin: on the right side of a text that runs right to left."""
     valign: Literal["top", "middle", "bottom"] = "middle"
-    breaking: Literal["words", "parts", "letters"] = "words"
+    breaking: Breaking = "words"
     """What may be parted where a word alone fits no line: nothing; words at their syllables and
     addresses at their signs; anything between letters."""
     uppercase: bool = False
@@ -77,10 +84,10 @@ class TextStyle:
     stroke: float = 0.0
     """Em (pixels per em) that the stroke stands out around the letters."""
     stroke_color: str = "#000000"
-    shadow: Shadow | None = None
+    shadow: TextShadow | None = None
     """Falls from the letters and their stroke; from the box where there is one."""
-    box: BoxStyle | None = None
-    highlight: Highlight | None = None
+    box: TextBoxStyle | None = None
+    highlight: WordHighlight | None = None
 
     def __post_init__(self) -> None:
         wrong = [
@@ -104,11 +111,12 @@ class TextStyle:
                     for name, value in wrong
                 ]
             )
-        for color in self._colors():
+        for color in self._iterate_colors():
             parse_color(color)
 
     @property
     def font(self) -> FontSpec:
+        """What decides the shape of the text."""
         return FontSpec(
             family=self.family,
             weight=self.weight,
@@ -118,7 +126,7 @@ class TextStyle:
             all_caps=self.uppercase,
         )
 
-    def _colors(self) -> Iterator[str]:
+    def _iterate_colors(self) -> Iterator[str]:
         yield from (self.color, self.stroke_color)
         for part in (self.shadow, self.box, self.highlight):
             if part is not None:
@@ -128,7 +136,7 @@ class TextStyle:
 
 
 def parse_color(color: str) -> tuple[int, int, int]:
-    """Red, green and blue of `#RRGGBB`, 0 to 255. Raises `PresetError` for anything else."""
+    """Return red, green and blue of `#RRGGBB`, 0 to 255. Raises `PresetError` for anything else."""
     if not re.fullmatch("#[0-9A-Fa-f]{6}", color):
         raise PresetError(
             Problem("style.color", f"{color!r} is not a colour.", "Write it as #RRGGBB.")

@@ -8,6 +8,8 @@ to 3.4 and 4.6, and ITU-T H.264 annex E, figure E-1.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
@@ -29,16 +31,22 @@ _INVERSE = np.linalg.inv(np.vstack([_LUMA, _CHROMA]))
 _TO_RGB = np.hstack([_INVERSE, -_INVERSE @ np.array([[16.0], [128.0], [128.0]])])
 
 
+def make_planes(planes: Iterable[np.ndarray]) -> Planes:
+    """Return three arrays as the planes of a frame. Raises ValueError for more or fewer of them."""
+    y, u, v = planes
+    return y, u, v
+
+
 def rgb_to_planes(rgb: np.ndarray) -> Planes:
-    """The planes of an RGB picture, uint8 (h, w, 3) with even h and w.
+    """Return the planes of an RGB picture, uint8 (h, w, 3) with even h and w.
 
     Chroma is the average of two rows, filtered [1 2 1]/4 around each even column (the edge is
     repeated), and is rounded once, after the filter. Raises ValueError for other shapes.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"a uint8 picture (h, w, 3) is wanted, not {rgb.dtype} {rgb.shape}")
-    _even(*rgb.shape[:2])
-    y = _round(cv2.transform(rgb.astype(np.float32), _TO_Y))
+    _require_even_size(*rgb.shape[:2])
+    y = _round_to_uint8(cv2.transform(rgb.astype(np.float32), _TO_Y))
     rows = rgb[0::2].astype(np.uint16)
     rows += rgb[1::2]
     even, odd = rows[:, 0::2], rows[:, 1::2]
@@ -48,14 +56,14 @@ def rgb_to_planes(rgb: np.ndarray) -> Planes:
     eighths[:, 0] += even[:, 0]
     uv = cv2.transform(eighths.astype(np.float32), _TO_UV)
     u, v = cv2.split(uv)
-    return y, _round(u), _round(v)
+    return y, _round_to_uint8(u), _round_to_uint8(v)
 
 
 def planes_to_rgb(planes: Planes) -> np.ndarray:
-    """The RGB picture, uint8 (h, w, 3), of a frame; chroma is interpolated linearly."""
+    """Return the RGB picture, uint8 (h, w, 3), of a frame; chroma is interpolated linearly."""
     y, u, v = planes
     h, w = y.shape
-    _even(h, w)
+    _require_even_size(h, w)
     yuv = np.empty((h, w, 3), np.float32)
     yuv[..., 0] = y
     for i, plane in ((1, u), (2, v)):
@@ -64,14 +72,14 @@ def planes_to_rgb(planes: Planes) -> np.ndarray:
         yuv[:, 0::2, i] = tall
         yuv[:, 1:-1:2, i] = (tall[:, :-1] + tall[:, 1:]) / 2
         yuv[:, -1, i] = tall[:, -1]
-    return _round(cv2.transform(yuv, _TO_RGB))
+    return _round_to_uint8(cv2.transform(yuv, _TO_RGB))
 
 
-def _round(values: np.ndarray) -> np.ndarray:
+def _round_to_uint8(values: np.ndarray) -> np.ndarray:
     # convertScaleAbs rounds to nearest and saturates at 255, but takes what is below 0 absolutely.
     return cv2.convertScaleAbs(np.maximum(values, 0, out=values))
 
 
-def _even(h: int, w: int) -> None:
+def _require_even_size(h: int, w: int) -> None:
     if h % 2 or w % 2 or not h or not w:
         raise ValueError(f"4:2:0 needs an even width and height, not {w}x{h}")

@@ -1,0 +1,1 @@
+"""Checks of the finished file against what was planned."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytoon_pipeline.media.trace import LEVEL_RATE, SKETCH_RATE, Trace
+from pytoon_pipeline.media.trace import LEVEL_RATE, SKETCH_RATE, FrameTrace
 
 Run = tuple[int, int]
 """First and end."""
@@ -20,13 +20,13 @@ FRAME_MEAN = 2.5
 """Steps of luma by which the cells of a frame may differ in the mean ..."""
 CELL = 14
 """... and steps by which a single cell may ..."""
-MOST_CELLS = 4
+MAX_CELLS = 4
 """... of which so many may differ by more (of 1296)."""
 CHROMA_MEAN = 2.5
 """Steps of chroma in the mean of a frame ..."""
 CHROMA_CELL = 10
 """... and of a single cell ..."""
-MOST_CHROMA_CELLS = 5
+MAX_CHROMA_CELLS = 5
 """... of which so many may differ by more (of 288)."""
 
 SOUND_WINDOW = 0.25
@@ -45,12 +45,12 @@ SAME_SOUND = 0.7
 """Correlation from which a shifted sound counts as the same."""
 SAME_GAIN = 0.95
 """Correlation from which sound that differs counts as the same, louder or quieter."""
-MOST_LAG = 1.0
+MAX_LAG = 1.0
 """Seconds by which a shift is looked for."""
 
 
 @dataclass(frozen=True)
-class Match:
+class SoundMatch:
     """How a file differs from what was made for it. Runs are of frames, or seconds of sound."""
 
     frames: tuple[Run, ...] = ()
@@ -69,16 +69,16 @@ class Match:
     recoded_sound: bool = False
 
 
-def compare_traces(planned: Trace, found: Trace) -> Match:
+def compare_traces(planned: FrameTrace, found: FrameTrace) -> SoundMatch:
     """Where the finished file (`found`) is not what was made for it (`planned`)."""
     frames, worst = _different_frames(planned, found)
     sound, lag, gain_db = _different_sound(planned, found)
     count = min(len(planned.packets), len(found.packets))
-    return Match(
+    return SoundMatch(
         frames=tuple(frames),
         worst=worst,
         instead=_shown_instead(planned, found, frames[0][0]) if frames else None,
-        recoded=tuple(_runs(planned.packets[:count] != found.packets[:count])),
+        recoded=tuple(_hit_runs(planned.packets[:count] != found.packets[:count])),
         sound=sound,
         lag=lag,
         gain_db=gain_db,
@@ -87,7 +87,7 @@ def compare_traces(planned: Trace, found: Trace) -> Match:
     )
 
 
-def _runs(hit: np.ndarray) -> list[Run]:
+def _hit_runs(hit: np.ndarray) -> list[Run]:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], hit.astype(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
@@ -96,7 +96,7 @@ def _frame_differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.abs(a.astype(np.int16) - b)
 
 
-def _different_frames(planned: Trace, found: Trace) -> tuple[list[Run], float]:
+def _different_frames(planned: FrameTrace, found: FrameTrace) -> tuple[list[Run], float]:
     count = min(len(planned.luma), len(found.luma))
     if not count:
         return [], 0.0
@@ -110,14 +110,14 @@ def _different_frames(planned: Trace, found: Trace) -> tuple[list[Run], float]:
         worst = max(worst, float(mean.max()))
         hit[part] = (
             (mean > FRAME_MEAN)
-            | ((luma > CELL).sum(axis=(1, 2)) > MOST_CELLS)
+            | ((luma > CELL).sum(axis=(1, 2)) > MAX_CELLS)
             | (chroma.mean(axis=(2, 3)).max(axis=1) > CHROMA_MEAN)
-            | ((chroma > CHROMA_CELL).sum(axis=(1, 2, 3)) > MOST_CHROMA_CELLS)
+            | ((chroma > CHROMA_CELL).sum(axis=(1, 2, 3)) > MAX_CHROMA_CELLS)
         )
-    return _runs(hit), worst
+    return _hit_runs(hit), worst
 
 
-def _shown_instead(planned: Trace, found: Trace, frame: int) -> int | None:
+def _shown_instead(planned: FrameTrace, found: FrameTrace, frame: int) -> int | None:
     """The drawn frame that the finished file shows at this one, if it is one of the others."""
     seen = found.luma[frame].astype(np.int16)
     means = [
@@ -129,9 +129,9 @@ def _shown_instead(planned: Trace, found: Trace, frame: int) -> int | None:
 
 
 def _different_sound(
-    planned: Trace, found: Trace
+    planned: FrameTrace, found: FrameTrace
 ) -> tuple[tuple[tuple[float, float], ...], float | None, float | None]:
-    """(stretches in seconds, lag, gain)"""
+    """(stretches in seconds, lag, gain)."""
     if not len(planned.sketch):
         return (), None, None
     count = len(planned.sketch)
@@ -146,20 +146,21 @@ def _different_sound(
     # Either channel counts, where something is to be heard of it.
     floor = window * SOUND_FLOOR**2
     loud = own > floor
-    hit = (loud & (error > SOUND_ERROR * own)).any(axis=1)
+    hit = np.asarray((loud & (error > SOUND_ERROR * own)).any(axis=1))
     # What should be silent and is not: against the floor itself.
-    hit |= (~loud & (error > 4 * floor)).any(axis=1)
-    stretches = [(a * SOUND_WINDOW, b * SOUND_WINDOW) for a, b in _runs(hit)]
+    hit = np.asarray(hit | (~loud & (error > 4 * floor)).any(axis=1))
+    stretches = [(a * SOUND_WINDOW, b * SOUND_WINDOW) for a, b in _hit_runs(hit)]
     hops = min(len(planned.levels), len(found.levels))
     a, b = planned.levels[:hops].astype(np.int16), found.levels[:hops].astype(np.int16)
     off = ((np.abs(a - b) > LEVEL_DB) & (np.maximum(a, b) > LEVEL_FLOOR_DB)).any(axis=1)
     stretches += [
         (first / LEVEL_RATE, end / LEVEL_RATE)
-        for first, end in _runs(off) if end - first >= LEVEL_HOPS
+        for first, end in _hit_runs(off)
+        if end - first >= LEVEL_HOPS
     ]
     if not stretches or energy.max() < floor:
         return tuple(stretches), None, None
-    lag = _lag(wanted.mean(axis=1), heard.mean(axis=1))
+    lag = _measure_lag(wanted.mean(axis=1), heard.mean(axis=1))
     power, there = float(np.square(wanted).sum()), float(np.square(heard).sum())
     shared = float((wanted * heard).sum())
     if lag is not None or shared < SAME_GAIN * np.sqrt(power * there):
@@ -168,13 +169,13 @@ def _different_sound(
     return tuple(stretches), lag, float(gain) if abs(gain) >= 0.5 else None
 
 
-def _lag(wanted: np.ndarray, heard: np.ndarray) -> float | None:
+def _measure_lag(wanted: np.ndarray, heard: np.ndarray) -> float | None:
     """Seconds by which `heard` comes after `wanted`; None where they don't fit, or fit as they
     are."""
-    size = 1 << (len(wanted) + round(MOST_LAG * SKETCH_RATE)).bit_length()
+    size = 1 << (len(wanted) + round(MAX_LAG * SKETCH_RATE)).bit_length()
     product = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(wanted, size))
     scores = np.fft.irfft(product, size)
-    reach = round(MOST_LAG * SKETCH_RATE)
+    reach = round(MAX_LAG * SKETCH_RATE)
     around = np.concatenate([scores[-reach:], scores[: reach + 1]])
     best = int(np.argmax(around))
     norm = float(np.sqrt(np.square(wanted).sum() * np.square(heard).sum()))

@@ -18,56 +18,83 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytoon_pipeline import __version__
-from pytoon_pipeline.report import plots, words
-from pytoon_pipeline.report.rows import GROUPS, Row
+from pytoon_pipeline.report import formatting, plots
+from pytoon_pipeline.report.rows import GROUPS, ReportRow
 
-Links = Callable[[Row], Mapping[str, str]]
+Links = Callable[[ReportRow], Mapping[str, str]]
 """The files of a row: name -> address, seen from the page."""
 
 _TONES = {
-    "done": "good", "running": "busy", "waiting": "idle", "refused": "bad", "failed": "bad",
-    "cancelled": "idle", "deleted": "idle",
-}  # fmt: skip
+    "done": "good",
+    "running": "busy",
+    "waiting": "idle",
+    "refused": "bad",
+    "failed": "bad",
+    "cancelled": "idle",
+    "deleted": "idle",
+}
 _SIGNS = {
-    "done": "check", "running": "gear", "waiting": "clock", "refused": "cross", "failed": "cross",
-    "cancelled": "stop", "deleted": "bin",
-}  # fmt: skip
+    "done": "check",
+    "running": "gear",
+    "waiting": "clock",
+    "refused": "cross",
+    "failed": "cross",
+    "cancelled": "stop",
+    "deleted": "bin",
+}
 _LINKS = (
-    ("Video", "video.mp4"), ("Captions", "captions.vtt"), ("Thumbnail", "thumbnail.jpg"),
+    ("Video", "video.mp4"),
+    ("Captions", "captions.vtt"),
+    ("Thumbnail", "thumbnail.jpg"),
     ("Plan", "render_spec.json"),
-)  # fmt: skip
+)
 _FACETS = (
-    ("archetype", "Archetype"), ("preset", "Preset"), ("locale", "Locale"), ("engine", "Engine"),
-)  # fmt: skip
+    ("archetype", "Archetype"),
+    ("preset", "Preset"),
+    ("locale", "Locale"),
+    ("engine", "Engine"),
+)
 _HEADS = (
-    ("name", "Name"), ("state", "State"), ("checks", "Checks"), ("length", "Length"),
-    ("archetype", "Archetype"), ("preset", "Preset"), ("brand", "Brand"), ("locale", "Locale"),
-    ("engine", "Engine"), ("render", "Render, s"), ("loudness", "LUFS"), ("peak", "dBTP"),
-    ("updated", "Updated"), ("files", "Files"),
-)  # fmt: skip
+    ("name", "Name"),
+    ("state", "State"),
+    ("checks", "Checks"),
+    ("length", "Length"),
+    ("archetype", "Archetype"),
+    ("preset", "Preset"),
+    ("brand", "Brand"),
+    ("locale", "Locale"),
+    ("engine", "Engine"),
+    ("render", "Render, s"),
+    ("loudness", "LUFS"),
+    ("peak", "dBTP"),
+    ("updated", "Updated"),
+    ("files", "Files"),
+)
 _SORTABLE = ("name", "length", "render", "loudness", "updated")
 _NUMERIC = ("length", "render", "loudness", "peak")
 
 
-class Shown:
+class ReportPage:
     """A row as the page shows it."""
 
-    def __init__(self, row: Row, links: Mapping[str, str]):
+    def __init__(self, row: ReportRow, links: Mapping[str, str]):
         self._row = row
         self.tone, self.sign = _TONES[row.group], _SIGNS[row.group]
         self.grave = any(v.severity == "error" for v in row.failed)
         kind = (row.archetype, row.preset, row.brand, row.locale, ", ".join(row.engines))
         self.kind = [k for k in kind if k]
         self.links = [
-            (word, links[name], PurePosixPath(name).suffix) for word, name in _LINKS
+            (word, links[name], PurePosixPath(name).suffix)
+            for word, name in _LINKS
             if name in links
-        ]  # fmt: skip
+        ]
         self.marks = [
             mark
             for mark, holds in (
-                ("checks", bool(row.failed)), ("degraded", row.degraded),
+                ("checks", bool(row.failed)),
+                ("degraded", row.degraded),
                 ("fallback", row.fallback),
-            )  # fmt: skip
+            )
             if holds
         ]
 
@@ -76,7 +103,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _PageParts:
     template: Any
     css: str
     boot: str
@@ -84,14 +111,14 @@ class _Parts:
 
 
 @cache
-def _parts() -> _Parts:
+def _load_parts() -> _PageParts:
     import jinja2
 
     folder = files("pytoon_pipeline.report")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return _Parts(
+    return _PageParts(
         environment.from_string((folder / "page.html").read_text("utf-8")),
         (folder / "page.css").read_text("utf-8"),
         "document.documentElement.classList.add('js')",
@@ -99,11 +126,11 @@ def _parts() -> _Parts:
     )
 
 
-def _hash(text: str) -> str:
+def _csp_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _chips(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
+def _list_chips(rows: Sequence[ReportRow]) -> list[tuple[str, str, int, str]]:
     """What can be picked: value, word, count, tone; only what there is."""
     groups = Counter(row.group for row in rows)
     found = [(f"state:{g}", word, groups[g], _TONES[g]) for g, word in GROUPS.items()]
@@ -115,7 +142,7 @@ def _chips(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
     return [chip for chip in found if chip[2]]
 
 
-def _shares(rows: Sequence[Row]) -> list[tuple[str, int, int]]:
+def _campaign_shares(rows: Sequence[ReportRow]) -> list[tuple[str, int, int]]:
     """The whole campaign as a bar: tone, where it starts, how many briefs."""
     tones = Counter(
         "warn" if row.group == "done" and row.failed else _TONES[row.group] for row in rows
@@ -128,7 +155,7 @@ def _shares(rows: Sequence[Row]) -> list[tuple[str, int, int]]:
     return found
 
 
-def _facets(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
+def _list_facets(rows: Sequence[ReportRow]) -> list[tuple[str, str, list[str]]]:
     """Name, label and values of the filters that have something to choose from."""
     found = []
     for name, label in _FACETS:
@@ -139,7 +166,7 @@ def _facets(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
     return found
 
 
-def _origin(href: str) -> str:
+def _address_origin(href: str) -> str:
     """`https://host:port` of an address, empty for one that is no browser's or is seen from the
     page."""
     parts = urlsplit(href)
@@ -147,7 +174,7 @@ def _origin(href: str) -> str:
     return f"{parts.scheme}://{parts.netloc}" if web else ""
 
 
-def progress_of(rows: Sequence[Row]) -> float | None:
+def progress_of(rows: Sequence[ReportRow]) -> float | None:
     """0..1 while a run goes on or is asked for, else None. Briefs that nobody asked for don't
     count."""
     if not any(row.open for row in rows):
@@ -159,14 +186,14 @@ def progress_of(rows: Sequence[Row]) -> float | None:
 
 
 def campaign_page(
-    title: str, rows: Sequence[Row], links: Links, csv: str, until: float | None = None
+    title: str, rows: Sequence[ReportRow], links: Links, csv: str, until: float | None = None
 ) -> bytes:
     """The page as UTF-8. `csv` is the address of the table, seen from the page; `until` the Unix
     time up to which links are good, None for ever."""
     from markupsafe import Markup
 
-    parts = _parts()
-    shown = [Shown(row, links(row)) for row in rows]
+    parts = _load_parts()
+    shown = [ReportPage(row, links(row)) for row in rows]
     # What was made of briefs that are gone is shown, and not counted.
     live = [row for row in rows if not row.deleted]
     judged = [row for row in live if row.metrics]
@@ -174,8 +201,8 @@ def campaign_page(
     if judged:
         drawn = {
             "times": Markup(plots.render_times(judged)),
-            "loudness": Markup(plots.loudness(judged)),
-            "lengths": Markup(plots.lengths(judged)),
+            "loudness": Markup(plots.plot_loudness(judged)),
+            "lengths": Markup(plots.plot_lengths(judged)),
         }
     html = parts.template.render(
         title=title,
@@ -183,24 +210,24 @@ def campaign_page(
         css=Markup(parts.css),
         boot=Markup(parts.boot),
         script=Markup(parts.script),
-        style_hash=_hash(parts.css),
+        style_hash=_csp_hash(parts.css),
         script_hashes=Markup(" ").join(
-            Markup("'{}'").format(_hash(text)) for text in (parts.boot, parts.script)
+            Markup("'{}'").format(_csp_hash(text)) for text in (parts.boot, parts.script)
         ),
         rows=shown,
         # Where the page itself lies elsewhere than its videos, saved to a disk for example.
-        origins=sorted({_origin(href) for row in shown for _, href, _ in row.links} - {""}),
+        origins=sorted({_address_origin(href) for row in shown for _, href, _ in row.links} - {""}),
         until=until,
         live=len(live),
         made=sum(row.video for row in live),
         judged=len(judged),
         clean=sum(not row.failed for row in judged),
-        length=words.spoken(sum(row.seconds or 0 for row in live)),
+        length=formatting.format_duration(sum(row.seconds or 0 for row in live)),
         updated=max((row.updated for row in rows), default=0),
         progress=progress_of(rows),
-        chips=_chips(rows),
-        shares=_shares(rows),
-        facets=_facets(rows),
+        chips=_list_chips(rows),
+        shares=_campaign_shares(rows),
+        facets=_list_facets(rows),
         variants=Counter(row.base for row in rows if row.base),
         heads=_HEADS,
         sortable=_SORTABLE,
@@ -210,10 +237,10 @@ def campaign_page(
         links=links,
         off_target=plots.off_target,
         none_is=lambda value: "" if value is None else value,
-        clock=words.clock,
-        number=words.number,
-        megabytes=words.megabytes,
-        iso=words.iso,
-        moment=words.moment,
+        clock=formatting.format_clock,
+        number=formatting.format_number,
+        megabytes=formatting.format_megabytes,
+        iso=formatting.format_iso_time,
+        moment=formatting.format_moment,
     )
     return html.encode("utf-8", "replace")

@@ -11,21 +11,31 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytoon_pipeline.briefs.ledger import OPEN, Entry
 from pytoon_pipeline.errors import Problem, PytoonError
-from pytoon_pipeline.quality.checks import Verdict
+from pytoon_pipeline.intake.brief_state import OPEN
+from pytoon_pipeline.intake.ledger_rows import LedgerEntry
+from pytoon_pipeline.quality.verdicts import CheckVerdict
 from pytoon_pipeline.stages.documents import MetricsDocument
-from pytoon_pipeline.store.base import Missing, Store
+from pytoon_pipeline.store.base import ObjectNotFoundError, Store
 
 FILES = (
-    "video.mp4", "captions.vtt", "captions.srt", "thumbnail.jpg", "render_spec.json",
+    "video.mp4",
+    "captions.vtt",
+    "captions.srt",
+    "thumbnail.jpg",
+    "render_spec.json",
     "metrics.json",
-)  # fmt: skip
+)
 """What a page reads, or leads to."""
 GROUPS = {
-    "done": "Done", "running": "Rendering", "waiting": "Waiting", "refused": "Refused",
-    "failed": "Failed", "cancelled": "Cancelled", "deleted": "Deleted",
-}  # fmt: skip
+    "done": "Done",
+    "running": "Rendering",
+    "waiting": "Waiting",
+    "refused": "Refused",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+    "deleted": "Deleted",
+}
 """What a person is told of a state -> its word."""
 _WAITING = ("new", "requested")
 _READERS = 8
@@ -36,7 +46,7 @@ _POSTER_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Line:
+class PictureLine:
     """A caption."""
 
     role: str
@@ -47,7 +57,7 @@ class Line:
 
 
 @dataclass
-class Row:
+class ReportRow:
     """One brief."""
 
     key: str
@@ -72,7 +82,7 @@ class Row:
     preset: str = ""
     brand: str = ""
     locale: str = ""
-    lines: list[Line] = field(default_factory=list)
+    lines: list[PictureLine] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     """Of the compiler."""
     target: tuple[float, float] = (-14.0, -1.0)
@@ -116,13 +126,13 @@ class Row:
         return self.metrics.video.engines if self.metrics else []
 
     @property
-    def failed(self) -> list[Verdict]:
+    def failed(self) -> list[CheckVerdict]:
         """Checks that did not pass, the grave ones first."""
         verdicts = self.metrics.verdicts if self.metrics else []
         return sorted((v for v in verdicts if not v.passed), key=lambda v: v.severity != "error")
 
     @property
-    def passed(self) -> list[Verdict]:
+    def passed(self) -> list[CheckVerdict]:
         return [v for v in self.metrics.verdicts if v.passed] if self.metrics else []
 
     @property
@@ -179,20 +189,20 @@ class Row:
         return self.metrics.video.sound.true_peak_db if self.metrics else None
 
 
-def gather(entries: Sequence[Entry], store: Store) -> list[Row]:
+def gather_rows(entries: Sequence[LedgerEntry], store: Store) -> list[ReportRow]:
     """The rows of a campaign's entries, in their order. A file that is missing or can't be read
     leaves its part of the row empty, and is said."""
     folders = {entry.key.partition("/")[0] for entry in entries}
     there = {key for folder in sorted(folders) for key in store.keys(f"videos/{folder}")}
     with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda entry: _row(entry, there, store), entries))
+        return list(pool.map(lambda entry: _build_row(entry, there, store), entries))
 
 
-def _row(entry: Entry, there: set[str], store: Store) -> Row:
+def _build_row(entry: LedgerEntry, there: set[str], store: Store) -> ReportRow:
     group = "waiting" if entry.state in _WAITING else entry.state
     if entry.is_deleted:
         group = "deleted"
-    row = Row(
+    row = ReportRow(
         key=entry.key,
         name=entry.key.partition("/")[2],
         group=group if group in GROUPS else "waiting",
@@ -200,7 +210,7 @@ def _row(entry: Entry, there: set[str], store: Store) -> Row:
         open=entry.state in OPEN,
         priority=entry.priority,
         progress=min(1.0, max(0.0, entry.progress)),
-        base=_base(entry),
+        base=_address_base(entry),
     )
     if group == "refused":
         row.problems = list(entry.problems) or [Problem("refused", entry.error)]
@@ -212,13 +222,13 @@ def _row(entry: Entry, there: set[str], store: Store) -> Row:
     _read_metrics(row, store)
     if "thumbnail.jpg" in row.files:
         try:
-            row.poster = _poster(store.read_bytes(row.files["thumbnail.jpg"]), store)
+            row.poster = _make_poster(store.read_bytes(row.files["thumbnail.jpg"]), store)
         except (PytoonError, OSError, ValueError):
             row.poster = ""  # A picture less; everything else is still worth showing.
     return row
 
 
-def _base(entry: Entry) -> str:
+def _address_base(entry: LedgerEntry) -> str:
     document = entry.source.document
     tail = f"-{document.part}" if document else ""
     return entry.source.name.removesuffix(tail) if entry.source.name.endswith(tail or "\0") else ""
@@ -227,87 +237,100 @@ def _base(entry: Entry) -> str:
 # Files -------------------------------------------------------------------------------------------
 
 
-def _text(data: Mapping[str, Any], name: str) -> str:
+def _text_field(data: Mapping[str, Any], name: str) -> str:
     value = data.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _number(value: Any, other: float = 0.0) -> float:
+def _as_number(value: Any, other: float = 0.0) -> float:
     return float(value) if isinstance(value, int | float) else other
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _as_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _items(value: Any) -> list[Mapping[str, Any]]:
+def _as_items(value: Any) -> list[Mapping[str, Any]]:
     return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list) else []
 
 
-def _read_spec(row: Row, entry: Entry, store: Store) -> None:
+def _read_spec(row: ReportRow, entry: LedgerEntry, store: Store) -> None:
     """From the plan, of whichever version it is; from what the brief says where there is none."""
     spec: Any = None
     if "render_spec.json" in row.files:
         try:
             spec = json.loads(store.read_bytes(row.files["render_spec.json"]))
         except (PytoonError, OSError, ValueError, RecursionError):
-            row.warnings.append(_unreadable(row.files["render_spec.json"]))
+            row.warnings.append(_unreadable_problem(row.files["render_spec.json"]))
     document = entry.source.document
-    said = _mapping(spec) or _mapping(document.data if document else None)
-    metadata = _mapping(said.get("metadata"))
-    row.archetype, row.preset = _text(said, "archetype"), _text(said, "preset")
-    row.brand = _text(said, "brand")
-    row.locale = _text(metadata, "locale") or _text(said, "locale")
+    said = _as_mapping(spec) or _as_mapping(document.data if document else None)
+    metadata = _as_mapping(said.get("metadata"))
+    row.archetype, row.preset = _text_field(said, "archetype"), _text_field(said, "preset")
+    row.brand = _text_field(said, "brand")
+    row.locale = _text_field(metadata, "locale") or _text_field(said, "locale")
     row.lines = [
-        Line(_text(c, "role"), _number(c.get("start")), _number(c.get("end")), _text(c, "text"))
-        for c in _items(said.get("captions"))
+        PictureLine(
+            _text_field(c, "role"),
+            _as_number(c.get("start")),
+            _as_number(c.get("end")),
+            _text_field(c, "text"),
+        )
+        for c in _as_items(said.get("captions"))
     ]
-    if not row.lines and _text(said, "hook"):
-        row.lines = [Line("hook", 0, 0, _text(said, "hook"))]
+    if not row.lines and _text_field(said, "hook"):
+        row.lines = [PictureLine("hook", 0, 0, _text_field(said, "hook"))]
     row.warnings += [
         Problem(
-            _text(w, "code"), _text(w, "message"), _text(w, "remedy"),
-            _text(w, "severity") or "warning", _text(w, "file") or None, _text(w, "field") or None,
+            _text_field(w, "code"),
+            _text_field(w, "message"),
+            _text_field(w, "remedy"),
+            _text_field(w, "severity") or "warning",
+            _text_field(w, "file") or None,
+            _text_field(w, "field") or None,
         )
-        for w in _items(metadata.get("warnings"))
-    ]  # fmt: skip
-    loudness = _mapping(_mapping(said.get("audio")).get("loudness"))
+        for w in _as_items(metadata.get("warnings"))
+    ]
+    loudness = _as_mapping(_as_mapping(said.get("audio")).get("loudness"))
     row.target = (
-        _number(loudness.get("target_lufs"), -14.0), _number(loudness.get("true_peak_db"), -1.0)
-    )  # fmt: skip
+        _as_number(loudness.get("target_lufs"), -14.0),
+        _as_number(loudness.get("true_peak_db"), -1.0),
+    )
 
 
-def _read_metrics(row: Row, store: Store) -> None:
+def _read_metrics(row: ReportRow, store: Store) -> None:
     if "metrics.json" not in row.files:
         return
     try:
         said = store.read_bytes(row.files["metrics.json"])
         row.metrics = MetricsDocument.model_validate_json(said)
     except (PytoonError, OSError, ValueError):
-        row.warnings.append(_unreadable(row.files["metrics.json"]))
+        row.warnings.append(_unreadable_problem(row.files["metrics.json"]))
 
 
-def _unreadable(key: str) -> Problem:
+def _unreadable_problem(key: str) -> Problem:
     return Problem(
-        "report.unreadable", "can't be read by this version.", "Render the brief again.",
-        "warning", file=key.rpartition("/")[2],
-    )  # fmt: skip
+        "report.unreadable",
+        "can't be read by this version.",
+        "Render the brief again.",
+        "warning",
+        file=key.rpartition("/")[2],
+    )
 
 
-def _poster(jpeg: bytes, store: Store) -> str:
+def _make_poster(jpeg: bytes, store: Store) -> str:
     """A small WebP as a data address. Kept in the store: of a campaign that is looked at after each
     brief only one picture is new."""
     mark = hashlib.blake2b(jpeg, digest_size=16).hexdigest()
     memo = f"posters/{mark}-{_POSTER_VERSION}.webp"
     try:
         webp = store.read_bytes(memo)
-    except Missing:
-        webp = _shrunk(jpeg)
+    except ObjectNotFoundError:
+        webp = _shrink_jpeg(jpeg)
         store.put_bytes(memo, webp)
     return "data:image/webp;base64," + base64.b64encode(webp).decode()
 
 
-def _shrunk(jpeg: bytes) -> bytes:
+def _shrink_jpeg(jpeg: bytes) -> bytes:
     from PIL import Image
 
     with Image.open(io.BytesIO(jpeg)) as image:

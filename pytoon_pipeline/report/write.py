@@ -12,20 +12,24 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pytoon_pipeline.briefs.ledger import Entry, Ledger
 from pytoon_pipeline.briefs.source import key_part
 from pytoon_pipeline.errors import Problem, UserError
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_rows import LedgerEntry
 from pytoon_pipeline.report.page import campaign_page, progress_of
-from pytoon_pipeline.report.rows import Row, gather
+from pytoon_pipeline.report.rows import ReportRow, gather_rows
 from pytoon_pipeline.report.table import campaign_csv
 from pytoon_pipeline.store.base import Store
 from pytoon_pipeline.store.publish import publish_folder
 
 PAGE, TABLE = "index.html", "campaign.csv"
 _FOLDERS = {
-    "video.mp4": "videos", "captions.vtt": "captions", "captions.srt": "captions",
-    "thumbnail.jpg": "thumbnails", "render_spec.json": "plans",
-}  # fmt: skip
+    "video.mp4": "videos",
+    "captions.vtt": "captions",
+    "captions.srt": "captions",
+    "thumbnail.jpg": "thumbnails",
+    "render_spec.json": "plans",
+}
 """What an export holds -> the folder it is in, under the brief's name."""
 
 
@@ -62,10 +66,11 @@ def find_campaign(name: str, ledger: Ledger) -> str:
         Problem(
             "report.unknown",
             f"No campaign is known as {name!r}.",
-            f"Known are: {', '.join(known)}." if known
+            f"Known are: {', '.join(known)}."
+            if known
             else "None was rendered yet; `pytoon render` renders one.",
         )
-    )  # fmt: skip
+    )
 
 
 def folder_name(campaign: str, ledger: Ledger) -> str:
@@ -89,7 +94,7 @@ def write_report(
     """
     campaign = find_campaign(campaign, ledger)
     entries = ledger.find(campaign=campaign)
-    rows = gather(entries, store)
+    rows = gather_rows(entries, store)
     place = f"reports/{folder_name(campaign, ledger)}"
 
     until = store.links_until()
@@ -99,17 +104,17 @@ def write_report(
         for row in (() if beside else rows)
     }
 
-    def links(row: Row) -> Mapping[str, str]:
+    def video_links(row: ReportRow) -> Mapping[str, str]:
         if not beside:
             return addresses[row.key]
         return {name: f"../../{quote(key)}" for name, key in row.files.items()}
 
     # The page leads to the table, so the table comes first.
-    store.put_bytes(f"{place}/{TABLE}", campaign_csv(rows, links))
+    store.put_bytes(f"{place}/{TABLE}", campaign_csv(rows, video_links))
     table = TABLE if beside else store.url(f"{place}/{TABLE}")
-    page = campaign_page(title or campaign, rows, links, table, until)
+    page = campaign_page(title or campaign, rows, video_links, table, until)
     store.put_bytes(f"{place}/{PAGE}", page)
-    return _document(campaign, entries, rows, f"{place}/{PAGE}", f"{place}/{TABLE}")
+    return _report_document(campaign, entries, rows, f"{place}/{PAGE}", f"{place}/{TABLE}")
 
 
 def export_report(
@@ -125,10 +130,10 @@ def export_report(
     entries = ledger.find(campaign=campaign)
     target = Path(os.path.abspath(out))
     _may_replace(target)
-    rows = gather(entries, store)
-    copies = _names(rows)
+    rows = gather_rows(entries, store)
+    copies = _export_names(rows)
 
-    def links(row: Row) -> Mapping[str, str]:
+    def exported_links(row: ReportRow) -> Mapping[str, str]:
         return {name: quote(place) for name, place in copies[row.key].items()}
 
     files: dict[str, Path | bytes] = {
@@ -136,10 +141,10 @@ def export_report(
         for row in rows
         for name, place in copies[row.key].items()
     }
-    files[TABLE] = campaign_csv(rows, links)
-    files[PAGE] = campaign_page(title or campaign, rows, links, TABLE)
+    files[TABLE] = campaign_csv(rows, exported_links)
+    files[PAGE] = campaign_page(title or campaign, rows, exported_links, TABLE)
     publish_folder(target, files)
-    return _document(campaign, entries, rows, str(target / PAGE), str(target / TABLE))
+    return _report_document(campaign, entries, rows, str(target / PAGE), str(target / TABLE))
 
 
 def _may_replace(target: Path) -> None:
@@ -150,13 +155,16 @@ def _may_replace(target: Path) -> None:
     if target.is_symlink() or names - ours or (names and PAGE not in names):
         raise UserError(
             Problem(
-                "out.taken", "is there already and is no earlier report.",
-                "Choose another folder for --out.", file=str(target), field="--out",
+                "out.taken",
+                "is there already and is no earlier report.",
+                "Choose another folder for --out.",
+                file=str(target),
+                field="--out",
             )
-        )  # fmt: skip
+        )
 
 
-def _names(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
+def _export_names(rows: Sequence[ReportRow]) -> dict[str, dict[str, str]]:
     """Key of a brief -> its files' names -> places in an export. Names that any system unpacks:
     without the signs that Windows refuses, and told apart without regard to case."""
     taken: Counter[str] = Counter()
@@ -174,8 +182,8 @@ def _names(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
     return places
 
 
-def _document(
-    campaign: str, entries: Sequence[Entry], rows: Sequence[Row], page: str, table: str
+def _report_document(
+    campaign: str, entries: Sequence[LedgerEntry], rows: Sequence[ReportRow], page: str, table: str
 ) -> ReportDocument:
     live = [row for row in rows if not row.deleted]
     states = Counter("deleted" if entry.is_deleted else entry.state for entry in entries)

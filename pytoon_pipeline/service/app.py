@@ -22,10 +22,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from pytoon_pipeline import __version__
-from pytoon_pipeline.briefs.ledger import Ledger
-from pytoon_pipeline.briefs.parcel import Parcels
+from pytoon_pipeline.briefs.bundle import BundleStore
 from pytoon_pipeline.errors import Problem, PytoonError
-from pytoon_pipeline.media.addresses import Guard as Addresses
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.media.addresses import AddressGuard as Addresses
 from pytoon_pipeline.service import openapi
 from pytoon_pipeline.service.documents import (
     CURSOR_PATTERN,
@@ -39,22 +39,22 @@ from pytoon_pipeline.service.errors import (
     ApiError,
     error_response,
     from_exception,
-    refused,
+    refusal_error,
     without_places,
 )
-from pytoon_pipeline.service.files import file_response, gone
-from pytoon_pipeline.service.guard import Guard, owner_of, tokens_of
-from pytoon_pipeline.service.jobs import JobRow, Jobs, stop_dagster_run
+from pytoon_pipeline.service.files import file_gone_error, file_response
+from pytoon_pipeline.service.guard import RequestGuard, owner_of, tokens_of
+from pytoon_pipeline.service.jobs import JobRow, JobStore, stop_dagster_run
 from pytoon_pipeline.service.metrics import add_metrics_route
-from pytoon_pipeline.service.request import accept
-from pytoon_pipeline.service.results import Away, Results, Unreadable
-from pytoon_pipeline.service.upload import Limits, Received, receive
-from pytoon_pipeline.service.webhooks import BACKOFF, Courier, check_webhook
+from pytoon_pipeline.service.request import accept_request
+from pytoon_pipeline.service.results import ResultReader, StoreAwayError, UnreadableResultError
+from pytoon_pipeline.service.upload import ReceivedRequest, UploadLimits, receive_request
+from pytoon_pipeline.service.webhooks import BACKOFF, WebhookDispatcher, check_webhook
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.store import Missing, Store, open_store
+from pytoon_pipeline.store import ObjectNotFoundError, Store, open_store
 
 if TYPE_CHECKING:
-    from pytoon_pipeline.service.segment_work import Bench
+    from pytoon_pipeline.service.segment_queue import SegmentQueue
 
 log = logging.getLogger("pytoon.service")
 
@@ -65,23 +65,23 @@ _ABOUT = """Videos from briefs. A job is made with `POST /render`, looked at wit
 def make_app(
     settings: Settings,
     *,
-    limits: Limits | None = None,
+    limits: UploadLimits | None = None,
     backoff: Sequence[float] = BACKOFF,
     pause: float = 1.0,
     allow_private: bool = False,
-    bench: Bench | None = None,
+    bench: SegmentQueue | None = None,
 ) -> FastAPI:
     """The API of an install. `backoff` and `pause` are those of the webhooks; `allow_private` lets
     them go to this machine, for tests. With a `bench`, segments are rendered for other Pytoons.
 
     Raises SettingsError for hosts or a store that can't be used, StoreError for the ledger.
     """
-    desk = _Desk(settings, limits or Limits(), allow_private)
+    desk = ServiceState(settings, limits or UploadLimits(), allow_private)
     tokens = tokens_of(settings.token)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        courier = desk.courier(backoff, pause)
+        courier = desk.make_dispatcher(backoff, pause)
         courier.start()
         yield
         await run_in_threadpool(courier.stop)
@@ -95,9 +95,9 @@ def make_app(
         from pytoon_pipeline.service.segments import add_segment_routes
 
         add_segment_routes(app, bench, secured=bool(tokens))
-    app.add_middleware(Guard, tokens=tokens)
+    app.add_middleware(RequestGuard, tokens=tokens)
     for kind in (PytoonError, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, _answer)
+        app.add_exception_handler(kind, _error_response)
     return app
 
 
@@ -125,29 +125,29 @@ _DESCRIBED: dict[str, Any] = {
 # What the calls do -------------------------------------------------------------------------------
 
 
-class _Desk:
+class ServiceState:
     """What the calls work with."""
 
-    def __init__(self, settings: Settings, limits: Limits, allow_private: bool):
+    def __init__(self, settings: Settings, limits: UploadLimits, allow_private: bool):
         self.settings, self.limits = settings, limits
         self.hosts = Addresses(
             settings.webhook_hosts, "PYTOON_WEBHOOK_HOSTS", allow_private=allow_private
         )
         self.store: Store = open_store(settings)
         self.ledger = Ledger(settings.ledger)
-        parcels = Parcels(self.store, settings.media_roots, settings.scratch)
-        self.jobs = Jobs(
+        parcels = BundleStore(self.store, settings.media_roots, settings.scratch)
+        self.jobs = JobStore(
             self.ledger, settings.home / "jobs", parcels if self.store.shared else None
         )
         quick = open_store(settings)
         quick.patience = 0.0  # Whoever asks for a job is told at once that the store is away.
-        self.results = Results(quick)
+        self.results = ResultReader(quick)
         self.for_health = CapacityLimiter(2)
 
-    def courier(self, backoff: Sequence[float], pause: float) -> Courier:
+    def make_dispatcher(self, backoff: Sequence[float], pause: float) -> WebhookDispatcher:
         from pytoon_pipeline.media.client import open_client
 
-        return Courier(
+        return WebhookDispatcher(
             self.jobs,
             self.describe_for_webhook,
             self.settings.webhook_secret,
@@ -163,15 +163,17 @@ class _Desk:
     def _without_places(self, job: JobRow) -> JobRow:
         """The job with folders of this machine called by the settings that name them."""
 
-        def said(text: str) -> str:
+        def without_paths(text: str) -> str:
             return without_places(text, self.settings)
 
         texts = ("message", "remedy", "file", "field")
-        problems = tuple(
-            replace(p, **{n: said(getattr(p, n)) for n in texts if isinstance(getattr(p, n), str)})
-            for p in job.problems
-        )
-        return replace(job, error=said(job.error), problems=problems)
+        problems = []
+        for p in job.problems:
+            changed: dict[str, Any] = {
+                n: without_paths(getattr(p, n)) for n in texts if isinstance(getattr(p, n), str)
+            }
+            problems.append(replace(p, **changed))
+        return replace(job, error=without_paths(job.error), problems=tuple(problems))
 
     def describe(self, job: JobRow) -> Job:
         """What is known of a job. What can't be read of it is said in its `problems`."""
@@ -181,31 +183,32 @@ class _Desk:
         """The same for several. A job that can't be described costs itself, no other; a store that
         does not answer is asked once."""
         described: list[Job] = []
-        away: Away | None = None
+        away: StoreAwayError | None = None
         for job in jobs:
             try:
-                figures = self._figures(job, away)
-                described.append(_document(self._without_places(job), **figures))
-            except Unreadable as error:
+                figures = self._result_fields(job, away)
+                described.append(_job_document(self._without_places(job), **figures))
+            except UnreadableResultError as error:
                 log.warning("job %s: %s (%s)", job.id, error, error.__cause__ or "no other cause")
-                away = error if isinstance(error, Away) else away
-                described.append(_document(self._without_places(job), error.problem))
+                away = error if isinstance(error, StoreAwayError) else away
+                described.append(_job_document(self._without_places(job), error.problem))
             except Exception:
                 log.exception("job %s can't be described", job.id)
-                described.append(_undescribed(job))
+                described.append(_undescribed_job(job))
         return described
 
     def describe_for_webhook(self, job: JobRow) -> dict[str, Any]:
-        """What a webhook is told. Raises Away, for it is told again, and with the results then."""
+        """What a webhook is told. Raises StoreAwayError, for it is told again, and with the results
+        then."""
         try:
-            document = _document(self._without_places(job), **self._figures(job))
-        except Unreadable as error:
-            if isinstance(error, Away):
+            document = _job_document(self._without_places(job), **self._result_fields(job))
+        except UnreadableResultError as error:
+            if isinstance(error, StoreAwayError):
                 raise
-            document = _document(self._without_places(job), error.problem)
+            document = _job_document(self._without_places(job), error.problem)
         return document.model_dump(mode="json")
 
-    def _figures(self, job: JobRow, away: Away | None = None) -> dict[str, Any]:
+    def _result_fields(self, job: JobRow, away: StoreAwayError | None = None) -> dict[str, Any]:
         if job.state != "completed":
             return {}
         if away is not None:
@@ -216,19 +219,22 @@ class _Desk:
         job = self.jobs.get(job_id)
         if job.state != "completed":
             raise ApiError(
-                409, "job.not_completed", f"The job is {job.state}.",
+                409,
+                "job.not_completed",
+                f"The job is {job.state}.",
                 "Ask GET /render/{job_id} until it is completed."
-                if job.state in ("pending", "processing") else "It has no files.",
-            )  # fmt: skip
+                if job.state in ("pending", "processing")
+                else "It has no files.",
+            )
         key = f"videos/{job.key}/{name}"
         try:
             path = self.store.local(key)
-        except Missing as error:
-            raise gone() from error
+        except ObjectNotFoundError as error:
+            raise file_gone_error() from error
         return file_response(request, path, kind, job.name + path.suffix)
 
 
-def _document(job: JobRow, unreadable: Problem | None = None, **figures: Any) -> Job:
+def _job_document(job: JobRow, unreadable: Problem | None = None, **figures: Any) -> Job:
     """The answer's document of a job; `unreadable` is why its figures are lacking."""
     place = f"/render/{job.id}"
     done = job.state == "completed"
@@ -249,8 +255,8 @@ def _document(job: JobRow, unreadable: Problem | None = None, **figures: Any) ->
             "name": job.name,
             "error": error or None,
             "problems": [p.as_dict() for p in problems],
-            "created": _time(job.created / 1e6),
-            "updated": _time(job.updated),
+            "created": _format_time(job.created / 1e6),
+            "updated": _format_time(job.updated),
             "run_id": job.run_id or None,
             "links": links,
             **figures,
@@ -258,53 +264,61 @@ def _document(job: JobRow, unreadable: Problem | None = None, **figures: Any) ->
     )
 
 
-def _undescribed(job: JobRow) -> Job:
+def _undescribed_job(job: JobRow) -> Job:
     """A job whose row holds what can't be shown."""
     problem = Problem(
-        "job.unreadable", "What is stored of this job can't be read.",
+        "job.unreadable",
+        "What is stored of this job can't be read.",
         "The log of the server says more; send the brief again.",
-    )  # fmt: skip
+    )
     safe = replace(job, problems=(), progress=0.0, error="", created=0, updated=0.0)
-    return _document(safe, problem)
+    return _job_document(safe, problem)
 
 
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace(
-        "+00:00", "Z"
+def _format_time(seconds: float) -> str:
+    return (
+        datetime.fromtimestamp(seconds, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
     )
 
 
-def _body_hash(received: Received) -> str:
+def _body_hash(received: ReceivedRequest) -> str:
     said = [received.data, sorted([u.name, u.sha256] for u in received.uploads)]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def _error_response(request: Request, error: Exception) -> Response:
     """A failure in the one shape that all have."""
     if isinstance(error, RequestValidationError):
         faults = error.errors()
-        error = refused(
+        error = refusal_error(
             [
                 Problem(
-                    "parameter.value", f"{f['msg']}.", "Correct it.",
+                    "parameter.value",
+                    f"{f['msg']}.",
+                    "Correct it.",
                     field=".".join(str(p) for p in f["loc"][1:]),
                 )
                 for f in faults
             ]
-        )  # fmt: skip
+        )
     elif isinstance(error, HTTPException):
         code = {404: "path.unknown", 405: "method.unknown"}.get(error.status_code, "request.wrong")
         headers = dict(error.headers or {})
         if error.status_code == 405:
-            headers["Allow"] = ", ".join(_methods(request))
+            headers["Allow"] = ", ".join(_allowed_methods(request))
         error = ApiError(
-            error.status_code, code, f"{error.detail}.", "GET /openapi.json says what there is.",
+            error.status_code,
+            code,
+            f"{error.detail}.",
+            "GET /openapi.json says what there is.",
             headers=headers,
-        )  # fmt: skip
+        )
     return error_response(from_exception(request, error))
 
 
-def _methods(request: Request) -> list[str]:
+def _allowed_methods(request: Request) -> list[str]:
     """What can be done with a path, by all of its routes."""
     found = set()
     for route in request.app.routes:
@@ -318,23 +332,29 @@ def _methods(request: Request) -> list[str]:
 _JOB_ID = "The `job_id` that POST /render gave."
 
 
-def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
+def _add_routes(app: FastAPI, desk: ServiceState, *, secured: bool) -> None:
     bearer = HTTPBearer(auto_error=False, description="The server's PYTOON_TOKEN.")
     own: dict[str, Any] = {"dependencies": [Depends(bearer)]} if secured else {}
     described = app.openapi
 
-    def complete() -> dict[str, Any]:
+    def complete_schema() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = openapi.complete(described())
+            app.openapi_schema = openapi.complete_openapi(described())
         return app.openapi_schema
 
-    app.openapi = complete  # type: ignore[method-assign]
+    app.openapi = complete_schema  # type: ignore[method-assign]
+    _add_submit_route(app, desk, own)
+    _add_job_routes(app, desk, own)
+    _add_file_routes(app, desk, own)
+    _add_health_route(app, desk)
 
+
+def _add_submit_route(app: FastAPI, desk: ServiceState, own: dict[str, Any]) -> None:
     @app.post(
         "/render",
         status_code=202,
         response_model=Job,
-        responses=openapi.errors(400, 408, 409, 413, 415, 422)
+        responses=openapi.error_responses(400, 408, 409, 413, 415, 422)
         | {
             202: {
                 "description": "The job, which is pending.",
@@ -365,14 +385,12 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
         ] = None,
     ) -> Response:
         """Make a video of a brief or a RenderSpec. Answers at once."""
-        with desk.jobs.incoming() as folder:
-            received = await receive(request, folder, desk.limits)
+        with desk.jobs.open_incoming() as folder:
+            received = await receive_request(request, folder, desk.limits)
 
-            def make() -> tuple[Job, bool]:
-                accepted = accept(received, desk.settings.media_roots)
-                check_webhook(
-                    accepted.request.webhook, desk.hosts, desk.settings.webhook_secret
-                )
+            def make_job() -> tuple[Job, bool]:
+                accepted = accept_request(received, desk.settings.media_roots)
+                check_webhook(accepted.request.webhook, desk.hosts, desk.settings.webhook_secret)
                 job_id, again = desk.jobs.create(
                     accepted,
                     folder,
@@ -383,16 +401,18 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
                 )
                 return desk.describe(desk.jobs.get(job_id)), again
 
-            job, again = await run_in_threadpool(make)
+            job, again = await run_in_threadpool(make_job)
         headers = {"Location": job.links.self}
         if again:
             headers["Idempotent-Replay"] = "true"
         return JSONResponse(job.model_dump(mode="json"), 202, headers)
 
+
+def _add_job_routes(app: FastAPI, desk: ServiceState, own: dict[str, Any]) -> None:
     @app.get(
         "/render",
         response_model=JobPage,
-        responses=openapi.errors(422),
+        responses=openapi.error_responses(422),
         operation_id="list_jobs",
         **own,
     )
@@ -405,15 +425,13 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
         ] = None,
     ) -> JobPage:
         """Jobs, newest first."""
-        rows, following = desk.jobs.page(
-            state=state, campaign=campaign, limit=limit, cursor=cursor
-        )
+        rows, following = desk.jobs.page(state=state, campaign=campaign, limit=limit, cursor=cursor)
         return JobPage(jobs=desk.describe_all(rows), next=following)
 
     @app.get(
         "/render/{job_id}",
         response_model=Job,
-        responses=openapi.errors(404),
+        responses=openapi.error_responses(404),
         operation_id="get_job",
         **own,
     )
@@ -424,7 +442,7 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
     @app.delete(
         "/render/{job_id}",
         response_model=Job,
-        responses=openapi.errors(404, 409),
+        responses=openapi.error_responses(404, 409),
         operation_id="cancel_job",
         **own,
     )
@@ -433,6 +451,8 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
         can't be cancelled (409)."""
         return desk.describe(desk.jobs.cancel(job_id, desk.stop_run))
 
+
+def _add_file_routes(app: FastAPI, desk: ServiceState, own: dict[str, Any]) -> None:
     def video(request: Request, job_id: str) -> Response:
         """The MP4."""
         return desk.file(request, job_id, "video.mp4", "video/mp4")
@@ -456,7 +476,7 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
         (captions, ("application/x-subrip", "text/vtt"), (422,)),
     ):
         path = f"/render/{{job_id}}/{function.__name__}"
-        answers = openapi.files(*kinds) | openapi.errors(*more)
+        answers = openapi.file_responses(*kinds) | openapi.error_responses(*more)
         for method in ("GET", "HEAD"):
             app.add_api_route(
                 path,
@@ -469,11 +489,13 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
                 **own,
             )
 
+
+def _add_health_route(app: FastAPI, desk: ServiceState) -> None:
     @app.get(
         "/health",
         response_model=Health,
         responses={
-            403: openapi.errors()[403],
+            403: openapi.error_responses()[403],
             503: {"model": Health, "description": "The table of jobs can't be reached."},
         },
         operation_id="health",
@@ -481,7 +503,7 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
     async def health(response: Response) -> Health:
         """Is this server well? Answered without a token."""
 
-        def ask() -> bool:
+        def ask_ledger() -> bool:
             try:
                 desk.ledger.campaigns()
             except PytoonError:
@@ -489,7 +511,7 @@ def _add_routes(app: FastAPI, desk: _Desk, *, secured: bool) -> None:
             return True
 
         # In threads of its own: calls that wait for a store that is away may take all others.
-        if not await run_sync(ask, limiter=desk.for_health):
+        if not await run_sync(ask_ledger, limiter=desk.for_health):
             response.status_code = 503
             return Health(status="failing", version=__version__, ledger="it can't be reached")
         return Health(status="ok", version=__version__, ledger="ok")

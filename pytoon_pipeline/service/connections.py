@@ -30,7 +30,7 @@ Phase = Literal["head", "idle", "body", "drain", "answer", "work"]
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ConnectionBounds:
     """What a server allows its callers. Described in docs/api.md."""
 
     connections: int = 1000
@@ -53,7 +53,7 @@ class Bounds:
     look_seconds: float = 1.0
     """Between two looks at all connections."""
 
-    def within(self, descriptors: int) -> Bounds:
+    def within_descriptors(self, descriptors: int) -> ConnectionBounds:
         """The same, with no more connections than fit into so many file descriptors: each may need
         three (itself, a file that is read, one that is written), and the server some of its own."""
         backlog = min(self.backlog, max(8, descriptors // 8))
@@ -66,24 +66,24 @@ class Bounds:
         )
 
 
-def protocol_of(bounds: Bounds) -> Callable[..., asyncio.Protocol]:
+def protocol_of(bounds: ConnectionBounds) -> Callable[..., asyncio.Protocol]:
     """What uvicorn takes as `http`: makes the protocol of each connection of one server."""
-    return partial(BoundedProtocol, gate=Gate(bounds))
+    return partial(BoundedProtocol, gate=ConnectionGate(bounds))
 
 
-class Gate:
+class ConnectionGate:
     """All connections of a server."""
 
-    def __init__(self, bounds: Bounds):
+    def __init__(self, bounds: ConnectionBounds):
         self.bounds = bounds
         self._open: dict[BoundedProtocol, str] = {}
         """Connection -> whose it is; the oldest first."""
         self._looking: asyncio.TimerHandle | None = None
 
-    def admit(self, new: BoundedProtocol) -> bool:
+    def admit_connection(self, new: BoundedProtocol) -> bool:
         """Take a new connection in, in place of an unfinished one where need be. False where all
         places are taken by requests that are at work."""
-        address, owners = _owner(new.client), Counter(self._open.values())
+        address, owners = _client_owner(new.client), Counter(self._open.values())
         if owners[address] >= self.bounds.per_address and not self._give_up_oldest(address):
             return False
         if len(self._open) >= self.bounds.connections and not any(
@@ -103,16 +103,18 @@ class Gate:
     def _give_up_oldest(self, owner: str) -> bool:
         """Close the oldest connection of an address that waits for its caller, if one does."""
         for connection, whose in self._open.items():
-            if whose == owner and connection.waits:
+            if whose == owner and connection.may_be_closed:
                 connection.transport.abort()
                 self.leave(connection)
                 return True
         return False
 
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._looking = loop.call_later(self.bounds.look_seconds, self._look, loop, loop.time())
+        self._looking = loop.call_later(
+            self.bounds.look_seconds, self._check_connections, loop, loop.time()
+        )
 
-    def _look(self, loop: asyncio.AbstractEventLoop, before: float) -> None:
+    def _check_connections(self, loop: asyncio.AbstractEventLoop, before: float) -> None:
         # A loop that was held up (a machine that slept) has not let callers send anything.
         passed = min(loop.time() - before, 2 * self.bounds.look_seconds)
         for connection in list(self._open):
@@ -122,7 +124,7 @@ class Gate:
             self._look_later(loop)
 
 
-def _owner(client: tuple[str, int] | None) -> str:
+def _client_owner(client: tuple[str, int] | None) -> str:
     try:
         address = ipaddress.ip_address(client[0].partition("%")[0] if client else "")
     except ValueError:
@@ -137,7 +139,7 @@ def _owner(client: tuple[str, int] | None) -> str:
 class BoundedProtocol(H11Protocol):
     """One connection."""
 
-    def __init__(self, *args: Any, gate: Gate, **more: Any):
+    def __init__(self, *args: Any, gate: ConnectionGate, **more: Any):
         super().__init__(*args, **more)
         self._gate, self._bounds = gate, gate.bounds
         self._request: object = None
@@ -152,7 +154,7 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if not self._gate.admit(self):
+        if not self._gate.admit_connection(self):
             self.refuse(503, "server.full", "All connections are taken.", "Ask again later.")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -178,9 +180,11 @@ class BoundedProtocol(H11Protocol):
         status = getattr(error, "error_status_hint", 400)
         if status == 431:
             self.refuse(
-                431, "head.too_large", f"The head is over {self._bounds.head_bytes} bytes.",
+                431,
+                "head.too_large",
+                f"The head is over {self._bounds.head_bytes} bytes.",
                 "Send fewer or shorter headers.",
-            )  # fmt: skip
+            )
         else:
             self.refuse(400, "request.malformed", "This is no HTTP request.", "Correct it.")
 
@@ -199,7 +203,7 @@ class BoundedProtocol(H11Protocol):
         return "drain" if ended else "work"
 
     @property
-    def waits(self) -> bool:
+    def may_be_closed(self) -> bool:
         """May it be closed where its place is needed? Nothing of it is at work."""
         return self.phase in ("head", "idle", "drain") or self.transport.is_closing()
 
@@ -209,7 +213,7 @@ class BoundedProtocol(H11Protocol):
             self._request = self.cycle
             self._spent.clear()
             self._window.clear()
-        unsent = self._outstanding()
+        unsent = self._unsent_bytes()
         self._drained += max(0, self._unsent - unsent)
         self._unsent = unsent
         phase, bounds = self.phase, self._bounds
@@ -218,22 +222,24 @@ class BoundedProtocol(H11Protocol):
         self._spent[phase] += passed  # type: ignore[assignment]
         spent = self._spent[phase]
         limit = {
-            "head": bounds.head_seconds, "idle": bounds.idle_seconds, "drain": bounds.drain_seconds
-        }.get(phase)  # fmt: skip
+            "head": bounds.head_seconds,
+            "idle": bounds.idle_seconds,
+            "drain": bounds.drain_seconds,
+        }.get(phase)
         if limit is not None:
             if spent > limit:
-                self._end(phase)
+                self._end_connection(phase)
         elif phase in ("body", "answer"):
             moved = self._received if phase == "body" else self._drained
             began, before = self._window.setdefault(phase, (spent - passed, moved))
             if spent > bounds.whole_seconds:
-                self._end(phase)
+                self._end_connection(phase)
             elif spent - began > bounds.window_seconds:
                 if moved - before < (spent - began) * bounds.slowest:
-                    self._end(phase)
+                    self._end_connection(phase)
                 self._window[phase] = (spent, moved)
 
-    def _outstanding(self) -> int:
+    def _unsent_bytes(self) -> int:
         """Bytes that the caller has not taken, those that the system holds included: it asks for
         more in large steps, between which a slow caller would seem to take nothing."""
         held = 0
@@ -244,7 +250,7 @@ class BoundedProtocol(H11Protocol):
                 held = int.from_bytes(answer, sys.byteorder)
         return held + self.transport.get_write_buffer_size()
 
-    def _end(self, phase: Phase) -> None:
+    def _end_connection(self, phase: Phase) -> None:
         if phase in ("head", "body"):
             what = {"head": "The head", "body": "The body"}[phase]
             self.refuse(408, f"{phase}.slow", f"{what} came too slowly.", "Send it again.")
@@ -266,14 +272,18 @@ class BoundedProtocol(H11Protocol):
         error = {"code": code, "message": message, "remedy": remedy}
         body = json.dumps({"error": error, "problems": []}).encode()
         headers = [
-            ("Content-Type", "application/json"), ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"),
-            ("Connection", "close"), *([("Retry-After", "5")] if status == 503 else []),
-        ]  # fmt: skip
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Connection", "close"),
+            *([("Retry-After", "5")] if status == 503 else []),
+        ]
         events = (
-            h11.Response(status_code=status, headers=headers), h11.Data(data=body),
+            h11.Response(status_code=status, headers=headers),
+            h11.Data(data=body),
             h11.EndOfMessage(),
-        )  # fmt: skip
+        )
         for event in events:
             self.transport.write(self.conn.send(event) or b"")
         if self.cycle is not None and not self.cycle.response_complete:

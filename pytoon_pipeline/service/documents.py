@@ -32,11 +32,11 @@ class RenderRequest(BaseModel):
     )
 
 
-class _Answer(BaseModel):
+class _AnswerModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class ProblemDocument(_Answer):
+class ProblemDocument(_AnswerModel):
     """One thing that is wrong."""
 
     code: str = Field(description="Stable: `field.unknown`, `media.missing`.")
@@ -49,20 +49,20 @@ class ProblemDocument(_Answer):
     box: tuple[int, int, int, int] | None = None
 
 
-class ErrorBody(_Answer):
+class ErrorBody(_AnswerModel):
     code: str
     message: str
     remedy: str = ""
 
 
-class ErrorDocument(_Answer):
+class ErrorDocument(_AnswerModel):
     """Every answer that is no success."""
 
     error: ErrorBody
     problems: list[ProblemDocument] = Field(default_factory=list)
 
 
-class Links(_Answer):
+class Links(_AnswerModel):
     """Addresses below the server's own. Those of the files are null until the job is completed."""
 
     self: str
@@ -72,7 +72,7 @@ class Links(_Answer):
     captions: str | None = None
 
 
-class Checks(_Answer):
+class Checks(_AnswerModel):
     """What the quality checks said of the finished file."""
 
     passed: int
@@ -81,7 +81,7 @@ class Checks(_Answer):
     problems: list[str] = Field(default_factory=list, description="What did not pass.")
 
 
-class Job(_Answer):
+class Job(_AnswerModel):
     job_id: str = Field(pattern=ID_PATTERN)
     state: State
     progress: float = Field(ge=0, le=1)
@@ -102,14 +102,14 @@ class Job(_Answer):
     links: Links
 
 
-class JobPage(_Answer):
+class JobPage(_AnswerModel):
     """Jobs, newest first."""
 
     jobs: list[Job]
     next: str | None = Field(description="`cursor` of the next page; null on the last.")
 
 
-class Health(_Answer):
+class Health(_AnswerModel):
     status: Literal["ok", "failing"]
     version: str
     ledger: str = Field(description="`ok`, or that the table of jobs can't be reached.")

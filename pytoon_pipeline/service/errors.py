@@ -33,14 +33,17 @@ class ApiError(PytoonError):
         super().__init__(f"{message} {remedy}".rstrip())
 
 
-def refused(problems: Sequence[Problem]) -> ApiError:
+def refusal_error(problems: Sequence[Problem]) -> ApiError:
     """422 with all problems of a request."""
     first = problems[0]
     if len(problems) > 1:
         return ApiError(
-            422, "request.refused", f"The request has {len(problems)} problems.",
-            "Correct all of them; `problems` names each.", problems=problems,
-        )  # fmt: skip
+            422,
+            "request.refused",
+            f"The request has {len(problems)} problems.",
+            "Correct all of them; `problems` names each.",
+            problems=problems,
+        )
     place = f"{first.field}: " if first.field else ""
     return ApiError(422, first.code, f"{place}{first.message}", first.remedy, problems=problems)
 
@@ -61,26 +64,28 @@ def from_exception(request: Request, error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, UserError):
-        return refused(error.problems)
+        return refusal_error(error.problems)
     where = f"{request.method} {request.url.path}"
     if isinstance(error, PytoonError):
         log.error("%s: %s", where, error)
         return ApiError(
-            503, "service.unavailable", "The store or the table of jobs can't be used now.",
-            "Try again later; the log of this server says more.", headers={"Retry-After": "10"},
-        )  # fmt: skip
+            503,
+            "service.unavailable",
+            "The store or the table of jobs can't be used now.",
+            "Try again later; the log of this server says more.",
+            headers={"Retry-After": "10"},
+        )
     log.error("%s failed", where, exc_info=error)
-    return ApiError(
-        500, "service.fault", "This is a fault of the server.", "Its log says more."
-    )
+    return ApiError(500, "service.fault", "This is a fault of the server.", "Its log says more.")
 
 
 def without_places(text: str, settings: Settings) -> str:
     """A text for a caller: folders of this machine are called by the settings that name them."""
     folders = {
-        settings.store: "PYTOON_STORE", str(settings.briefs_dir): "PYTOON_BRIEFS_DIR",
+        settings.store: "PYTOON_STORE",
+        str(settings.briefs_dir): "PYTOON_BRIEFS_DIR",
         str(settings.home): "PYTOON_HOME",
-    } | {str(path): name for name, path in settings.media_roots.items()}  # fmt: skip
+    } | {str(path): name for name, path in settings.media_roots.items()}
     # The store lies in the home by itself, so longer names come first.
     for folder in sorted((f for f in folders if f.startswith("/")), key=len, reverse=True):
         text = text.replace(folder, folders[folder])

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -31,19 +31,19 @@ def file_response(request: Request, path: Path, kind: str, name: str) -> Respons
     try:
         file = path.open("rb")
     except FileNotFoundError as error:
-        raise gone() from error
+        raise file_gone_error() from error
     except OSError as error:
         raise StoreError(f"{path} can't be read: {error.strerror}.") from error
     try:
         info = os.fstat(file.fileno())
         size = info.st_size
-        etag = f'"{_sha256(file, info)[:32]}"'
+        etag = f'"{_hash_open_file(file, info)[:32]}"'
         headers = {
             "ETag": etag,
             "Last-Modified": formatdate(info.st_mtime, usegmt=True),
             "Accept-Ranges": "bytes",
             "Cache-Control": "private, no-cache",
-            "Content-Disposition": _disposition(name),
+            "Content-Disposition": _content_disposition(name),
         }
         asked = request.headers
         known = [e.strip().removeprefix("W/") for e in asked.get("if-none-match", "").split(",")]
@@ -53,7 +53,7 @@ def file_response(request: Request, path: Path, kind: str, name: str) -> Respons
         first, end, status = 0, size, 200
         whole = asked.get("if-range") not in (None, etag, headers["Last-Modified"])
         if "range" in asked and not whole:
-            wanted = _range(asked["range"], size)
+            wanted = _parse_range(asked["range"], size)
             if wanted is not None:
                 (first, end), status = wanted, 206
                 headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
@@ -65,10 +65,10 @@ def file_response(request: Request, path: Path, kind: str, name: str) -> Respons
     except BaseException:
         file.close()
         raise
-    return StreamingResponse(_pieces(file, end - first), status, headers, kind)
+    return StreamingResponse(_iterate_pieces(file, end - first), status, headers, kind)
 
 
-def _pieces(file: BinaryIO, left: int) -> Iterator[bytes]:
+def _iterate_pieces(file: BinaryIO, left: int) -> Iterator[bytes]:
     # The file that was opened, even where another has taken its name since.
     with file:
         while left > 0:
@@ -79,7 +79,7 @@ def _pieces(file: BinaryIO, left: int) -> Iterator[bytes]:
             yield piece
 
 
-def _range(text: str, size: int) -> tuple[int, int] | None:
+def _parse_range(text: str, size: int) -> tuple[int, int] | None:
     """First byte and end of a single range; None where there is none to heed."""
     found = re.fullmatch(r"bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+", text)
     if not found or not (found[1] or found[2]):
@@ -95,39 +95,45 @@ def _range(text: str, size: int) -> tuple[int, int] | None:
         beyond = first >= size
     if beyond:
         raise ApiError(
-            416, "range.beyond", f"The file has {size} bytes.", "Ask for a part of it.",
+            416,
+            "range.beyond",
+            f"The file has {size} bytes.",
+            "Ask for a part of it.",
             headers={"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"},
-        )  # fmt: skip
+        )
     return first, end
 
 
-def gone() -> ApiError:
+def file_gone_error() -> ApiError:
     """Of a file that was there once."""
     return ApiError(404, "file.gone", "The file is in the store no more.", "Send the brief again.")
 
 
 _HASHES: OrderedDict[tuple[int, ...], str] = OrderedDict()
 """Of files by what tells one from another, whatever its name: a path may lead to a new file."""
-_MOST_HASHES = 4096
+_MAX_HASHES = 4096
 _lock = threading.Lock()
 
 
-def _sha256(file: BinaryIO, info: os.stat_result) -> str:
+def _hash_open_file(file: IO[bytes], info: os.stat_result) -> str:
     """Of an open file, which is at its beginning."""
     state = info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
     with _lock:
         if state in _HASHES:
             _HASHES.move_to_end(state)
             return _HASHES[state]
-    found = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    found = digest.hexdigest()
     with _lock:
         _HASHES[state] = found
-        while len(_HASHES) > _MOST_HASHES:
+        while len(_HASHES) > _MAX_HASHES:
             _HASHES.popitem(last=False)
     return found
 
 
-def _disposition(name: str) -> str:
+def _content_disposition(name: str) -> str:
     name = "".join(c if c.isprintable() and c not in '/\\"' else "_" for c in name).strip(". ")
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
     encoded = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"

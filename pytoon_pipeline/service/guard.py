@@ -17,7 +17,7 @@ OPEN_PATHS = ("/health", "/openapi.json")
 """Answered without a token: they say nothing of any job."""
 
 
-FIGURES_PATH = "/metrics"
+METRICS_PATH = "/metrics"
 """Answered without a token to whoever is on this machine."""
 
 
@@ -44,7 +44,7 @@ def _from_here(scope: Scope, headers: Headers) -> bool:
     """Does a program of this machine call by this machine's own name?"""
     client = scope.get("client")
     return (
-        bool(client)
+        client is not None
         and is_loopback(client[0])
         and _calls_by_loopback(headers)
         and not _is_passed_on(headers)
@@ -65,7 +65,7 @@ def owner_of(headers: Headers) -> str:
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest() if token else ""
 
 
-class Guard:
+class RequestGuard:
     """Lets through what may be served, before anything of a body is read, and puts on every answer
     the headers that keep browsers from guessing."""
 
@@ -91,7 +91,7 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        error = self._objection(scope, Headers(scope=scope))
+        error = self._find_objection(scope, Headers(scope=scope))
         if error is None:
             try:
                 await self.app(scope, receive, send_with_headers)
@@ -102,46 +102,56 @@ class Guard:
                 error = from_exception(Request(scope), fault)
         await error_response(error)(scope, receive, send_with_headers)
 
-    def _objection(self, scope: Scope, headers: Headers) -> ApiError | None:
+    def _find_objection(self, scope: Scope, headers: Headers) -> ApiError | None:
         if "transfer-encoding" in headers and "content-length" in headers:
             # A proxy may take the other one for the length, and another request for the rest.
             return ApiError(
-                400, "request.length", "The body has two lengths.",
+                400,
+                "request.length",
+                "The body has two lengths.",
                 "Send Content-Length or Transfer-Encoding, not both.",
                 headers={"Connection": "close"},
-            )  # fmt: skip
+            )
         if not self._tokens:
-            return self._foreign(scope, headers)
+            return self._find_foreign_host(scope, headers)
         if scope["path"] in OPEN_PATHS:
             return None
-        if scope["path"] == FIGURES_PATH and _from_here(scope, headers):
+        if scope["path"] == METRICS_PATH and _from_here(scope, headers):
             return None
         shown = hashlib.sha256((token_of(headers) or "").encode("utf-8", "replace")).digest()
         # All are compared, so that the time taken tells nothing.
         if any([hmac.compare_digest(shown, known) for known in self._tokens]):
             return None
         return ApiError(
-            401, "auth.token", "This request shows no token that is known here.",
+            401,
+            "auth.token",
+            "This request shows no token that is known here.",
             "Send `Authorization: Bearer ...` with the server's PYTOON_TOKEN.",
             headers={"WWW-Authenticate": 'Bearer realm="pytoon"'},
-        )  # fmt: skip
+        )
 
-    def _foreign(self, scope: Scope, headers: Headers) -> ApiError | None:
+    def _find_foreign_host(self, scope: Scope, headers: Headers) -> ApiError | None:
         """A page of the web may lead a browser here by a name of its own that points to this
         machine, or post to it unasked; a proxy lets in whoever reaches it."""
         if not _calls_by_loopback(headers):
             return ApiError(
-                403, "auth.host", "Without a token this server answers to localhost only.",
+                403,
+                "auth.host",
+                "Without a token this server answers to localhost only.",
                 "Call it as 127.0.0.1, or set PYTOON_TOKEN.",
-            )  # fmt: skip
+            )
         if _is_passed_on(headers):
             return ApiError(
-                403, "auth.proxy", "Without a token this server answers nothing that a proxy "
-                "passes on.", "Call it directly, or set PYTOON_TOKEN.",
-            )  # fmt: skip
+                403,
+                "auth.proxy",
+                "Without a token this server answers nothing that a proxy passes on.",
+                "Call it directly, or set PYTOON_TOKEN.",
+            )
         if is_cross_site(scope["method"], headers):
             return ApiError(
-                403, "auth.origin", "Without a token this server takes nothing from web pages.",
+                403,
+                "auth.origin",
+                "Without a token this server takes nothing from web pages.",
                 "Set PYTOON_TOKEN, and send it.",
-            )  # fmt: skip
+            )
         return None

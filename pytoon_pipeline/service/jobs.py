@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,14 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import IntegrityError
 
-from pytoon_pipeline.briefs.ledger import METADATA, OPEN, Ledger, read_problems
-from pytoon_pipeline.briefs.parcel import Parcel, Parcels
+from pytoon_pipeline.briefs.bundle import BriefBundle, BundleStore
 from pytoon_pipeline.briefs.source import BriefSource
 from pytoon_pipeline.durable import sync_folder, sync_tree
 from pytoon_pipeline.errors import Problem, PytoonError, StoreError, UserError
+from pytoon_pipeline.intake.brief_state import OPEN, BriefState
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.ledger_rows import read_problems
+from pytoon_pipeline.intake.ledger_tables import METADATA
 from pytoon_pipeline.service.documents import (
     CURSOR_PATTERN,
     ID_PATTERN,
@@ -31,8 +34,8 @@ from pytoon_pipeline.service.documents import (
     State,
 )
 from pytoon_pipeline.service.errors import ApiError
-from pytoon_pipeline.service.request import Accepted
-from pytoon_pipeline.service.upload import Limits, read_json
+from pytoon_pipeline.service.request import AcceptedRequest
+from pytoon_pipeline.service.upload import UploadLimits, read_json
 from pytoon_pipeline.settings import Settings
 
 log = logging.getLogger("pytoon.service")
@@ -66,14 +69,14 @@ STALE_SECONDS = 24 * 3600.0
 INSISTING_SECONDS = 60.0
 """A run that comes up this long after its job was cancelled is cancelled, too."""
 
-STATES: dict[str, str] = {
-    "new": "pending",
-    "requested": "pending",
-    "running": "processing",
-    "done": "completed",
-    "refused": "failed",
-    "failed": "failed",
-    "cancelled": "cancelled",
+STATES: Mapping[BriefState, State] = {
+    BriefState.NEW: "pending",
+    BriefState.REQUESTED: "pending",
+    BriefState.RUNNING: "processing",
+    BriefState.DONE: "completed",
+    BriefState.REFUSED: "failed",
+    BriefState.FAILED: "failed",
+    BriefState.CANCELLED: "cancelled",
 }
 """State of the ledger -> state of the API."""
 
@@ -81,7 +84,7 @@ api_state = sa.case(
     # A run that is stopped from outside may note that it failed.
     (
         sa.and_(
-            _BRIEFS.c.state.in_(["new", "failed"]),
+            _BRIEFS.c.state.in_([BriefState.NEW, BriefState.FAILED]),
             JOBS.c.cancelled > _BRIEFS.c.updated - INSISTING_SECONDS,
         ),
         "cancelled",
@@ -121,7 +124,7 @@ class JobRow:
         return f"{self.created}.{self.id}"
 
 
-class Jobs:
+class JobStore:
     """The table of jobs and the folders of their requests. Safe to use from several threads and
     processes. Raises StoreError when the table or a folder can't be used.
 
@@ -129,18 +132,18 @@ class Jobs:
     job: any machine can render it, and of its folder here only `request.json` stays.
     """
 
-    def __init__(self, ledger: Ledger, folder: Path, parcels: Parcels | None = None):
+    def __init__(self, ledger: Ledger, folder: Path, parcels: BundleStore | None = None):
         self.ledger, self.folder, self.parcels = ledger, folder, parcels
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{folder} can't be made: {error.strerror}.") from error
-        self._mend()
+        self._repair_leftovers()
 
     # Making --------------------------------------------------------------------------------------
 
     @contextmanager
-    def incoming(self) -> Iterator[Path]:
+    def open_incoming(self) -> Iterator[Path]:
         """A folder for what comes with a request; gone afterwards unless it became a job's."""
         try:
             folder = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.folder))
@@ -153,7 +156,7 @@ class Jobs:
 
     def create(
         self,
-        accepted: Accepted,
+        accepted: AcceptedRequest,
         folder: Path,
         *,
         owner: str = "",
@@ -167,7 +170,7 @@ class Jobs:
         where that key stands for another body.
         """
         if idempotency_key is not None:
-            known = self._replayed(owner, idempotency_key, body_hash)
+            known = self._find_replayed(owner, idempotency_key, body_hash)
             if known is not None:
                 return known, True
         job_id = secrets.token_urlsafe(16)
@@ -182,7 +185,7 @@ class Jobs:
             raise StoreError(f"{target} can't be written: {error.strerror}.") from error
         source = accepted.source(target)
         try:
-            parcel = self._pack(source)
+            parcel = self._pack_request(source)
         except StoreError:
             shutil.rmtree(target, ignore_errors=True)
             raise
@@ -204,20 +207,20 @@ class Jobs:
         except IntegrityError:
             # The same request, sent twice at once, came first.
             shutil.rmtree(target, ignore_errors=True)
-            known = self._replayed(owner, idempotency_key or "", body_hash)
+            known = self._find_replayed(owner, idempotency_key or "", body_hash)
             if known is None:
                 raise StoreError("A job could not be noted.") from None
             return known, True
         try:
-            self._ask(job_id, source, accepted.request.priority, parcel)
+            self._request_video(job_id, source, accepted.request.priority, parcel)
         except StoreError:
             # Whoever sends it again is not told of a job that nobody asked for.
             shutil.rmtree(target, ignore_errors=True)
-            self._drop(job_id)
+            self._drop_job(job_id)
             raise
         return job_id, False
 
-    def _pack(self, source: BriefSource) -> Parcel | None:
+    def _pack_request(self, source: BriefSource) -> BriefBundle | None:
         """The request with its files in the store, where it is shared."""
         if self.parcels is None:
             return None
@@ -226,8 +229,8 @@ class Jobs:
         except OSError as error:
             raise StoreError(f"{source.shown} can't be packed: {error}.") from error
 
-    def _ask(
-        self, job_id: str, source: BriefSource, priority: int, parcel: Parcel | None = None
+    def _request_video(
+        self, job_id: str, source: BriefSource, priority: int, parcel: BriefBundle | None = None
     ) -> None:
         key = self.ledger.register(source)
         if self.parcels is not None and parcel is not None:
@@ -249,11 +252,11 @@ class Jobs:
             query = sa.select(JOBS.c.key).where(JOBS.c.id == job_id)
             return bool(connection.execute(query).scalar())
 
-    def _drop(self, job_id: str) -> None:
+    def _drop_job(self, job_id: str) -> None:
         with self.ledger.begin() as connection:
             connection.execute(sa.delete(JOBS).where(JOBS.c.id == job_id))
 
-    def _replayed(self, owner: str, idempotency_key: str, body_hash: str) -> str | None:
+    def _find_replayed(self, owner: str, idempotency_key: str, body_hash: str) -> str | None:
         """The job that this key stands for."""
         mine = sa.and_(JOBS.c.owner == owner, JOBS.c.idempotency_key == idempotency_key)
         oldest = int((self.ledger.now() - IDEMPOTENCY_SECONDS) * 1e6)
@@ -266,12 +269,14 @@ class Jobs:
             return None
         if row.body_hash != body_hash:
             raise ApiError(
-                409, "idempotency.other", "This Idempotency-Key came with another request before.",
+                409,
+                "idempotency.other",
+                "This Idempotency-Key came with another request before.",
                 "Use a new key for a new request.",
-            )  # fmt: skip
+            )
         return row.id
 
-    def _mend(self) -> None:
+    def _repair_leftovers(self) -> None:
         """What a process that was killed left: folders of requests, and jobs whose video was not
         asked for yet."""
         for folder in self.folder.glob(".tmp-*"):
@@ -293,13 +298,13 @@ class Jobs:
         again = _read_request(self.folder / row.id)
         if again is not None:
             with suppress(PytoonError):  # The store is away: the next start asks again.
-                parcel = self._pack(again)
+                parcel = self._pack_request(again)
                 # Whoever made it just now may be taking its files away.
                 if not self._has_key(row.id):
-                    self._ask(row.id, again, 0, parcel)
+                    self._request_video(row.id, again, 0, parcel)
         elif self.ledger.path or self.ledger.now() - row.created / 1e6 > STALE_SECONDS:
             # In a ledger of several machines it may be another's, which makes it right now.
-            self._drop(row.id)
+            self._drop_job(row.id)
 
     # Looking -------------------------------------------------------------------------------------
 
@@ -345,12 +350,14 @@ class Jobs:
             )
         if job.state in ("failed", "cancelled"):
             return job
-        self._mark(job_id, self.ledger.now())
-        if job.key and not self.ledger.settle(job.key, ["new"], state="cancelled", wanted=""):
+        self._mark_cancelled(job_id, self.ledger.now())
+        if job.key and not self.ledger.set_state(
+            job.key, BriefState.CANCELLED, only_from=[BriefState.NEW], wanted=""
+        ):
             self.stop(job.key, stop_run)
         job = self.get(job_id)
         if job.state == "completed":
-            self._mark(job_id, 0.0)
+            self._mark_cancelled(job_id, 0.0)
             raise ApiError(
                 409, "job.completed", "The job was completed just now.", "Fetch its video."
             )
@@ -360,15 +367,13 @@ class Jobs:
         """End the run of a key, and note it."""
         stop_run(key)
         self.ledger.note(key, wanted="")
-        self.ledger.settle(key, OPEN, state="cancelled")
+        self.ledger.set_state(key, BriefState.CANCELLED, only_from=OPEN)
 
-    def _mark(self, job_id: str, when: float) -> None:
+    def _mark_cancelled(self, job_id: str, when: float) -> None:
         with self.ledger.begin() as connection:
-            connection.execute(
-                sa.update(JOBS).where(JOBS.c.id == job_id).values(cancelled=when)
-            )
+            connection.execute(sa.update(JOBS).where(JOBS.c.id == job_id).values(cancelled=when))
 
-    def risen(self) -> list[str]:
+    def find_restarted(self) -> list[str]:
         """Keys of jobs that were cancelled a moment ago and whose run came up all the same: it was
         on its way through Dagster's daemon."""
         query = (
@@ -389,14 +394,21 @@ def job_row(row: Any) -> JobRow:
     return JobRow(**{**row._mapping, "problems": read_problems(row.problems)})
 
 
-def _columns() -> list[Any]:
+def _job_columns() -> list[Any]:
     own = [
         JOBS.c[n]
         for n in (
-            "id", "key", "created", "campaign", "name", "webhook", "webhook_state",
-            "webhook_attempts", "webhook_next",
+            "id",
+            "key",
+            "created",
+            "campaign",
+            "name",
+            "webhook",
+            "webhook_state",
+            "webhook_attempts",
+            "webhook_next",
         )
-    ]  # fmt: skip
+    ]
     of_brief = [
         sa.func.coalesce(_BRIEFS.c[column], default).label(name)
         for name, column, default in (
@@ -410,17 +422,21 @@ def _columns() -> list[Any]:
     return [*own, *of_brief, updated, api_state.label("state")]
 
 
-job_query = sa.select(*_columns()).select_from(
-    JOBS.outerjoin(
-        _BRIEFS, sa.and_(_BRIEFS.c.key == JOBS.c.key, _BRIEFS.c.path == JOBS.c.request)
+job_query = (
+    sa.select(*_job_columns())
+    .select_from(
+        JOBS.outerjoin(
+            _BRIEFS, sa.and_(_BRIEFS.c.key == JOBS.c.key, _BRIEFS.c.path == JOBS.c.request)
+        )
     )
-).where(sa.or_(JOBS.c.key == "", _BRIEFS.c.key.is_not(None)))
+    .where(sa.or_(JOBS.c.key == "", _BRIEFS.c.key.is_not(None)))
+)
 """Of jobs; without those whose folder was deleted and whose key, and so whose place in the store,
 another brief has taken over since."""
 assert set(STATES.values()) == set(get_args(State))
 
 
-class _Written(BaseModel):
+class _WrittenJob(BaseModel):
     """A job's `request.json`."""
 
     model_config = ConfigDict(strict=True)
@@ -438,7 +454,7 @@ def _read_request(folder: Path) -> BriefSource | None:
         path = folder / "request.json"
         if path.stat().st_size > _REQUEST_BYTES:
             return None
-        said = _Written.model_validate(read_json(path.read_bytes()))
+        said = _WrittenJob.model_validate(read_json(path.read_bytes()))
     except (OSError, ValueError, ApiError, UserError):
         return None
     kind: Literal["brief", "spec"] = "brief" if said.brief is not None else "spec"
@@ -446,10 +462,10 @@ def _read_request(folder: Path) -> BriefSource | None:
     if data is None:
         return None
     request = RenderRequest.model_construct(campaign=said.campaign, name=said.name)
-    return Accepted(request, kind, data, said.files).source(folder)
+    return AcceptedRequest(request, kind, data, said.files).source(folder)
 
 
-_REQUEST_BYTES = 10 * Limits.document
+_REQUEST_BYTES = 10 * UploadLimits.document
 """A larger `request.json` is none of ours: what comes is bounded, and grows little in writing."""
 
 
@@ -457,12 +473,14 @@ def stop_dagster_run(settings: Settings, key: str) -> None:
     """Ask Dagster to end the newest unfinished run of a brief, where there is one."""
     import dagster as dg
 
-    from pytoon_pipeline.defs.run import open_instance
+    from pytoon_pipeline.runtime.brief_runs import open_instance
 
     unfinished = [
-        dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,
-    ]  # fmt: skip
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+    ]
     with open_instance(settings) as instance:
         wanted = dg.RunsFilter(tags={"pytoon/brief": key}, statuses=unfinished)
         for run in instance.get_runs(wanted, limit=1):

@@ -29,19 +29,19 @@ _TEXT = {"type": "string"}
 _LIST = {"type": "array"}
 _SHORT_FORMS: dict[Any, dict[str, Any]] = {
     briefs._as_text: {"type": "number"},
-    briefs._many: {"type": ["string", "object"]},
+    briefs._as_many: {"type": ["string", "object"]},
 }
 """What a brief may say in short, other than as a text: the function that spells it out -> what it
 takes."""
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The answers that are no success, for FastAPI. Those that any call can get are among them."""
     found = {401, 403, 500, 503, *statuses}
     return {s: {"model": ErrorDocument, "description": _REASONS[s]} for s in sorted(found)}
 
 
-def files(*kinds: str) -> dict[int | str, dict[str, Any]]:
+def file_responses(*kinds: str) -> dict[int | str, dict[str, Any]]:
     """The answers of a call for a file."""
     content = {k: {"schema": {"type": "string", "format": "binary"}} for k in kinds}
     headers = {
@@ -52,11 +52,11 @@ def files(*kinds: str) -> dict[int | str, dict[str, Any]]:
         200: {"description": "The file.", "content": content, "headers": headers},
         206: {"description": "The part asked for with `Range`.", "content": content},
         304: {"description": "Unchanged since the `ETag` of `If-None-Match`."},
-        **errors(404, 409, 416),
+        **error_responses(404, 409, 416),
     }
 
 
-class _AsSent(GenerateJsonSchema):
+class _SentSchema(GenerateJsonSchema):
     """What is taken, short forms included."""
 
     def function_before_schema(self, schema: Any) -> JsonSchemaValue:
@@ -71,7 +71,7 @@ class _AsSent(GenerateJsonSchema):
 def _brief_schemas() -> dict[str, Any]:
     """`Brief` and all that is in it, as components."""
     schema = briefs.Brief.model_json_schema(
-        ref_template="#/components/schemas/{model}", schema_generator=_AsSent
+        ref_template="#/components/schemas/{model}", schema_generator=_SentSchema
     )
     inner = schema.pop("$defs")
     schema["properties"].pop("variants")  # A job is one video.
@@ -135,7 +135,7 @@ def render_body() -> dict[str, Any]:
     }
 
 
-def complete(schema: dict[str, Any]) -> dict[str, Any]:
+def complete_openapi(schema: dict[str, Any]) -> dict[str, Any]:
     """FastAPI's description with the components of the request, and without its own error."""
     components = schema.setdefault("components", {}).setdefault("schemas", {})
     for own in ("HTTPValidationError", "ValidationError"):

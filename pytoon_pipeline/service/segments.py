@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,217 +13,52 @@ from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from pytoon_pipeline import RENDERER_VERSION, __version__
-from pytoon_pipeline.briefs.reading import validate
-from pytoon_pipeline.engines.remote import libraries
-from pytoon_pipeline.errors import Problem, RenderError, UserError
-from pytoon_pipeline.media.probe import UnreadableMedia, probe
+from pytoon_pipeline.engines.remote import library_versions
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.unreadable import UnreadableMediaError
 from pytoon_pipeline.service import openapi, upload
-from pytoon_pipeline.service.errors import ApiError, refused
+from pytoon_pipeline.service.errors import ApiError
 from pytoon_pipeline.service.files import file_response
 from pytoon_pipeline.service.guard import owner_of
-from pytoon_pipeline.service.segment_work import POLICY, Bench, Full, Work, WorkState
-from pytoon_pipeline.spec.job import SegmentJob, fingerprint
-from pytoon_pipeline.stages.documents import EngineTry
-from pytoon_pipeline.stages.look import segment_look
-from pytoon_pipeline.store.seen import still
+from pytoon_pipeline.service.segment_acceptance import SUFFIX_PATTERN, accept_segment
+from pytoon_pipeline.service.segment_documents import (
+    HASH_PATTERN,
+    SegmentRequest,
+    SegmentsAbout,
+    SegmentWork,
+)
+from pytoon_pipeline.service.segment_queue import (
+    QueueFullError,
+    SegmentQueue,
+    SegmentTask,
+)
+from pytoon_pipeline.store.reuse import touch_if_present
 
 MEDIUM_BYTES = 2_000_000_000
 """As much as a brief may name."""
-JOB = upload.Limits()
-MEDIUM = upload.Limits(file=MEDIUM_BYTES, body=MEDIUM_BYTES)
-_SUFFIX = r"^(\.[A-Za-z0-9_-]{1,6})?$"
-_HASH = r"^[0-9a-f]{64}$"
-_SIDE, _FRAMES, _LAYERS = 4096, 120 * 60, 200
+JOB = upload.UploadLimits()
+MEDIUM = upload.UploadLimits(file=MEDIUM_BYTES, body=MEDIUM_BYTES)
 
 
 # Documents ---------------------------------------------------------------------------------------
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-_Look = dict[str, str | list[str] | dict[str, str | float]]
-
-
-class SegmentRequest(_Document):
-    """What POST /segments takes."""
-
-    job: dict[str, Any] = Field(description="A segment job, as a RenderSpec is cut into.")
-    version: str = Field(description="Of the asker's renderer; only the same one is served.")
-    look: _Look = Field(
-        default_factory=dict,
-        description="What the asker is held to by its other segments: `fonts` (SHA-256 of the "
-        "files that draw the words), `x264` (settings), and versions of libraries as GET /segments "
-        "names them. What is left out may differ.",
-    )
-
-
-class SegmentsAbout(_Document):
-    version: str
-    renderer: str = Field(description="Version of what draws; segments of another don't match.")
-    libraries: dict[str, str]
-    taken: int = Field(description="Segments that are rendered or wait.")
-    places: int = Field(description="How many may be.")
-
-
-class SegmentWork(_Document):
-    """A segment that was asked for."""
-
-    id: str = Field(pattern=_HASH)
-    state: WorkState
-    frames: int = Field(description="Done, handles included.")
-    total: int
-    signs: int = Field(description="Counts up while its engine lives.")
-    engine: str | None
-    degraded: bool = Field(description="Always false: a plain still is never given to others.")
-    tries: list[EngineTry]
-    error: str | None = Field(description="Why it failed.")
-    log_tail: str | None
-    sha256: str | None = Field(description="Of the file, once it is completed.")
-    bytes: int | None
-    file: str | None = Field(description="Its address below the server's own.")
-
-
 # What a request must be --------------------------------------------------------------------------
-
-
-def accept_segment(data: dict[str, Any], bench: Bench) -> tuple[str, SegmentJob]:
-    """A request's id and job, if it can be rendered here exactly as it would be over there.
-
-    Raises ApiError: 409 for another version or look, 422 for what is wrong in itself or lacking.
-    """
-    _same("segment.version", {"renderer": data.get("version")}, {"renderer": RENDERER_VERSION})
-    request, problems = validate(SegmentRequest, data, "the request")
-    if request is None or problems:
-        raise refused(problems)
-    job, problems = validate(SegmentJob, request.job, "the job")
-    if job is None or problems:
-        raise refused(problems)
-    problems = list(_bounds(job))
-    if problems:
-        raise refused(problems)
-    if not bench.services.engines.order(POLICY, job):
-        raise ApiError(
-            422, "segment.engine", f"No engine here renders a segment of the type {job.type!r}.",
-            "Set one up there, or ask another Pytoon.",
-        )  # fmt: skip
-    _hold_to(request.look, job, bench)
-    store = bench.services.store
-    lacking = {a.sha256 + a.suffix for a in job.all_assets if not still(store, a.key)}
-    if lacking:
-        raise refused(
-            [
-                Problem(
-                    "segment.media", "This medium is not here.",
-                    "PUT it to /segments/media/{sha256}?suffix=..., and ask again.", field=name,
-                )
-                for name in sorted(lacking)
-            ]
-        )  # fmt: skip
-    return fingerprint(job, request.look, {"name": "asked for"}), job
-
-
-def _bounds(job: SegmentJob) -> Iterator[Problem]:
-    """What no plan made by Pytoon has, and what a server should not be made to try."""
-    limits = {
-        "width": (2, job.width, _SIDE), "height": (2, job.height, _SIDE),
-        "rate": (1, job.rate, 120),
-        "head": (0, job.head, job.body), "tail": (0, job.tail, job.body),
-        "body": (1, job.body, _FRAMES), "clip_start": (0, job.clip_start, 10**6),
-        "captions": (0, len(job.captions), _LAYERS), "overlays": (0, len(job.overlays), _LAYERS),
-        "badges": (0, len(job.badges), _LAYERS), "media": (0, len(job.media), _LAYERS),
-    }  # fmt: skip
-    for name, (least, value, most) in limits.items():
-        if not least <= value <= most:
-            yield Problem(
-                "segment.bounds", f"{value} is not from {least} to {most}.", "Correct it.",
-                field=f"job.{name}",
-            )  # fmt: skip
-    if job.width % 2 or job.height % 2:
-        yield Problem(
-            "segment.bounds", "The size is odd.", "Give an even one.", field="job.width"
-        )
-    known = {a.id for a in job.all_assets}
-    named = [overlay.asset for overlay in job.overlays]
-    named += [job.generate.from_media] if job.generate and job.generate.from_media else []
-    named += [job.background.media] if job.background.media or job.background_asset else []
-    for name in named:
-        if name not in known:
-            yield Problem(
-                "segment.bounds", f"{name!r} is none of the job's assets.", "Add it.",
-                field="job",
-            )  # fmt: skip
-    for asset in job.all_assets:
-        if not re.fullmatch(_SUFFIX, asset.suffix):
-            yield Problem(
-                "segment.bounds", f"{asset.suffix!r} is no ending of a file.", "Give a short one.",
-                field="job.media",
-            )  # fmt: skip
-
-
-def _hold_to(look: dict[str, Any], job: SegmentJob, bench: Bench) -> None:
-    """Raises ApiError where a segment would look other here than where it was asked for. What the
-    request does not say, it does not care about."""
-    services = bench.services
-    try:
-        ours = segment_look(job, {}, services.fonts, services.video_settings)
-    except UserError as error:  # A family of fonts that is not here at all.
-        raise refused(error.problems) from error
-    except RenderError as error:
-        raise ApiError(
-            422, "segment.font", str(error), "Give both Pytoons the same fonts."
-        ) from error
-    theirs: dict[str, Any] = dict(look)
-    wanted = theirs.pop("fonts", None)
-    if wanted is not None and wanted != ours["fonts"]:
-        styles = [layer.style for layer in (*job.captions, *job.badges)]
-        families = sorted({f for s in styles for f in (s.family, *s.fallback)})
-        missing = ", ".join(f"{h[:12]}..." for h in wanted if h not in ours["fonts"]) or "none"
-        raise ApiError(
-            422, "segment.font",
-            "Other font files draw these words here than over there. Not here: SHA-256 "
-            f"{missing}, of the families {', '.join(families)} or what stands in for them.",
-            "Give both Pytoons the same version, presets and PYTOON_FONTS_DIR.",
-        )  # fmt: skip
-    _same("segment.look", theirs, ours | libraries())
-
-
-def _same(code: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    theirs, ours = _flat(theirs), _flat(ours)
-    other = [n for n in sorted(theirs) if theirs[n] != ours.get(n)]
-    if other:
-        said = "; ".join(f"{n} {str(ours.get(n))[:80]}, not {str(theirs[n])[:80]}" for n in other)
-        raise ApiError(
-            409, code, f"This Pytoon has {said}.",
-            "Install the same version, with the same presets, on both.",
-        )  # fmt: skip
-
-
-def _flat(look: dict[str, Any]) -> dict[str, Any]:
-    """`{"x264": {"crf": 18}}` as `{"x264 crf": 18}`."""
-    inner = look.get("x264")
-    if not isinstance(inner, dict):
-        return look
-    return {k: v for k, v in look.items() if k != "x264"} | {
-        f"x264 {k}": v for k, v in inner.items()
-    }
 
 
 # Media -------------------------------------------------------------------------------------------
 
 
-async def take_medium(request: Request, bench: Bench, sha256: str, suffix: str) -> bool:
+async def take_medium(request: Request, bench: SegmentQueue, sha256: str, suffix: str) -> bool:
     """A medium into the store, its hash found out while it comes. False where it was there.
 
     Raises ApiError: 408, 413, 415 for what is no medium, 422 for another hash.
     """
     services, key = bench.services, f"media/{sha256}{suffix}"
-    if await run_in_threadpool(still, services.store, key):
+    if await run_in_threadpool(touch_if_present, services.store, key):
         return False
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > MEDIUM.file:
@@ -236,34 +69,36 @@ async def take_medium(request: Request, bench: Bench, sha256: str, suffix: str) 
         prefix="medium-", suffix=suffix, dir=services.settings.scratch
     ) as file:
 
-        def write(chunk: bytes) -> None:
+        def write_chunk(chunk: bytes) -> None:
             digest.update(chunk)
             file.write(chunk)
 
-        async for chunk in upload.chunks(request, MEDIUM):
-            await anyio.to_thread.run_sync(write, chunk)
+        async for chunk in upload.iterate_chunks(request, MEDIUM):
+            await anyio.to_thread.run_sync(write_chunk, chunk)
         file.flush()
         if digest.hexdigest() != sha256:
             raise ApiError(
-                422, "media.hash", f"What came has the SHA-256 {digest.hexdigest()}.",
+                422,
+                "media.hash",
+                f"What came has the SHA-256 {digest.hexdigest()}.",
                 "Send it again, whole.",
-            )  # fmt: skip
+            )
 
-        def store() -> None:
+        def store_medium() -> None:
             try:
-                probe(file.name)
-            except UnreadableMedia as error:
+                probe_media(file.name)
+            except UnreadableMediaError as error:
                 raise ApiError(415, error.code, error.message, error.remedy) from error
             services.store.put(key, Path(file.name))
 
-        await run_in_threadpool(store)
+        await run_in_threadpool(store_medium)
     return True
 
 
 # The calls ---------------------------------------------------------------------------------------
 
 
-def _described(work: Work) -> SegmentWork:
+def _describe_task(work: SegmentTask) -> SegmentWork:
     return SegmentWork(
         id=work.id,
         state=work.state,
@@ -281,34 +116,36 @@ def _described(work: Work) -> SegmentWork:
     )
 
 
-def _known(bench: Bench, id_: str) -> Work:
+def _known_task(bench: SegmentQueue, id_: str) -> SegmentTask:
     work = bench.get(id_)
     if work is None:
         raise ApiError(
-            404, "segment.unknown", "No segment of this id is asked for.",
+            404,
+            "segment.unknown",
+            "No segment of this id is asked for.",
             "Ask for it again with POST /segments: what was finished is found.",
-        )  # fmt: skip
+        )
     return work
 
 
-def _identity(request: Request, asker: str) -> str:
+def _asker_identity(request: Request, asker: str) -> str:
     """An asker as it is counted: those of one token can't leave for those of another."""
     return f"{owner_of(request.headers)} {asker}"
 
 
-def _errors(**reasons: str) -> dict[int | str, dict[str, Any]]:
+def _error_responses(**reasons: str) -> dict[int | str, dict[str, Any]]:
     """Answers that are no success: status, as `s409`, -> what it means here."""
-    found = openapi.errors(*(int(status[1:]) for status in reasons))
+    found = openapi.error_responses(*(int(status[1:]) for status in reasons))
     return found | {
         int(status[1:]): {**found[int(status[1:])], "description": reason}
         for status, reason in reasons.items()
     }
 
 
-Id = Annotated[str, InPath(pattern=_HASH, description="The `id` that POST /segments gave.")]
-Hash = Annotated[str, InPath(pattern=_HASH, description="SHA-256 of the file, in hex.")]
+Id = Annotated[str, InPath(pattern=HASH_PATTERN, description="The `id` that POST /segments gave.")]
+Hash = Annotated[str, InPath(pattern=HASH_PATTERN, description="SHA-256 of the file, in hex.")]
 Suffix = Annotated[
-    str, Query(pattern=_SUFFIX, description="Ending of the file, as the job's asset has it.")
+    str, Query(pattern=SUFFIX_PATTERN, description="Ending of the file, as the job's asset has it.")
 ]
 _ASKER = "Pytoon-Asker"
 Asker = Annotated[
@@ -332,7 +169,7 @@ Leaver = Annotated[
 _UNKNOWN = "No segment has this id: it was cancelled, or the server was restarted."
 
 
-def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
+def add_segment_routes(app: FastAPI, bench: SegmentQueue, *, secured: bool) -> None:
     bearer = HTTPBearer(auto_error=False, description="The server's PYTOON_TOKEN.")
     own: dict[str, Any] = {"dependencies": [Depends(bearer)]} if secured else {}
     own["tags"] = ["segments"]
@@ -340,7 +177,7 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
     @app.get(
         "/segments",
         response_model=SegmentsAbout,
-        responses=openapi.errors(),
+        responses=openapi.error_responses(),
         operation_id="about_segments",
         **own,
     )
@@ -349,7 +186,7 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
         return SegmentsAbout(
             version=__version__,
             renderer=RENDERER_VERSION,
-            libraries=libraries(),
+            libraries=library_versions(),
             taken=bench.taken(),
             places=bench.places,
         )
@@ -358,7 +195,7 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
         "/segments",
         status_code=202,
         response_model=SegmentWork,
-        responses=_errors(
+        responses=_error_responses(
             s400="The body can't be read.",
             s408="The body stopped coming.",
             s409="Another version of the renderer, of the encoder or of its settings.",
@@ -382,70 +219,77 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
         same work."""
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             raise ApiError(415, "body.type", "The body is not JSON.", "Send application/json.")
-        received = await upload.receive(request, bench.services.settings.scratch, JOB)
+        received = await upload.receive_request(request, bench.services.settings.scratch, JOB)
         name = asker or secrets.token_hex(16)
 
-        def take() -> Work:
+        def take_request() -> SegmentTask:
             id_, job = accept_segment(received.data, bench)
-            return bench.ask(id_, job, _identity(request, name))
+            return bench.ask(id_, job, _asker_identity(request, name))
 
         try:
-            work = await run_in_threadpool(take)
-        except Full as error:
+            work = await run_in_threadpool(take_request)
+        except QueueFullError as error:
             raise ApiError(
-                503, "segments.full", str(error), "Ask again a little later.",
+                503,
+                "segments.full",
+                str(error),
+                "Ask again a little later.",
                 headers={"Retry-After": str(bench.retry_after)},
-            ) from None  # fmt: skip
-        said = _described(work)
+            ) from None
+        said = _describe_task(work)
         headers = {"Location": f"/segments/{work.id}", _ASKER: name}
         return JSONResponse(said.model_dump(mode="json"), 202, headers)
 
     @app.get(
         "/segments/{id}",
         response_model=SegmentWork,
-        responses=_errors(s404=_UNKNOWN, s422="That is no id."),
+        responses=_error_responses(s404=_UNKNOWN, s422="That is no id."),
         operation_id="get_segment",
         **own,
     )
     def get(id: Id) -> SegmentWork:
         """How far a segment is."""
-        return _described(_known(bench, id))
+        return _describe_task(_known_task(bench, id))
 
     @app.delete(
         "/segments/{id}",
         status_code=204,
-        responses=_errors(s404=_UNKNOWN, s422="That is no id, or `Pytoon-Asker` is missing."),
+        responses=_error_responses(
+            s404=_UNKNOWN, s422="That is no id, or `Pytoon-Asker` is missing."
+        ),
         operation_id="leave_segment",
         **own,
     )
     def leave(request: Request, id: Id, asker: Leaver) -> Response:
         """Not wanted any more. It is cancelled, unless somebody else asked for the same; what is
         finished stays. Of somebody who did not ask for it, it changes nothing."""
-        if not bench.leave(id, _identity(request, asker)):
-            _known(bench, id)
+        if not bench.leave(id, _asker_identity(request, asker)):
+            _known_task(bench, id)
         return Response(status_code=204)
 
     def file(request: Request, id: Id) -> Response:
         """The segment: an MP4 in the delivery settings, without sound."""
-        work = _known(bench, id)
+        work = _known_task(bench, id)
         if work.record is None or not bench.services.store.exists(work.record.key):
             raise ApiError(
-                409, "segment.not_completed", f"The segment is {work.state}.",
+                409,
+                "segment.not_completed",
+                f"The segment is {work.state}.",
                 "Ask GET /segments/{id} until it is completed.",
-            )  # fmt: skip
+            )
         path = bench.services.store.local(work.record.key)
         return file_response(request, path, "video/mp4", f"{work.job.segment_id}.mp4")
 
     def has(sha256: Hash, suffix: Suffix = "") -> Response:
         """Is this medium here?"""
-        if not still(bench.services.store, f"media/{sha256}{suffix}"):
+        if not touch_if_present(bench.services.store, f"media/{sha256}{suffix}"):
             raise ApiError(404, "media.unknown", "This medium is not here.", "PUT it here.")
         return Response(status_code=200)
 
     @app.put(
         "/segments/media/{sha256}",
         status_code=201,
-        responses=_errors(
+        responses=_error_responses(
             s400="The body broke off.",
             s408="The body stopped coming.",
             s413="The file is over 2 GB.",
@@ -474,15 +318,18 @@ def add_segment_routes(app: FastAPI, bench: Bench, *, secured: bool) -> None:
         has,
         methods=["HEAD"],
         # An answer to HEAD has no body, whatever it is.
-        responses={200: {"description": "It is here."}, 404: {"description": "It is not."}}
-        | {
-            status: {"description": answer["description"]}
-            for status, answer in _errors(s422="The address is wrong.").items()
+        responses={
+            200: {"description": "It is here."},
+            404: {"description": "It is not."},
+            **{
+                status: {"description": answer["description"]}
+                for status, answer in _error_responses(s422="The address is wrong.").items()
+            },
         },
         operation_id="has_medium",
         **own,
     )
-    answers = openapi.files("video/mp4") | _errors(
+    answers = openapi.file_responses("video/mp4") | _error_responses(
         s404=_UNKNOWN, s409="It is not completed.", s422="That is no id."
     )
     for method in ("GET", "HEAD"):

@@ -11,18 +11,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pytoon_pipeline.errors import Problem, UserError
-from pytoon_pipeline.figures.lines import line, say, setup_logging
+from pytoon_pipeline.maintenance.machine import MachineTidying
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.upkeep.machine import Tidying
+from pytoon_pipeline.telemetry.logs import format_line, setup_logging, write_line
 
 if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from pytoon_pipeline.service.connections import Bounds
+    from pytoon_pipeline.service.connections import ConnectionBounds
 
 
-def serve(
+def run_server(
     settings: Settings, host: str = "127.0.0.1", port: int = 8321, segments: bool = False
 ) -> int:
     """Runs until Ctrl-C or SIGTERM; returns 0. With `segments` it renders segments for other
@@ -32,7 +32,7 @@ def serve(
     SettingsError or StoreError for what can't be opened.
     """
     from pytoon_pipeline.service.app import make_app
-    from pytoon_pipeline.service.connections import Bounds
+    from pytoon_pipeline.service.connections import ConnectionBounds
     from pytoon_pipeline.service.guard import is_loopback, tokens_of
 
     if not tokens_of(settings.token) and not is_loopback(host):
@@ -46,27 +46,31 @@ def serve(
         )
     bench = None
     if segments:
-        from pytoon_pipeline.service.segment_work import open_bench
+        from pytoon_pipeline.service.segment_queue import open_bench
 
         bench = open_bench(settings)
     app: ASGIApp = make_app(settings, bench=bench)
     as_json = setup_logging(settings, also=("uvicorn",))
     if as_json:
         app = RequestLines(app)
-    with listen(host, port) as here:
-        server = server_of(app, Bounds().within(raise_descriptors()), own_lines=as_json)
+    with open_socket(host, port) as here:
+        server = server_of(
+            app, ConnectionBounds().within_descriptors(raise_descriptors()), own_lines=as_json
+        )
         shown = f"[{host}]" if ":" in host else host
         port = here.getsockname()[1]
         print(f"Pytoon listens at http://{shown}:{port} . Ctrl-C ends it.", flush=True)
         if bench is not None:
-            _tell(f"It renders segments for other Pytoons, {bench.workers} at a time.", as_json)
-        _tell("Videos are made by a daemon beside it: `pytoon dev`.", as_json)
-        with Tidying(), _ended_by_signals(), contextlib.suppress(KeyboardInterrupt):
+            _print_message(
+                f"It renders segments for other Pytoons, {bench.workers} at a time.", as_json
+            )
+        _print_message("Videos are made by a daemon beside it: `pytoon dev`.", as_json)
+        with MachineTidying(), _ended_by_signals(), contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[here])
     return 0
 
 
-def server_of(app: ASGIApp, bounds: Bounds, *, own_lines: bool = False) -> uvicorn.Server:
+def server_of(app: ASGIApp, bounds: ConnectionBounds, *, own_lines: bool = False) -> uvicorn.Server:
     """The server of an app, which holds its callers to the bounds. With `own_lines` its
     log has the lines that `setup_logging` set up."""
     import uvicorn
@@ -110,9 +114,9 @@ def raise_descriptors() -> int:
     return soft
 
 
-def _tell(text: str, as_json: bool) -> None:
+def _print_message(text: str, as_json: bool) -> None:
     if as_json:
-        say(line("message", source="serve", message=text))
+        write_line(format_line("message", source="serve", message=text))
     else:
         print(text, file=sys.stderr, flush=True)
 
@@ -129,28 +133,31 @@ class RequestLines:
             return
         began, status = time.monotonic(), 0
 
-        async def heard(message: Message) -> None:
+        async def note_message(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, heard)
+            await self.app(scope, receive, note_message)
         finally:
             said = {"method": scope["method"], "path": scope["path"], "status": status or 500}
-            say(
-                line(
-                    "request", level="error" if said["status"] >= 500 else "info", source="serve",
-                    seconds=time.monotonic() - began, **said,
+            write_line(
+                format_line(
+                    "request",
+                    level="error" if said["status"] >= 500 else "info",
+                    source="serve",
+                    seconds=time.monotonic() - began,
+                    **said,
                     message=f"{said['method']} {said['path']} {said['status']}",
                 )
-            )  # fmt: skip
+            )
 
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """uvicorn raises the signal that ended it once more when all is closed."""
+    """Uvicorn raises the signal that ended it once more when all is closed."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda *_: None) for number in numbers]
     try:
@@ -160,7 +167,7 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def open_socket(host: str, port: int) -> socket.socket:
     """A socket that listens, so that a taken port is known before anything else begins."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

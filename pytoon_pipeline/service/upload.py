@@ -16,10 +16,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from pytoon_pipeline.briefs.model import Brief
-from pytoon_pipeline.briefs.written import Scalar, resolve
+from pytoon_pipeline.briefs.scalars import WrittenScalar, resolve_scalars
 from pytoon_pipeline.media.kinds import HEAD_BYTES, suffix_of
+from pytoon_pipeline.plan.model import RenderSpec
 from pytoon_pipeline.service.errors import ApiError
-from pytoon_pipeline.spec.model import RenderSpec
 
 USUAL = "Send JPEG, PNG, WebP, GIF, AVIF, MP4, MOV, WebM, WAV, MP3, FLAC, OGG, M4A or AAC."
 
@@ -28,7 +28,7 @@ DEEPEST = 60
 
 
 @dataclass(frozen=True)
-class Limits:
+class UploadLimits:
     document: int = 1_000_000
     """Bytes of JSON."""
     file: int = 200_000_000
@@ -41,7 +41,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Upload:
+class UploadedFile:
     """A file that came with a request."""
 
     name: str
@@ -54,12 +54,12 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedRequest:
     data: dict[str, Any]
-    uploads: list[Upload] = field(default_factory=list)
+    uploads: list[UploadedFile] = field(default_factory=list)
 
 
-async def receive(request: Request, folder: Path, limits: Limits) -> Received:
+async def receive_request(request: Request, folder: Path, limits: UploadLimits) -> ReceivedRequest:
     """The document of a request, its files written to `folder`.
 
     Raises ApiError: 400 for what can't be read, 408, 413, 415, 422.
@@ -72,27 +72,29 @@ async def receive(request: Request, folder: Path, limits: Limits) -> Received:
         if length.isdigit() and int(length) > limits.document:
             raise too_large("The document", limits.document)
         text = bytearray()
-        async for chunk in chunks(request, limits):
+        async for chunk in iterate_chunks(request, limits):
             text += chunk
             if len(text) > limits.document:
                 raise too_large("The document", limits.document)
-        return Received(await run_sync(read_json, bytes(text)))
+        return ReceivedRequest(await run_sync(read_json, bytes(text)))
     if kind != b"multipart/form-data":
         raise ApiError(
-            415, "body.type", "The body is neither JSON nor a form with files.",
+            415,
+            "body.type",
+            "The body is neither JSON nor a form with files.",
             "Send application/json, or multipart/form-data with the parts `brief` and `media`.",
             headers={"Accept-Post": "application/json, multipart/form-data"},
-        )  # fmt: skip
-    form = _Form(options.get(b"boundary", b""), folder, limits)
+        )
+    form = _FormReader(options.get(b"boundary", b""), folder, limits)
     try:
-        async for chunk in chunks(request, limits):
+        async for chunk in iterate_chunks(request, limits):
             await run_sync(form.feed, chunk)
         return await run_sync(form.result)
     finally:
         form.close()
 
 
-async def chunks(request: Request, limits: Limits) -> AsyncIterator[bytes]:
+async def iterate_chunks(request: Request, limits: UploadLimits) -> AsyncIterator[bytes]:
     stream, seen = request.stream(), 0
     while True:
         try:
@@ -114,9 +116,11 @@ async def chunks(request: Request, limits: Limits) -> AsyncIterator[bytes]:
 
 def too_large(what: str, most: int) -> ApiError:
     return ApiError(
-        413, "body.too_large", f"{what} is over {most / 1e6:g} MB.",
+        413,
+        "body.too_large",
+        f"{what} is over {most / 1e6:g} MB.",
         "Send less; media may also lie in a named media root of the server.",
-    )  # fmt: skip
+    )
 
 
 # JSON --------------------------------------------------------------------------------------------
@@ -128,10 +132,10 @@ _WRITTEN = {"brief": Brief, "spec": RenderSpec}
 def read_json(data: bytes) -> dict[str, Any]:
     """A JSON object of text that can be stored and numbers that are numbers. Raises ApiError."""
 
-    def bad(message: str, remedy: str = "Correct it.") -> ApiError:
+    def json_error(message: str, remedy: str = "Correct it.") -> ApiError:
         return ApiError(400, "body.json", f"The document {message}", remedy)
 
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    def build_object(items: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(items)
         if len(made) < len(items):
             raise ValueError("a key stands there twice")
@@ -140,30 +144,33 @@ def read_json(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(
             data.decode("utf-8-sig"),
-            object_pairs_hook=pairs,
-            parse_int=lambda digits: Scalar(digits, int(digits)),
-            parse_float=lambda digits: Scalar(digits, float(digits)),
+            object_pairs_hook=build_object,
+            parse_int=lambda digits: WrittenScalar(digits, int(digits)),
+            parse_float=lambda digits: WrittenScalar(digits, float(digits)),
         )
         if _deeper_than(value, DEEPEST):
-            raise bad(f"is nested more than {DEEPEST} deep.")
+            raise json_error(f"is nested more than {DEEPEST} deep.")
         # A number where a line belongs keeps its digits: 19.90.
         value = (
-            {k: resolve(v, _WRITTEN.get(k, Any), drawn_only=True).data for k, v in value.items()}
+            {
+                k: resolve_scalars(v, _WRITTEN.get(k, Any), drawn_only=True).data
+                for k, v in value.items()
+            }
             if isinstance(value, dict)
-            else resolve(value).data
+            else resolve_scalars(value).data
         )
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeDecodeError:
-        raise bad("is not UTF-8 text.", "Send it as UTF-8.") from None
+        raise json_error("is not UTF-8 text.", "Send it as UTF-8.") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise bad(f"is not valid JSON: {place}: {error.msg}.") from None
+        raise json_error(f"is not valid JSON: {place}: {error.msg}.") from None
     except UnicodeEncodeError:
-        raise bad("has half of a character: a lone surrogate.") from None
+        raise json_error("has half of a character: a lone surrogate.") from None
     except RecursionError:
-        raise bad(f"is nested more than {DEEPEST} deep.") from None
+        raise json_error(f"is nested more than {DEEPEST} deep.") from None
     except ValueError as error:
-        raise bad(f"is not valid JSON: {error}.") from None
+        raise json_error(f"is not valid JSON: {error}.") from None
     if not isinstance(value, dict):
         raise ApiError(
             422, "body.shape", "The document is not an object.", 'Send {"brief": {...}}.'
@@ -189,12 +196,12 @@ def _deeper_than(value: Any, most: int) -> bool:
 # Forms -------------------------------------------------------------------------------------------
 
 
-class _Form:
+class _FormReader:
     """A form as it comes in: the part `brief` in memory, each part `media` into a file."""
 
-    def __init__(self, boundary: bytes, folder: Path, limits: Limits):
+    def __init__(self, boundary: bytes, folder: Path, limits: UploadLimits):
         self.folder, self.limits = folder, limits
-        self.uploads: list[Upload] = []
+        self.uploads: list[UploadedFile] = []
         self.document: bytearray | None = None
         self._ended = False
         self._headers: dict[bytes, bytes] = {}
@@ -207,36 +214,38 @@ class _Form:
             self._parser = MultipartParser(
                 boundary,
                 {
-                    "on_part_begin": self._begin,
+                    "on_part_begin": self._begin_part,
                     "on_header_field": self._on_field,
                     "on_header_value": self._on_value,
                     "on_header_end": self._on_header,
-                    "on_headers_finished": self._open,
-                    "on_part_data": self._data,
-                    "on_part_end": self._end,
-                    "on_end": self._finish,
+                    "on_headers_finished": self._open_file,
+                    "on_part_data": self._add_data,
+                    "on_part_end": self._end_part,
+                    "on_end": self._finish_form,
                 },
             )
         except FormParserError as error:
-            raise _malformed(error) from None
+            raise _malformed_form_error(error) from None
         if not boundary:
-            raise _malformed("its boundary is missing")
+            raise _malformed_form_error("its boundary is missing")
 
     def feed(self, chunk: bytes) -> None:
         try:
             self._parser.write(chunk)
         except FormParserError as error:
-            raise _malformed(error) from None
+            raise _malformed_form_error(error) from None
 
-    def result(self) -> Received:
+    def result(self) -> ReceivedRequest:
         if not self._ended:
-            raise _malformed("it breaks off")
+            raise _malformed_form_error("it breaks off")
         if self.document is None:
             raise ApiError(
-                422, "body.brief", "The form has no part `brief`.",
+                422,
+                "body.brief",
+                "The form has no part `brief`.",
                 'Send the JSON {"brief": {...}} as the part `brief`.',
-            )  # fmt: skip
-        return Received(read_json(bytes(self.document)), self.uploads)
+            )
+        return ReceivedRequest(read_json(bytes(self.document)), self.uploads)
 
     def close(self) -> None:
         if self._file is not None:
@@ -245,7 +254,7 @@ class _Form:
 
     # What the parser calls, in order.
 
-    def _begin(self) -> None:
+    def _begin_part(self) -> None:
         self._headers, self._part = {}, ""
 
     def _on_field(self, data: bytes, start: int, end: int) -> None:
@@ -258,7 +267,7 @@ class _Form:
         self._headers[self._field.lower()] = self._value
         self._field = self._value = b""
 
-    def _open(self) -> None:
+    def _open_file(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._part = options.get(b"name", b"").decode(errors="replace")
         if self._part == "brief":
@@ -268,27 +277,33 @@ class _Form:
             return
         if self._part != "media":
             raise ApiError(
-                422, "body.part", f"{self._part[:60]!r} is not a part that is known here.",
+                422,
+                "body.part",
+                f"{self._part[:60]!r} is not a part that is known here.",
                 "Send the parts `brief` and `media`.",
-            )  # fmt: skip
+            )
         try:
             self._name = options.get(b"filename", b"").decode()
         except UnicodeDecodeError:
             self._name = ""
         if not self._name:
             raise ApiError(
-                422, "media.name", "A part `media` has no file name in UTF-8.",
+                422,
+                "media.name",
+                "A part `media` has no file name in UTF-8.",
                 "Send `filename=` as the brief names the file.",
-            )  # fmt: skip
+            )
         if len(self.uploads) >= self.limits.files:
             raise ApiError(
-                413, "media.too_many", f"There are more than {self.limits.files} files.",
+                413,
+                "media.too_many",
+                f"There are more than {self.limits.files} files.",
                 "Send fewer.",
-            )  # fmt: skip
+            )
         self._size, self._head, self._hash = 0, b"", hashlib.sha256()
         self._file = (self.folder / f"part-{len(self.uploads) + 1:02d}").open("xb")
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
         piece = data[start:end]
         if self._part == "brief":
             assert self.document is not None
@@ -303,24 +318,24 @@ class _Form:
         if len(self._head) < HEAD_BYTES:
             self._head += piece[: HEAD_BYTES - len(self._head)]
             if len(self._head) == HEAD_BYTES:
-                self._kind()  # A large file of a wrong kind is refused before the rest comes.
+                self._part_kind()  # A large file of a wrong kind is refused before the rest comes.
         self._hash.update(piece)
         self._file.write(piece)
 
-    def _end(self) -> None:
+    def _end_part(self) -> None:
         if self._file is None:
             return
-        kind = self._kind()
+        kind = self._part_kind()
         self._file.close()
         written, self._file = Path(self._file.name), None
         stored = f"media-{len(self.uploads) + 1:02d}{kind}"
         written.rename(self.folder / stored)
-        self.uploads.append(Upload(self._name, stored, self._hash.hexdigest(), self._size))
+        self.uploads.append(UploadedFile(self._name, stored, self._hash.hexdigest(), self._size))
 
-    def _finish(self) -> None:
+    def _finish_form(self) -> None:
         self._ended = True
 
-    def _kind(self) -> str:
+    def _part_kind(self) -> str:
         kind = suffix_of(self._head)
         if kind is None:
             raise ApiError(
@@ -329,5 +344,5 @@ class _Form:
         return kind
 
 
-def _malformed(reason: object) -> ApiError:
+def _malformed_form_error(reason: object) -> ApiError:
     return ApiError(400, "body.form", f"The form can't be read: {reason}.", "Send it again.")

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from pytoon_pipeline.errors import FetchRefused, PytoonError
-from pytoon_pipeline.media.addresses import Guard
+from pytoon_pipeline.errors import FetchRefusedError, PytoonError
+from pytoon_pipeline.media.addresses import AddressGuard
 from pytoon_pipeline.service.errors import ApiError
-from pytoon_pipeline.service.jobs import JOBS, JobRow, Jobs, api_state, job_query, job_row
+from pytoon_pipeline.service.jobs import JOBS, JobRow, JobStore, api_state, job_query, job_row
 
 if TYPE_CHECKING:
     import httpx
@@ -30,37 +30,39 @@ BACKOFF = (5.0, 30.0, 120.0, 600.0, 3600.0)
 LEASE_SECONDS = 60.0
 """One who took a delivery has this long before another may take it."""
 AT_ONCE = 4
-MOST = 20
+MAXIMUM = 20
 """Deliveries taken up per look."""
 
 
-def signature(secret: str, timestamp: str, body: bytes) -> str:
+def sign_body(secret: str, timestamp: str, body: bytes) -> str:
     """What `Pytoon-Signature` says of a body told at a Unix time."""
     said = timestamp.encode() + b"." + body
     return "sha256=" + hmac.new(secret.encode(), said, hashlib.sha256).hexdigest()
 
 
-def check_webhook(address: str, guard: Guard, secret: str | None) -> None:
+def check_webhook(address: str, guard: AddressGuard, secret: str | None) -> None:
     """Raises ApiError 422 for an address that is told nothing."""
     if not address:
         return
     if not secret:
         raise ApiError(
-            422, "webhook.secret", "This server tells nobody: it has no secret to sign with.",
+            422,
+            "webhook.secret",
+            "This server tells nobody: it has no secret to sign with.",
             "Whoever runs it can set PYTOON_WEBHOOK_SECRET.",
-        )  # fmt: skip
+        )
     try:
         guard.check(address)
-    except FetchRefused as error:
+    except FetchRefusedError as error:
         code = error.code.replace("media.", "webhook.")
         raise ApiError(422, code, error.message, error.remedy) from None
 
 
 @dataclass
-class Courier:
+class WebhookDispatcher:
     """Tells the ends of jobs, in a thread of its own, until it is stopped."""
 
-    jobs: Jobs
+    jobs: JobStore
     describe: Callable[[JobRow], dict[str, Any]]
     """What GET /render/{id} says of a job."""
     secret: str | None
@@ -73,7 +75,7 @@ class Courier:
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self._thread = threading.Thread(target=self._run_loop, name="courier", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -82,26 +84,28 @@ class Courier:
         self._stop.set()
         self._thread.join(5.0)
 
-    def _run(self) -> None:
+    def _run_loop(self) -> None:
         with self.client() as client, ThreadPoolExecutor(AT_ONCE) as pool:
             while not self._stop.wait(self.pause):
                 try:
-                    self._insist()
+                    self._retry_due()
                     if self.secret:
-                        list(pool.map(lambda job: self._tell(client, job), self._due()))
+                        list(
+                            pool.map(lambda job: self._notify_owner(client, job), self._due_jobs())
+                        )
                 except Exception:
                     # Whatever is wrong with one look, the next may be well.
                     log.exception("webhooks could not be looked after")
 
-    def _insist(self) -> None:
-        for key in self.jobs.risen():
+    def _retry_due(self) -> None:
+        for key in self.jobs.find_restarted():
             try:
                 self.insist(key)
             except Exception:
                 # A run that can't be ended now keeps no other, and no webhook, waiting.
                 log.exception("the run of %s, which was cancelled, could not be ended", key)
 
-    def _due(self) -> list[JobRow]:
+    def _due_jobs(self) -> list[JobRow]:
         query = (
             job_query.where(
                 JOBS.c.webhook_state == "waiting",
@@ -109,21 +113,21 @@ class Courier:
                 api_state.in_(["completed", "failed", "cancelled"]),
             )
             .order_by(JOBS.c.webhook_next)
-            .limit(MOST)
+            .limit(MAXIMUM)
         )
         with self.jobs.ledger.begin() as connection:
             return [job_row(r) for r in connection.execute(query)]
 
-    def _tell(self, client: httpx.Client, job: JobRow) -> None:
-        if self._stop.is_set() or not self._claim(job):
+    def _notify_owner(self, client: httpx.Client, job: JobRow) -> None:
+        if self._stop.is_set() or not self._claim_delivery(job):
             return
         if job.webhook_attempts > len(self.backoff):
             # Each of these tries ended the process, or its end could not be noted.
             log.error("webhook of job %s: given up, no try came to an end", job.id)
-            self._note(job, webhook_state="given_up")
+            self._note_delivery(job, webhook_state="given_up")
             return
         try:
-            reason = self._post(client, job)
+            reason = self._post_job(client, job)
         except (PytoonError, OSError) as error:
             reason = str(error) or type(error).__name__
         except Exception as error:
@@ -132,16 +136,16 @@ class Courier:
             reason = f"{type(error).__name__}: {error}"
         number = job.webhook_attempts + 1
         if not reason:
-            self._note(job, webhook_state="delivered")
+            self._note_delivery(job, webhook_state="delivered")
             return
         log.warning("webhook of job %s, try %d: %s", job.id, number, reason)
         if number > len(self.backoff):
             log.error("webhook of job %s: given up after %d tries", job.id, number)
-            self._note(job, webhook_state="given_up")
+            self._note_delivery(job, webhook_state="given_up")
         else:
-            self._note(job, webhook_next=self.jobs.ledger.now() + self.backoff[number - 1])
+            self._note_delivery(job, webhook_next=self.jobs.ledger.now() + self.backoff[number - 1])
 
-    def _post(self, client: httpx.Client, job: JobRow) -> str:
+    def _post_job(self, client: httpx.Client, job: JobRow) -> str:
         """Why it was not taken; empty when it was."""
         import httpx
 
@@ -154,7 +158,7 @@ class Courier:
             # The same on every try, so that whoever hears of it twice can tell.
             "Pytoon-Delivery": hashlib.sha256(f"{job.id}.{job.state}".encode()).hexdigest()[:32],
             "Pytoon-Timestamp": timestamp,
-            "Pytoon-Signature": signature(self.secret or "", timestamp, body),
+            "Pytoon-Signature": sign_body(self.secret or "", timestamp, body),
         }
         try:
             with client.stream("POST", job.webhook, content=body, headers=headers) as answer:
@@ -162,7 +166,7 @@ class Courier:
         except httpx.HTTPError as error:
             return f"{type(error).__name__}: {error}"
 
-    def _claim(self, job: JobRow) -> bool:
+    def _claim_delivery(self, job: JobRow) -> bool:
         """Take a delivery, unless another server just did."""
         mine = (
             sa.update(JOBS)
@@ -179,6 +183,6 @@ class Courier:
         with self.jobs.ledger.begin() as connection:
             return bool(connection.execute(mine).rowcount)
 
-    def _note(self, job: JobRow, **values: Any) -> None:
+    def _note_delivery(self, job: JobRow, **values: Any) -> None:
         with self.jobs.ledger.begin() as connection:
             connection.execute(sa.update(JOBS).where(JOBS.c.id == job.id).values(**values))

@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pytoon_pipeline.quality.checks import Verdict
+from pytoon_pipeline.quality.verdicts import CheckVerdict
 
 
-class _Document(BaseModel):
+class _StageDocument(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class EngineTry(_Document):
+class EngineTry(_StageDocument):
     """One attempt of one engine at one segment."""
 
     engine: str
@@ -21,7 +21,7 @@ class EngineTry(_Document):
     reason: str = Field("", description="Why it failed; empty when it did not.")
 
 
-class SegmentRecord(_Document):
+class SegmentRecord(_StageDocument):
     """A finished segment."""
 
     segment_id: str
@@ -42,7 +42,7 @@ class SegmentRecord(_Document):
     )
 
 
-class SegmentsDocument(_Document):
+class SegmentsDocument(_StageDocument):
     """All segments of a video, in order."""
 
     segments: list[SegmentRecord]
@@ -53,14 +53,14 @@ class SegmentsDocument(_Document):
         return list(dict.fromkeys(s.engine for s in self.segments))
 
 
-class SoundRepair(_Document):
+class SoundRepair(_StageDocument):
     """What was put right in one of the sounds of a video."""
 
     part: str = Field(description="`voice`, `music`, `clip 0` (by its place) or `mix`")
     what: str
 
 
-class SoundRecord(_Document):
+class SoundRecord(_StageDocument):
     lufs: float | None
     true_peak_db: float | None
     gain_db: float
@@ -72,7 +72,7 @@ class SoundRecord(_Document):
     )
 
 
-class VideoDocument(_Document):
+class VideoDocument(_StageDocument):
     """The finished file."""
 
     key: str
@@ -109,14 +109,14 @@ class LinkedDocument(VideoDocument):
         return VideoDocument(**self.model_dump(exclude={"parts", "takes"}))
 
 
-class ThumbnailDocument(_Document):
+class ThumbnailDocument(_StageDocument):
     key: str
     frame: int
     width: int
     height: int
 
 
-class LicenceRecord(_Document):
+class LicenceRecord(_StageDocument):
     """Something that a video is made of, and what allows its use."""
 
     kind: Literal["picture", "clip", "logo", "music", "voice", "font"]
@@ -126,7 +126,7 @@ class LicenceRecord(_Document):
     sha256: str
 
 
-class TakeRecord(_Document):
+class TakeRecord(_StageDocument):
     """Generated footage, and what made it. Prompts are not made public: only their hash is."""
 
     segment: str
@@ -137,7 +137,7 @@ class TakeRecord(_Document):
     prompt_sha256: str | None = None
 
 
-class DisclosureRecord(_Document):
+class DisclosureRecord(_StageDocument):
     """What is said of a video's origin, in the file and here."""
 
     ai_generated: bool = False
@@ -149,7 +149,7 @@ class DisclosureRecord(_Document):
     signer: str | None = None
 
 
-class MetricsDocument(_Document):
+class MetricsDocument(_StageDocument):
     """`metrics.json`: what is known of a finished video."""
 
     key: str
@@ -157,7 +157,7 @@ class MetricsDocument(_Document):
     brief: str
     video: VideoDocument
     segments: list[SegmentRecord]
-    verdicts: list[Verdict]
+    verdicts: list[CheckVerdict]
     measurement: dict[str, Any]
     notes: list[str]
     music: dict[str, Any] | None = None

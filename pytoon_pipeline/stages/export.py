@@ -19,11 +19,14 @@ import opentimelineio as otio
 from opentimelineio.opentime import RationalTime, TimeRange
 
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.picture import grounds
-from pytoon_pipeline.spec.model import Asset, Background, Caption, Overlay, RenderSpec, Segment
-from pytoon_pipeline.spec.timeline import Span, Timeline, frames_of, timeline
+from pytoon_pipeline.picture import backgrounds
+from pytoon_pipeline.plan.complete import Plan, PlanSegment
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Background
+from pytoon_pipeline.plan.text import Caption, Overlay
+from pytoon_pipeline.plan.timeline import SegmentSpan, Timeline, build_timeline, frames_of
 from pytoon_pipeline.stages.services import Services
-from pytoon_pipeline.stages.subtitles import srt
+from pytoon_pipeline.stages.subtitles import to_srt
 
 MEDIA = "media"
 """Folder of the media, beside the timeline."""
@@ -38,7 +41,7 @@ _CUE_COLOURS = {"hook": "GREEN", "beat": "CYAN", "cta": "MAGENTA"}
 
 
 @dataclass(frozen=True)
-class Ground:
+class ExportBackground:
     """A still to draw: a colour, a gradient, or the blurred copy of a picture."""
 
     background: Background
@@ -46,37 +49,39 @@ class Ground:
 
 
 @dataclass
-class Export:
+class TimelineExport:
     """A timeline and the files that it refers to as `media/<name>`."""
 
     timeline: otio.schema.Timeline
     assets: dict[str, Asset] = field(default_factory=dict)
     """Name of the file -> what it is a copy of."""
-    grounds: dict[str, Ground] = field(default_factory=dict)
+    grounds: dict[str, ExportBackground] = field(default_factory=dict)
     """Name of a PNG -> what to draw on it."""
 
 
 def export_timeline(
-    spec: RenderSpec,
+    spec: Plan,
     name: str,
     *,
     finished: bool = False,
     fingerprints: Mapping[str, str] | None = None,
-) -> Export:
+) -> TimelineExport:
     """The timeline of a complete plan; nothing is read or written.
 
     From below: what lies behind pictures that don't fill the frame; V1 the footage (further
     pictures of a segment on tracks of their own above it); V2 watermark and logos, with captions
-    and badges as markers on the track; then A1 music, A2 voice, A3 the
-    clips' own sound. With `finished` the whole video lies on top, switched off, to compare with.
-    Every track is exactly as long as the video. `fingerprints`: segment id -> name of the rendered
-    segment.
-    """
-    return _Builder(spec, fingerprints or {}).build(name, finished)
+    and badges as markers on the track; then A1 music, A2 voice, A3 the clips' own sound. With
+    `finished_track` the whole video lies on top, switched off, to compare with. Every track is
+    exactly as long as the video. `fingerprints`: segment id -> name of the rendered segment."""
+    return _TimelineBuilder(spec, fingerprints or {}).build(name, finished)
 
 
 def export_files(
-    export: Export, spec: RenderSpec, name: str, services: Services, video: Path | None = None
+    export: TimelineExport,
+    spec: Plan,
+    name: str,
+    services: Services,
+    video: Path | None = None,
 ) -> dict[str, Path | bytes]:
     """All files of an export by their place in its folder: `<name>.otio`, `captions.srt` where
     there are captions, and `media/`. Raises StoreError when the store lacks a file."""
@@ -84,7 +89,7 @@ def export_files(
         f"{name}.otio": export.timeline.to_json_string(indent=2).encode() + b"\n"
     }
     if spec.captions:
-        files["captions.srt"] = srt(spec).encode()
+        files["captions.srt"] = to_srt(spec).encode()
     for file, asset in export.assets.items():
         files[f"{MEDIA}/{file}"] = services.store.local(asset.key)
     for file, ground in export.grounds.items():
@@ -94,29 +99,29 @@ def export_files(
     return files
 
 
-def _ground_png(ground: Ground, spec: RenderSpec, services: Services) -> bytes:
+def _ground_png(ground: ExportBackground, spec: Plan, services: Services) -> bytes:
     size = width, height = spec.resolution.width, spec.resolution.height
     background, colours = ground.background, ground.background.colors or ["#000000"]
     if ground.picture is not None:
         own = load_image(services.store.local(ground.picture.key), min_side=2 * max(size))
-        copy = grounds.blurred(own[..., :3], width, height, background.darken)
-        rgb = grounds.washed(copy, colours[0], background.wash or 0.0)
+        copy = backgrounds.draw_blurred(own[..., :3], width, height, background.darken)
+        rgb = backgrounds.apply_wash(copy, colours[0], background.wash or 0.0)
     elif background.kind == "gradient" and len(colours) > 1:
-        rgb = grounds.gradient(width, height, colours, background.light)
+        rgb = backgrounds.draw_gradient(width, height, colours, background.light)
     else:
-        rgb = grounds.flat(width, height, colours[0])
+        rgb = backgrounds.draw_flat(width, height, colours[0])
     return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-class _Builder:
-    def __init__(self, spec: RenderSpec, fingerprints: Mapping[str, str]):
-        self.spec, self.line, self.rate = spec, timeline(spec), spec.frame_rate
+class _TimelineBuilder:
+    def __init__(self, spec: Plan, fingerprints: Mapping[str, str]):
+        self.spec, self.line, self.rate = spec, build_timeline(spec), spec.frame_rate
         self.prints = fingerprints
         self.names: dict[str, str] = {}
         self.assets: dict[str, Asset] = {}
-        self.grounds: dict[str, Ground] = {}
+        self.grounds: dict[str, ExportBackground] = {}
 
-    def build(self, name: str, finished: bool) -> Export:
+    def build(self, name: str, finished: bool) -> TimelineExport:
         spec, line = self.spec, self.line
         made = otio.schema.Timeline(name, global_start_time=self.time(0))
         made.metadata["pytoon"] = {
@@ -128,14 +133,14 @@ class _Builder:
             "height": spec.resolution.height,
             "frame_rate": self.rate,
             "frames": line.frames,
-            "loudness": spec.audio.loudness.model_dump() if spec.audio else None,
+            "loudness": spec.audio.loudness.model_dump(),
         }
-        tracks = [*self.behind(), *self.footage(), *self.overlays(), *self.sound()]
+        tracks = [*self.background_tracks(), *self.footage(), *self.overlays(), *self.sound()]
         if finished:
             tracks.append(self.finished())
         for track in tracks:
             made.tracks.append(track)
-        return Export(made, self.assets, self.grounds)
+        return TimelineExport(made, self.assets, self.grounds)
 
     # Small parts
 
@@ -145,7 +150,7 @@ class _Builder:
     def range(self, first: int, count: int) -> TimeRange:
         return TimeRange(self.time(first), self.time(count))
 
-    def gap(self, count: int) -> otio.schema.Gap:
+    def make_gap(self, count: int) -> otio.schema.Gap:
         return otio.schema.Gap(source_range=self.range(0, count))
 
     def frames(self, asset: Asset) -> int:
@@ -158,7 +163,9 @@ class _Builder:
         made = otio.schema.ExternalReference(f"{MEDIA}/{file}", self.range(0, count))
         made.name = file
         made.metadata["pytoon"] = {
-            "source": asset.source, "sha256": asset.sha256, "licence": asset.licence,
+            "source": asset.source,
+            "sha256": asset.sha256,
+            "licence": asset.licence,
         }
         return made
 
@@ -166,9 +173,11 @@ class _Builder:
         """Name of an asset's file: its author's, in characters that no program trips over."""
         if asset.id not in self.names:
             source = asset.source.rpartition("/")[2]
-            stem = source[: -len(asset.suffix)] if (
-                asset.suffix and source.lower().endswith(asset.suffix.lower())
-            ) else source
+            stem = (
+                source[: -len(asset.suffix)]
+                if (asset.suffix and source.lower().endswith(asset.suffix.lower()))
+                else source
+            )
             stem = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:60] or asset.sha256[:12]
             self.names[asset.id] = self.free(stem, asset.suffix)
             self.assets[self.names[asset.id]] = asset
@@ -184,7 +193,7 @@ class _Builder:
 
     # Picture
 
-    def behind(self) -> list[otio.schema.Track]:
+    def background_tracks(self) -> list[otio.schema.Track]:
         """What is seen around media that don't fill the frame, on a track of its own: pictures and
         clips as they are, the rest as stills. A clip's own blurred copy is an effect, which the
         metadata tell of."""
@@ -201,7 +210,7 @@ class _Builder:
                 own = self.spec.asset(segment.media[0])
                 moves = ground.kind == "blur" and own.kind == "video"
                 found.append(None if moves else _GROUND)
-        return [self.layer("V0 background", found)] if any(found) else []
+        return [self.layer_track("V0 background", found)] if any(found) else []
 
     def footage(self) -> list[otio.schema.Track]:
         segments = self.spec.segments
@@ -210,13 +219,13 @@ class _Builder:
             s.media[0] if s.media else (s.background and s.background.media) or _GROUND
             for s in segments
         ]
-        tracks = [self.layer("V1 footage", first)]
+        tracks = [self.layer_track("V1 footage", first)]
         for n in range(1, max(len(s.media) for s in segments)):
             more = [s.media[n] if len(s.media) > n else None for s in segments]
-            tracks.append(self.layer(f"V1 footage, picture {n + 1}", more))
+            tracks.append(self.layer_track(f"V1 footage, picture {n + 1}", more))
         return tracks
 
-    def layer(self, name: str, media: Sequence[str | None]) -> otio.schema.Track:
+    def layer_track(self, name: str, media: Sequence[str | None]) -> otio.schema.Track:
         """One media (id of an asset, the ground, or nothing) for each segment, end to end."""
         track = otio.schema.Track(name, kind=otio.schema.TrackKind.Video)
         windows = {w.left: w for w in self.line.windows}
@@ -224,12 +233,12 @@ class _Builder:
         for i, (segment, span, shown) in enumerate(
             zip(self.spec.segments, spans, media, strict=True)
         ):
-            track.extend(self.pieces(segment, span, shown) if shown else [self.gap(span.body)])
+            track.extend(self.pieces(segment, span, shown) if shown else [self.make_gap(span.body)])
             if i in windows and (shown or media[i + 1]):
                 track.append(self.transition(windows[i].kind, windows[i].count // 2))
         return track
 
-    def pieces(self, segment: Segment, span: Span, media: str) -> list[otio.schema.Clip]:
+    def pieces(self, segment: PlanSegment, span: SegmentSpan, media: str) -> list[otio.schema.Clip]:
         """The clips of one segment: one, or several where its clip begins anew."""
         about: dict[str, Any] = {
             "segment": segment.id,
@@ -238,9 +247,11 @@ class _Builder:
             "tail": span.tail,
             "motion": segment.motion.model_dump(mode="json") if segment.motion else None,
             "layout": segment.layout.model_dump(mode="json", exclude_none=True)
-            if segment.layout else None,
+            if segment.layout
+            else None,
             "background": segment.background.model_dump(mode="json", exclude_none=True)
-            if segment.background else None,
+            if segment.background
+            else None,
             "text": segment.text,
             "fingerprint": self.prints.get(segment.id),
         }
@@ -249,16 +260,16 @@ class _Builder:
         about = {k: v for k, v in about.items() if v is not None}
         name = segment.id
 
-        def clip(reference, first: int, count: int) -> otio.schema.Clip:
+        def make_clip(reference, first: int, count: int) -> otio.schema.Clip:
             made = otio.schema.Clip(name, reference, self.range(first, count))
             made.metadata["pytoon"] = about
             return made
 
         if media == _GROUND:
-            return [clip(self.ground(segment, span), span.head, span.body)]
+            return [make_clip(self.ground(segment, span), span.head, span.body)]
         asset = self.spec.asset(media)
         if asset.kind != "video":
-            return [clip(self.reference(asset, span.count), span.head, span.body)]
+            return [make_clip(self.reference(asset, span.count), span.head, span.body)]
         length = self.frames(asset)
         # A clip that plays behind others starts at its beginning.
         shown = media in segment.media
@@ -266,17 +277,17 @@ class _Builder:
         made, left = [], span.body
         while left:
             count = min(left, length - first)
-            made.append(clip(self.reference(asset, length), first, count))
+            made.append(make_clip(self.reference(asset, length), first, count))
             first, left = 0, left - count
         return made
 
-    def ground(self, segment: Segment, span: Span) -> otio.schema.ExternalReference:
+    def ground(self, segment: PlanSegment, span: SegmentSpan) -> otio.schema.ExternalReference:
         """What a segment stands on, as a still of its own."""
         background = segment.background or Background()
         picture = None
         if background.kind == "blur" and segment.media:
             picture = self.spec.asset(segment.media[0])
-        wanted = Ground(background, picture)
+        wanted = ExportBackground(background, picture)
         file = next((n for n, g in self.grounds.items() if g == wanted), None)
         if file is None:
             file = self.free(f"ground-{segment.id}", ".png")
@@ -299,7 +310,7 @@ class _Builder:
     def overlays(self) -> list[otio.schema.Track]:
         """V2 and, where overlays meet in time, tracks above it, in the order they are drawn."""
         placed: list[tuple[Overlay, int, int, int]] = []
-        for overlay in self.spec.overlays or []:
+        for overlay in self.spec.overlays:
             first = min(frames_of(overlay.start or 0, self.rate), self.line.frames)
             end = self.line.frames if overlay.end is None else frames_of(overlay.end, self.rate)
             end = min(end, self.line.frames)
@@ -314,7 +325,7 @@ class _Builder:
                 (p for p in placed if p[3] == level), key=lambda p: p[1]
             ):
                 if first > at:
-                    track.append(self.gap(first - at))
+                    track.append(self.make_gap(first - at))
                 asset = self.spec.asset(overlay.media)
                 clip = otio.schema.Clip(
                     overlay.type, self.reference(asset, end - first), self.range(0, end - first)
@@ -323,13 +334,13 @@ class _Builder:
                 track.append(clip)
                 at = end
             if at < self.line.frames:
-                track.append(self.gap(self.line.frames - at))
+                track.append(self.make_gap(self.line.frames - at))
             tracks.append(track)
-        for cue in self.spec.captions or []:
+        for cue in self.spec.captions:
             first, end = frames_of(cue.start, self.rate), frames_of(cue.end, self.rate)
             colour = _CUE_COLOURS[cue.role]
             tracks[0].markers.append(self.mark(cue.text, first, end, colour, cue, cue.style))
-        for badge in self.spec.overlays or []:
+        for badge in self.spec.overlays:
             if badge.text:
                 first = frames_of(badge.start or 0, self.rate)
                 end = self.line.frames if badge.end is None else frames_of(badge.end, self.rate)
@@ -339,7 +350,12 @@ class _Builder:
         return tracks
 
     def mark(
-        self, text: str, first: int, end: int, colour: str, what: Caption | Overlay,
+        self,
+        text: str,
+        first: int,
+        end: int,
+        colour: str,
+        what: Caption | Overlay,
         style: str | None,
     ) -> otio.schema.Marker:
         about = what.model_dump(mode="json", exclude_none=True)
@@ -367,7 +383,9 @@ class _Builder:
 
     def sound(self) -> list[otio.schema.Track]:
         tracks = [
-            ("A1 music", self.music()), ("A2 voice", self.voice()), ("A3 clip sound", self.clips())
+            ("A1 music", self.music()),
+            ("A2 voice", self.voice()),
+            ("A3 clip sound", self.clips()),
         ]
         return [
             otio.schema.Track(name, children=items, kind=otio.schema.TrackKind.Audio)
@@ -386,7 +404,7 @@ class _Builder:
     def music(self) -> Sequence[otio.core.Composable]:
         audio, total = self.spec.audio, self.line.frames
         if audio is None or audio.music is None:
-            return [self.gap(total)]
+            return [self.make_gap(total)]
         asset = self.spec.asset(audio.music.media)
         about = audio.music.model_dump(mode="json", exclude={"media"})
         if audio.voice:
@@ -412,24 +430,24 @@ class _Builder:
     def voice(self) -> Sequence[otio.core.Composable]:
         audio, total = self.spec.audio, self.line.frames
         if audio is None or audio.voice is None:
-            return [self.gap(total)]
+            return [self.make_gap(total)]
         asset = self.spec.asset(audio.voice.media)
         first = min(frames_of(audio.voice.start, self.rate), total)
         count = min(self.frames(asset), total - first)
         about = audio.voice.model_dump(mode="json", exclude={"media"})
         return [
-            *([self.gap(first)] if first else []),
+            *([self.make_gap(first)] if first else []),
             *([self.heard("voice", asset, 0, count, about)] if count else []),
-            *([self.gap(total - first - count)] if total > first + count else []),
+            *([self.make_gap(total - first - count)] if total > first + count else []),
         ]
 
     def clips(self) -> Sequence[otio.core.Composable]:
         """The clips' own sound under their pictures; it crosses over as they do."""
         line: Timeline = self.line
         windows = {w.left: w for w in line.windows}
-        sounding = [self.sounds(s) for s in self.spec.segments]
+        sounding = [self.sound_of_segment(s) for s in self.spec.segments]
         if not any(sounding):
-            return [self.gap(line.frames)]
+            return [self.make_gap(line.frames)]
         items: list[otio.core.Composable] = []
         for i, (segment, span) in enumerate(zip(self.spec.segments, line.spans, strict=True)):
             asset = sounding[i]
@@ -442,12 +460,12 @@ class _Builder:
                     about = {"segment": segment.id, "gain_db": segment.audio.gain_db}
                     items.append(self.heard(segment.id, asset, first, count, about))
             if count < span.body:
-                items.append(self.gap(span.body - count))
+                items.append(self.make_gap(span.body - count))
             if i in windows and (sounding[i] or sounding[i + 1]):
                 items.append(self.transition("fade", windows[i].count // 2))
         return items
 
-    def sounds(self, segment: Segment) -> Asset | None:
+    def sound_of_segment(self, segment: PlanSegment) -> Asset | None:
         if segment.type != "video" or not segment.audio.use or not segment.media:
             return None
         asset = self.spec.asset(segment.media[0])

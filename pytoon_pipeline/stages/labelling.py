@@ -11,17 +11,24 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pytoon_pipeline import __version__
 from pytoon_pipeline.engines.base import Engine
-from pytoon_pipeline.errors import EngineError
-from pytoon_pipeline.media import label
-from pytoon_pipeline.media.credentials import VOCABULARY, Identity, Ingredient, sign
-from pytoon_pipeline.spec.job import SegmentJob, segment_jobs
-from pytoon_pipeline.spec.model import Asset, RenderSpec, Segment
-from pytoon_pipeline.spec.timeline import timeline
+from pytoon_pipeline.errors import EngineError, InternalError
+from pytoon_pipeline.media import source_label
+from pytoon_pipeline.media.credentials import (
+    VOCABULARY,
+    ContentIngredient,
+    SigningIdentity,
+    sign_video,
+)
+from pytoon_pipeline.plan.complete import Plan, PlanSegment
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Generate
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_jobs
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.stages.documents import (
     DisclosureRecord,
     SegmentRecord,
@@ -35,30 +42,40 @@ ASSERTION = "pytoon.takes"
 """Our own part of the Content Credentials: engine, workflow, models and seed of each take."""
 
 
-def generated(spec: RenderSpec, segments: SegmentsDocument | None) -> list[Segment]:
+class GeneratedSegment(NamedTuple):
+    """A segment whose footage a model made, and what the model was asked for."""
+
+    segment: PlanSegment
+    generate: Generate
+
+
+def generated_segments(spec: Plan, segments: SegmentsDocument | None) -> list[GeneratedSegment]:
     """Segments whose footage a model made. A plain still that stands in for it is none."""
     still = {r.segment_id for r in segments.segments if r.degraded} if segments else set()
-    return [s for s in spec.segments if s.type == "generated" and s.id not in still]
+    return [
+        GeneratedSegment(s, s.generate)
+        for s in spec.segments
+        if s.type == "generated" and s.generate is not None and s.id not in still
+    ]
 
 
-def source_type(spec: RenderSpec, segments: SegmentsDocument | None) -> str | None:
+def source_type(spec: Plan, segments: SegmentsDocument | None) -> str | None:
     """IPTC's name of where the picture comes from; None where nothing is generated. Lettering over
     a model's picture leaves it a model's, a picture beside or on it does not."""
-    made = generated(spec, segments)
+    made = generated_segments(spec, segments)
     if not made:
         return None
-    alone = len(made) == len(spec.segments) and all(_fills_the_frame(s) for s in made)
-    pictures = any(o.media for o in spec.overlays or [])
-    return label.GENERATED if alone and not pictures else label.COMPOSITE
+    alone = len(made) == len(spec.segments) and all(_fills_the_frame(*s) for s in made)
+    pictures = any(o.media for o in spec.overlays)
+    return source_label.GENERATED if alone and not pictures else source_label.COMPOSITE
 
 
-def _fills_the_frame(segment: Segment) -> bool:
-    assert segment.generate is not None, "a complete plan says what is generated"
-    return segment.generate.role == "footage" or not segment.media
+def _fills_the_frame(segment: PlanSegment, generate: Generate) -> bool:
+    return generate.role == "footage" or not segment.media
 
 
-def disclosure(
-    spec: RenderSpec,
+def build_disclosure(
+    spec: Plan,
     segments: SegmentsDocument,
     services: Services,
     signer: str | None = None,
@@ -67,21 +84,22 @@ def disclosure(
     kind = source_type(spec, segments)
     if kind is None:
         return DisclosureRecord()
-    jobs = {j.segment_id: j for j in segment_jobs(spec, timeline(spec))}
+    jobs = {j.segment_id: j for j in segment_jobs(spec, build_timeline(spec))}
     records = {r.segment_id: r for r in segments.segments}
     return DisclosureRecord(
         ai_generated=True,
         digital_source_type=kind,
         segments=[
-            _take(s, records[s.id], jobs[s.id], services) for s in generated(spec, segments)
+            _build_take_record(made, records[made.segment.id], jobs[made.segment.id], services)
+            for made in generated_segments(spec, segments)
         ],
         c2pa="signed" if signer else "unsigned",
         signer=signer,
     )
 
 
-def _take(
-    segment: Segment, record: SegmentRecord, job: SegmentJob, services: Services
+def _build_take_record(
+    made: GeneratedSegment, record: SegmentRecord, job: SegmentJob, services: Services
 ) -> TakeRecord:
     inputs = record.take or _says_now(record.engine, job, services)
     workflow, seed = inputs.get("workflow"), inputs.get("seed")
@@ -89,10 +107,9 @@ def _take(
         # A whole graph would hold the prompt.
         text = json.dumps(workflow, sort_keys=True, separators=(",", ":"))
         workflow = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-    asked = segment.generate
-    assert asked is not None
+    asked = made.generate
     return TakeRecord(
-        segment=segment.id,
+        segment=made.segment.id,
         engine=record.engine,
         workflow=workflow,
         models=inputs.get("models"),
@@ -121,18 +138,20 @@ def _says_now(name: str, job: SegmentJob, services: Services) -> dict[str, Any]:
     return {}
 
 
-def packet(said: DisclosureRecord) -> bytes:
-    """The XMP packet of a video with generated footage."""
-    assert said.digital_source_type is not None
-    return label.packet(said.digital_source_type, f"Pytoon {__version__}", CREDIT)
+def build_xmp_packet(said: DisclosureRecord) -> bytes:
+    """The XMP packet of a video with generated footage. Raises InternalError for one without."""
+    kind = said.digital_source_type
+    if kind is None:
+        raise InternalError("a video without generated footage bears no mark")
+    return source_label.build_packet(kind, f"Pytoon {__version__}", CREDIT)
 
 
 def label_video(
     video: Path,
     out: Path,
     said: DisclosureRecord,
-    identity: Identity | None,
-    spec: RenderSpec,
+    identity: SigningIdentity | None,
+    spec: Plan,
     segments: SegmentsDocument,
     services: Services,
 ) -> None:
@@ -142,77 +161,83 @@ def label_video(
     Raises LinkError or CredentialsError; `out` appears whole or not at all.
     """
     if identity is None:
-        label.add_packet(video, out, packet(said))
+        source_label.add_packet(video, out, build_xmp_packet(said))
         return
     marked = video.with_name(f"marked-{video.name}")
-    label.add_packet(video, marked, packet(said))
-    parts = list(_ingredients(spec, segments, said, services))
-    sign(marked, out, identity, _manifest(said, parts), parts)
+    source_label.add_packet(video, marked, build_xmp_packet(said))
+    parts = list(_iterate_ingredients(spec, segments, said, services))
+    sign_video(marked, out, identity, _build_manifest(said, parts), parts)
 
 
-def _ingredients(
-    spec: RenderSpec, segments: SegmentsDocument, said: DisclosureRecord, services: Services
-) -> Iterator[Ingredient]:
+def _iterate_ingredients(
+    spec: Plan, segments: SegmentsDocument, said: DisclosureRecord, services: Services
+) -> Iterator[ContentIngredient]:
     """Every take, then every picture and clip that is seen or that a model was shown."""
     store = services.store
     keys = {r.segment_id: r.key for r in segments.segments}
     for take in said.segments:
-        yield Ingredient(
-            f"take-{take.segment}", f"{take.segment}.mp4", store.local(keys[take.segment]),
+        yield ContentIngredient(
+            f"take-{take.segment}",
+            f"{take.segment}.mp4",
+            store.local(keys[take.segment]),
             description="Generated footage with its captions.",
         )
-    made = {s.id for s in generated(spec, segments)}
+    made = {m.segment.id: m.generate for m in generated_segments(spec, segments)}
     shown: dict[str, None] = {}
     given: dict[str, None] = {}
     for segment in spec.segments:
-        ground = segment.background.media if segment.background else None
-        if segment.id in made:
-            assert segment.generate is not None
-            if segment.generate.from_media:
-                given[segment.generate.from_media] = None
-            if _fills_the_frame(segment):
+        ground = segment.background.media
+        generate = made.get(segment.id)
+        if generate is not None:
+            if generate.from_media:
+                given[generate.from_media] = None
+            if _fills_the_frame(segment, generate):
                 continue
             ground = None  # The model's picture lies there.
         shown |= dict.fromkeys([*segment.media, *([ground] if ground else [])])
-    shown |= dict.fromkeys(o.media for o in spec.overlays or [] if o.media)
+    shown |= dict.fromkeys(o.media for o in spec.overlays if o.media)
     for name in [*shown, *(g for g in given if g not in shown)]:
         asset = spec.asset(name)
-        yield Ingredient(
-            name, _title(asset), store.local(asset.key),
+        yield ContentIngredient(
+            name,
+            _file_title(asset),
+            store.local(asset.key),
             relationship="componentOf" if name in shown else "inputTo",
         )
 
 
-def _title(asset: Asset) -> str:
+def _file_title(asset: Asset) -> str:
     """The file's name alone: folders and addresses are nobody's business."""
     return PurePosixPath(urlsplit(asset.source).path).name or asset.id
 
 
-def _manifest(said: DisclosureRecord, parts: list[Ingredient]) -> dict[str, Any]:
+def _build_manifest(said: DisclosureRecord, parts: list[ContentIngredient]) -> dict[str, Any]:
     """The statement that is signed, as C2PA's library takes it."""
     tool = {"name": "Pytoon", "version": __version__}
 
-    def action(kind: str, ids: list[str], **more: Any) -> dict[str, Any]:
-        return {
-            "action": kind, **more, **({"parameters": {"ingredientIds": ids}} if ids else {})
-        }
+    def make_action(kind: str, ids: list[str], **more: Any) -> dict[str, Any]:
+        return {"action": kind, **more, **({"parameters": {"ingredientIds": ids}} if ids else {})}
 
     takes = [
-        action(
-            "c2pa.placed", [f"take-{take.segment}"],
-            digitalSourceType=VOCABULARY + label.GENERATED, softwareAgent={"name": take.engine},
+        make_action(
+            "c2pa.placed",
+            [f"take-{take.segment}"],
+            digitalSourceType=VOCABULARY + source_label.GENERATED,
+            softwareAgent={"name": take.engine},
         )
         for take in said.segments
     ]
     given = [p.id for p in parts if p.relationship == "inputTo"]
     placed = [p.id for p in parts if p.relationship == "componentOf"][len(takes) :]
     actions = [
-        action(
-            "c2pa.created", given,
-            digitalSourceType=f"{VOCABULARY}{said.digital_source_type}", softwareAgent=tool,
+        make_action(
+            "c2pa.created",
+            given,
+            digitalSourceType=f"{VOCABULARY}{said.digital_source_type}",
+            softwareAgent=tool,
         ),
         *takes,
-        *([action("c2pa.placed", placed)] if placed else []),
+        *([make_action("c2pa.placed", placed)] if placed else []),
     ]
     known = [take.model_dump(exclude_none=True) for take in said.segments]
     return {

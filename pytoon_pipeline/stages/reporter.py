@@ -34,7 +34,7 @@ class Reporter:
         """The brief is done."""
 
 
-class Relay(Reporter):
+class ForwardingReporter(Reporter):
     """Passes everything on to another."""
 
     def __init__(self, inner: Reporter):

@@ -11,35 +11,36 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage
-from pytoon_pipeline.engines.policy import Budget, obtain
+from pytoon_pipeline.engines.policy import RenderBudget, obtain_footage
 from pytoon_pipeline.errors import (
     EngineError,
-    EngineFailed,
+    EngineFailedError,
     FfmpegError,
     MediaError,
     PytoonError,
     RenderError,
 )
-from pytoon_pipeline.locks import held
+from pytoon_pipeline.locks import lock_file
 from pytoon_pipeline.media import ffmpeg
 from pytoon_pipeline.media.encode import encode_video
-from pytoon_pipeline.media.probe import probe
-from pytoon_pipeline.media.trace import Recorder
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.media.trace import TraceRecorder
+from pytoon_pipeline.plan.complete import Plan
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment_jobs import SegmentJob, segment_fingerprint, segment_jobs
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.scratch import working_folder
-from pytoon_pipeline.spec.job import SegmentJob, fingerprint, segment_jobs
-from pytoon_pipeline.spec.model import Asset, RenderSpec
-from pytoon_pipeline.spec.timeline import timeline
 from pytoon_pipeline.stages.documents import EngineTry, SegmentRecord, SegmentsDocument
-from pytoon_pipeline.stages.finishing import Finishing
+from pytoon_pipeline.stages.finishing import SegmentFinishing
 from pytoon_pipeline.stages.labelling import take_of
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.stages.services import Services
 from pytoon_pipeline.stages.traces import keep_trace
-from pytoon_pipeline.store import Missing
-from pytoon_pipeline.store.seen import still
+from pytoon_pipeline.store import ObjectNotFoundError
+from pytoon_pipeline.store.reuse import touch_if_present
 
 
-class SegmentsFailed(RenderError):
+class SegmentsFailedError(RenderError):
     """Some segments of a video failed; those that are done are kept."""
 
     def __init__(self, key: str, failed: dict[str, str], done: list[SegmentRecord]):
@@ -58,13 +59,13 @@ REMADE = "Its file in the store was damaged, and it was rendered again."
 
 
 @contextmanager
-def workdir(services: Services) -> Iterator[Path]:
+def open_workdir(services: Services) -> Iterator[Path]:
     """A folder for working files, gone afterwards."""
     with working_folder(services.settings.scratch, "render-") as folder:
         yield folder
 
 
-def _claim(services: Services, fingerprint: str) -> Path:
+def _claim_path(services: Services, fingerprint: str) -> Path:
     """Where the right to work on a segment lies: variants of a brief that are rendered side by side
     have most of theirs in common. There are 4096, whatever is rendered."""
     return services.settings.home / "claims" / fingerprint[:3]
@@ -74,7 +75,7 @@ def media_file(asset: Asset, services: Services) -> Path:
     """The local file of a medium. Raises RenderError where the store has no whole one."""
     try:
         return services.store.local(asset.key)
-    except Missing as error:
+    except ObjectNotFoundError as error:
         raise RenderError(
             f"{asset.source}: the store has no whole copy of it any more. Render the brief again "
             "from its beginning, with the file in its folder: its files are taken into the store "
@@ -89,11 +90,11 @@ def media_of(job: SegmentJob, services: Services) -> dict[str, Path]:
 
 def encoding_look(services: Services) -> dict:
     """What of the encoder decides the bytes of a segment."""
-    return {"x264": asdict(services.video_settings), "ffmpeg": ffmpeg.version()}
+    return {"x264": asdict(services.video_settings), "ffmpeg": ffmpeg.read_version()}
 
 
 def render_segments(
-    spec: RenderSpec,
+    spec: Plan,
     services: Services,
     key: str,
     reporter: Reporter | None = None,
@@ -103,32 +104,31 @@ def render_segments(
     """All segments of a plan, in threads, each cached and retried alone; with `fresh` none is
     taken from the store.
 
-    Raises SegmentsFailed when some can't be made even as a plain still; the others are in the store
-    and are found there the next time.
-    """
+    Raises SegmentsFailedError when some can't be made even as a plain still; the others are in the
+    store and are found there the next time."""
     reporter = reporter or Reporter()
-    jobs = segment_jobs(spec, timeline(spec))
+    jobs = segment_jobs(spec, build_timeline(spec))
     reporter.segments(key, sum(j.count for j in jobs), len(jobs))
     done: dict[int, SegmentRecord] = {}
     failed: dict[str, str] = {}
 
     limits, settings = spec.constraints, services.settings
-    budget = Budget(
+    budget = RenderBudget(
         seconds=limits.max_engine_seconds or settings.budget_seconds,
         cost=settings.budget_cost if limits.max_cost is None else limits.max_cost,
     )
 
-    def one(job: SegmentJob, folder: Path) -> SegmentRecord:
+    def render_one(job: SegmentJob, folder: Path) -> SegmentRecord:
         return render_segment(
             job, services, spec.engine_policy, key, reporter, folder, fresh=fresh, budget=budget
         )
 
-    with workdir(services) as folder, ThreadPoolExecutor(services.settings.workers) as pool:
+    with open_workdir(services) as folder, ThreadPoolExecutor(services.settings.workers) as pool:
         futures = []
         for i, job in enumerate(jobs):
             own = folder / f"{i:02d}"
             own.mkdir()
-            futures.append(pool.submit(one, job, own))
+            futures.append(pool.submit(render_one, job, own))
         for i, (job, future) in enumerate(zip(jobs, futures, strict=True)):
             try:
                 done[i] = future.result()
@@ -138,7 +138,7 @@ def render_segments(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     if failed:
-        raise SegmentsFailed(key, failed, [done[i] for i in sorted(done)])
+        raise SegmentsFailedError(key, failed, [done[i] for i in sorted(done)])
     # A video with a part missing must never pass for whole.
     if len(done) != len(spec.segments):
         raise RenderError(f"{len(done)} segments came out of a plan of {len(spec.segments)}.")
@@ -154,7 +154,7 @@ def render_segment(
     folder: Path,
     *,
     fresh: bool = False,
-    budget: Budget | None = None,
+    budget: RenderBudget | None = None,
 ) -> SegmentRecord:
     """One segment, from the store or by the engines of a policy, its working files in `folder`.
 
@@ -162,25 +162,31 @@ def render_segment(
     """
     store = services.store
     media = media_of(job, services)
-    finishing = Finishing(job, services.fonts, media)
+    finishing = SegmentFinishing(job, services.fonts, media)
     look = {**finishing.look(), **encoding_look(services)}
 
-    def name(engine: Engine) -> str:
-        return fingerprint(job, look, engine.inputs(job))
+    def segment_key(engine: Engine) -> str:
+        return segment_fingerprint(job, look, engine.inputs(job))
 
-    def place(print_: str) -> str:
+    def stored_location(print_: str) -> str:
         return f"segments/{print_}.mp4"
 
-    def ready() -> SegmentRecord | None:
+    def find_ready() -> SegmentRecord | None:
         """The segment as the best engine that has made it before did."""
         for rank, engine in enumerate(engines):
-            mark = name(engine)
-            if still(store, place(mark)):
+            mark = segment_key(engine)
+            if touch_if_present(store, stored_location(mark)):
                 record = SegmentRecord(
-                    segment_id=job.segment_id, fingerprint=mark, key=place(mark),
-                    engine=engine.name, frames=job.count, seconds=0, cached=True,
-                    used_fallback=rank > 0, take=take_of(engine, job),
-                )  # fmt: skip
+                    segment_id=job.segment_id,
+                    fingerprint=mark,
+                    key=stored_location(mark),
+                    engine=engine.name,
+                    frames=job.count,
+                    seconds=0,
+                    cached=True,
+                    used_fallback=rank > 0,
+                    take=take_of(engine, job),
+                )
                 reporter.progress(key, job.segment_id, job.count)
                 reporter.segment(key, record)
                 return record
@@ -189,23 +195,23 @@ def render_segment(
     engines = services.engines.order(policy, job)
     drawn = 0
 
-    def progress(frames: int) -> None:
+    def report_progress(frames: int) -> None:
         nonlocal drawn
         drawn += frames
         reporter.progress(key, job.segment_id, frames)
 
-    def finish(engine: Engine, footage: Footage | FinishedSegment) -> None:
+    def finish_footage(engine: Engine, footage: Footage | FinishedSegment) -> None:
         path = folder / "segment.mp4"
-        recorder = Recorder()
-        _finish(job, footage, finishing, services, path, recorder)
-        frames = probe(path).frames
+        recorder = TraceRecorder()
+        _write_segment_file(job, footage, finishing, services, path, recorder)
+        frames = probe_media(path).frames
         if frames != job.count:
-            raise EngineFailed(f"{engine.name} gave {frames} frames of {job.count}")
+            raise EngineFailedError(f"{engine.name} gave {frames} frames of {job.count}")
         # What another machine finished has no trace of its drawing: the linker takes it then.
         if len(recorder.trace.luma):
-            keep_trace(store, name(engine), recorder.trace)
+            keep_trace(store, segment_key(engine), recorder.trace)
         # Of two machines that made it side by side the first one's stays: videos refer to it.
-        store.put(place(name(engine)), path, once=not fresh, move=True)
+        store.put(stored_location(segment_key(engine)), path, once=not fresh, move=True)
 
     told: list[str] = []
 
@@ -219,24 +225,32 @@ def render_segment(
     started = time.monotonic()
     first = engines[0] if engines else services.engines.last_resort
     try:
-        with held(_claim(services, name(first)), lambda: progress(0)):
-            record = None if fresh else ready()
+        with lock_file(_claim_path(services, segment_key(first)), lambda: report_progress(0)):
+            record = None if fresh else find_ready()
             if record is not None:
                 return record
-            chosen = obtain(
-                services.engines, policy, job, finish, media, folder, progress, on_failure, budget
+            chosen = obtain_footage(
+                services.engines,
+                policy,
+                job,
+                finish_footage,
+                media,
+                folder,
+                report_progress,
+                on_failure,
+                budget,
             )
     except EngineError as error:
         last = services.engines.last_resort.name
         raise RenderError("\n".join([*told, f"{last} (the last resort): {error}"])) from error
-    mark = name(chosen.engine)
+    mark = segment_key(chosen.engine)
     notes = list(chosen.footage.notes)
-    if store.damaged.pop(place(mark), None):
+    if store.damaged.pop(stored_location(mark), None):
         notes.append(REMADE)
     record = SegmentRecord(
         segment_id=job.segment_id,
         fingerprint=mark,
-        key=place(mark),
+        key=stored_location(mark),
         engine=chosen.engine.name,
         frames=job.count,
         seconds=round(time.monotonic() - started, 3),
@@ -254,13 +268,13 @@ def render_segment(
     return record
 
 
-def _finish(
+def _write_segment_file(
     job: SegmentJob,
     footage: Footage | FinishedSegment,
-    finishing: Finishing,
+    finishing: SegmentFinishing,
     services: Services,
     path: Path,
-    recorder: Recorder,
+    recorder: TraceRecorder,
 ) -> None:
     """Footage to a segment file. What fails here is the engine's fault or the encoder's, and the
     policy decides what is tried next."""
@@ -280,6 +294,6 @@ def _finish(
     except FfmpegError as error:
         # A killed or starved encoder may work the next time; a refused option never will.
         killed = error.returncode is not None and error.returncode < 0
-        raise EngineFailed("the encoder failed", error.log_tail, transient=killed) from error
+        raise EngineFailedError("the encoder failed", error.log_tail, transient=killed) from error
     except MediaError as error:
-        raise EngineFailed(str(error)) from error
+        raise EngineFailedError(str(error)) from error

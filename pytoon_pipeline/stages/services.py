@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytoon_pipeline.compiler.draft import CompileContext
+from pytoon_pipeline.compiler.presets import PresetLibrary, open_presets
 from pytoon_pipeline.engines.base import Engine
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.engines.policy import Engines
-from pytoon_pipeline.engines.still import Still
+from pytoon_pipeline.engines.policy import EngineSet
+from pytoon_pipeline.engines.still import StillEngine
 from pytoon_pipeline.media.encode import VideoSettings
-from pytoon_pipeline.media.fetch import Fetcher
+from pytoon_pipeline.media.fetch import MediaFetcher
 from pytoon_pipeline.picture.fonts import SYSTEM_FONT_FOLDERS, FontLibrary
 from pytoon_pipeline.settings import Settings
-from pytoon_pipeline.spec.draft import Workshop
-from pytoon_pipeline.spec.presets import PresetLibrary, open_presets
 from pytoon_pipeline.store import Store, open_store
 
 
@@ -24,18 +24,22 @@ class Services:
     store: Store
     presets: PresetLibrary
     fonts: FontLibrary
-    engines: Engines
-    fetcher: Fetcher
+    engines: EngineSet
+    fetcher: MediaFetcher
 
     @property
-    def workshop(self) -> Workshop:
+    def compile_context(self) -> CompileContext:
         """What the compiler looks things up in."""
-        return Workshop(
-            self.presets, self.fonts, self.settings.media_roots, self._stored, self.fetcher.fetch,
+        return CompileContext(
+            self.presets,
+            self.fonts,
+            self.settings.media_roots,
+            self._stored_file,
+            self.fetcher.fetch,
             at_hand=not self.store.shared,
-        )  # fmt: skip
+        )
 
-    def _stored(self, key: str) -> Path | None:
+    def _stored_file(self, key: str) -> Path | None:
         return self.store.local(key) if self.store.exists(key) else None
 
     @property
@@ -53,8 +57,8 @@ def open_services(settings: Settings) -> Services:
         store=store,
         presets=presets,
         fonts=fonts,
-        engines=_engines(settings, store, presets, fonts),
-        fetcher=Fetcher(
+        engines=_open_engines(settings, store, presets, fonts),
+        fetcher=MediaFetcher(
             settings.home / "fetched", hosts=settings.media_hosts, buckets=settings.media_buckets
         ),
     )
@@ -97,9 +101,9 @@ def video_settings(presets: PresetLibrary) -> VideoSettings:
     return VideoSettings(**presets.facts().delivery.video.model_dump())
 
 
-def _engines(
+def _open_engines(
     settings: Settings, store: Store, presets: PresetLibrary, fonts: FontLibrary
-) -> Engines:
+) -> EngineSet:
     """The engines that the settings name, in order of preference: this machine, its own network,
     then others. What can generate is opened only where it is set up: it takes a while to import."""
     engines: list[Engine] = [Compositor()]
@@ -123,21 +127,21 @@ def _engines(
                     )
                 )
     if settings.remote_urls:
-        from pytoon_pipeline.engines.remote import Remote
-        from pytoon_pipeline.stages.look import segment_look
+        from pytoon_pipeline.engines.remote import RemoteEngine
+        from pytoon_pipeline.stages.fingerprint_inputs import segment_look
 
         video = video_settings(presets)
         engines.append(
-            Remote(
+            RemoteEngine(
                 settings.remote_urls,
                 settings.remote_token,
                 look=lambda job, media: segment_look(job, media, fonts, video),
                 folder=settings.home / "engines",
             )
         )
-    return Engines(
+    return EngineSet(
         engines,
-        Still(),
+        StillEngine(),
         off=frozenset(settings.engines_off),
         only=frozenset(settings.engines_only),
         costs=settings.engine_costs,

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from pytoon_pipeline.spec.model import RenderSpec
+from pytoon_pipeline.plan.complete import Plan
 
 
-def _clock(seconds: float, point: str) -> str:
+def _format_clock(seconds: float, point: str) -> str:
     ms = round(seconds * 1000)
     return f"{ms // 3600000:02d}:{ms // 60000 % 60:02d}:{ms // 1000 % 60:02d}{point}{ms % 1000:03d}"
 
 
-def srt(spec: RenderSpec) -> str:
+def to_srt(spec: Plan) -> str:
     """SubRip. Empty text for a video without captions."""
     cues = [
-        f"{n}\n{_clock(c.start, ',')} --> {_clock(c.end, ',')}\n{_plain(c.text)}\n"
-        for n, c in enumerate(spec.captions or [], 1)
+        f"{n}\n{_format_clock(c.start, ',')} --> {_format_clock(c.end, ',')}\n"
+        f"{_drop_blank_lines(c.text)}\n"
+        for n, c in enumerate(spec.captions, 1)
     ]
     return "\n".join(cues)
 
 
-def vtt(spec: RenderSpec) -> str:
+def to_vtt(spec: Plan) -> str:
     """WebVTT."""
     cues = [
-        f"{c.id}\n{_clock(c.start, '.')} --> {_clock(c.end, '.')}\n"
-        + _plain(c.text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        f"{c.id}\n{_format_clock(c.start, '.')} --> {_format_clock(c.end, '.')}\n"
+        + _drop_blank_lines(c.text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         + "\n"
-        for c in spec.captions or []
+        for c in spec.captions
     ]
     return "\n".join(["WEBVTT\n", *cues])
 
 
-def _plain(text: str) -> str:
+def _drop_blank_lines(text: str) -> str:
     """A blank line would end the cue."""
     return "\n".join(line for line in text.splitlines() if line.strip())

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from pytoon_pipeline.errors import MediaError, StoreError
-from pytoon_pipeline.media.sound import SoundReport
+from pytoon_pipeline.media.sound_plan import SoundReport
 from pytoon_pipeline.media.trace import (
-    Trace,
+    FrameTrace,
     checksum_packets,
     checksum_sound,
     sketch_sound,
     trace_frames,
 )
-from pytoon_pipeline.spec.timeline import Timeline
+from pytoon_pipeline.plan.timeline import Timeline
 from pytoon_pipeline.store.base import Store
-from pytoon_pipeline.store.seen import still
+from pytoon_pipeline.store.reuse import touch_if_present
 
 
 def drawn_key(name: str) -> str:
@@ -27,32 +27,32 @@ def drawn_key(name: str) -> str:
     return f"drawn/{name}.trace"
 
 
-def keep_trace(store: Store, name: str, trace: Trace) -> None:
+def keep_trace(store: Store, name: str, trace: FrameTrace) -> None:
     """Put a trace under its name."""
     store.put_bytes(drawn_key(name), trace.to_bytes())
 
 
-def load_trace(store: Store, name: str) -> Trace | None:
+def load_trace(store: Store, name: str) -> FrameTrace | None:
     """A trace that was kept; None where there is none, or none that can be read."""
     try:
-        return Trace.from_bytes(store.read_bytes(drawn_key(name)))
+        return FrameTrace.from_bytes(store.read_bytes(drawn_key(name)))
     except (StoreError, MediaError):
         return None
 
 
-def _of_file(store: Store, name: str, path: Path, count: int) -> Trace:
+def _of_file(store: Store, name: str, path: Path, count: int) -> FrameTrace:
     """The trace of an encoded part: as it was drawn, or, where it was made elsewhere or by an
     earlier version, as it was encoded."""
-    trace = load_trace(store, name) if still(store, drawn_key(name)) else None
+    trace = load_trace(store, name) if touch_if_present(store, drawn_key(name)) else None
     if trace is None or len(trace.luma) != count:
         trace = trace_frames(path, count)
         keep_trace(store, name, trace)
     return trace
 
 
-def trace_of_sound(report: SoundReport) -> Trace:
+def trace_of_sound(report: SoundReport) -> FrameTrace:
     """Of what was mastered."""
-    trace = Trace()
+    trace = FrameTrace()
     if report.mastered is not None:
         trace.sketch, trace.levels = sketch_sound(report.mastered)
     return trace
@@ -64,19 +64,19 @@ def plan_trace(
     windows: Sequence[tuple[str, Path]],
     sound: tuple[str, Path],
     store: Store,
-) -> Trace:
+) -> FrameTrace:
     """What a finished video must show and sound like, frame for frame, by its timeline alone.
 
     `segments`, `windows` and `sound` are names and files. A frame within a transition is the
     transition's, any other its segment's. Raises MediaError when a part does not decode.
     """
-    whole = Trace(
-        np.zeros((line.frames, *Trace().luma.shape[1:]), np.uint8),
-        np.zeros((line.frames, *Trace().chroma.shape[1:]), np.uint8),
+    whole = FrameTrace(
+        np.zeros((line.frames, *FrameTrace().luma.shape[1:]), np.uint8),
+        np.zeros((line.frames, *FrameTrace().chroma.shape[1:]), np.uint8),
         np.zeros(line.frames, np.uint32),
     )
 
-    def lay(name: str, path: Path, at: int, first: int, end: int, count: int) -> None:
+    def lay_trace(name: str, path: Path, at: int, first: int, end: int, count: int) -> None:
         trace, packets = _of_file(store, name, path, count), checksum_packets(path)
         if len(packets) != count:
             raise MediaError(f"{path.name} has {len(packets)} frames, not {count}.")
@@ -86,11 +86,11 @@ def plan_trace(
         whole.packets[place] = packets[first:end]
 
     for span, (name, path) in zip(line.spans, segments, strict=True):
-        lay(name, path, span.start, span.head, span.head + span.body, span.count)
+        lay_trace(name, path, span.start, span.head, span.head + span.body, span.count)
     for window, (name, path) in zip(line.windows, windows, strict=True):
-        lay(name, path, window.first, 0, window.count, window.count)
+        lay_trace(name, path, window.first, 0, window.count, window.count)
     name, path = sound
-    heard = load_trace(store, name) or Trace()
+    heard = load_trace(store, name) or FrameTrace()
     whole.sketch, whole.levels = heard.sketch, heard.levels
     # The first packet is the encoder's own lead-in, which no video has; what lies behind the end
     # of the picture is left out, too.

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from pytoon_pipeline.durable import make_folder, replace_file
 from pytoon_pipeline.errors import StoreError
-from pytoon_pipeline.locks import grasp, held
+from pytoon_pipeline.locks import lock_file, try_lock
 from pytoon_pipeline.store import sums
 
 log = logging.getLogger("pytoon.store")
@@ -39,15 +39,17 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,12}")
 
 
 @dataclass(frozen=True)
-class Copy:
+class CachedCopy:
+    """A copy of an object on this machine."""
+
     path: Path
     version: str
-    """As `keep` was told it; empty where that can't be part of a name."""
+    """As it was given to `keep_draft`; empty where that can't be part of a name."""
     used: float
     """Unix time, of its last use."""
 
 
-class Cache:
+class ObjectCache:
     """Copies of one store's objects, below `root / name`. `most` bytes are to hold all that is
     below `root`."""
 
@@ -56,13 +58,14 @@ class Cache:
 
     # Names: <hash of the key>.<bytes>.<version><suffix of the key>
 
-    def _print(self, key: str) -> str:
+    def _key_digest(self, key: str) -> str:
         return hashlib.sha256(key.encode()).hexdigest()[:32]
 
-    def copies(self, key: str, *, recent: bool = False) -> list[Copy]:
-        """The copies of an object that are there, the newest first; with `recent` only those that
-        are safe to use without the key's lock. What a crash left shorter than it was is no copy."""
-        mark, found = self._print(key), []
+    def copies(self, key: str, *, recent: bool = False) -> list[CachedCopy]:
+        """Return the copies of an object that are there, the newest first; with `recent` only those
+        that are safe to use without the key's lock. What a crash left shorter than it was is no
+        copy."""
+        mark, found = self._key_digest(key), []
         with suppress(FileNotFoundError), os.scandir(self.folder / mark[:2]) as entries:
             for entry in entries:
                 if not entry.name.startswith(f"{mark}."):
@@ -72,11 +75,13 @@ class Cache:
                     fresh = time.time() - info.st_atime < _RECENT
                     if info.st_size == int(parts[1]) and (fresh or not recent):
                         version = parts[2] if _VERSION.fullmatch(parts[2]) else ""
-                        found.append((info.st_mtime, Copy(Path(entry), version, info.st_atime)))
+                        found.append(
+                            (info.st_mtime, CachedCopy(Path(entry), version, info.st_atime))
+                        )
         return [copy for _, copy in sorted(found, key=lambda each: -each[0])]
 
-    def use(self, copy: Copy) -> Path:
-        """The copy's path, its use noted."""
+    def use(self, copy: CachedCopy) -> Path:
+        """Return the copy's path, and note its use."""
         now = time.time()
         if abs(now - copy.used) > _NOTED:
             with suppress(OSError):  # Noted or not, it is good to read.
@@ -85,17 +90,22 @@ class Cache:
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Alone, on this machine, in making copies of an object. Not to be taken twice."""
-        with _said(self.folder), held(self._lock(self._print(key)), lambda: None):
+        """Hold the lock under which copies of an object are made on this machine. It must not be
+        entered twice."""
+        with (
+            _report_errors(self.folder),
+            lock_file(self._lock_path(self._key_digest(key)), lambda: None),
+        ):
             yield
 
-    def _lock(self, mark: str) -> Path:
+    def _lock_path(self, mark: str) -> Path:
         return self.folder / "locks" / mark[:3]  # There are 4096, however many objects.
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
-        """A file to write, which `keep` makes a copy of; gone at the end if it was not."""
-        with _said(self.folder):
+        """Yield a file to write, which `keep_draft` makes a copy of; gone at the end if it was
+        not."""
+        with _report_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=".tmp-", dir=self.folder)
             os.close(handle)
@@ -104,10 +114,13 @@ class Cache:
             finally:
                 Path(name).unlink(missing_ok=True)
 
-    def is_whole(self, key: str, copy: Copy) -> bool:
-        """Is a copy still what it was? One that is not is taken away."""
+    def is_whole(self, key: str, copy: CachedCopy) -> bool:
+        """Return whether a copy still is what it was. One that is not is removed."""
         try:
-            if sums.damage(copy.path, sums.read_note(copy.path), sums.named_sum(key)) is None:
+            if (
+                sums.describe_damage(copy.path, sums.read_note(copy.path), sums.named_sum(key))
+                is None
+            ):
                 return True
             log.warning("The copy %s was damaged and was taken away.", copy.path)
             copy.path.unlink(missing_ok=True)
@@ -115,14 +128,12 @@ class Cache:
             pass  # It went just now, or can't be read.
         return False
 
-    def keep(
-        self, key: str, draft: Path, version: str, modified: float, sha256: str = ""
-    ) -> Path:
+    def keep(self, key: str, draft: Path, version: str, modified: float, sha256: str = "") -> Path:
         """Make a whole draft the copy of a version of an object. `modified` is the object's Unix
         time, `sha256` the draft's, where it is known."""
-        mark = self._print(key)
+        mark = self._key_digest(key)
         # What can't be part of a name is never found again: such a copy serves once.
-        shown = version if _VERSION.fullmatch(version) else "~" + self._print(version)
+        shown = version if _VERSION.fullmatch(version) else "~" + self._key_digest(version)
         suffix = PurePosixPath(key).suffix
         name = f"{mark}.{draft.stat().st_size}.{shown}" + (
             suffix if _SUFFIX.fullmatch(suffix) else ""
@@ -132,31 +143,31 @@ class Cache:
         draft.chmod(0o644)
         os.utime(draft, (time.time(), modified))
         if sha256:
-            sums.write_note(draft, sums.Sum(sha256, draft.stat().st_size))
-            sums.remember(draft, sha256)
+            sums.write_note(draft, sums.StoredSum(sha256, draft.stat().st_size))
+            sums.remember_sum(draft, sha256)
         replace_file(draft, target)
         self.tidy()
         return target
 
     def drop(self, key: str) -> None:
-        """Forget an object that is no more."""
+        """Remove the copies of an object that was deleted."""
         for copy in self.copies(key):
             copy.path.unlink(missing_ok=True)
 
     # Room -----------------------------------------------------------------------------------------
 
     def tidy(self, *, now: bool = False) -> None:
-        """Take away what there is no room for, the longest unused first, and old versions; but
-        nothing that was used in the last two hours. Looks only every five minutes, unless it is
-        to be `now`."""
+        """Remove what there is no room for, the longest unused first, and old versions; but nothing
+        that was used in the last two hours. Looks only every five minutes, unless it is to be
+        `now`."""
         mark = self.root / "swept"
         with suppress(OSError):  # Another may do the same; a tidier cache is not worth a failure.
             if not now and mark.exists() and abs(time.time() - mark.stat().st_mtime) < PAUSE:
                 return
             mark.touch()
-            self._tidy()
+            self._tidy_folder()
 
-    def _tidy(self) -> None:
+    def _tidy_folder(self) -> None:
         long_ago = time.time() - IN_USE
         copies: list[tuple[float, float, int, Path]] = []  # used, modified, bytes
         for path in self.root.rglob("*"):
@@ -178,7 +189,7 @@ class Cache:
 
     def _take_away(self, path: Path, long_ago: float) -> bool:
         """Only if nobody begins to use it: that is noted under the same lock."""
-        lock = grasp(path.parent.parent / "locks" / path.name[:3])
+        lock = try_lock(path.parent.parent / "locks" / path.name[:3])
         if lock is None:
             return False
         with lock:
@@ -189,7 +200,7 @@ class Cache:
 
 
 @contextmanager
-def _said(folder: Path) -> Iterator[None]:
+def _report_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -17,10 +17,10 @@ from pytoon_pipeline.store import sums
 from pytoon_pipeline.store.base import (
     CONTENT,
     OWN,
-    Damaged,
-    Missing,
+    DamagedObjectError,
+    ObjectNotFoundError,
     Store,
-    Stored,
+    StoredObject,
     checked_key,
 )
 
@@ -30,13 +30,15 @@ _DAMAGED = ".tmp-damaged-"
 
 
 class FolderStore(Store):
+    """A store in a folder of this machine. Its methods are those of `Store`."""
+
     shared = False
 
     def __init__(self, root: Path):
         super().__init__()
         self.root = Path(root).absolute()
 
-    def _path(self, key: str) -> Path:
+    def _path_of(self, key: str) -> Path:
         return self.root / checked_key(key)
 
     def exists(self, key: str) -> bool:
@@ -45,18 +47,20 @@ class FolderStore(Store):
     # Putting ------------------------------------------------------------------------------------
 
     def put(self, key: str, source: Path, *, once: bool = False, move: bool = False) -> bool:
-        return self._publish(key, once, lambda temporary: sums.bring(source, temporary, move))
+        return self._publish_object(
+            key, once, lambda temporary: sums.bring_contents(source, temporary, move)
+        )
 
     def put_bytes(self, key: str, data: bytes, *, once: bool = False) -> bool:
-        def write(temporary: Path) -> str:
+        def write_data(temporary: Path) -> str:
             temporary.write_bytes(data)
             return hashlib.sha256(data).hexdigest()
 
-        return self._publish(key, once, write)
+        return self._publish_object(key, once, write_data)
 
-    def _publish(self, key: str, once: bool, write: Callable[[Path], str]) -> bool:
+    def _publish_object(self, key: str, once: bool, write: Callable[[Path], str]) -> bool:
         """`write` fills a file and returns its SHA-256."""
-        target = self._path(key)
+        target = self._path_of(key)
         try:
             make_folder(target.parent)
             # The temporary name lies in the same folder, so that the rename is atomic.
@@ -67,10 +71,10 @@ class FolderStore(Store):
                 digest = write(temporary)
                 sums.check_name(key, digest)
                 temporary.chmod(0o644)
-                self._note(key, temporary, sums.Sum(digest, temporary.stat().st_size))
-                sums.remember(temporary, digest)
+                self._note_sum(key, temporary, sums.StoredSum(digest, temporary.stat().st_size))
+                sums.remember_sum(temporary, digest)
                 if once:
-                    return self._link(key, temporary, target)
+                    return self._link_once(key, temporary, target)
                 replace_file(temporary, target)
                 return True
             finally:
@@ -79,7 +83,7 @@ class FolderStore(Store):
             why = error.strerror or error
             raise StoreError(f"{key} can't be written to {self.root}: {why}.") from error
 
-    def _link(self, key: str, temporary: Path, target: Path) -> bool:
+    def _link_once(self, key: str, temporary: Path, target: Path) -> bool:
         for _ in range(_TRIES):
             try:
                 link_file(temporary, target)  # Unlike a rename it fails where something is.
@@ -91,7 +95,7 @@ class FolderStore(Store):
 
     # Damage -------------------------------------------------------------------------------------
 
-    def _note(self, key: str, file: Path, found: sums.Sum) -> None:
+    def _note_sum(self, key: str, file: Path, found: sums.StoredSum) -> None:
         """Where the file can't bear its own sum, one that never changes lies elsewhere. It need not
         be synced: the file is, and one without a note counts as whole."""
         if sums.write_note(file, found) or key.partition("/")[0] not in CONTENT:
@@ -103,26 +107,26 @@ class FolderStore(Store):
     def _note_of(self, key: str) -> Path:
         return self.root / ".sums" / key
 
-    def _known(self, key: str, path: Path) -> sums.Sum | None:
+    def _known_sum(self, key: str, path: Path) -> sums.StoredSum | None:
         own = sums.read_note(path)
         if own is None and key.partition("/")[0] in CONTENT:
             with suppress(OSError, UnicodeDecodeError):
                 own = sums.parse_note(self._note_of(key).read_text(encoding="ascii"))
         return own
 
-    def whole(self, key: str) -> Stored | None:
-        path = self._path(key)
+    def whole(self, key: str) -> StoredObject | None:
+        path = self._path_of(key)
         try:
-            return self._whole(key, path)
-        except Damaged:
+            return self._check_whole(key, path)
+        except DamagedObjectError:
             return None
 
-    def _whole(self, key: str, path: Path) -> Stored | None:
+    def _check_whole(self, key: str, path: Path) -> StoredObject | None:
         try:
             info = path.stat()
             if not path.is_file():
                 return None
-            why = sums.damage(path, self._known(key, path), sums.named_sum(key))
+            why = sums.describe_damage(path, self._known_sum(key, path), sums.named_sum(key))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -130,10 +134,10 @@ class FolderStore(Store):
                 f"{key} in the store {self.root} can't be read: {error.strerror or error}."
             ) from error
         if why is None:
-            return Stored(key, info.st_size, info.st_mtime)
+            return StoredObject(key, info.st_size, info.st_mtime)
         try:
             if path.stat().st_ino != info.st_ino:
-                return self._whole(key, path)  # Another was put there meanwhile.
+                return self._check_whole(key, path)  # Another was put there meanwhile.
             # Kept for a while, for whoever wants to know what happened to it.
             aside = Path(tempfile.mkdtemp(prefix=_DAMAGED, dir=path.parent)) / path.name
             os.replace(path, aside)
@@ -145,34 +149,36 @@ class FolderStore(Store):
                 f"{key} in the store {self.root} is damaged ({why}) and can't be taken away: "
                 f"{error.strerror or error}. Delete it; it is made again."
             ) from error
-        raise self._lose(key, why)
+        raise self._report_damage(key, why)
 
     # Getting ------------------------------------------------------------------------------------
 
     def local(self, key: str) -> Path:
-        path = self._path(key)
-        if self._whole(key, path) is None:
-            raise Missing(f"{key} is not in the store {self.root}.")
+        path = self._path_of(key)
+        if self._check_whole(key, path) is None:
+            raise ObjectNotFoundError(f"{key} is not in the store {self.root}.")
         return path
 
     def read_bytes(self, key: str) -> bytes:
         return self.local(key).read_bytes()
 
-    def stat(self, key: str) -> Stored | None:
+    def stat(self, key: str) -> StoredObject | None:
         try:
-            info = self._path(key).stat()
+            info = self._path_of(key).stat()
         except OSError:
             return None
-        return Stored(key, info.st_size, info.st_mtime) if self._path(key).is_file() else None
+        return (
+            StoredObject(key, info.st_size, info.st_mtime) if self._path_of(key).is_file() else None
+        )
 
-    def objects(self, prefix: str) -> Iterator[Stored]:
-        folder = self._path(prefix) if prefix else self.root
-        for key in sorted(self._keys(folder)):
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        folder = self._path_of(prefix) if prefix else self.root
+        for key in sorted(self._iterate_keys(folder)):
             stored = self.stat(key)
             if stored is not None:  # It may have gone since.
                 yield stored
 
-    def _keys(self, folder: Path) -> Iterator[str]:
+    def _iterate_keys(self, folder: Path) -> Iterator[str]:
         for at, folders, files in os.walk(folder):
             folders[:] = [name for name in folders if not name.startswith(OWN)]
             for name in files:
@@ -182,7 +188,7 @@ class FolderStore(Store):
     # Taking away --------------------------------------------------------------------------------
 
     def delete(self, key: str) -> None:
-        path = self._path(key)
+        path = self._path_of(key)
         try:
             path.unlink(missing_ok=True)
             self._note_of(key).unlink(missing_ok=True)
@@ -200,7 +206,7 @@ class FolderStore(Store):
         return gone
 
     def url(self, key: str) -> str:
-        return self._path(key).as_uri()
+        return self._path_of(key).as_uri()
 
     def place(self, key: str) -> str:
-        return str(self._path(key))
+        return str(self._path_of(key))

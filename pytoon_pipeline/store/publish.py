@@ -1,4 +1,4 @@
-"""Folders for people, outside the store: whole or not at all."""
+"""Write folders for people, outside the store: each appears whole or not at all."""
 
 from __future__ import annotations
 

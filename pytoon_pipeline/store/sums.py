@@ -23,12 +23,12 @@ _ATTRIBUTE = "user.pytoon.sum"
 _NOTE = re.compile(r"([0-9a-f]{64}) (\d{1,19})\n")
 _MEDIUM = re.compile(r"media/([0-9a-f]{64})(\.[^/]*)?")
 _MAY_BE_EMPTY = ("", ".srt", ".vtt", ".txt", ".csv")
-_MOST = 8192
+_MAXIMUM = 8192
 """Files whose sum this process remembers."""
 
 
 @dataclass(frozen=True)
-class Sum:
+class StoredSum:
     """What a file is known to hold."""
 
     sha256: str
@@ -36,19 +36,20 @@ class Sum:
     """None where only the hash is known."""
 
     def as_text(self) -> str:
+        """Return the sum as the text that is stored beside an object."""
         return f"{self.sha256} {self.bytes}\n"
 
 
-def parse_note(text: str) -> Sum | None:
-    """A sum as it was noted; None for what is no whole note."""
+def parse_note(text: str) -> StoredSum | None:
+    """Return a sum as it was noted; None for what is no whole note."""
     said = _NOTE.fullmatch(text)
-    return Sum(said[1], int(said[2])) if said else None
+    return StoredSum(said[1], int(said[2])) if said else None
 
 
-def named_sum(key: str) -> Sum | None:
-    """The sum that the key itself says: that of a medium."""
+def named_sum(key: str) -> StoredSum | None:
+    """Return the sum that the key itself names, which only that of a medium does; else None."""
     said = _MEDIUM.fullmatch(key)
-    return Sum(said[1], None) if said else None
+    return StoredSum(said[1], None) if said else None
 
 
 def check_name(key: str, sha256: str) -> None:
@@ -76,42 +77,43 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _identity(info: os.stat_result) -> _Identity:
+def _file_identity(info: os.stat_result) -> _Identity:
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
 
 
-def remember(path: Path, sha256: str) -> None:
-    """What was summed while the file was written need not be read again."""
+def remember_sum(path: Path, sha256: str) -> None:
+    """Remember the sum of a file that was computed while it was written, so that it need not be
+    read again."""
     with _lock:
-        _known[_identity(os.stat(path))] = sha256
-        while len(_known) > _MOST:
+        _known[_file_identity(os.stat(path))] = sha256
+        while len(_known) > _MAXIMUM:
             _known.popitem(last=False)
 
 
 def forget_all() -> None:
-    """Every file is read again, as by a new process."""
+    """Forget all sums, so that every file is read again, as by a new process."""
     with _lock:
         _known.clear()
 
 
 def sum_of(path: Path) -> str:
-    """SHA-256 of a file, in hex; read once in a process while its length and time of writing stay
-    as they are. OSError when it can't be read."""
+    """Return the SHA-256 of a file, in hex; read once in a process while its length and time of
+    writing stay as they are. Raises OSError when it can't be read."""
     with open(path, "rb") as file:
-        before = _identity(os.fstat(file.fileno()))
+        before = _file_identity(os.fstat(file.fileno()))
         with _lock:
             found = _known.get(before)
         if found is None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-            if _identity(os.fstat(file.fileno())) == before:
+            if _file_identity(os.fstat(file.fileno())) == before:
                 with _lock:
                     _known[before] = found
     return found
 
 
-def bring(source: Path, target: Path, move: bool) -> str:
-    """The contents of a file, in another of one's own; moved where it may be, and that is possible.
-    Returns their SHA-256. OSError when one of them can't be read or written."""
+def bring_contents(source: Path, target: Path, move: bool) -> str:
+    """Copy the contents of a file to another, or move it where that is allowed and possible.
+    Returns their SHA-256. Raises OSError when one of them can't be read or written."""
     if move:
         with suppress(OSError):  # Another file system.
             os.replace(source, target)
@@ -127,7 +129,7 @@ def bring(source: Path, target: Path, move: bool) -> str:
 # Notes -------------------------------------------------------------------------------------------
 
 
-def write_note(path: Path, found: Sum) -> bool:
+def write_note(path: Path, found: StoredSum) -> bool:
     """Note the sum at the file itself. False where the file system has no place for it."""
     try:
         os.setxattr(path, _ATTRIBUTE, found.as_text().encode())
@@ -136,16 +138,17 @@ def write_note(path: Path, found: Sum) -> bool:
     return True
 
 
-def read_note(path: Path) -> Sum | None:
+def read_note(path: Path) -> StoredSum | None:
+    """Return the sum that was noted for a file, or None where there is none."""
     with suppress(OSError, AttributeError, UnicodeDecodeError):
         return parse_note(os.getxattr(path, _ATTRIBUTE).decode())
     return None
 
 
-def damage(path: Path, *known: Sum | None) -> str | None:
-    """What is wrong with a file, in a few words; None when nothing is. Of one of which nothing is
-    known, a video or a document must hold something.
-    OSError when it can't be read."""
+def describe_damage(path: Path, *known: StoredSum | None) -> str | None:
+    """Return what is wrong with a file, in a few words; None when nothing is. Of one of which
+    nothing is known, a video or a document must hold something. Raises OSError when it can't be
+    read."""
     length = os.stat(path).st_size
     if length == 0 and not any(known) and path.suffix not in _MAY_BE_EMPTY:
         return "0 bytes"

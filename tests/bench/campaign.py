@@ -26,22 +26,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dagster as dg
 from deployment import Deployment, Postgres, ended, tiny
+from ledger_states import force_state
 from redis_server import RedisServer
 from workers import WorkerProcess
 
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.briefs.source import content_hash
-from pytoon_pipeline.briefs.source import look as source_look
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
-from pytoon_pipeline.defs.watch import gather, look_around
+from pytoon_pipeline.briefs.source import read_signature as source_look
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
+from pytoon_pipeline.intake.ledger import Ledger
+from pytoon_pipeline.intake.requests import gather_sources, plan_requests
 from pytoon_pipeline.settings import load_settings
 
 _WARM = """run_launcher:
-  module: pytoon_pipeline.defs.launcher
-  class: WarmRunLauncher
+  module: pytoon_pipeline.runtime.prefork_launcher
+  class: PreforkRunLauncher
   config: {}"""
 _CELERY = """run_launcher:
-  module: pytoon_pipeline.defs.celery
+  module: pytoon_pipeline.runtime.celery_launcher
   class: CeleryLauncher
   config: {broker: {env: PYTOON_BROKER}}"""
 _PLAIN = """run_launcher:
@@ -59,25 +60,23 @@ def look(count: int) -> None:
             own.mkdir(parents=True)
             (own / "brief.yaml").write_text(f"media: [a.jpg]\nhook: Line {i}\n")
             (own / "a.jpg").write_bytes(bytes([i % 256]) * 2000)
-        settings = load_settings(
-            {"PYTOON_HOME": f"{folder}/home", "PYTOON_BRIEFS_DIR": str(root)}
-        )
+        settings = load_settings({"PYTOON_HOME": f"{folder}/home", "PYTOON_BRIEFS_DIR": str(root)})
         ledger = Ledger(settings.ledger)
         print(f"\n| look at {count} briefs | s |\n|---|---|")
         later = time.time() + 60
         for name in ("the first, nothing known", "the second", "the third"):
             began = time.monotonic()
-            sources, _ = gather(settings)
-            found = look_around(ledger, sources, now=later)
+            sources, _ = gather_sources(settings)
+            found = plan_requests(ledger, sources, now=later)
             spent = time.monotonic() - began
             print(f"| {name}: {len(found.requests)} runs requested | {spent:.2f} |")
         for source in sources:
             values = {"content_hash": content_hash(source), "look": source_look(source)}
-            ledger.note(ledger.register(source), state="done", **values)
+            force_state(ledger, ledger.register(source), state="done", **values)
         began = time.monotonic()
-        sources, _ = gather(settings)
+        sources, _ = gather_sources(settings)
         gathered = time.monotonic() - began
-        found = look_around(ledger, sources, confirmed=10**6, now=later)
+        found = plan_requests(ledger, sources, confirmed=10**6, now=later)
         spent = time.monotonic() - began
         assert not found.requests and not found.unfinished
         print(f"| when nothing is new ({gathered:.2f} s of it to find them) | {spent:.2f} |")

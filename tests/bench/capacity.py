@@ -36,11 +36,11 @@ import numpy as np
 import yaml
 from render_ratio import tree_memory
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.briefs.source import BriefSource
-from pytoon_pipeline.settings import cpus, load_settings
+from pytoon_pipeline.intake.folders import find_sources
+from pytoon_pipeline.settings import count_cpus, load_settings
 from pytoon_pipeline.store import Store
-from pytoon_pipeline.store.base import Stored
+from pytoon_pipeline.store.base import StoredObject
 
 ROOT = Path(__file__).resolve().parents[2]
 MIX = "kettle,candle-offer,monday"
@@ -111,10 +111,10 @@ class Counting(Store):
     def exists(self, key: str) -> bool:
         return self._store.exists(key)
 
-    def stat(self, key: str) -> Stored | None:
+    def stat(self, key: str) -> StoredObject | None:
         return self._store.stat(key)
 
-    def objects(self, prefix: str) -> Iterator[Stored]:
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
         return self._store.objects(prefix)
 
     def delete(self, key: str) -> None:
@@ -152,14 +152,14 @@ def copy(brief: Path, folder: Path, number: int, **changes: object) -> BriefSour
 def render(source: BriefSource, services) -> tuple[float, list[str]]:
     """A brief from its folder to its last document; the video's seconds, and the checks that did
     not pass."""
-    from pytoon_pipeline.stages.assemble import assemble
+    from pytoon_pipeline.stages.assemble import assemble_video
     from pytoon_pipeline.stages.compile import compile_source
-    from pytoon_pipeline.stages.finish import make_thumbnail, write_metrics
+    from pytoon_pipeline.stages.results import make_thumbnail, write_metrics
     from pytoon_pipeline.stages.segments import render_segments
 
     spec = compile_source(source, services)
     segments = render_segments(spec, services, source.key, fresh=True)
-    video = assemble(spec, segments, services, source.key, fresh=True)
+    video = assemble_video(spec, segments, services, source.key, fresh=True)
     make_thumbnail(spec, video, services, source.key)
     metrics = write_metrics(spec, segments, video, services, source.key)
     return video.frames / video.rate, [v.name for v in metrics.verdicts if not v.passed]
@@ -198,10 +198,18 @@ def work(process: int, threads: int, briefs: list[str], place: str, ready, start
         brief = mix[(process + number) % len(mix)].name
         done.put(
             Video(
-                process, brief, seconds, long, own_now - own, children_now - children, failed,
-                store.written, store.read, store.count,
+                process,
+                brief,
+                seconds,
+                long,
+                own_now - own,
+                children_now - children,
+                failed,
+                store.written,
+                store.read,
+                store.count,
             )
-        )  # fmt: skip
+        )
         number += 1
         source = fresh(number)
 
@@ -297,12 +305,12 @@ def told(box, workers: list, seconds: float):
 def rows(text: str) -> list[tuple[int, int]]:
     """`1,4x4,16x1` -> processes and threads each; threads left out share the cores."""
     if not text:
-        counts = [2**n for n in range(8) if 2**n < cpus()] + [cpus()]
+        counts = [2**n for n in range(8) if 2**n < count_cpus()] + [count_cpus()]
         text = ",".join(map(str, counts))
     found = []
     for item in text.split(","):
         processes, _, threads = item.partition("x")
-        found.append((int(processes), int(threads or max(1, cpus() // int(processes)))))
+        found.append((int(processes), int(threads or max(1, count_cpus() // int(processes)))))
     return found
 
 
@@ -360,7 +368,7 @@ def main() -> None:
     chosen = options.parse_args()
     # A time limit from outside ends the processes too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print(f"{cpus()} cores, load before {os.getloadavg()[0]:.1f}; 1080x1920, {chosen.mix}\n")
+    print(f"{count_cpus()} cores, load before {os.getloadavg()[0]:.1f}; 1080x1920, {chosen.mix}\n")
     print(HEAD, flush=True)
     found = []
     for processes, threads in rows(chosen.processes):

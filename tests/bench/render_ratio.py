@@ -100,22 +100,22 @@ def timed(argv: list[str], env: dict[str, str]) -> tuple[float, int]:
 
 def raw_frames(brief: Path, home: Path, target: Path) -> int:
     """All frames of the video as they are given to x264, without transitions; their number."""
-    from pytoon_pipeline.briefs.folder import find_sources
+    from pytoon_pipeline.intake.folders import find_sources
+    from pytoon_pipeline.plan.segment_jobs import segment_jobs
+    from pytoon_pipeline.plan.timeline import build_timeline
     from pytoon_pipeline.settings import load_settings
-    from pytoon_pipeline.spec.job import segment_jobs
-    from pytoon_pipeline.spec.timeline import timeline
     from pytoon_pipeline.stages.compile import compile_source
-    from pytoon_pipeline.stages.finishing import Finishing
+    from pytoon_pipeline.stages.finishing import SegmentFinishing
     from pytoon_pipeline.stages.services import open_services
 
     services = open_services(load_settings({"PYTOON_HOME": str(home)}))
     spec = compile_source(find_sources([brief])[0], services)
     frames = 0
     with target.open("wb") as out:
-        for job in segment_jobs(spec, timeline(spec)):
+        for job in segment_jobs(spec, build_timeline(spec)):
             media = {a.id: services.store.local(a.key) for a in job.all_assets}
             footage = services.engines.all()[0].render(job, media, home, lambda n: None)
-            drawn = Finishing(job, services.fonts, media).over(footage)
+            drawn = SegmentFinishing(job, services.fonts, media).over(footage)
             for index, planes in enumerate(drawn):
                 if job.head <= index < job.head + job.body:
                     for plane in planes:
@@ -135,7 +135,7 @@ def x264_alone(raw: Path, out: Path) -> list[str]:
     graph = encode_graph(
         out, size=(1080, 1920), rate=30, keyframes=[0], settings=services.video_settings
     )
-    argv = ffmpeg.command(graph)
+    argv = ffmpeg.build_command(graph)
     at = next(i for i, a in enumerate(argv) if a in ("pipe:", "pipe:0", "-"))
     argv[at] = str(raw)
     return argv

@@ -31,22 +31,28 @@ import yaml
 from PIL import Image, ImageDraw
 from spoils import SPOILS, compile_small, make_good, write_voice
 
-from pytoon_pipeline.briefs.folder import find_sources
 from pytoon_pipeline.errors import BriefError, PytoonError
+from pytoon_pipeline.intake.folders import find_sources
 from pytoon_pipeline.media import ffmpeg
-from pytoon_pipeline.media.sound import RATE
+from pytoon_pipeline.media.loudness import RATE
 from pytoon_pipeline.settings import load_settings
-from pytoon_pipeline.stages.assemble import assemble
-from pytoon_pipeline.stages.finish import judge
+from pytoon_pipeline.stages.assemble import assemble_video
+from pytoon_pipeline.stages.results import judge_video
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import Services, open_services
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "alarms.md"
 PRESETS = [
-    ("hero", "bold"), ("hero", "daylight"), ("hero", "editorial"),
-    ("overlay", "shelf"), ("overlay", "spotlight"), ("overlay", "studio"),
-    ("meme", "caption"), ("meme", "classic"), ("meme", "modern"),
+    ("hero", "bold"),
+    ("hero", "daylight"),
+    ("hero", "editorial"),
+    ("overlay", "shelf"),
+    ("overlay", "spotlight"),
+    ("overlay", "studio"),
+    ("meme", "caption"),
+    ("meme", "classic"),
+    ("meme", "modern"),
 ]
 BRANDS = ["morrow", "neutral"]
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".avif"}
@@ -102,8 +108,9 @@ def _product(size: tuple[int, int], ground, colour, share: float = 0.4) -> Image
 
 def _cut_out(size: tuple[int, int], colour) -> Image.Image:
     image = Image.new("RGBA", size, (0, 0, 0, 0))
-    ImageDraw.Draw(image).ellipse([size[0] // 8, size[1] // 8, size[0] * 7 // 8, size[1] * 7 // 8],
-                                  fill=(*colour, 255))
+    ImageDraw.Draw(image).ellipse(
+        [size[0] // 8, size[1] // 8, size[0] * 7 // 8, size[1] * 7 // 8], fill=(*colour, 255)
+    )
     return image
 
 
@@ -124,8 +131,10 @@ def draw_pictures(folder: Path) -> list[Path]:
         "noise": _noise(tall, 1),
         "noise-coarse": _noise(wide, 2, 16),
         "noise-soft": (_noise(square, 3) // 16 + 120).astype(np.uint8),
-        "checks": np.kron(np.indices((40, 40)).sum(0)[..., None] % 2, np.ones((20, 20, 3)))
-        .astype(np.uint8) * 255,
+        "checks": np.kron(np.indices((40, 40)).sum(0)[..., None] % 2, np.ones((20, 20, 3))).astype(
+            np.uint8
+        )
+        * 255,
         "stripes": np.broadcast_to(
             ((np.arange(1280) // 9 % 2) * 255).astype(np.uint8)[:, None, None], (1280, 720, 3)
         ),
@@ -163,8 +172,11 @@ _CLIPS: dict[str, tuple[str, str | None]] = {
     "test": ("testsrc2=s=360x640:r=30:d={d}", _TONE),
     "bars": ("smptehdbars=s=640x360:r=25:d={d}", _TONE),
     "mandelbrot": ("mandelbrot=s=360x640:r=24,trim=duration={d}", None),
-    "life": ("life=s=180x320:r=10:mold=10:ratio=0.2:death_color=#202030:life_color=#80A0C0,"
-             "scale=360:640:flags=neighbor,trim=duration={d}", None),
+    "life": (
+        "life=s=180x320:r=10:mold=10:ratio=0.2:death_color=#202030:life_color=#80A0C0,"
+        "scale=360:640:flags=neighbor,trim=duration={d}",
+        None,
+    ),
     "gradients": ("gradients=s=360x640:r=30:d={d}:speed=0.02", _TONE),
     "gradients-slow": ("gradients=s=640x360:r=60:d={d}:speed=0.002", None),
     "black": ("color=black:s=360x640:r=30:d={d}", _TONE),
@@ -173,8 +185,10 @@ _CLIPS: dict[str, tuple[str, str | None]] = {
     "fade-out": ("testsrc2=s=640x360:r=25:d={d},fade=out:st=1.5:d=0.8", _TONE),
     "fade-both": ("smptebars=s=360x640:r=30:d={d},fade=in:st=0.3:d=0.5,fade=out:st=2:d=0.5", None),
     "fade-white": ("testsrc2=s=360x640:r=30:d={d},fade=in:d=1:color=white", None),
-    "black-middle": ("testsrc2=s=360x640:r=30:d={d},drawbox=t=fill:c=black:"
-                     "enable='between(t,1,1.6)'", _TONE),
+    "black-middle": (
+        "testsrc2=s=360x640:r=30:d={d},drawbox=t=fill:c=black:enable='between(t,1,1.6)'",
+        _TONE,
+    ),
     "stops": ("testsrc2=s=360x640:r=30:d={d},loop=loop=45:size=1:start=20", None),
     "still": ("testsrc=s=360x640:r=30:d=0.03,loop=loop=120:size=1", _TONE),
     "noise": ("color=gray:s=360x640:r=30:d={d},noise=alls=60:allf=t", None),
@@ -183,8 +197,10 @@ _CLIPS: dict[str, tuple[str, str | None]] = {
     "slow-rate": ("testsrc2=s=360x640:r=12:d={d}", None),
     "ntsc": ("testsrc2=s=360x640:r=30000/1001:d={d}", _TONE),
     "night": ("testsrc2=s=360x640:r=30:d={d},eq=brightness=-0.35:contrast=0.2", None),
-    "pattern": ("cellauto=s=180x320:r=15:rule=110,scale=360:640:flags=neighbor,"
-                "trim=duration={d}", None),
+    "pattern": (
+        "cellauto=s=180x320:r=15:rule=110,scale=360:640:flags=neighbor,trim=duration={d}",
+        None,
+    ),
     "muted": ("testsrc2=s=360x640:r=30:d={d}", "anullsrc=r=48000:cl=stereo,atrim=duration={d}"),
     "left-only": ("testsrc2=s=360x640:r=30:d={d}", _TONE + ",pan=stereo|c0=c0|c1=0*c0"),
     "upside-down-sound": ("testsrc2=s=360x640:r=30:d={d}", _TONE + ",pan=stereo|c0=c0|c1=-1*c0"),
@@ -197,16 +213,35 @@ def make_clips(folder: Path, seconds: float = 3.0) -> list[Path]:
     paths = []
     for name, (picture, sound) in _CLIPS.items():
         path = folder / f"{name}.mp4"
-        argv = [ffmpeg.exe(), "-v", "error", "-y", "-f", "lavfi", "-i",
-                picture.replace("{d}", str(seconds))]
+        argv = [
+            ffmpeg.find_executable(),
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            picture.replace("{d}", str(seconds)),
+        ]
         if sound:
             argv += ["-f", "lavfi", "-i", sound.replace("{d}", str(seconds)), "-c:a", "aac"]
-        argv += ["-t", str(seconds), "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt",
-                 "yuv420p", str(path)]
+        argv += [
+            "-t",
+            str(seconds),
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-pix_fmt",
+            "yuv420p",
+            str(path),
+        ]
         subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
         paths.append(path)
-    for name, ink, ground in (("scroll", (30, 30, 30), "white"),
-                              ("scroll-dark", (210, 210, 210), (16, 16, 18))):
+    for name, ink, ground in (
+        ("scroll", (30, 30, 30), "white"),
+        ("scroll-dark", (210, 210, 210), (16, 16, 18)),
+    ):
         page = _page((390, 2532), ink, ground, 9, images=True)
         raw = []
         for frame in range(round(seconds * 30)):
@@ -215,9 +250,31 @@ def make_clips(folder: Path, seconds: float = 3.0) -> list[Path]:
             raw.append(page.crop((0, int(at), 390, int(at) + 844)).tobytes())
         path = folder / f"{name}.mp4"
         subprocess.run(
-            [ffmpeg.exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s",
-             "390x844", "-r", "30", "-i", "pipe:", "-c:v", "libx264", "-preset", "ultrafast",
-             "-pix_fmt", "yuv420p", str(path)], input=b"".join(raw), check=True,
+            [
+                ffmpeg.find_executable(),
+                "-v",
+                "error",
+                "-y",
+                "-f",
+                "rawvideo",
+                "-pix_fmt",
+                "rgb24",
+                "-s",
+                "390x844",
+                "-r",
+                "30",
+                "-i",
+                "pipe:",
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-pix_fmt",
+                "yuv420p",
+                str(path),
+            ],
+            input=b"".join(raw),
+            check=True,
         )
         paths.append(path)
     return paths
@@ -233,9 +290,20 @@ def _save(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
 
 
 def _save_float(path: Path, samples: np.ndarray) -> Path:
-    argv = ["-f", "f32le", "-ar", RATE, "-ac", samples.shape[1], "-i", "pipe:", "-c:a",
-            "pcm_f32le", ffmpeg.url(path)]
-    with ffmpeg.Pipe(argv, f"make {path.name}") as pipe:
+    argv = [
+        "-f",
+        "f32le",
+        "-ar",
+        RATE,
+        "-ac",
+        samples.shape[1],
+        "-i",
+        "pipe:",
+        "-c:a",
+        "pcm_f32le",
+        ffmpeg.to_ffmpeg_url(path),
+    ]
+    with ffmpeg.FfmpegPipe(argv, f"make {path.name}") as pipe:
         pipe.write(samples.astype(np.float32))
     return path
 
@@ -253,21 +321,30 @@ def make_voices(folder: Path) -> list[Path]:
     broken[1000:1100] = np.nan
     broken[9000, 0] = np.inf
     made = {
-        "offset": mono * 0.8 + 0.2, "offset-half": mono * 0.5 + 0.45,
-        "offset-quiet": mono * 0.05 + 0.1, "drifts": mono * 0.6 + 0.3 * np.sin(2 * np.pi * 0.4 * t),
+        "offset": mono * 0.8 + 0.2,
+        "offset-half": mono * 0.5 + 0.45,
+        "offset-quiet": mono * 0.05 + 0.1,
+        "drifts": mono * 0.6 + 0.3 * np.sin(2 * np.pi * 0.4 * t),
         "rumble": mono * 0.6 + 0.3 * np.sin(2 * np.pi * 7 * t),
         "offset-one-side": both + [[0.3, 0.0]],
-        "upside-down": mono * [[1, -1]], "nearly-upside-down": mono * [[1, -0.8]],
-        "half-upside-down": turned, "left": mono * [[1, 0]], "right": mono * [[0, 1]],
+        "upside-down": mono * [[1, -1]],
+        "nearly-upside-down": mono * [[1, -0.8]],
+        "half-upside-down": turned,
+        "left": mono * [[1, 0]],
+        "right": mono * [[0, 1]],
         "left-with-noise": mono * [[1, 0]] + 0.001 * rng.standard_normal(both.shape),
         "by-turns": np.hstack([mono * half, mono * (1 - half)]),
         "two-microphones": np.hstack([mono, np.roll(mono, 300, axis=0)]),
-        "quiet": mono * 0.01, "very-quiet": mono * 0.001, "loud": np.clip(mono * 6, -1, 1),
-        "short": mono[: round(0.3 * RATE)], "shorter": mono[: round(0.12 * RATE)],
+        "quiet": mono * 0.01,
+        "very-quiet": mono * 0.001,
+        "loud": np.clip(mono * 6, -1, 1),
+        "short": mono[: round(0.3 * RATE)],
+        "shorter": mono[: round(0.12 * RATE)],
         "late": np.concatenate([np.zeros((2 * RATE, 1)), mono]),
         "late-offset": np.concatenate([np.zeros((RATE, 1)), mono + 0.2]),
         "noisy": mono * 0.3 + 0.02 * rng.standard_normal(mono.shape),
-        "silent": np.zeros((RATE, 1)), "click": np.where(t[:RATE] == t[RATE // 2], 0.9, 0.0),
+        "silent": np.zeros((RATE, 1)),
+        "click": np.where(t[:RATE] == t[RATE // 2], 0.9, 0.0),
         "surround": np.hstack([0 * mono, 0 * mono, mono, 0 * mono, 0 * mono, 0 * mono]),
         "recorder": np.hstack([0 * mono] * 3 + [mono] + [0 * mono] * 4),
     }
@@ -288,13 +365,17 @@ def make_music(folder: Path) -> list[Path]:
     wide = 0.1 * rng.standard_normal((n, 2))
     beats = np.exp(-((t * 2) % 1) * 25) * rng.standard_normal((n, 1)) * 0.5
     made = {
-        "chord": np.repeat(chord, 2, 1), "wide": wide, "beats": np.repeat(beats, 2, 1),
-        "upside-down": chord * [[1, -1]], "one-sided": beats * [[1, 0]],
-        "wider": chord + np.hstack([beats, -beats]), "quiet": np.repeat(chord, 2, 1) * 0.003,
+        "chord": np.repeat(chord, 2, 1),
+        "wide": wide,
+        "beats": np.repeat(beats, 2, 1),
+        "upside-down": chord * [[1, -1]],
+        "one-sided": beats * [[1, 0]],
+        "wider": chord + np.hstack([beats, -beats]),
+        "quiet": np.repeat(chord, 2, 1) * 0.003,
         "clicks": np.repeat(np.where(np.arange(n)[:, None] % RATE < 40, 0.9, 0.0), 2, 1),
         "partly-upside-down": chord * np.hstack([t * 0 + 1, np.where(t < 3, 1, -1)]),
-        "offset": np.repeat(chord, 2, 1) * 0.5 + 0.4, "bass": np.repeat(
-            np.sin(2 * np.pi * 42 * t), 2, 1) * 0.6,
+        "offset": np.repeat(chord, 2, 1) * 0.5 + 0.4,
+        "bass": np.repeat(np.sin(2 * np.pi * 42 * t), 2, 1) * 0.6,
     }
     return [_save(folder / f"{name}.wav", samples) for name, samples in made.items()]
 
@@ -314,8 +395,10 @@ def gather(folder: Path) -> Material:
     for name in ("pictures", "clips", "voices", "music"):
         (folder / name).mkdir(parents=True)
     found = Material(
-        draw_pictures(folder / "pictures"), make_clips(folder / "clips"),
-        make_voices(folder / "voices"), make_music(folder / "music"),
+        draw_pictures(folder / "pictures"),
+        make_clips(folder / "clips"),
+        make_voices(folder / "voices"),
+        make_music(folder / "music"),
     )
     for place in os.environ.get("PYTOON_PROOF_MEDIA", "").split(os.pathsep):
         if not place:
@@ -337,8 +420,15 @@ def gather(folder: Path) -> Material:
 # --- briefs
 
 
-HOOKS = ["Brighter mornings", "Hear me", "New today", "Made by hand, one at a time",
-         "Less noise", "Ready when you are", "It just fits"]
+HOOKS = [
+    "Brighter mornings",
+    "Hear me",
+    "New today",
+    "Made by hand, one at a time",
+    "Less noise",
+    "Ready when you are",
+    "It just fits",
+]
 BEATS = ["Fired twice", "Ships tomorrow", "Ten years of care", "Only 200 made"]
 CTAS = ["Order yours", "See more", "Shop the pair"]
 BADGES = ["30% OFF", "Now €36", "New"]
@@ -352,9 +442,13 @@ def plan_briefs(m: Material) -> Iterator[tuple[str, dict, list[Path]]]:
         nonlocal turn
         archetype, preset = PRESETS[turn % 9]
         data = {
-            "archetype": archetype, "preset": preset, "brand": BRANDS[turn // 9 % 2],
-            "hook": HOOKS[turn % len(HOOKS)], "media": [f.name for f in files],
-            "end_card": False, **more,
+            "archetype": archetype,
+            "preset": preset,
+            "brand": BRANDS[turn // 9 % 2],
+            "hook": HOOKS[turn % len(HOOKS)],
+            "media": [f.name for f in files],
+            "end_card": False,
+            **more,
         }
         if archetype == "meme":  # one picture, one line
             data = {k: v for k, v in data.items() if k not in ("badge", "cta", "end_card", "beats")}
@@ -367,19 +461,29 @@ def plan_briefs(m: Material) -> Iterator[tuple[str, dict, list[Path]]]:
     for i, picture in enumerate(m.pictures):
         other = m.pictures[(i + 7) % len(m.pictures)]
         if i % 2 == 0:
-            yield brief("two pictures, a badge, an end card", [picture, other],
-                        badge=BADGES[i % 3], cta=CTAS[i % 3], end_card=None)
+            yield brief(
+                "two pictures, a badge, an end card",
+                [picture, other],
+                badge=BADGES[i % 3],
+                cta=CTAS[i % 3],
+                end_card=None,
+            )
     for clip in m.clips:
         yield brief("a clip", [clip], duration=3, music="none")
     turn += 5
     for i, clip in enumerate(m.clips):
         if i % 2:
-            yield brief("a clip and a picture", [clip, m.pictures[i % len(m.pictures)]],
-                        beats=[BEATS[i % 4]], cta=CTAS[i % 3])
+            yield brief(
+                "a clip and a picture",
+                [clip, m.pictures[i % len(m.pictures)]],
+                beats=[BEATS[i % 4]],
+                cta=CTAS[i % 3],
+            )
     calm = [p for p in m.pictures if p.stem in ("packshot", "sky", "screen", "noise-coarse")]
     for i, voice in enumerate(m.voices):
-        kind, data, files = brief("a voice", [calm[i % len(calm)]], duration=3,
-                                  music="none" if i % 2 else None)
+        kind, data, files = brief(
+            "a voice", [calm[i % len(calm)]], duration=3, music="none" if i % 2 else None
+        )
         yield kind, {**data, "voice": voice.name}, [*files, voice]
     for i, track in enumerate(m.music):
         kind, data, files = brief("music of one's own", [calm[i % len(calm)]], duration=3)
@@ -409,8 +513,8 @@ def render_one(kind: str, folder: Path, services: Services) -> Result:
         source = find_sources([folder])[0]
         spec = compile_small(folder, services)
         segments = render_segments(spec, services, source.key)
-        video = assemble(spec, segments, services, source.key)
-        verdicts = judge(spec, video, services, segments)[1]
+        video = assemble_video(spec, segments, services, source.key)
+        verdicts = judge_video(spec, video, services, segments)[1]
     except BriefError as error:
         return Result(kind, name, "refused", [str(error)])
     except PytoonError as error:
@@ -449,8 +553,10 @@ def run_alarms(
             continue
         result = render_one(kind, place, services)
         if result.state != "delivered":
-            say(f"{number}/{len(whole)} {result.state}: {kind}, {result.name}: "
-                + "; ".join(result.said)[:400])
+            say(
+                f"{number}/{len(whole)} {result.state}: {kind}, {result.name}: "
+                + "; ".join(result.said)[:400]
+            )
         for part in ("segments", "windows", "drawn", "videos", "media", "measurements"):
             shutil.rmtree(Path(services.settings.home) / "store" / part, ignore_errors=True)
         yield result
@@ -487,15 +593,19 @@ def run_misses(folder: Path, services: Services, say: Callable[[str], None]) -> 
 
 def write_document(results: list[Result], spoiled: list[Spoiled], seconds: float) -> None:
     lines = [
-        "# False alarms and misses", "",
+        "# False alarms and misses",
+        "",
         "Written by `make proof-alarms` (`tests/proofs/proof_alarms.py`), "
         f"{time.strftime('%Y-%m-%d')}, in {seconds / 60:.0f} minutes on two cores that had other "
-        "work to do as well.", "",
-        "## Sound briefs that are withheld", "",
+        "work to do as well.",
+        "",
+        "## Sound briefs that are withheld",
+        "",
         "Briefs over all nine presets and two brands, at 270x480, through every stage. The "
         "material is drawn for the purpose (plain, busy, dark, transparent; ffmpeg's sources, "
         "fades, stops, screen recordings; voices and music with every fault of a recording), "
-        "and what lay in the folders of `PYTOON_PROOF_MEDIA`.", "",
+        "and what lay in the folders of `PYTOON_PROOF_MEDIA`.",
+        "",
         "| briefs | | delivered | with a warning | withheld | refused | failed |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -509,21 +619,27 @@ def write_document(results: list[Result], spoiled: list[Spoiled], seconds: float
     lines += [f"| all | **{count.total()}** | {numbers} |", ""]
     warned = Counter(s.partition(":")[0] for r in results if r.state == "warned" for s in r.said)
     if warned:
-        lines += ["Warnings were given by " + ", ".join(
-            f"`{name}` ({n})" for name, n in warned.most_common()) + ".", ""]
+        lines += [
+            "Warnings were given by "
+            + ", ".join(f"`{name}` ({n})" for name, n in warned.most_common())
+            + ".",
+            "",
+        ]
     for state in ("withheld", "refused", "failed"):
         some = [r for r in results if r.state == state]
         if some:
             lines += [f"What was {state}:", ""]
-            lines += [
-                f"- {r.name}: {' '.join('; '.join(r.said).split())[:300]}" for r in some
-            ] + [""]
+            lines += [f"- {r.name}: {' '.join('; '.join(r.said).split())[:300]}" for r in some] + [
+                ""
+            ]
     lines += [
-        "## Spoiled videos that pass", "",
+        "## Spoiled videos that pass",
+        "",
         "One good video of 8 s at 540x960 (pictures, a clip, captions, a badge, a logo, "
         "crossfades, music, a voice), spoiled in the ways of `tests/spoils.py`, each judged "
         "against the plan of the good one. The last column leaves out the comparison of packets, "
-        "which finds everything that was encoded again.", "",
+        "which finds everything that was encoded again.",
+        "",
         "| what was done | caught by | from pictures and sound alone |",
         "|---|---|---|",
     ]
@@ -577,9 +693,7 @@ def main(only: str = "") -> None:
             write_document(results, spoiled, time.monotonic() - began)
 
     with tempfile.TemporaryDirectory() as temporary:
-        results, spoiled = prove(
-            Path(temporary), lambda text: print(text, flush=True), only, write
-        )
+        results, spoiled = prove(Path(temporary), lambda text: print(text, flush=True), only, write)
     write(results, spoiled)
     print(Counter(r.state for r in results))
 

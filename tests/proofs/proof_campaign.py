@@ -21,7 +21,7 @@ import dagster as dg
 import pytest
 from deployment import Deployment, ended, picture, tiny
 
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
 
 
 @pytest.fixture
@@ -33,9 +33,7 @@ def place(tmp_path: Path):
 
 def runs(place: Deployment) -> Counter[str]:
     with place.instance() as instance:
-        return Counter(
-            r.tags[BRIEF_TAG] for r in instance.get_runs() if BRIEF_TAG in r.tags
-        )
+        return Counter(r.tags[BRIEF_TAG] for r in instance.get_runs() if BRIEF_TAG in r.tags)
 
 
 def say(row: str, seconds: float) -> None:
@@ -86,8 +84,13 @@ def test_sixty_briefs_dropped_at_once(place: Deployment):
         assert said in wrong[name].error, wrong[name].error
         assert wrong[name].problems[0].remedy
     assert runs(place) == dict.fromkeys((e.key for e in entries), 1)
-    place.wait(lambda es: all((store / f"reports/{c}/index.html").is_file() for c in
-                              ("spring 0", "spring 1", "spring 2", "wrong")), 120)  # fmt: skip
+    place.wait(
+        lambda es: all(
+            (store / f"reports/{c}/index.html").is_file()
+            for c in ("spring 0", "spring 1", "spring 2", "wrong")
+        ),
+        120,
+    )
     say(f"60 briefs dropped at once: {len(done)} videos, {len(wrong)} refused, 60 runs", spent)
 
 

@@ -21,8 +21,8 @@ from install import Install, Machine, faults_of
 from redis_server import RedisServer
 from s3_server import s3_server
 
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
-from pytoon_pipeline.defs.process import WORKER_TAG
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
+from pytoon_pipeline.process_tags import WORKER_TAG
 
 _KINDS = ("hero", "overlay", "meme")
 
@@ -37,9 +37,13 @@ def test_a_campaign_on_two_workers_one_of_which_is_killed(
             monkeypatch.setenv(name, value)
         place = Install(
             tmp_path / "machines",
-            {"PYTOON_DATABASE": postgres.url, "PYTOON_BROKER": redis.url,
-             "PYTOON_STORE": "s3://videos/pytoon", **s3.environ},
-        )  # fmt: skip
+            {
+                "PYTOON_DATABASE": postgres.url,
+                "PYTOON_BROKER": redis.url,
+                "PYTOON_STORE": "s3://videos/pytoon",
+                **s3.environ,
+            },
+        )
         try:
             _campaign(place)
         finally:
@@ -80,8 +84,9 @@ def _campaign(place: Install) -> None:
     _say(
         f"one killed (-9) with its children: 14 of 14 videos, {len(again)} run taken up again "
         f"{taken - at:.0f} s later",
-        killed, _workers(place),
-    )  # fmt: skip
+        killed,
+        _workers(place),
+    )
 
     late = time.monotonic()
     _start(three)

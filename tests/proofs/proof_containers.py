@@ -31,8 +31,8 @@ from redis_server import RedisServer
 from s3_server import KEYS, s3_server
 from shipped import plain_environment
 
-from pytoon_pipeline.briefs.ledger import Ledger
 from pytoon_pipeline.errors import StoreError
+from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,8 +65,16 @@ def resolve(text: str, words: dict[str, str]) -> str:
 class Contained:
     """A service as its container would be: what it may write is a folder here for each volume."""
 
-    def __init__(self, name: str, compose: dict[str, Any], words: dict[str, str], folder: Path,
-                 moved: dict[str, str], ports: dict[str, str], sockets: str):  # fmt: skip
+    def __init__(
+        self,
+        name: str,
+        compose: dict[str, Any],
+        words: dict[str, str],
+        folder: Path,
+        moved: dict[str, str],
+        ports: dict[str, str],
+        sockets: str,
+    ):
         service = compose["services"][name]
         command, variables = image_of(service["build"]["target"])
         given = {k: resolve(v, words) for k, v in service["environment"].items()}
@@ -75,9 +83,12 @@ class Contained:
         command = [ports.get(part, part) for part in command]
         bin_ = str(Path(sys.executable).parent)
         self.environment = {
-            **variables, **given, "PATH": f"{bin_}:/usr/bin:/bin", "PYTHONPATH": str(ROOT),
+            **variables,
+            **given,
+            "PATH": f"{bin_}:/usr/bin:/bin",
+            "PYTHONPATH": str(ROOT),
             "HOME": "/var/lib/pytoon",
-        }  # fmt: skip
+        }
         workspace = (DEPLOY / "workspace.yaml").read_text()
         workspace = workspace.replace("host: code", "host: 127.0.0.1")
         workspace = workspace.replace("4000", ports["4000"])
@@ -99,23 +110,61 @@ class Contained:
         system = [part for d in SYSTEM if Path(d).is_dir() for part in ("--ro-bind", d, d)]
         interpreter = str(Path(sys.base_prefix))
         wrapped = [
-            "bwrap", "--unshare-user", "--unshare-pid", "--uid", "10001", "--gid", "10001",
-            "--cap-drop", "ALL", "--die-with-parent", "--new-session", *system, "--proc", "/proc",
-            "--dev", "/dev", "--tmpfs", "/var", "--dir", "/var/lib/pytoon", *places,
-            "--ro-bind", sockets, sockets,  # Where PostgreSQL listens.
-            "--ro-bind", str(settings), "/var/etc-pytoon",
-            "--ro-bind", interpreter, interpreter, "--ro-bind", str(ROOT), str(ROOT),
-            "--ro-bind", str(Path(sys.prefix)), str(Path(sys.prefix)),
-            "--remount-ro", "/", "--remount-ro", "/var", "--chdir", "/var/lib/pytoon",
-        ]  # fmt: skip
+            "bwrap",
+            "--unshare-user",
+            "--unshare-pid",
+            "--uid",
+            "10001",
+            "--gid",
+            "10001",
+            "--cap-drop",
+            "ALL",
+            "--die-with-parent",
+            "--new-session",
+            *system,
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--tmpfs",
+            "/var",
+            "--dir",
+            "/var/lib/pytoon",
+            *places,
+            "--ro-bind",
+            sockets,
+            sockets,  # Where PostgreSQL listens.
+            "--ro-bind",
+            str(settings),
+            "/var/etc-pytoon",
+            "--ro-bind",
+            interpreter,
+            interpreter,
+            "--ro-bind",
+            str(ROOT),
+            str(ROOT),
+            "--ro-bind",
+            str(Path(sys.prefix)),
+            str(Path(sys.prefix)),
+            "--remount-ro",
+            "/",
+            "--remount-ro",
+            "/var",
+            "--chdir",
+            "/var/lib/pytoon",
+        ]
         self.environment["DAGSTER_HOME"] = "/var/etc-pytoon"
         command = [part.replace("/etc/pytoon", "/var/etc-pytoon") for part in command]
         self.log = folder / f"{name}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*wrapped, *command], env=self.environment, stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                [*wrapped, *command],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
     def check(self) -> None:
         assert self.process.poll() is None, self.log.read_text(errors="replace")[-3000:]
@@ -126,10 +175,12 @@ def make_user(url: str, policy: str) -> dict[str, str]:
     import boto3
 
     client = boto3.client(
-        "iam", endpoint_url=url, region_name="us-east-1",
+        "iam",
+        endpoint_url=url,
+        region_name="us-east-1",
         aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-    )  # fmt: skip
+    )
     client.create_user(UserName="pytoon")
     client.put_user_policy(UserName="pytoon", PolicyName="pytoon", PolicyDocument=policy)
     return client.create_access_key(UserName="pytoon")["AccessKey"]
@@ -161,27 +212,42 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         policy = compose["services"]["bucket"]["environment"]["POLICY"]
         keys = make_user(s3.url, resolve(policy, {}))
         words = {
-            "POSTGRES_PASSWORD": "x", "REDIS_PASSWORD": "x", "PYTOON_TOKEN": "sesame",
-            "S3_ACCESS_KEY": keys["AccessKeyId"], "S3_SECRET_KEY": keys["SecretAccessKey"],
-        }  # fmt: skip
+            "POSTGRES_PASSWORD": "x",
+            "REDIS_PASSWORD": "x",
+            "PYTOON_TOKEN": "sesame",
+            "S3_ACCESS_KEY": keys["AccessKeyId"],
+            "S3_SECRET_KEY": keys["SecretAccessKey"],
+        }
         ports = {port: str(_free_port()) for port in ("4000", "3000", "8321")}
         moved = {
             "postgresql://pytoon:x@postgres:5432/pytoon": postgres.url,
-            "redis://:x@redis:6379/0": redis.url, "http://minio:9000": s3.url,
+            "redis://:x@redis:6379/0": redis.url,
+            "http://minio:9000": s3.url,
             "http://127.0.0.1:9000": s3.url,
-        }  # fmt: skip
+        }
         (folder / "briefs").mkdir()
         services: dict[str, Contained] = {}
         try:
             for name in ("code", "web", "daemon", "worker", "api"):
                 services[name] = Contained(
-                    name, compose, words, folder, moved,
-                    {**ports, "0.0.0.0": "127.0.0.1"}, postgres.folder,
-                )  # fmt: skip
+                    name,
+                    compose,
+                    words,
+                    folder,
+                    moved,
+                    {**ports, "0.0.0.0": "127.0.0.1"},
+                    postgres.folder,
+                )
                 if name == "code":
                     time.sleep(12)
-            yield {"folder": folder, "services": services, "postgres": postgres, "ports": ports,
-                   "s3": s3, "keys": keys}  # fmt: skip
+            yield {
+                "folder": folder,
+                "services": services,
+                "postgres": postgres,
+                "ports": ports,
+                "s3": s3,
+                "keys": keys,
+            }
         finally:
             for service in services.values():
                 with suppress(ProcessLookupError):
@@ -210,14 +276,19 @@ def test_a_brief_is_rendered_by_services_that_may_write_and_know_no_more(place) 
     brief = folder / "briefs" / "lamp"
     picture(brief / "a.png")
     plan = {
-        "archetype": "hero", "resolution": "270x480", "audio_track": False,
+        "archetype": "hero",
+        "resolution": "270x480",
+        "audio_track": False,
         "segments": [{"media": ["a.png"], "duration": 3, "text": "Hello", "motion": "push_in"}],
-    }  # fmt: skip
+    }
     (brief / "render_spec.json").write_text(json.dumps(plan))
-    settings = load_settings({
-        **plain_environment(), "PYTOON_DATABASE": place["postgres"].url,
-        "PYTOON_HOME": str(folder / "reader"),
-    })  # fmt: skip
+    settings = load_settings(
+        {
+            **plain_environment(),
+            "PYTOON_DATABASE": place["postgres"].url,
+            "PYTOON_HOME": str(folder / "reader"),
+        }
+    )
     ledger = Ledger(settings.ledger)
     end, state = time.monotonic() + LIMIT, ""
     while state != "done":
@@ -240,12 +311,13 @@ def test_a_brief_is_rendered_by_services_that_may_write_and_know_no_more(place) 
 def test_a_service_can_write_its_volumes_only(place) -> None:
     """Asked of one of them: everything else says that it is read only."""
     code = place["services"]["code"]
-    pid = int(subprocess.run(["pgrep", "-P", str(code.process.pid)], capture_output=True,
-                             text=True, check=True).stdout.split()[0])  # fmt: skip
+    pid = int(
+        subprocess.run(
+            ["pgrep", "-P", str(code.process.pid)], capture_output=True, text=True, check=True
+        ).stdout.split()[0]
+    )
     text = Path(f"/proc/{pid}/mountinfo").read_text()
-    writable = {
-        line.split()[4] for line in text.splitlines() if "rw" in line.split()[5].split(",")
-    }
+    writable = {line.split()[4] for line in text.splitlines() if "rw" in line.split()[5].split(",")}
     kernel = {p for p in writable if p.startswith(("/proc", "/dev"))}
     assert writable - kernel == {"/tmp", "/var/lib/pytoon/home"}
     status = Path(f"/proc/{pid}/status").read_text()
@@ -258,16 +330,20 @@ def test_the_bucket_s_identity_can_do_nothing_else(place) -> None:
 
     keys = place["keys"]
     given = {
-        "endpoint_url": place["s3"].url, "region_name": "us-east-1",
+        "endpoint_url": place["s3"].url,
+        "region_name": "us-east-1",
         "aws_access_key_id": keys["AccessKeyId"],
         "aws_secret_access_key": keys["SecretAccessKey"],
-    }  # fmt: skip
+    }
     s3, iam = boto3.client("s3", **given), boto3.client("iam", **given)
     assert s3.list_objects_v2(Bucket="pytoon")["KeyCount"] > 0
     for call in (
-        lambda: s3.create_bucket(Bucket="another"), lambda: s3.delete_bucket(Bucket="pytoon"),
-        lambda: s3.put_bucket_policy(Bucket="pytoon", Policy="{}"), s3.list_buckets,
-        iam.list_users, lambda: s3.list_objects_v2(Bucket="another"),
-    ):  # fmt: skip
+        lambda: s3.create_bucket(Bucket="another"),
+        lambda: s3.delete_bucket(Bucket="pytoon"),
+        lambda: s3.put_bucket_policy(Bucket="pytoon", Policy="{}"),
+        s3.list_buckets,
+        iam.list_users,
+        lambda: s3.list_objects_v2(Bucket="another"),
+    ):
         with pytest.raises(ClientError, match="AccessDenied|not authorized"):
             call()

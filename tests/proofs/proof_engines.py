@@ -31,27 +31,34 @@ from test_engines import job_of
 from test_remote_engine import Serving, serving
 
 from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage
-from pytoon_pipeline.engines.comfyui import ComfyUI, Limits
+from pytoon_pipeline.engines.comfyui import ComfyUI, TransportLimits
 from pytoon_pipeline.engines.compositor import Compositor
-from pytoon_pipeline.engines.policy import Chosen, Engines, obtain
-from pytoon_pipeline.engines.remote import Remote
-from pytoon_pipeline.engines.remote.peer import Timeouts
-from pytoon_pipeline.engines.still import Still
-from pytoon_pipeline.errors import EngineFailed
-from pytoon_pipeline.media.probe import probe
+from pytoon_pipeline.engines.policy import ChosenFootage, EngineSet, obtain_footage
+from pytoon_pipeline.engines.remote import RemoteEngine
+from pytoon_pipeline.engines.remote.peer import PeerTimeouts
+from pytoon_pipeline.engines.still import StillEngine
+from pytoon_pipeline.errors import EngineFailedError
+from pytoon_pipeline.media.probe import probe_media
+from pytoon_pipeline.plan.segment import Generate
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Generate
-from pytoon_pipeline.stages.look import segment_look
+from pytoon_pipeline.stages.fingerprint_inputs import segment_look
 from pytoon_pipeline.store import FolderStore
 from tests.comfy_server import FAULTS, ComfyServer
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "engine-faults.md"
-LIMITS = Limits(
-    connect=1, answer=1, queue_seconds=2, run_seconds=6, stall_seconds=1.5, restart_seconds=1.5,
-    poll=0.1, cancel_seconds=2, health_seconds=1,
-)  # fmt: skip
-QUICK = Timeouts(connect=1, silence=3, stall=5, whole=20, poll=0.05)
+LIMITS = TransportLimits(
+    connect=1,
+    answer=1,
+    queue_seconds=2,
+    run_seconds=6,
+    stall_seconds=1.5,
+    restart_seconds=1.5,
+    poll=0.1,
+    cancel_seconds=2,
+    health_seconds=1,
+)
+QUICK = PeerTimeouts(connect=1, silence=3, stall=5, whole=20, poll=0.05)
 ALWAYS = 50
 
 COMFYUI, HOSTED, REMOTE, STILL = "comfyui", "comfyui_hosted", "remote", "still"
@@ -86,36 +93,58 @@ MATRIX = [
     Fault("post_times_out_but_runs", "the prompt runs, its answer never comes", EACH, True),
     Fault("node_errors_with_200", "accepted, with errors of a node", ONCE, False, 1, 1, "not in"),
     Fault("slow_queue", "another's work comes first", EACH, True),
-    Fault("endless_queue", "another's work comes first and never ends", ONCE, False, 1, 1,
-          "in the queue behind others"),
+    Fault(
+        "endless_queue",
+        "another's work comes first and never ends",
+        ONCE,
+        False,
+        1,
+        1,
+        "in the queue behind others",
+    ),
     Fault("stall", "the run hangs", ONCE, False, 1, 1, "no sign of work"),
     Fault("oom", "the GPU's memory does not suffice", ONCE, True, 2),
     Fault("oom", "the GPU's memory does not suffice", EACH, False, 2, 1, "OutOfMemory"),
     Fault("error_in_node", "a node raises", ONCE, False, 1, 1, "failed in node"),
     Fault("interrupted", "somebody interrupts the run", ONCE, True, 2, 2, "was interrupted"),
     Fault("interrupted", "somebody interrupts the run", EACH, False, 2, 2, "was interrupted"),
-    Fault("killed_mid_run", "the server dies in the middle of the run", ONCE, False, 1, 1,
-          "went away while it worked"),
+    Fault(
+        "killed_mid_run",
+        "the server dies in the middle of the run",
+        ONCE,
+        False,
+        1,
+        1,
+        "went away while it worked",
+    ),
     Fault("restart_amnesia", "it is restarted in the middle of the run", ONCE, True, 2),
-    Fault("restart_amnesia", "it is restarted in the middle of the run", EACH, False, 2, 1,
-          "knows nothing any more"),
+    Fault(
+        "restart_amnesia",
+        "it is restarted in the middle of the run",
+        EACH,
+        False,
+        2,
+        1,
+        "knows nothing any more",
+    ),
     Fault("no_socket", "no websocket", EACH, True),
-    Fault("silent_socket_after_reconnect", "the websocket breaks, the next one is silent", EACH,
-          True),
+    Fault(
+        "silent_socket_after_reconnect", "the websocket breaks, the next one is silent", EACH, True
+    ),
     Fault("success_before_history", "success is told before it is recorded", EACH, True),
     Fault("cached_without_outputs", "success, with no outputs", ONCE, True, 2, 2, "left no video"),
-    Fault("cached_without_outputs", "success, with no outputs", EACH, False, 2, 2,
-          "left no video"),
+    Fault("cached_without_outputs", "success, with no outputs", EACH, False, 2, 2, "left no video"),
     Fault("cached_file_gone", "the file that is named is gone", ONCE, True, 2),
-    Fault("cached_file_gone", "the file that is named is gone", EACH, False, 2, 1,
-          "has lost the file"),
+    Fault(
+        "cached_file_gone", "the file that is named is gone", EACH, False, 2, 1, "has lost the file"
+    ),
     Fault("garbage_video", "the file is no video", ONCE, True, 2, 2, "no video"),
     Fault("garbage_video", "the file is no video", EACH, False, 2, 2, "no video"),
     Fault("wrong_size", "the video has another size", ONCE, False, 1, 1, "in place of"),
     Fault("wrong_length", "the video has another length", ONCE, False, 1, 1, "in place of"),
     Fault("truncated_download", "the download breaks off", ONCE, True),
     Fault("truncated_download", "the download breaks off", EACH, False, 2, 2, "can't be fetched"),
-]  # fmt: skip
+]
 
 
 @dataclass
@@ -131,19 +160,29 @@ class Workplace:
 
     def comfyui(self, url: str, folder: Path) -> ComfyUI:
         return ComfyUI(
-            [url], workflows=self.folder / "workflows", store=FolderStore(folder / "store"),
-            folder=folder / "shared", limits=LIMITS,
-        )  # fmt: skip
+            [url],
+            workflows=self.folder / "workflows",
+            store=FolderStore(folder / "store"),
+            folder=folder / "shared",
+            limits=LIMITS,
+        )
 
     def hosted(self, url: str, key: str, folder: Path) -> ComfyUI:
         return ComfyUI(
-            [f"hosted+{url}"], token=key, workflows=self.folder / "workflows", name=HOSTED,
-            store=FolderStore(folder / "store"), folder=folder / "shared", limits=LIMITS,
+            [f"hosted+{url}"],
+            token=key,
+            workflows=self.folder / "workflows",
+            name=HOSTED,
+            store=FolderStore(folder / "store"),
+            folder=folder / "shared",
+            limits=LIMITS,
             local=False,
-        )  # fmt: skip
+        )
 
-    def remote(self, url: str = "") -> Remote:
-        return Remote([url or self.peer.url], look=self.look, timeouts=QUICK, skip_seconds=0.0)
+    def remote(self, url: str = "") -> RemoteEngine:
+        return RemoteEngine(
+            [url or self.peer.url], look=self.look, timeouts=QUICK, skip_seconds=0.0
+        )
 
     def fresh(self) -> Path:
         self.count += 1
@@ -157,15 +196,23 @@ def workplace(folder: Path) -> Iterator[Workplace]:
     _small_workflows(folder / "workflows")
     path = picture(folder / "cup.png", (270, 480))
     job = job_of(
-        path, head=0, body=30, tail=0, type="generated", allow_regeneration=True,
+        path,
+        head=0,
+        body=30,
+        tail=0,
+        type="generated",
+        allow_regeneration=True,
         generate=Generate(prompt="steam rises", from_media="a1", stretch="ping_pong"),
-    )  # fmt: skip
+    )
     with ComfyServer(steps=2) as healthy, serving(folder / "peer") as peer:
         services = peer.bench.services
         here = Workplace(
-            folder, peer, path, job,
+            folder,
+            peer,
+            path,
+            job,
             lambda job, media: segment_look(job, media, services.fonts, services.video_settings),
-        )  # fmt: skip
+        )
         (folder / "peer-comfyui").mkdir()
         own = here.comfyui(healthy.url, folder / "peer-comfyui")
         engines = replace(services.engines, engines=[Compositor(), own])
@@ -207,6 +254,7 @@ def only(*allowed: str) -> Iterator[list[tuple[str, int]]]:
 
     with pytest.MonkeyPatch.context() as patch:
         for name in plain:
+
             def method(self, address, name=name):
                 return guarded(name, self, address)
 
@@ -239,12 +287,12 @@ class Cell:
 def finish(job: SegmentJob, engine: Engine, footage: Footage | FinishedSegment) -> None:
     """What the stage does with footage: every frame is drawn, and they are counted."""
     frames = (
-        probe(footage.path).frames
+        probe_media(footage.path).frames
         if isinstance(footage, FinishedSegment)
         else sum(1 for _ in footage.frames())
     )
     if frames != job.count:
-        raise EngineFailed(f"{engine.name} gave {frames} frames of {job.count}")
+        raise EngineFailedError(f"{engine.name} gave {frames} frames of {job.count}")
 
 
 def ask(
@@ -254,10 +302,10 @@ def ask(
     folder: Path,
     progress: Callable[[int], None] = lambda frames: None,
     job: SegmentJob | None = None,
-) -> Chosen:
+) -> ChosenFootage:
     job = job or here.job
-    chosen = Engines(engines, Still(), pause=lambda seconds: None)
-    return obtain(
+    chosen = EngineSet(engines, StillEngine(), pause=lambda seconds: None)
+    return obtain_footage(
         chosen, policy, job, partial(finish, job), {"a1": here.picture}, folder, progress
     )
 
@@ -269,10 +317,17 @@ def cell(here: Workplace, fault: Fault, policy: str, peer: bool) -> Cell:
     endless = fault.name == "endless_queue"
     times = 1 if fault.often == ONCE else ALWAYS
     with ExitStack() as stack:
-        comfy = stack.enter_context(ComfyServer(
-            steps=4, queue_seconds=30 if endless else 0.5, post_hang=3, stall_seconds=30,
-            history_lag=0.4, down_seconds=0.3, cut_downloads=times,
-        ))
+        comfy = stack.enter_context(
+            ComfyServer(
+                steps=4,
+                queue_seconds=30 if endless else 0.5,
+                post_hang=3,
+                stall_seconds=30,
+                history_lag=0.4,
+                down_seconds=0.3,
+                cut_downloads=times,
+            )
+        )
         comfy.fault("slow_queue" if endless else fault.name, times)
         engines: list[Engine] = [here.comfyui(comfy.url, folder)]
         engines += [here.remote()] if peer else []
@@ -289,12 +344,16 @@ def cell(here: Workplace, fault: Fault, policy: str, peer: bool) -> Cell:
         return _cell(chosen, len(comfy.prompts))
 
 
-def _cell(chosen: Chosen, prompts: int) -> Cell:
+def _cell(chosen: ChosenFootage, prompts: int) -> Cell:
     failed = [t.reason for t in chosen.tries if t.reason]
     return Cell(
-        chosen.engine.name, chosen.degraded, chosen.used_fallback,
-        sum(t.engine == COMFYUI for t in chosen.tries), prompts, failed[-1] if failed else "",
-    )  # fmt: skip
+        chosen.engine.name,
+        chosen.degraded,
+        chosen.used_fallback,
+        sum(t.engine == COMFYUI for t in chosen.tries),
+        prompts,
+        failed[-1] if failed else "",
+    )
 
 
 SETUPS = [("local_only", True), ("local_preferred", False), ("local_preferred", True)]
@@ -312,8 +371,16 @@ def _wanted(fault: Fault, policy: str, peer: bool) -> tuple[str, bool, bool]:
 
 def faults_of_comfyui(here: Workplace) -> list[str]:
     """The matrix as lines of a table; every cell is held against what is expected of it."""
-    head = ("what goes wrong", "how often", "local_only", "local_preferred",
-            "local_preferred, with a peer", "tries", "prompts", "recorded")
+    head = (
+        "what goes wrong",
+        "how often",
+        "local_only",
+        "local_preferred",
+        "local_preferred, with a peer",
+        "tries",
+        "prompts",
+        "recorded",
+    )
     rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     wrong: list[str] = []
     for fault in MATRIX:
@@ -328,8 +395,10 @@ def faults_of_comfyui(here: Workplace) -> list[str]:
                 wrong.append(f"{fault}, {policy}, peer={peer}: recorded is {got.reason!r}")
         outcomes = " | ".join(c.words for c in cells)
         first = cells[0]
-        rows.append(f"| {fault.words} | {fault.often} | {outcomes} | {first.tries} | "
-                    f"{first.prompts} | {shown(first.reason)} |")
+        rows.append(
+            f"| {fault.words} | {fault.often} | {outcomes} | {first.tries} | "
+            f"{first.prompts} | {shown(first.reason)} |"
+        )
         print(rows[-1], flush=True)
     assert not wrong, "\n".join(wrong)
     return rows
@@ -418,8 +487,12 @@ def test_local_only_opens_no_connection_but_to_comfyui(here: Workplace) -> None:
     with ComfyServer(steps=2) as comfy:
         before = len(here.peer.calls)
         with only(comfy.url) as opened:
-            chosen = ask(here, "local_only", [here.comfyui(comfy.url, here.fresh()), here.remote()],
-                         here.fresh())
+            chosen = ask(
+                here,
+                "local_only",
+                [here.comfyui(comfy.url, here.fresh()), here.remote()],
+                here.fresh(),
+            )
         port = int(comfy.url.rpartition(":")[2])
         assert chosen.engine.name == COMFYUI and set(opened) == {("127.0.0.1", port)}
         assert len(here.peer.calls) == before
@@ -453,6 +526,7 @@ def test_a_run_that_is_cancelled_leaves_nothing_behind(here: Workplace) -> None:
         )
         other = here.job.model_copy(update={"generate": Generate(prompt="x", from_media="a1")})
         try:
+
             def stop(frames: int) -> None:
                 if comfy.runs:
                     raise KeyboardInterrupt
@@ -473,22 +547,41 @@ def _soon(what: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 def document(here: Workplace) -> str:
     faults, others = faults_of_comfyui(here), other_set_ups(here)
-    return "\n".join([
-        "# What becomes of a segment when an engine fails", "",
-        "Written by `python tests/proofs/proof_engines.py`; not by hand. Each line was run: real "
-        "engines, real servers on one machine, a segment of one second that begins with a picture "
-        "and may be redrawn. `comfyui` is a local server, the peer another Pytoon with a ComfyUI "
-        "of its own (the engine `remote`). `still` is the last resort: the segment's own media, "
-        "plain, with its captions; the segment is marked `degraded` and the run goes on.", "",
-        "Under `local_only` no connection is opened to anything but the ComfyUI server: that is "
-        "held in each line of that column by a guard around the sockets. Under `api_only` the "
-        "local server gets no request at all.", "",
-        "## Faults of a ComfyUI server", "",
-        "*tries*: of the engine `comfyui`; *prompts*: handed in at the server in all. After each "
-        "line nothing of ours runs or waits there, and no take that is wrong was kept. The limits "
-        "of waiting were a few seconds here, and are minutes in use.", "",
-        *faults, "", "## Engines that are there, or not", "", *others, "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "# What becomes of a segment when an engine fails",
+            "",
+            "Written by `python tests/proofs/proof_engines.py`; not by hand. Each line was "
+            "run: real "
+            "engines, real servers on one machine, a segment of one second that begins with a "
+            "picture "
+            "and may be redrawn. `comfyui` is a local server, the peer another Pytoon with a "
+            "ComfyUI "
+            "of its own (the engine `remote`). `still` is the last resort: the segment's own "
+            "media, "
+            "plain, with its captions; the segment is marked `degraded` and the run goes on.",
+            "",
+            "Under `local_only` no connection is opened to anything but the ComfyUI server: "
+            "that is "
+            "held in each line of that column by a guard around the sockets. Under `api_only` the "
+            "local server gets no request at all.",
+            "",
+            "## Faults of a ComfyUI server",
+            "",
+            "*tries*: of the engine `comfyui`; *prompts*: handed in at the server in all. "
+            "After each "
+            "line nothing of ours runs or waits there, and no take that is wrong was kept. The "
+            "limits "
+            "of waiting were a few seconds here, and are minutes in use.",
+            "",
+            *faults,
+            "",
+            "## Engines that are there, or not",
+            "",
+            *others,
+            "",
+        ]
+    )
 
 
 def main() -> None:

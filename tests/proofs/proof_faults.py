@@ -29,9 +29,9 @@ from redis_server import RedisServer
 from s3_server import s3_server, trouble
 from shipped import plain_environment
 
-from pytoon_pipeline.defs.jobs import ACTION_TAG
-from pytoon_pipeline.defs.ticks import mend_ticks
-from pytoon_pipeline.media.probe import probe, sha256
+from pytoon_pipeline.defs.videos.jobs import ACTION_TAG
+from pytoon_pipeline.media.probe import hash_file, probe_media
+from pytoon_pipeline.runtime.sensor_ticks import repair_sensor_ticks
 from pytoon_pipeline.stages.documents import LinkedDocument
 from pytoon_pipeline.store import FolderStore
 
@@ -54,10 +54,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
         made = Install(
             folder,
             {
-                **environ, "PYTOON_DATABASE": postgres.url, "PYTOON_BROKER": redis.url,
-                "PYTOON_STORE": "s3://pytoon/shop", "PYTOON_WORKERS": "1",
+                **environ,
+                "PYTOON_DATABASE": postgres.url,
+                "PYTOON_BROKER": redis.url,
+                "PYTOON_STORE": "s3://pytoon/shop",
+                "PYTOON_WORKERS": "1",
             },
-        )  # fmt: skip
+        )
         made.postgres, made.proxy, made.clock = postgres, proxy, clock
         made.a, made.b = made.machine("a"), made.machine("b")
         for start in (made.start_code, made.start_daemon, made.start_web):
@@ -86,14 +89,20 @@ def _write_briefs(campaign: Path, count: int) -> None:
         picture(folder / "a.png", 31 * i + len(name))
         picture(folder / "b.png", 31 * i + 7 + len(name))
         plan = {
-            "archetype": "hero", "resolution": "540x960",
+            "archetype": "hero",
+            "resolution": "540x960",
             "segments": [
-                {"media": [f"{p}.png"], "duration": 4, "text": f"{name} {i}",
-                 "motion": "push_in", "transition": "crossfade"}
+                {
+                    "media": [f"{p}.png"],
+                    "duration": 4,
+                    "text": f"{name} {i}",
+                    "motion": "push_in",
+                    "transition": "crossfade",
+                }
                 for p in ("a", "b")
             ],
             "audio_track": False,
-        }  # fmt: skip
+        }
         (folder / "render_spec.json").write_text(json.dumps(plan), encoding="utf-8")
 
 
@@ -117,9 +126,14 @@ class Campaign:
         raise AssertionError(f"{self.name}: no segment was encoded")
 
     def finish(
-        self, fault: str, happens: str, mends: str, person: str, seconds: float = 420,
+        self,
+        fault: str,
+        happens: str,
+        mends: str,
+        person: str,
+        seconds: float = 420,
         states: tuple[str, ...] = ("done",),
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Wait for the end, read all that it left, and write the row."""
         entries = self.place.wait(ended(self.count), seconds, self.name)
         runs = self.place.settled(self.name)
@@ -155,9 +169,11 @@ def test_the_encoder_is_killed(place: Install) -> None:
     _, pid = campaign.mid_segment()
     os.kill(pid, signal.SIGKILL)
     campaign.finish(
-        "ffmpeg killed in mid-segment", "the segment fails; its run goes on",
-        "the segment is rendered again in the same run", "nothing",
-    )  # fmt: skip
+        "ffmpeg killed in mid-segment",
+        "the segment fails; its run goes on",
+        "the segment is rendered again in the same run",
+        "nothing",
+    )
 
 
 def test_a_run_is_killed(place: Install) -> None:
@@ -167,10 +183,11 @@ def test_a_run_is_killed(place: Install) -> None:
     run = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(run, signal.SIGKILL)
     campaign.finish(
-        "run's process killed in mid-segment", "the run stays started, its encoder ends",
+        "run's process killed in mid-segment",
+        "the run stays started, its encoder ends",
         "its worker notes it at once; taken up again as a new run, from the finished scenes",
         "nothing",
-    )  # fmt: skip
+    )
 
 
 def test_a_worker_is_killed(place: Install) -> None:
@@ -180,24 +197,36 @@ def test_a_worker_is_killed(place: Install) -> None:
     machine.kill("worker", family=True)
     _back(lambda: place.start_worker(machine))
     campaign.finish(
-        "worker killed with all its runs", "the other worker goes on",
+        "worker killed with all its runs",
+        "the other worker goes on",
         "its runs are found dead by their silence and taken up again by either",
         "start the worker, where nothing else does",
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
     ("part", "called", "happens", "mends"),
     [
-        ("daemon", "daemon", "runs go on; nothing new is queued",
-         "started again, it goes on where it was"),
-        ("code", "code server",
-         "runs go on; the sensor's ticks fail, nothing new is requested",
-         "the next tick finds it again"),
-        ("web", "webserver", "the page is away; nothing else notices",
-         "started again, it is there"),
+        (
+            "daemon",
+            "daemon",
+            "runs go on; nothing new is queued",
+            "started again, it goes on where it was",
+        ),
+        (
+            "code",
+            "code server",
+            "runs go on; the sensor's ticks fail, nothing new is requested",
+            "the next tick finds it again",
+        ),
+        (
+            "web",
+            "webserver",
+            "the page is away; nothing else notices",
+            "started again, it is there",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_part_of_the_head_is_killed(
     place: Install, part: str, called: str, happens: str, mends: str
 ) -> None:
@@ -214,10 +243,11 @@ def test_postgres_is_stopped(place: Install) -> None:
     place.postgres.stop()
     place.postgres.start_in(20)
     campaign.finish(
-        "PostgreSQL stopped for 20 s", "runs wait at their next event; the sensor and the queue "
-        "miss a tick", "all go on once it is back", "nothing; after more than a minute runs fail "
-        "and say so: `campaign_job` with `only_failed`",
-    )  # fmt: skip
+        "PostgreSQL stopped for 20 s",
+        "runs wait at their next event; the sensor and the queue miss a tick",
+        "all go on once it is back",
+        "nothing; after more than a minute runs fail and say so: `campaign_job` with `only_failed`",
+    )
 
 
 def test_s3_answers_500(place: Install) -> None:
@@ -228,10 +258,11 @@ def test_s3_answers_500(place: Install) -> None:
     time.sleep(25)
     place.proxy.calm()
     campaign.finish(
-        "S3 answers every request with 500 for 25 s", "requests are repeated, with pauses",
-        "runs wait up to a minute more, and go on", "nothing; after more than a minute runs fail "
-        "and say so: `campaign_job` with `only_failed`",
-    )  # fmt: skip
+        "S3 answers every request with 500 for 25 s",
+        "requests are repeated, with pauses",
+        "runs wait up to a minute more, and go on",
+        "nothing; after more than a minute runs fail and say so: `campaign_job` with `only_failed`",
+    )
 
 
 def test_s3_is_slow(place: Install) -> None:
@@ -242,9 +273,11 @@ def test_s3_is_slow(place: Install) -> None:
     time.sleep(25)
     place.proxy.calm()
     campaign.finish(
-        "S3 takes a second more for each request, for 25 s", "runs take longer",
-        "nothing to repair", "nothing",
-    )  # fmt: skip
+        "S3 takes a second more for each request, for 25 s",
+        "runs take longer",
+        "nothing to repair",
+        "nothing",
+    )
 
 
 def test_s3_is_away(place: Install) -> None:
@@ -255,9 +288,11 @@ def test_s3_is_away(place: Install) -> None:
     time.sleep(25)
     place.proxy.calm()
     campaign.finish(
-        "S3 ends every connection without an answer for 25 s", "requests are repeated, with pauses",
-        "runs wait up to a minute more, and go on", "as above",
-    )  # fmt: skip
+        "S3 ends every connection without an answer for 25 s",
+        "requests are repeated, with pauses",
+        "runs wait up to a minute more, and go on",
+        "as above",
+    )
 
 
 def test_s3_is_away_for_long(place: Install) -> None:
@@ -273,10 +308,11 @@ def test_s3_is_away_for_long(place: Install) -> None:
     assert all("s3://" in e.error for e in failed), [e.error for e in failed]
     _again(place, "s3-long")
     campaign.finish(
-        "S3 is away until runs give up", f"{len(failed)} of {BRIEFS} runs fail and say what can't "
-        "be reached", "briefs that wait are packed and requested once it is back",
+        "S3 is away until runs give up",
+        f"{len(failed)} of {BRIEFS} runs fail and say what can't be reached",
+        "briefs that wait are packed and requested once it is back",
         "`campaign_job` with `only_failed`, as done here",
-    )  # fmt: skip
+    )
 
 
 def _again(place: Install, campaign: str) -> None:
@@ -305,10 +341,11 @@ def test_the_disk_is_full(place: Install) -> None:
         (home / "ballast").unlink()
         _again(place, "disk")
         campaign.finish(
-            "a worker's disk full", "runs there fail and name the folder",
-            "what was half-written is removed", "make room, then `campaign_job` with "
-            "`only_failed`, as done here",
-        )  # fmt: skip
+            "a worker's disk full",
+            "runs there fail and name the folder",
+            "what was half-written is removed",
+            "make room, then `campaign_job` with `only_failed`, as done here",
+        )
         assert not list((home / "home").rglob("render-*")), "working files were left"
     finally:
         small.stop("worker")
@@ -324,17 +361,21 @@ def test_the_disk_is_full(place: Install) -> None:
     ("jump", "row", "happens", "mends", "person"),
     [
         (
-            "7200", "two hours ahead",
+            "7200",
+            "two hours ahead",
             "runs seem as old as the jump: past `max_runtime_seconds` they are ended",
             "those are taken up again; beats and ledger go by the database's clock",
             "correct the clock; then `pytoon tidy` lets the sensor tick again at once",
         ),
         (
-            "-7200", "two hours back", "times on Dagster's page are off",
-            "beats and ledger go by the database's clock", "correct the clock",
+            "-7200",
+            "two hours back",
+            "times on Dagster's page are off",
+            "beats and ledger go by the database's clock",
+            "correct the clock",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_clock_jumps(
     place: Install, jump: str, row: str, happens: str, mends: str, person: str
 ) -> None:
@@ -353,14 +394,14 @@ def test_a_clock_jumps(
     campaign.mid_segment(place.a)
     place.clock.write_text(jump)
     try:
-        campaign.finish(
-            f"clock of a worker and of the daemon jumps {row}", happens, mends, person
-        )
+        campaign.finish(f"clock of a worker and of the daemon jumps {row}", happens, mends, person)
     finally:
         place.a.stop("worker")
         place.head.stop("daemon")
         with place.instance() as instance:
-            mend_ticks(instance)  # As every command of Pytoon's does that opens the instance.
+            repair_sensor_ticks(
+                instance
+            )  # As every command of Pytoon's does that opens the instance.
         place.start_worker(place.a)
         place.start_daemon()
 
@@ -380,9 +421,14 @@ def test_the_power_is_cut(tmp_path: Path) -> None:
 
     def render(cut: int | None) -> subprocess.CompletedProcess:
         return subprocess.run(
-            argv, env={**plain, **disk.environ(cut)}, capture_output=True, text=True,
-            start_new_session=True, cwd=tmp_path, timeout=300,
-        )  # fmt: skip
+            argv,
+            env={**plain, **disk.environ(cut)},
+            capture_output=True,
+            text=True,
+            start_new_session=True,
+            cwd=tmp_path,
+            timeout=300,
+        )
 
     left = []
     for cut in CUTS:
@@ -394,7 +440,7 @@ def test_the_power_is_cut(tmp_path: Path) -> None:
         for key in keys:
             store.read_bytes(key)  # Damaged where it is not what was put.
             if key.endswith(".mp4"):
-                assert probe(store.local(key)).frames
+                assert probe_media(store.local(key)).frames
         left.append(len(keys))
         videos = [k for k in keys if k.endswith("/video.mp4")]
     done = render(None)
@@ -407,7 +453,9 @@ def test_the_power_is_cut(tmp_path: Path) -> None:
         key = f"power/b{i}"
         linked = LinkedDocument.model_validate_json(store.read_bytes(f"linked/{key}.json"))
         video = store.local(f"videos/{key}/video.mp4")
-        assert sha256(video) == linked.sha256 and probe(video).frames == linked.frames == 240
+        assert (
+            hash_file(video) == linked.sha256 and probe_media(video).frames == linked.frames == 240
+        )
         assert store.exists(f"videos/{key}/metrics.json")
         whole += 1
     assert len(results) == whole == BRIEFS

@@ -30,7 +30,7 @@ SEED = int(os.environ.get("FUZZ_SEED", "20"))
 SCALE = float(os.environ.get("FUZZ_SCALE", "1"))
 LONGEST = 60.0
 """Seconds of one input; a whole video may take some of them on a busy machine."""
-MOST_MB = 1024
+MAX_MB = 1024
 SIZES = {"media": 3200, "documents": 2400, "requests": 1000, "renders": 192}
 
 
@@ -51,10 +51,21 @@ def run(kind: str, count: int, folder: Path) -> list[dict]:
     while done < count:
         log = (folder / f"{kind}.log").open("ab")
         work = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", str(TESTS / "fuzz_work.py"), kind, str(SEED),
-             str(done), str(count), str(folder)],
-            stdout=subprocess.PIPE, stderr=log, bufsize=0,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-X",
+                "faulthandler",
+                str(TESTS / "fuzz_work.py"),
+                kind,
+                str(SEED),
+                str(done),
+                str(count),
+                str(folder),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            bufsize=0,
+        )
         assert work.stdout is not None
         label, rest, fault = "", b"", ""
         while True:
@@ -100,7 +111,7 @@ def test_nothing_but_results_and_refusals(kind: str, folder: Path) -> None:
     faults = [e for e in seen if e["outcome"].startswith("fault")]
     assert not faults, f"{faults[:5]} (see {folder})"
     assert len(seen) == round(SIZES[kind] * SCALE)
-    assert max(e["rss"] for e in seen) < MOST_MB
+    assert max(e["rss"] for e in seen) < MAX_MB
 
 
 def test_briefs_by_hypothesis(folder: Path, tmp_path: Path) -> None:

@@ -30,10 +30,10 @@ PAGE = """# Prices, measured
 
 `make proof-money` writes this page: {count:,} prices of {currencies} currencies, made by Babel
 {babel} and by hand in the ways below (tests/price_forms.py), read and written by
-`pytoon_pipeline/briefs/money.py`. Half of them come with a locale, as a row may have one. A price
-is wrong if its amount, its currency, the digits that are shown or the sign that is shown is
-another than what was meant. "Sign kept" counts, of those that are right, signs that may be of
-several currencies (`$`, `kr`) and are shown as they are written.
+`pytoon_pipeline/tables/money.py` and `price_format.py`. Half of them come with a locale, as a row
+may have one. A price is wrong if its amount, its currency, the digits that are shown or the sign
+that is shown is another than what was meant. "Sign kept" counts, of those that are right, signs
+that may be of several currencies (`$`, `kr`) and are shown as they are written.
 
 | written | prices | right | sign kept | refused | wrong |
 |---|---|---|---|---|---|
@@ -71,13 +71,16 @@ def _page(found: list[tuple[Written, str | None]], refused: list[Written]) -> st
     counted = Counter(m.code for m in refused).most_common(12)
     examples = dict.fromkeys(f"`{' '.join(m.text.split())}`" for m in refused[:16])
     return PAGE.format(
-        count=COUNT, currencies=len(CURRENCIES), babel=babel.__version__, rows="\n".join(rows),
+        count=COUNT,
+        currencies=len(CURRENCIES),
+        babel=babel.__version__,
+        rows="\n".join(rows),
         refused=", ".join(f"{code} {n}" for code, n in counted) + ", others fewer",
         examples="The first of them: " + ", ".join(examples) + ".",
-    )  # fmt: skip
+    )
 
 
 def _is_kept(made: Written) -> bool:
-    from pytoon_pipeline.briefs.money import Writing, parse_price
+    from pytoon_pipeline.tables.money import PriceNotation, parse_price
 
-    return parse_price(made.text, Writing(made.currency, made.locale)).code is None
+    return parse_price(made.text, PriceNotation(made.currency, made.locale)).code is None

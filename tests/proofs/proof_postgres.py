@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pytest
 from deployment import Deployment, Postgres, ended, tiny
 
-from pytoon_pipeline.briefs import database
-from pytoon_pipeline.defs.jobs import BRIEF_TAG
+from pytoon_pipeline.defs.videos.jobs import BRIEF_TAG
+from pytoon_pipeline.intake import database
 
 
 @pytest.mark.parametrize("away", [20, 45])
@@ -50,4 +50,4 @@ def test_the_server_is_away_in_the_middle(own_postgres: Postgres, tmp_path: Path
         "once it was back |",
         flush=True,
     )
-    database.dispose(own_postgres.url)
+    database.dispose_engines(own_postgres.url)

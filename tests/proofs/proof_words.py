@@ -28,17 +28,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from words_feed import Product, draw_products, write_feed
 
-from pytoon_pipeline.briefs.table import read_table
+from pytoon_pipeline.compiler import compile as compiler
 from pytoon_pipeline.media.frames import read_frames
 from pytoon_pipeline.picture.yuv import planes_to_rgb
+from pytoon_pipeline.plan.model import RenderSpec, Resolution
+from pytoon_pipeline.plan.text import Caption
+from pytoon_pipeline.plan.timeline import build_timeline
 from pytoon_pipeline.settings import project_data
-from pytoon_pipeline.spec import compile as compiler
-from pytoon_pipeline.spec.model import Caption, RenderSpec, Resolution
-from pytoon_pipeline.spec.timeline import timeline
-from pytoon_pipeline.stages.assemble import assemble
+from pytoon_pipeline.stages.assemble import assemble_video
 from pytoon_pipeline.stages.compile import compile_source
 from pytoon_pipeline.stages.segments import render_segments
 from pytoon_pipeline.stages.services import Services
+from pytoon_pipeline.tables.table import read_table
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/words.md"
 SIZE = Resolution(width=540, height=960)
@@ -133,14 +134,20 @@ def _run_tesseract(line: np.ndarray, languages: str, folder: Path, mode: int = 7
     cv2.imwrite(str(path), line)
     return subprocess.run(
         ["tesseract", str(path), "-", "-l", languages, "--psm", str(mode)],
-        capture_output=True, check=True, text=True,
+        capture_output=True,
+        check=True,
+        text=True,
         env={**os.environ, "OMP_THREAD_LIMIT": "1"},
-    ).stdout.strip()  # fmt: skip
+    ).stdout.strip()
 
 
 _SCRIPTS = {
-    "ara": "Arabic", "ell": "Greek", "heb": "Hebrew", "hin": "Devanagari", "ukr": "Cyrillic",
-}  # fmt: skip
+    "ara": "Arabic",
+    "ell": "Greek",
+    "heb": "Hebrew",
+    "hin": "Devanagari",
+    "ukr": "Cyrillic",
+}
 
 
 def read_caption(
@@ -206,9 +213,7 @@ def _read_arabic_digits(line: np.ndarray, word_gap: float) -> str:
     return best
 
 
-def _classify(
-    part: np.ndarray, font: Path, y: int, height: int, top: int, high: int
-) -> str:
+def _classify(part: np.ndarray, font: Path, y: int, height: int, top: int, high: int) -> str:
     """The digit that a part of a line is, `.` for a mark on the baseline, nothing for one at the
     top (of thousands), a blank for anything else."""
     narrow = part.shape[1] < height * 0.45
@@ -317,7 +322,7 @@ def _colours(spec: RenderSpec, caption: Caption) -> list[str]:
 def _check_product(
     spec: RenderSpec, video: Path, product: Product, tally: Tally, folder: Path
 ) -> None:
-    line = timeline(spec)
+    line = build_timeline(spec)
     wanted = {"hook": product.title, "beat": product.sentence, "cta": product.words.call}
     missing = {role: words_of(text) for role, text in wanted.items()}
     tally.words += sum(len(words) for words in missing.values())
@@ -374,7 +379,7 @@ def test_what_stands_in_the_feed_stands_on_the_frames(
         source, tally = by_name[product.id.lower()], tallies[product.words.locale]
         spec = compile_source(source, services)
         segments = render_segments(spec, services, source.key)
-        video = assemble(spec, segments, services, source.key)
+        video = assemble_video(spec, segments, services, source.key)
         before = len(tally.missed)
         tally.products += 1
         local = services.store.local(video.key)

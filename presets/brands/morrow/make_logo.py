@@ -5,18 +5,19 @@ python presets/brands/morrow/make_logo.py [--font Montserrat_700Bold.ttf]
 The mark is a half sun over its horizon; the wordmark is set in Montserrat
 Bold (SIL Open Font License), which lies under presets/fonts/montserrat.
 """
+
 import argparse
 import pathlib
 
 from PIL import Image, ImageDraw, ImageFont
 
 HERE = pathlib.Path(__file__).resolve().parent
-SS = 4                       # supersampling
+SS = 4  # supersampling
 CREAM, INK = (250, 245, 236), (31, 27, 24)
 
 
 def mark(draw, x, y, s, col):
-    """half sun of width s whose horizon lies at y."""
+    """Half sun of width s whose horizon lies at y."""
     r = s * 0.36
     cx = x + s / 2
     lw = s * 0.085
@@ -58,7 +59,7 @@ def lockup(font_path, col, width=800):
 
 
 def stamp(font_path, col, width=600):
-    """stacked version: mark above the wordmark (product prints, labels)."""
+    """Stacked version: mark above the wordmark (product prints, labels)."""
     W = width * SS
     font = ImageFont.truetype(str(font_path), int(0.222 * W))
     probe = ImageDraw.Draw(Image.new("L", (8, 8)))

@@ -1,12 +1,11 @@
-"""Failures of a server that the engine acts upon; to everybody else they are what they derive from.
-"""
+"""Failures of a server that the engine acts upon; others see only their base classes."""
 
 from __future__ import annotations
 
-from pytoon_pipeline.errors import EngineFailed, EngineTimeout, EngineUnavailable
+from pytoon_pipeline.errors import EngineFailedError, EngineTimeoutError, EngineUnavailableError
 
 
-class NoAnswer(EngineUnavailable):
+class NoAnswerError(EngineUnavailableError):
     """A server can't be reached, broke off, or answers nonsense."""
 
     def __init__(self, message: str, *, arrived: bool = False, again: bool = False):
@@ -17,25 +16,25 @@ class NoAnswer(EngineUnavailable):
         super().__init__(message)
 
 
-class Refused(EngineUnavailable):
+class PromptRefusedError(EngineUnavailableError):
     """A server wants a token, or another one."""
 
 
-class Stalled(EngineTimeout):
+class PromptStalledError(EngineTimeoutError):
     """A server does not get done with what it runs."""
 
 
-class NoFile(EngineFailed):
+class NoFileError(EngineFailedError):
     """A server names a file that it no longer has."""
 
 
-class NoOutput(EngineFailed):
+class NoOutputError(EngineFailedError):
     """A prompt succeeded without a file from the node that saves."""
 
 
-class OutOfMemory(EngineFailed):
+class OutOfGpuMemoryError(EngineFailedError):
     """The GPU's memory did not suffice."""
 
 
-class Lost(EngineFailed):
+class PromptLostError(EngineFailedError):
     """A server knows nothing any more of a prompt that it took."""

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TextIO
 
 from pytoon_pipeline.engines.base import Progress
-from pytoon_pipeline.engines.comfyui.errors import NoAnswer, Stalled
-from pytoon_pipeline.engines.comfyui.transport import Limits, Transport
-from pytoon_pipeline.errors import EngineError, EngineUnavailable
-from pytoon_pipeline.locks import PAUSE, grasp
+from pytoon_pipeline.engines.comfyui.errors import NoAnswerError, PromptStalledError
+from pytoon_pipeline.engines.comfyui.transport import ComfyTransport, TransportLimits
+from pytoon_pipeline.errors import EngineError, EngineUnavailableError
+from pytoon_pipeline.locks import PAUSE, try_lock
 
 
-class Server:
+class ComfyServer:
     """A server, its lock and its rest."""
 
-    def __init__(self, transport: Transport, url: str, folder: Path, limits: Limits):
+    def __init__(self, transport: ComfyTransport, url: str, folder: Path, limits: TransportLimits):
         self.transport = transport
         self._limits = limits
         mark = hashlib.sha256(url.encode()).hexdigest()[:16]
@@ -34,7 +34,7 @@ class Server:
     def name(self) -> str:
         return self.transport.name
 
-    def resting(self) -> str | None:
+    def resting_reason(self) -> str | None:
         """Why it is not asked now; None where it may be."""
         try:
             note = json.loads(self._note.read_text())
@@ -47,9 +47,9 @@ class Server:
             return None
         return f"{reason} It is asked again in {left:.0f} s."
 
-    def rest(self, error: EngineError) -> None:
+    def rest_after_error(self, error: EngineError) -> None:
         """It failed: nobody asks it for a while."""
-        stalled = isinstance(error, Stalled)
+        stalled = isinstance(error, PromptStalledError)
         seconds = self._limits.stall_rest_seconds if stalled else self._limits.rest_seconds
         note = json.dumps({"until": time.time() + seconds, "reason": str(error)})
         self._note.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ class Server:
             file.write(note)
         os.replace(temporary, self._note)
 
-    def rested(self) -> None:
+    def clear_rest(self) -> None:
         """It did its work."""
         with suppress(OSError):
             self._note.unlink(missing_ok=True)
@@ -66,28 +66,29 @@ class Server:
 
 @contextmanager
 def one_of(
-    servers: Sequence[Server], progress: Progress, sleep: Callable[[float], None]
-) -> Iterator[Server]:
+    servers: Sequence[ComfyServer], progress: Progress, sleep: Callable[[float], None]
+) -> Iterator[ComfyServer]:
     """The least busy of the servers that may be asked, held for this caller alone; waits while all
-    are held by others. Raises EngineUnavailable, with each one's reason, when none may be asked."""
+    are held by others. Raises EngineUnavailableError, with each one's reason, when none may be
+    asked."""
     while True:
         progress(0)
-        why = {server.name: server.resting() for server in servers}
+        why = {server.name: server.resting_reason() for server in servers}
         awake = [server for server in servers if why[server.name] is None]
         if not awake:
-            raise EngineUnavailable("\n".join(reason for reason in why.values() if reason))
-        mine: list[tuple[Server, TextIO]] = []
+            raise EngineUnavailableError("\n".join(reason for reason in why.values() if reason))
+        mine: list[tuple[ComfyServer, TextIO]] = []
         try:
             for server in awake:
-                file = grasp(server.lock)
+                file = try_lock(server.lock)
                 if file is not None:
                     mine.append((server, file))
-            server = _least_busy([server for server, _ in mine])
-            if server is not None:
+            chosen = _least_busy([server for server, _ in mine])
+            if chosen is not None:
                 for other, file in mine:
-                    if other is not server:
+                    if other is not chosen:
                         file.close()
-                yield server
+                yield chosen
                 return
         finally:
             for _, file in mine:
@@ -95,15 +96,15 @@ def one_of(
         sleep(PAUSE)
 
 
-def _least_busy(servers: list[Server]) -> Server | None:
+def _least_busy(servers: list[ComfyServer]) -> ComfyServer | None:
     if len(servers) < 2:
         return servers[0] if servers else None
     queues: list[tuple[int, int]] = []
     for place, server in enumerate(servers):
         try:
             queues.append((server.transport.waiting(), place))
-        except NoAnswer as error:
-            server.rest(error)
+        except NoAnswerError as error:
+            server.rest_after_error(error)
         except EngineError:
             queues.append((0, place))  # whoever asks it next says what is wrong
     return servers[min(queues)[1]] if queues else None

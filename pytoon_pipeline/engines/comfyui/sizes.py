@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 _SMALLER = 2 / 3
 """Of each side: less than half the memory."""
-_LEAST_STEPS = 4
+_MIN_STEPS = 4
 """A side shorter than this many steps is no picture any more."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class ClipShape:
     """Width and height in pixels, number of frames, frames per second."""
 
     width: int
@@ -40,20 +40,22 @@ def legal_size(sizes: Sequence[tuple[int, int]], width: int, height: int) -> tup
     """Of the sizes a model is good at, the one of which least is lost when it is cropped to the
     frame's shape; the first of several."""
 
-    def kept(size: tuple[int, int]) -> float:
+    def kept_share(size: tuple[int, int]) -> float:
         a, b = size[0] * height, size[1] * width
         return min(a, b) / max(a, b)
 
-    return max(sizes, key=kept)
+    return max(sizes, key=kept_share)
 
 
-def smaller(shape: Shape, size_step: int, frame_step: int, least: int) -> Shape | None:
+def next_smaller_shape(
+    shape: ClipShape, size_step: int, frame_step: int, least: int
+) -> ClipShape | None:
     """The next smaller legal shape, for a GPU whose memory did not suffice: two thirds of each
     side; half as long where the sides are at their least; None where nothing is left to take."""
     width, height = (
         int(side * _SMALLER) // size_step * size_step for side in (shape.width, shape.height)
     )
-    if min(width, height) >= _LEAST_STEPS * size_step:
+    if min(width, height) >= _MIN_STEPS * size_step:
         return replace(shape, width=width, height=height)
     frames = (shape.frames // 2 - 1) // frame_step * frame_step + 1
     return replace(shape, frames=frames) if frames >= least else None

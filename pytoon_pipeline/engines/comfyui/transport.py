@@ -6,63 +6,20 @@
 
 from __future__ import annotations
 
-import base64
-import ipaddress
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
 
-from pytoon_pipeline.engines.comfyui.errors import NoAnswer, NoFile, Refused
-from pytoon_pipeline.engines.comfyui.shapes import items, mapping, number, words
 from pytoon_pipeline.engines.comfyui.workflows import Graph
-from pytoon_pipeline.errors import (
-    EngineFailed,
-    EngineUnavailable,
-    FetchRefused,
-    Problem,
-    SettingsError,
-)
-from pytoon_pipeline.media.addresses import (
-    Guard,
-    is_public,
-    redirect_target,
-    resolve,
-    server_guard,
-    shown,
-)
-from pytoon_pipeline.media.answers import (
-    AnswerRefused,
-    declared_length,
-    parse_document,
-    read_answer,
-    without,
-)
 
 if TYPE_CHECKING:
-    import httpx
-
-    from pytoon_pipeline.engines.comfyui.socket import Socket
-
-HOSTED = "hosted+"
-_SETTING = "PYTOON_COMFYUI_URL"
-_MOST_DOCUMENT = 64 << 20
-"""Bytes of an answer. The list of all nodes, and a long queue with its graphs, have tens of
-megabytes."""
-_MOST_BYTES = 2 << 30
-"""Of a take."""
-_REDIRECTS = 3
-_TAIL = 1500
-"""Characters of a server's words in a message."""
+    from pytoon_pipeline.engines.comfyui.socket import BoundedSocket
 
 
 @dataclass(frozen=True)
-class Limits:
+class TransportLimits:
     """Seconds, all of them."""
 
     connect: float = 5
@@ -71,7 +28,7 @@ class Limits:
     document_seconds: float = 60
     """For a question and all of its answer."""
     transfer_seconds: float = 900
-    """For a picture there, or a take back."""
+    """For the upload of a picture, or the download of a clip."""
     queue_seconds: float = 900
     """Waiting behind other prompts of the server."""
     run_seconds: float = 1800
@@ -93,7 +50,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Look:
+class PromptStatus:
     """Where a prompt is."""
 
     state: str
@@ -104,7 +61,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Posted:
+class PostedPrompt:
     """The server's answer to a prompt."""
 
     status: int
@@ -112,30 +69,9 @@ class Posted:
     text: str
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """An answer, read whole."""
-
-    status_code: int
-    data: bytes
-
-    @property
-    def document(self) -> dict[str, Any] | None:
-        """The object that it is in JSON; None where it is none."""
-        try:
-            found = parse_document(self.data)
-        except ValueError:
-            return None
-        return found if isinstance(found, dict) else None
-
-    @property
-    def text(self) -> str:
-        return self.data[: 4 * _TAIL].decode("utf-8", "replace")[:_TAIL]
-
-
-class Transport(ABC):
-    """One server. Everything here raises NoAnswer where it can't be reached or answers nonsense,
-    Refused where it wants another token."""
+class ComfyTransport(ABC):
+    """One server. Everything here raises NoAnswerError where it can't be reached or answers
+    nonsense, PromptRefusedError where it wants another token."""
 
     name: str
     """Its address without secrets, for messages."""
@@ -145,7 +81,7 @@ class Transport(ABC):
         """Version and devices. `seconds` bounds the wait."""
 
     @abstractmethod
-    def definitions(self, classes: Sequence[str]) -> dict[str, Any]:
+    def node_definitions(self, classes: Sequence[str]) -> dict[str, Any]:
         """What the server says of these nodes; those it lacks are left out."""
 
     @abstractmethod
@@ -157,11 +93,11 @@ class Transport(ABC):
         """Put a picture there; what a graph calls it."""
 
     @abstractmethod
-    def post(self, graph: Graph, client_id: str, prompt_id: str) -> Posted:
+    def post(self, graph: Graph, client_id: str, prompt_id: str) -> PostedPrompt:
         """Hand in a prompt."""
 
     @abstractmethod
-    def look(self, prompt_id: str) -> Look:
+    def look(self, prompt_id: str) -> PromptStatus:
         """Where a prompt is: what the server's records say, the only truth."""
 
     @abstractmethod
@@ -170,402 +106,8 @@ class Transport(ABC):
 
     @abstractmethod
     def download(self, item: dict[str, Any], path: Path, tick: Callable[[], None]) -> None:
-        """A file of the outputs, whole, to `path`. NoFile where the server has lost it."""
+        """A file of the outputs, whole, to `path`. NoFileError where the server has lost it."""
 
     @abstractmethod
-    def open_socket(self, client_id: str) -> Socket:
-        """A websocket on which it tells of progress. SocketLost where it opens none."""
-
-
-def open_transport(url: str, token: str | None, limits: Limits) -> Transport:
-    """The transport of a server by its address. Raises SettingsError where it is none."""
-    from pytoon_pipeline.media.client import checked_token
-
-    token = checked_token(token, "PYTOON_COMFYUI_TOKEN")
-    try:
-        _server(url.removeprefix(HOSTED))
-    except (FetchRefused, ValueError):
-        raise SettingsError(
-            Problem(
-                "settings.comfyui_url",
-                f"{shown(url)!r} is not the address of a server.",
-                "Write for example http://127.0.0.1:8188.",
-                field=_SETTING,
-            )
-        ) from None
-    if url.startswith(HOSTED):
-        return Hosted(url.removeprefix(HOSTED), token, limits)
-    return Direct(url, token, limits)
-
-
-def _server(url: str) -> tuple[str, str, Guard]:
-    """The address of a server without the name and password in it, these, and a guard that lets
-    only this server pass. FetchRefused or ValueError for what is no address."""
-    parts = urlsplit(url)
-    secret, _, host = parts.netloc.rpartition("@")
-    plain = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
-    return plain, secret, server_guard(plain, _SETTING)
-
-
-def is_local(url: str) -> bool:
-    """Is a server on this machine or its own network, by its address? What can't be looked up, or
-    is the hosted service, is not."""
-    if url.startswith(HOSTED):
-        return False
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    try:
-        found = [str(ipaddress.ip_address(host))]
-    except ValueError:
-        try:
-            found = resolve(host, 0)
-        except (OSError, UnicodeError):
-            return False
-    return bool(found) and not any(is_public(ip) for ip in found)
-
-
-class _Http(Transport):
-    """What both forms have in common."""
-
-    _api = ""
-    """Before every route."""
-
-    def __init__(self, url: str, token: str | None, limits: Limits):
-        self.url, self._basic, self._guard = _server(url)
-        self.name = shown(self.url)
-        self._scheme = urlsplit(self.url).scheme
-        self._token, self._limits = token, limits
-
-    @property
-    def _local(self) -> bool:
-        return is_local(self.url)  # Not kept: a name may not be found for a moment.
-
-    @cached_property
-    def _headers(self) -> dict[str, str]:
-        """A token goes to every server over https, and unencrypted only within one's own network.
-        Raises Refused where it would travel readable over the internet."""
-        if not (self._token or self._basic):
-            return {}
-        if self._scheme != "https" and not self._local:
-            raise Refused(
-                f"{self.name} is on the internet (or unknown) and its address begins with http://, "
-                "so the token would be readable on its way. Use https://."
-            )
-        return self._credentials()
-
-    def _credentials(self) -> dict[str, str]:
-        if self._basic:
-            said = self._basic.encode("utf-8", "surrogateescape")
-            return {"Authorization": "Basic " + base64.b64encode(said).decode()}
-        return {"Authorization": f"Bearer {self._token}"}
-
-    @cached_property
-    def _client(self) -> httpx.Client:
-        client = self._open_client(self._guard, self.url, self._limits.document_seconds)
-        client.base_url = self.url
-        client.headers.update(self._headers)
-        return client
-
-    def _open_client(self, guard: Guard, url: str, whole: float) -> httpx.Client:
-        from pytoon_pipeline.media.client import environment_proxy, open_client
-
-        client = open_client(
-            guard, connect=self._limits.connect, silence=self._limits.answer, whole=whole,
-            # A proxy of the environment is for the internet, not for one's own network.
-            proxy=None if self._local else environment_proxy(url),
-        )  # fmt: skip
-        client.headers["Accept-Encoding"] = "identity"
-        return client
-
-    def _ask(
-        self, method: str, path: str, *, silence: float | None = None, whole: float | None = None,
-        **more: Any,
-    ) -> _Answer:  # fmt: skip
-        """A request and its answer, read whole. Statuses up to 499 are the caller's, 401 and 403
-        apart. `silence` and `whole` are seconds other than the usual ones."""
-        silence, whole = silence or self._limits.answer, whole or self._limits.document_seconds
-        timeout = (min(self._limits.connect, silence), silence, silence, None)
-        with (
-            self._failures(method, path, silence, whole),
-            self._client.stream(
-                method, self._api + path, timeout=timeout, extensions={"whole": whole}, **more
-            ) as answer,
-        ):
-            data = read_answer(answer, _MOST_DOCUMENT)
-        if answer.status_code >= 400:
-            sent = "".join(self._headers.values())
-            data = without([self._token or "", self._basic, sent.rpartition(" ")[2]], data)
-        found = _Answer(answer.status_code, data)
-        self._check_status(found.status_code, method, path)
-        return found
-
-    @contextmanager
-    def _failures(self, method: str, path: str, silence: float, whole: float) -> Iterator[None]:
-        import httpx
-
-        try:
-            yield
-        except FetchRefused as error:
-            raise NoAnswer(f"{self.name} can't be reached: {error}") from error
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise NoAnswer(f"{self.name} can't be reached: {_said(error)}.") from error
-        except httpx.TimeoutException as error:
-            raise NoAnswer(
-                f"{self.name} does not answer {method} {path} within {silence:g} s, or not all of "
-                f"it within {whole:g} s.",
-                arrived=True,
-            ) from error
-        except AnswerRefused as error:
-            raise NoAnswer(
-                f"{self.name} answers {method} {path} unlike a ComfyUI server: {error}.",
-                arrived=True,
-            ) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise NoAnswer(
-                f"{self.name} broke off {method} {path}: {_said(error)}.", arrived=True, again=True
-            ) from error
-
-    def _check_status(self, status: int, method: str, path: str) -> None:
-        if status in (401, 403):
-            raise Refused(
-                f"{self.name} refuses {method} {path} ({status}). Set PYTOON_COMFYUI_TOKEN to its "
-                "token."
-            )
-        if status == 429:
-            raise NoAnswer(f"{self.name} is asked too often ({status}).")
-        if status in (502, 503, 504) or (status >= 500 and method == "GET"):
-            raise NoAnswer(
-                f"{self.name} answers {method} {path} with {status}.", arrived=True, again=True
-            )
-        if 300 <= status < 400:
-            raise NoAnswer(
-                f"{self.name} answers {method} {path} with a redirect: something stands in front "
-                "of it. Use the address of the server itself."
-            )
-
-    def _get(self, path: str, **more: Any) -> Any:
-        """A GET for JSON; asked once more where the server stumbles."""
-        try:
-            answer = self._ask("GET", path, **more)
-        except NoAnswer as error:
-            if not error.again:
-                raise
-            time.sleep(0.1)
-            answer = self._ask("GET", path, **more)
-        if answer.status_code == 404:
-            return {}
-        return self._json(answer, path)
-
-    def _json(self, answer: _Answer, path: str) -> dict[str, Any]:
-        body = answer.document
-        if body is None or answer.status_code >= 400:
-            raise NoAnswer(
-                f"{self.name} answers GET {path} ({answer.status_code}) unlike a ComfyUI server. "
-                "Check the address."
-            )
-        return body
-
-    def stats(self, seconds: float | None = None) -> dict[str, Any]:
-        found = self._get("/system_stats", silence=seconds, whole=seconds)
-        if not isinstance(found.get("system"), dict):
-            raise NoAnswer(f"{self.name} is no ComfyUI server: it has no /system_stats.")
-        return found
-
-    def waiting(self) -> int:
-        return int(number(mapping(self._get("/prompt").get("exec_info")).get("queue_remaining")))
-
-    def upload(self, name: str, folder: str, data: bytes) -> str:
-        answer = self._ask(
-            "POST", "/upload/image",
-            files={"image": (name, data, "image/png")},
-            # Only these words overwrite; without it, other bytes would get another name.
-            data={"subfolder": folder, "type": "input", "overwrite": "true"},
-            whole=self._limits.transfer_seconds,
-        )  # fmt: skip
-        body = answer.document or {}
-        if answer.status_code != 200 or not isinstance(body.get("name"), str):
-            raise EngineFailed(
-                f"{self.name} does not take the picture {name} ({answer.status_code}).",
-                answer.text,
-                transient=answer.status_code >= 500,
-            )
-        return "/".join(part for part in (words(body.get("subfolder")), body["name"]) if part)
-
-    def post(self, graph: Graph, client_id: str, prompt_id: str) -> Posted:
-        said = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
-        answer = self._ask("POST", "/prompt", json=said)
-        return Posted(answer.status_code, answer.document or {}, answer.text)
-
-    def download(self, item: dict[str, Any], path: Path, tick: Callable[[], None]) -> None:
-        params = {k: words(item.get(k)) for k in ("filename", "subfolder", "type")}
-        whole = self._limits.transfer_seconds
-        with (
-            self._failures("GET", "/view", self._limits.answer, whole),
-            self._client.stream(
-                "GET", self._api + "/view", params=params, extensions={"whole": whole}
-            ) as answer,
-            self._followed(answer, time.monotonic() + whole) as final,
-        ):
-            if final.status_code == 404:
-                raise NoFile(f"{self.name} has lost the file {params['filename']}.")
-            if "location" in final.extensions:
-                raise NoAnswer(f"{self.name} sends a download in circles.")
-            self._check_status(final.status_code, "GET", "/view")
-            self._save(final, path, tick)
-
-    @contextmanager
-    def _followed(self, answer: httpx.Response, until: float) -> Iterator[httpx.Response]:
-        """The answer that holds the file; all of it has to be there at a time."""
-        yield answer
-
-    def _save(self, answer: httpx.Response, path: Path, tick: Callable[[], None]) -> None:
-        if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-            raise AnswerRefused("the file is packed, though it was asked for as it is")
-        too_large = EngineFailed(f"{self.name} sends more than {_MOST_BYTES} bytes.")
-        if (declared_length(answer) or 0) > _MOST_BYTES:
-            raise too_large
-        got, told = 0, time.monotonic()
-        with open(path, "wb") as file:
-            # A body that ends before its Content-Length is an error of httpx.
-            for chunk in answer.iter_raw():  # As they come, so that `tick` is called.
-                got += len(chunk)
-                if got > _MOST_BYTES:
-                    raise too_large
-                file.write(chunk)
-                if time.monotonic() - told > 0.5:
-                    tick()
-                    told = time.monotonic()
-
-    def open_socket(self, client_id: str) -> Socket:
-        return self._socket({"clientId": client_id})
-
-    def _socket(self, params: dict[str, str]) -> Socket:
-        from pytoon_pipeline.engines.comfyui.socket import Socket
-
-        seconds = self._limits.connect
-        with self._failures("GET", "/ws", seconds, seconds):
-            return Socket(self._client, "/ws", params, seconds)
-
-
-class Direct(_Http):
-    """A server of one's own. Where it wants a token: `Authorization: Bearer`, or the name and
-    password of the address."""
-
-    def definitions(self, classes: Sequence[str]) -> dict[str, Any]:
-        # One by one: with many custom nodes the whole list is tens of megabytes.
-        found: dict[str, Any] = {}
-        for name in classes:
-            found |= self._get(f"/object_info/{quote(name, safe='')}")
-        return {name: found[name] for name in classes if name in found}
-
-    def look(self, prompt_id: str) -> Look:
-        # What leaves the queue enters the history, a moment later: so it is read again.
-        return self._recorded(prompt_id) or self._queued(prompt_id) or (
-            self._recorded(prompt_id) or Look("absent")
-        )
-
-    def _recorded(self, prompt_id: str) -> Look | None:
-        record = self._get(f"/history/{quote(prompt_id, safe='')}").get(prompt_id)
-        if not isinstance(record, dict):
-            return None
-        status = mapping(record.get("status"))
-        messages = {
-            m[0]: m[1] for m in items(status.get("messages"))
-            if isinstance(m, list) and len(m) == 2 and isinstance(m[0], str)
-        }  # fmt: skip
-        if status.get("completed") and status.get("status_str") == "success":
-            return Look("done", mapping(record.get("outputs")))
-        # An interrupted one is an error too, but for this message.
-        if "execution_interrupted" in messages:
-            return Look("interrupted")
-        return Look("failed", error=mapping(messages.get("execution_error")))
-
-    def _queued(self, prompt_id: str) -> Look | None:
-        queue = self._get("/queue")
-        for place, state in (("queue_running", "running"), ("queue_pending", "waiting")):
-            entries = (entry for entry in items(queue.get(place)) if isinstance(entry, list))
-            if any(entry[1:2] == [prompt_id] for entry in entries):
-                return Look(state)
-        return None
-
-    def cancel(self, prompt_id: str) -> None:
-        # In this order: one that begins to run in between is met by the second. Without an id the
-        # second would end anybody's run.
-        self._ask("POST", "/queue", json={"delete": [prompt_id]})
-        self._ask("POST", "/interrupt", json={"prompt_id": prompt_id})
-
-
-class Hosted(_Http):
-    """The hosted service, first version of its interface: a key in a header of its own, another
-    source of the status, and downloads from signed addresses elsewhere."""
-
-    _api = "/api"
-    _running = ("in_progress", "executing", "running")
-    _ended = {
-        "success": "done", "completed": "done", "cancelled": "interrupted", "error": "failed",
-        "failed": "failed", "non_retryable_error": "failed", "lost": "absent",
-    }  # fmt: skip
-
-    def _credentials(self) -> dict[str, str]:
-        return {"X-API-Key": self._token or ""}
-
-    def stats(self, seconds: float | None = None) -> dict[str, Any]:
-        found = self._get("/system_stats", silence=seconds, whole=seconds)
-        # Whose machine it is, and how large, is the service's own business.
-        return {**found, "system": {"comfyui_version": "hosted", **mapping(found.get("system"))}}
-
-    def definitions(self, classes: Sequence[str]) -> dict[str, Any]:
-        found = self._get("/object_info")
-        return {name: found[name] for name in classes if name in found}
-
-    def look(self, prompt_id: str) -> Look:
-        name = quote(prompt_id, safe="")
-        status = words(self._get(f"/job/{name}/status").get("status"))
-        if not status:
-            return Look("absent")
-        state = self._ended.get(status, "running" if status in self._running else "waiting")
-        if state not in ("done", "failed"):
-            return Look(state)
-        job = self._get(f"/jobs/{name}")
-        outputs = mapping(job.get("outputs"))
-        if state == "done" and not outputs:
-            record = mapping(self._get(f"/history/{name}").get(prompt_id))
-            outputs = mapping(record.get("outputs"))
-        return Look(state, outputs, mapping(job.get("execution_error")))
-
-    def cancel(self, prompt_id: str) -> None:
-        # Its /interrupt ends all that the account runs: other people's work too.
-        answer = self._ask("POST", f"/jobs/{quote(prompt_id, safe='')}/cancel")
-        if answer.status_code in (404, 405):
-            self._ask("POST", "/queue", json={"delete": [prompt_id]})
-
-    def open_socket(self, client_id: str) -> Socket:
-        # Its protocol wants the key in the address here. No library that quotes addresses in its
-        # errors sees it, and what is shown of an address has no query.
-        key = {"token": self._token or ""} if self._headers else {}
-        return self._socket({"clientId": client_id, **key})
-
-    @contextmanager
-    def _followed(self, answer: httpx.Response, until: float) -> Iterator[httpx.Response]:
-        with ExitStack() as stack:
-            for _ in range(_REDIRECTS):
-                location = answer.extensions.get("location")
-                if location is None:
-                    break
-                answer.close()
-                target = redirect_target(answer.request.url, location)
-                if target.scheme != "https" and self._scheme == "https":
-                    raise EngineUnavailable(f"{self.name} sends a download to plain http.")
-                # A client of its own: the key must not go where the signed address leads; nor may
-                # that be inside of a network that the service is not in.
-                guard = server_guard(str(target), _SETTING, allow_private=self._local)
-                whole = max(0.1, until - time.monotonic())
-                plain = stack.enter_context(self._open_client(guard, str(target), whole))
-                answer = stack.enter_context(plain.stream("GET", target))
-            yield answer
-
-
-def _said(error: Exception) -> str:
-    return str(error).strip().rstrip(".") or type(error).__name__
+    def open_socket(self, client_id: str) -> BoundedSocket:
+        """A websocket on which it tells of progress. SocketLostError where it opens none."""

@@ -19,7 +19,12 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from pytoon_pipeline.engines.comfyui.sizes import Shape, legal_frames, legal_size, smaller
+from pytoon_pipeline.engines.comfyui.sizes import (
+    ClipShape,
+    legal_frames,
+    legal_size,
+    next_smaller_shape,
+)
 from pytoon_pipeline.errors import PresetError, Problem
 
 Graph = dict[str, Any]
@@ -29,11 +34,11 @@ Kind = Literal["i2v", "t2v"]
 DEFAULTS: Mapping[str, str] = {"i2v": "wan22_5b_i2v", "t2v": "wan22_5b_t2v"}
 
 
-class _Data(BaseModel):
+class _WorkflowModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Target(_Data):
+class InputTarget(_WorkflowModel):
     """An input of a node. In short: `node.input`."""
 
     at: str = Field(pattern=r"^[^.]+\..+$")
@@ -41,7 +46,7 @@ class Target(_Data):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: Any) -> Any:
+    def _expand_short_form(cls, value: Any) -> Any:
         return {"at": value} if isinstance(value, str) else value
 
     @property
@@ -51,25 +56,25 @@ class Target(_Data):
         return node, name
 
 
-class Inputs(_Data):
+class WorkflowInputs(_WorkflowModel):
     """Where the values of a job go."""
 
-    prompt: list[Target] = Field(min_length=1)
-    negative: list[Target] = Field(default_factory=list)
-    image: list[Target] = Field(default_factory=list)
-    width: list[Target] = Field(min_length=1)
-    height: list[Target] = Field(min_length=1)
-    frames: list[Target] = Field(min_length=1)
-    fps: list[Target] = Field(min_length=1)
-    seed: list[Target] = Field(min_length=1)
-    prefix: list[Target] = Field(min_length=1)
+    prompt: list[InputTarget] = Field(min_length=1)
+    negative: list[InputTarget] = Field(default_factory=list)
+    image: list[InputTarget] = Field(default_factory=list)
+    width: list[InputTarget] = Field(min_length=1)
+    height: list[InputTarget] = Field(min_length=1)
+    frames: list[InputTarget] = Field(min_length=1)
+    fps: list[InputTarget] = Field(min_length=1)
+    seed: list[InputTarget] = Field(min_length=1)
+    prefix: list[InputTarget] = Field(min_length=1)
 
-    def all(self) -> Iterator[tuple[str, Target]]:
+    def all(self) -> Iterator[tuple[str, InputTarget]]:
         for name in type(self).model_fields:
             yield from ((name, target) for target in getattr(self, name))
 
 
-class Frames(_Data):
+class FrameCounts(_WorkflowModel):
     """Lengths a model can make: step * n + 1."""
 
     step: int = Field(ge=1)
@@ -77,14 +82,14 @@ class Frames(_Data):
     most: int = Field(ge=1, le=2000)
 
 
-class Model(_Data):
+class WorkflowModelFile(_WorkflowModel):
     """A file that lies under the server's `models/<folder>`."""
 
     folder: str
     file: str
 
 
-class Binding(_Data):
+class WorkflowBinding(_WorkflowModel):
     """What a workflow can make, and how to ask for it."""
 
     title: str
@@ -93,26 +98,26 @@ class Binding(_Data):
         min_length=1, description="Width and height; the one nearest to the video's shape is taken."
     )
     size_step: int = Field(ge=1)
-    frames: Frames
+    frames: FrameCounts
     fps: int = Field(ge=1, le=120)
     min_vram_gb: float = Field(0, ge=0, description="GPU memory below which it is not tried.")
     negative: str = Field("", description="Where the brief says none.")
-    inputs: Inputs
+    inputs: WorkflowInputs
     save: str = Field(description="The node whose file is the take.")
-    models: dict[str, Model] = Field(
+    models: dict[str, WorkflowModelFile] = Field(
         default_factory=dict, description="node.input -> the file that goes there."
     )
 
     @field_validator("sizes")
     @classmethod
-    def _even(cls, sizes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    def _require_even(cls, sizes: list[tuple[int, int]]) -> list[tuple[int, int]]:
         for size in sizes:
             if any(side < 16 or side > 4096 or side % 2 for side in size):
                 raise ValueError(f"{size[0]}x{size[1]}: sides are even, from 16 to 4096")
         return sizes
 
     @model_validator(mode="after")
-    def _legal(self) -> Binding:
+    def _require_legal(self) -> WorkflowBinding:
         for size in self.sizes:
             if any(side % self.size_step for side in size):
                 raise ValueError(f"{size[0]}x{size[1]} is not of multiples of {self.size_step}")
@@ -127,7 +132,7 @@ class Binding(_Data):
 @dataclass(frozen=True)
 class Workflow:
     name: str
-    binding: Binding
+    binding: WorkflowBinding
     graph: Graph
     """With the binding's model files in place."""
 
@@ -141,21 +146,22 @@ class Workflow:
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
-    def shape(self, width: int, height: int, count: int, rate: int) -> Shape:
+    def shape(self, width: int, height: int, count: int, rate: int) -> ClipShape:
         """The size and length to ask for, for `count` frames of `rate` a second at this size."""
         binding = self.binding
         w, h = legal_size(binding.sizes, width, height)
         f = binding.frames
         frames = legal_frames(count, rate, binding.fps, f.step, f.least, f.most)
-        return Shape(w, h, frames, binding.fps)
+        return ClipShape(w, h, frames, binding.fps)
 
-    def smaller(self, shape: Shape) -> Shape | None:
+    def smaller(self, shape: ClipShape) -> ClipShape | None:
         """What to ask for where the GPU's memory did not suffice."""
         f = self.binding.frames
-        return smaller(shape, self.binding.size_step, f.step, f.least)
+        return next_smaller_shape(shape, self.binding.size_step, f.step, f.least)
 
-    def filled(self, graph: Graph, values: Mapping[str, Any]) -> Graph:
-        """A copy of this workflow's graph with the values of a job (names of `Inputs`) in it."""
+    def fill_graph(self, graph: Graph, values: Mapping[str, Any]) -> Graph:
+        """A copy of this workflow's graph with the values of a job (names of `WorkflowInputs`) in
+        it."""
         filled = copy.deepcopy(graph)
         for name, target in self.binding.inputs.all():
             node, place = target.place
@@ -171,7 +177,7 @@ def load_workflow(folders: Path | Sequence[Path], name: str) -> Workflow:
     folder = next((f for f in folders if (f / f"{name}.yaml").is_file()), folders[-1])
     path, graph_path = folder / f"{name}.yaml", folder / f"{name}.json"
     if not path.is_file():
-        known = ", ".join(sorted({n for f in folders for n in names(f)})) or "none"
+        known = ", ".join(sorted({n for f in folders for n in list_workflow_names(f)})) or "none"
         raise PresetError(
             Problem(
                 "workflow.unknown",
@@ -181,59 +187,63 @@ def load_workflow(folders: Path | Sequence[Path], name: str) -> Workflow:
             )
         )
     try:
-        binding = Binding.model_validate(yaml.safe_load(path.read_text()))
+        binding = WorkflowBinding.model_validate(yaml.safe_load(path.read_text()))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _wrong(path, f"It can't be read: {error}.") from error
+        raise _workflow_error(path, f"It can't be read: {error}.") from error
     except ValidationError as error:
         raise PresetError(
             [
                 Problem(
-                    "workflow.field", f"{e['msg']}.", file=str(path),
+                    "workflow.field",
+                    f"{e['msg']}.",
+                    file=str(path),
                     field=".".join(str(part) for part in e["loc"]) or None,
                 )
                 for e in error.errors()
             ]
-        ) from error  # fmt: skip
+        ) from error
     try:
         graph = json.loads(graph_path.read_text())
     except (OSError, ValueError) as error:
-        raise _wrong(graph_path, f"It can't be read: {error}.") from error
+        raise _workflow_error(graph_path, f"It can't be read: {error}.") from error
     _check_graph(graph_path, graph)
     for at, model in binding.models.items():
-        _put(path, graph, at, model.file)
+        _put_value(path, graph, at, model.file)
     for name_, target in binding.inputs.all():
-        _put(path, graph, target.at, None, f"inputs.{name_}")
+        _put_value(path, graph, target.at, None, f"inputs.{name_}")
     if binding.save not in graph:
-        raise _wrong(path, f"The graph has no node {binding.save!r}.", "save")
+        raise _workflow_error(path, f"The graph has no node {binding.save!r}.", "save")
     return Workflow(name, binding, graph)
 
 
-def names(folder: Path) -> list[str]:
+def list_workflow_names(folder: Path) -> list[str]:
     return sorted(p.stem for p in folder.glob("*.yaml"))
 
 
-def _put(path: Path, graph: Graph, at: str, value: Any, field: str = "models") -> None:
+def _put_value(path: Path, graph: Graph, at: str, value: Any, field: str = "models") -> None:
     node, _, name = at.partition(".")
     if name not in graph.get(node, {}).get("inputs", {}):
-        raise _wrong(path, f"The graph has no input {at!r}.", field)
+        raise _workflow_error(path, f"The graph has no input {at!r}.", field)
     if value is not None:
         graph[node]["inputs"][name] = value
 
 
 def _check_graph(path: Path, graph: Any) -> None:
     if not isinstance(graph, dict) or not graph or "nodes" in graph:
-        raise _wrong(path, "It is not a graph in API format. Export it with 'Export (API)'.")
+        raise _workflow_error(
+            path, "It is not a graph in API format. Export it with 'Export (API)'."
+        )
     for id_, node in graph.items():
         if not isinstance(node, dict) or not isinstance(node.get("class_type"), str):
-            raise _wrong(path, "A node has no class_type.", id_)
+            raise _workflow_error(path, "A node has no class_type.", id_)
         if not isinstance(node.get("inputs"), dict):
-            raise _wrong(path, "A node has no inputs.", id_)
+            raise _workflow_error(path, "A node has no inputs.", id_)
         for name, value in node["inputs"].items():
             if isinstance(value, list) and (len(value) != 2 or value[0] not in graph):
-                raise _wrong(path, "It leads to no node.", f"{id_}.{name}")
+                raise _workflow_error(path, "It leads to no node.", f"{id_}.{name}")
 
 
-def _wrong(path: Path, message: str, field: str | None = None) -> PresetError:
+def _workflow_error(path: Path, message: str, field: str | None = None) -> PresetError:
     return PresetError(
         Problem("workflow.field", message, "See docs/comfyui.md.", file=str(path), field=field)
     )

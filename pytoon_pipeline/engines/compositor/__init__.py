@@ -14,17 +14,19 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pytoon_pipeline.engines.base import Engine, Footage, Health, Media, Progress
+from pytoon_pipeline.engines.base import Engine, EngineHealth, Footage, Media, Progress
 from pytoon_pipeline.engines.compositor import clips, stills
-from pytoon_pipeline.engines.compositor.ground import ground_layers
-from pytoon_pipeline.engines.compositor.windows import contained_window, fit_box, whole
-from pytoon_pipeline.errors import EngineFailed, MediaError
+from pytoon_pipeline.engines.compositor.background import ground_layers
+from pytoon_pipeline.engines.compositor.windows import contained_window, fit_box, whole_frame
+from pytoon_pipeline.errors import EngineFailedError, MediaError
 from pytoon_pipeline.media.images import load_image
-from pytoon_pipeline.picture.keying import key
-from pytoon_pipeline.picture.layers import Layer, new_frame
+from pytoon_pipeline.picture.cutout import cut_out_product
+from pytoon_pipeline.picture.layers import Layer, PictureLayer, new_frame
 from pytoon_pipeline.picture.yuv import Planes
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Asset, Box, Place
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.model import Asset
+from pytoon_pipeline.plan.segment import Place
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 # One thread for each warp: segments run side by side, and x264 needs the cores too.
 cv2.setNumThreads(1)
@@ -33,8 +35,8 @@ cv2.setNumThreads(1)
 class Compositor(Engine):
     name = "compositor"
 
-    def health(self) -> Health:
-        return Health(True, f"OpenCV {cv2.__version__} on this machine's CPU")
+    def health(self) -> EngineHealth:
+        return EngineHealth(True, f"OpenCV {cv2.__version__} on this machine's CPU")
 
     def can_render(self, job: SegmentJob) -> bool:
         return job.type in ("image", "video", "text")
@@ -46,87 +48,98 @@ class Compositor(Engine):
         try:
             layers = layers_of(job, media)
         except MediaError as error:
-            raise EngineFailed(str(error)) from error
+            raise EngineFailedError(str(error)) from error
 
-        return drawn(job, layers, progress)
+        return draw_layers(job, layers, progress)
 
 
-def drawn(job: SegmentJob, layers: Sequence[Layer | clips.Moving], progress: Progress) -> Footage:
+def draw_layers(
+    job: SegmentJob, layers: Sequence[Layer | clips.MovingLayer], progress: Progress
+) -> Footage:
     """Footage of layers, each drawn over the one before."""
 
-    def frames() -> Iterator[Planes]:
+    def iterate_frames() -> Iterator[Planes]:
         frame = new_frame(job.width, job.height)
-        drawing = [layer.begin() if isinstance(layer, clips.Moving) else layer.draw
-                   for layer in layers]  # fmt: skip
+        drawing = [
+            layer.begin() if isinstance(layer, clips.MovingLayer) else layer.draw
+            for layer in layers
+        ]
         for index in range(job.count):
             for draw in drawing:
                 draw(frame, index)
             yield frame
             progress(1)
 
-    def at(index: int) -> Planes:
+    def frame_at(index: int) -> Planes:
         frame = new_frame(job.width, job.height)
         for layer in layers:
             layer.draw(frame, index)  # type: ignore[union-attr]
         return frame
 
-    still = not any(isinstance(layer, clips.Moving) for layer in layers)
-    return Footage(job.width, job.height, job.rate, job.count, frames, at if still else None)
+    still = not any(isinstance(layer, clips.MovingLayer) for layer in layers)
+    return Footage(
+        job.width, job.height, job.rate, job.count, iterate_frames, frame_at if still else None
+    )
 
 
-def layers_of(job: SegmentJob, media: Media) -> list[Layer | clips.Moving]:
+def layers_of(job: SegmentJob, media: Media) -> list[Layer | clips.MovingLayer]:
     """What the frames of a job are made of, back to front."""
     if job.type == "text" or not job.media:
         return ground_layers(job, media, None, [])
     if len(job.media) > 1 and job.layout.places:
-        return _several(job, media)
+        return _arrange_media(job, media)
     asset = job.media[0]
     if asset.kind == "video":
         return _one_clip(job, media, asset)
-    picture = _load(job, media, asset, job.layout.fit == "cutout", bool(job.layout.keyed))
+    picture = _load_picture(job, media, asset, job.layout.fit == "cutout", bool(job.layout.keyed))
     if picture.shape[2] == 4 and job.layout.fit == "cutout":
-        product, shadow = stills.floating(job, picture)
+        product, shadow = stills.make_floating_cutout(job, picture)
         cast = [shadow] if job.layout.shadow else []
         return [*ground_layers(job, media, None, cast), product]
     if job.layout.fit in ("cutout", "frame"):
         h, w = picture.shape[:2]
-        window = fit_box(job.layout.box or whole(job), w, h)
-        return _framed(job, media, picture, window)
+        window = fit_box(job.layout.box or whole_frame(job), w, h)
+        return _frame_media(job, media, picture, window)
     if job.layout.fit == "contain":
         window = contained_window(job, picture.shape[1], picture.shape[0])
         card = stills.moving_inside(job, picture, window, job.layout.radius)
         return [*ground_layers(job, media, picture, []), card]
-    return [stills.moving_inside(job, picture, whole(job), 0)]
+    return [stills.moving_inside(job, picture, whole_frame(job), 0)]
 
 
-def _load(job: SegmentJob, media: Media, asset: Asset, cut_out: bool, keyed: bool) -> np.ndarray:
+def _load_picture(
+    job: SegmentJob, media: Media, asset: Asset, cut_out: bool, keyed: bool
+) -> np.ndarray:
     """The picture; without its ground, and therefore with transparency, where it is to be keyed;
     opaque unless it is to be a cut-out."""
     picture = load_image(media[asset.id], min_side=2 * max(job.width, job.height))
     if cut_out and keyed and picture.shape[2] == 3:
-        rgba = key(picture).rgba
+        rgba = cut_out_product(picture).rgba
         return picture if rgba is None else rgba
     return picture if cut_out or picture.shape[2] == 3 else stills.on_ground(picture, job)
 
 
-def _framed(
+def _frame_media(
     job: SegmentJob, media: Media, picture: np.ndarray, window: Box
-) -> list[Layer | clips.Moving]:
-    card = stills.card(job, window)
+) -> list[Layer | clips.MovingLayer]:
+    card = stills.make_card(job, window)
     ground = ground_layers(job, media, picture, [card.shadow] if job.layout.shadow else [])
     return [*ground, stills.moving_inside(job, picture, window, card.radius)]
 
 
-def _one_clip(job: SegmentJob, media: Media, asset: Asset) -> list[Layer | clips.Moving]:
+def _one_clip(job: SegmentJob, media: Media, asset: Asset) -> list[Layer | clips.MovingLayer]:
     path, w, h = media[asset.id], asset.width or 2, asset.height or 2
     if job.layout.fit == "cover":
         ground = ground_layers(job, media, None, []) if asset.has_alpha else []
-        return [*ground, clips.Clip(job, path, (w, h), whole(job), transparent=asset.has_alpha)]
+        return [
+            *ground,
+            clips.ClipLayer(job, path, (w, h), whole_frame(job), transparent=asset.has_alpha),
+        ]
     if job.layout.fit == "contain":
         window, radius, shadows = contained_window(job, w, h), 0, []
     else:
-        window = fit_box(job.layout.box or whole(job), w, h)
-        card = stills.card(job, window)
+        window = fit_box(job.layout.box or whole_frame(job), w, h)
+        card = stills.make_card(job, window)
         radius = card.radius
         # A thing that is cut out casts no card's shadow.
         framed = job.layout.fit == "frame" and not asset.has_alpha
@@ -136,37 +149,38 @@ def _one_clip(job: SegmentJob, media: Media, asset: Asset) -> list[Layer | clips
         cast = [stills.shadow_layer(job, shadow) for shadow in shadows]
         return [clips.ClipOverItself(job, path, (w, h), window, radius, cast)]
     ground = ground_layers(job, media, None, shadows)
-    clip = clips.Clip(job, path, (w, h), window, radius, transparent=asset.has_alpha)
+    clip = clips.ClipLayer(job, path, (w, h), window, radius, transparent=asset.has_alpha)
     return [*ground, clip]
 
 
-def _several(job: SegmentJob, media: Media) -> list[Layer | clips.Moving]:
+def _arrange_media(job: SegmentJob, media: Media) -> list[Layer | clips.MovingLayer]:
     """Several media in one frame: cards lie flat and stay, cut-outs stand on their line, and the
     camera moves before them as one."""
-    shadows: list[stills.Shadow] = []
-    before: list[Layer | clips.Moving] = []
+    shadows: list[stills.DropShadow] = []
+    before: list[Layer | clips.MovingLayer] = []
     first: np.ndarray | None = None
     standing: list[tuple[np.ndarray, Place]] = []
+    layer: clips.ClipLayer | PictureLayer
     for n, (asset, place) in enumerate(zip(job.media, job.layout.places or [], strict=False)):
         over = job.layout.arrange == "pip" and n > 0
         if asset.kind == "video":
             window = fit_box(place.box, asset.width or 2, asset.height or 2)
-            card = stills.card(job, window)
+            card = stills.make_card(job, window)
             size = asset.width or 2, asset.height or 2
             if asset.has_alpha:
-                cut = clips.Clip(job, media[asset.id], size, window, transparent=True)
+                cut = clips.ClipLayer(job, media[asset.id], size, window, transparent=True)
                 before.append(cut)
                 continue
-            layer = clips.Clip(job, media[asset.id], size, window, card.radius)
+            layer = clips.ClipLayer(job, media[asset.id], size, window, card.radius)
         else:
-            picture = _load(job, media, asset, place.fit == "cutout", place.keyed)
+            picture = _load_picture(job, media, asset, place.fit == "cutout", place.keyed)
             if first is None and picture.shape[2] == 3:
                 first = picture
             if picture.shape[2] == 4:
                 standing.append((picture, place))
                 continue
             window = fit_box(place.box, picture.shape[1], picture.shape[0])
-            card = stills.card(job, window)
+            card = stills.make_card(job, window)
             layer = stills.moving_inside(job, picture, window, card.radius)
         if over and job.layout.shadow:
             # It lies on another card, so its shadow does too.
@@ -174,5 +188,5 @@ def _several(job: SegmentJob, media: Media) -> list[Layer | clips.Moving]:
         elif job.layout.shadow:
             shadows.append(card.shadow)
         before.append(layer)
-    stood = stills.standing(job, standing)
+    stood = stills.make_standing_cutouts(job, standing)
     return [*ground_layers(job, media, first, shadows), *before, *stood]

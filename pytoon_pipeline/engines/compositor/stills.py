@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from pytoon_pipeline.engines.compositor.windows import fit_box, whole
+from pytoon_pipeline.engines.compositor.windows import fit_box, whole_frame
 from pytoon_pipeline.errors import MediaError
-from pytoon_pipeline.picture import grounds
-from pytoon_pipeline.picture.layers import CutOut, Picture, Placement, Tile, cut_out_planes
-from pytoon_pipeline.picture.motion import Pose, largest_zoom, pose
+from pytoon_pipeline.picture import backgrounds
+from pytoon_pipeline.picture.layers import (
+    CutoutLayer,
+    PictureLayer,
+    Placement,
+    Placing,
+    TextTile,
+    cut_out_planes,
+)
+from pytoon_pipeline.picture.motion import CameraPose, compute_pose, largest_zoom
 from pytoon_pipeline.picture.yuv import Planes, rgb_to_planes
-from pytoon_pipeline.spec.job import SegmentJob
-from pytoon_pipeline.spec.model import Box, Place
+from pytoon_pipeline.plan.fields import Box
+from pytoon_pipeline.plan.segment import Place
+from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
-MOST_UPSCALE = 4.0
+MAX_UPSCALE = 4.0
 """A cut-out is enlarged at most this much to fill its place; smaller ones stand smaller."""
 
 
 @dataclass(frozen=True)
-class Shadow:
+class DropShadow:
     """What casts a shadow: its coverage, float32 0..1, with its top-left pixel at x, y."""
 
     shape: np.ndarray
@@ -32,45 +40,52 @@ class Shadow:
 
 
 @dataclass(frozen=True)
-class Card:
+class PictureCard:
     """The corners of a framed picture, and its shadow."""
 
     radius: int
-    shadow: Shadow
+    shadow: DropShadow
 
 
-def card(job: SegmentJob, window: Box) -> Card:
+def make_card(job: SegmentJob, window: Box) -> PictureCard:
     x0, y0, x1, y1 = window
     radius = min(job.layout.radius, (x1 - x0) // 4, (y1 - y0) // 4)
-    return Card(radius, Shadow(grounds.rounded(x1 - x0, y1 - y0, radius), x0, y0))
+    return PictureCard(
+        radius, DropShadow(backgrounds.draw_rounded_mask(x1 - x0, y1 - y0, radius), x0, y0)
+    )
 
 
 @dataclass(frozen=True)
-class Laid:
+class LaidCard:
     """A tile that stays where it is."""
 
-    tile: Tile
+    tile: TextTile
 
     def draw(self, frame: Planes, index: int) -> None:
         self.tile.draw(frame)
 
 
-def shadow_layer(job: SegmentJob, shadow: Shadow) -> Laid:
+def shadow_layer(job: SegmentJob, shadow: DropShadow) -> LaidCard:
     """A shadow by itself, for what moves or shows something else under it."""
-    alpha = grounds.shadow_alpha(
-        shadow.shape, shadow.x, shadow.y, job.width, job.height, job.layout.shadow,
+    alpha = backgrounds.shadow_alpha(
+        shadow.shape,
+        shadow.x,
+        shadow.y,
+        job.width,
+        job.height,
+        job.layout.shadow,
         min(shadow.shape.shape),
     )
     rows, columns = np.nonzero(alpha.max(axis=1) > 2e-3)[0], np.nonzero(alpha.max(axis=0) > 2e-3)[0]
     if not len(rows) or not len(columns):
-        return Laid(_black(np.zeros((2, 2), np.float32), 0, 0))
+        return LaidCard(_black_tile(np.zeros((2, 2), np.float32), 0, 0))
     y0, x0 = int(rows[0]) & ~1, int(columns[0]) & ~1
     y1, x1 = int(rows[-1]) // 2 * 2 + 2, int(columns[-1]) // 2 * 2 + 2
-    return Laid(_black(alpha[y0:y1, x0:x1], x0, y0))
+    return LaidCard(_black_tile(alpha[y0:y1, x0:x1], x0, y0))
 
 
-def _black(alpha: np.ndarray, x: int, y: int) -> Tile:
-    return Tile(*_black_planes(alpha), x, y)
+def _black_tile(alpha: np.ndarray, x: int, y: int) -> TextTile:
+    return TextTile(*_black_planes(alpha), x, y)
 
 
 def _black_planes(alpha: np.ndarray) -> tuple[Planes, tuple[np.ndarray, np.ndarray]]:
@@ -86,16 +101,16 @@ def _black_planes(alpha: np.ndarray) -> tuple[Planes, tuple[np.ndarray, np.ndarr
     return planes, (alpha, small)
 
 
-def camera(job: SegmentJob, index: int) -> Pose:
+def camera_pose(job: SegmentJob, index: int) -> CameraPose:
     motion = job.motion
-    return pose(motion.kind, motion.amount, motion.focus, index, job.count, job.rate)
+    return compute_pose(motion.kind, motion.amount, motion.focus, index, job.count, job.rate)
 
 
-def _zoom(job: SegmentJob) -> float:
+def _zoom_amount(job: SegmentJob) -> float:
     return largest_zoom(job.motion.kind, job.motion.amount)
 
 
-def _sized(picture: np.ndarray, width: float, height: float) -> np.ndarray:
+def _scale_picture(picture: np.ndarray, width: float, height: float) -> np.ndarray:
     """The picture scaled once, with a high-quality filter, to even pixels of about this size."""
     w, h = max(2, round(width / 2) * 2), max(2, round(height / 2) * 2)
     if (picture.shape[1], picture.shape[0]) == (w, h):
@@ -111,39 +126,43 @@ def _sized(picture: np.ndarray, width: float, height: float) -> np.ndarray:
 
 def on_ground(picture: np.ndarray, job: SegmentJob) -> np.ndarray:
     """A picture with transparency where an opaque one is wanted: on the ground's first colour."""
-    colour = np.array(grounds.rgb_of((job.background.colors or ["#FFFFFF"])[0]), np.float32)
+    colour = np.array(backgrounds.rgb_of((job.background.colors or ["#FFFFFF"])[0]), np.float32)
     alpha = picture[..., 3:].astype(np.float32) / 255
     mixed = picture[..., :3] * alpha + colour * (1 - alpha)
     return np.rint(mixed).astype(np.uint8)
 
 
-def moving_inside(job: SegmentJob, picture: np.ndarray, window: Box, radius: int) -> Picture:
+def moving_inside(job: SegmentJob, picture: np.ndarray, window: Box, radius: int) -> PictureLayer:
     """A picture that covers a window and moves inside it, never showing its edge."""
     x0, y0, x1, y1 = window
     width, height = x1 - x0, y1 - y0
     h, w = picture.shape[:2]
-    most = _zoom(job)
+    most = _zoom_amount(job)
     fill = max(width / w, height / h) * most
-    sized = _sized(picture, w * fill, h * fill)
+    sized = _scale_picture(picture, w * fill, h * fill)
     planes = rgb_to_planes(sized)
     ph, pw = sized.shape[:2]
     fitted = max(width / pw, height / ph)
     kind, subject = job.motion.kind, job.layout.subject
     across, down = (subject[::2], subject[1::2]) if subject else (None, None)
 
-    def place(index: int) -> Placement:
-        p = camera(job, index)
+    def place_at(index: int) -> Placement:
+        p = camera_pose(job, index)
         scale = fitted * p.zoom
         seen_w, seen_h = width / scale, height / scale
-        sx = _look(p.x, pw, seen_w, kind in ("pan_left", "pan_right"), most, across)
-        sy = _look(p.y, ph, seen_h, kind in ("pan_up", "pan_down"), most, down)
+        sx = _window_centre(p.x, pw, seen_w, kind in ("pan_left", "pan_right"), most, across)
+        sy = _window_centre(p.y, ph, seen_h, kind in ("pan_up", "pan_down"), most, down)
         return Placement(sx, sy, x0 + width / 2, y0 + height / 2, scale)
 
-    return Picture(planes, place, window, radius)
+    return PictureLayer(planes, place_at, window, radius)
 
 
-def _look(
-    at: float, size: float, seen: float, pans: bool, most: float,
+def _window_centre(
+    at: float,
+    size: float,
+    seen: float,
+    pans: bool,
+    most: float,
     subject: tuple[float, float] | None,
 ) -> float:
     """The point of the picture in the middle of the window, along one axis: `at` is a focus, kept
@@ -164,30 +183,30 @@ def _look(
     return min(high, max(low, look))
 
 
-def floating(job: SegmentJob, picture: np.ndarray) -> tuple[CutOut, Shadow]:
+def make_floating_cutout(job: SegmentJob, picture: np.ndarray) -> tuple[CutoutLayer, DropShadow]:
     """A product without its background, hovering before the ground, and what casts its shadow."""
-    picture = _trimmed(picture)
+    picture = _trim_margins(picture)
     h, w = picture.shape[:2]
-    x0, y0, x1, y1 = fit_box(job.layout.box or whole(job), w, h)
-    scale = min((x1 - x0) / w, MOST_UPSCALE)
-    most = _zoom(job)
-    sized = _sized(picture, w * scale * most, h * scale * most)
+    x0, y0, x1, y1 = fit_box(job.layout.box or whole_frame(job), w, h)
+    scale = min((x1 - x0) / w, MAX_UPSCALE)
+    most = _zoom_amount(job)
+    sized = _scale_picture(picture, w * scale * most, h * scale * most)
     planes, alpha = cut_out_planes(sized)
     ph, pw = sized.shape[:2]
-    shape = _sized(picture, w * scale, h * scale)[..., 3].astype(np.float32) / 255
-    shadow = Shadow(
-        shape, (x0 + x1 - shape.shape[1]) // 2, (y0 + y1 - shape.shape[0]) // 2
-    )
+    shape = _scale_picture(picture, w * scale, h * scale)[..., 3].astype(np.float32) / 255
+    shadow = DropShadow(shape, (x0 + x1 - shape.shape[1]) // 2, (y0 + y1 - shape.shape[0]) // 2)
 
-    def place(index: int) -> Placement:
-        p = camera(job, index)
+    def place_at(index: int) -> Placement:
+        p = camera_pose(job, index)
         middle = (y0 + y1) / 2 + p.dy * (y1 - y0)
         return Placement(pw / 2, ph / 2, (x0 + x1) / 2, middle, w * scale / pw * p.zoom)
 
-    return CutOut(planes, alpha, place), shadow
+    return CutoutLayer(planes, alpha, place_at), shadow
 
 
-def standing(job: SegmentJob, items: Sequence[tuple[np.ndarray, Place]]) -> list[CutOut]:
+def make_standing_cutouts(
+    job: SegmentJob, items: Sequence[tuple[np.ndarray, Place]]
+) -> list[CutoutLayer]:
     """Cut-outs that stand on the lower edge of their places, each on its contact shadow. The camera
     comes nearer to all of them alike, about the middle of the ground line, so none loses its
     footing."""
@@ -196,33 +215,33 @@ def standing(job: SegmentJob, items: Sequence[tuple[np.ndarray, Place]]) -> list
     boxes = [place.box for _, place in items]
     middle = (min(b[0] for b in boxes) + max(b[2] for b in boxes)) / 2
     line = max(b[3] for b in boxes)
-    most = _zoom(job)
+    most = _zoom_amount(job)
     shadows, products = [], []
     for picture, spot in items:
-        picture = _trimmed(picture)
+        picture = _trim_margins(picture)
         h, w = picture.shape[:2]
         x0, y0, x1, y1 = spot.box
         # Room for the camera: at its nearest the product still lies within its place.
-        scale = min((x1 - x0) / w / most, (y1 - y0) / h / most, MOST_UPSCALE)
-        sized = _sized(picture, w * scale * most, h * scale * most)
+        scale = min((x1 - x0) / w / most, (y1 - y0) / h / most, MAX_UPSCALE)
+        sized = _scale_picture(picture, w * scale * most, h * scale * most)
         ph, pw = sized.shape[:2]
         shrink, foot = w * scale / pw, ((x0 + x1) / 2, float(y1))
 
         def place_of(
             sx: float, sy: float, foot: tuple[float, float] = foot, shrink: float = shrink
-        ) -> Callable[[int], Placement]:
-            def place(index: int) -> Placement:
-                zoom = camera(job, index).zoom
+        ) -> Placing:
+            def place_at(index: int) -> Placement:
+                zoom = camera_pose(job, index).zoom
                 x, y = middle + (foot[0] - middle) * zoom, line + (foot[1] - line) * zoom
                 return Placement(sx, sy, x, y, shrink * zoom)
 
-            return place
+            return place_at
 
         if job.layout.shadow:
             alpha, at = contact_shadow(sized[..., 3], job.layout.shadow)
-            shadows.append(CutOut(*_black_planes(alpha), place_of(*at)))
+            shadows.append(CutoutLayer(*_black_planes(alpha), place_of(*at)))
         planes, alphas = cut_out_planes(sized)
-        products.append(CutOut(planes, alphas, place_of(pw / 2, ph)))
+        products.append(CutoutLayer(planes, alphas, place_of(pw / 2, ph)))
     return [*shadows, *products]
 
 
@@ -247,7 +266,7 @@ def contact_shadow(alpha: np.ndarray, strength: float) -> tuple[np.ndarray, tupl
     return out, (width / 2 + (w / 2 - middle), height / 2 + 0.02 * wide)
 
 
-def _trimmed(picture: np.ndarray) -> np.ndarray:
+def _trim_margins(picture: np.ndarray) -> np.ndarray:
     """Without the empty margins that cut-outs are often delivered with."""
     ys, xs = np.nonzero(picture[..., 3] > 8)
     if not len(ys):

@@ -1,0 +1,1 @@
+"""The assets and pages of campaigns."""

@@ -1,0 +1,1 @@
+"""The scheduled maintenance of the store, the machines and the records of runs."""

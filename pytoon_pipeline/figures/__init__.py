@@ -1,2 +1,0 @@
-"""What happens, for machines: in numbers, counted where it happens and told to Prometheus, and in
-lines of JSON."""

@@ -1,0 +1,1 @@
+"""Maintenance: finds and deletes what is no longer needed, in the store and on this machine."""

@@ -1,0 +1,1 @@
+"""The complete plan of a video (RenderSpec): its model, its timeline, the jobs of its segments."""

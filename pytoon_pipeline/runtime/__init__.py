@@ -1,0 +1,1 @@
+"""How runs are executed: launchers, workers, storage adapters, heartbeats, the dev server."""

@@ -1,1 +1,0 @@
-"""What is no longer needed, found and taken away."""
