@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage
-from pytoon_pipeline.engines.policy import RenderBudget, obtain_footage
+from pytoon_pipeline.engines.policy import EngineAttempt, RenderBudget, obtain_footage
 from pytoon_pipeline.errors import (
     EngineError,
     EngineFailedError,
@@ -213,14 +213,14 @@ def render_segment(
         # Of two machines that made it side by side the first one's stays: videos refer to it.
         store.put(stored_location(segment_key(engine)), path, once=not fresh, move=True)
 
-    told: list[str] = []
+    failed: list[EngineAttempt] = []
 
-    def on_failure(engine: str, reason: str) -> None:
+    def on_failure(attempt: EngineAttempt) -> None:
         nonlocal drawn
-        told.append(f"{engine}: {reason}")
+        failed.append(attempt)
         reporter.progress(key, job.segment_id, -drawn)
         drawn = 0
-        reporter.retry(key, job.segment_id, engine, reason)
+        reporter.retry(key, job.segment_id, attempt)
 
     started = time.monotonic()
     first = engines[0] if engines else services.engines.last_resort
@@ -242,7 +242,8 @@ def render_segment(
             )
     except EngineError as error:
         last = services.engines.last_resort.name
-        raise RenderError("\n".join([*told, f"{last} (the last resort): {error}"])) from error
+        reasons = [f"{attempt.engine}: {attempt.reason}" for attempt in failed]
+        raise RenderError("\n".join([*reasons, f"{last} (the last resort): {error}"])) from error
     mark = segment_key(chosen.engine)
     notes = list(chosen.footage.notes)
     if store.damaged.pop(stored_location(mark), None):
