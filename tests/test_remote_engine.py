@@ -286,8 +286,10 @@ def test_a_full_peer_is_asked_again_when_it_says(tmp_path: Path) -> None:
         gate.set()
         for thread in threads:
             thread.join(15)
-        assert time.monotonic() - began > 0.5
-        assert peer.count("POST") == 3
+        took = time.monotonic() - began
+        assert took > 0.5
+        # Two that were taken and one that was not; on a busy machine one more for each second.
+        assert 3 <= peer.count("POST") <= 3 + int(took)
     assert all((tmp_path / n / "remote.mp4").exists() for n in "01")
 
 

@@ -71,3 +71,12 @@ def test_a_class_name_means_one_class_and_exceptions_end_in_error():
             if any(isinstance(base, ast.Name) and base.id in errors for base in node.bases)
         }
     assert not [name for name in errors if name in count and not name.endswith("Error")]
+
+
+def test_files_are_short_enough_to_be_read():
+    long = {
+        path.relative_to(PACKAGE).as_posix(): lines
+        for path in PACKAGE.rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 500
+    }
+    assert not long

@@ -9,9 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -25,6 +23,12 @@ from pytoon_pipeline.cli.doctor_findings import (
     DoctorContext,
     DoctorFinding,
 )
+from pytoon_pipeline.cli.doctor_media import (
+    check_decoders,
+    check_examining,
+    check_ffmpeg,
+    check_opencv,
+)
 from pytoon_pipeline.cli.terminal import (
     FAILED,
     OK,
@@ -33,7 +37,7 @@ from pytoon_pipeline.cli.terminal import (
     print_json,
     print_labelled,
 )
-from pytoon_pipeline.errors import FfmpegError, PytoonError, UserError
+from pytoon_pipeline.errors import PytoonError, UserError
 from pytoon_pipeline.stages.services import engine_states, open_services
 
 if TYPE_CHECKING:
@@ -74,155 +78,6 @@ def _check_settings(p: DoctorContext) -> Iterator[DoctorFinding]:
         yield DoctorFinding(
             "briefs", "off", f"{s.briefs_dir} is not there: `pytoon dev` makes it and watches it"
         )
-
-
-def _check_ffmpeg(_: DoctorContext) -> Iterator[DoctorFinding]:
-    """A fifth of a second of picture and sound, encoded, read back and measured."""
-    import av
-
-    from pytoon_pipeline.media import ffmpeg
-
-    yield DoctorFinding("ffmpeg", "ok", f"{ffmpeg.read_version()} at {ffmpeg.find_executable()}")
-    with tempfile.TemporaryDirectory(prefix="pytoon-doctor-") as folder:
-        made = Path(folder) / "try.mp4"
-        ffmpeg.run_ffmpeg(
-            [
-                "-f",
-                "lavfi",
-                "-i",
-                "testsrc2=size=270x480:rate=30:duration=0.2",
-                "-f",
-                "lavfi",
-                "-i",
-                "sine=frequency=440:sample_rate=48000:duration=0.2",
-                "-vf",
-                "setparams=range=tv:colorspace=bt709,setsar=1,format=yuv420p",
-                "-af",
-                "aresample=48000,aformat=channel_layouts=stereo",
-                "-c:v",
-                "libx264",
-                "-preset",
-                "veryfast",
-                "-c:a",
-                "aac",
-                ffmpeg.to_ffmpeg_url(made),
-            ],
-            "encode H.264 and AAC",
-            timeout=60,
-        )
-        log = ffmpeg.run_ffmpeg(
-            [
-                "-i",
-                ffmpeg.to_ffmpeg_url(made),
-                "-vn",
-                "-af",
-                "silencedetect=noise=-60dB,ebur128=peak=true",
-                "-f",
-                "null",
-                "-",
-            ],
-            "measure loudness",
-            timeout=60,
-        )[1]
-        with av.open(f"file:{made}") as container:
-            frames = sum(1 for _ in container.decode(video=0))
-    heard = "Integrated loudness" in log
-    if frames == 6 and heard:
-        yield DoctorFinding("encoding", "ok", "H.264, AAC and loudness measuring work")
-    else:
-        what = f"{frames} frames came back of 6" if frames != 6 else "ebur128 measured nothing"
-        yield DoctorFinding("encoding", "fail", what, REMEDIES["ffmpeg"])
-
-
-def _check_decoders(_: DoctorContext) -> Iterator[DoctorFinding]:
-    import av
-
-    known = av.codecs_available
-    lacking = [c for c in ("h264", "hevc", "vp9", "prores", "aac", "mp3", "flac") if c not in known]
-    detail = f"PyAV {av.__version__}"
-    if lacking:
-        yield DoctorFinding(
-            "clips",
-            "warn",
-            f"{detail} can't read {', '.join(lacking)}",
-            "Reinstall av from its wheel.",
-        )
-    else:
-        yield DoctorFinding(
-            "clips", "ok", f"{detail} reads H.264, HEVC, VP9, ProRes, AAC, MP3, FLAC"
-        )
-
-
-def _check_examining(p: DoctorContext) -> Iterator[DoctorFinding]:
-    """A picture, a clip and a sound, opened as those of briefs are: in the process apart."""
-    from PIL import Image
-
-    from pytoon_pipeline.media import ffmpeg
-    from pytoon_pipeline.media.probe import probe_media
-    from pytoon_pipeline.media.unreadable import UnreadableMediaError
-
-    with tempfile.TemporaryDirectory(prefix="pytoon-doctor-") as folder:
-        still, moving = Path(folder, "picture.png"), Path(folder, "clip.mp4")
-        Image.new("RGBA", (32, 18), (200, 90, 60, 128)).save(still)
-        files = {"picture": (still, "image")}
-        with suppress(FfmpegError):  # Which is said where ffmpeg is tried.
-            ffmpeg.run_ffmpeg(
-                [
-                    "-f",
-                    "lavfi",
-                    "-i",
-                    "testsrc2=size=64x36:rate=25:duration=0.2",
-                    "-f",
-                    "lavfi",
-                    "-i",
-                    "sine=frequency=440:duration=0.2",
-                    "-pix_fmt",
-                    "yuv420p",
-                    "-c:v",
-                    "libx264",
-                    "-c:a",
-                    "aac",
-                    ffmpeg.to_ffmpeg_url(moving),
-                ],
-                "make a clip to open",
-                timeout=60,
-            )
-            files["clip"] = (moving, "video")
-        tracks = sorted(p.library.tracks())
-        if tracks:
-            files["music"] = (p.library.track_file(tracks[0]), "audio")
-        for what, (path, kind) in files.items():
-            try:
-                found = probe_media(path)
-            except UnreadableMediaError as error:
-                yield DoctorFinding(
-                    "files",
-                    "fail",
-                    f"a sound {what} can't be opened: {error.message}",
-                    REMEDIES["files"],
-                )
-                return
-            if found.kind != kind:
-                yield DoctorFinding(
-                    "files", "fail", f"a {what} is taken for {found.kind}", REMEDIES["files"]
-                )
-                return
-    yield DoctorFinding("files", "ok", f"{', '.join(files)}: opened as those of briefs are")
-
-
-def _check_opencv(_: DoctorContext) -> Iterator[DoctorFinding]:
-    import cv2
-    import numpy as np
-
-    ramp = np.tile(np.arange(0, 200, 10, dtype=np.uint8), (20, 1))
-    moved = cv2.warpAffine(ramp, np.array([[1, 0, 0.5], [0, 1, 0]], np.float32), (20, 20))
-    right = bool(abs(int(moved[10, 10]) - 95) <= 1)
-    yield DoctorFinding(
-        "pictures",
-        "ok" if right else "fail",
-        f"OpenCV {cv2.__version__}",
-        "Reinstall opencv-python-headless.",
-    )
 
 
 def _check_presets(p: DoctorContext) -> Iterator[DoctorFinding]:
@@ -430,10 +285,10 @@ def _check_credentials(p: DoctorContext) -> Iterator[DoctorFinding]:
 CHECKS: tuple[Callable[[DoctorContext], Iterator[DoctorFinding]], ...] = (
     _check_python,
     _check_settings,
-    _check_ffmpeg,
-    _check_decoders,
-    _check_examining,
-    _check_opencv,
+    check_ffmpeg,
+    check_decoders,
+    check_examining,
+    check_opencv,
     _check_presets,
     _check_fonts,
     _check_shaping,
@@ -447,7 +302,7 @@ CHECKS: tuple[Callable[[DoctorContext], Iterator[DoctorFinding]], ...] = (
 def iterate_findings(patient: DoctorContext) -> Iterator[DoctorFinding]:
     """All findings; a check that breaks is one too."""
     for check in CHECKS:
-        name = check.__name__.removeprefix("_check_")
+        name = check.__name__.lstrip("_").removeprefix("check_")
         try:
             yield from check(patient)
         except UserError as error:

@@ -15,6 +15,7 @@ from rich.table import Column
 from rich.text import Text
 
 from pytoon_pipeline.cli.terminal import make_visible
+from pytoon_pipeline.engines.policy import EngineAttempt
 from pytoon_pipeline.interrupts import InterruptFlag
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
@@ -120,7 +121,7 @@ class ProgressWatch(Reporter):
                 # Its frames came in one go; they say nothing of how fast frames are rendered.
                 work.rendered -= record.frames
 
-    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
+    def retry(self, key: str, segment_id: str, attempt: EngineAttempt) -> None:
         # Ctrl-C on a terminal ends ffmpeg too; that is no fault of an engine's.
         self.sign.heed()
 
@@ -160,9 +161,11 @@ class LineWatch(ProgressWatch):
         super().segment(key, record)
         self._print_line(key, said_of(record))
 
-    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
-        super().retry(key, segment_id, engine, reason)
-        self._print_line(key, f"segment {segment_id}: {engine} failed: {_first_line(reason)}")
+    def retry(self, key: str, segment_id: str, attempt: EngineAttempt) -> None:
+        super().retry(key, segment_id, attempt)
+        self._print_line(
+            key, f"segment {segment_id}: {attempt.engine} failed: {attempt.first_line}"
+        )
 
 
 def _text_column(text: str, style: str = "", **column: Any) -> TextColumn:
@@ -254,9 +257,11 @@ class LiveWatch(ProgressWatch):
         if self.verbose:
             self._print_line(f"{key}: {said_of(record)}")
 
-    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
-        super().retry(key, segment_id, engine, reason)
-        self._print_line(f"{key}: segment {segment_id}: {engine} failed: {_first_line(reason)}")
+    def retry(self, key: str, segment_id: str, attempt: EngineAttempt) -> None:
+        super().retry(key, segment_id, attempt)
+        self._print_line(
+            f"{key}: segment {segment_id}: {attempt.engine} failed: {attempt.first_line}"
+        )
 
 
 class LogWatch(ProgressWatch):
@@ -280,18 +285,14 @@ class LogWatch(ProgressWatch):
         super().segment(key, record)
         self._write_record(key, "segment finished", segment_fields(record))
 
-    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
-        super().retry(key, segment_id, engine, reason)
+    def retry(self, key: str, segment_id: str, attempt: EngineAttempt) -> None:
+        super().retry(key, segment_id, attempt)
         self._write_record(
             key,
-            f"{engine} failed: {reason}",
-            retry_fields(segment_id, engine, reason),
+            f"{attempt.engine} failed: {attempt.reason}",
+            retry_fields(segment_id, attempt.engine, attempt.reason),
             logging.WARNING,
         )
-
-
-def _first_line(reason: str) -> str:
-    return reason.strip().splitlines()[0] if reason.strip() else "no reason given"
 
 
 def open_watch(to: Console, *, log_format: str, quiet: bool, verbose: bool) -> ProgressWatch:

@@ -17,7 +17,7 @@ from pytoon_pipeline.engines.base import (
     Media,
     Progress,
 )
-from pytoon_pipeline.errors import BudgetExhaustedError, EngineError
+from pytoon_pipeline.errors import BudgetExhaustedError, EngineError, EngineFailedError
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
 
 LAST_RESORT = "still"
@@ -25,11 +25,36 @@ LAST_RESORT = "still"
 
 @dataclass(frozen=True)
 class EngineAttempt:
-    """One engine's attempt."""
+    """One engine's attempt at a segment. It stays an object until a person reads of it."""
 
     engine: str
     seconds: float
-    reason: str = ""
+    error: EngineError | None = None
+    """Why it failed; None of one that succeeded, and where no engine could be asked."""
+    note: str = ""
+    """Why no engine could be asked."""
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, with the end of the log where there is one; empty when it did not."""
+        if self.error is None:
+            return self.note
+        return str(self.error) or type(self.error).__name__
+
+    @property
+    def first_line(self) -> str:
+        """The reason without the log."""
+        return (self.reason.strip().splitlines() or ["no reason given"])[0]
+
+    @property
+    def log_tail(self) -> str:
+        """The end of what the engine logged; empty where it logged nothing."""
+        return self.error.log_tail if isinstance(self.error, EngineFailedError) else ""
+
+    @property
+    def is_transient(self) -> bool:
+        """May the same engine succeed with the same segment later?"""
+        return self.error is not None and self.error.transient
 
 
 @dataclass
@@ -156,7 +181,7 @@ def obtain_footage(
     media: Media,
     workdir: Path,
     progress: Progress,
-    on_failure: Callable[[str, str], None] = lambda engine, reason: None,
+    on_failure: Callable[[EngineAttempt], None] = lambda attempt: None,
     budget: RenderBudget | None = None,
 ) -> ChosenFootage:
     """Footage of a segment, carried through `finish`, from the first engine that manages it.
@@ -175,17 +200,19 @@ def obtain_footage(
                     footage = engine.render(job, media, workdir, watched)
                     finish(engine, footage)
             except EngineError as error:
-                reason = str(error) or type(error).__name__
-                done.append(EngineAttempt(engine.name, time.monotonic() - started, reason))
-                on_failure(engine.name, reason)
-                if not error.transient or attempt + 1 == engines.tries:
+                # Without its traceback, whose frames hold pictures.
+                seconds = time.monotonic() - started
+                failed = EngineAttempt(engine.name, seconds, error.with_traceback(None))
+                done.append(failed)
+                on_failure(failed)
+                if not failed.is_transient or attempt + 1 == engines.tries:
                     break
                 engines.pause(min(8.0, 0.5 * 2**attempt))
             else:
                 done.append(EngineAttempt(engine.name, time.monotonic() - started))
                 return ChosenFootage(engine, footage, tuple(done), False, place > 0)
     if not order:
-        done.append(EngineAttempt(NOBODY, 0.0, why_nobody(engines, policy, job)))
+        done.append(EngineAttempt(NOBODY, 0.0, note=why_nobody(engines, policy, job)))
     started = time.monotonic()
     last = engines.last_resort
     footage = last.render(job, media, workdir, progress)

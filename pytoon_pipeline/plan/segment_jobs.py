@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
 
 from pytoon_pipeline import RENDERER_VERSION
 from pytoon_pipeline.briefs.model import Archetype
-from pytoon_pipeline.plan.complete import Plan
+from pytoon_pipeline.plan.complete import Plan, PlanSegment
 from pytoon_pipeline.plan.fields import Box, SpecModel
 from pytoon_pipeline.plan.model import Asset
 from pytoon_pipeline.plan.segment import Background, Generate, Layout, Motion
@@ -153,104 +154,145 @@ def _crosses_cut(first: int, end: int, cut: int) -> bool:
     return first < cut < end
 
 
+@dataclass(frozen=True)
+class _SegmentFrames:
+    """Where a segment lies in the video, and what its neighbours do there."""
+
+    span: SegmentSpan
+    clean_head: bool
+    clean_tail: bool
+
+    @property
+    def start(self) -> int:
+        return self.span.start
+
+    @property
+    def end(self) -> int:
+        return self.span.start + self.span.body
+
+    def shows(self, first: int, last: int) -> bool:
+        """Is something with these frames of the video in the segment's file at all?"""
+        return first < self.span.first + self.span.count and last > self.span.first
+
+
 def segment_jobs(spec: Plan, line: Timeline) -> list[SegmentJob]:
-    """The jobs of a complete spec, in order."""
-    rate, size = spec.frame_rate, spec.resolution
-    whole = (0, 0, size.width, size.height)
+    """The jobs of a plan, in order."""
     kinds = {w.left: w.kind for w in line.windows}
+    return [
+        _segment_job(
+            spec,
+            segment,
+            _SegmentFrames(
+                span,
+                clean_head=kinds.get(i - 1) in MOVING_TRANSITIONS,
+                clean_tail=kinds.get(i) in MOVING_TRANSITIONS,
+            ),
+            line,
+        )
+        for i, (segment, span) in enumerate(zip(spec.segments, line.spans, strict=True))
+    ]
+
+
+def _segment_job(
+    spec: Plan, segment: PlanSegment, frames: _SegmentFrames, line: Timeline
+) -> SegmentJob:
+    size, span = spec.resolution, frames.span
+    overlays, badges = _overlays_of(spec, frames, line)
+    assets = {overlay.asset: spec.asset(overlay.asset) for overlay in overlays}
+    background = segment.background
+    return SegmentJob(
+        segment_id=segment.id,
+        archetype=spec.archetype,
+        language=spec.locale,
+        type=segment.type,
+        width=size.width,
+        height=size.height,
+        rate=spec.frame_rate,
+        head=span.head,
+        body=span.body,
+        tail=span.tail,
+        media=[spec.asset(m) for m in segment.media],
+        background=background,
+        background_asset=spec.asset(background.media) if background.media else None,
+        layout=segment.layout,
+        motion=segment.motion,
+        clip_start=frames_of(segment.audio.start, spec.frame_rate),
+        generate=segment.generate,
+        allow_regeneration=spec.constraints.allow_regeneration,
+        brand_safe=spec.brand_safe,
+        captions=_captions_of(spec, frames, line),
+        overlays=overlays,
+        overlay_assets=list(assets.values()),
+        badges=badges,
+        clean_head=frames.clean_head,
+        clean_tail=frames.clean_tail,
+    )
+
+
+def _captions_of(spec: Plan, frames: _SegmentFrames, line: Timeline) -> list[JobCaption]:
+    """The cues that a segment shows, in frames of its file."""
+    rate, start, end = spec.frame_rate, frames.start, frames.end
     # Frames at which a cue follows on its predecessor without a pause: neither fades there.
     taken_over = {frames_of(c.start, rate) for c in spec.captions if not c.entrance}
-    language = spec.locale
-    jobs = []
-    for i, (segment, span) in enumerate(zip(spec.segments, line.spans, strict=True)):
-        start, end = span.start, span.start + span.body
-        clean_head = kinds.get(i - 1) in MOVING_TRANSITIONS
-        clean_tail = kinds.get(i) in MOVING_TRANSITIONS
-
-        def shown_frames(first: int, last: int, span: SegmentSpan = span) -> bool:
-            return first < span.first + span.count and last > span.first
-
-        captions = []
-        for cue in spec.captions:
-            first, last = frames_of(cue.start, rate), frames_of(cue.end, rate)
-            # A cue that ends at a cut belongs to one side of it: it must not show in the other's
-            # handle, where it would flash up within the transition.
-            if not (first < end and last > start):
-                continue
-            captions.append(
-                JobCaption(
-                    text=cue.text,
-                    style=spec.styles[cue.style],
-                    box=cue.box,
-                    align_y=cue.align_y,
-                    first=first - span.first,
-                    end=last - span.first,
-                    entrance=cue.entrance,
-                    exit=last < line.frames and last not in taken_over,
-                    shared_head=clean_head and _crosses_cut(first, last, start),
-                    shared_tail=clean_tail and _crosses_cut(first, last, end),
-                )
-            )
-        overlays, overlay_assets, badges = [], {}, []
-        for overlay in spec.overlays:
-            first = frames_of(overlay.start or 0, rate)
-            last = line.frames if overlay.end is None else frames_of(overlay.end, rate)
-            # One that ends within the transition into this segment goes with the one before.
-            if not shown_frames(first, last) or first < start < last <= start + span.head:
-                continue
-            stays = last > end + span.tail
-            common: dict[str, Any] = {
-                "box": overlay.box or whole,
-                "opacity": overlay.opacity,
-                "shadow": overlay.shadow,
-                "first": first - span.first,
-                "end": last - span.first,
-                "shared_head": clean_head and _crosses_cut(first, last, start),
-                "shared_tail": clean_tail and stays and _crosses_cut(first, last, end),
-            }
-            if overlay.type == "badge":
-                badges.append(
-                    JobBadge(
-                        text=overlay.text or "",
-                        style=spec.styles[overlay.style or "badge"],
-                        shape=overlay.shape or "round",
-                        color=overlay.color or "#000000",
-                        rotation=overlay.rotation or 0.0,
-                        **common,
-                    )
-                )
-                continue
-            overlay_assets[overlay.media] = spec.asset(overlay.media)
-            overlays.append(JobOverlay(asset=overlay.media, **common))
-        jobs.append(
-            SegmentJob(
-                segment_id=segment.id,
-                archetype=spec.archetype,
-                language=language,
-                type=segment.type,
-                width=size.width,
-                height=size.height,
-                rate=rate,
-                head=span.head,
-                body=span.body,
-                tail=span.tail,
-                media=[spec.asset(m) for m in segment.media],
-                background=segment.background,
-                background_asset=spec.asset(segment.background.media)
-                if segment.background.media
-                else None,
-                layout=segment.layout,
-                motion=segment.motion,
-                clip_start=frames_of(segment.audio.start, rate),
-                generate=segment.generate,
-                allow_regeneration=spec.constraints.allow_regeneration,
-                brand_safe=spec.brand_safe,
-                captions=captions,
-                overlays=overlays,
-                overlay_assets=list(overlay_assets.values()),
-                badges=badges,
-                clean_head=clean_head,
-                clean_tail=clean_tail,
+    captions = []
+    for cue in spec.captions:
+        first, last = frames_of(cue.start, rate), frames_of(cue.end, rate)
+        # A cue that ends at a cut belongs to one side of it: it must not show in the other's
+        # handle, where it would flash up within the transition.
+        if not (first < end and last > start):
+            continue
+        captions.append(
+            JobCaption(
+                text=cue.text,
+                style=spec.styles[cue.style],
+                box=cue.box,
+                align_y=cue.align_y,
+                first=first - frames.span.first,
+                end=last - frames.span.first,
+                entrance=cue.entrance,
+                exit=last < line.frames and last not in taken_over,
+                shared_head=frames.clean_head and _crosses_cut(first, last, start),
+                shared_tail=frames.clean_tail and _crosses_cut(first, last, end),
             )
         )
-    return jobs
+    return captions
+
+
+def _overlays_of(
+    spec: Plan, frames: _SegmentFrames, line: Timeline
+) -> tuple[list[JobOverlay], list[JobBadge]]:
+    """The pictures and the badges over a segment, in frames of its file."""
+    rate, size, span = spec.frame_rate, spec.resolution, frames.span
+    start, end = frames.start, frames.end
+    overlays: list[JobOverlay] = []
+    badges: list[JobBadge] = []
+    for overlay in spec.overlays:
+        first = frames_of(overlay.start or 0, rate)
+        last = line.frames if overlay.end is None else frames_of(overlay.end, rate)
+        # One that ends within the transition into this segment goes with the one before.
+        if not frames.shows(first, last) or first < start < last <= start + span.head:
+            continue
+        stays = last > end + span.tail
+        common: dict[str, Any] = {
+            "box": overlay.box or (0, 0, size.width, size.height),
+            "opacity": overlay.opacity,
+            "shadow": overlay.shadow,
+            "first": first - span.first,
+            "end": last - span.first,
+            "shared_head": frames.clean_head and _crosses_cut(first, last, start),
+            "shared_tail": frames.clean_tail and stays and _crosses_cut(first, last, end),
+        }
+        if overlay.type == "badge":
+            badges.append(
+                JobBadge(
+                    text=overlay.text or "",
+                    style=spec.styles[overlay.style or "badge"],
+                    shape=overlay.shape or "round",
+                    color=overlay.color or "#000000",
+                    rotation=overlay.rotation or 0.0,
+                    **common,
+                )
+            )
+        else:
+            overlays.append(JobOverlay(asset=overlay.media, **common))
+    return overlays, badges

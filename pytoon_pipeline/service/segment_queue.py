@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytoon_pipeline.engines.base import Engine, EngineHealth, Footage, Media, Progress
+from pytoon_pipeline.engines.policy import EngineAttempt
 from pytoon_pipeline.errors import EngineFailedError, PytoonError
 from pytoon_pipeline.media.probe import hash_file
 from pytoon_pipeline.plan.segment_jobs import SegmentJob
@@ -247,10 +248,10 @@ class _TaskReporter(Reporter):
         self._work.frames += frames
         self._work.signs += 1
 
-    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
-        first, _, tail = reason.partition("\n")
-        self._work.tries.append(EngineTry(engine=engine, seconds=0, reason=first))
-        self.last = f"{engine}: {reason}"
+    def retry(self, key: str, segment_id: str, attempt: EngineAttempt) -> None:
+        first = attempt.reason.partition("\n")[0]
+        self._work.tries.append(EngineTry(engine=attempt.engine, seconds=0, reason=first))
+        self.last = f"{attempt.engine}: {attempt.reason}"
 
 
 def open_bench(settings: Settings) -> SegmentQueue:

@@ -170,10 +170,18 @@ _UNKNOWN = "No segment has this id: it was cancelled, or the server was restarte
 
 
 def add_segment_routes(app: FastAPI, bench: SegmentQueue, *, secured: bool) -> None:
+    """Adds the calls by which another Pytoon has segments rendered here; with `secured` their
+    description names the token."""
     bearer = HTTPBearer(auto_error=False, description="The server's PYTOON_TOKEN.")
     own: dict[str, Any] = {"dependencies": [Depends(bearer)]} if secured else {}
     own["tags"] = ["segments"]
+    _add_request_routes(app, bench, own)
+    _add_state_routes(app, bench, own)
+    _add_medium_routes(app, bench, own)
+    _add_file_route(app, bench, own)
 
+
+def _add_request_routes(app: FastAPI, bench: SegmentQueue, own: dict[str, Any]) -> None:
     @app.get(
         "/segments",
         response_model=SegmentsAbout,
@@ -240,6 +248,8 @@ def add_segment_routes(app: FastAPI, bench: SegmentQueue, *, secured: bool) -> N
         headers = {"Location": f"/segments/{work.id}", _ASKER: name}
         return JSONResponse(said.model_dump(mode="json"), 202, headers)
 
+
+def _add_state_routes(app: FastAPI, bench: SegmentQueue, own: dict[str, Any]) -> None:
     @app.get(
         "/segments/{id}",
         response_model=SegmentWork,
@@ -267,19 +277,8 @@ def add_segment_routes(app: FastAPI, bench: SegmentQueue, *, secured: bool) -> N
             _known_task(bench, id)
         return Response(status_code=204)
 
-    def file(request: Request, id: Id) -> Response:
-        """The segment: an MP4 in the delivery settings, without sound."""
-        work = _known_task(bench, id)
-        if work.record is None or not bench.services.store.exists(work.record.key):
-            raise ApiError(
-                409,
-                "segment.not_completed",
-                f"The segment is {work.state}.",
-                "Ask GET /segments/{id} until it is completed.",
-            )
-        path = bench.services.store.local(work.record.key)
-        return file_response(request, path, "video/mp4", f"{work.job.segment_id}.mp4")
 
+def _add_medium_routes(app: FastAPI, bench: SegmentQueue, own: dict[str, Any]) -> None:
     def has(sha256: Hash, suffix: Suffix = "") -> Response:
         """Is this medium here?"""
         if not touch_if_present(bench.services.store, f"media/{sha256}{suffix}"):
@@ -329,6 +328,22 @@ def add_segment_routes(app: FastAPI, bench: SegmentQueue, *, secured: bool) -> N
         operation_id="has_medium",
         **own,
     )
+
+
+def _add_file_route(app: FastAPI, bench: SegmentQueue, own: dict[str, Any]) -> None:
+    def file(request: Request, id: Id) -> Response:
+        """The segment: an MP4 in the delivery settings, without sound."""
+        work = _known_task(bench, id)
+        if work.record is None or not bench.services.store.exists(work.record.key):
+            raise ApiError(
+                409,
+                "segment.not_completed",
+                f"The segment is {work.state}.",
+                "Ask GET /segments/{id} until it is completed.",
+            )
+        path = bench.services.store.local(work.record.key)
+        return file_response(request, path, "video/mp4", f"{work.job.segment_id}.mp4")
+
     answers = openapi.file_responses("video/mp4") | _error_responses(
         s404=_UNKNOWN, s409="It is not completed.", s422="That is no id."
     )

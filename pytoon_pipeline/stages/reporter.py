@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pytoon_pipeline.engines.policy import EngineAttempt
     from pytoon_pipeline.errors import PytoonError
     from pytoon_pipeline.stages.documents import MetricsDocument, SegmentRecord
 
@@ -24,7 +25,7 @@ class Reporter:
     def segment(self, key: str, record: SegmentRecord) -> None:
         """A segment is finished."""
 
-    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
+    def retry(self, key: str, segment_id: str, attempt: EngineAttempt) -> None:
         """An engine failed at a segment; it or the next one is tried."""
 
     def failed(self, key: str, error: PytoonError) -> None:
@@ -52,8 +53,8 @@ class ForwardingReporter(Reporter):
     def segment(self, key: str, record: SegmentRecord) -> None:
         self._inner.segment(key, record)
 
-    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
-        self._inner.retry(key, segment_id, engine, reason)
+    def retry(self, key: str, segment_id: str, attempt: EngineAttempt) -> None:
+        self._inner.retry(key, segment_id, attempt)
 
     def failed(self, key: str, error: PytoonError) -> None:
         self._inner.failed(key, error)

@@ -11,7 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pytoon_pipeline.engines.base import Engine, FinishedSegment, Footage
-from pytoon_pipeline.engines.policy import RenderBudget, obtain_footage
+from pytoon_pipeline.engines.policy import (
+    ChosenFootage,
+    EngineAttempt,
+    RenderBudget,
+    obtain_footage,
+)
 from pytoon_pipeline.errors import (
     EngineError,
     EngineFailedError,
@@ -79,7 +84,7 @@ def media_file(asset: Asset, services: Services) -> Path:
         raise RenderError(
             f"{asset.source}: the store has no whole copy of it any more. Render the brief again "
             "from its beginning, with the file in its folder: its files are taken into the store "
-            "anew (in Dagster: materialize `render_spec` and what follows)."
+            "again (in Dagster: materialize `render_spec` and what follows)."
         ) from error
 
 
@@ -160,26 +165,77 @@ def render_segment(
 
     Its media are to be in the store. Raises RenderError when not even the last resort made it.
     """
-    store = services.store
-    media = media_of(job, services)
-    finishing = SegmentFinishing(job, services.fonts, media)
-    look = {**finishing.look(), **encoding_look(services)}
+    return _SegmentRender(job, services, policy, key, reporter, folder, fresh, budget).run()
 
-    def segment_key(engine: Engine) -> str:
-        return segment_fingerprint(job, look, engine.inputs(job))
 
-    def stored_location(print_: str) -> str:
-        return f"segments/{print_}.mp4"
+class _SegmentRender:
+    """The render of one segment: what is known of it, and how far it is."""
 
-    def find_ready() -> SegmentRecord | None:
+    def __init__(
+        self,
+        job: SegmentJob,
+        services: Services,
+        policy: str,
+        key: str,
+        reporter: Reporter,
+        folder: Path,
+        fresh: bool,
+        budget: RenderBudget | None,
+    ):
+        self.job, self.services, self.policy, self.key = job, services, policy, key
+        self.reporter, self.folder, self.fresh, self.budget = reporter, folder, fresh, budget
+        self.media = media_of(job, services)
+        self.finishing = SegmentFinishing(job, services.fonts, self.media)
+        self.look = {**self.finishing.look(), **encoding_look(services)}
+        self.engines = services.engines.order(policy, job)
+        self.drawn = 0
+        """Frames that were reported of the attempt that goes on."""
+        self.failed: list[EngineAttempt] = []
+
+    def run(self) -> SegmentRecord:
+        """The segment's record, once it is in the store."""
+        started = time.monotonic()
+        first = self.engines[0] if self.engines else self.services.engines.last_resort
+        claim = _claim_path(self.services, self.fingerprint_by(first))
+        try:
+            with lock_file(claim, lambda: self.report_progress(0)):
+                record = None if self.fresh else self.find_ready()
+                if record is not None:
+                    return record
+                chosen = obtain_footage(
+                    self.services.engines,
+                    self.policy,
+                    self.job,
+                    self.finish_footage,
+                    self.media,
+                    self.folder,
+                    self.report_progress,
+                    self.note_failure,
+                    self.budget,
+                )
+        except EngineError as error:
+            last = self.services.engines.last_resort.name
+            reasons = [f"{attempt.engine}: {attempt.reason}" for attempt in self.failed]
+            message = "\n".join([*reasons, f"{last} (the last resort): {error}"])
+            raise RenderError(message) from error
+        record = self.make_record(chosen, time.monotonic() - started)
+        self.reporter.segment(self.key, record)
+        return record
+
+    def fingerprint_by(self, engine: Engine) -> str:
+        """The segment's name in the store where this engine makes it."""
+        return segment_fingerprint(self.job, self.look, engine.inputs(self.job))
+
+    def find_ready(self) -> SegmentRecord | None:
         """The segment as the best engine that has made it before did."""
-        for rank, engine in enumerate(engines):
-            mark = segment_key(engine)
-            if touch_if_present(store, stored_location(mark)):
+        job = self.job
+        for rank, engine in enumerate(self.engines):
+            fingerprint = self.fingerprint_by(engine)
+            if touch_if_present(self.services.store, _segment_location(fingerprint)):
                 record = SegmentRecord(
                     segment_id=job.segment_id,
-                    fingerprint=mark,
-                    key=stored_location(mark),
+                    fingerprint=fingerprint,
+                    key=_segment_location(fingerprint),
                     engine=engine.name,
                     frames=job.count,
                     seconds=0,
@@ -187,85 +243,66 @@ def render_segment(
                     used_fallback=rank > 0,
                     take=take_of(engine, job),
                 )
-                reporter.progress(key, job.segment_id, job.count)
-                reporter.segment(key, record)
+                self.reporter.progress(self.key, job.segment_id, job.count)
+                self.reporter.segment(self.key, record)
                 return record
         return None
 
-    engines = services.engines.order(policy, job)
-    drawn = 0
+    def report_progress(self, frames: int) -> None:
+        self.drawn += frames
+        self.reporter.progress(self.key, self.job.segment_id, frames)
 
-    def report_progress(frames: int) -> None:
-        nonlocal drawn
-        drawn += frames
-        reporter.progress(key, job.segment_id, frames)
+    def note_failure(self, attempt: EngineAttempt) -> None:
+        """An engine failed: its frames don't count any more."""
+        self.failed.append(attempt)
+        self.reporter.progress(self.key, self.job.segment_id, -self.drawn)
+        self.drawn = 0
+        self.reporter.retry(self.key, self.job.segment_id, attempt)
 
-    def finish_footage(engine: Engine, footage: Footage | FinishedSegment) -> None:
-        path = folder / "segment.mp4"
+    def finish_footage(self, engine: Engine, footage: Footage | FinishedSegment) -> None:
+        """Puts a segment into the store. Raises EngineFailedError where it is not as planned."""
+        job, store = self.job, self.services.store
+        path = self.folder / "segment.mp4"
         recorder = TraceRecorder()
-        _write_segment_file(job, footage, finishing, services, path, recorder)
+        _write_segment_file(job, footage, self.finishing, self.services, path, recorder)
         frames = probe_media(path).frames
         if frames != job.count:
             raise EngineFailedError(f"{engine.name} gave {frames} frames of {job.count}")
+        fingerprint = self.fingerprint_by(engine)
         # What another machine finished has no trace of its drawing: the linker takes it then.
         if len(recorder.trace.luma):
-            keep_trace(store, segment_key(engine), recorder.trace)
+            keep_trace(store, fingerprint, recorder.trace)
         # Of two machines that made it side by side the first one's stays: videos refer to it.
-        store.put(stored_location(segment_key(engine)), path, once=not fresh, move=True)
+        store.put(_segment_location(fingerprint), path, once=not self.fresh, move=True)
 
-    told: list[str] = []
+    def make_record(self, chosen: ChosenFootage, seconds: float) -> SegmentRecord:
+        """What is known of the segment that was made."""
+        job, fingerprint = self.job, self.fingerprint_by(chosen.engine)
+        notes = list(chosen.footage.notes)
+        if self.services.store.damaged.pop(_segment_location(fingerprint), None):
+            notes.append(REMADE)
+        return SegmentRecord(
+            segment_id=job.segment_id,
+            fingerprint=fingerprint,
+            key=_segment_location(fingerprint),
+            engine=chosen.engine.name,
+            frames=job.count,
+            seconds=round(seconds, 3),
+            cached=False,
+            degraded=chosen.degraded,
+            used_fallback=chosen.used_fallback,
+            notes=notes,
+            take=None if chosen.degraded else take_of(chosen.engine, job),
+            tries=[
+                EngineTry(engine=t.engine, seconds=round(t.seconds, 3), reason=t.reason)
+                for t in chosen.tries
+            ],
+        )
 
-    def on_failure(engine: str, reason: str) -> None:
-        nonlocal drawn
-        told.append(f"{engine}: {reason}")
-        reporter.progress(key, job.segment_id, -drawn)
-        drawn = 0
-        reporter.retry(key, job.segment_id, engine, reason)
 
-    started = time.monotonic()
-    first = engines[0] if engines else services.engines.last_resort
-    try:
-        with lock_file(_claim_path(services, segment_key(first)), lambda: report_progress(0)):
-            record = None if fresh else find_ready()
-            if record is not None:
-                return record
-            chosen = obtain_footage(
-                services.engines,
-                policy,
-                job,
-                finish_footage,
-                media,
-                folder,
-                report_progress,
-                on_failure,
-                budget,
-            )
-    except EngineError as error:
-        last = services.engines.last_resort.name
-        raise RenderError("\n".join([*told, f"{last} (the last resort): {error}"])) from error
-    mark = segment_key(chosen.engine)
-    notes = list(chosen.footage.notes)
-    if store.damaged.pop(stored_location(mark), None):
-        notes.append(REMADE)
-    record = SegmentRecord(
-        segment_id=job.segment_id,
-        fingerprint=mark,
-        key=stored_location(mark),
-        engine=chosen.engine.name,
-        frames=job.count,
-        seconds=round(time.monotonic() - started, 3),
-        cached=False,
-        degraded=chosen.degraded,
-        used_fallback=chosen.used_fallback,
-        notes=notes,
-        take=None if chosen.degraded else take_of(chosen.engine, job),
-        tries=[
-            EngineTry(engine=t.engine, seconds=round(t.seconds, 3), reason=t.reason)
-            for t in chosen.tries
-        ],
-    )
-    reporter.segment(key, record)
-    return record
+def _segment_location(fingerprint: str) -> str:
+    """The key of a segment file in the store."""
+    return f"segments/{fingerprint}.mp4"
 
 
 def _write_segment_file(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import OrderedDict
@@ -19,6 +18,7 @@ from pytoon_pipeline.telemetry import catalogue as c
 from pytoon_pipeline.telemetry.counters import CounterBatch, write_counters
 
 if TYPE_CHECKING:
+    from pytoon_pipeline.engines.policy import EngineAttempt
     from pytoon_pipeline.errors import PytoonError
     from pytoon_pipeline.stages.documents import SegmentRecord
 
@@ -99,10 +99,9 @@ class CountingReporter(ForwardingReporter):
         count_segment(self._tally, record)
         self._inner.segment(key, record)
 
-    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
-        # A failure is told while it is being handled, so its class is known here.
-        self._tally.add(c.ENGINE_FAILURES, engine, reason_class(sys.exception()))
-        self._inner.retry(key, segment_id, engine, reason)
+    def retry(self, key: str, segment_id: str, attempt: EngineAttempt) -> None:
+        self._tally.add(c.ENGINE_FAILURES, attempt.engine, reason_class(attempt.error))
+        self._inner.retry(key, segment_id, attempt)
 
     def failed(self, key: str, error: PytoonError) -> None:
         from pytoon_pipeline.stages.segments import SegmentsFailedError

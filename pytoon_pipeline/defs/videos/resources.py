@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pytoon_pipeline.defs.videos.failures import PROGRESS
+from pytoon_pipeline.engines.policy import EngineAttempt
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.interrupts import raise_if_interrupted
 from pytoon_pipeline.settings import Settings, load_settings
@@ -107,10 +108,15 @@ class RunReporter(Reporter):
             extra={"fields": {"stage": "segments", **segment_fields(record)}},
         )
 
-    def retry(self, key: str, segment_id: str, engine: str, reason: str) -> None:
+    def retry(self, key: str, segment_id: str, attempt: EngineAttempt) -> None:
         self._log.warning(
-            f"Segment {segment_id}: {engine} failed: {reason}",
-            extra={"fields": {"stage": "segments", **retry_fields(segment_id, engine, reason)}},
+            f"Segment {segment_id}: {attempt.engine} failed: {attempt.reason}",
+            extra={
+                "fields": {
+                    "stage": "segments",
+                    **retry_fields(segment_id, attempt.engine, attempt.reason),
+                }
+            },
         )
 
 
