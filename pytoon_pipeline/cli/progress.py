@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
@@ -15,11 +15,13 @@ from rich.table import Column
 from rich.text import Text
 
 from pytoon_pipeline.cli.terminal import make_visible
-from pytoon_pipeline.engines.policy import EngineAttempt
 from pytoon_pipeline.interrupts import InterruptFlag
 from pytoon_pipeline.stages.documents import SegmentRecord
 from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.telemetry.logs import retry_fields, segment_fields
+
+if TYPE_CHECKING:
+    from pytoon_pipeline.engines.policy import EngineAttempt
 
 log = logging.getLogger("pytoon.render")
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pytoon_pipeline.defs.videos.failures import PROGRESS
-from pytoon_pipeline.engines.policy import EngineAttempt
 from pytoon_pipeline.intake.ledger import Ledger
 from pytoon_pipeline.interrupts import raise_if_interrupted
 from pytoon_pipeline.settings import Settings, load_settings
@@ -20,6 +19,7 @@ from pytoon_pipeline.stages.reporter import Reporter
 from pytoon_pipeline.telemetry.logs import retry_fields, segment_fields
 
 if TYPE_CHECKING:
+    from pytoon_pipeline.engines.policy import EngineAttempt
     from pytoon_pipeline.stages.services import Services
 else:
     # Dagster resolves annotations at import; the real class would bring OpenCV and PyAV in.
